@@ -1,0 +1,1 @@
+"""The parts of a partition: engine, shard, store, persistency, detectors, streams, and the actors that host them."""

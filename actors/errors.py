@@ -1,0 +1,46 @@
+"""Errors of everything below `actors`.
+
+The tree::
+
+    TocsinError                 root: a message that names the value and the way out
+    ├── SchemaError             a schema, or rows that do not fit it            (ValueError)
+    ├── EngineError             actors.engine.errors
+    ├── ShardError              actors.shard.errors
+    ├── StoreError              actors.store.errors
+    ├── PersistencyError        actors.persistency.errors
+    ├── SourceError             a source cannot be read, or lacks an offset that was asked for
+    ├── SinkError               a sink does not take anomalies
+    ├── StaleEpochError         a caller whose leadership is over
+    ├── OffsetGapError          a batch that starts after the next offset needed
+    └── SnapshotError           bytes that are no snapshot of this partition
+
+Errors travel between processes, so every argument of an initialiser goes to `super().__init__`.
+"""
+
+
+class TocsinError(Exception):
+    """Root of the errors that Tocsin raises for its users."""
+
+
+class SchemaError(TocsinError, ValueError):
+    """A schema that cannot be used, or rows that do not fit it."""
+
+
+class SourceError(TocsinError):
+    """A source cannot be read, or no longer holds the offset that was asked for."""
+
+
+class SinkError(TocsinError):
+    """A sink does not take anomalies."""
+
+
+class StaleEpochError(TocsinError):
+    """The caller's epoch is over: a newer leader has been here."""
+
+
+class OffsetGapError(TocsinError):
+    """A batch starts after the next offset that the partition needs."""
+
+
+class SnapshotError(TocsinError):
+    """Bytes that are torn, foreign, or a snapshot of something else."""

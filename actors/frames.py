@@ -1,0 +1,158 @@
+"""Canonical frames: the one form in which rows travel through Tocsin.
+
+A canonical frame has exactly the columns of its schema, in order, in *physical* types: Boolean, Int64, Float64 or
+String. Temporal values are Int64 in the unit of their type, so that no time zone and no rounding can creep in; NULL is
+Polars' null, and a float is never NaN or infinite. `to_frame` makes one of what users have, `present_times` turns
+integer times back into dates for people. Reading files belongs to the sources.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from actors.errors import SchemaError
+from actors.model import Column, ColumnType, Schema
+
+Rows = pl.DataFrame | Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]]
+"""What a user may hand in as rows: a frame, a list of rows in schema order, or a list of mappings."""
+
+_LOGICAL: Mapping[ColumnType, tuple[int, pl.DataType]] = {
+    ColumnType.NANOTIMESTAMP: (1, pl.Datetime("ns")),
+    ColumnType.MICROTIMESTAMP: (1, pl.Datetime("us")),
+    ColumnType.TIMESTAMP: (1, pl.Datetime("ms")),
+    ColumnType.DATETIME: (1_000, pl.Datetime("ms")),
+    ColumnType.NANOTIME: (1, pl.Time()),
+    ColumnType.TIME: (1_000_000, pl.Time()),
+    ColumnType.SECOND: (1_000_000_000, pl.Time()),
+    ColumnType.MINUTE: (60_000_000_000, pl.Time()),
+    ColumnType.DATE: (1, pl.Date()),
+}
+"""Factor and Polars type that show a temporal column; a month stays an integer."""
+
+
+def physical_type(kind: ColumnType) -> pl.DataType:
+    """Return the Polars type that holds values of a column type in a canonical frame."""
+    if kind is ColumnType.BOOL:
+        return pl.Boolean()
+    if kind is ColumnType.DOUBLE:
+        return pl.Float64()
+    return pl.String() if kind.is_text else pl.Int64()
+
+
+def logical_type(kind: ColumnType) -> pl.DataType:
+    """Return the Polars type that shows values of a column type to people."""
+    return _LOGICAL[kind][1] if kind in _LOGICAL else physical_type(kind)
+
+
+def polars_schema(schema: Schema) -> dict[str, pl.DataType]:
+    """Return the Polars schema of a canonical frame."""
+    return {column.name: physical_type(column.type) for column in schema.columns}
+
+
+def is_canonical(schema: Schema, frame: pl.DataFrame) -> bool:
+    """Return whether a frame has the schema's columns, in order and in physical types (NaN is not looked for)."""
+    return frame.columns == list(schema.names) and frame.dtypes == list(polars_schema(schema).values())
+
+
+def to_frame(schema: Schema, rows: Rows) -> pl.DataFrame:
+    """Return rows as a canonical frame; extra columns of a frame or mapping are left out, NaN and infinity are NULL.
+
+    Raises:
+        SchemaError: a column is missing, or a value does not fit its column's type.
+    """
+    frame = rows if isinstance(rows, pl.DataFrame) else _from_sequence(schema, rows)
+    by_name = {name.lower(): name for name in frame.columns}
+    missing = [name for name in schema.names if name.lower() not in by_name]
+    if missing:
+        raise SchemaError(f"the rows have no column {missing[0]!r}; they have {', '.join(frame.columns) or 'none'}")
+    return pl.DataFrame([to_physical(frame[by_name[column.name.lower()]], column) for column in schema.columns])
+
+
+def to_physical(values: pl.Series, column: Column) -> pl.Series:
+    """Return the values of one column in its physical type.
+
+    Raises:
+        SchemaError: a value does not fit.
+    """
+    wanted = physical_type(column.type)
+    if values.dtype == wanted:
+        return _without_nan(values).alias(column.name)
+    if values.dtype.is_temporal():
+        return _time_to_physical(values, column)
+    if values.dtype == pl.Null:
+        return pl.Series(column.name, [None] * len(values), dtype=wanted)
+    if not _may_cast(values.dtype, wanted):
+        raise SchemaError(f"column {column.name!r} is {column.type} but the rows hold {values.dtype}; convert it first")
+    try:
+        return _without_nan(values.cast(wanted)).alias(column.name)
+    except pl.exceptions.PolarsError as error:
+        raise SchemaError(f"column {column.name!r} is {column.type}, which cannot hold its values: {error}") from error
+
+
+def present_times(schema: Schema, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose integer times are shown as Polars dates and times, for the columns that the schema names."""
+    shown = [column for column in schema.columns if column.name in frame.columns and column.type in _LOGICAL]
+    return frame.with_columns(_present(column) for column in shown if frame[column.name].dtype == pl.Int64)
+
+
+def _present(column: Column) -> pl.Expr:
+    factor, logical = _LOGICAL[column.type]
+    ticks = pl.col(column.name) * factor
+    return (ticks.cast(pl.Int32) if logical == pl.Date else ticks).cast(logical)
+
+
+def _from_sequence(schema: Schema, rows: Sequence[Any]) -> pl.DataFrame:
+    wanted = polars_schema(schema)
+    try:
+        if rows and isinstance(rows[0], Mapping):
+            by_name = [{name.lower(): value for name, value in row.items()} for row in rows]
+            for name in schema.names:
+                if not any(name.lower() in row for row in by_name):
+                    raise SchemaError(f"the rows have no column {name!r}; they have {', '.join(map(str, rows[0]))}")
+            columns = {name: [row.get(name.lower()) for row in by_name] for name in schema.names}
+        else:
+            width = len(schema.columns)
+            for number, row in enumerate(rows):
+                if len(row) != width:
+                    raise SchemaError(f"row {number} has {len(row)} values; the schema has {width} columns")
+            columns = {name: [row[i] for row in rows] for i, name in enumerate(schema.names)}
+        return pl.DataFrame([_series(name, values, wanted[name]) for name, values in columns.items()])
+    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+        raise SchemaError(f"the rows do not fit the schema {', '.join(schema.names)}: {error}") from error
+
+
+def _series(name: str, values: list[Any], wanted: pl.DataType) -> pl.Series:
+    if wanted == pl.Float64 and all(value is None or isinstance(value, int | float) for value in values):
+        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=wanted)
+    if wanted == pl.Int64 and any(isinstance(value, bool) for value in values):
+        raise SchemaError(f"column {name!r} holds numbers but a row gives a Boolean; write 0 or 1")
+    return pl.Series(name, values, dtype=None if any(hasattr(value, "year") for value in values) else wanted)
+
+
+def _may_cast(given: pl.DataType, wanted: pl.DataType) -> bool:
+    if wanted == pl.Float64:
+        return given.is_numeric()
+    if wanted == pl.Int64:
+        return given.is_integer()
+    return wanted == pl.String and given in (pl.Categorical, pl.Enum)
+
+
+def _without_nan(values: pl.Series) -> pl.Series:
+    if values.dtype != pl.Float64 or bool(values.is_finite().all()):
+        return values
+    return pl.select(pl.when(values.is_finite()).then(values)).to_series()
+
+
+def _time_to_physical(values: pl.Series, column: Column) -> pl.Series:
+    if column.type is ColumnType.MONTH and values.dtype in (pl.Date, pl.Datetime):
+        return (values.dt.year().cast(pl.Int64) * 12 + values.dt.month() - 1).alias(column.name)
+    if column.type not in _LOGICAL:
+        raise SchemaError(f"column {column.name!r} is {column.type} but the rows hold {values.dtype}; convert it first")
+    factor, logical = _LOGICAL[column.type]
+    if (values.dtype == pl.Time) != (logical == pl.Time):
+        raise SchemaError(f"column {column.name!r} is {column.type} but the rows hold {values.dtype}; convert it first")
+    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
+        values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    ticks = values.cast(logical).cast(pl.Int64)
+    return (ticks if factor == 1 else ticks // factor).alias(column.name)

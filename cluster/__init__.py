@@ -1,0 +1,1 @@
+"""The composition root: command line, deployment, leadership, scaling and failover."""

@@ -1,0 +1,1 @@
+"""Replicated state of a group of members: jobs, assignment, epoch, snapshot manifests, and who leads."""
