@@ -1,0 +1,31 @@
+"""One LMDB environment with one owner: open, lock, grow, and the one write transaction.
+
+A *shard* is a directory with the files `data.mdb` and `lock.mdb` of LMDB and the file `owner.lock` of ours. Everything
+that a partition keeps is in tables of its shard and changes in one write transaction. What the tables hold belongs to
+the libraries that use them.
+"""
+
+from actors.shard.errors import (
+    ShardBusyError,
+    ShardClosedError,
+    ShardError,
+    ShardFormatError,
+    ShardFullError,
+    ShardIdentifierError,
+    ShardMissingError,
+    ShardOwnedError,
+)
+from actors.shard.shard import Shard, ShardStat
+
+__all__ = [
+    "Shard",
+    "ShardBusyError",
+    "ShardClosedError",
+    "ShardError",
+    "ShardFormatError",
+    "ShardFullError",
+    "ShardIdentifierError",
+    "ShardMissingError",
+    "ShardOwnedError",
+    "ShardStat",
+]

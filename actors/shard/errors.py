@@ -1,0 +1,47 @@
+"""Errors of shards.
+
+The tree::
+
+    ShardError                  root: a shard cannot do what was asked
+    ├── ShardOwnedError         another process, or this one, has the shard open
+    ├── ShardMissingError       there is no shard, or no such table, and it must not be created
+    ├── ShardFormatError        the files are not a shard of this version
+    ├── ShardIdentifierError    the shard belongs to something else
+    ├── ShardFullError          the map may not grow further, or the disk is full; nothing changed
+    ├── ShardBusyError          the map must grow or close while a read transaction stays open; nothing changed
+    └── ShardClosedError        the shard has been closed
+"""
+
+from actors.errors import TocsinError
+
+
+class ShardError(TocsinError):
+    """A shard cannot do what was asked."""
+
+
+class ShardOwnedError(ShardError):
+    """The shard is open already, in another process or in this one."""
+
+
+class ShardMissingError(ShardError):
+    """There is no such shard or table, and the caller may not create one."""
+
+
+class ShardFormatError(ShardError):
+    """The files are not a shard, or one of another format version."""
+
+
+class ShardIdentifierError(ShardError):
+    """The shard carries another identifier than the one asked for."""
+
+
+class ShardFullError(ShardError):
+    """The shard cannot hold more: its map may not grow, or the disk is full; nothing was changed."""
+
+
+class ShardBusyError(ShardError):
+    """A read transaction of this process stayed open too long for the map to be resized or closed."""
+
+
+class ShardClosedError(ShardError):
+    """The shard has been closed."""

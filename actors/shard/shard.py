@@ -1,0 +1,366 @@
+"""The shard: one LMDB environment in a directory, with one owner and one writer.
+
+Reads run in any thread. Writes run one after the other; a write is an *action*, a function of the transaction, which is
+called again after the map has grown, so it must give the same result when repeated. A write that raises changes
+nothing. Growth doubles the map up to `map_size_bytes_max`; the file itself only takes what is used.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import lmdb
+import msgpack
+
+from actors.shard.errors import (
+    ShardBusyError,
+    ShardClosedError,
+    ShardError,
+    ShardFormatError,
+    ShardFullError,
+    ShardIdentifierError,
+    ShardMissingError,
+    ShardOwnedError,
+)
+from actors.shard.gate import ReaderGate
+from actors.shard.ownership import Ownership
+
+if TYPE_CHECKING:
+    Txn = lmdb.Transaction[bytes]
+else:
+    Txn = lmdb.Transaction
+
+T = TypeVar("T")
+
+FORMAT_VERSION = 1
+"""Version of a shard's layout; another one is refused."""
+
+META_TABLE = "meta"
+"""Table of the shard itself: `format` and `identifier`."""
+
+DATA_FILE = "data.mdb"
+"""LMDB's file with all tables."""
+
+MIB = 1 << 20
+"""Bytes in one mebibyte."""
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""System errors of a commit that did not reach the disk; LMDB reports a write cut short by a full disk as EIO."""
+
+READER_WAIT_S_MAX = 30.0
+"""Seconds that growth waits for the readers of this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStat:
+    """What a shard takes, measured at one moment."""
+
+    file_size_bytes: int
+    """Size of the data file."""
+
+    used_size_bytes: int
+    """Bytes up to the last page ever used; freed pages below it are reused."""
+
+    map_size_bytes: int
+    """Size up to which the shard can grow without resizing the map."""
+
+    map_size_bytes_max: int
+    """Size that the map never exceeds."""
+
+    reader_count: int
+    """Read transactions of this process that are open."""
+
+    transaction_id: int
+    """Number of the last committed write transaction."""
+
+    entry_counts: dict[str, int]
+    """Entries of each table opened so far."""
+
+
+class Shard:
+    """One LMDB environment; made by `open`, usable from any thread, closed by `close` or as a context manager."""
+
+    def __init__(self, directory: Path, env: lmdb.Environment, ownership: Ownership | None, size_max: int) -> None:
+        self._directory = directory
+        self._env = env
+        self._ownership = ownership
+        self._map_size_bytes_max = size_max
+        self._gate = ReaderGate()
+        self._write_lock = threading.Lock()
+        self._writing_thread: int | None = None
+        self._tables: dict[str, lmdb._Database] = {}
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        identifier: str | None = None,
+        map_size_bytes: int = 256 * MIB,
+        map_size_bytes_max: int = 1 << 40,
+        table_count_max: int = 64,
+        read_only: bool = False,
+    ) -> "Shard":
+        """Open the shard of a directory and create it when there is none.
+
+        `identifier` is stored when the shard has none, compared otherwise, and ignored when `None`. With `read_only`
+        nothing is created, no ownership is taken, and the owner may be another living process.
+
+        Raises:
+            ShardOwnedError: the shard is open already.
+            ShardMissingError: `read_only` and there is no shard.
+            ShardFormatError: the files are not a shard of this version.
+            ShardIdentifierError: the shard carries another identifier.
+        """
+        directory = Path(directory)
+        if read_only and not (directory / DATA_FILE).exists():
+            raise ShardMissingError(f"there is no shard in {directory}; check the path, or open it for writing first")
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True)
+        ownership = None if read_only else Ownership.take(directory)
+        try:
+            size = min(map_size_bytes, map_size_bytes_max)
+            env = _open_environment(directory, size, table_count_max, read_only)
+        except BaseException:
+            if ownership is not None:
+                ownership.release()
+            raise
+        shard = cls(directory, env, ownership, map_size_bytes_max)
+        try:
+            shard._check_meta(identifier, read_only)
+        except BaseException:
+            shard.close()
+            raise
+        return shard
+
+    @property
+    def directory(self) -> Path:
+        """Directory of the shard's files."""
+        return self._directory
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the shard was opened without ownership."""
+        return self._ownership is None
+
+    def table(self, name: str) -> lmdb._Database:
+        """Return the handle of a table, created when missing; open tables before the write that uses them.
+
+        Raises:
+            ShardMissingError: the shard is read only and has no such table.
+        """
+        self._check_open()
+        handle = self._tables.get(name)
+        if handle is None:
+            handle = self._find_table(name) if self.is_read_only else self._create_table(name)
+            self._tables[name] = handle
+        return handle
+
+    @contextmanager
+    def read(self) -> Iterator[Txn]:
+        """Open a read transaction: a view of the last commit that no later write changes."""
+        self._check_open()
+        while True:
+            with self._gate.reading():
+                try:
+                    txn = self._env.begin()
+                except lmdb.MapResizedError:
+                    txn = None
+                except lmdb.ReadersFullError as error:
+                    raise ShardBusyError(
+                        f"shard {self._directory} has no free reader slot; end some reads first"
+                    ) from error
+                if txn is not None:
+                    with txn:
+                        yield txn
+                    return
+            self._resize(0)
+
+    def write(self, action: Callable[[Txn], T]) -> T:
+        """Run an action in one write transaction, make it durable and return its result.
+
+        The action runs again after the map has grown, so it must be repeatable. When it raises, nothing changes.
+
+        Raises:
+            ShardFullError: the map may not grow further, or the disk is full; nothing changed.
+            ShardBusyError: the map must grow while a read of this process stays open; nothing changed.
+        """
+        self._check_open()
+        if self.is_read_only:
+            raise ShardError(f"shard {self._directory} is open for reading; open it without read_only to write")
+        if self._writing_thread == threading.get_ident():
+            raise ShardError("a write inside a write; use the transaction that the action was given")
+        with self._write_lock:
+            self._check_open()
+            self._writing_thread = threading.get_ident()
+            try:
+                return self._write_until_it_fits(action)
+            finally:
+                self._writing_thread = None
+
+    def copy_to(self, directory: Path) -> None:
+        """Write a compact copy of the last commit into a new or empty directory, while reads and writes go on.
+
+        Raises:
+            ShardError: the directory holds files already.
+            ShardFullError: the disk is full; the incomplete copy is removed.
+        """
+        self._check_open()
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise ShardError(f"{directory} is not empty; give a new directory for the copy")
+        try:
+            with self._gate.reading():
+                self._env.copy(str(directory), compact=True)
+            _sync(directory / DATA_FILE)
+        except (lmdb.Error, OSError) as error:
+            (directory / DATA_FILE).unlink(missing_ok=True)
+            raise ShardFullError(f"the copy to {directory} failed: {error}; free some space and repeat it") from error
+        _sync(directory)
+
+    def stat(self) -> ShardStat:
+        """Measure the shard."""
+        tables = dict(self._tables)
+        with self.read() as txn:
+            counts = {name: txn.stat(handle)["entries"] for name, handle in tables.items()}
+            page_size = txn.stat()["psize"]
+        info = self._env.info()
+        return ShardStat(
+            file_size_bytes=(self._directory / DATA_FILE).stat().st_size,
+            used_size_bytes=(info["last_pgno"] + 1) * page_size,
+            map_size_bytes=info["map_size"],
+            map_size_bytes_max=self._map_size_bytes_max,
+            reader_count=self._gate.reader_count,
+            transaction_id=info["last_txnid"],
+            entry_counts=counts,
+        )
+
+    def close(self) -> None:
+        """Close the environment and give up ownership, after the writes and reads that are under way.
+
+        Raises:
+            ShardBusyError: a read of this process stays open.
+        """
+        with self._write_lock:
+            if self._closed:
+                return
+            with self._gate.shut(READER_WAIT_S_MAX):
+                self._closed = True
+                self._env.close()
+        if self._ownership is not None:
+            self._ownership.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _write_until_it_fits(self, action: Callable[[Txn], T]) -> T:
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    return action(txn)
+            except lmdb.MapFullError:
+                self._grow()
+            except lmdb.MapResizedError:
+                self._resize(0)
+            except lmdb.Error as error:
+                if not isinstance(error, lmdb.DiskError) and error.code not in _DISK_ERRORS:
+                    raise
+                raise ShardFullError(
+                    f"the disk of {self._directory} is full or fails: {error}; free some space, nothing was changed"
+                ) from error
+
+    def _grow(self) -> None:
+        size = self._env.info()["map_size"]
+        if size >= self._map_size_bytes_max:
+            raise ShardFullError(
+                f"shard {self._directory} fills its map of {size} bytes, the most that map_size_bytes_max allows;"
+                " raise it or keep less; nothing was changed"
+            )
+        self._resize(min(size * 2, self._map_size_bytes_max))
+
+    def _resize(self, size_bytes: int) -> None:
+        with self._gate.shut(READER_WAIT_S_MAX):
+            self._check_open()
+            self._env.set_mapsize(size_bytes)
+
+    def _create_table(self, name: str) -> lmdb._Database:
+        if self._writing_thread == threading.get_ident():
+            raise ShardError(f"table {name!r} is opened inside a write; call `table` before `write`")
+        return self.write(lambda txn: self._env.open_db(name.encode(), txn=txn))
+
+    def _find_table(self, name: str) -> lmdb._Database:
+        try:
+            with self._gate.reading():
+                return self._env.open_db(name.encode(), create=False)
+        except lmdb.NotFoundError:
+            raise ShardMissingError(f"shard {self._directory} has no table {name!r}; its owner creates it") from None
+
+    def _check_meta(self, identifier: str | None, read_only: bool) -> None:
+        try:
+            meta = self.table(META_TABLE)
+        except ShardMissingError:
+            raise ShardFormatError(f"{self._directory} holds an LMDB file that is no shard; check the path") from None
+        with self.read() as txn:
+            version = _decode(txn.get(b"format", db=meta))
+            stored = _decode(txn.get(b"identifier", db=meta))
+        if version not in (None, FORMAT_VERSION):
+            raise ShardFormatError(
+                f"shard {self._directory} has format {version}, this program reads {FORMAT_VERSION}; use a matching one"
+            )
+        if identifier is not None and stored not in (None, identifier):
+            raise ShardIdentifierError(
+                f"shard {self._directory} belongs to {stored!r}, not to {identifier!r}; check the path"
+            )
+        changes = {b"format": FORMAT_VERSION} if version is None else {}
+        if identifier is not None and stored is None:
+            changes = {**changes, b"identifier": identifier}  # type: ignore[dict-item]
+        if changes and not read_only:
+            self.write(lambda txn: [txn.put(key, msgpack.packb(value), db=meta) for key, value in changes.items()])
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ShardClosedError(f"shard {self._directory} has been closed; open it again")
+
+
+def _open_environment(directory: Path, size_bytes: int, table_count_max: int, read_only: bool) -> lmdb.Environment:
+    try:
+        return lmdb.open(
+            str(directory),
+            map_size=size_bytes,
+            max_dbs=table_count_max,
+            readonly=read_only,
+            create=not read_only,
+            # Sorted scans of a part of the file gain nothing from reading ahead of the rest.
+            readahead=False,
+            meminit=False,
+        )
+    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
+        raise ShardFormatError(f"{directory / DATA_FILE} is no shard: {error}; restore it from a copy") from error
+    except lmdb.Error as error:
+        if "already open" in str(error):
+            raise ShardOwnedError(
+                f"shard {directory} is already open in this process (pid {os.getpid()}); use the open one"
+            ) from error
+        raise ShardError(f"shard {directory} cannot be opened: {error}; check the path and its rights") from error
+
+
+def _decode(value: bytes | None) -> Any:
+    return None if value is None else msgpack.unpackb(value)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
