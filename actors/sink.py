@@ -1,0 +1,59 @@
+"""Sinks: who is told about committed anomalies, and what every sink promises.
+
+A sink is fed from the outbox of a partition after the commit. The *sequence* counts the anomalies of one partition
+from 0 without gaps; after a crash the outbox delivers again from the last acknowledged sequence, so a sink that
+already holds a sequence leaves it alone. When `write` returns, the records are durable. Which sinks a job has is
+decided in `actors.sink_open`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from actors.model import AnomalyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkRecord:
+    """One committed anomaly on its way out."""
+
+    partition: int
+    """Partition that raised it."""
+
+    sequence: int
+    """Position among the anomalies of the partition, from 0."""
+
+    id: AnomalyId
+    """Where it comes from; unique within the job."""
+
+    time: int
+    """Time of the anomaly, in ticks of the job's time column."""
+
+    key: Mapping[str, str | int | float | bool | None]
+    """Values of the key columns, in order; empty when the job has none."""
+
+    type: int
+    """Index of the metric or, after the metrics, of the detector."""
+
+    metric: str
+    """Text of the metric, or the detector's words."""
+
+    detail: str | None = None
+    """JSON text with what a detector has to add, or `None`."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes anomalies; idempotent by (partition, sequence)."""
+
+    def write(self, anomalies: Sequence[SinkRecord]) -> None:
+        """Take anomalies, each partition's in order of sequence; durable when it returns, known ones are left alone.
+
+        Raises:
+            SinkError: the sink does not take them; none counts as taken and the same call may be made again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back files and handles; a second call does nothing."""
+        ...
