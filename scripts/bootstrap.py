@@ -21,6 +21,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 if sys.version_info < (3, 11):  # noqa: UP036 - this file is started by whatever `python3` there is
     _newer = [name for name in ("python3.13", "python3.12", "python3.11") if shutil.which(name)]
@@ -167,11 +168,14 @@ def tell(message: str) -> None:
     print("bootstrap: " + message, file=sys.stderr, flush=True)
 
 
-def command_line(command: str, arguments: Sequence[str]) -> list[str]:
-    """Return what a command runs once `.venv` is ready."""
+def become(command: str, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by what a command runs once `.venv` is ready."""
     if command == "run":
-        return [str(VENV_PYTHON), str(VENV / "bin" / "tocsin"), "demo", *arguments]
-    return [str(VENV_PYTHON), "-m", "pytest", *TEST_OPTIONS, *arguments]
+        line = [str(VENV / "bin" / "tocsin"), "demo", *arguments]
+    else:
+        os.chdir(ROOT)
+        line = ["-m", "pytest", *TEST_OPTIONS, *arguments]
+    os.execv(VENV_PYTHON, [str(VENV_PYTHON), *line])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -187,10 +191,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     if rest[:1] == ["--"]:
         del rest[0]
-    if command == "test":
-        os.chdir(ROOT)
-    line = command_line(command, rest)
-    os.execv(line[0], line)
+    become(command, rest)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""What all tiers share: command-line options, generated cases that repeat, and which tests run where.
+
+`slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier are
+marked `cluster` by their folder, run after all others, and stay on one worker when pytest uses several, because each
+starts processes that would take the time of another.
+"""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+CLUSTER_TIER = Path(__file__).parent / "cluster"
+
+# A default run must give the same verdict on the same commit; `explore` is for looking for new cases.
+_SLOW_MACHINE = [HealthCheck.too_slow]
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=_SLOW_MACHINE)
+settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=_SLOW_MACHINE)
+settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Define the options of this repository."""
+    group = parser.getgroup("tocsin")
+    group.addoption("--slow", action="store_true", help="also run tests marked slow")
+    group.addoption("--rewrite", action="store_true", help="golden tier: write the output found as the one expected")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave slow tests out unless asked for, and put the cluster tier last, on one worker."""
+    for item in items:
+        if item.path.is_relative_to(CLUSTER_TIER):
+            item.add_marker(pytest.mark.cluster)
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
+    if not config.getoption("--slow") and "slow" not in config.getoption("-m"):
+        _deselect_slow(config, items)
+
+
+def _deselect_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the tests marked slow out of the run and count them as deselected."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
