@@ -1,7 +1,7 @@
 """What all tiers share: command-line options, generated cases that repeat, and which tests run where.
 
-`slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier are
-marked `cluster` by their folder, run after all others, and stay on one worker when pytest uses several, because each
+`slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier
+are marked `cluster` by their folder, run after all others, and stay on one worker when there are several, because each
 starts processes that would take the time of another.
 """
 
