@@ -1,0 +1,413 @@
+"""Commands, answers and actions of the group state, and the bytes in which they travel.
+
+A *command* asks for a change of the group's state; it is what the Raft log holds. Its *answer* is `Accepted` or
+`Refused`. An *action* tells the member, after a command was applied, what to do outside of the state. All three are
+values. `request_id` makes a command repeatable: the state remembers the newest answers by it, so a command that is sent
+again after a lost answer changes nothing and is answered as before. How commands change the state is in `raft.group`.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgpack
+
+from raft.errors import FormatError
+
+FORMAT_VERSION: Final = 1
+"""Version of the encoded commands and answers; the first value of each."""
+
+COMMAND_SIZE_BYTES_MAX: Final = 1 << 20
+"""Largest encoded command: larger things do not belong in a log that everybody keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A change of the group's state."""
+
+    request_id: str = ""
+    """Names the request, equal when it is repeated; empty means that it cannot be repeated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderElected(Command):
+    """A member leads a new term; starts a new epoch. Only members propose it."""
+
+    member_id: str
+    """Who leads."""
+
+    term: int
+    """Raft's term of the election."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSubmitted(Command):
+    """A new job, running from now on."""
+
+    job_id: str
+    """Name, unique in the group."""
+
+    spec: bytes
+    """The job's settings, opaque here."""
+
+    partition_count: int
+    """Partitions, fixed for the life of the job."""
+
+    host_count: int
+    """Hosts wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStopped(Command):
+    """A running job shall rest; its partitions keep their place and their data."""
+
+    job_id: str
+    """The job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResumed(Command):
+    """A stopped job shall run again."""
+
+    job_id: str
+    """The job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFinished(Command):
+    """The leader says that a bounded job has reached its end, or has failed for good."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    summary: bytes
+    """What to show of the outcome, opaque here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRemoved(Command):
+    """A job that does not run is forgotten, with its snapshots."""
+
+    job_id: str
+    """The job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentChanged(Command):
+    """Partitions that have no owner, or whose owner is lost, get one."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    owners: tuple[tuple[int, str], ...]
+    """Pairs of partition and host; partitions not named keep their owner; an empty host takes the owner away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleRequested(Command):
+    """Another number of hosts is wanted for a job."""
+
+    job_id: str
+    """The job."""
+
+    host_count: int
+    """Hosts wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveStarted(Command):
+    """A partition is about to be handed over; its owner stays until the move is finished."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    partition: int
+    """The partition."""
+
+    source: str
+    """Host that owns it now."""
+
+    target: str
+    """Host that shall own it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveFinished(Command):
+    """The target has the whole partition: it is the owner from here on."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    partition: int
+    """The partition."""
+
+    target: str
+    """The target named when the move started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveAbandoned(Command):
+    """The move is given up: the source stays the owner."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    partition: int
+    """The partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotReplicated(Command):
+    """A majority of the members has fsynced the bytes of a partition's snapshot."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    partition: int
+    """The partition."""
+
+    next_offsets: tuple[tuple[int, int], ...]
+    """Pairs of split and the first offset not contained, by ascending split."""
+
+    digest: bytes
+    """SHA-256 of the bytes."""
+
+    size_bytes: int
+    """Length of the bytes."""
+
+    holders: tuple[str, ...]
+    """Members that have acknowledged the bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberAdded(Command):
+    """A member of the group becomes known to the state."""
+
+    member_id: str
+    """Name of the member."""
+
+    address: str
+    """`host:port` at which it takes part in Raft."""
+
+    identity: str
+    """Which incarnation of its directory it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRemoved(Command):
+    """A member leaves the state."""
+
+    member_id: str
+    """Name of the member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The command was applied."""
+
+    epoch: int
+    """Epoch after the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The command changed nothing."""
+
+    reason: str
+    """Why, and the way out, for people."""
+
+
+Answer = Accepted | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BecomeLeader:
+    """A member's election has been applied: it may act under this epoch, if it still leads this term."""
+
+    member_id: str
+    """Who leads."""
+
+    epoch: int
+    """The epoch to act under."""
+
+    term: int
+    """Raft's term of the election."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDown:
+    """Leadership under this epoch is over; nothing may be done in its name any more."""
+
+    member_id: str
+    """Whose leadership it was."""
+
+    epoch: int
+    """The epoch that is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsChanged:
+    """Something about these jobs differs from before: wanted, placed, moved, finished or removed."""
+
+    job_ids: tuple[str, ...]
+    """The jobs, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetSnapshots:
+    """Snapshots that no manifest names any more."""
+
+    job_id: str
+    """The job."""
+
+    partition: int
+    """The partition."""
+
+    digests: tuple[bytes, ...]
+    """Digests of the snapshots to forget."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersChanged:
+    """The members known to the state are others than before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRestored:
+    """The state was replaced as a whole (after a start, or by the leader): read all of it again."""
+
+
+Action = BecomeLeader | StepDown | JobsChanged | ForgetSnapshots | MembersChanged | StateRestored
+
+_COMMANDS: Final[Mapping[str, type[Command]]] = {
+    kind.__name__: kind
+    for kind in (
+        LeaderElected,
+        JobSubmitted,
+        JobStopped,
+        JobResumed,
+        JobFinished,
+        JobRemoved,
+        AssignmentChanged,
+        ScaleRequested,
+        MoveStarted,
+        MoveFinished,
+        MoveAbandoned,
+        SnapshotReplicated,
+        MemberAdded,
+        MemberRemoved,
+    )
+}
+_ANSWERS: Final[Mapping[str, type[Accepted] | type[Refused]]] = {"Accepted": Accepted, "Refused": Refused}
+
+
+def encode_command(command: Command) -> bytes:
+    """Return the command's bytes.
+
+    Raises:
+        FormatError: The command is larger than `COMMAND_SIZE_BYTES_MAX`.
+    """
+    data = _encode(command)
+    if len(data) > COMMAND_SIZE_BYTES_MAX:
+        raise FormatError(
+            f"{type(command).__name__} takes {len(data)} bytes, allowed are {COMMAND_SIZE_BYTES_MAX}; shorten it"
+        )
+    return data
+
+
+def decode_command(data: bytes) -> Command:
+    """Return the command that the bytes hold.
+
+    Raises:
+        FormatError: The bytes are no command, or one of a later version.
+    """
+    command = _decode(data, _COMMANDS)
+    assert isinstance(command, Command)
+    return command
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """Return the answer's bytes."""
+    return _encode(answer)
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Return the answer that the bytes hold.
+
+    Raises:
+        FormatError: The bytes are no answer, or one of a later version.
+    """
+    answer = _decode(data, _ANSWERS)
+    assert isinstance(answer, Accepted | Refused)
+    return answer
+
+
+def _encode(value: Command | Answer) -> bytes:
+    """Return a value's bytes: version, kind, fields by name."""
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    encoded: bytes = msgpack.packb((FORMAT_VERSION, type(value).__name__, fields), use_bin_type=True)
+    return encoded
+
+
+def _decode(data: bytes, kinds: Mapping[str, type[Any]]) -> object:
+    """Return the value, one of the given kinds."""
+    try:
+        version, kind, fields = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=False)
+        if version != FORMAT_VERSION:
+            raise FormatError(f"format version {version} is unknown, known is {FORMAT_VERSION}; update this member")
+        value: object = kinds[kind](**fields)
+        _check_types(value)
+    except FormatError:
+        raise
+    except KeyError:
+        raise FormatError(f"kind {kind!r} is unknown; update this member") from None
+    except Exception as error:
+        raise FormatError(f"{len(data)} bytes are no {'/'.join(kinds)[:40]}: {error}") from error
+    return value
+
+
+@functools.cache
+def _field_types(kind: type[Any]) -> dict[str, Any]:
+    """Return the declared type of each field of a value."""
+    return typing.get_type_hints(kind)
+
+
+def _check_types(value: object) -> None:
+    """Refuse a value whose fields have other types than declared: applying it must not fail half-way."""
+    kind: type[Any] = type(value)
+    for name, declared in _field_types(kind).items():
+        if not _has_type(getattr(value, name), declared):
+            raise FormatError(f"{kind.__name__}.{name} is {getattr(value, name)!r}, not {declared}")
+
+
+def _has_type(value: object, declared: Any) -> bool:
+    """Whether a value is of a plain type, a tuple of fixed length, or a tuple of any length."""
+    if typing.get_origin(declared) is not tuple:
+        return type(value) is declared
+    if not isinstance(value, tuple):
+        return False
+    parts = typing.get_args(declared)
+    if len(parts) == 2 and parts[1] is Ellipsis:
+        return all(_has_type(part, parts[0]) for part in value)
+    return len(value) == len(parts) and all(map(_has_type, value, parts))

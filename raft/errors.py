@@ -1,0 +1,58 @@
+"""Errors of the replicated group.
+
+The tree::
+
+    RaftError                   root: a message that names the value and the way out
+    ├── FormatError             bytes that are no command, result or state of this version   (ValueError)
+    ├── SettingsError           settings a member cannot start with                          (ValueError)
+    ├── JournalError            a journal that cannot be opened, is damaged, or belongs to somebody else
+    ├── MemberFailedError       the member has stopped: it met something it must not pass over
+    ├── ProposalError           a command was not taken
+    │   ├── ProposalTimeoutError    no answer in time; the outcome is unknown, repeating the same request is safe
+    │   └── MembershipError         a change of members that the leader does not allow now
+    └── SnapshotStoreError      snapshot bytes that cannot be stored or read
+        └── SnapshotStoreFullError  the store has reached its limit, or the disk is full
+
+A command that the group's state refuses is no error: its answer is the value `raft.commands.Refused`.
+All arguments of an initialiser go to `super().__init__`, because errors travel between processes.
+"""
+
+
+class RaftError(Exception):
+    """Root of the errors that the replicated group raises."""
+
+
+class FormatError(RaftError, ValueError):
+    """Bytes that are torn, foreign, or of a version this program does not know."""
+
+
+class SettingsError(RaftError, ValueError):
+    """Settings a member cannot start with."""
+
+
+class JournalError(RaftError):
+    """A journal that cannot be opened, is damaged, or belongs to another member."""
+
+
+class MemberFailedError(RaftError):
+    """The member has stopped, because going on would not be safe."""
+
+
+class ProposalError(RaftError):
+    """A command was not taken."""
+
+
+class ProposalTimeoutError(ProposalError):
+    """No answer in time; whether the command counts is unknown, repeating the same request is safe."""
+
+
+class MembershipError(ProposalError):
+    """A change of members that the leader does not allow now."""
+
+
+class SnapshotStoreError(RaftError):
+    """Snapshot bytes that cannot be stored or read."""
+
+
+class SnapshotStoreFullError(SnapshotStoreError):
+    """The snapshot store has reached its limit, or the disk is full."""

@@ -1,0 +1,243 @@
+"""Snapshot store: the snapshot bytes that one member holds for the group, in an LMDB environment of its own.
+
+A snapshot arrives in *chunks*, numbered from 0, under the SHA-256 *digest* of the whole. Sealing checks the digest and
+commits durably; only then is the snapshot held, and only then may the member say so. A snapshot that is not sealed is
+never shown, and is dropped when the store is opened. Manifests, which say what a majority holds, are in `raft.group`.
+
+Entries: `s` + job, partition, digest -> size, chunk count (sealed snapshots); `c` + the same + chunk index -> bytes.
+"""
+
+import contextlib
+import hashlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import lmdb
+
+from raft.errors import SnapshotStoreError, SnapshotStoreFullError
+
+CHUNK_SIZE_BYTES_MAX: Final = 8 << 20
+"""Largest chunk that is taken."""
+
+CHUNK_COUNT_MAX: Final = 1 << 16
+"""Most chunks of one snapshot."""
+
+SIZE_BYTES_MAX: Final = 16 << 30
+"""Default limit of the whole store."""
+
+_JOB_SIZE_BYTES_MAX: Final = 400
+_SUFFIX = struct.Struct(">I32s")
+_INDEX = struct.Struct(">I")
+_SEAL = struct.Struct(">QI")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSnapshot:
+    """A sealed snapshot of the store."""
+
+    job_id: str
+    """The job."""
+
+    partition: int
+    """The partition."""
+
+    digest: bytes
+    """SHA-256 of the bytes."""
+
+    size_bytes: int
+    """Length of the bytes."""
+
+    chunk_count: int
+    """Number of chunks in which it is kept."""
+
+
+class SnapshotStore:
+    """Snapshots that one member holds. One process opens a store at a time; threads may share it."""
+
+    def __init__(self, env: lmdb.Environment) -> None:
+        self._env = env
+        self._drop_unsealed()
+
+    @classmethod
+    def open(cls, directory: Path, *, size_bytes_max: int = SIZE_BYTES_MAX) -> Self:
+        """Open the store in a directory, creating it when missing; unsealed snapshots are dropped.
+
+        Raises:
+            SnapshotStoreError: The directory cannot be used.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            return cls(lmdb.open(str(directory), map_size=size_bytes_max, max_dbs=0, metasync=True))
+        except (OSError, lmdb.Error) as error:
+            raise SnapshotStoreError(f"cannot open the snapshot store {directory}: {error}") from error
+
+    def put_chunk(self, job_id: str, partition: int, digest: bytes, index: int, data: bytes) -> None:
+        """Keep one chunk; a repeated chunk replaces the former. Nothing is durable before `seal`.
+
+        Raises:
+            SnapshotStoreError: The chunk's name or size is out of bounds.
+            SnapshotStoreFullError: The store has reached its limit.
+        """
+        if not 0 <= index < CHUNK_COUNT_MAX or not 1 <= len(data) <= CHUNK_SIZE_BYTES_MAX:
+            raise SnapshotStoreError(
+                f"chunk {index} of {len(data)} bytes: allowed are {CHUNK_COUNT_MAX} of {CHUNK_SIZE_BYTES_MAX}"
+            )
+        name = _name(job_id, partition, digest)
+        with self._write() as txn:
+            if txn.get(b"s" + name) is None:
+                txn.put(b"c" + name + _INDEX.pack(index), data)
+
+    def seal(self, job_id: str, partition: int, digest: bytes, size_bytes: int) -> bool:
+        """Whether the store holds the whole snapshot, durably from now on.
+
+        False when chunks are missing or the bytes have another length or digest; such chunks are dropped, so that
+        sending them again is enough.
+
+        Raises:
+            SnapshotStoreFullError: The disk is full.
+        """
+        name = _name(job_id, partition, digest)
+        with self._write() as txn:
+            if txn.get(b"s" + name) is not None:
+                return True
+            chunk_count, actual_bytes, actual_digest = _measure(txn, name)
+            if (actual_bytes, actual_digest) != (size_bytes, digest):
+                _delete_prefix(txn, b"c" + name)
+                return False
+            txn.put(b"s" + name, _SEAL.pack(size_bytes, chunk_count))
+        self._env.sync(True)
+        return True
+
+    def holds(self, job_id: str, partition: int, digest: bytes) -> bool:
+        """Whether the snapshot is sealed here."""
+        with self._env.begin() as txn:
+            return txn.get(b"s" + _name(job_id, partition, digest)) is not None
+
+    def read(self, job_id: str, partition: int, digest: bytes) -> bytes:
+        """Return the bytes of a sealed snapshot.
+
+        Raises:
+            SnapshotStoreError: It is not held, or its bytes have been damaged on disk.
+        """
+        data = b"".join(self.read_chunks(job_id, partition, digest))
+        if hashlib.sha256(data).digest() != digest:
+            raise SnapshotStoreError(
+                f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is damaged; read it elsewhere"
+            )
+        return data
+
+    def read_chunks(self, job_id: str, partition: int, digest: bytes) -> Iterator[bytes]:
+        """Yield the chunks of a sealed snapshot, in order; the reader checks the digest.
+
+        Raises:
+            SnapshotStoreError: It is not held.
+        """
+        name = _name(job_id, partition, digest)
+        with self._env.begin() as txn:
+            seal = txn.get(b"s" + name)
+        if seal is None:
+            raise SnapshotStoreError(f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is not held here")
+        for index in range(_SEAL.unpack(seal)[1]):
+            yield self._chunk(name, index)
+
+    def list(self) -> tuple[HeldSnapshot, ...]:
+        """Return the sealed snapshots, by job, partition and digest."""
+        with self._env.begin() as txn, txn.cursor() as cursor:
+            return tuple(_held(key, bytes(cursor.value())) for key in _keys(cursor, b"s"))
+
+    def forget(self, job_id: str, partition: int, digest: bytes) -> bool:
+        """Drop a snapshot, sealed or not, and tell whether it was sealed."""
+        name = _name(job_id, partition, digest)
+        with self._write() as txn:
+            _delete_prefix(txn, b"c" + name)
+            return bool(txn.delete(b"s" + name))
+
+    def size_bytes(self) -> int:
+        """Return the bytes of the sealed snapshots."""
+        return sum(held.size_bytes for held in self.list())
+
+    def close(self) -> None:
+        """Close the store; unsealed chunks are lost."""
+        self._env.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _chunk(self, name: bytes, index: int) -> bytes:
+        """Return one chunk; it may have been forgotten since its snapshot was looked up."""
+        with self._env.begin() as txn:
+            data = txn.get(b"c" + name + _INDEX.pack(index))
+        if data is None:
+            raise SnapshotStoreError("the snapshot was forgotten while it was being read; read the newest one")
+        return bytes(data)
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[lmdb.Transaction]:
+        """Run one write transaction, with LMDB's errors translated."""
+        try:
+            with self._env.begin(write=True) as txn:
+                yield txn
+        except (lmdb.MapFullError, lmdb.DiskError) as error:
+            raise SnapshotStoreFullError(
+                f"the snapshot store is full: {error}; make room or raise its limit"
+            ) from error
+        except lmdb.Error as error:
+            raise SnapshotStoreError(f"the snapshot store failed: {error}") from error
+
+    def _drop_unsealed(self) -> None:
+        """Drop the chunks that a crash left without a seal."""
+        with self._write() as txn:
+            with txn.cursor() as cursor:
+                sealed = {key[1:] for key in _keys(cursor, b"s")}
+                names = {key[1 : -_INDEX.size] for key in _keys(cursor, b"c")}
+            for name in names - sealed:
+                _delete_prefix(txn, b"c" + name)
+
+
+def _name(job_id: str, partition: int, digest: bytes) -> bytes:
+    """Return the middle part of all keys of a snapshot."""
+    job = job_id.encode()
+    if not 1 <= len(job) <= _JOB_SIZE_BYTES_MAX or b"\0" in job or len(digest) != 32 or not 0 <= partition < 1 << 32:
+        raise SnapshotStoreError(f"no snapshot can be named {job_id!r}, {partition}, {digest!r}")
+    return job + b"\0" + _SUFFIX.pack(partition, digest)
+
+
+def _held(key: bytes, value: bytes) -> HeldSnapshot:
+    """Return the snapshot that a seal's entry describes."""
+    job, suffix = key[1 : -_SUFFIX.size - 1], key[-_SUFFIX.size :]
+    partition, digest = _SUFFIX.unpack(suffix)
+    size_bytes, chunk_count = _SEAL.unpack(value)
+    return HeldSnapshot(
+        job_id=job.decode(), partition=partition, digest=digest, size_bytes=size_bytes, chunk_count=chunk_count
+    )
+
+
+def _keys(cursor: lmdb.Cursor, prefix: bytes) -> Iterator[bytes]:
+    """Yield the keys that start with the prefix, with the cursor on each."""
+    found = cursor.set_range(prefix)
+    while found and (key := bytes(cursor.key())).startswith(prefix):
+        yield key
+        found = cursor.next()
+
+
+def _measure(txn: lmdb.Transaction, name: bytes) -> tuple[int, int, bytes]:
+    """Return number, length and digest of the chunks from 0 up to the first that is missing."""
+    digest, size_bytes, index = hashlib.sha256(), 0, 0
+    while (chunk := txn.get(b"c" + name + _INDEX.pack(index))) is not None:
+        digest.update(chunk)
+        size_bytes += len(chunk)
+        index += 1
+    return index, size_bytes, digest.digest()
+
+
+def _delete_prefix(txn: lmdb.Transaction, prefix: bytes) -> None:
+    """Delete all entries whose key starts with the prefix."""
+    with txn.cursor() as cursor:
+        while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):
+            cursor.delete()
