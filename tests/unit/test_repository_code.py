@@ -1,0 +1,84 @@
+"""Rules of style that no linter checks: sizes, docstrings, imports, and the layers."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.support.repository import PACKAGES, ROOT, python_files, shown
+
+FILE_LINES_MAX = 600
+FUNCTION_LINES_MAX = 60
+OWN_CODE = (*PACKAGES, "scripts")
+
+
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the functions and methods of a file, also nested ones."""
+    tree = ast.parse(path.read_text())
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the top-level names of the modules that a file imports anywhere."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." if node.level else (node.module or "").partition(".")[0])
+    return names
+
+
+def test_no_file_is_too_long() -> None:
+    assert [shown(path) for path in python_files() if len(path.read_text().splitlines()) > FILE_LINES_MAX] == []
+
+
+def test_no_function_is_too_long() -> None:
+    assert [
+        f"{shown(path)}:{node.lineno} {node.name}"
+        for path in python_files()
+        for node in functions(path)
+        if (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES_MAX
+    ] == []
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert [
+        shown(path)
+        for path in python_files(*OWN_CODE)
+        if path.stat().st_size and not ast.get_docstring(ast.parse(path.read_text()))
+    ] == []
+
+
+def test_no_import_is_relative() -> None:
+    assert [shown(path) for path in python_files() if "." in imported_names(path)] == []
+
+
+def test_no_unit_test_imports_ray() -> None:
+    unit = ROOT / "tests" / "unit"
+    assert [
+        shown(path) for path in python_files("tests") if path.is_relative_to(unit) and "ray" in imported_names(path)
+    ] == []
+
+
+def test_only_the_four_packages_and_the_tests_hold_code() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in python_files()} <= {*OWN_CODE, "tests"}
+
+
+def test_every_part_of_actors_has_a_layer() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = " ".join(contracts[0]["layers"])
+    listed = {name.strip("()") for name in layers.replace("|", " ").replace(":", " ").split()}
+    parts = {
+        f"actors.{path.relative_to(ROOT).parts[1].removesuffix('.py')}"
+        for path in python_files("actors")
+        if path.name != "__init__.py" or len(path.relative_to(ROOT).parts) > 2
+    }
+    assert parts - listed == set(), "name it in the first contract of [tool.importlinter] in pyproject.toml"
+
+
+def test_the_import_contracts_are_kept() -> None:
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
