@@ -7,7 +7,6 @@ again after a lost answer changes nothing and is answered as before. How command
 """
 
 import dataclasses
-import functools
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -387,18 +386,17 @@ def _decode(data: bytes, kinds: Mapping[str, type[Any]]) -> object:
     return value
 
 
-@functools.cache
-def _field_types(kind: type[Any]) -> dict[str, Any]:
-    """Return the declared type of each field of a value."""
-    return typing.get_type_hints(kind)
+_FIELD_TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: typing.get_type_hints(kind) for name, kind in {**_COMMANDS, **_ANSWERS}.items()
+}
 
 
 def _check_types(value: object) -> None:
     """Refuse a value whose fields have other types than declared: applying it must not fail half-way."""
-    kind: type[Any] = type(value)
-    for name, declared in _field_types(kind).items():
+    kind = type(value).__name__
+    for name, declared in _FIELD_TYPES[kind].items():
         if not _has_type(getattr(value, name), declared):
-            raise FormatError(f"{kind.__name__}.{name} is {getattr(value, name)!r}, not {declared}")
+            raise FormatError(f"{kind}.{name} is {getattr(value, name)!r}, not {declared}")
 
 
 def _has_type(value: object, declared: Any) -> bool:
