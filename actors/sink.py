@@ -26,8 +26,8 @@ class SinkRecord:
     id: AnomalyId
     """Where it comes from; unique within the job."""
 
-    time: int
-    """Time of the anomaly, in ticks of the job's time column."""
+    time: int | None
+    """Ticks of the job's time column: the time of the row, or the exclusive end of the window."""
 
     key: Mapping[str, str | int | float | bool | None]
     """Values of the key columns, in order; empty when the job has none."""

@@ -1,0 +1,76 @@
+"""What all settings have in common: frozen, strict about keys, and helpful about misspelt ones."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from config.units import parse_duration, parse_size
+
+DurationTicks = Annotated[int, Field(gt=0, strict=True)] | Annotated[str, Field(pattern=r"^[0-9]")]
+"""Ticks of the time column, or a duration such as `5m`."""
+
+
+def size_bytes(value: Any) -> Any:
+    """Return bytes of a size such as `64MiB`; anything else is left to be checked."""
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def duration_seconds(value: Any) -> Any:
+    """Return seconds of a duration such as `7d`; anything else is left to be checked."""
+    return parse_duration(value) / 1e9 if isinstance(value, str) else value
+
+
+SizeBytes = Annotated[int, BeforeValidator(size_bytes), Field(gt=0, strict=True)]
+"""Bytes, or a size such as `64MiB`."""
+
+DurationSeconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0)]
+"""Seconds, or a duration such as `7d`."""
+
+Count = Annotated[int, Field(gt=0, strict=True)]
+"""A whole number of at least 1."""
+
+
+def _as_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+"""One name, or a list of them."""
+
+
+class Settings(BaseModel):
+    """Frozen settings; a key that does not exist is refused with the nearest one that does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = [name for key, info in cls.model_fields.items() for name in {key, info.alias or key}]
+            shown = [info.alias or key for key, info in cls.model_fields.items()]
+            for key in data:
+                if key not in known:
+                    raise unknown_key(str(key), shown)
+        return data
+
+
+def unknown_key(key: str, known: Iterable[str]) -> PydanticCustomError:
+    """Return the error for a key that does not exist."""
+    return fault((key,), f"unknown key {key!r}; {suggest(key, known)}")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return the words that end a message: the nearest known word, or all of them."""
+    names = list(known)
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return f"did you mean {folded[near[0]]!r}?" if near else f"use one of {', '.join(names)}"
+
+
+def fault(path: tuple[str | int, ...], text: str) -> PydanticCustomError:
+    """Return the error for the value at a path below the settings that raise it."""
+    return PydanticCustomError("fault", "{text}", {"path": path, "text": text})

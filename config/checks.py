@@ -1,0 +1,125 @@
+"""Checks that concern several settings of a job at once; each names the faulty key by its path."""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from actors.model import Schema
+from config.base import fault, suggest
+from config.detectors import DETECTOR_TYPES
+from config.sources import HOST_METRICS_SCHEMA, CsvSource, FileSource, HostMetricsSource, InlineSource
+from config.units import duration_ticks
+
+if TYPE_CHECKING:
+    from config.settings import JobSettings
+
+Path = tuple[str | int, ...]
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def check_job(job: "JobSettings") -> None:
+    """Check what settings mean together.
+
+    Raises:
+        PydanticCustomError: the first thing that is wrong.
+    """
+    schema = job.row_schema
+    _check_columns(job, schema)
+    _check_window(job, schema)
+    _check_source(job, schema)
+    _check_events(job, schema)
+    if not job.metrics and not job.detectors and not job.events.store:
+        raise fault(("metrics",), "the job would do nothing; give a metric, a detector, or `events: {store: true}`")
+
+
+def _check_columns(job: "JobSettings", schema: Schema) -> None:
+    _require_column(schema, job.time, ("time",))
+    if not schema[job.time].type.is_temporal:
+        kind = schema[job.time].type
+        raise fault(("time",), f"column {job.time!r} is {kind}; the time column must be a time, such as TIMESTAMP")
+    seen: set[str] = set()
+    for index, name in enumerate(job.key):
+        _require_column(schema, name, ("key", index))
+        if name.lower() in seen or name.lower() == job.time.lower():
+            raise fault(("key", index), f"{name!r} is named twice, or is the time column; leave it out")
+        seen.add(name.lower())
+    for index, detector in enumerate(job.detectors):
+        if detector.type not in DETECTOR_TYPES:
+            text = f"no detector {detector.type!r}; {suggest(detector.type, DETECTOR_TYPES)}"
+            raise fault(("detectors", index, "type"), text)
+        _require_columns(schema, detector.event, ("detectors", index, "event"))
+        _require_columns(schema, detector.watch, ("detectors", index, "watch"))
+
+
+def _check_window(job: "JobSettings", schema: Schema) -> None:
+    if job.window is None:
+        return
+    kind = schema[job.time].type
+    ticks: dict[str, int] = {}
+    for name in ("size", "step"):
+        given = getattr(job.window, name)
+        try:
+            ticks[name] = ticks["size"] if given is None else duration_ticks(given, kind)
+        except ValueError as error:
+            raise fault(("window", name), str(error)) from None
+        if ticks[name] <= 0:
+            raise fault(("window", name), f"{given!r} is no time at all; give at least one tick")
+    if ticks["size"] % ticks["step"]:
+        text = f"{job.window.step!r} does not divide the size, {job.window.size!r}; the size is a multiple of the step"
+        raise fault(("window", "step"), text)
+
+
+def _check_source(job: "JobSettings", schema: Schema) -> None:
+    source = job.source
+    if isinstance(source, FileSource):
+        for name in source.columns:
+            if schema.find(name) is None:
+                back = next((other for other, field in source.columns.items() if field == name), name)
+                field = source.columns[name]
+                way = f"write `{field}: {name}`" if schema.find(field) and back else suggest(name, schema.names)
+                raise fault(
+                    ("source", "columns", name), f"no column {name!r} in the schema; {way} (column: name in the file)"
+                )
+        if isinstance(source, CsvSource) and not source.header and source.columns:
+            raise fault(("source", "columns"), "a file without a header has no names; leave `columns` out")
+    elif isinstance(source, InlineSource):
+        _check_rows(source, schema)
+    elif isinstance(source, HostMetricsSource):
+        for name, text in job.schema_types.items():
+            if HOST_METRICS_SCHEMA.get(name) != text:
+                known = ", ".join(f"{column}: {kind}" for column, kind in HOST_METRICS_SCHEMA.items())
+                raise fault(("schema", name), f"host metrics have the columns {known}; leave `schema` out to get them")
+
+
+def _check_rows(source: InlineSource, schema: Schema) -> None:
+    for index, row in enumerate(source.rows):
+        if len(row) != len(schema.columns):
+            text = f"the row has {len(row)} values; the schema has {len(schema.columns)} columns"
+            raise fault(("source", "rows", index), text)
+
+
+def _check_events(job: "JobSettings", schema: Schema) -> None:
+    for index, part in enumerate(job.events.type or ()):
+        for name in _PLACEHOLDER.findall(part):
+            _require_column(schema, name, ("events", "type", index))
+    _require_columns(schema, job.events.payload or (), ("events", "payload"))
+    for number, series in enumerate(job.events.series):
+        _check_patterns(series.types, ("events", "series", number, "types"))
+    _check_patterns(job.events.latest, ("events", "latest"))
+
+
+def _check_patterns(patterns: Iterable[tuple[str, ...]], path: Path) -> None:
+    for index, pattern in enumerate(patterns):
+        if "*" in pattern[:-1]:
+            raise fault((*path, index), f"`*` may only be the last part of a pattern, not as in {list(pattern)}")
+
+
+def _require_columns(schema: Schema, names: Iterable[str], path: Path) -> None:
+    for index, name in enumerate(names):
+        _require_column(schema, name, (*path, index))
+
+
+def _require_column(schema: Schema, name: str, path: Path) -> None:
+    if schema.find(name) is None:
+        raise fault(path, f"no column {name!r} in the schema; {suggest(name, schema.names)}")

@@ -1,0 +1,84 @@
+"""Job files: from YAML text to checked settings.
+
+Relative paths in a job file are relative to the folder of the file. Everything wrong is reported at once, each problem
+with the path of the faulty key and its line.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from config.document import Document, read_document
+from config.errors import ConfigError, Problem, problems_error
+from config.metrics import check_metrics
+from config.problems import find_problems
+from config.settings import JobSettings
+
+FILE_SIZE_BYTES_MAX = 64 << 20
+
+
+def load_job(path: str | Path) -> JobSettings:
+    """Return the settings that a job file gives.
+
+    Raises:
+        ConfigError: the file cannot be read, or what it says cannot be used.
+    """
+    file = Path(path)
+    try:
+        if file.stat().st_size > FILE_SIZE_BYTES_MAX:
+            raise ConfigError(f"{path}: larger than {FILE_SIZE_BYTES_MAX} bytes; keep rows in a file of their own")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the job file {str(path)!r}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    return parse_job(text, file.resolve().parent, name=str(path))
+
+
+def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> JobSettings:
+    """Return the settings that the text of a job file gives; `name` stands for the file in messages.
+
+    Raises:
+        ConfigError: what the text says cannot be used.
+    """
+    document = read_document(text, name)
+    if not isinstance(document.data, Mapping):
+        raise problems_error(
+            name, (Problem(path="", line=None, text="a job file is a mapping; begin with `job: NAME`"),)
+        )
+    data = _with_absolute_paths(dict(document.data), Path(base_directory))
+    try:
+        job = JobSettings.model_validate(data)
+    except ValidationError as error:
+        raise problems_error(name, find_problems(error, document.data, document.lines)) from None
+    _check_metrics(job, document)
+    return job
+
+
+def _check_metrics(job: JobSettings, document: Document) -> None:
+    problems = check_metrics(job)
+    if problems:
+        placed = tuple(
+            Problem(path=problem.path, line=document.line_of(path), text=problem.text) for path, problem in problems
+        )
+        raise problems_error(document.name, placed)
+
+
+def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    source, sinks = data.get("source"), data.get("sinks")
+    if isinstance(source, dict) and "path" in source:
+        data["source"] = source | {"path": _absolute(source["path"], base)}
+    if isinstance(sinks, list):
+        data["sinks"] = [
+            sink | {"path": _absolute(sink["path"], base)} if isinstance(sink, dict) and "path" in sink else sink
+            for sink in sinks
+        ]
+    return data
+
+
+def _absolute(path: Any, base: Path) -> Any:
+    if isinstance(path, list):
+        return [_absolute(one, base) for one in path]
+    return str(base / path) if isinstance(path, str) and path else path

@@ -1,0 +1,298 @@
+"""Settings of a job: what a job file says, checked and frozen.
+
+`JobSettings` is built by `config.load` from a file, or by `make_job` from plain data. It travels through the replicated
+log as bytes (`to_bytes`, `from_bytes`), and its `fingerprint` names everything that decides what the job computes; how
+many hosts it runs on and how often it writes do not.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+import msgpack
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from actors.errors import SchemaError
+from actors.model import Schema, parse_column_type
+from config.base import Count, DurationTicks, Names, Settings, SizeBytes, fault
+from config.checks import check_job
+from config.detectors import DetectorSettings
+from config.errors import ConfigError, problems_error
+from config.events import EventsSettings
+from config.problems import find_problems
+from config.sources import HOST_METRICS_SCHEMA, SourceSettings, with_type
+from config.units import duration_ticks
+
+FORMAT_VERSION = 1
+"""Version of the bytes of a job."""
+
+_PROCESS_KEYS = ("hosts", "flush", "limits", "snapshot_interval_rows")
+"""Settings that decide how a job runs but not what it computes."""
+
+
+class MetricSettings(Settings):
+    """One metric: a condition over columns and windows."""
+
+    when: str = Field(min_length=1)
+    """Boolean expression, such as `avg(qty) > qty`."""
+
+    describe: str | None = None
+    """Text that replaces the expression in the output."""
+
+
+class WindowSettings(Settings):
+    """The window of the aggregates."""
+
+    size: DurationTicks
+    """Length, in ticks of the time column or as a duration."""
+
+    step: DurationTicks | None = None
+    """Distance between two windows; the size is a multiple of it. `None` means the size."""
+
+
+class EngineSettings(Settings):
+    """How the engine computes metrics."""
+
+    garbage_size: Count = 2000
+    """Rows of a key that are kept before those no longer needed are dropped."""
+
+    round_time: bool = True
+    """Whether windows are aligned by the rule for several minutes (or by the minute)."""
+
+    nulls: Literal["smallest", "unknown"] = "smallest"
+    """What comparisons make of NULL: the smallest value, or never true."""
+
+
+class NdjsonSink(Settings):
+    """Anomalies as lines of JSON, a file per partition."""
+
+    type: Literal["ndjson"] = "ndjson"
+    path: str = Field(min_length=1)
+    """Folder, relative to the job file; made when it is missing."""
+
+
+class FlushSettings(Settings):
+    """When changes become durable: whichever comes first."""
+
+    period_ms: Annotated[int, Field(ge=1, strict=True)] = 250
+    """Milliseconds between two flushes."""
+
+    rows: Count = 100_000
+    """Rows that may wait for a flush."""
+
+
+def _time_text(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, date | datetime) else value
+
+
+class LimitsSettings(Settings):
+    """Bounds of queues, batches and values."""
+
+    batch_rows_max: Count = 50_000
+    """Records that are read from a source at once."""
+
+    batches_in_flight_max: Count = 4
+    """Batches that a host may have waiting; more, and the source waits."""
+
+    map_size_bytes_max: SizeBytes = 1 << 40
+    """Bytes that a shard may grow to."""
+
+    dead_letters_max: Annotated[int, Field(ge=0, strict=True)] = 10_000
+    """Dead letters that a partition keeps; all are counted."""
+
+    stream_rows_max: Count | None = None
+    """Rows of each split that the job's stream table keeps; `None` means all."""
+
+    stream_bytes_max: SizeBytes | None = None
+    """Bytes of each split that the job's stream table keeps; `None` means no limit."""
+
+    time_min: Annotated[str, BeforeValidator(_time_text)] = "1900-01-01"
+    """Earliest time that a row may have."""
+
+    time_max: Annotated[str, BeforeValidator(_time_text)] = "2100-01-01"
+    """First time that is too late for a row."""
+
+    @model_validator(mode="after")
+    def _check_times(self) -> "LimitsSettings":
+        for key in ("time_min", "time_max"):
+            try:
+                datetime.fromisoformat(getattr(self, key))
+            except ValueError:
+                raise fault((key,), f"{getattr(self, key)!r} is no time; write it like 2100-01-01") from None
+        if not self.time_range[0] < self.time_range[1]:
+            raise fault(("time_max",), f"{self.time_max!r} is not after time_min, {self.time_min!r}")
+        return self
+
+    @property
+    def time_range(self) -> tuple[datetime, datetime]:
+        """Earliest time and first too late one, both naive and in UTC."""
+        low, high = (datetime.fromisoformat(text).replace(tzinfo=None) for text in (self.time_min, self.time_max))
+        return low, high
+
+
+def _with_when(value: Any) -> Any:
+    return {"when": value} if isinstance(value, str) else value
+
+
+class JobSettings(Settings):
+    """One job: rows from a source, metrics and detectors over them, and what becomes of the result."""
+
+    name: str = Field(alias="job", pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=100)
+    """Name of the job: a letter, then letters, digits, underscores or dashes."""
+
+    schema_types: dict[str, str] = Field(alias="schema")
+    """Columns of a row, in order: name -> type."""
+
+    time: str
+    """Name of the time column."""
+
+    key: Names = ()
+    """Names of the key columns; everything is computed per key."""
+
+    metrics: tuple[Annotated[MetricSettings, BeforeValidator(_with_when)], ...] = ()
+    """Conditions; their positions are the `type` in the output."""
+
+    window: WindowSettings | None = None
+    """Window of the aggregates; needed when a metric has one."""
+
+    engine: EngineSettings = EngineSettings()
+    """How metrics are computed."""
+
+    source: Annotated[SourceSettings, BeforeValidator(with_type)]
+    """Where rows come from."""
+
+    detectors: tuple[DetectorSettings, ...] = ()
+    """Detectors that learn; their positions follow the metrics' in the output."""
+
+    events: EventsSettings = EventsSettings()
+    """What is stored as events."""
+
+    sinks: tuple[NdjsonSink, ...] = ()
+    """Who is told about anomalies, besides the table that is always kept."""
+
+    partitions: Annotated[int, Field(gt=0, le=4096, strict=True)] = 4
+    """Shares into which the keys are cut; fixed for the life of the job."""
+
+    hosts: Count = 1
+    """Processes that own the partitions; may be changed while the job runs."""
+
+    group: Annotated[int, Field(gt=1, strict=True)] | None = None
+    """Raft group that keeps the job available; `None` means no group."""
+
+    flush: FlushSettings = FlushSettings()
+    """When changes become durable."""
+
+    snapshot_interval_rows: Count = 100_000
+    """Rows between two snapshots of an engine."""
+
+    limits: LimitsSettings = LimitsSettings()
+    """Bounds of queues, batches and values."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_schema(cls, data: Any) -> Any:
+        source = data.get("source") if isinstance(data, Mapping) else None
+        if isinstance(source, Mapping) and source.get("type") == "host_metrics":
+            return {"schema": HOST_METRICS_SCHEMA, "time": "time", "key": ["key"], **data}
+        return data
+
+    @field_validator("schema_types", mode="after")
+    @classmethod
+    def _check_types(cls, types: dict[str, str]) -> dict[str, str]:
+        for name, kind in types.items():
+            try:
+                parse_column_type(kind)
+            except SchemaError as error:
+                raise fault((name,), str(error)) from None
+        try:
+            Schema.from_mapping(types)
+        except SchemaError as error:
+            raise fault((), str(error)) from None
+        return {name: kind.upper() for name, kind in types.items()}
+
+    @model_validator(mode="after")
+    def _check_job(self) -> "JobSettings":
+        check_job(self)
+        return self
+
+    @property
+    def row_schema(self) -> Schema:
+        """Columns of a row."""
+        return Schema.from_mapping(self.schema_types)
+
+    @property
+    def time_column(self) -> str:
+        """Name of the time column, spelt as in the schema."""
+        return self.row_schema[self.time].name
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Names of the key columns, spelt as in the schema."""
+        return tuple(self.row_schema[name].name for name in self.key)
+
+    @property
+    def window_size_ticks(self) -> int | None:
+        """Length of the window in ticks of the time column, or `None` without a window."""
+        return None if self.window is None else duration_ticks(self.window.size, self.row_schema[self.time].type)
+
+    @property
+    def window_step_ticks(self) -> int | None:
+        """Distance of two windows in ticks of the time column, or `None` without a window."""
+        if self.window is None or self.window.step is None:
+            return self.window_size_ticks
+        return duration_ticks(self.window.step, self.row_schema[self.time].type)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides what the job computes, in hexadecimal."""
+        data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
+        return hashlib.blake2b(_pack(data), digest_size=16).hexdigest()
+
+    def with_hosts(self, host_count: int) -> "JobSettings":
+        """Return the same job on another number of hosts.
+
+        Raises:
+            ConfigError: the number is below 1.
+        """
+        return make_job(self._plain() | {"hosts": host_count})
+
+    def to_bytes(self) -> bytes:
+        """Return the versioned bytes of these settings; equal settings have equal bytes."""
+        return _pack({"version": FORMAT_VERSION, "job": self._plain()})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "JobSettings":
+        """Return the settings that `to_bytes` wrote.
+
+        Raises:
+            ConfigError: torn or foreign bytes, or another version of the format.
+        """
+        try:
+            content = msgpack.unpackb(data)
+            version, job = content["version"], content["job"]
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+            raise ConfigError(f"these {len(data)} bytes are no job settings: {error}") from error
+        if version != FORMAT_VERSION:
+            raise ConfigError(f"job settings of format {version}; this version reads format {FORMAT_VERSION}")
+        return make_job(job)
+
+    def _plain(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def make_job(data: Mapping[str, Any]) -> JobSettings:
+    """Return the settings of a job given as plain data, shaped like a job file; paths stay as they are.
+
+    Raises:
+        ConfigError: the data cannot be used.
+    """
+    try:
+        return JobSettings.model_validate(data)
+    except ValidationError as error:
+        raise problems_error("job", find_problems(error, data)) from None
+
+
+def _pack(data: Mapping[str, Any]) -> bytes:
+    packed: bytes = msgpack.packb(data, use_bin_type=True)
+    return packed
