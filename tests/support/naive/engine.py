@@ -1,0 +1,161 @@
+"""The naive engine itself: the published algorithm, one row at a time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.support.naive.alignment import alignment_size
+from tests.support.naive.check import TEMPORAL, Metric, check
+from tests.support.naive.evaluate import Evaluator, Row
+from tests.support.naive.refusal import Refused
+from tests.support.naive.syntax import Node, parse
+from tests.support.naive.text import canonical_text
+
+
+class Anomaly(NamedTuple):
+    """One line of the output."""
+
+    offset: int
+    ordinal: int
+    time: int
+    key: tuple[Any, ...]
+    metric_index: int
+    text: str
+
+
+@dataclass(slots=True)
+class _KeyState:
+    """What is kept of a key: all of its accepted rows, with their times."""
+
+    rows: list[Row] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    next_end: int = 0
+    aggregates: list[dict[Node, Any]] | None = None
+    """Per metric: the values over the latest computed window; `None` before the first."""
+
+
+class NaiveEngine:
+    """Rows in, anomalies out.
+
+    Raises:
+        Refused: an argument or a metric that must not be accepted.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        schema: Mapping[str, str],
+        time_column: str,
+        key_columns: Sequence[str] = (),
+        window_size: int | None = None,
+        step: int | None = None,
+        round_time: bool = True,
+        anomaly_descriptions: Sequence[str] | None = None,
+        nulls: str = "smallest",
+    ) -> None:
+        self._schema = {name.lower(): kind for name, kind in schema.items()}
+        self._time, self._keys = time_column.lower(), [name.lower() for name in key_columns]
+        self._metrics = [check(parse(metric), self._schema) for metric in metrics]
+        self._evaluators = [Evaluator(metric, unknown=nulls == "unknown") for metric in self._metrics]
+        self._has_windows = any(metric.aggregates for metric in self._metrics)
+        self._size, self._step, self._alignment = 0, 0, 1
+        self._check_arguments(metrics, anomaly_descriptions)
+        if self._has_windows:
+            self._set_windows(window_size, step, round_time)
+        self._texts = list(anomaly_descriptions or map(canonical_text, metrics))
+        self._states: dict[tuple[Any, ...], _KeyState] = {}
+        self._next_offset = 0
+        self.late_row_count = 0
+        """Rows that were discarded because a later one of their key had been there."""
+
+        self.untimed_row_count = 0
+        """Rows that were discarded because they have no time."""
+
+    def _check_arguments(self, metrics: Sequence[str], descriptions: Sequence[str] | None) -> None:
+        if not metrics or (descriptions is not None and len(descriptions) != len(metrics)):
+            raise Refused("bad_argument", "metrics and descriptions")
+        if self._schema.get(self._time) not in TEMPORAL or any(key not in self._schema for key in self._keys):
+            raise Refused("bad_argument", "time or key column")
+
+    def _set_windows(self, size: int | None, step: int | None, round_time: bool) -> None:
+        if size is None or step is None:
+            raise Refused("window_required")
+        if size < 1 or step < 1 or size % step:
+            raise Refused("bad_argument", "window size and step")
+        self._size, self._step = size, step
+        self._alignment = alignment_size(self._schema[self._time], step, round_time=round_time)
+
+    def append(self, rows: Sequence[Sequence[Any]], offsets: Sequence[int] | None = None) -> list[Anomaly]:
+        """Return the anomalies that these rows cause, in the order of the output."""
+        if offsets is None:
+            offsets = range(self._next_offset, self._next_offset + len(rows))
+        found: list[Anomaly] = []
+        for offset, values in zip(offsets, rows, strict=True):
+            row = dict(zip(self._schema, map(_plain, values, self._schema.values()), strict=True))
+            key = tuple(row[name] for name in self._keys)
+            hits = self._judge(key, row)
+            found += [
+                Anomaly(offset, ordinal, time, key, index, self._texts[index])
+                for ordinal, (time, index) in enumerate(hits)
+            ]
+            self._next_offset = offset + 1
+        return found
+
+    def _judge(self, key: tuple[Any, ...], row: Row) -> list[tuple[int, int]]:
+        time = row[self._time]
+        if time is None:
+            self.untimed_row_count += 1
+            return []
+        state = self._states.setdefault(key, _KeyState())
+        hits: list[tuple[int, int]] = []
+        if self._has_windows:
+            if state.times and time < state.times[-1]:
+                self.late_row_count += 1
+                return []
+            if not state.times:
+                state.next_end = time // self._alignment * self._alignment + self._step
+            hits += self._close_windows(state, time)
+        state.rows.append(row)
+        state.times.append(time)
+        return hits + [(time, index) for index in self._row_hits(state)]
+
+    def _close_windows(self, state: _KeyState, time: int) -> list[tuple[int, int]]:
+        hits: list[tuple[int, int]] = []
+        while state.next_end <= time:
+            end = state.next_end
+            window = [row for row, at in zip(state.rows, state.times, strict=True) if end - self._size <= at < end]
+            if not window:
+                state.next_end += (time - end) // self._step * self._step + self._step
+                break
+            state.aggregates = [
+                {call: evaluator.aggregate(call, window) for call in metric.aggregates}
+                for metric, evaluator in zip(self._metrics, self._evaluators, strict=True)
+            ]
+            hits += [(end, index) for index in self._window_hits(state.aggregates)]
+            state.next_end += self._step
+        return hits
+
+    def _window_hits(self, aggregates: list[dict[Node, Any]]) -> list[int]:
+        return [
+            i for i, metric in enumerate(self._metrics) if metric.kind == "window" and self._fires(i, [{}], aggregates)
+        ]
+
+    def _row_hits(self, state: _KeyState) -> list[int]:
+        hits = []
+        for i, metric in enumerate(self._metrics):
+            if metric.kind == "window" or (metric.kind == "mixed" and state.aggregates is None):
+                continue
+            rows = state.rows if metric.has_history else state.rows[-1:]
+            if self._fires(i, rows, state.aggregates):
+                hits.append(i)
+        return hits
+
+    def _fires(self, index: int, rows: Sequence[Row], aggregates: list[dict[Node, Any]] | None) -> bool:
+        """Return whether a metric is true for the last of the rows."""
+        metric: Metric = self._metrics[index]
+        values = self._evaluators[index].values(metric.tree, rows, aggregates[index] if aggregates else {})
+        return values[-1] is True
+
+
+def _plain(value: Any, kind: str) -> Any:
+    return float(value) if kind == "DOUBLE" and value is not None else value
