@@ -6,6 +6,7 @@ starts processes that would take the time of another.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,12 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out unless asked for, and put the cluster tier last, on one worker."""
+    """Leave slow tests out unless asked for, and put the cluster tier last."""
     for item in items:
         if item.path.is_relative_to(CLUSTER_TIER):
             item.add_marker(pytest.mark.cluster)
-        if item.get_closest_marker("cluster"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
     items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
     if not config.getoption("--slow") and "slow" not in config.getoption("-m"):
         _deselect_slow(config, items)
@@ -45,3 +44,23 @@ def _deselect_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return a scheduler that hands out single tests, but the cluster tier as a whole.
+
+    pytest-xdist's groups would do, were it not that its release 3.8 ignores them with pytest 9.2.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
+
+    class ClusterTierTogether(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
+        """Work units are single tests in the order found, and all of the cluster tier."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            return "cluster" if nodeid.startswith("tests/cluster/") else nodeid
+
+    config.option.loadscopereorder = False
+    return ClusterTierTogether(config, log)
