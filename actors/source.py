@@ -130,11 +130,13 @@ def cut_raw(record: bytes) -> bytes:
     return record[:RAW_SIZE_BYTES_MAX]
 
 
-def check_request(splits: Sequence[SplitInfo], split: int, offset: int, row_count_max: int) -> None:
-    """Check the arguments of a read.
+def check_request(
+    splits: Sequence[SplitInfo], split: int, offset: int, row_count_max: int, end: int | None = None
+) -> None:
+    """Check the arguments of a read; `end` is the offset after the last record, where it is known.
 
     Raises:
-        SourceError: there is no such split, or the offset is negative.
+        SourceError: there is no such split, or the offset is negative or beyond the end.
         ValueError: `row_count_max` is below 1.
     """
     if row_count_max < 1:
@@ -144,3 +146,13 @@ def check_request(splits: Sequence[SplitInfo], split: int, offset: int, row_coun
         raise SourceError(f"there is no split {split}; {known}")
     if offset < 0:
         raise SourceError(f"offset {offset} of split {split} is negative; offsets start at 0")
+    if end is not None and offset > end:
+        raise beyond_end(splits[split], offset, end)
+
+
+def beyond_end(split: SplitInfo, offset: int, end: int) -> SourceError:
+    """Return the error for an offset that a split has not reached."""
+    return SourceError(
+        f"offset {offset} of split {split.number} ({split.name}) was never reached: it has {end} records. "
+        "Was the input replaced? Start a new job for new input"
+    )
