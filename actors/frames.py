@@ -50,6 +50,11 @@ def polars_schema(schema: Schema) -> dict[str, pl.DataType]:
     return {column.name: physical_type(column.type) for column in schema.columns}
 
 
+def empty_frame(schema: Schema) -> pl.DataFrame:
+    """Return a canonical frame without rows."""
+    return pl.DataFrame(schema=polars_schema(schema))
+
+
 def is_canonical(schema: Schema, frame: pl.DataFrame) -> bool:
     """Return whether a frame has the schema's columns, in order and in physical types (NaN is not looked for)."""
     return frame.columns == list(schema.names) and frame.dtypes == list(polars_schema(schema).values())

@@ -1,0 +1,182 @@
+"""The anomalies of one partition: their table, the outbox that feeds sinks, and the dead letters.
+
+An *anomaly* is stored once, under its id (split, offset, ordinal), so replaying a row overwrites what the row raised
+before and can neither lose nor double it. The *outbox* lists ids in the order of their commit, numbered from 0 by
+`sequence`; what every sink has taken is deleted from it. A *dead letter* is an input record that could not become a
+row, stored under its (split, offset). Everything here takes a transaction and never begins or commits one.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import lmdb
+import msgpack
+import numpy as np
+import polars as pl
+
+from actors.model import AnomalyId
+
+_ID = struct.Struct(">IQI")
+_SEQUENCE = struct.Struct(">Q")
+_RECORD = struct.Struct(">IQ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """One anomaly: which row raised it, by which metric or detector."""
+
+    id: AnomalyId
+    """Split, offset and ordinal; unique within the job."""
+
+    time: int | None
+    """Time in ticks of the job's time column: the row's, or the exclusive end of the window."""
+
+    key: tuple[Any, ...]
+    """Values of the key columns, in their order; empty without key columns."""
+
+    type: int
+    """Position of the metric in the job; detectors follow the metrics."""
+
+    metric: str
+    """Canonical text of the metric, or its description."""
+
+    detail: str | None
+    """What a detector knows of the anomaly, as JSON; `None` for metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnomalyFilter:
+    """Which anomalies a query wants; `None` means all."""
+
+    time_from: int | None = None
+    """Earliest time, inclusive, in ticks."""
+
+    time_to: int | None = None
+    """Latest time, inclusive, in ticks."""
+
+    key: tuple[Any, ...] | None = None
+    """The key, compared as text so that what people type finds it."""
+
+    type: int | None = None
+    """Position of the metric or detector."""
+
+    after: AnomalyId | None = None
+    """Only anomalies after this id (paging)."""
+
+    def accepts(self, anomaly: Anomaly) -> bool:
+        """Return whether the anomaly is wanted (paging is the reader's)."""
+        if self.type is not None and anomaly.type != self.type:
+            return False
+        if self.key is not None and tuple(map(str, anomaly.key)) != tuple(map(str, self.key)):
+            return False
+        if self.time_from is None and self.time_to is None:
+            return True
+        if anomaly.time is None:
+            return False
+        return (self.time_from is None or anomaly.time >= self.time_from) and (
+            self.time_to is None or anomaly.time <= self.time_to
+        )
+
+
+def encode_id(anomaly_id: AnomalyId) -> bytes:
+    """Return the 16 key bytes of an id; their order is the order of ids."""
+    return _ID.pack(anomaly_id.split, anomaly_id.offset, anomaly_id.ordinal)
+
+
+def decode_id(key: bytes) -> AnomalyId:
+    """Return the id of 16 key bytes."""
+    split, offset, ordinal = _ID.unpack(key)
+    return AnomalyId(split=split, offset=offset, ordinal=ordinal)
+
+
+def encode_entries(key_columns: tuple[str, ...], split: int, frame: pl.DataFrame) -> list[tuple[bytes, bytes]]:
+    """Return the table entries of a merged anomaly frame, whose first column is the time, in the frame's order."""
+    if frame.is_empty():
+        return []
+    times = frame.to_series(0).to_list()
+    keys = (
+        zip(*(frame[name].to_list() for name in key_columns), strict=True) if key_columns else iter([()] * len(times))
+    )
+    rest = zip(*(frame[name].to_list() for name in ("type", "metric", "detail", "offset", "ordinal")), strict=True)
+    return [
+        (_ID.pack(split, offset, ordinal), msgpack.packb((time, key, kind, metric, detail)))
+        for time, key, (kind, metric, detail, offset, ordinal) in zip(times, keys, rest, strict=True)
+    ]
+
+
+def decode_entry(key: bytes, value: bytes) -> Anomaly:
+    """Return the anomaly of one table entry."""
+    time, columns, kind, metric, detail = msgpack.unpackb(value)
+    return Anomaly(id=decode_id(key), time=time, key=tuple(columns), type=kind, metric=metric, detail=detail)
+
+
+def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the anomaly frames of one batch as one, in the order of rows, with ordinals counted anew for each row.
+
+    The first frame is the engine's, the others are the detectors' in their order; each has its anomalies of one row
+    in order already, so the result depends on the rows alone and not on how batches are cut.
+    """
+    filled = [part if "detail" in part.columns else part.with_columns(detail=pl.lit(None, pl.String)) for part in parts]
+    present = [part for part in filled if not part.is_empty()] or filled[:1]
+    if len(present) == 1:
+        return present[0]
+    names = present[0].columns
+    merged = pl.concat(part.select(names) for part in present)
+    merged = merged[np.argsort(merged["offset"].to_numpy(), kind="stable")]
+    offsets = merged["offset"].to_numpy()
+    starts = np.flatnonzero(np.concatenate(([True], offsets[1:] != offsets[:-1])))
+    ordinals = np.arange(len(offsets)) - np.repeat(starts, np.diff(np.append(starts, len(offsets))))
+    return merged.with_columns(pl.Series("ordinal", ordinals, dtype=pl.Int32))
+
+
+def scan_anomalies(
+    txn: lmdb.Transaction, table: Any, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
+) -> list[Anomaly]:
+    """Return at most `count_max` wanted anomalies, in the order of ids or, `newest_first`, against it."""
+    found: list[Anomaly] = []
+    with txn.cursor(table) as cursor:
+        for key, value in _entries(cursor, wanted.after, newest_first):
+            if len(found) >= count_max:
+                break
+            anomaly = decode_entry(key, value)
+            if wanted.accepts(anomaly):
+                found.append(anomaly)
+    return found
+
+
+def _entries(cursor: Any, after: AnomalyId | None, newest_first: bool) -> Iterator[tuple[bytes, bytes]]:
+    if after is None:
+        placed = cursor.last() if newest_first else cursor.first()
+    else:
+        bound = encode_id(after)
+        placed = cursor.set_range(bound)
+        if newest_first:
+            placed = cursor.prev() if placed else cursor.last()
+        elif placed and cursor.key() == bound:
+            placed = cursor.next()
+    if not placed:
+        return iter(())
+    return iter(cursor.iterprev() if newest_first else cursor.iternext())
+
+
+def encode_sequence(sequence: int) -> bytes:
+    """Return the key bytes of an outbox position."""
+    return _SEQUENCE.pack(sequence)
+
+
+def decode_sequence(key: bytes) -> int:
+    """Return the outbox position of key bytes."""
+    return int(_SEQUENCE.unpack(key)[0])
+
+
+def encode_record(split: int, offset: int) -> bytes:
+    """Return the key bytes of a dead letter."""
+    return _RECORD.pack(split, offset)
+
+
+def decode_record(key: bytes) -> tuple[int, int]:
+    """Return split and offset of a dead letter's key bytes."""
+    split, offset = _RECORD.unpack(key)
+    return int(split), int(offset)

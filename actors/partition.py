@@ -1,0 +1,519 @@
+"""One partition: engine, detectors, event store, anomalies and offsets of a share of the keys, in one shard.
+
+A partition is applied batches in the order of offsets and keeps three marks for each split:
+
+- `received`: everything below has been applied in memory;
+- `committed`: everything below is in the shard. It is written in the same transaction as what it stands for;
+- `engine`: where the engine snapshot in the shard stands (at or below `committed`).
+
+A partition trusts no caller: it refuses an epoch older than the highest it has seen, refuses a batch that would leave
+a gap, and skips rows below its marks. After a crash the engine is restored from its snapshot and rows between the
+engine's mark and `committed` feed the engine only, because the rest of the shard has them. Time never comes from a
+clock: `now_us` is an argument and decides no more than when to flush and what retention may delete.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import lmdb
+import msgpack
+import numpy as np
+import polars as pl
+
+from actors.anomalies import (
+    Anomaly,
+    AnomalyFilter,
+    decode_entry,
+    decode_record,
+    decode_sequence,
+    encode_entries,
+    encode_record,
+    encode_sequence,
+    merge_anomalies,
+    scan_anomalies,
+)
+from actors.assembly import build_detectors, build_engine, build_store
+from actors.errors import OffsetGapError, SnapshotError, StaleEpochError
+from actors.row_events import RowEvents
+from actors.shard import Shard, ShardFullError
+from actors.source import DeadLetter
+from actors.store import EventStore
+from config.settings import JobSettings
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT_VERSION = 1
+"""Version of the bytes that `Partition.snapshot` returns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedBatch:
+    """What one partition gets of one batch of a split: its rows, and how far the batch reaches."""
+
+    split: int
+    """Number of the split."""
+
+    start: int
+    """First offset of the batch, whether or not its row belongs to this partition."""
+
+    end: int
+    """Offset after the last of the batch (exclusive)."""
+
+    frame: pl.DataFrame
+    """Canonical frame of this partition's rows."""
+
+    offsets: np.ndarray
+    """int64[rows]: offset of each row, strictly increasing, in `start..end`."""
+
+    dead_letters: tuple[DeadLetter, ...] = ()
+    """Records of the batch that are no rows, for the partition that keeps them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStat:
+    """Counters of one partition; every count starts anew when the partition is opened, except where it says so."""
+
+    partition: int
+    epoch: int
+    received: Mapping[int, int]
+    committed: Mapping[int, int]
+    row_count: int
+    """Rows applied to everything since the partition was opened."""
+
+    replayed_row_count: int
+    """Rows that fed the engine only, because the shard had them already."""
+
+    late_row_count: int
+    anomaly_count: int
+    """Anomalies in the shard, of all time."""
+
+    dead_letter_count: int
+    """Dead letters in the shard, of all time."""
+
+    event_count: int
+    """Rows registered as events since the partition was opened."""
+
+    flush_count: int
+    outbox_count: int
+    """Anomalies that sinks have not taken yet."""
+
+    size_bytes: int
+    """Bytes the shard uses."""
+
+    degraded: str | None
+    """Why the last flush failed, or `None`."""
+
+    gaps: tuple[tuple[int, int, int], ...]
+    """(split, from, to) of input that was gone from the source before this partition had read it."""
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Offsets of one partition, by split."""
+
+    received: dict[int, int] = field(default_factory=dict)
+    committed: dict[int, int] = field(default_factory=dict)
+    engine: dict[int, int] = field(default_factory=dict)
+
+
+class Partition:
+    """One partition, open in its shard; close it, or use it as a context manager.
+
+    Raises:
+        ShardError: somebody else owns the shard, or it belongs to another partition.
+        SnapshotError: the shard was made by a job with other metrics, keys, windows or columns.
+    """
+
+    def __init__(self, job: JobSettings, number: int, shard: Shard) -> None:
+        self._job = job
+        self._number = number
+        self._shard = shard
+        self._engine = build_engine(job)
+        self._detectors = build_detectors(job)
+        self._marks = _Marks()
+        self._epoch = 0
+        self._open_tables()
+        self._store = build_store(job, shard)
+        self._row_events = RowEvents(job) if self._store is not None else None
+        self._pending_anomalies: list[tuple[bytes, bytes]] = []
+        self._pending_dead_letters: list[tuple[bytes, bytes]] = []
+        self._row_count = self._replayed_row_count = self._event_count = 0
+        self._flush_count = 0
+        self._rows_since_flush = self._rows_since_snapshot = 0
+        self._flushed_at_us: int | None = None
+        self._degraded: str | None = None
+        self._gaps: list[tuple[int, int, int]] = []
+        self._load()
+
+    @classmethod
+    def open(cls, job: JobSettings, number: int, directory: Path) -> "Partition":
+        """Open, or make, the partition in a directory and restore what its shard holds."""
+        shard = Shard.open(
+            directory, identifier=f"{job.name}/{number}", map_size_bytes_max=job.limits.map_size_bytes_max
+        )
+        try:
+            return cls(job, number, shard)
+        except BaseException:
+            shard.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def begin(self, epoch: int, earliest: Mapping[int, int]) -> dict[int, int]:
+        """Enter an epoch, durably, and return for each split the offset from which the partition needs rows.
+
+        `earliest` gives the first offset that each split's source still has; what lies between is gone and reported
+        as a gap.
+
+        Raises:
+            StaleEpochError: a newer leader has been here.
+        """
+        self._check_epoch(epoch)
+        self._epoch = epoch
+        for split, offset in earliest.items():
+            have = self._marks.received.setdefault(split, 0)
+            if have < offset:
+                self._gaps.append((split, have, offset))
+                log.warning("input is gone", extra={"partition": self._number, "split": split, "until": offset})
+                self._marks.received[split] = offset
+        self._write_flush(None)
+        return dict(self._marks.received)
+
+    @property
+    def number(self) -> int:
+        """Number of the partition, from 0."""
+        return self._number
+
+    @property
+    def received(self) -> dict[int, int]:
+        """For each split the offset from which the partition needs rows."""
+        return dict(self._marks.received)
+
+    @property
+    def committed(self) -> dict[int, int]:
+        """For each split the offset below which everything is in the shard."""
+        return dict(self._marks.committed)
+
+    def _check_epoch(self, epoch: int) -> None:
+        if epoch < self._epoch:
+            raise StaleEpochError(f"epoch {epoch} is over: partition {self._number} follows epoch {self._epoch}")
+
+    def apply(self, epoch: int, batch: RoutedBatch, now_us: int) -> int:
+        """Apply one batch, flush if it is time, and return the number of anomalies that are new.
+
+        Rows below the partition's marks are skipped, so a batch may be sent again.
+
+        Raises:
+            StaleEpochError: a newer leader has been here.
+            OffsetGapError: rows between the partition's mark and the batch are missing.
+            ShardFullError: an earlier flush failed and fails still; nothing of this batch was applied.
+        """
+        self._check_epoch(epoch)
+        if self._degraded is not None:
+            self.flush(epoch, now_us)
+        needed = self._marks.received.get(batch.split, 0)
+        if batch.start > needed:
+            raise OffsetGapError(
+                f"partition {self._number} needs split {batch.split} from offset {needed}; the batch starts at "
+                f"{batch.start}: send the rows between first"
+            )
+        raised = 0
+        if batch.end > needed:
+            raised = self._apply_rows(batch, needed)
+            self._marks.received[batch.split] = batch.end
+        self._flush_if_due(now_us)
+        return raised
+
+    def _apply_rows(self, batch: RoutedBatch, needed: int) -> int:
+        frame, offsets = _from_offset(batch.frame, batch.offsets, needed)
+        committed = self._marks.committed.get(batch.split, 0)
+        raised = self._engine.append_physical(frame, offsets)
+        fresh, fresh_offsets = _from_offset(frame, offsets, committed)
+        parts = [raised.filter(pl.col("offset") >= committed) if committed > needed else raised]
+        base = len(self._job.metrics)
+        for position, detector in enumerate(self._detectors):
+            found = detector.process(fresh, fresh_offsets)
+            parts.append(found.with_columns(pl.col("type") + (base + position)))
+        merged = merge_anomalies(parts)
+        self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged)
+        self._pending_dead_letters += [
+            (encode_record(letter.split, letter.offset), msgpack.packb((letter.reason, letter.raw)))
+            for letter in batch.dead_letters
+            if letter.offset >= committed
+        ]
+        if self._store is not None and self._row_events is not None:
+            self._event_count += self._row_events.register(self._store, batch.split, fresh, fresh_offsets, merged)
+        self._row_count += len(fresh_offsets)
+        self._replayed_row_count += len(offsets) - len(fresh_offsets)
+        self._rows_since_flush += len(offsets)
+        self._rows_since_snapshot += len(offsets)
+        return len(merged)
+
+    def flush(self, epoch: int, now_us: int) -> None:
+        """Make everything applied so far durable, in one transaction.
+
+        Raises:
+            StaleEpochError: a newer leader has been here.
+            ShardFullError: no room; everything pending is kept and the next flush tries again.
+        """
+        self._check_epoch(epoch)
+        self._write_flush(now_us)
+
+    def flush_if_due(self, epoch: int, now_us: int) -> None:
+        """Flush when the flush period has passed; a failure is kept in `stat` and tried again."""
+        self._check_epoch(epoch)
+        self._flush_if_due(now_us)
+
+    def _flush_if_due(self, now_us: int) -> None:
+        if self._flushed_at_us is None:
+            self._flushed_at_us = now_us
+        pending = self._marks.received != self._marks.committed or self._degraded is not None
+        waited_us = now_us - self._flushed_at_us
+        if pending and (
+            self._rows_since_flush >= self._job.flush.rows or waited_us >= self._job.flush.period_ms * 1000
+        ):
+            try:
+                self._write_flush(now_us)
+            except ShardFullError:
+                log.warning("flush failed", extra={"partition": self._number, "reason": self._degraded})
+
+    def _write_flush(self, now_us: int | None) -> None:
+        entries = self._changed_entries()
+        snapshot = self._engine.snapshot() if self._snapshot_is_due() else None
+        engine = (
+            dict(self._marks.received) if snapshot is not None or not self._rows_since_snapshot else self._marks.engine
+        )
+        meta = self._encode_meta(engine)
+
+        def write(txn: lmdb.Transaction) -> None:
+            if self._store is not None:
+                self._store.write(txn, now_us)
+            for table, key, value in entries:
+                txn.put(key, value, db=self._tables[table])
+            if snapshot is not None:
+                txn.put(b"snapshot", snapshot, db=self._tables["engine"])
+            self._write_outbox(txn)
+            txn.put(b"marks", meta, db=self._tables["partition"])
+
+        try:
+            self._shard.write(write)
+        except ShardFullError as error:
+            self._degraded = str(error)
+            raise
+        self._after_flush(engine, now_us)
+
+    def _changed_entries(self) -> list[tuple[str, bytes, bytes]]:
+        entries = [("anomalies", key, value) for key, value in self._pending_anomalies]
+        entries += [("dead_letters", key, value) for key, value in self._pending_dead_letters]
+        for number, detector in enumerate(self._detectors):
+            prefix = number.to_bytes(2, "big")
+            entries += [("detectors", prefix + key, value) for key, value in detector.changed_state().items()]
+        return entries
+
+    def _snapshot_is_due(self) -> bool:
+        return self._rows_since_snapshot >= self._job.snapshot_interval_rows
+
+    def _write_outbox(self, txn: lmdb.Transaction) -> None:
+        if not self._job.sinks:
+            return
+        table = self._tables["outbox"]
+        stored = txn.get(b"sequence", db=self._tables["partition"])
+        sequence = int.from_bytes(stored, "big") if stored is not None else 0
+        for key, _ in self._pending_anomalies:
+            txn.put(encode_sequence(sequence), key, db=table, append=True)
+            sequence += 1
+        txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._tables["partition"])
+
+    def _after_flush(self, engine: dict[int, int], now_us: int | None) -> None:
+        if self._store is not None:
+            self._store.committed()
+        for detector in self._detectors:
+            detector.mark_saved()
+        self._pending_anomalies.clear()
+        self._pending_dead_letters.clear()
+        self._marks.committed = dict(self._marks.received)
+        if self._snapshot_is_due():
+            self._rows_since_snapshot = 0
+        self._marks.engine = engine
+        self._rows_since_flush = 0
+        self._flush_count += 1
+        self._degraded = None
+        self._flushed_at_us = now_us
+
+    def _open_tables(self) -> None:
+        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "detectors")
+        self._tables = {name: self._shard.table(name) for name in names}
+
+    def _encode_meta(self, engine: Mapping[int, int]) -> bytes:
+        meta = {
+            "version": SNAPSHOT_VERSION,
+            "fingerprint": self._fingerprint(),
+            "epoch": self._epoch,
+            "received": self._marks.received,
+            "engine": engine,
+            "watermarks": self._row_events.watermarks if self._row_events is not None else {},
+            "gaps": self._gaps,
+        }
+        return bytes(msgpack.packb(meta))
+
+    def _fingerprint(self) -> list[str]:
+        return [self._engine.fingerprint, *(detector.fingerprint for detector in self._detectors)]
+
+    def _load(self) -> None:
+        with self._shard.read() as txn:
+            stored = txn.get(b"marks", db=self._tables["partition"])
+            if stored is None:
+                return
+            snapshot = txn.get(b"snapshot", db=self._tables["engine"])
+            with txn.cursor(self._tables["detectors"]) as cursor:
+                entries = [(bytes(key), bytes(value)) for key, value in cursor]
+        meta = msgpack.unpackb(stored, strict_map_key=False)
+        self._check_fingerprint(meta["fingerprint"])
+        if snapshot is not None:
+            self._engine.restore(snapshot)
+        for number, detector in enumerate(self._detectors):
+            prefix = number.to_bytes(2, "big")
+            detector.load_state({key[2:]: value for key, value in entries if key.startswith(prefix)})
+        self._epoch = meta["epoch"]
+        self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
+        self._marks = _Marks(
+            received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
+        )
+        if self._row_events is not None:
+            self._row_events.watermarks = meta["watermarks"]
+
+    def _check_fingerprint(self, stored: Sequence[str]) -> None:
+        if list(stored) != self._fingerprint():
+            raise SnapshotError(
+                f"the shard of partition {self._number} was made by a job {self._job.name!r} with other metrics, keys, "
+                "windows, columns or detectors; submit the changed job under a new name"
+            )
+
+    def snapshot(self) -> bytes:
+        """Return engine, detectors and marks as they stand at the rows received so far."""
+        body = {
+            "version": SNAPSHOT_VERSION,
+            "fingerprint": self._fingerprint(),
+            "partition": self._number,
+            "received": self._marks.received,
+            "engine": self._engine.snapshot(),
+            "detectors": [detector.snapshot() for detector in self._detectors],
+            "watermarks": self._row_events.watermarks if self._row_events is not None else {},
+        }
+        return bytes(msgpack.packb(body))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take over a snapshot, into a shard that is still empty; history below it is recorded as a gap.
+
+        Raises:
+            SnapshotError: the bytes are no snapshot of this partition, or the shard holds rows already.
+        """
+        try:
+            body = msgpack.unpackb(snapshot, strict_map_key=False)
+            known = body["version"] == SNAPSHOT_VERSION and body["partition"] == self._number
+        except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+            raise SnapshotError(f"these {len(snapshot)} bytes are no snapshot of a partition: {error}") from error
+        if not known:
+            raise SnapshotError(f"a snapshot of partition {body['partition']} does not fit partition {self._number}")
+        if any(self._marks.received.values()):
+            raise SnapshotError(f"partition {self._number} holds rows already; restore into an empty directory")
+        self._check_fingerprint(body["fingerprint"])
+        self._engine.restore(body["engine"])
+        for detector, state in zip(self._detectors, body["detectors"], strict=True):
+            detector.restore(state)
+        self._marks.received = dict(body["received"])
+        self._gaps += [(split, 0, offset) for split, offset in body["received"].items() if offset]
+        if self._row_events is not None:
+            self._row_events.watermarks = body["watermarks"]
+        self._rows_since_snapshot = self._job.snapshot_interval_rows
+        self._write_flush(None)
+
+    @property
+    def store(self) -> EventStore | None:
+        """The event store, or `None` when the job stores no events."""
+        return self._store
+
+    def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
+        """Return committed anomalies, in the order of ids or against it."""
+        with self._shard.read() as txn:
+            return scan_anomalies(txn, self._tables["anomalies"], wanted, count_max, newest_first=newest_first)
+
+    def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
+        """Return the committed anomaly table as it is stored, to compare runs byte by byte."""
+        with self._shard.read() as txn, txn.cursor(self._tables["anomalies"]) as cursor:
+            return [(bytes(key), bytes(value)) for key, value in cursor]
+
+    def dead_letters(self, count_max: int) -> list[DeadLetter]:
+        """Return committed dead letters, oldest first."""
+        found: list[DeadLetter] = []
+        with self._shard.read() as txn, txn.cursor(self._tables["dead_letters"]) as cursor:
+            for key, value in cursor:
+                if len(found) >= count_max:
+                    break
+                split, offset = decode_record(key)
+                reason, raw = msgpack.unpackb(value)
+                found.append(DeadLetter(split=split, offset=offset, reason=reason, raw=raw))
+        return found
+
+    def outbox(self, count_max: int) -> list[tuple[int, Anomaly]]:
+        """Return the oldest anomalies that sinks have not taken, each with its sequence."""
+        found: list[tuple[int, Anomaly]] = []
+        with self._shard.read() as txn, txn.cursor(self._tables["outbox"]) as cursor:
+            for key, anomaly_key in cursor:
+                if len(found) >= count_max:
+                    break
+                value = txn.get(anomaly_key, db=self._tables["anomalies"])
+                assert value is not None, "the outbox names an anomaly that is not stored"
+                found.append((decode_sequence(key), decode_entry(anomaly_key, value)))
+        return found
+
+    def acknowledge(self, sequence: int) -> None:
+        """Forget the outbox up to and including a sequence: every sink has it durably."""
+
+        def write(txn: lmdb.Transaction) -> None:
+            with txn.cursor(self._tables["outbox"]) as cursor:
+                while cursor.first() and decode_sequence(cursor.key()) <= sequence:
+                    cursor.delete()
+
+        self._shard.write(write)
+
+    def stat(self) -> PartitionStat:
+        """Return counters; cheap enough to be asked once a second."""
+        with self._shard.read() as txn:
+            counts = {name: int(txn.stat(db=table)["entries"]) for name, table in self._tables.items()}
+        return PartitionStat(
+            partition=self._number,
+            epoch=self._epoch,
+            received=dict(self._marks.received),
+            committed=dict(self._marks.committed),
+            row_count=self._row_count,
+            replayed_row_count=self._replayed_row_count,
+            late_row_count=self._engine.stat().late_row_count,
+            anomaly_count=counts["anomalies"],
+            dead_letter_count=counts["dead_letters"],
+            event_count=self._event_count,
+            flush_count=self._flush_count,
+            outbox_count=counts["outbox"],
+            size_bytes=self._shard.stat().used_bytes,
+            degraded=self._degraded,
+            gaps=tuple(self._gaps),
+        )
+
+    def close(self) -> None:
+        """Release the shard; what is not flushed is not kept (flush first)."""
+        if self._store is not None:
+            self._store.close()
+        self._shard.close()
+
+
+def _from_offset(frame: pl.DataFrame, offsets: np.ndarray, start: int) -> tuple[pl.DataFrame, np.ndarray]:
+    """Return the rows at or above an offset, and their offsets."""
+    skipped = int(np.searchsorted(offsets, start))
+    return (frame, offsets) if not skipped else (frame[skipped:], offsets[skipped:])

@@ -1,0 +1,202 @@
+"""The actor shell around partitions: a plain class that `cluster.deploy` turns into a Ray actor.
+
+A *host* owns several partitions of one job. Its calls arrive in order from one leader; queries come from anybody, in
+threads of their own, and read only what is committed. A host keeps nothing that its shards do not have: when it dies,
+the next one opens the same directories.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from actors.anomalies import Anomaly, AnomalyFilter
+from actors.errors import SnapshotError, TocsinError
+from actors.frames import empty_frame
+from actors.partition import Partition, PartitionStat, RoutedBatch
+from actors.sink import Sink, SinkRecord
+from actors.sink_open import open_sinks
+from actors.source import DeadLetter
+from config.settings import JobSettings
+
+T = TypeVar("T")
+
+DELIVERY_COUNT_MAX = 1000
+"""Anomalies handed to sinks in one call."""
+
+
+class NotOpenError(TocsinError):
+    """The host does not own the partition: it was restarted, or the partition has moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostBatch:
+    """One batch of a split for all partitions of a host."""
+
+    split: int
+    """Number of the split."""
+
+    start: int
+    """First offset of the batch."""
+
+    end: int
+    """Offset after the last (exclusive)."""
+
+    rows: Mapping[int, tuple[pl.DataFrame, np.ndarray]]
+    """Rows and offsets by partition; a partition that is not named gets none."""
+
+    dead_letters: Mapping[int, tuple[DeadLetter, ...]]
+    """Dead letters by the partition that keeps them."""
+
+
+class PartitionHost:
+    """Owner of some partitions of one job."""
+
+    def __init__(self, job: bytes, directory: str) -> None:
+        self._job = JobSettings.from_bytes(job)
+        self._directory = Path(directory)
+        self._partitions: dict[int, Partition] = {}
+        self._sinks: list[Sink] | None = None
+        self._nothing = (empty_frame(self._job.row_schema), np.empty(0, np.int64))
+
+    def pid(self) -> int:
+        """Return the process id, for those who kill it."""
+        return os.getpid()
+
+    def open(
+        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes]
+    ) -> dict[int, dict[int, int]]:
+        """Own these partitions under an epoch; return for each the offsets it needs, by split.
+
+        `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning.
+        """
+        needed = {}
+        for number in partitions:
+            partition = self._partitions.get(number) or self._open_partition(number, snapshots.get(number))
+            self._partitions[number] = partition
+            needed[number] = partition.begin(epoch, earliest)
+        return needed
+
+    def _open_partition(self, number: int, snapshot: bytes | None) -> Partition:
+        partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
+        try:
+            if snapshot is not None and not any(partition.received.values()):
+                partition.restore(snapshot)
+        except SnapshotError:
+            partition.close()
+            raise
+        return partition
+
+    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
+        """Apply a batch to every partition owned and return the number of anomalies it raised."""
+        missing = set(batch.rows) - set(self._partitions)
+        if missing or not self._partitions:
+            raise NotOpenError(f"this host does not own partition {min(missing, default=0)}; open it first")
+        return sum(
+            partition.apply(epoch, self._routed(number, batch), now_us)
+            for number, partition in self._partitions.items()
+        )
+
+    def _routed(self, number: int, batch: HostBatch) -> RoutedBatch:
+        frame, offsets = batch.rows.get(number, self._nothing)
+        letters = batch.dead_letters.get(number, ())
+        return RoutedBatch(
+            split=batch.split, start=batch.start, end=batch.end, frame=frame, offsets=offsets, dead_letters=letters
+        )
+
+    def tick(self, epoch: int, now_us: int) -> None:
+        """Flush what has waited for the flush period; sent when no rows come."""
+        for partition in self._partitions.values():
+            partition.flush_if_due(epoch, now_us)
+
+    def flush(self, epoch: int, now_us: int) -> dict[int, dict[int, int]]:
+        """Make everything durable and return the committed offsets by partition and split."""
+        for partition in self._partitions.values():
+            partition.flush(epoch, now_us)
+        return {number: partition.committed for number, partition in self._partitions.items()}
+
+    def release(self, epoch: int, partitions: list[int], now_us: int) -> None:
+        """Flush and close partitions, so that another host may open them."""
+        for number in partitions:
+            partition = self._partitions.get(number)
+            if partition is not None:
+                partition.flush(epoch, now_us)
+                del self._partitions[number]
+                partition.close()
+
+    def snapshot(self, epoch: int, number: int, now_us: int) -> tuple[dict[int, int], bytes]:
+        """Return the offsets that a partition needs next, by split, and its snapshot there; its rows are durable."""
+        partition = self._partition(number)
+        partition.flush(epoch, now_us)
+        return partition.committed, partition.snapshot()
+
+    def deliver(self) -> int:
+        """Hand committed anomalies to the job's sinks and return how many they took."""
+        if self._sinks is None:
+            self._sinks = open_sinks(self._job)
+        return sum(self._deliver(partition, self._sinks) for partition in list(self._partitions.values()))
+
+    def _deliver(self, partition: Partition, sinks: list[Sink]) -> int:
+        waiting = partition.outbox(DELIVERY_COUNT_MAX)
+        if not waiting:
+            return 0
+        records = [self._sink_record(partition.number, sequence, anomaly) for sequence, anomaly in waiting]
+        for sink in sinks:
+            sink.write(records)
+        partition.acknowledge(waiting[-1][0])
+        return len(waiting)
+
+    def _sink_record(self, number: int, sequence: int, anomaly: Anomaly) -> SinkRecord:
+        return SinkRecord(
+            partition=number,
+            sequence=sequence,
+            id=anomaly.id,
+            time=anomaly.time,
+            key=dict(zip(self._job.key_columns, anomaly.key, strict=True)),
+            type=anomaly.type,
+            metric=anomaly.metric,
+            detail=anomaly.detail,
+        )
+
+    def _partition(self, number: int) -> Partition:
+        partition = self._partitions.get(number)
+        if partition is None:
+            raise NotOpenError(f"this host does not own partition {number}; open it first")
+        return partition
+
+    def stat(self) -> list[PartitionStat]:
+        """Return the counters of every partition owned."""
+        return [partition.stat() for partition in list(self._partitions.values())]
+
+    def anomalies(self, wanted: AnomalyFilter, count_max: int, newest_first: bool) -> list[Anomaly]:
+        """Return committed anomalies of every partition owned, each partition's in order, not merged."""
+        return self._collect(lambda partition: partition.anomalies(wanted, count_max, newest_first=newest_first))
+
+    def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
+        """Return the anomaly tables as they are stored, not merged."""
+        return self._collect(Partition.anomaly_entries)
+
+    def dead_letters(self, count_max: int) -> list[DeadLetter]:
+        """Return committed dead letters of every partition owned."""
+        return self._collect(lambda partition: partition.dead_letters(count_max))
+
+    def _collect(self, read: Callable[[Partition], list[T]]) -> list[T]:
+        return [item for partition in list(self._partitions.values()) for item in read(partition)]
+
+    def crash(self) -> None:
+        """Die as by the power switch."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close every partition and sink; what is not flushed is not kept."""
+        for partition in self._partitions.values():
+            partition.close()
+        self._partitions.clear()
+        for sink in self._sinks or ():
+            sink.close()
+        self._sinks = None

@@ -1,0 +1,264 @@
+"""The client: what people and programs ask of a running cluster.
+
+A client talks to any member that answers; proposals reach Raft's leader from there. Queries go to the hosts of a job
+and are merged here by the id of the anomaly or the time of the event.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from actors.anomalies import Anomaly, AnomalyFilter
+from actors.errors import TocsinError
+from actors.partition import PartitionStat
+from actors.source import DeadLetter
+from cluster import deploy
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
+from cluster.home import Home
+from config.settings import JobSettings
+from raft.commands import (
+    Command,
+    JobRemoved,
+    JobResumed,
+    JobStopped,
+    JobSubmitted,
+    Refused,
+    ScaleRequested,
+    decode_answer,
+    encode_command,
+)
+from raft.group import GroupState, Job, JobStatus
+from raft.group_codec import decode_state
+
+MEMBER_TIMEOUT_S = 15.0
+"""Seconds that one member has to have a command committed."""
+
+LOOK_TIMEOUT_S = 2.0
+"""Seconds that all members together have to say how they are; one that was just killed does not answer."""
+
+PROPOSE_DEADLINE_S = 30.0
+"""Seconds after which a proposal is given up; an election in between is waited out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberView:
+    """What one member said of itself."""
+
+    member_id: str
+    """Its name."""
+
+    status: dict[str, Any] | None
+    """Its status, or `None` when it did not answer."""
+
+
+class Client:
+    """A connection of this process to the cluster of a home.
+
+    Raises:
+        NotRunningError: no cluster runs there.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._record = deploy.connect(home)
+        self._group_id = self._record.group_id
+
+    def members(self) -> list[MemberView]:
+        """Ask every member for its status, all at once."""
+        replies = []
+        for name in self._record.member_addresses:
+            handle = deploy.find_member(self._group_id, name)
+            replies.append((name, None if handle is None else deploy.RayReply[dict[str, Any]](handle.status.remote())))
+        deadline = time.monotonic() + LOOK_TIMEOUT_S
+        return [MemberView(member_id=name, status=_answer_or_none(reply, deadline)) for name, reply in replies]
+
+    def leader(self) -> MemberView | None:
+        """Return the member that leads and runs the jobs, or `None` between two leaders."""
+        leading = [view for view in self.members() if view.status is not None and view.status["leader"]]
+        return max(leading, key=lambda view: view.status["leader"]["epoch"], default=None) if leading else None
+
+    def state(self) -> GroupState:
+        """Return the newest state that a member has applied."""
+        found = [decode_state(data) for data in self._ask_members("state")]
+        return max(found, key=lambda state: (state.epoch, len(state.answers)))
+
+    def _ask_members(self, method: str) -> list[Any]:
+        replies = []
+        for name in self._record.member_addresses:
+            handle = deploy.find_member(self._group_id, name)
+            if handle is not None:
+                replies.append(deploy.RayReply[Any](getattr(handle, method).remote()))
+        deadline = time.monotonic() + LOOK_TIMEOUT_S
+        answers = [answer for reply in replies if (answer := _answer_or_none(reply, deadline)) is not None]
+        if not answers:
+            raise NotRunningError("no member of the group answers; look at `tocsin status` and the logs in the home")
+        return answers
+
+    def propose(self, command: Command) -> None:
+        """Have a command accepted, through whichever member answers; an election in between is waited out.
+
+        Raises:
+            ClusterError: it was refused.
+            NoAnswerError: no member could have it committed in time.
+        """
+        data = encode_command(command)
+        deadline = time.monotonic() + PROPOSE_DEADLINE_S
+        trouble = "no member of the group answers"
+        while time.monotonic() < deadline:
+            for name in self._record.member_addresses:
+                handle = deploy.find_member(self._group_id, name)
+                if handle is None:
+                    continue
+                try:
+                    answer = decode_answer(deploy.call(handle.propose.remote, data, timeout_s=MEMBER_TIMEOUT_S))
+                except Exception as error:  # whatever one member's trouble is, another may do better
+                    trouble = str(error)
+                    continue
+                if isinstance(answer, Refused):
+                    raise ClusterError(answer.reason)
+                return
+            time.sleep(0.1)
+        raise NoAnswerError(f"the group did not accept the command in {PROPOSE_DEADLINE_S:.0f} s: {trouble}")
+
+    def submit(self, job: JobSettings) -> None:
+        """Put a job into the group's state; its leader starts it."""
+        command = JobSubmitted(
+            request_id=_request_id(),
+            job_id=job.name,
+            spec=job.to_bytes(),
+            partition_count=job.partitions,
+            host_count=min(job.hosts, job.partitions),
+        )
+        self.propose(command)
+
+    def stop(self, name: str) -> None:
+        """Let a job rest; its data stay and can be queried."""
+        self.propose(JobStopped(request_id=_request_id(), job_id=self.job(name).job_id))
+
+    def resume(self, name: str) -> None:
+        """Let a stopped job run again, from where it stood."""
+        self.propose(JobResumed(request_id=_request_id(), job_id=self.job(name).job_id))
+
+    def remove(self, name: str) -> None:
+        """Forget a job that does not run, and end its hosts; its directory is left for its owner to delete."""
+        job = self.job(name)
+        self.propose(JobRemoved(request_id=_request_id(), job_id=job.job_id))
+        for host in set(job.owners) - {""}:
+            deploy.end_host(self._group_id, name, host)
+
+    def scale(self, name: str, host_count: int) -> None:
+        """Want another number of hosts for a job."""
+        self.propose(ScaleRequested(request_id=_request_id(), job_id=self.job(name).job_id, host_count=host_count))
+
+    def job(self, name: str) -> Job:
+        """Return what the group knows of a job.
+
+        Raises:
+            UnknownJobError: there is none of that name.
+        """
+        jobs = self.state().jobs
+        if name not in jobs:
+            known = ", ".join(jobs) or "none"
+            raise UnknownJobError(f"there is no job {name!r}; the group has {known}")
+        return jobs[name]
+
+    def settings(self, name: str) -> JobSettings:
+        """Return a job's settings."""
+        return JobSettings.from_bytes(self.job(name).spec)
+
+    def runner_status(self, name: str) -> dict[str, Any] | None:
+        """Return what the leader is doing for a job, or `None` when nobody leads."""
+        leader = self.leader()
+        if leader is None or leader.status is None:
+            return None
+        status: dict[str, Any] | None = leader.status["leader"]["jobs"].get(name)
+        return status
+
+    def wait(self, name: str, is_reached: Callable[[Job], bool], timeout_s: float) -> Job:
+        """Return the job as soon as it is as wanted.
+
+        Raises:
+            NoAnswerError: it was not in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                job = self.job(name)
+                if is_reached(job):
+                    return job
+            except NotRunningError:
+                pass
+            time.sleep(0.1)
+        raise NoAnswerError(f"job {name!r} was not as wanted within {timeout_s:.0f} s; see `tocsin status {name}`")
+
+    def wait_finished(self, name: str, timeout_s: float) -> dict[str, Any]:
+        """Wait for the end of a bounded job and return its summary."""
+        job = self.wait(name, lambda job: job.status is not JobStatus.RUNNING, timeout_s)
+        summary: dict[str, Any] = msgpack.unpackb(job.summary, strict_map_key=False) if job.summary else {}
+        return summary
+
+    def hosts(self, name: str) -> list[deploy.RayHost]:
+        """Return the hosts of a job that exist, in the order of their names."""
+        names = sorted(set(self.job(name).owners) - {""})
+        found = (deploy.find_host(self._group_id, name, host) for host in names)
+        return [host for host in found if host is not None]
+
+    def partition_stats(self, name: str) -> list[PartitionStat]:
+        """Return the counters of every partition that is open, in order."""
+        return sorted(self._collect(name, "stat"), key=lambda stat: stat.partition)
+
+    def anomalies(
+        self, name: str, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
+    ) -> list[Anomaly]:
+        """Return committed anomalies of all partitions, in the order of ids or against it."""
+        found = self._collect(name, "anomalies", wanted, count_max, newest_first)
+        return sorted(found, key=lambda anomaly: anomaly.id, reverse=newest_first)[:count_max]
+
+    def anomaly_entries(self, name: str) -> list[tuple[bytes, bytes]]:
+        """Return the whole anomaly table in the order of ids, as stored."""
+        return sorted(self._collect(name, "anomaly_entries"))
+
+    def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
+        """Return committed dead letters of all partitions, in the order of split and offset."""
+        found = self._collect(name, "dead_letters", count_max)
+        return sorted(found, key=lambda letter: (letter.split, letter.offset))[:count_max]
+
+    def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
+        replies = [host.query(method, *arguments) for host in self.hosts(name)]
+        return [item for reply in replies for item in reply.wait()]
+
+    def kill_leader(self) -> str:
+        """Kill the process of the leader, as by SIGKILL, and return its name."""
+        leader = self.leader()
+        if leader is None:
+            raise NoAnswerError("nobody leads just now; try again in a second")
+        handle = deploy.find_member(self._group_id, leader.member_id)
+        if handle is not None:
+            handle.crash.remote()
+        return leader.member_id
+
+    def kill_host(self, name: str, host: str | None = None) -> str:
+        """Kill the process of a host of a job, as by SIGKILL, and return its name."""
+        hosts = {found.name: found for found in self.hosts(name)}
+        chosen = host or next(iter(hosts), None)
+        if chosen not in hosts:
+            raise UnknownJobError(f"job {name!r} has no host {chosen!r}; it has {', '.join(hosts) or 'none'}")
+        hosts[chosen].query("crash")
+        return str(chosen)
+
+
+def _answer_or_none(reply: "deploy.RayReply[Any] | None", deadline: float) -> Any:
+    if reply is None:
+        return None
+    try:
+        return reply.wait(max(deadline - time.monotonic(), 0.0))
+    except TocsinError:
+        return None
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,101 @@
+"""The embedded run: a job in this process, with the partitions of a cluster and without Ray and Raft.
+
+It is what `tocsin run` does and what a cluster's output is compared with: the same partitions are given the same rows
+in the order of their offsets, so its anomalies are those of any cluster, byte for byte.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actors.anomalies import Anomaly, AnomalyFilter
+from actors.remote import HostBatch, PartitionHost
+from actors.source import Source
+from cluster.pump import Done, Pump, first_needed
+from config.settings import JobSettings
+
+EPOCH = 0
+"""An embedded run has no elections; a cluster that takes over its directory has a higher epoch."""
+
+
+class LocalHost:
+    """A host of this process, as the pump sees it."""
+
+    def __init__(self, host: PartitionHost) -> None:
+        self._host = host
+
+    @property
+    def name(self) -> str:
+        """There is one host."""
+        return "local"
+
+    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> Done[int]:
+        """Apply the batch at once."""
+        return Done(self._host.apply(epoch, batch, now_us))
+
+    def tick(self, epoch: int, now_us: int) -> Done[None]:
+        """Flush when it is time."""
+        self._host.tick(epoch, now_us)
+        return Done(None)
+
+    def flush(self, epoch: int, now_us: int) -> Done[dict[int, dict[int, int]]]:
+        """Make everything durable."""
+        return Done(self._host.flush(epoch, now_us))
+
+    def deliver(self) -> Done[int]:
+        """Feed the sinks."""
+        return Done(self._host.deliver())
+
+
+class EmbeddedJob:
+    """A job whose partitions are open in this process; close it, or use it as a context manager."""
+
+    def __init__(self, job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int]) -> None:
+        self._host = PartitionHost(job.to_bytes(), str(directory))
+        try:
+            earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
+            needed = self._host.open(EPOCH, list(range(job.partitions)), earliest, {})
+            port = LocalHost(self._host)
+            positions = first_needed(needed.values(), earliest)
+            self._pump = Pump(job, source, dict.fromkeys(range(job.partitions), port), positions, EPOCH, now_us)
+        except BaseException:
+            self._host.close()
+            raise
+
+    @property
+    def pump(self) -> Pump:
+        """What moves the rows."""
+        return self._pump
+
+    @property
+    def host(self) -> PartitionHost:
+        """What owns the partitions."""
+        return self._host
+
+    def run(self) -> None:
+        """Pump until the source has nothing more for now, then make everything durable."""
+        while self._pump.pump_once():
+            pass
+        self._pump.finish()
+
+    def anomalies(self, wanted: AnomalyFilter, count_max: int) -> list[Anomaly]:
+        """Return committed anomalies in the order of their ids."""
+        return sorted(self._host.anomalies(wanted, count_max, False), key=lambda anomaly: anomaly.id)[:count_max]
+
+    def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
+        """Return the whole anomaly table in the order of ids, as stored."""
+        return sorted(self._host.anomaly_entries())
+
+    def close(self) -> None:
+        """Close the partitions."""
+        self._host.close()
+
+
+@contextmanager
+def embedded_job(job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int]) -> Iterator[EmbeddedJob]:
+    """Open a job in this process and close it afterwards."""
+    running = EmbeddedJob(job, source, directory, now_us)
+    try:
+        yield running
+    finally:
+        running.close()

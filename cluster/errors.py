@@ -1,0 +1,32 @@
+"""Errors of the cluster.
+
+The tree::
+
+    ClusterError
+    ├── NotRunningError      there is no cluster, group or leader to talk to
+    ├── AlreadyRunningError  a cluster of this home runs already
+    ├── UnknownJobError      no job of that name
+    └── NoAnswerError        somebody did not answer in time
+"""
+
+from actors.errors import TocsinError
+
+
+class ClusterError(TocsinError):
+    """Root of the errors of `cluster`."""
+
+
+class NotRunningError(ClusterError):
+    """There is no cluster, group or leader to talk to."""
+
+
+class AlreadyRunningError(ClusterError):
+    """A cluster of this home runs already."""
+
+
+class UnknownJobError(ClusterError):
+    """The group has no job of that name."""
+
+
+class NoAnswerError(ClusterError):
+    """Somebody did not answer before the deadline."""

@@ -1,0 +1,44 @@
+"""Settings of a Raft group as one member needs them, and the bytes in which they reach its process."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgpack
+
+from raft.member import MemberSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """One member's view of its group."""
+
+    group_id: int
+    """Id of the group, greater than 1."""
+
+    member_id: str
+    """Name of this member."""
+
+    member_addresses: Mapping[str, str]
+    """host:port of every member, this one included, by name."""
+
+    password: str | None = None
+    """Secret of the group; needed as soon as an address is not on loopback."""
+
+    def to_bytes(self) -> bytes:
+        """Return these settings as bytes."""
+        return bytes(msgpack.packb(asdict(self)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "GroupSettings":
+        """Return the settings that `to_bytes` wrote."""
+        return cls(**msgpack.unpackb(data))
+
+    def member_settings(self, directory: Path) -> MemberSettings:
+        """Return what Raft needs to know."""
+        return MemberSettings(
+            member_id=self.member_id,
+            addresses=dict(self.member_addresses),
+            directory=directory / "raft",
+            password=self.password,
+        )

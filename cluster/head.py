@@ -1,0 +1,72 @@
+"""The head process: starts Ray on this machine, waits, and takes Ray down with it.
+
+One process owns all of Ray's, so ending a cluster means ending one process that we started ourselves and no other
+cluster of the machine is touched. Everything listens on loopback: Ray replaces 127.0.0.1 by the machine's address,
+so the node is 127.0.0.2. The environment must be complete before Ray is imported (see `ray_environment`).
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+NODE_ADDRESS = "127.0.0.2"
+"""Loopback address of the local node."""
+
+READY_PREFIX = "ready "
+"""Start of the line that tells the parent where Ray listens."""
+
+
+def ray_environment(token_path: Path) -> Mapping[str, str]:
+    """Return the variables that Ray must find: token authentication on, usage statistics off, quiet."""
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_path),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # The cores of a machine are shared by actors, not by the threads of one actor.
+        "POLARS_MAX_THREADS": "1",
+        "RAY_METRICS_EXPORT_INTERVAL_MS": "60000",
+    }
+
+
+def main() -> None:
+    """Start Ray, print one `ready` line of JSON, and stop it when told to.
+
+    Arguments: Ray's directory, port of the job server (0: without), number of CPUs, bytes of the object store.
+    """
+    directory, dashboard_port, cpu_count, store_bytes = sys.argv[1], *map(int, sys.argv[2:5])
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    import ray
+
+    context = ray.init(
+        _node_ip_address=NODE_ADDRESS,
+        _temp_dir=directory,
+        include_dashboard=dashboard_port > 0,
+        dashboard_host="127.0.0.1",
+        dashboard_port=dashboard_port or None,
+        num_cpus=cpu_count,
+        object_store_memory=store_bytes,
+        log_to_driver=False,
+        configure_logging=False,
+    )
+    print(READY_PREFIX + json.dumps({"address": context.address_info["gcs_address"], "pid": os.getpid()}), flush=True)
+    # Ray puts handlers of its own in place while it starts.
+    _stop_on_signals(stop)
+    stop.wait()
+    ray.shutdown()
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    # The signals are not blocked instead, because Ray's processes would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""A local cluster: start Ray and a Raft group on this machine, and end them again.
+
+`start_cluster` starts the head process (see `cluster.head`), connects to it, starts the members and waits until one
+leads. `stop_cluster` ends exactly what the home's record names: the head process, known by pid and start time, takes
+all of Ray with it; what it leaves behind after a hard kill is found by Ray's directory on its command line.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError, NotRunningError
+from cluster.group_settings import GroupSettings
+from cluster.head import READY_PREFIX, ray_environment
+from cluster.home import ClusterRecord, Home
+
+START_TIMEOUT_S = 180.0
+"""Seconds that Ray has to start."""
+
+LEADER_TIMEOUT_S = 120.0
+"""Seconds that the members have to start and elect a leader."""
+
+STOP_TIMEOUT_S = 20.0
+"""Seconds that Ray's processes have to end before they are killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """What may be chosen about a local cluster."""
+
+    group_id: int = 2
+    """Id of the Raft group, greater than 1."""
+
+    member_count: int = 3
+    """Members of the group: 1, 3 or 5."""
+
+    has_dashboard: bool = True
+    """Whether Ray's job server is started, which `tocsin submit` needs."""
+
+    cpu_count: int = 0
+    """CPUs that Ray may give out; 0 means those of the machine."""
+
+    object_store_bytes: int = 400 << 20
+    """Shared memory for batches on their way."""
+
+
+def prepare_environment(home: Home) -> None:
+    """Set what Ray must find in this process's environment; call it before Ray is imported."""
+    os.environ.update(ray_environment(home.ensure_token()))
+
+
+def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
+    """Start a cluster in a home and return how to reach it, when a member leads.
+
+    Raises:
+        AlreadyRunningError: one runs there.
+        ClusterError: it did not start; the log in the home says why.
+    """
+    if options.member_count not in (1, 3, 5) or options.group_id <= 1:
+        raise ClusterError(
+            f"a group of {options.member_count} members with id {options.group_id} cannot be: "
+            "choose 1, 3 or 5 members and an id above 1"
+        )
+    _refuse_second(home)
+    prepare_environment(home)
+    ray_directory = tempfile.mkdtemp(prefix="tocsin-")
+    dashboard_port = _free_ports(1)[0] if options.has_dashboard else 0
+    head, address = _start_head(home, options, ray_directory, dashboard_port)
+    ports = _free_ports(options.member_count)
+    record = ClusterRecord(
+        ray_address=address,
+        dashboard_address=f"http://127.0.0.1:{dashboard_port}" if dashboard_port else None,
+        head_pid=head.pid,
+        head_started=psutil.Process(head.pid).create_time(),
+        ray_directory=ray_directory,
+        group_id=options.group_id,
+        member_addresses=_member_addresses(home, options, ports),
+    )
+    home.write_record(record)
+    try:
+        _start_members(home, record)
+    except BaseException:
+        stop_cluster(home)
+        raise
+    return record
+
+
+def _refuse_second(home: Home) -> None:
+    try:
+        record = home.read_record()
+    except NotRunningError:
+        return
+    if _head_process(record) is not None:
+        raise AlreadyRunningError(f"a cluster runs in {home.directory} (pid {record.head_pid}); `tocsin down` ends it")
+    stop_cluster(home)
+
+
+def _member_addresses(home: Home, options: ClusterOptions, ports: list[int]) -> dict[str, str]:
+    # Members that have been here before keep their names; addresses may change between two runs of the whole group.
+    return {f"member-{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
+
+
+def _start_head(
+    home: Home, options: ClusterOptions, ray_directory: str, dashboard_port: int
+) -> tuple["subprocess.Popen[str]", str]:
+    arguments = [ray_directory, dashboard_port, options.cpu_count or os.cpu_count() or 1, options.object_store_bytes]
+    with home.log_path.open("a") as log:
+        head = subprocess.Popen(
+            [sys.executable, "-m", "cluster.head", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    assert head.stdout is not None
+    for line in head.stdout:
+        if line.startswith(READY_PREFIX):
+            return head, str(json.loads(line.removeprefix(READY_PREFIX))["address"])
+    head.wait()
+    raise ClusterError(f"Ray did not start (exit code {head.returncode}); {home.log_path} says why")
+
+
+def _start_members(home: Home, record: ClusterRecord) -> None:
+    from cluster import deploy
+    from cluster.client import Client
+
+    deploy.connect(home)
+    for name in record.member_addresses:
+        settings = GroupSettings(
+            group_id=record.group_id, member_id=name, member_addresses=dict(record.member_addresses)
+        )
+        deploy.start_member(record.group_id, name, settings.to_bytes(), home)
+    client = Client(home)
+    deadline = time.monotonic() + LEADER_TIMEOUT_S
+    while client.leader() is None:
+        if time.monotonic() > deadline:
+            raise NoAnswerError(f"no member leads after {LEADER_TIMEOUT_S:.0f} s; {home.log_path} may say why")
+        time.sleep(0.1)
+
+
+def stop_cluster(home: Home) -> bool:
+    """End the cluster of a home and return whether there was one; what jobs keep on disk stays.
+
+    Raises:
+        ClusterError: processes remain.
+    """
+    try:
+        record = home.read_record()
+    except NotRunningError:
+        home.remove_record()
+        return False
+    _disconnect()
+    head = _head_process(record)
+    if head is not None:
+        head.send_signal(signal.SIGTERM)
+        psutil.wait_procs([head], timeout=STOP_TIMEOUT_S)
+    rest = list(_left_over(record.ray_directory))
+    for process in rest:
+        process.kill()
+    _, alive = psutil.wait_procs(rest, timeout=STOP_TIMEOUT_S)
+    if alive:
+        raise ClusterError(f"processes {', '.join(str(process.pid) for process in alive)} did not end")
+    home.remove_record()
+    return True
+
+
+def _disconnect() -> None:
+    if "ray" in sys.modules:
+        import ray
+
+        ray.shutdown()
+
+
+def _head_process(record: ClusterRecord) -> psutil.Process | None:
+    try:
+        process = psutil.Process(record.head_pid)
+        is_ours = abs(process.create_time() - record.head_started) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return process if is_ours else None
+
+
+def _left_over(ray_directory: str) -> Iterator[psutil.Process]:
+    """Yield the processes that belong to one Ray directory of ours, whatever became of their parent."""
+    for process in psutil.process_iter():
+        try:
+            places = [*process.cmdline(), process.environ().get("RAY_SESSION_DIR", "")]
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+        if process.pid != os.getpid() and any(ray_directory in place for place in places):
+            yield process
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for candidate in sockets:
+            candidate.bind(("127.0.0.1", 0))
+        return [int(candidate.getsockname()[1]) for candidate in sockets]
+    finally:
+        for candidate in sockets:
+            candidate.close()
+
+
+@contextmanager
+def local_cluster(home: Home, options: ClusterOptions) -> Iterator[ClusterRecord]:
+    """Start a cluster and end it afterwards."""
+    record = start_cluster(home, options)
+    try:
+        yield record
+    finally:
+        stop_cluster(home)
+
+
+def logs_directory(record: ClusterRecord) -> Path:
+    """Return where Ray keeps the logs of our actors."""
+    return Path(record.ray_directory) / "session_latest" / "logs"

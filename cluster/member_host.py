@@ -1,0 +1,81 @@
+"""The process of one member: Raft, the snapshot store, and the leader while this member leads.
+
+A plain class that `cluster.deploy` turns into a Ray actor (or `tocsin member` runs by itself). It answers clients on
+any member: proposals are forwarded to Raft's leader, and the state that Raft has applied here is handed out as bytes.
+"""
+
+import hashlib
+import os
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cluster.group_settings import GroupSettings
+from cluster.home import Home
+from cluster.leader import Leader
+from raft.group_codec import encode_state
+from raft.member import Member
+from raft.snapshots import CHUNK_SIZE_BYTES_MAX, SnapshotStore
+
+PROPOSE_TIMEOUT_S = 10.0
+"""Seconds after which a proposal counts as unanswered."""
+
+
+class MemberHost:
+    """One member of the group in this process."""
+
+    def __init__(self, settings: bytes, home: str) -> None:
+        self._settings = GroupSettings.from_bytes(settings)
+        place = Home(Path(home))
+        directory = place.member_directory(self._settings.group_id, self._settings.member_id)
+        self._snapshots = SnapshotStore.open(directory / "snapshots")
+        self._member = Member(self._settings.member_settings(directory))
+        self._leader = Leader(self._member, self._snapshots, self._settings, place)
+        self._leader.start()
+
+    def pid(self) -> int:
+        """Return the process id, for those who kill it."""
+        return os.getpid()
+
+    def propose(self, command: bytes) -> bytes:
+        """Put a command into the log and return the group's answer to it."""
+        return self._member.propose(command, PROPOSE_TIMEOUT_S)
+
+    def state(self) -> bytes:
+        """Return the state that this member has applied."""
+        return encode_state(self._member.state())
+
+    def status(self) -> dict[str, Any]:
+        """Return what Raft and, on the leader, the pumps are doing."""
+        return {
+            "member_id": self._settings.member_id,
+            "pid": os.getpid(),
+            "raft": asdict(self._member.status()),
+            "leader": self._leader.status(),
+        }
+
+    def store_snapshot(self, job_name: str, partition: int, snapshot: bytes) -> tuple[bytes, int]:
+        """Keep a snapshot durably and return its digest and length."""
+        digest = hashlib.sha256(snapshot).digest()
+        chunks = range(0, len(snapshot), CHUNK_SIZE_BYTES_MAX)
+        for index, start in enumerate(chunks):
+            self._snapshots.put_chunk(
+                job_name, partition, digest, index, snapshot[start : start + CHUNK_SIZE_BYTES_MAX]
+            )
+        self._snapshots.seal(job_name, partition, digest, len(snapshot))
+        return digest, len(snapshot)
+
+    def read_snapshot(self, job_name: str, partition: int, digest: bytes) -> bytes | None:
+        """Return a snapshot's bytes, or `None` when this member does not hold it."""
+        return self._snapshots.read(job_name, partition, digest)
+
+    def crash(self) -> None:
+        """Die as by the power switch."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop leading, leave, and close the stores."""
+        self._leader.stop()
+        self._member.close()
+        self._snapshots.close()

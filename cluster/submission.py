@@ -1,0 +1,116 @@
+"""Submission of jobs through Ray's job server, and the entry point that Ray runs for each.
+
+`tocsin submit` hands Ray a small program (`tocsin attach`) with the job's settings in its environment. On the cluster
+that program puts the job into the group's state and follows it, so that Ray's own tools list the job, show its progress
+as a log, tell its outcome and can stop it; the work itself is done by the group's leader and survives that program.
+"""
+
+import base64
+import os
+import shlex
+import signal
+import sys
+import time
+import zlib
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import ClusterError, NotRunningError
+from cluster.home import Home
+from config.settings import JobSettings
+from raft.group import JobStatus
+
+if TYPE_CHECKING:
+    from cluster.client import Client
+
+JOB_VARIABLE = "TOCSIN_JOB"
+"""Environment variable with the settings of a submitted job: compressed, base64."""
+
+JOB_SIZE_BYTES_MAX = 100_000
+"""Longest value of that variable; systems allow little more."""
+
+PROGRESS_PERIOD_S = 2.0
+"""Seconds between two lines of progress."""
+
+
+def submit_job(home: Home, job: JobSettings) -> str:
+    """Submit a job and return the id under which Ray lists it.
+
+    Raises:
+        NotRunningError: the cluster has no job server.
+        ClusterError: the settings are too long to travel.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    record = home.read_record()
+    if record.dashboard_address is None:
+        raise NotRunningError("the cluster runs without Ray's job server; start it with `tocsin up --dashboard`")
+    packed = base64.b64encode(zlib.compress(job.to_bytes())).decode("ascii")
+    if len(packed) > JOB_SIZE_BYTES_MAX:
+        raise ClusterError(
+            f"the settings of job {job.name!r} take {len(packed)} bytes; keep rows in a file of their own"
+        )
+    server = JobSubmissionClient(record.dashboard_address)
+    entrypoint = [sys.executable, "-m", "cluster", "--home", str(home.directory), "attach"]
+    return str(
+        server.submit_job(
+            entrypoint=shlex.join(entrypoint),
+            runtime_env={"env_vars": {JOB_VARIABLE: packed}},
+            metadata={"tocsin_job": job.name},
+        )
+    )
+
+
+def wait_submitted(client: "Client", home: Home, submission_id: str, name: str, timeout_s: float) -> None:
+    """Wait until a submitted job is in the group's state.
+
+    Raises:
+        ClusterError: Ray's entry point failed, or it took too long; the message carries its log.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    address = home.read_record().dashboard_address
+    assert address is not None, "a job was submitted without a job server"
+    server = JobSubmissionClient(address)
+    deadline = time.monotonic() + timeout_s
+    while name not in client.state().jobs:
+        status = server.get_job_status(submission_id)
+        if status.is_terminal() or time.monotonic() > deadline:
+            raise ClusterError(f"job {name!r} did not start ({status.value}):\n{server.get_job_logs(submission_id)}")
+        time.sleep(0.2)
+
+
+def follow_job(client: "Client") -> None:
+    """Put the job of the environment into the group's state and print its progress until it no longer runs."""
+    packed = os.environ.get(JOB_VARIABLE)
+    if packed is None:
+        raise ClusterError(f"{JOB_VARIABLE} is not set; this command is for `tocsin submit`")
+    job = JobSettings.from_bytes(zlib.decompress(base64.b64decode(packed)))
+    client.submit(job)
+    print(f"submitted {job.name}", flush=True)
+    _stop_job_on_signal(client, job.name)
+    while True:
+        known = client.job(job.name)
+        if known.status is not JobStatus.RUNNING:
+            break
+        print(_progress(client.runner_status(job.name)), flush=True)
+        time.sleep(PROGRESS_PERIOD_S)
+    print(f"{job.name} is {known.status}", flush=True)
+    summary = client.wait_finished(job.name, timeout_s=60)
+    if "failed" in summary:
+        raise ClusterError(f"job {job.name} failed: {summary['failed']}")
+
+
+def _stop_job_on_signal(client: "Client", name: str) -> None:
+    def stop(_: int, __: FrameType | None) -> None:
+        client.stop(name)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _progress(status: dict[str, Any] | None) -> str:
+    if status is None:
+        return "between two leaders"
+    pump = status.get("pump", {})
+    trouble = f", {status['trouble']}" if status["trouble"] else ""
+    return f"{status['phase']}: {pump.get('row_count', 0)} rows sent under epoch {status['epoch']}{trouble}"
