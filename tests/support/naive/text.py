@@ -46,11 +46,16 @@ def tokens_of(expression: str) -> list[Token]:
 def canonical_text(expression: str) -> str:
     """Return the metric's text as the output shows it: its own words, with settled spacing."""
     tokens = tokens_of(expression)
-    roles = [_role(tokens, i) for i in range(len(tokens))]
+    roles = roles_of(tokens)
     shown = tokens[0].text if tokens else ""
     for i in range(1, len(tokens)):
         shown += (" " if _is_apart(roles[i - 1], roles[i]) else "") + tokens[i].text
     return shown
+
+
+def roles_of(tokens: list[Token]) -> list[str]:
+    """Return what each token is, as far as spacing goes: `open`, `close`, `comma`, `tight`, `sign`, `binary`, ..."""
+    return [_role(tokens, i) for i in range(len(tokens))]
 
 
 def _is_apart(left: str, right: str) -> bool:
