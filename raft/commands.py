@@ -41,6 +41,9 @@ class LeaderElected(Command):
     term: int
     """Raft's term of the election."""
 
+    members: tuple[tuple[str, str, str], ...] = ()
+    """Name, address and identity of each voting member; the state knows exactly these from here on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSubmitted(Command):
@@ -201,7 +204,7 @@ class SnapshotReplicated(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberAdded(Command):
-    """A member of the group becomes known to the state."""
+    """A member joins the group. Proposed by `Member.admit` only, because it changes who votes."""
 
     member_id: str
     """Name of the member."""
@@ -215,7 +218,7 @@ class MemberAdded(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRemoved(Command):
-    """A member leaves the state."""
+    """A member leaves the group. Proposed by `Member.expel` only, because it changes who votes."""
 
     member_id: str
     """Name of the member."""

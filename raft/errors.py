@@ -5,7 +5,9 @@ The tree::
     RaftError                   root: a message that names the value and the way out
     ├── FormatError             bytes that are no command, result or state of this version   (ValueError)
     ├── SettingsError           settings a member cannot start with                          (ValueError)
-    ├── JournalError            a journal that cannot be opened, is damaged, or belongs to somebody else
+    ├── JournalError            a journal that cannot be opened or written
+    │   ├── JournalDamagedError     what the journal holds cannot be trusted
+    │   └── JournalFullError        the disk is full; nothing was written
     ├── MemberFailedError       the member has stopped: it met something it must not pass over
     ├── ProposalError           a command was not taken
     │   ├── ProposalTimeoutError    no answer in time; the outcome is unknown, repeating the same request is safe
@@ -31,7 +33,15 @@ class SettingsError(RaftError, ValueError):
 
 
 class JournalError(RaftError):
-    """A journal that cannot be opened, is damaged, or belongs to another member."""
+    """A journal that cannot be opened or written."""
+
+
+class JournalDamagedError(JournalError):
+    """What the journal holds cannot be trusted."""
+
+
+class JournalFullError(JournalError):
+    """The disk is full; nothing was written, and trying again is safe."""
 
 
 class MemberFailedError(RaftError):

@@ -208,7 +208,10 @@ def _elect(state: GroupState, command: LeaderElected) -> Applied:
     if command.term <= state.leader_term:
         raise _RefusalError(f"term {command.term} is over, {state.leader_id} leads term {state.leader_term}")
     epoch = state.epoch + 1
-    elected = replace(state, epoch=epoch, leader_id=command.member_id, leader_term=command.term)
+    members = {name: MemberRecord(address=address, identity=identity) for name, address, identity in command.members}
+    elected = replace(
+        state, epoch=epoch, leader_id=command.member_id, leader_term=command.term, members=members or state.members
+    )
     over = (StepDown(member_id=state.leader_id, epoch=state.epoch),) if state.epoch else ()
     return elected, (*over, BecomeLeader(member_id=command.member_id, epoch=epoch, term=command.term))
 

@@ -1,0 +1,526 @@
+"""Member: one process's place in the replicated group.
+
+A `Member` runs Raft in a thread of its own (`raft.consensus` over `raft.transport` and `raft.journal`), keeps the group
+state by `raft.group`, and tells its user what to do about it through `on_action`. Two kinds of leading are kept apart:
+Raft's leader of a *term*, and the leader of an *epoch*, which is what users act under. The second begins only when the
+member has applied its own election, and ends when Raft's leadership ends, whatever the reason.
+
+A member begins as `forming` (`raft.membership`), is then a voter, and stops for good when going on would not be safe.
+"""
+
+import ipaddress
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Final, Self
+
+from pysyncobj import FAIL_REASON
+
+from raft.commands import (
+    Accepted,
+    Action,
+    BecomeLeader,
+    LeaderElected,
+    MemberAdded,
+    MemberRemoved,
+    StateRestored,
+    StepDown,
+    decode_command,
+    encode_answer,
+)
+from raft.consensus import Consensus, Timing
+from raft.errors import (
+    FormatError,
+    JournalDamagedError,
+    MemberFailedError,
+    MembershipError,
+    ProposalError,
+    ProposalTimeoutError,
+    SettingsError,
+)
+from raft.group import GroupState, answer_to, apply
+from raft.group_codec import decode_state, encode_state
+from raft.journal import Journal
+from raft.membership import Greeting, MembershipChange, Voters, Waiting, form
+from raft.transport import RejectedPeer, TcpTransport, split_address
+from raft.wire import Secret, Waker
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.05
+"""Longest wait of the member's thread, and so the fineness of its timeouts."""
+
+ATTEMPT_S: Final = 1.0
+"""Time after which a proposal without an answer is sent again; the request id keeps it from counting twice."""
+
+RETRY_S: Final = 0.02
+"""Pause before a proposal that found no leader is tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberSettings:
+    """Settings of one member. Those with a note *equal* must be the same on all members."""
+
+    name: str
+    """Name of this member, unique in the group."""
+
+    addresses: Mapping[str, str]
+    """`host:port` of each member the group begins with, by name, with this one. Equal."""
+
+    directory: Path
+    """Where the journal is kept; belongs to this member alone."""
+
+    group: str = "tocsin"
+    """Name of the group, so that members of different groups on one network do not mix. Equal."""
+
+    bind_address: str | None = None
+    """`host:port` to listen at, when it differs from the member's own address."""
+
+    password: str | None = field(default=None, repr=False)
+    """Secret of the group; needed unless the address is of the loopback network. Equal."""
+
+    timing: Timing = field(default_factory=Timing)
+    """Periods of the protocol. Equal."""
+
+    log_entry_count_max: int = 4096
+    """Log entries kept before the state is dumped in their place."""
+
+    log_size_bytes_max: int = 16 << 20
+    """The same in bytes of commands."""
+
+    durable: bool = True
+    """Whether the journal waits for the disk. Off loses acknowledged commands when the machine dies; for tests."""
+
+    @property
+    def address(self) -> str:
+        """The member's own address."""
+        return self.addresses[self.name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberStatus:
+    """What a member knows about itself and the others, at one moment."""
+
+    name: str
+    """Name of the member."""
+
+    identity: str
+    """Which incarnation of its directory it is; what `Member.admit` wants."""
+
+    role: str
+    """`forming`, `follower`, `candidate`, `leader`, `failed` or `closed`."""
+
+    problem: str
+    """Why it is not taking part, or has failed; empty when all is well."""
+
+    term: int = 0
+    """Raft's term."""
+
+    commit_index: int = 0
+    """Last log entry known to be committed."""
+
+    applied_index: int = 0
+    """Last log entry applied to the state."""
+
+    log_entry_count: int = 0
+    """Log entries kept."""
+
+    log_size_bytes: int = 0
+    """Bytes of their commands."""
+
+    leader_id: str | None = None
+    """Raft's leader, as far as known."""
+
+    epoch: int = 0
+    """Epoch of the applied state."""
+
+    voters: Voters = ()
+    """Name, address and identity of the voting members."""
+
+    connected: tuple[str, ...] = ()
+    """Members that can be sent to, by name."""
+
+    silence_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds since each follower answered; known to a leader only."""
+
+    rejected: tuple[RejectedPeer, ...] = ()
+    """Members that are refused, or refuse this one, with the reason."""
+
+
+class Member:
+    """One member of the group; all methods may be called from any thread."""
+
+    def __init__(self, settings: MemberSettings, on_action: Callable[[Action], None] | None = None) -> None:
+        """Start the member.
+
+        Args:
+            settings: Who it is, and where the others are.
+            on_action: Called from the member's thread for each action; must be quick, and must not propose and wait.
+
+        Raises:
+            SettingsError: The settings cannot work, or the address is in use.
+            JournalError: The directory cannot be used.
+        """
+        check(settings)
+        self._settings = settings
+        self._on_action = on_action or (lambda _: None)
+        self._journal, self._damage = _open_journal(settings)
+        self._machine = _GroupMachine(self._on_applied)
+        self._consensus: Consensus | None = None
+        self._led: BecomeLeader | None = None
+        self._failure: Exception | None = None
+        self._waiting: str = Waiting.FOR_MEMBERS
+        self._closing = threading.Event()
+        self._moment: MemberStatus | None = None
+        try:
+            self._transport = TcpTransport(
+                greeting=self._greeting,
+                bind_address=settings.bind_address or settings.address,
+                secret=Secret(settings.group, settings.password),
+            )
+        except BaseException:
+            self._journal.close()
+            raise
+        self._waker = Waker(self._transport.poller)
+        self._thread = threading.Thread(target=self._run, name=f"raft-{settings.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def name(self) -> str:
+        """Name of this member."""
+        return self._settings.name
+
+    def state(self) -> GroupState:
+        """Return the state as far as this member has applied the log; it may be behind the leader's."""
+        return self._machine.state
+
+    def is_leader(self) -> bool:
+        """Whether this member leads an epoch right now: has applied its election and hears from a majority."""
+        return self.led_epoch() is not None
+
+    def led_epoch(self) -> int | None:
+        """Return the epoch this member leads right now, or `None`."""
+        led, consensus = self._led, self._consensus
+        return led.epoch if led is not None and consensus is not None and consensus.leads else None
+
+    def leader_id(self) -> str | None:
+        """Return the name of Raft's leader, as far as this member knows."""
+        consensus = self._consensus
+        return consensus.leader_name if consensus is not None else None
+
+    def propose(self, command: bytes, timeout_s: float = 5.0) -> bytes:
+        """Have an encoded command applied by the group, through any member, and return its encoded answer.
+
+        The answer has been applied here when it is returned, so `state()` contains it. The command needs a request id.
+        It is sent again as often as needed, which does not make it count twice.
+
+        Raises:
+            FormatError: The bytes are no command, or have no request id.
+            ProposalTimeoutError: No answer in time; whether the command counts is unknown. Proposing the same bytes
+                again is safe.
+            MemberFailedError: This member has stopped.
+        """
+        value = decode_command(command)
+        if isinstance(value, LeaderElected | MemberAdded | MemberRemoved):
+            raise FormatError(f"{type(value).__name__} cannot be proposed; use `admit` and `expel` for members")
+        if not value.request_id:
+            raise FormatError(f"{type(value).__name__} has no request id; give it a random one")
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            answer, reason = self._attempt(lambda consensus, reply: consensus.submit(command, reply), deadline_s)
+            if reason == FAIL_REASON.SUCCESS and answer is not None:
+                return answer
+            self._check_running()
+            if time.monotonic() >= deadline_s:
+                raise ProposalTimeoutError(f"no answer in {timeout_s} s, {self._why_silent()}; try the same again")
+            self._closing.wait(RETRY_S)
+
+    def admit(self, name: str, address: str, identity: str, timeout_s: float = 5.0) -> None:
+        """Make a member a voter: a new one, or one that has come back without its directory (after `expel`).
+
+        `identity` is what the member's own status shows, or this member's list of rejected ones.
+
+        Raises:
+            MembershipError: The name or address is a voter's, or another change is going on.
+            ProposalTimeoutError: No answer in time.
+        """
+        split_address(address)
+        if (name, address, identity) not in self.status().voters:
+            self._change(MemberAdded(member_id=name, address=address, identity=identity), timeout_s)
+
+    def expel(self, name: str, timeout_s: float = 5.0) -> None:
+        """Take the vote from a member; it may be admitted again.
+
+        Raises:
+            MembershipError: It leads (end its process first), or another change is going on.
+            ProposalTimeoutError: No answer in time.
+        """
+        if name in {voter[0] for voter in self.status().voters}:
+            self._change(MemberRemoved(member_id=name), timeout_s)
+
+    def status(self) -> MemberStatus:
+        """Return what this member knows about itself and the others."""
+        moment = self._moment
+        if moment is not None and self._failure is None and self._thread.is_alive():
+            return moment
+        problem = str(self._failure) if self._failure else self._damage
+        role = "failed" if self._failure else "closed" if self._closing.is_set() else "forming"
+        return MemberStatus(name=self.name, identity=self._journal.identity, role=role, problem=problem)
+
+    def close(self) -> None:
+        """Stop taking part; what was acknowledged stays in the journal."""
+        self._closing.set()
+        self._waker.wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Proposals, in the caller's thread.
+
+    def _attempt(
+        self, submit: Callable[[Consensus, Callable[[bytes | None, int], None]], None], deadline_s: float
+    ) -> tuple[bytes | None, int]:
+        """Submit once and wait for the outcome, not longer than one attempt takes."""
+        self._check_running()
+        consensus = self._consensus
+        if consensus is None:
+            return None, FAIL_REASON.MISSING_LEADER
+        replies: SimpleQueue[tuple[bytes | None, int]] = SimpleQueue()
+        submit(consensus, lambda answer, reason: replies.put((answer, reason)))
+        self._waker.wake()
+        try:
+            return replies.get(timeout=max(0.0, min(ATTEMPT_S, deadline_s - time.monotonic())))
+        except Empty:
+            return None, FAIL_REASON.UNKNOWN_OUTCOME
+
+    def _change(self, change: MembershipChange, timeout_s: float) -> None:
+        """Change who votes, and wait until it is committed."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            answer, reason = self._attempt(lambda consensus, reply: consensus.submit_change(change, reply), deadline_s)
+            if reason == FAIL_REASON.SUCCESS and answer is not None:
+                return
+            if reason == FAIL_REASON.REQUEST_DENIED:
+                raise MembershipError(f"the leader refuses {change}: in use, its own, or another change is going on")
+            self._check_running()
+            if time.monotonic() >= deadline_s:
+                raise ProposalTimeoutError(f"no answer in {timeout_s} s, {self._why_silent()}; look at the voters")
+            self._closing.wait(RETRY_S)
+
+    def _check_running(self) -> None:
+        """Raise when this member does not run any more."""
+        if self._failure is not None:
+            raise MemberFailedError(f"member {self.name!r} has stopped: {self._failure}") from self._failure
+        if self._closing.is_set():
+            raise ProposalError(f"member {self.name!r} is closed")
+
+    def _why_silent(self) -> str:
+        """Return what keeps the group from answering, as far as known."""
+        status = self.status()
+        if status.problem:
+            return status.problem
+        return f"leader {status.leader_id}, connected to {', '.join(status.connected) or 'nobody'}"
+
+    # The member's thread.
+
+    def _run(self) -> None:
+        """Take part until closed or failed."""
+        try:
+            while not self._closing.is_set():
+                self._transport.tick()
+                if self._consensus is None:
+                    self._form()
+                else:
+                    self._consensus.step(TICK_S)
+                    self._watch_leadership()
+                self._moment = self._look()
+        except Exception as error:
+            self._failure = error
+            log.exception("member stopped", extra={"member": self.name})
+        finally:
+            self._step_down()
+            self._transport.destroy()
+            self._waker.close()
+            self._journal.close()
+
+    def _form(self) -> None:
+        """Wait until it is known who votes, then begin."""
+        settings, journal = self._settings, self._journal
+        if not journal.voters:
+            others = {name: address for name, address in settings.addresses.items() if name != settings.name}
+            self._transport.call(others.values())
+            outcome = form(self._greeting(), settings.addresses, dict(self._transport.heard))
+            if isinstance(outcome, Waiting):
+                self._waiting = outcome
+                self._transport.poller.poll(TICK_S)
+                return
+            journal.form(outcome)
+        self._waiting = ""
+        consensus = Consensus(
+            name=settings.name,
+            journal=journal,
+            transport=self._transport,
+            machine=self._machine,
+            timing=settings.timing,
+            log_entry_count_max=settings.log_entry_count_max,
+            log_size_bytes_max=settings.log_size_bytes_max,
+        )
+        consensus.use_poller(self._transport.poller)
+        self._consensus = consensus
+        self._transport.call(address for name, address, _ in consensus.voters if name != settings.name)
+        self._transport.greet_again()
+
+    def _greeting(self) -> Greeting:
+        """Return what this member tells about itself."""
+        return Greeting(
+            group=self._settings.group,
+            name=self.name,
+            address=self._settings.address,
+            identity=self._journal.identity,
+            voters=self._consensus.voters if self._consensus is not None else self._journal.voters,
+        )
+
+    def _on_applied(self, action: Action) -> None:
+        """Pass an action on; leadership only when it is this member's, and still is."""
+        consensus = self._consensus
+        if isinstance(action, BecomeLeader):
+            if consensus is None or not consensus.leads_term(action.term) or action.member_id != self.name:
+                return
+            self._led = action
+            log.info("became leader", extra={"member": self.name, "epoch": action.epoch})
+        elif isinstance(action, StepDown):
+            self._step_down()
+            return
+        self._on_action(action)
+
+    def _watch_leadership(self) -> None:
+        """End the epoch when Raft's leadership has ended."""
+        if self._led is not None and self._consensus is not None and not self._consensus.leads_term(self._led.term):
+            self._step_down()
+
+    def _step_down(self) -> None:
+        """Say, once, that the epoch is over."""
+        led, self._led = self._led, None
+        if led is not None:
+            log.info("leads no longer", extra={"member": self.name, "epoch": led.epoch})
+            self._on_action(StepDown(member_id=self.name, epoch=led.epoch))
+
+    def _look(self) -> MemberStatus:
+        """Return the status, seen from the member's thread."""
+        consensus, transport = self._consensus, self._transport
+        rejected = tuple(transport.rejected.values())
+        if consensus is None:
+            return MemberStatus(
+                name=self.name,
+                identity=self._journal.identity,
+                role="forming",
+                problem=" ".join(filter(None, (self._damage, self._waiting))),
+                rejected=rejected,
+            )
+        return MemberStatus(
+            name=self.name,
+            identity=self._journal.identity,
+            role=consensus.role,
+            problem=consensus.problem,
+            term=consensus.raftCurrentTerm,
+            commit_index=consensus.raftCommitIndex,
+            applied_index=consensus.raftLastApplied,
+            log_entry_count=len(self._journal),
+            log_size_bytes=self._journal.size_bytes,
+            leader_id=consensus.leader_name,
+            epoch=self._machine.state.epoch,
+            voters=consensus.voters,
+            connected=tuple(sorted(transport.connected_names())),
+            silence_s=consensus.silence_s(),
+            rejected=rejected,
+        )
+
+
+class _GroupMachine:
+    """The group state as what the log is applied to."""
+
+    def __init__(self, on_applied: Callable[[Action], None]) -> None:
+        self.state = GroupState()
+        self._on_applied = on_applied
+
+    def apply(self, command: bytes) -> bytes:
+        """Apply a committed command; one of a later version must not be passed over, so its error stops the member."""
+        value = decode_command(command)
+        self.state, actions = apply(self.state, value)
+        for action in actions:
+            self._on_applied(action)
+        return encode_answer(answer_to(self.state, value.request_id) or Accepted(epoch=self.state.epoch))
+
+    def dump(self) -> bytes:
+        """Return the state as bytes."""
+        return encode_state(self.state)
+
+    def restore(self, state: bytes) -> None:
+        """Replace the state."""
+        self.state = decode_state(state)
+        self._on_applied(StateRestored())
+
+
+def check(settings: MemberSettings) -> None:
+    """Refuse settings that cannot work.
+
+    Raises:
+        SettingsError: With the way out.
+    """
+    if settings.name not in settings.addresses:
+        raise SettingsError(f"{settings.name!r} is none of the members {sorted(settings.addresses)}")
+    if len(set(settings.addresses.values())) < len(settings.addresses):
+        raise SettingsError("two members have the same address")
+    for address in settings.addresses.values():
+        split_address(address)
+    host, _ = split_address(settings.bind_address or settings.address)
+    if settings.password is None and not _is_loopback(host):
+        raise SettingsError(
+            f"{host} can be reached from other machines, so the group needs a password; set one, or bind to 127.0.0.1"
+        )
+    if settings.password is not None and len(settings.password) < 8:
+        raise SettingsError("the password is shorter than 8 characters; choose a long random one")
+    timing = settings.timing
+    if not 0 < timing.heartbeat_s * 3 < timing.election_min_s < timing.election_max_s:
+        raise SettingsError(f"{timing}: three heartbeats < election_min_s < election_max_s is needed")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _open_journal(settings: MemberSettings) -> tuple[Journal, str]:
+    """Return the journal, and what happened to the one before when that cannot be trusted.
+
+    A damaged journal is put aside. The new one has a new identity, so the member is no voter until it is admitted.
+    """
+    directory = settings.directory / "journal"
+    try:
+        return Journal.open(directory, durable=settings.durable), ""
+    except JournalDamagedError as error:
+        aside = _free_name(directory)
+        directory.rename(aside)
+        problem = f"{error}; put aside as {aside.name}."
+        log.warning("journal damaged", extra={"member": settings.name, "problem": problem})
+        return Journal.open(directory, durable=settings.durable), problem
+
+
+def _free_name(directory: Path) -> Path:
+    """Return a name beside a directory that is not taken."""
+    number = 1
+    while (aside := directory.with_name(f"{directory.name}.damaged-{number}")).exists():
+        number += 1
+    return aside

@@ -1,0 +1,413 @@
+"""Transports: what PySyncObj's messages travel through.
+
+`HeldTransport` is the base of all: it holds messages until the journal is durable. `TcpTransport` carries them over
+TCP: every member calls each other voter and sends on that connection, and listens for their calls. A connection begins
+with a handshake (`raft.wire`) in which both sides say who they are and prove that they know the password, if there is
+one. Frames are msgpack, so no stranger's bytes are ever run as code.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pysyncobj.node import Node
+from pysyncobj.transport import Transport
+
+from raft.errors import FormatError, SettingsError
+from raft.membership import Greeting, refusal
+from raft.wire import (
+    FRAME_SIZE_BYTES_MAX,
+    FrameSocket,
+    Hello,
+    Poller,
+    Secret,
+    decode_hello,
+    decode_message,
+    encode_hello,
+    encode_message,
+)
+
+log = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+"""One message of the protocol."""
+
+RETRY_S: Final = 0.25
+"""Pause before a member is called again."""
+
+HANDSHAKE_S: Final = 2.0
+"""Time in which a connection must be open and greeted."""
+
+INCOMING_COUNT_MAX: Final = 64
+"""Connections taken at a time."""
+
+REJECTED_COUNT_MAX: Final = 16
+"""Rejected members that are remembered."""
+
+WRONG_PASSWORD: Final = "wrong password"
+
+
+def node_of(name: str, address: str, identity: str) -> Node:
+    """Return the node of a voter; another incarnation of the same name is another node."""
+    return Node(f"{name}/{identity}", name=name, address=address, identity=identity)
+
+
+class HeldTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
+    """A transport that holds messages until they are released, which happens once the journal is durable."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None, [])
+        self._held: list[tuple[Node, Message]] = []
+
+    def send(self, node: Node, message: Message) -> bool:
+        """Hold a message for a node."""
+        self._held.append((node, message))
+        return True
+
+    def release(self) -> None:
+        """Let the messages held go out."""
+        held, self._held = self._held, []
+        for node, message in held:
+            self.transmit(node, message)
+
+    def discard(self) -> None:
+        """Forget the messages held, as if the network had lost them."""
+        self._held = []
+
+    def transmit(self, node: Node, message: Message) -> None:
+        """Send a message now, or lose it."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedPeer:
+    """A member whose messages are not taken, or that does not take ours."""
+
+    name: str
+    """Its name, as far as it said one."""
+
+    address: str
+    """Its address."""
+
+    identity: str
+    """Which incarnation of its directory it says it is."""
+
+    reason: str
+    """Why, and the way out."""
+
+
+class TcpTransport(HeldTransport):
+    """Messages over TCP; used from one thread."""
+
+    def __init__(self, *, greeting: Callable[[], Greeting], bind_address: str, secret: Secret) -> None:
+        super().__init__()
+        self.poller = Poller()
+        self.greeting, self.secret = greeting, secret
+        self.heard: dict[str, Greeting] = {}
+        self.rejected: dict[str, RejectedPeer] = {}
+        self._nodes: dict[str, Node] = {}
+        self._calls: dict[str, _Call] = {}
+        self._incoming: list[_Incoming] = []
+        self._listener = _listen(bind_address)
+        self.poller.watch(self._listener, 1, self._accept)
+
+    def call(self, addresses: Iterable[str]) -> None:
+        """Call these members and no others."""
+        wanted = set(addresses)
+        for address in self._calls.keys() - wanted:
+            self._calls.pop(address).close()
+        for address in wanted - self._calls.keys():
+            self._calls[address] = _Call(self, address)
+
+    def greet_again(self) -> None:
+        """Say anew who this member is; what it tells about itself has changed."""
+        for call in self._calls.values():
+            call.close()
+        self.tick()
+
+    def tick(self) -> None:
+        """Open connections that are due, give up those that hang."""
+        now_s = time.monotonic()
+        for call in list(self._calls.values()):
+            call.tick(now_s)
+        for incoming in list(self._incoming):
+            incoming.tick(now_s)
+
+    def addNode(self, node: Node) -> None:  # noqa: N802 -- PySyncObj's name
+        """Let a voter take part."""
+        self._nodes[node.id] = node
+        call = self._calls.setdefault(node.address, _Call(self, node.address))
+        if call.peer_id == node.id:
+            self._onNodeConnected(node)
+
+    def dropNode(self, node: Node) -> None:  # noqa: N802 -- PySyncObj's name
+        """Part from a former voter."""
+        if self._nodes.pop(node.id, None) is None:
+            return
+        if not any(other.address == node.address for other in self._nodes.values()):
+            self._calls.pop(node.address).close()
+        self._onNodeDisconnected(node)
+        for incoming in [incoming for incoming in self._incoming if incoming.peer_id == node.id]:
+            incoming.close()
+
+    def transmit(self, node: Node, message: Message) -> None:
+        """Send a message on the call to the node, if it stands."""
+        call = self._calls.get(node.address)
+        if call is not None and call.peer_id == node.id:
+            call.send(message)
+
+    def destroy(self) -> None:
+        """Close everything."""
+        for call in self._calls.values():
+            call.close()
+        for incoming in list(self._incoming):
+            incoming.close()
+        self._calls.clear()
+        self.poller.forget(self._listener)
+        self._listener.close()
+
+    def connected_names(self) -> set[str]:
+        """Return the names of the members that can be sent to."""
+        return {node.name for node in self._nodes.values() if self._calls[node.address].peer_id == node.id}
+
+    def note_heard(self, greeting: Greeting) -> None:
+        """Remember what a member of this group told about itself, and has proved."""
+        if greeting.group == self.greeting().group:
+            self.heard[greeting.name] = greeting
+
+    def note_accepted(self, greeting: Greeting) -> None:
+        """Forget that a member was rejected."""
+        self.rejected.pop(greeting.address, None)
+
+    def note_rejected(self, address: str, greeting: Greeting | None, reason: str) -> None:
+        """Remember that a member is rejected, and say so when that is new."""
+        name, identity = (greeting.name, greeting.identity) if greeting else ("", "")
+        peer = RejectedPeer(name=name, address=address, identity=identity, reason=reason)
+        if self.rejected.get(address) != peer:
+            self.rejected.pop(address, None)
+            while len(self.rejected) >= REJECTED_COUNT_MAX:
+                del self.rejected[next(iter(self.rejected))]
+            self.rejected[address] = peer
+            log.warning("member rejected", extra={"peer": name, "address": address, "reason": reason})
+
+    def on_call_changed(self, peer_id: str, *, connected: bool) -> None:
+        """A call stands or has ended."""
+        node = self._nodes.get(peer_id)
+        if node is not None and connected:
+            self._onNodeConnected(node)
+        elif node is not None:
+            self._onNodeDisconnected(node)
+
+    def on_message(self, incoming: "_Incoming", frame: bytes) -> None:
+        """A member that has greeted has sent a message."""
+        node = self._nodes.get(incoming.peer_id)
+        if node is not None:
+            self._onMessageReceived(node, decode_message(frame))
+
+    def forget_incoming(self, incoming: "_Incoming") -> None:
+        """A connection that was taken is gone."""
+        if incoming in self._incoming:
+            self._incoming.remove(incoming)
+
+    def replace_incoming(self, incoming: "_Incoming") -> None:
+        """Only the newest connection of a member counts, so that messages of an older one cannot come late."""
+        for other in [other for other in self._incoming if other.peer_id == incoming.peer_id and other is not incoming]:
+            other.close()
+
+    def _accept(self, _: int) -> None:
+        """Take a connection."""
+        try:
+            sock, remote = self._listener.accept()
+        except OSError:
+            return
+        if len(self._incoming) >= INCOMING_COUNT_MAX:
+            sock.close()
+            return
+        self._incoming.append(_Incoming(self, sock, f"{remote[0]}:{remote[1]}"))
+
+
+class _Call:
+    """The connection on which this member sends to another; opened again whenever it ends."""
+
+    def __init__(self, transport: TcpTransport, address: str) -> None:
+        self.peer_id = ""
+        self._transport, self._address = transport, address
+        self._connection: FrameSocket | None = None
+        self._due_s = 0.0
+        self._greeted: tuple[bytes, bytes, Hello] | None = None
+
+    def tick(self, now_s: float) -> None:
+        """Open the connection when it is due; give it up when the handshake hangs."""
+        if self.peer_id or now_s < self._due_s:
+            return
+        self.close()
+        self._due_s = now_s + HANDSHAKE_S
+        sock: socket.socket | None = None
+        try:
+            family, kind, _, _, target = _resolve(self._address)
+            sock = socket.socket(family, kind)
+            sock.setblocking(False)
+            sock.connect_ex(target)
+            self._connection = FrameSocket(self._transport.poller, sock, self, connecting=True)
+        except OSError:
+            if sock is not None:
+                sock.close()
+            self._due_s = now_s + RETRY_S
+
+    def send(self, message: Message) -> None:
+        """Send a message; the call stands."""
+        if self._connection is not None:
+            self._connection.send(encode_message(message))
+
+    def close(self) -> None:
+        """End the call; `tick` opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+        self.on_closed()
+        self._due_s = 0.0
+
+    def on_connected(self) -> None:
+        """The other side speaks first."""
+
+    def on_closed(self) -> None:
+        """The call has ended."""
+        peer_id, self.peer_id = self.peer_id, ""
+        self._connection, self._greeted = None, None
+        self._due_s = time.monotonic() + RETRY_S
+        if peer_id:
+            self._transport.on_call_changed(peer_id, connected=False)
+
+    def on_frame(self, frame: bytes) -> None:
+        """Answer the listener's hello, then take its verdict."""
+        transport = self._transport
+        if self.peer_id or self._connection is None:
+            raise FormatError("spoke without being asked")
+        if self._greeted is None:
+            hello = decode_hello(frame)
+            own = encode_hello(transport.greeting(), protected=transport.secret.protected)
+            self._greeted = (frame, own, hello)
+            self._connection.send(encode_message((own, transport.secret.proof("caller", frame, own))))
+            return
+        theirs, own, hello = self._greeted
+        reason, proof = decode_message(frame)
+        problem = self._problem(reason, proof, hello, (theirs, own))
+        if problem is not None:
+            transport.note_rejected(self._address, hello.greeting, problem)
+            raise FormatError(problem)
+        transport.note_accepted(hello.greeting)
+        self.peer_id = _node_id(hello.greeting)
+        self._connection.encipher = transport.secret.cipher(theirs, own)
+        transport.on_call_changed(self.peer_id, connected=True)
+
+    def _problem(self, reason: str, proof: bytes, hello: Hello, hellos: tuple[bytes, bytes]) -> str | None:
+        """Return why the call cannot be used, if so."""
+        transport = self._transport
+        if hello.protected != transport.secret.protected:
+            return "has a password, we have none" if hello.protected else "has no password, we have one"
+        if proof != transport.secret.proof("listener", *hellos, reason.encode()):
+            return WRONG_PASSWORD
+        # Also one that refuses us may know more than we do.
+        transport.note_heard(hello.greeting)
+        if reason:
+            return f"refuses us: {reason}"
+        return refusal(transport.greeting(), hello.greeting)
+
+
+class _Incoming:
+    """A connection on which another member sends to this one."""
+
+    def __init__(self, transport: TcpTransport, sock: socket.socket, remote: str) -> None:
+        self.peer_id = ""
+        self._transport, self._remote = transport, remote
+        self._until_s = time.monotonic() + HANDSHAKE_S
+        self._hello = encode_hello(transport.greeting(), protected=transport.secret.protected)
+        self._connection = FrameSocket(transport.poller, sock, self, connecting=False)
+        self._connection.send(self._hello)
+
+    def tick(self, now_s: float) -> None:
+        """Give up a caller that does not greet."""
+        if not self.peer_id and now_s > self._until_s:
+            self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+        self._transport.forget_incoming(self)
+
+    def on_connected(self) -> None:
+        """It is open from the start."""
+
+    def on_closed(self) -> None:
+        """The caller is gone."""
+        self._transport.forget_incoming(self)
+
+    def on_frame(self, frame: bytes) -> None:
+        """Judge the caller's hello, then take its messages."""
+        if self.peer_id:
+            self._transport.on_message(self, frame)
+            return
+        transport = self._transport
+        theirs, proof = decode_message(frame)
+        hello = decode_hello(theirs)
+        reason = self._reason(hello, theirs, proof)
+        self._connection.send(
+            encode_message((reason, transport.secret.proof("listener", self._hello, theirs, reason.encode())))
+        )
+        if reason:
+            transport.note_rejected(hello.greeting.address or self._remote, hello.greeting, reason)
+            raise FormatError(reason)
+        transport.note_accepted(hello.greeting)
+        self.peer_id = _node_id(hello.greeting)
+        self._connection.decipher = transport.secret.cipher(self._hello, theirs)
+        self._connection.frame_size_bytes_max = FRAME_SIZE_BYTES_MAX
+        transport.replace_incoming(self)
+
+    def _reason(self, hello: Hello, theirs: bytes, proof: bytes) -> str:
+        """Return why the caller is refused; empty when it is not."""
+        transport = self._transport
+        if hello.protected != transport.secret.protected:
+            return "the group has a password" if transport.secret.protected else "the group has no password"
+        if proof != transport.secret.proof("caller", self._hello, theirs):
+            return WRONG_PASSWORD
+        transport.note_heard(hello.greeting)
+        return refusal(transport.greeting(), hello.greeting) or ""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of `host:port`; IPv6 hosts stand in brackets.
+
+    Raises:
+        SettingsError: It is no such thing.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise SettingsError(f"{address!r} is no address; write host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _resolve(address: str) -> Any:
+    """Return how to reach an address."""
+    host, port = split_address(address)
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+
+
+def _listen(address: str) -> socket.socket:
+    """Return a socket that listens at an address."""
+    try:
+        family, kind, _, _, target = _resolve(address)
+        sock = socket.socket(family, kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(target)
+        sock.listen(INCOMING_COUNT_MAX)
+    except OSError as error:
+        raise SettingsError(f"cannot listen at {address}: {error}; choose another port, or end who uses it") from error
+    return sock
+
+
+def _node_id(greeting: Greeting) -> str:
+    """Return the id of the node that a member is."""
+    return str(node_of(greeting.name, greeting.address, greeting.identity).id)
