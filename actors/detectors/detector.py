@@ -1,0 +1,250 @@
+"""A detector: groups of rows, and one watcher per metric.
+
+Everything is decided by rows and offsets: how batches are cut changes nothing, and there is no clock. State is kept as
+entries of bytes, one per group and one per group and watcher, so that a commit writes only what has changed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import msgpack
+import numpy as np
+import polars as pl
+import xxhash
+
+from actors.detectors.errors import DetectorSpecError, DetectorStateError
+from actors.detectors.groups import Batch, Groups, Ints, Phase
+from actors.detectors.known_values import Finding
+from actors.detectors.specs import GroupSpec
+from actors.frames import polars_schema
+from actors.model import Schema
+
+STATE_VERSION = 1
+"""Version of saved entries and snapshots."""
+
+_GROUP, _WATCHER, _VERSION = b"g", b"w", b"v"
+
+
+class Watcher(Protocol):
+    """One metric of a detector: what it knows of each group, and what it finds in a batch."""
+
+    metric: str
+    """Text of the metric; always the same."""
+
+    changed: set[int]
+    """Groups whose knowledge has changed since it was last saved."""
+
+    def observe(self, batch: Batch) -> list[Finding]:
+        """Learn from a batch and return what is wrong with it."""
+
+    def accept(self, code: int, value: Any, now: int | None) -> None:
+        """Let a reported value count as known for a group."""
+
+    def codes(self) -> Iterable[int]:
+        """Return the groups about which something is known."""
+
+    def encode(self, code: int) -> list[Any]:
+        """Return what is saved of a group."""
+
+    def decode(self, code: int, saved: Sequence[Any]) -> None:
+        """Take over what was saved of a group."""
+
+
+class Detector:
+    """Learns from the rows of each group, then reports rows that do not fit.
+
+    Raises:
+        DetectorSpecError: a column that the schema does not have.
+    """
+
+    def __init__(
+        self,
+        spec: GroupSpec,
+        schema: Schema,
+        time_column: str,
+        key_columns: Sequence[str],
+        *,
+        group_columns: Sequence[str],
+        make_watchers: Callable[[Groups], Sequence[Watcher]],
+        keeps_time: bool = False,
+    ) -> None:
+        self.spec = spec
+        self._schema = schema
+        self._time_column = schema[time_column].name
+        self._key_columns = [schema[name].name for name in key_columns]
+        self.group_columns = tuple(group_columns)
+        self._groups = Groups(group_columns, self._time_column, spec.learn, keeps_time)
+        self._watchers = list(make_watchers(self._groups))
+        types = polars_schema(schema)
+        self._columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
+        self._columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
+        self._columns["detail"] = pl.String
+        self.fingerprint = _fingerprint(spec, schema, time_column, key_columns)
+
+    @property
+    def name(self) -> str:
+        """Name of the detector."""
+        return self.spec.name
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Texts of the metrics; the position is the anomaly's type."""
+        return tuple(watcher.metric for watcher in self._watchers)
+
+    def process(self, frame: pl.DataFrame, offsets: Ints) -> pl.DataFrame:
+        """Learn or judge the rows of a canonical frame, as the learn phase says, and return the anomalies.
+
+        Offsets ascend within a group. The result has the time column, the key columns, `type`, `metric`, `offset`,
+        `ordinal` (from 0 within a row) and `detail` (JSON), sorted by offset and ordinal.
+        """
+        return self._run(frame, offsets, Phase.AUTO)
+
+    def train(self, frame: pl.DataFrame, offsets: Ints) -> None:
+        """Learn all rows."""
+        self._run(frame, offsets, Phase.TRAIN)
+
+    def detect(self, frame: pl.DataFrame, offsets: Ints) -> pl.DataFrame:
+        """Judge all rows and return the anomalies."""
+        return self._run(frame, offsets, Phase.DETECT)
+
+    def accept(self, event_id: Any, variable: str, value: Any) -> None:
+        """Let a reported value count as known.
+
+        `event_id` names the group: its values in the order of `group_columns`, or the only value by itself. `variable`
+        is the metric's text or what the metric is about (a column, or columns joined by a comma and a blank).
+
+        Raises:
+            DetectorSpecError: the group has another number of values, or there is no such metric.
+        """
+        group = tuple(event_id) if isinstance(event_id, tuple | list) else (event_id,) if self.group_columns else ()
+        if len(group) != len(self.group_columns):
+            raise DetectorSpecError(f"{event_id!r} does not name a group; give {', '.join(self.group_columns) or '()'}")
+        for watcher in self._watchers:
+            if variable == watcher.metric or watcher.metric.endswith(f" of {variable}"):
+                code = self._groups.code(group)
+                self._groups.changed.add(code)
+                watcher.accept(code, tuple(value) if isinstance(value, list) else value, self._groups.watermark(code))
+                return
+        raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {', '.join(self.metrics)}")
+
+    def changed_state(self) -> dict[bytes, bytes]:
+        """Return the entries that have changed since they were last saved; keys are at most 19 bytes."""
+        if not self._groups.changed and not any(watcher.changed for watcher in self._watchers):
+            return {}
+        entries = {_VERSION: self._version_entry()}
+        entries.update(self._group_entry(code) for code in sorted(self._groups.changed))
+        for index, watcher in enumerate(self._watchers):
+            entries.update(self._watcher_entry(index, watcher, code) for code in sorted(watcher.changed))
+        return entries
+
+    def mark_saved(self) -> None:
+        """Note that what `changed_state` gave is durable."""
+        self._groups.changed.clear()
+        for watcher in self._watchers:
+            watcher.changed.clear()
+
+    def load_state(self, entries: Mapping[bytes, bytes]) -> None:
+        """Take over saved entries, all of them, into a detector that has seen nothing.
+
+        Raises:
+            DetectorStateError: they are torn, of another version, or of a detector with another specification.
+        """
+        try:
+            self._load(entries)
+        except DetectorStateError:
+            raise
+        except Exception as error:  # torn bytes raise whatever they happen to look like
+            raise DetectorStateError(f"the state of detector {self.name!r} cannot be read: {error!r}") from error
+        self.mark_saved()
+
+    def snapshot(self) -> bytes:
+        """Return everything known as bytes."""
+        entries = {_VERSION: self._version_entry()}
+        entries.update(self._group_entry(code) for code in range(len(self._groups.ids)))
+        for index, watcher in enumerate(self._watchers):
+            entries.update(self._watcher_entry(index, watcher, code) for code in sorted(watcher.codes()))
+        return bytes(msgpack.packb(entries))
+
+    def restore(self, data: bytes) -> None:
+        """Take over a snapshot into a detector that has seen nothing; all of it counts as changed.
+
+        Raises:
+            DetectorStateError: the bytes are torn, of another version, or of a detector with another specification.
+        """
+        try:
+            entries = msgpack.unpackb(data)
+        except Exception as error:  # msgpack raises several unrelated types for foreign bytes
+            raise DetectorStateError(f"no snapshot of detector {self.name!r}: {error!r}") from error
+        if not isinstance(entries, dict) or _VERSION not in entries:
+            raise DetectorStateError(f"no snapshot of detector {self.name!r}: its entries are missing")
+        self.load_state(entries)
+        self._groups.changed.update(range(len(self._groups.ids)))
+        for watcher in self._watchers:
+            watcher.changed.update(watcher.codes())
+
+    def _run(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> pl.DataFrame:
+        batch = self._groups.batch(frame, np.asarray(offsets, np.int64), phase)
+        rows: list[int] = []
+        types: list[int] = []
+        details: list[str] = []
+        for index, watcher in enumerate(self._watchers):
+            for finding in watcher.observe(batch):
+                rows.extend(finding.rows)
+                types.extend([index] * len(finding.rows))
+                details.extend([finding.detail] * len(finding.rows))
+        return self._anomalies(batch, rows, types, details)
+
+    def _anomalies(self, batch: Batch, rows: list[int], types: list[int], details: list[str]) -> pl.DataFrame:
+        if not rows:
+            return pl.DataFrame(schema=self._columns)
+        places, kinds = np.array(rows, np.int64), np.array(types, np.int32)
+        offsets = batch.offsets[places]
+        order = np.lexsort((kinds, offsets))
+        places, kinds, offsets = places[order], kinds[order], offsets[order]
+        starts = np.flatnonzero(np.append(True, offsets[1:] != offsets[:-1]))
+        sizes = np.diff(np.append(starts, len(offsets)))
+        ordinals = np.arange(len(offsets)) - np.repeat(starts, sizes)
+        own = [
+            pl.Series("type", kinds, dtype=pl.Int32),
+            pl.Series("metric", [self._watchers[kind].metric for kind in kinds.tolist()], dtype=pl.String),
+            pl.Series("offset", offsets, dtype=pl.Int64),
+            pl.Series("ordinal", ordinals, dtype=pl.Int32),
+            pl.Series("detail", [details[place] for place in order.tolist()], dtype=pl.String),
+        ]
+        shown = dict.fromkeys((self._time_column, *self._key_columns))
+        return batch.frame.select(list(shown))[places].with_columns(own)
+
+    def _version_entry(self) -> bytes:
+        return bytes(msgpack.packb([STATE_VERSION, self.fingerprint]))
+
+    def _group_entry(self, code: int) -> tuple[bytes, bytes]:
+        return _GROUP + self._groups.digest(code), msgpack.packb(self._groups.encode(code))
+
+    def _watcher_entry(self, index: int, watcher: Watcher, code: int) -> tuple[bytes, bytes]:
+        key = _WATCHER + self._groups.digest(code) + index.to_bytes(2, "big")
+        return key, msgpack.packb([list(self._groups.ids[code]), watcher.encode(code)])
+
+    def _load(self, entries: Mapping[bytes, bytes]) -> None:
+        if not entries:
+            return
+        version, fingerprint = msgpack.unpackb(entries[_VERSION])
+        if version != STATE_VERSION:
+            raise DetectorStateError(f"the state of detector {self.name!r} has version {version}, not {STATE_VERSION}")
+        if fingerprint != self.fingerprint:
+            raise DetectorStateError(
+                f"the state of detector {self.name!r} belongs to another specification; start anew"
+            )
+        for key, entry in entries.items():
+            if key[:1] == _GROUP:
+                self._groups.decode(msgpack.unpackb(entry))
+        for key, entry in entries.items():
+            if key[:1] == _WATCHER:
+                group, saved = msgpack.unpackb(entry, strict_map_key=False)
+                self._watchers[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
+
+
+def _fingerprint(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str]) -> str:
+    columns = [(column.name, str(column.type)) for column in schema.columns]
+    described = [STATE_VERSION, type(spec).__name__, asdict(spec), columns, time_column, list(key_columns)]
+    return xxhash.xxh3_128_hexdigest(msgpack.packb(described))

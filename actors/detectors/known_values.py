@@ -1,0 +1,197 @@
+"""The watcher of known values: what a group has learned of one variable, and which rows bring something else.
+
+Only the distinct values of a batch are looked up, one by one; the rows that carry them are found by Polars. Learning
+comes before judging within a group, so values are learned in row order and everything else is independent of it.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from actors.detectors.groups import Batch
+
+MakeDetail = Callable[[int, Any, int], dict[str, Any]]
+"""Takes the group's code, the value and the number of known values; returns what an anomaly's detail shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Rows of one batch that are anomalies for the same reason."""
+
+    rows: Sequence[int]
+    """Indexes in the sorted batch."""
+
+    detail: str
+    """JSON object."""
+
+
+class KnownValueWatcher:
+    """Values of one column, or of one combination of columns, per group."""
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        metric: str,
+        make_detail: MakeDetail,
+        *,
+        distinct_count_max: int,
+        expire_after: int | None,
+        reports_once: bool,
+    ) -> None:
+        self.metric = metric
+        self.changed: set[int] = set()
+        self._columns = list(columns)
+        self._make_detail = make_detail
+        self._distinct_count_max = distinct_count_max
+        self._expire_after = expire_after
+        self._reports_once = reports_once
+        self._known: dict[int, dict[Any, int]] = {}
+        self._learned_count: dict[int, int] = {}
+        self._muted: set[int] = set()
+
+    def observe(self, batch: Batch) -> list[Finding]:
+        """Learn from a batch and return what is unknown in it."""
+        pairs = self._pairs(batch)
+        if self._expire_after is None:
+            return self._observe_ageless(batch, pairs)
+        return self._observe_ageing(batch, pairs, self._expire_after)
+
+    def accept(self, code: int, value: Any, now: int | None) -> None:
+        """Let a value count as known for a group."""
+        known = self._table(code)
+        if value not in known:
+            self._learned_count[code] = self._learned_count.get(code, 0) + 1
+        known[value] = now or 0
+        self.changed.add(code)
+
+    def known_values(self, code: int) -> list[Any]:
+        """Return the values that a group knows, in the order in which it learned them."""
+        return list(self._known.get(code, ()))
+
+    def is_muted(self, code: int) -> bool:
+        """Return whether a group learned more values than allowed, so that the variable is not watched there."""
+        return code in self._muted
+
+    def codes(self) -> Iterable[int]:
+        """Return the groups about which something is known."""
+        return {code for code, known in self._known.items() if known} | self._muted
+
+    def encode(self, code: int) -> list[Any]:
+        """Return what is saved of a group."""
+        known = self._known.get(code, {})
+        times = [] if self._expire_after is None else list(known.values())
+        return [list(known), times, self._learned_count.get(code, 0), code in self._muted]
+
+    def decode(self, code: int, saved: Sequence[Any]) -> None:
+        """Take over what was saved of a group."""
+        values, times, learned_count, is_muted = saved
+        keys = [tuple(value) if isinstance(value, list) else value for value in values]
+        self._known[code] = dict(zip(keys, times or [0] * len(keys), strict=True))
+        self._learned_count[code] = learned_count
+        if is_muted:
+            self._muted.add(code)
+
+    def _pairs(self, batch: Batch) -> pl.DataFrame:
+        """Return the distinct values of each group, in the order of their first rows."""
+        rows = pl.int_range(batch.row_count, dtype=pl.Int64, eager=True)
+        own = [pl.Series(_CODE, batch.codes), pl.Series(_NOW, batch.now), rows.alias(_ROW)]
+        frame = batch.frame.select(self._columns).with_columns(own)
+        if any(batch.frame[name].null_count() for name in self._columns):
+            frame = frame.drop_nulls(self._columns)
+        found = [pl.col(_ROW).alias(_ROWS), pl.col(_ROW).first()]
+        if self._expire_after is not None:
+            gap = pl.col(_NOW).diff().max().fill_null(0).alias(_GAP)
+            found += [gap, pl.col(_NOW).first().alias(_FIRST), pl.col(_NOW).last()]
+        return frame.group_by(_CODE, *self._columns).agg(found).sort(_ROW)
+
+    def _values(self, pairs: pl.DataFrame) -> list[Any]:
+        columns = [pairs[name].to_list() for name in self._columns]
+        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+    def _observe_ageless(self, batch: Batch, pairs: pl.DataFrame) -> list[Finding]:
+        codes, values, firsts = pairs[_CODE].to_list(), self._values(pairs), pairs[_ROW].to_list()
+        known = self._known
+        for code in batch.group_codes.tolist():
+            if code not in known:
+                known[code] = {}
+        unknown = [place for place, code in enumerate(codes) if values[place] not in known[code]]
+        findings = []
+        for place in unknown:
+            code, value, first = codes[place], values[place], firsts[place]
+            if code in self._muted:
+                continue
+            if batch.is_learning[first]:
+                self._learn(code, value, 0)
+                continue
+            rows = [first] if self._reports_once else pairs[_ROWS][place].to_list()
+            findings.append(self._finding(code, value, rows))
+            if self._reports_once:
+                self._add_reported(code, value, 0)
+        return findings
+
+    def _observe_ageing(self, batch: Batch, pairs: pl.DataFrame, expire_after: int) -> list[Finding]:
+        codes, values = pairs[_CODE].to_list(), self._values(pairs)
+        gaps, firsts, lasts = pairs[_GAP].to_list(), pairs[_FIRST].to_list(), pairs[_NOW].to_list()
+        found: list[tuple[int, Any, list[int]]] = []
+        for place, (code, value) in enumerate(zip(codes, values, strict=True)):
+            seen = self._table(code).get(value)
+            if seen is not None and gaps[place] <= expire_after and firsts[place] - seen <= expire_after:
+                self._known[code][value] = lasts[place]
+                self.changed.add(code)
+            elif code not in self._muted:
+                rows = self._judge_rows(batch, code, value, pairs[_ROWS][place].to_list(), expire_after)
+                if rows:
+                    found.append((code, value, rows))
+        return [self._finding(code, value, rows) for code, value, rows in found if code not in self._muted]
+
+    def _judge_rows(self, batch: Batch, code: int, value: Any, rows: list[int], expire_after: int) -> list[int]:
+        """Go through the rows of one value and return those in which it is unknown or has expired."""
+        known = self._table(code)
+        found = []
+        for row in rows:
+            now, seen = int(batch.now[row]), known.get(value)
+            if seen is not None and now - seen <= expire_after:
+                known[value] = now
+            elif batch.is_learning[row]:
+                self._learn(code, value, now)
+            else:
+                found.append(row)
+                if self._reports_once:
+                    self._add_reported(code, value, now)
+        self.changed.add(code)
+        return found
+
+    def _learn(self, code: int, value: Any, now: int) -> None:
+        if code in self._muted:
+            return
+        known = self._table(code)
+        self.changed.add(code)
+        if value not in known:
+            if len(known) >= self._distinct_count_max:
+                self._muted.add(code)
+                known.clear()
+                return
+            self._learned_count[code] = self._learned_count.get(code, 0) + 1
+        known[value] = now
+
+    def _add_reported(self, code: int, value: Any, now: int) -> None:
+        known = self._table(code)
+        if value in known or len(known) < self._distinct_count_max:
+            known[value] = now
+            self.changed.add(code)
+
+    def _table(self, code: int) -> dict[Any, int]:
+        table = self._known.get(code)
+        if table is None:
+            table = self._known[code] = {}
+        return table
+
+    def _finding(self, code: int, value: Any, rows: Sequence[int]) -> Finding:
+        detail = self._make_detail(code, value, self._learned_count.get(code, 0))
+        return Finding(rows, json.dumps(detail, ensure_ascii=False))
+
+
+_CODE, _NOW, _ROW, _ROWS, _GAP, _FIRST = "\0code", "\0now", "\0row", "\0rows", "\0gap", "\0first"

@@ -1,0 +1,145 @@
+"""What counts as an observation of a variable, and when it is a change.
+
+`default`: every value; a change is a value never seen. `CharsetDetector`: a change brings a character never seen.
+`ValueRangeDetector`: numbers only; a change lies outside the range so far. `BigramFrequencyDetector`: a change has a
+pair of neighbouring characters never seen, or pairs that are common on average.
+
+Each function takes a block of values, updates what is known and returns which of the values were observations (`None`
+for all) and the ascending indexes, among those, of the changes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
+from typing import Any
+
+from actors.persistency.errors import PersistencyValueError
+from actors.persistency.values import canonical_value
+
+Observed = tuple[list[int] | None, Sequence[int]]
+"""Indexes of the values that were observations (`None`: all of them), and of the changes among the observations."""
+
+Semantics = Callable[[set[Any], dict[Any, Any], Sequence[Any]], Observed]
+"""Takes what is known, extra state, and a block of values."""
+
+
+def find_semantics(name: str, config: Any) -> Semantics:
+    """Return the semantics of that name; `config` is a mapping or an object with the settings as attributes.
+
+    Raises:
+        PersistencyValueError: there is none of that name.
+    """
+    if name == "default":
+        return observe_values
+    if name == "CharsetDetector":
+        return _observe_characters
+    if name == "ValueRangeDetector":
+        return _observe_range
+    if name == "BigramFrequencyDetector":
+        threshold = float(_setting(config, "prob_thresh", 0.05))
+        skip_repetitions = bool(_setting(config, "skip_repetitions", True))
+        return lambda known, extra, values: _observe_bigrams(known, extra, values, threshold, skip_repetitions)
+    names = "default, CharsetDetector, ValueRangeDetector, BigramFrequencyDetector"
+    raise PersistencyValueError(f"no value semantics {name!r}; use one of {names}")
+
+
+def observe_values(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]) -> Observed:
+    """Take a block of values, of which those never seen are changes."""
+    del extra
+    try:
+        fresh = set(values).difference(known)
+    except TypeError:
+        values = [canonical_value(value) for value in values]
+        fresh = set(values).difference(known)
+    if not fresh:
+        return None, ()
+    if any(value != value or type(value) is tuple for value in fresh):
+        values = [canonical_value(value) for value in values]
+        fresh = set(values).difference(known)
+    known |= fresh
+    if len(fresh) == len(values):
+        return None, range(len(values))
+    changed: list[int] = []
+    for index, value in enumerate(values):
+        if value in fresh:
+            changed.append(index)
+            fresh.discard(value)
+            if not fresh:
+                break
+    return None, changed
+
+
+def _observe_characters(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]) -> Observed:
+    del extra
+    changed: list[int] = []
+    for index, value in enumerate(values):
+        characters = set(_text_of(value))
+        if not characters <= known:
+            known |= characters
+            changed.append(index)
+    return None, changed
+
+
+def _observe_range(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]) -> Observed:
+    del extra
+    observed: list[int] = []
+    changed: list[int] = []
+    for index, value in enumerate(values):
+        number = parse_number(value)
+        if number is None:
+            continue
+        if not known or not min(known) <= number <= max(known):
+            changed.append(len(observed))
+            limits = {min(known, default=number), max(known, default=number), number}
+            known.clear()
+            known.update((min(limits), max(limits)))
+        observed.append(index)
+    return (None if len(observed) == len(values) else observed), changed
+
+
+def parse_number(value: Any) -> int | float | None:
+    """Return a value as a number, integral ones as `int`, or `None` when it is none."""
+    if isinstance(value, int):
+        return int(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if isnan(number):
+        return None
+    return int(number) if number.is_integer() else number
+
+
+def _observe_bigrams(
+    known: set[Any], extra: dict[Any, Any], values: Sequence[Any], threshold: float, skip_repetitions: bool
+) -> Observed:
+    pair_counts: dict[Any, dict[Any, int]] = extra.setdefault("freq", {})
+    totals: dict[Any, int] = extra.setdefault("total_freq", {})
+    changed: list[int] = []
+    for index, value in enumerate(values):
+        text = _text_of(value)
+        pairs = list(zip([_EDGE, *text], [*text, _EDGE], strict=True))
+        if skip_repetitions and text in known:
+            continue
+        known.add(text)
+        shares = [pair_counts.get(a, {}).get(b, 0) / totals[a] if totals.get(a) else 0.0 for a, b in pairs]
+        if 0.0 in shares or sum(shares) / len(shares) > threshold:
+            changed.append(index)
+        for a, b in pairs:
+            row = pair_counts.setdefault(a, {})
+            row[b] = row.get(b, 0) + 1
+            totals[a] = totals.get(a, 0) + 1
+    return None, changed
+
+
+_EDGE = -1
+"""Stands for what is before the first and after the last character."""
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else str(canonical_value(value))
+
+
+def _setting(config: Any, name: str, default: Any) -> Any:
+    if isinstance(config, Mapping):
+        return config.get(name, default)
+    return getattr(config, name, default)

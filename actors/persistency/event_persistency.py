@@ -1,0 +1,344 @@
+"""State per event id: one backend for each, made when the first variables of that id arrive.
+
+The buffered backends take rows through their `RowBuffer`; every other subclass of `EventDataStructure` gets each event
+by `to_data` and `add_data`. A *layout* says which values of an event are kept, and under what names; there is one per
+combination of named variables and number of positional ones, made once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from actors.persistency.event_data_structures.base import EventDataStructure
+from actors.persistency.values import freeze_value
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from actors.persistency.row_buffer import RowBuffer
+
+EventId = int | str
+_Picker = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+_DEFAULT_BLACKLIST: list[str | int] = ["Content"]
+
+
+class EventPersistency:
+    """State of all event ids, one `event_data_class(**event_data_kwargs)` for each.
+
+    The blacklist names variables that are not kept: a text is a named variable, an integer the index of a positional
+    one. Arguments are used at the first event, not checked before.
+    """
+
+    def __init__(
+        self,
+        event_data_class: type[EventDataStructure],
+        variable_blacklist: Sequence[str | int] | None = _DEFAULT_BLACKLIST,
+        *,
+        event_data_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.event_data_class = event_data_class
+        self.event_data_kwargs: dict[str, Any] = dict(event_data_kwargs or {})
+        self.variable_blacklist: list[str | int] = list(variable_blacklist or [])
+        self.events_data: dict[EventId, EventDataStructure] = {}
+        self.events_seen: set[EventId] = set()
+        self.event_templates: dict[EventId, str] = {}
+        self.lock = RLock()
+        self._events_since_save = 0
+        self._changed_ids: set[EventId] = set()
+        self._callbacks: list[Callable[[], None]] = []
+        self._layouts: dict[tuple[Any, ...], tuple[tuple[str, ...], _Picker | None]] = {}
+        self._layouts_blacklist: list[str | int] = list(self.variable_blacklist)
+
+    def ingest_event(
+        self,
+        event_id: EventId,
+        event_template: str,
+        variables: Sequence[Any] = (),
+        named_variables: Mapping[str, Any] | None = None,
+        timestamp: float | None = None,
+    ) -> None:
+        """Take one event: positional variables become `var_0`, `var_1`, ...; without variables only the id is kept."""
+        with self.lock:
+            self._events_since_save += 1
+            self.events_seen.add(event_id)
+            if variables or named_variables:
+                self._store(event_id, event_template, variables, named_variables or {}, timestamp)
+        for callback in self._callbacks:
+            callback()
+
+    def ingest_events(self, events: Iterable[Mapping[str, Any] | Sequence[Any]]) -> int:
+        """Take many events and return their number; callbacks run once, at the end.
+
+        An event is a mapping with the argument names of `ingest_event`, or a sequence in their order.
+        """
+        count = 0
+        try:
+            with self.lock:
+                for event in events:
+                    event_id, template, variables, named, timestamp = _event_parts(event)
+                    count += 1
+                    self._events_since_save += 1
+                    self.events_seen.add(event_id)
+                    if variables or named:
+                        self._store(event_id, template, variables, named or {}, timestamp)
+        finally:
+            for callback in self._callbacks if count else ():
+                callback()
+        return count
+
+    def ingest_frame(
+        self,
+        frame: "pl.DataFrame",
+        event_id_column: str,
+        *,
+        template: str = "",
+        template_column: str | None = None,
+        variables: Sequence[str] | None = None,
+        timestamp_column: str | None = None,
+    ) -> int:
+        """Take the rows of a frame as events whose named variables are its columns, and return their number.
+
+        `variables` are the columns to keep (default: all that have no other role). Rows without an id are left out.
+        """
+        from actors.persistency.frame_ingest import split_frame
+
+        roles = [event_id_column, *filter(None, (template_column, timestamp_column))]
+        chosen = [name for name in frame.columns if name not in roles] if variables is None else list(variables)
+        layout = tuple(name for name in chosen if name not in self.variable_blacklist)
+        count = 0
+        with self.lock:
+            for group in split_frame(frame, event_id_column, layout, template_column, timestamp_column):
+                count += group.row_count
+                self._events_since_save += group.row_count
+                self.events_seen.add(group.event_id)
+                if chosen:
+                    last_template = template if group.template is None else group.template
+                    self._store_columns(group.event_id, last_template, layout, group.columns, group.timestamps)
+        for callback in self._callbacks if count else ():
+            callback()
+        return count
+
+    def get_all_variables(
+        self,
+        variables: Sequence[Any],
+        log_format_variables: Mapping[str, Any],
+        event_var_prefix: str = "var_",
+    ) -> dict[str, Any]:
+        """Return named, then positional variables under one name each, without those on the blacklist."""
+        names, pick = self._layout(len(variables), tuple(log_format_variables), event_var_prefix)
+        values = (*log_format_variables.values(), *variables)
+        return dict(zip(names, values if pick is None else pick(values), strict=True))
+
+    def register_on_ingest(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every ingest, outside the lock."""
+        self._callbacks.append(callback)
+
+    @property
+    def events_since_save(self) -> int:
+        """Number of events taken since the last save, or since the start."""
+        return self._events_since_save
+
+    def reset_events_since_save(self) -> None:
+        """Start counting unsaved events from 0 again."""
+        self._events_since_save = 0
+
+    def take_saved(self, event_count: int, ids: Iterable[EventId]) -> None:
+        """Note that a save of `event_count` events which covers `ids` is durable; what came since stays counted."""
+        with self.lock:
+            self._events_since_save = max(0, self._events_since_save - event_count)
+            self._changed_ids.difference_update(ids)
+
+    def changed_ids(self) -> set[EventId]:
+        """Return the ids whose backend has taken data since it was last saved."""
+        with self.lock:
+            return set(self._changed_ids)
+
+    def mark_changed(self, ids: Iterable[EventId]) -> None:
+        """Note that these ids must be written by the next save."""
+        with self.lock:
+            self._changed_ids.update(ids)
+
+    def note_merged(self, event_count: int, ids: Iterable[EventId]) -> None:
+        """Count events that came with another persistency, and note whose backends they changed."""
+        with self.lock:
+            self._events_since_save += event_count
+            self._changed_ids.update(ids)
+
+    def get_events_seen(self) -> set[EventId]:
+        """Return the live set of ids."""
+        return self.events_seen
+
+    def get_event_data(self, event_id: EventId) -> Any | None:
+        """Return what the backend of an id keeps, or `None` when the id has none."""
+        backend = self.events_data.get(event_id)
+        return None if backend is None else backend.get_data()
+
+    def get_events_data(self) -> dict[EventId, EventDataStructure]:
+        """Return the live dictionary of backends."""
+        return self.events_data
+
+    def get_event_template(self, event_id: EventId) -> str | None:
+        """Return the last template of an id, or `None`."""
+        return self.event_templates.get(event_id)
+
+    def get_event_templates(self) -> dict[EventId, str]:
+        """Return the live dictionary of templates."""
+        return self.event_templates
+
+    def accept(self, event_id: EventId, variable: str, value: Any) -> None:
+        """Let a value count as known for one variable of one id, without an observation.
+
+        Raises:
+            PersistencyValueError: the backend keeps no values of variables.
+        """
+        with self.lock:
+            backend = self._backend(event_id)
+            accept = getattr(backend, "accept", None)
+            if accept is None:
+                from actors.persistency.errors import PersistencyValueError
+
+                raise PersistencyValueError(f"{type(backend).__name__} keeps no known values; use a tracker backend")
+            accept(variable, value)
+            self._changed_ids.add(event_id)
+
+    def merge(self, other: "EventPersistency") -> None:
+        """Add what another persistency holds, as if its events had come after ours.
+
+        Raises:
+            PersistencyValueError: a backend cannot be merged exactly; nothing has changed then.
+        """
+        from actors.persistency.merging import merge_persistency
+
+        merge_persistency(self, other)
+
+    def __getitem__(self, event_id: EventId) -> EventDataStructure | None:
+        return self.events_data.get(event_id)
+
+    def __iter__(self) -> Iterator[EventId]:
+        return iter(self.events_data)
+
+    def __repr__(self) -> str:
+        return f"EventPersistency(num_event_types={len(self.events_data)}, event_ids={list(self.events_data)})"
+
+    def _backend(self, event_id: EventId) -> EventDataStructure:
+        backend = self.events_data.get(event_id)
+        if backend is None:
+            backend = self.events_data[event_id] = self.event_data_class(**self.event_data_kwargs)
+        return backend
+
+    def _store(
+        self,
+        event_id: EventId,
+        template: str,
+        variables: Sequence[Any],
+        named: Mapping[str, Any],
+        timestamp: float | None,
+    ) -> None:
+        self.event_templates[event_id] = template
+        self._changed_ids.add(event_id)
+        names, pick = self._layout(len(variables), tuple(named))
+        values = (*named.values(), *variables)
+        if pick is not None:
+            values = pick(values)
+        backend = self.events_data.get(event_id)
+        if backend is None:
+            backend = self._backend(event_id)
+        buffer = backend.row_buffer()
+        if buffer is None:
+            if names:
+                backend.add_data(backend.to_data(dict(zip(names, values, strict=True))), timestamp=timestamp)
+            return
+        if not names:
+            return
+        try:
+            hash(values)
+        except TypeError:
+            values = tuple(map(freeze_value, values))
+        buffer.append(names, values, timestamp)
+
+    def _store_columns(
+        self,
+        event_id: EventId,
+        template: str,
+        layout: tuple[str, ...],
+        columns: list[Sequence[Any]],
+        timestamps: list[float | None],
+    ) -> None:
+        self.event_templates[event_id] = template
+        self._changed_ids.add(event_id)
+        backend = self._backend(event_id)
+        if not layout:
+            return
+        buffer: RowBuffer | None = backend.row_buffer()
+        if buffer is not None and len(timestamps) >= _COLUMNS_ROW_COUNT_MIN:
+            buffer.append_columns(layout, columns, timestamps)
+            return
+        for values, timestamp in zip(zip(*columns, strict=True), timestamps, strict=True):
+            if buffer is not None:
+                buffer.append(layout, values, timestamp)
+            else:
+                backend.add_data(backend.to_data(dict(zip(layout, values, strict=True))), timestamp=timestamp)
+
+    def _layout(
+        self, positional_count: int, named: tuple[str, ...], prefix: str = "var_"
+    ) -> tuple[tuple[str, ...], _Picker | None]:
+        if self._layouts_blacklist != self.variable_blacklist:
+            self._layouts.clear()
+            self._layouts_blacklist = list(self.variable_blacklist)
+        key = (positional_count, prefix, named)
+        layout = self._layouts.get(key)
+        if layout is None:
+            if len(self._layouts) >= _LAYOUT_COUNT_MAX:
+                self._layouts.clear()
+            layout = self._layouts[key] = _make_layout(positional_count, named, prefix, self.variable_blacklist)
+        return layout
+
+
+_COLUMNS_ROW_COUNT_MIN = 32
+"""Groups with fewer rows go through the row buffer, where they wait for others of their id."""
+
+_LAYOUT_COUNT_MAX = 4096
+"""Layouts remembered at most; events whose names never repeat must not fill the memory."""
+
+
+def _make_layout(
+    positional_count: int, named: tuple[str, ...], prefix: str, blacklist: Sequence[str | int]
+) -> tuple[tuple[str, ...], _Picker | None]:
+    texts = {entry for entry in blacklist if isinstance(entry, str)}
+    indexes = {entry for entry in blacklist if isinstance(entry, int)}
+    places = {name: place for place, name in enumerate(named) if name not in texts}
+    for index in range(positional_count):
+        if index not in indexes:
+            places[f"{prefix}{index}"] = len(named) + index
+    chosen = list(places.values())
+    if chosen == list(range(len(named) + positional_count)):
+        return tuple(places), None
+    if not chosen:
+        return (), lambda values: ()
+    if len(chosen) == 1:
+        only = chosen[0]
+        return tuple(places), lambda values: (values[only],)
+    return tuple(places), itemgetter(*chosen)
+
+
+def _event_parts(
+    event: Mapping[str, Any] | Sequence[Any],
+) -> tuple[EventId, str, Sequence[Any], Mapping[str, Any] | None, float | None]:
+    if isinstance(event, Mapping):
+        get = event.get
+        return (
+            event["event_id"],
+            get("event_template", ""),
+            get("variables", ()),
+            get("named_variables"),
+            get("timestamp"),
+        )
+    if len(event) == _EVENT_PART_COUNT:
+        return event  # type: ignore[return-value]  # five parts, checked by their use
+    event_id, template, variables, named, timestamp = (*event, *_EVENT_DEFAULTS[len(event) :])
+    return event_id, template, variables, named, timestamp
+
+
+_EVENT_DEFAULTS: tuple[Any, ...] = (None, "", (), None, None)
+_EVENT_PART_COUNT = len(_EVENT_DEFAULTS)
