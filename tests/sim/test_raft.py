@@ -1,0 +1,33 @@
+"""The Raft group under a network and disks that fail, for many seeds: nothing acknowledged is ever lost."""
+
+from pathlib import Path
+
+import pytest
+
+from raft.consensus import use_clock
+from tests.sim.raft_world import Weather, World
+
+WEATHERS = {
+    "calm": Weather(drop=0, duplicate=0, delay_s_max=0.02, cut=0, crash=0, pause=0),
+    "network": Weather(drop=0.15, duplicate=0.15, delay_s_max=0.4, cut=0.03, crash=0),
+    "crashes": Weather(drop=0.02, crash=0.03, restart=0.1),
+    "everything": Weather(drop=0.1, duplicate=0.1, delay_s_max=0.3, cut=0.02, crash=0.02, pause=0.02),
+    "lost disks": Weather(crash=0.03, restart=0.1, lose=0.3),
+}
+
+
+def live_through(seed: int, weather: Weather, directory: Path, *, member_count: int = 3, duration_s: float = 8) -> None:
+    """Let a group live in a weather, recover, and check it."""
+    world = World(seed, directory, weather, member_count=member_count)
+    with use_clock(world.clock):
+        try:
+            world.run(duration_s)
+            world.heal_and_check()
+        finally:
+            world.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_nothing_acknowledged_is_lost(weather: str, seed: int, tmp_path: Path) -> None:
+    live_through(seed, WEATHERS[weather], tmp_path)
