@@ -1,40 +1,96 @@
 """Opening the source of a job, and what feeds it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from actors.errors import SchemaError, SourceError
 from actors.source import Source
 from actors.source_columns import RowRules
 from actors.source_files import FILE_COLUMN, FileChoice, FileSource, RecordFile
+from actors.source_host import HostFeed, HostSampler
 from actors.source_inline import InlineSource
 from actors.source_parquet import open_parquet
+from actors.source_stream import StreamSource
 from actors.source_text import open_csv, open_ndjson
+from actors.stream import StreamLimits, StreamTable
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
     CsvSource,
+    HostMetricsSource,
     NdjsonSource,
     ParquetSource,
 )
 from config.sources import (
     InlineSource as InlineSettings,
 )
+from config.sources import (
+    StreamSource as StreamSettings,
+)
 
 FileSettings = CsvSource | NdjsonSource | ParquetSource
 
 
-def open_source(job: JobSettings, stream_directory: Path) -> Source:
-    """Return the source of a job; stream tables are kept below `stream_directory`, one folder for each.
+def open_source(job: JobSettings, stream_directory: Path, tables: Mapping[str, StreamTable] | None = None) -> Source:
+    """Return the source of a job.
+
+    Stream tables are kept below `stream_directory`, one folder for each; `tables` gives those that this process has
+    open already (LMDB forbids opening one twice), all others are opened for reading.
 
     Raises:
         SourceError: the source cannot be opened.
+        SchemaError: the job's schema is not that of its stream table.
     """
     source = job.source
     if isinstance(source, InlineSettings):
         return InlineSource(source.rows, row_rules(job, parse_text=False))
     if isinstance(source, FileSettings):
         return _open_files(job, source)
-    raise NotImplementedError
+    name = stream_table_name(job)
+    assert name is not None
+    table = (tables or {}).get(name)
+    owns_table = table is None
+    if table is None:
+        table = StreamTable.open(stream_directory / name, job.row_schema, read_only=True)
+    elif table.schema != job.row_schema:
+        has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
+        raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
+    return StreamSource(table, row_rules(job, parse_text=False), owns_table=owns_table)
+
+
+def stream_table_name(job: JobSettings) -> str | None:
+    """Return the name of the stream table that a job reads, or `None` when it reads something else."""
+    if isinstance(job.source, StreamSettings):
+        return job.source.name
+    return f"{job.name}-host-metrics" if isinstance(job.source, HostMetricsSource) else None
+
+
+def open_stream_table(job: JobSettings, stream_directory: Path) -> StreamTable:
+    """Open the stream table of a job for writing, and create it when there is none.
+
+    Raises:
+        SourceError: the table that is there does not fit the job.
+        ShardError: another process writes the table.
+    """
+    name = stream_table_name(job)
+    if name is None:
+        raise SourceError(f"job {job.name!r} reads {job.source.type}, not a stream table; there is none to open")
+    split_count = job.source.splits if isinstance(job.source, StreamSettings) else 1
+    limits = StreamLimits(row_count_max=job.limits.stream_rows_max, size_bytes_max=job.limits.stream_bytes_max)
+    return StreamTable.open(stream_directory / name, job.row_schema, split_count=split_count, limits=limits)
+
+
+def open_host_feed(job: JobSettings, table: StreamTable) -> HostFeed:
+    """Return what feeds host metrics into the stream table of a job.
+
+    Raises:
+        SourceError: the job does not read host metrics.
+    """
+    source = job.source
+    if not isinstance(source, HostMetricsSource):
+        raise SourceError(f"job {job.name!r} reads {source.type}, not host metrics; nothing feeds it")
+    sampler = HostSampler(process_count_max=source.process_count_max, process_percent_min=source.process_percent_min)
+    return HostFeed(table, sampler, source.period_ms)
 
 
 def row_rules(job: JobSettings, *, parse_text: bool, time_format: str = "auto") -> RowRules:
