@@ -238,9 +238,10 @@ class Partition:
         fresh, fresh_offsets = _from_offset(frame, offsets, committed)
         parts = [raised.filter(pl.col("offset") >= committed) if committed > needed else raised]
         base = len(self._job.metrics)
-        for position, detector in enumerate(self._detectors):
+        for detector in self._detectors:
             found = detector.process(fresh, fresh_offsets)
-            parts.append(found.with_columns(pl.col("type") + (base + position)))
+            parts.append(found.with_columns((pl.col("type") + base).cast(pl.Int32)))
+            base += len(detector.metrics)
         merged = merge_anomalies(parts)
         self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged)
         self._pending_dead_letters += [
@@ -479,7 +480,7 @@ class Partition:
 
         def write(txn: lmdb.Transaction) -> None:
             with txn.cursor(self._tables["outbox"]) as cursor:
-                while cursor.first() and decode_sequence(cursor.key()) <= sequence:
+                while cursor.first() and decode_sequence(bytes(cursor.key())) <= sequence:
                     cursor.delete()
 
         self._shard.write(write)
@@ -501,7 +502,7 @@ class Partition:
             event_count=self._event_count,
             flush_count=self._flush_count,
             outbox_count=counts["outbox"],
-            size_bytes=self._shard.stat().used_bytes,
+            size_bytes=self._shard.stat().used_size_bytes,
             degraded=self._degraded,
             gaps=tuple(self._gaps),
         )

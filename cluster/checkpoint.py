@@ -8,42 +8,21 @@ and one that fails is dropped: the next is due soon, and nothing depended on it.
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 from actors.errors import TocsinError
 from cluster import deploy
+from cluster.group_port import GroupPort
 from cluster.pump import Pump
 from config.settings import JobSettings
-from raft.commands import Command, SnapshotReplicated
+from raft.commands import SnapshotReplicated
 from raft.errors import RaftError
-from raft.group import GroupState, majority_of
+from raft.group import majority_of
 
 log = logging.getLogger(__name__)
 
 STORE_TIMEOUT_S = 30.0
 """Seconds that members have for one snapshot."""
-
-
-class GroupPort(Protocol):
-    """The group as checkpoints see it."""
-
-    @property
-    def group_id(self) -> int:
-        """Id of the group."""
-        ...
-
-    @property
-    def member_ids(self) -> tuple[str, ...]:
-        """Names of all members."""
-        ...
-
-    def state(self) -> GroupState:
-        """Return the state applied here."""
-        ...
-
-    def propose(self, command: Command) -> None:
-        """Have a command accepted."""
-        ...
 
 
 class Checkpointer:
@@ -93,7 +72,7 @@ class Checkpointer:
         return {name: handle for name, handle in found.items() if handle is not None}
 
     def _replicate(self, partition: int, offsets: dict[int, int], reference: Any, members: dict[str, Any]) -> None:
-        replies = {
+        replies: dict[str, deploy.RayReply[tuple[bytes, int]]] = {
             name: deploy.RayReply(handle.store_snapshot.remote(self._job_id, partition, reference))
             for name, handle in members.items()
         }

@@ -78,8 +78,8 @@ class Client:
 
     def leader(self) -> MemberView | None:
         """Return the member that leads and runs the jobs, or `None` between two leaders."""
-        leading = [view for view in self.members() if view.status is not None and view.status["leader"]]
-        return max(leading, key=lambda view: view.status["leader"]["epoch"], default=None) if leading else None
+        leading = [(view.status["leader"], view) for view in self.members() if view.status and view.status["leader"]]
+        return max(leading, key=lambda pair: int(pair[0]["epoch"]))[1] if leading else None
 
     def state(self) -> GroupState:
         """Return the newest state that a member has applied."""

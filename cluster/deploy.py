@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.actor import ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.remote import HostBatch, PartitionHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.home import ClusterRecord, Home
-from cluster.member_host import MemberHost
 from cluster.stream_host import StreamHost
 
 NAMESPACE = "tocsin"
@@ -27,11 +25,11 @@ CALL_TIMEOUT_S = 60.0
 
 T = TypeVar("T")
 
+Handle = Any
+"""Ray's handle of an actor, whose methods only Ray knows."""
+
 _QUERY = "query"
 _SINK = "sink"
-
-# Queries and sinks have threads of their own, so that neither waits for a batch nor delays one.
-_GROUPS = {_QUERY: 2, _SINK: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class RayReply(Generic[T]):
 class RayHost:
     """A partition host in another process."""
 
-    def __init__(self, name: str, handle: ActorHandle[Any]) -> None:
+    def __init__(self, name: str, handle: Handle) -> None:
         self._name = name
         self._handle = handle
 
@@ -73,7 +71,7 @@ class RayHost:
         return self._name
 
     @property
-    def handle(self) -> ActorHandle[Any]:
+    def handle(self) -> Handle:
         """Ray's handle."""
         return self._handle
 
@@ -128,27 +126,26 @@ def connect(home: Home) -> ClusterRecord:
     return record
 
 
-def start_member(group_id: int, member_id: str, settings: bytes, home: Home) -> "ActorHandle[Any]":
+def start_member(group_id: int, member_id: str, settings: bytes, home: Home) -> Handle:
     """Start one member of the Raft group on this node, or find it."""
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=16, scheduling_strategy=_here())(MemberHost)
-    name = _member_name(group_id, member_id)
-    options = actor.options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
-    return options.remote(settings, str(home.directory))
+    # Imported here because a member contains the leader, which deploys hosts with this module.
+    from cluster.member_host import MemberHost
+
+    here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"max_concurrency": 16, "scheduling_strategy": here}
+    return _start(MemberHost, _member_name(group_id, member_id), options, settings, str(home.directory))
 
 
-def find_member(group_id: int, member_id: str) -> "ActorHandle[Any] | None":
+def find_member(group_id: int, member_id: str) -> Handle | None:
     """Return a member's handle, or `None` when it does not exist."""
     return _find(_member_name(group_id, member_id))
 
 
 def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str) -> RayHost:
     """Return a host of a job, started when it does not exist."""
-    actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=_GROUPS, scheduling_strategy="SPREAD")(
-        PartitionHost
-    )
-    name = _host_name(group_id, job_name, host)
-    options = actor.options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
-    return RayHost(host, options.remote(job, directory))
+    # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one.
+    options = {"concurrency_groups": {_QUERY: 2, _SINK: 1}, "scheduling_strategy": "SPREAD"}
+    return RayHost(host, _start(PartitionHost, _host_name(group_id, job_name, host), options, job, directory))
 
 
 def find_host(group_id: int, job_name: str, host: str) -> RayHost | None:
@@ -164,20 +161,17 @@ def end_host(group_id: int, job_name: str, host: str) -> None:
         ray.kill(handle, no_restart=True)
 
 
-def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str) -> "ActorHandle[Any]":
+def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str) -> Handle:
     """Return the actor that fills a job's own stream table, started when it does not exist."""
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=4)(StreamHost)
-    name = f"stream:{group_id}:{job_name}"
-    options = actor.options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
-    return options.remote(job, directory)
+    return _start(StreamHost, f"stream:{group_id}:{job_name}", {"max_concurrency": 4}, job, directory)
 
 
-def find_stream(group_id: int, job_name: str) -> "ActorHandle[Any] | None":
+def find_stream(group_id: int, job_name: str) -> Handle | None:
     """Return the actor that fills a job's stream table, or `None`."""
     return _find(f"stream:{group_id}:{job_name}")
 
 
-def end_actor(handle: "ActorHandle[Any]") -> None:
+def end_actor(handle: Handle) -> None:
     """End an actor for good."""
     ray.kill(handle, no_restart=True)
 
@@ -187,7 +181,13 @@ def call(remote: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TI
     return RayReply(remote(*arguments)).wait(timeout_s)
 
 
-def _find(name: str) -> "ActorHandle[Any] | None":
+def _start(kind: type, name: str, options: dict[str, Any], *arguments: Any) -> Handle:
+    remote: Any = ray.remote(num_cpus=0, max_restarts=-1, **options)
+    actor = remote(kind).options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
+    return actor.remote(*arguments)
+
+
+def _find(name: str) -> Handle | None:
     try:
         return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:
@@ -200,7 +200,3 @@ def _member_name(group_id: int, member_id: str) -> str:
 
 def _host_name(group_id: int, job_name: str, host: str) -> str:
     return f"host:{group_id}:{job_name}:{host}"
-
-
-def _here() -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)

@@ -37,8 +37,9 @@ class GroupSettings:
     def member_settings(self, directory: Path) -> MemberSettings:
         """Return what Raft needs to know."""
         return MemberSettings(
-            member_id=self.member_id,
+            name=self.member_id,
             addresses=dict(self.member_addresses),
             directory=directory / "raft",
+            group=f"tocsin-{self.group_id}",
             password=self.password,
         )

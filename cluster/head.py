@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 NODE_ADDRESS = "127.0.0.2"
 """Loopback address of the local node."""
@@ -44,7 +45,7 @@ def main() -> None:
     _stop_on_signals(stop)
     import ray
 
-    context = ray.init(
+    context: Any = ray.init(
         _node_ip_address=NODE_ADDRESS,
         _temp_dir=directory,
         include_dashboard=dashboard_port > 0,

@@ -5,6 +5,7 @@
     cluster.json                     what runs here (see `ClusterRecord`); written when the cluster is up
     ray-token                        the secret that Ray's processes show each other
     head.log                         output of the head process
+    group-<id>/members.json          addresses of the group's members
     group-<id>/<member>/             raft directory and snapshot store of one member
     jobs/<job>/partitions/<number>/  one shard
     jobs/<job>/stream/               the embedded stream table, when the job has one
@@ -77,6 +78,10 @@ class Home:
     def log_path(self) -> Path:
         """Output of the head process."""
         return self.directory / "head.log"
+
+    def group_path(self, group_id: int) -> Path:
+        """File with the addresses of a group's members."""
+        return self.directory / f"group-{group_id}" / "members.json"
 
     def member_directory(self, group_id: int, member_id: str) -> Path:
         """Directory of one member's journal and snapshots."""

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import msgpack
 
@@ -22,20 +22,20 @@ from actors.source import Source
 from actors.source_open import open_source
 from cluster import deploy
 from cluster.checkpoint import Checkpointer
+from cluster.group_port import GroupPort
 from cluster.home import Home
-from cluster.placement import place, plan_moves
+from cluster.placement import Move, place, plan_moves
 from cluster.pump import Pump, first_needed
 from config.errors import ConfigError
 from config.settings import JobSettings
 from raft.commands import (
     AssignmentChanged,
-    Command,
     JobFinished,
     MoveAbandoned,
     MoveFinished,
     MoveStarted,
 )
-from raft.group import GroupState, Job, JobStatus
+from raft.group import Job, JobStatus, Manifest
 
 log = logging.getLogger(__name__)
 
@@ -51,27 +51,6 @@ RETRY_S_MAX = 2.0
 
 FATAL = (SnapshotError, ShardIdentifierError, ConfigError)
 """Errors that starting over cannot mend."""
-
-
-class GroupPort(Protocol):
-    """The group as a runner sees it."""
-
-    @property
-    def group_id(self) -> int:
-        """Id of the group."""
-        ...
-
-    def state(self) -> GroupState:
-        """Return the state applied here."""
-        ...
-
-    def propose(self, command: Command) -> None:
-        """Have a command accepted.
-
-        Raises:
-            ClusterError: it was refused, or not answered.
-        """
-        ...
 
 
 def now_us() -> int:
@@ -203,17 +182,19 @@ class JobRunner:
         found = {}
         for partition in partitions:
             manifest = record.newest_manifest(partition)
-            for holder in manifest.holders if manifest is not None else ():
-                member = deploy.find_member(self._group.group_id, holder)
-                data = (
-                    None
-                    if member is None
-                    else deploy.call(member.read_snapshot.remote, self._job_id, partition, manifest.digest)
-                )
-                if data is not None:
-                    found[partition] = data
-                    break
+            data = None if manifest is None else self._read_snapshot(partition, manifest)
+            if data is not None:
+                found[partition] = data
         return found
+
+    def _read_snapshot(self, partition: int, manifest: Manifest) -> bytes | None:
+        for holder in manifest.holders:
+            member = deploy.find_member(self._group.group_id, holder)
+            if member is not None:
+                data: bytes | None = deploy.call(member.read_snapshot.remote, self._job_id, partition, manifest.digest)
+                if data is not None:
+                    return data
+        return None
 
     def _pump(self, settings: JobSettings, pump: Pump) -> None:
         checkpointer = Checkpointer(self._group, self._job_id, self._epoch, settings, now_us)
@@ -286,15 +267,20 @@ class JobRunner:
             self._status["moves"] = {"done": number, "planned": len(moves)}
             pump.drain()
             source, target = self._host(record, move.source), self._host(record, move.target)
-            common = {"epoch": self._epoch, "job_id": self._job_id, "partition": move.partition}
-            self._group.propose(MoveStarted(**common, source=move.source, target=move.target))
-            source.release(self._epoch, [move.partition], now_us()).wait()
-            target.open(self._epoch, [move.partition], {}, {}).wait()
-            self._group.propose(MoveFinished(**common, target=move.target))
+            self._move(move, source, target)
             pump.set_owners(self._owners(settings))
         for name in {move.source for move in moves} - set(self._group.state().jobs[self._job_id].owners):
             deploy.end_host(self._group.group_id, self._job_id, name)
         self._status.update(phase="running", moves={"done": len(moves), "planned": len(moves)})
+
+    def _move(self, move: Move, source: deploy.RayHost, target: deploy.RayHost) -> None:
+        epoch, job_id, partition = self._epoch, self._job_id, move.partition
+        self._group.propose(
+            MoveStarted(epoch=epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
+        )
+        source.release(epoch, [partition], now_us()).wait()
+        target.open(epoch, [partition], {}, {}).wait()
+        self._group.propose(MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=move.target))
 
 
 class _Every:

@@ -8,6 +8,8 @@ them when any of that ends. That a paused leader may act for a moment longer doe
 import logging
 import threading
 import time
+import uuid
+from dataclasses import replace
 from typing import Any
 
 from cluster.errors import ClusterError
@@ -17,7 +19,6 @@ from cluster.job_runner import JobRunner, now_us
 from raft.commands import Command, Refused, decode_answer, encode_command
 from raft.group import GroupState, JobStatus
 from raft.member import Member
-from raft.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,8 @@ PROPOSE_TIMEOUT_S = 5.0
 class Leader:
     """Follows one member's state and runs jobs while that member leads."""
 
-    def __init__(self, member: Member, snapshots: SnapshotStore, settings: GroupSettings, home: Home) -> None:
+    def __init__(self, member: Member, settings: GroupSettings, home: Home) -> None:
         self._member = member
-        self._snapshots = snapshots
         self._settings = settings
         self._home = home
         self._stopping = threading.Event()
@@ -63,7 +63,8 @@ class Leader:
             ClusterError: it was refused.
             RaftError: it was not answered in time.
         """
-        answer = decode_answer(self._member.propose(encode_command(command), PROPOSE_TIMEOUT_S))
+        named = replace(command, request_id=command.request_id or uuid.uuid4().hex)
+        answer = decode_answer(self._member.propose(encode_command(named), PROPOSE_TIMEOUT_S))
         if isinstance(answer, Refused):
             raise ClusterError(answer.reason)
 
@@ -93,16 +94,14 @@ class Leader:
             time.sleep(LOOK_S)
 
     def _look(self) -> None:
-        state = self._member.state()
-        leads = self._member.is_leader() and state.leader_id == self._settings.member_id
-        epoch = state.epoch if leads else None
+        epoch = self._member.led_epoch()
         if epoch != self._epoch:
             self._stop_runners()
             self._epoch = epoch
-            self._led_since_us = now_us() if leads else None
-            log.info("leads" if leads else "follows", extra={"epoch": state.epoch})
+            self._led_since_us = None if epoch is None else now_us()
+            log.info("follows" if epoch is None else "leads", extra={"epoch": epoch})
         if epoch is not None:
-            self._run_jobs(state, epoch)
+            self._run_jobs(self._member.state(), epoch)
 
     def _run_jobs(self, state: GroupState, epoch: int) -> None:
         for job_id, job in state.jobs.items():

@@ -77,7 +77,6 @@ def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
     ray_directory = tempfile.mkdtemp(prefix="tocsin-")
     dashboard_port = _free_ports(1)[0] if options.has_dashboard else 0
     head, address = _start_head(home, options, ray_directory, dashboard_port)
-    ports = _free_ports(options.member_count)
     record = ClusterRecord(
         ray_address=address,
         dashboard_address=f"http://127.0.0.1:{dashboard_port}" if dashboard_port else None,
@@ -85,7 +84,7 @@ def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
         head_started=psutil.Process(head.pid).create_time(),
         ray_directory=ray_directory,
         group_id=options.group_id,
-        member_addresses=_member_addresses(home, options, ports),
+        member_addresses=_member_addresses(home, options),
     )
     home.write_record(record)
     try:
@@ -106,9 +105,22 @@ def _refuse_second(home: Home) -> None:
     stop_cluster(home)
 
 
-def _member_addresses(home: Home, options: ClusterOptions, ports: list[int]) -> dict[str, str]:
-    # Members that have been here before keep their names; addresses may change between two runs of the whole group.
-    return {f"member-{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
+def _member_addresses(home: Home, options: ClusterOptions) -> dict[str, str]:
+    """Return the members of the group; one that has been here before keeps its members and their addresses."""
+    path = home.group_path(options.group_id)
+    if path.exists():
+        known: dict[str, str] = json.loads(path.read_text())
+        if len(known) != options.member_count:
+            raise ClusterError(
+                f"group {options.group_id} of {home.directory} has {len(known)} members, not {options.member_count}; "
+                "ask for as many, or choose another --group"
+            )
+        return known
+    ports = _free_ports(options.member_count)
+    addresses = {f"member-{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(addresses))
+    return addresses
 
 
 def _start_head(

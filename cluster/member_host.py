@@ -7,6 +7,7 @@ any member: proposals are forwarded to Raft's leader, and the state that Raft ha
 import hashlib
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from cluster.group_settings import GroupSettings
 from cluster.home import Home
 from cluster.leader import Leader
+from raft.commands import Action, ForgetSnapshots
 from raft.group_codec import encode_state
 from raft.member import Member
 from raft.snapshots import CHUNK_SIZE_BYTES_MAX, SnapshotStore
@@ -30,9 +32,19 @@ class MemberHost:
         place = Home(Path(home))
         directory = place.member_directory(self._settings.group_id, self._settings.member_id)
         self._snapshots = SnapshotStore.open(directory / "snapshots")
-        self._member = Member(self._settings.member_settings(directory))
-        self._leader = Leader(self._member, self._snapshots, self._settings, place)
+        self._forgetter = ThreadPoolExecutor(1, thread_name_prefix="forget snapshots")
+        self._member = Member(self._settings.member_settings(directory), self._on_action)
+        self._leader = Leader(self._member, self._settings, place)
         self._leader.start()
+
+    def _on_action(self, action: Action) -> None:
+        # Called from Raft's thread, which must not wait for a disk.
+        if isinstance(action, ForgetSnapshots):
+            self._forgetter.submit(self._forget, action)
+
+    def _forget(self, action: ForgetSnapshots) -> None:
+        for digest in action.digests:
+            self._snapshots.forget(action.job_id, action.partition, digest)
 
     def pid(self) -> int:
         """Return the process id, for those who kill it."""
@@ -68,7 +80,8 @@ class MemberHost:
 
     def read_snapshot(self, job_name: str, partition: int, digest: bytes) -> bytes | None:
         """Return a snapshot's bytes, or `None` when this member does not hold it."""
-        return self._snapshots.read(job_name, partition, digest)
+        held = self._snapshots.holds(job_name, partition, digest)
+        return self._snapshots.read(job_name, partition, digest) if held else None
 
     def crash(self) -> None:
         """Die as by the power switch."""
@@ -78,4 +91,5 @@ class MemberHost:
         """Stop leading, leave, and close the stores."""
         self._leader.stop()
         self._member.close()
+        self._forgetter.shutdown()
         self._snapshots.close()
