@@ -1,0 +1,164 @@
+"""The engine's arguments, checked."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.engine.analysis import Metric, MetricKind, analyse_metric
+from actors.engine.errors import ArgumentError
+from actors.model import Schema
+
+NULL_RULES = ("smallest", "unknown")
+"""What NULL means in comparisons: the smallest value, or a comparison that is never true."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Arguments of an engine, checked and completed."""
+
+    name: str
+    """Name of the engine and of its snapshot files: letters, digits, underscore, first a letter."""
+
+    metrics: tuple[Metric, ...]
+    """At least one; the position is the anomaly's `type`."""
+
+    schema: Schema
+    time_column: str
+    """The schema's name of the temporal column."""
+
+    key_columns: tuple[str, ...]
+    """The schema's names of the columns that make the key; none for one key."""
+
+    window_size: int | None
+    """Length of windows in ticks of the time column, a multiple of `step`; `None` without aggregates."""
+
+    step: int | None
+    """Ticks from one window to the next; `None` without aggregates."""
+
+    garbage_size: int
+    """Entries of history per key above which memory may be given back; it never changes the output."""
+
+    round_time: bool
+    """Whether steps above one minute align windows to several minutes."""
+
+    descriptions: tuple[str, ...]
+    """The text of each metric in the output."""
+
+    nulls: str
+    """One of `NULL_RULES`."""
+
+    late_rows_max: int
+    """Late rows kept for `take_late`."""
+
+    snapshot_dir: Path | None
+    """Folder of snapshot files; `None` for none."""
+
+    snapshot_interval_rows: int | None
+    """Rows after which a snapshot file is written, at the end of a batch."""
+
+
+def checked_settings(
+    *,
+    name: str,
+    metrics: Sequence[str],
+    schema: Schema | Mapping[str, str],
+    time_column: str,
+    key_columns: Sequence[str] = (),
+    window_size: int | None = None,
+    step: int | None = None,
+    garbage_size: int = 2000,
+    round_time: bool = True,
+    snapshot_dir: str | Path | None = None,
+    snapshot_interval_rows: int | None = None,
+    anomaly_descriptions: Sequence[str] | None = None,
+    nulls: str = "smallest",
+    late_rows_max: int = 10_000,
+) -> EngineSettings:
+    """Return the settings of an engine.
+
+    Raises:
+        ArgumentError: an argument cannot be used.
+        MetricError: a metric cannot be used.
+        SchemaError: the schema cannot be used or lacks a column.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise _bad(f"the name {name!r} must be letters, digits and underscores, first a letter")
+    known = schema if isinstance(schema, Schema) else Schema.from_mapping(schema)
+    texts = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    if not texts:
+        raise _bad("there are no metrics; give at least one")
+    time = known[time_column]
+    if not time.type.is_temporal:
+        raise _bad(f"the time column {time.name!r} is {time.type}; it must be temporal")
+    keys = (key_columns,) if isinstance(key_columns, str) else tuple(key_columns)
+    analysed = tuple(analyse_metric(text, known) for text in texts)
+    has_windows = any(metric.kind is not MetricKind.ROW for metric in analysed)
+    if has_windows:
+        _check_window(window_size, step)
+    _check_positive("garbage_size", garbage_size)
+    _check_positive("late_rows_max", late_rows_max)
+    if nulls not in NULL_RULES:
+        raise _bad(f"nulls is {nulls!r}; use one of {', '.join(NULL_RULES)}")
+    folder = _checked_folder(snapshot_dir, snapshot_interval_rows)
+    return EngineSettings(
+        name=name,
+        metrics=analysed,
+        schema=known,
+        time_column=time.name,
+        key_columns=_checked_keys(known, keys),
+        window_size=window_size if has_windows else None,
+        step=step if has_windows else None,
+        garbage_size=garbage_size,
+        round_time=round_time,
+        descriptions=_checked_descriptions(anomaly_descriptions, analysed),
+        nulls=nulls,
+        late_rows_max=late_rows_max,
+        snapshot_dir=folder,
+        snapshot_interval_rows=snapshot_interval_rows,
+    )
+
+
+def _bad(message: str) -> ArgumentError:
+    return ArgumentError("bad_argument", message)
+
+
+def _check_positive(name: str, value: int | None) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _bad(f"{name} is {value!r}; give a positive whole number")
+
+
+def _check_window(window_size: int | None, step: int | None) -> None:
+    if window_size is None or step is None:
+        raise ArgumentError("window_required", "a metric has an aggregate; give window_size and step")
+    _check_positive("window_size", window_size)
+    _check_positive("step", step)
+    if window_size % step:
+        raise _bad(f"window_size {window_size} is no multiple of step {step}; make it one")
+
+
+def _checked_keys(schema: Schema, keys: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(schema[key].name for key in keys)
+    if len(set(names)) < len(names):
+        raise _bad(f"a key column occurs twice in {', '.join(names)}; name each once")
+    return names
+
+
+def _checked_descriptions(given: Sequence[str] | None, metrics: tuple[Metric, ...]) -> tuple[str, ...]:
+    if given is None:
+        return tuple(metric.text for metric in metrics)
+    if len(given) != len(metrics) or isinstance(given, str):
+        raise _bad(f"there are {len(given)} anomaly_descriptions for {len(metrics)} metrics; give one for each")
+    return tuple(given)
+
+
+def _checked_folder(folder: str | Path | None, interval: int | None) -> Path | None:
+    if (folder is None) != (interval is None):
+        raise _bad("snapshot_dir and snapshot_interval_rows belong together; give both or neither")
+    if folder is None:
+        return None
+    _check_positive("snapshot_interval_rows", interval)
+    path = Path(folder)
+    if not path.is_dir():
+        raise _bad(f"the snapshot_dir {str(path)!r} does not exist; make it first")
+    return path

@@ -1,0 +1,119 @@
+"""One batch of rows: its columns as vectors, in arrival order or sorted by key."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from actors.engine.segments import Layout, running_maximum
+from actors.engine.vectors import Array, Vector
+
+
+def vector_of(values: pl.Series) -> Vector:
+    """Return a column as a vector; NaN and infinity are NULL."""
+    valid = None
+    if values.null_count():
+        valid = values.is_not_null().to_numpy()
+        if values.dtype == pl.String:
+            values = values.fill_null("")
+        elif values.dtype == pl.Boolean:
+            values = values.fill_null(False)
+        else:
+            values = values.fill_null(0)
+    array = values.to_numpy()
+    if array.dtype == np.float64 and not np.isfinite(array).all():
+        good = np.isfinite(array)
+        return Vector(np.where(good, array, 0.0), good if valid is None else good & valid)
+    if values.dtype == pl.String and array.dtype != np.object_:
+        array = array.astype(object)
+    return Vector(array, valid)
+
+
+class Batch:
+    """Rows of a canonical frame; `order` sorts them by key if their order by key is needed."""
+
+    def __init__(self, frame: pl.DataFrame, offsets: Array) -> None:
+        self.frame = frame
+        self.offsets = offsets
+        self.order: Array | None = None
+        self._columns: dict[str, Vector] = {}
+
+    @property
+    def row_count(self) -> int:
+        """Rows that take part."""
+        return self.frame.height if self.order is None else len(self.order)
+
+    def column(self, name: str) -> Vector:
+        """Return a column in the batch's order."""
+        known = self._columns.get(name)
+        if known is None:
+            values, valid = vector_of(self.frame[name])
+            if self.order is not None:
+                values = values.take(self.order)
+                valid = None if valid is None else valid.take(self.order)
+            known = self._columns[name] = Vector(values, valid)
+        return known
+
+    def arrivals(self, rows: Array) -> Array:
+        """Return the positions in the frame of rows in the batch's order."""
+        return rows if self.order is None else self.order[rows]
+
+    def keep(self, kept: Array) -> None:
+        """Leave out all but the chosen rows of the batch's order."""
+        assert self.order is not None
+        self.order = self.order[kept]
+        self._columns = {
+            name: Vector(values[kept], None if valid is None else valid[kept])
+            for name, (values, valid) in self._columns.items()
+        }
+
+
+def sort_by_key(numbers: Array) -> tuple[Array, Layout]:
+    """Return the order that sorts rows by key and arrival, and the layout of the sorted rows."""
+    count = len(numbers)
+    if count == 1:
+        one = np.ones(1, dtype=np.int64)
+        return one - 1, Layout(numbers, one - 1, one, 1)
+    bits = max(count - 1, 1).bit_length()
+    combined = (numbers << bits) | np.arange(count)
+    combined.sort()
+    order = combined & ((1 << bits) - 1)
+    return order, _layout(combined >> bits)
+
+
+def _layout(sorted_numbers: Array) -> Layout:
+    count = len(sorted_numbers)
+    changed = np.empty(count, dtype=np.bool_)
+    if count:
+        changed[0] = True
+        np.not_equal(sorted_numbers[1:], sorted_numbers[:-1], out=changed[1:])
+    starts = np.flatnonzero(changed)
+    return Layout(sorted_numbers[starts], starts, np.diff(starts, append=count), count)
+
+
+def accepted_rows(times: Array, layout: Layout, latest: Array) -> Array | None:
+    """Return which sorted rows are not late (`None` for all), given the latest time of each segment so far."""
+    backwards = np.empty(layout.row_count, dtype=np.bool_)
+    np.less(times[1:], times[:-1], out=backwards[1:])
+    backwards[layout.starts] = times[layout.starts] < latest
+    if not backwards.any():
+        return None
+    raised = times.copy()
+    raised[layout.starts] = np.maximum(times[layout.starts], latest)
+    return times >= running_maximum(raised, layout)
+
+
+def relaid(layout: Layout, kept: Array) -> Layout:
+    """Return the layout of the rows that were kept."""
+    return _layout(np.repeat(layout.numbers, layout.lengths)[kept])
+
+
+def single_key(row_count: int) -> Layout:
+    """Return the layout of rows that all have key number 0."""
+    zero = np.zeros(1, dtype=np.int64)
+    return Layout(zero, zero, np.array([row_count]), row_count)
+
+
+def default_offsets(first: int, offsets: Array | Sequence[int] | None, count: int) -> Array:
+    """Return the rows' offsets: the given ones, or those that follow on."""
+    return np.arange(first, first + count) if offsets is None else np.asarray(offsets, dtype=np.int64)

@@ -1,0 +1,53 @@
+"""Errors of the engine.
+
+The tree::
+
+    EngineError                 root, with a `code` that programs can test
+    ├── MetricError             a metric that cannot be used; points at the fault     (ValueError)
+    ├── ArgumentError           another argument of the engine that cannot be used    (ValueError)
+    └── EngineSnapshotError     bytes that are no snapshot of this engine             (SnapshotError)
+
+Codes of metrics: `parse`, `unknown_function`, `unknown_column`, `forbidden_function`, `aggregate_in_order_sensitive`,
+`nested_aggregate`, `not_boolean`, `bad_type`, `bad_argument`. Codes of arguments: `window_required`, `bad_argument`.
+"""
+
+from actors.errors import SnapshotError, TocsinError
+
+
+class EngineError(TocsinError):
+    """Root of the engine's errors."""
+
+    code = "engine"
+
+
+class MetricError(EngineError, ValueError):
+    """A metric that cannot be used: what is wrong, the expression with a caret under the fault, and the way out."""
+
+    def __init__(self, code: str, problem: str, expression: str, position: int, way_out: str) -> None:
+        super().__init__(code, problem, expression, position, way_out)
+        self.code = code
+        self.problem = problem
+        self.expression = expression
+        self.position = position
+        self.way_out = way_out
+
+    def __str__(self) -> str:
+        caret = " " * self.position + "^"
+        return f"{self.problem}\n  {self.expression}\n  {caret}\n{self.way_out}"
+
+
+class ArgumentError(EngineError, ValueError):
+    """An argument of the engine that cannot be used."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[1])
+
+
+class EngineSnapshotError(EngineError, SnapshotError):
+    """Bytes that are torn, foreign, or a snapshot of an engine with other metrics, keys, window or schema."""
+
+    code = "snapshot"

@@ -1,0 +1,199 @@
+r"""The grammar of metrics: text to an expression tree.
+
+Binding, weakest first: `or`, `and`, comparisons and `in`, `+ -`, `* / \ %`, prefix `-` and `!`. A chain
+`1 < x < 5` means both. `not` without brackets takes everything to its right, `not (x)` is a call.
+"""
+
+from functools import reduce
+from typing import Any
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import LarkError, UnexpectedInput, VisitError
+
+from actors.engine.errors import MetricError
+from actors.engine.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
+
+_GRAMMAR = r"""
+?start: expression
+?expression: disjunction
+?disjunction: conjunction | conjunction (OR conjunction)+ -> binary
+?conjunction: comparison | comparison (AND comparison)+ -> binary
+?comparison: sum | sum ((COMPARE | IN) sum)+ -> chain
+?sum: product | product ((PLUS | MINUS) product)+ -> binary
+?product: prefix | prefix (TIMES prefix)+ -> binary
+?prefix: atom
+    | MINUS prefix -> unary
+    | PLUS prefix -> unary
+    | BANG prefix -> unary
+    | NOT expression -> unary
+?atom: REAL -> real
+    | INTEGER -> integer
+    | DURATION -> duration
+    | STRING -> string
+    | SYMBOL -> symbol
+    | NAME -> name
+    | NAME "(" [argument ("," argument)*] ")" -> call
+    | "(" expression ")"
+    | "[" [expression ("," expression)*] "]" -> listing
+?argument: expression
+    | expression ":" expression -> pair
+    | NAME "=" expression -> named
+
+OR: "||" | /or\b/i
+AND: "&&" | /and\b/i
+IN: /in\b/i
+COMPARE: "<=" | ">=" | "==" | "!=" | "<>" | "<" | ">"
+PLUS: "+"
+MINUS: "-"
+TIMES: "*" | "/" | "\\" | "%"
+BANG: "!"
+NOT.3: /not\b(?!\s*\()/i
+DURATION.3: /\d+(ns|us|ms|s|m|h|H|d|w)\b/
+REAL.2: /(\d+\.\d*|\.\d+)([eE][+-]?\d+)?|\d+[eE][+-]?\d+/
+INTEGER.1: /\d+/
+STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/
+SYMBOL: /`[A-Za-z0-9_]+/
+NAME: /[A-Za-z_][A-Za-z0-9_]*/
+%import common.WS
+%ignore WS
+"""
+
+_NAMES = {"||": "or", "or": "or", "&&": "and", "and": "and", "<>": "!=", "!": "not", "not": "not"}
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+def _operator(sign: str) -> str:
+    return _NAMES.get(sign.lower(), sign.lower())
+
+
+def _start(token: Token) -> int:
+    return int(token.start_pos or 0)
+
+
+def _stop(token: Token) -> int:
+    return int(token.end_pos or 0)
+
+
+def _combine(function: str, left: Node, right: Node, position: int) -> Call:
+    return Call(
+        function=function, arguments=(left, right), named=(), is_operator=True, position=position, stop=right.stop
+    )
+
+
+@v_args(inline=True)
+class _Builder(Transformer[Token, Node]):
+    """Makes nodes of what the parser recognised."""
+
+    def real(self, token: Token) -> Node:
+        return Literal(value=float(token), position=_start(token), stop=_stop(token))
+
+    def integer(self, token: Token) -> Node:
+        return Literal(value=int(token), position=_start(token), stop=_stop(token))
+
+    def duration(self, token: Token) -> Node:
+        digits = str(token).rstrip("nusmhHdw")
+        return Duration(count=int(digits), unit=str(token)[len(digits) :], position=_start(token), stop=_stop(token))
+
+    def string(self, token: Token) -> Node:
+        body, text, escaped = str(token)[1:-1], "", False
+        for letter in body:
+            if escaped:
+                text, escaped = text + _ESCAPES.get(letter, letter), False
+            elif letter == "\\":
+                escaped = True
+            else:
+                text += letter
+        return Literal(value=text, position=_start(token), stop=_stop(token))
+
+    def symbol(self, token: Token) -> Node:
+        return Literal(value=str(token)[1:], position=_start(token), stop=_stop(token))
+
+    def name(self, token: Token) -> Node:
+        if token.lower() in _CONSTANTS:
+            return Literal(value=_CONSTANTS[token.lower()], position=_start(token), stop=_stop(token))
+        return Name(name=str(token), position=_start(token), stop=_stop(token))
+
+    def named(self, token: Token, value: Node) -> Any:
+        return (str(token), value)
+
+    def pair(self, low: Node, high: Node) -> Node:
+        return Pair(low=low, high=high, position=low.position, stop=high.stop)
+
+    def listing(self, *items: Node | None) -> Node:
+        present = tuple(item for item in items if item is not None)
+        start = present[0].position - 1 if present else 0
+        return Listing(items=present, position=start, stop=present[-1].stop + 1 if present else 0)
+
+    def call(self, token: Token, *arguments: Any) -> Node:
+        present = [argument for argument in arguments if argument is not None]
+        positional = tuple(argument for argument in present if not isinstance(argument, tuple))
+        named = tuple(argument for argument in present if isinstance(argument, tuple))
+        ends = [argument[1].stop if isinstance(argument, tuple) else argument.stop for argument in present]
+        stop = max(ends, default=_stop(token) + 1) + 1
+        return Call(
+            function=str(token),
+            arguments=positional,
+            named=named,
+            is_operator=False,
+            position=_start(token),
+            stop=stop,
+        )
+
+    def unary(self, token: Token, operand: Node) -> Node:
+        if str(token) == "+":
+            return operand
+        is_number = isinstance(operand, Literal) and type(operand.value) in (int, float)
+        if str(token) == "-" and isinstance(operand, Literal) and is_number:
+            negative = -operand.value  # type: ignore[operator]  # checked to be a number above
+            return Literal(value=negative, position=_start(token), stop=operand.stop)
+        function = "neg" if str(token) == "-" else "not"
+        return Call(
+            function=function,
+            arguments=(operand,),
+            named=(),
+            is_operator=True,
+            position=_start(token),
+            stop=operand.stop,
+        )
+
+    def binary(self, left: Node, *rest: Any) -> Node:
+        pairs = list(zip(rest[::2], rest[1::2], strict=True))
+        return reduce(lambda tree, step: _combine(_operator(step[0]), tree, step[1], _start(step[0])), pairs, left)
+
+    def chain(self, left: Node, *rest: Any) -> Node:
+        operands = [left, *rest[1::2]]
+        parts = [
+            _combine(_operator(sign), operands[i], operands[i + 1], _start(sign)) for i, sign in enumerate(rest[::2])
+        ]
+        return reduce(lambda tree, part: _combine("and", tree, part, part.position), parts[1:], parts[0])
+
+
+_PARSER = Lark(_GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
+_BUILDER = _Builder()
+
+
+def parse_metric(text: str) -> Node:
+    """Return the expression tree of a metric.
+
+    Raises:
+        MetricError: the text is no expression (code `parse`).
+    """
+    try:
+        return _BUILDER.transform(_PARSER.parse(text))
+    except UnexpectedInput as error:
+        position = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(text)
+        raise _parse_error(text, position) from None
+    except (VisitError, LarkError, ValueError):
+        raise _parse_error(text, 0) from None
+
+
+def _parse_error(text: str, position: int) -> MetricError:
+    found = text[position : position + 1]
+    if found == "=":
+        return MetricError("parse", "`=` is no comparison", text, position, "Use `==` to compare.")
+    if not found or text[position:].isspace() or not text.strip():
+        return MetricError("parse", "the metric ends too early", text, len(text), "Complete the expression.")
+    return MetricError(
+        "parse", f"`{found}` is not expected here", text, position, "See docs/metrics.md for the expression language."
+    )

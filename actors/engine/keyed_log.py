@@ -1,0 +1,108 @@
+"""Keyed log: for each key a sequence of entries that grows at the end and is trimmed at the front.
+
+All keys share one pool of columns; the entries of a key are consecutive in it, so a range of a key's history is a range
+of positions. A key that has no room left is moved to the end of the pool with room to grow, and the pool is packed when
+most of it is waste. Positions are good until the next `append`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from actors.engine.segments import Layout, expand, grown, starts_of
+from actors.engine.vectors import Array
+
+_ROOM_MIN = 4
+
+
+class KeyedLog:
+    """Histories of all keys, with the same columns for each."""
+
+    def __init__(self, dtypes: Sequence[Any]) -> None:
+        self.starts = np.zeros(0, dtype=np.int64)
+        self.lengths = np.zeros(0, dtype=np.int64)
+        self._limits = np.zeros(0, dtype=np.int64)
+        self._used = 0
+        self.columns = [np.zeros(0, dtype=dtype) for dtype in dtypes]
+
+    def append(self, layout: Layout, columns: Sequence[Array]) -> Array:
+        """Add the rows of a batch and return the position of each segment's first new entry."""
+        self._cover(layout.numbers)
+        numbers = layout.numbers
+        stops = self.starts[numbers] + self.lengths[numbers]
+        full = stops + layout.lengths > self._limits[numbers]
+        if full.any():
+            self._move(numbers[full], layout.lengths[full])
+            stops = self.starts[numbers] + self.lengths[numbers]
+        if layout.row_count == 1:
+            for column, values in zip(self.columns, columns, strict=True):
+                column[stops[0]] = values[0]
+        else:
+            positions = expand(stops, layout.lengths)
+            for column, values in zip(self.columns, columns, strict=True):
+                column[positions] = values
+        self.lengths[numbers] += layout.lengths
+        return stops
+
+    def starts_for(self, numbers: Array) -> Array:
+        """Return the position of the first entry kept for each key."""
+        self._cover(numbers)
+        return self.starts[numbers]
+
+    def stops_for(self, numbers: Array) -> Array:
+        """Return the position after the last entry of each key."""
+        self._cover(numbers)
+        return self.starts[numbers] + self.lengths[numbers]
+
+    def keep_last(self, numbers: Array, counts: Any) -> None:
+        """Trim histories to the given numbers of entries, where they are longer."""
+        excess = np.maximum(self.lengths[numbers] - counts, 0)
+        self.starts[numbers] += excess
+        self.lengths[numbers] -= excess
+
+    def state(self) -> dict[str, Array]:
+        """Return all entries, packed in key order."""
+        positions = expand(self.starts, self.lengths)
+        packed = {f"column{i}": column[positions] for i, column in enumerate(self.columns)}
+        return {"lengths": self.lengths.copy(), **packed}
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over entries that `state` gave."""
+        self.lengths = state["lengths"].astype(np.int64)
+        self.starts = starts_of(self.lengths)
+        self._limits = self.starts + self.lengths
+        self._used = int(self.lengths.sum())
+        self.columns = [state[f"column{i}"].astype(column.dtype) for i, column in enumerate(self.columns)]
+
+    def _cover(self, numbers: Array) -> None:
+        count = int(numbers.max()) + 1 if len(numbers) else 0
+        if count > len(self.lengths):
+            self.starts, self.lengths = grown(self.starts, count, 0), grown(self.lengths, count, 0)
+            self._limits = grown(self._limits, count, 0)
+
+    def _move(self, numbers: Array, added: Array) -> None:
+        room = np.maximum(2 * (self.lengths[numbers] + added), _ROOM_MIN)
+        needed = int(room.sum())
+        if self._used + needed > (len(self.columns[0]) if self.columns else 0):
+            self._make_room(needed)
+        origins = expand(self.starts[numbers], self.lengths[numbers])
+        starts = self._used + starts_of(room)
+        targets = expand(starts, self.lengths[numbers])
+        for column in self.columns:
+            column[targets] = column[origins]
+        self.starts[numbers] = starts
+        self._limits[numbers] = starts + room
+        self._used += needed
+
+    def _make_room(self, needed: int) -> None:
+        live = int(self.lengths.sum())
+        positions = expand(self.starts, self.lengths)
+        size = max(2 * live + 2 * needed, 1024)
+        for i, column in enumerate(self.columns):
+            larger = np.zeros(size, dtype=column.dtype)
+            larger[:live] = column[positions]
+            self.columns[i] = larger
+        self.starts = starts_of(self.lengths)
+        self._limits = self.starts + self.lengths
+        self._used = live

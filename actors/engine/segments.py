@@ -1,0 +1,121 @@
+"""Segments: runs of consecutive positions that belong together, such as the rows of one key in a sorted batch.
+
+Everything here is vectorised over segments. Results depend on the content of each segment alone, never on what lies
+beside it, which is what makes the engine's output independent of how its input is cut.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from actors.engine.vectors import Array
+
+
+class Layout(NamedTuple):
+    """Which rows belong to which key: rows are sorted by key and, within a key, by arrival."""
+
+    numbers: Array
+    """Key number of each segment; no number occurs twice."""
+
+    starts: Array
+    """Position of the first row of each segment."""
+
+    lengths: Array
+    """Rows of each segment, at least 1."""
+
+    row_count: int
+    """Rows of all segments together."""
+
+    @property
+    def lasts(self) -> Array:
+        """Position of the last row of each segment."""
+        return self.starts + self.lengths - 1
+
+
+def layout_of(numbers: Array, lengths: Array) -> Layout:
+    """Return the layout of segments that follow one another."""
+    return Layout(numbers, starts_of(lengths), lengths, int(lengths.sum()))
+
+
+def starts_of(lengths: Array) -> Array:
+    """Return where each of several runs of the given lengths starts, when they follow one another."""
+    starts = np.zeros(len(lengths), dtype=np.int64)
+    np.cumsum(lengths[:-1], out=starts[1:])
+    return starts
+
+
+def expand(starts: Array, lengths: Array) -> Array:
+    """Return the positions of all ranges `start ... start + length - 1`, one range after the other."""
+    total = int(lengths.sum())
+    positions: Array = np.arange(total) + np.repeat(starts - starts_of(lengths), lengths)
+    return positions
+
+
+def chunks(lengths: Array, total_max: int) -> Iterator[slice]:
+    """Cut a list of ranges into slices whose lengths sum up to about `total_max` at most (one range may exceed it)."""
+    if not len(lengths):
+        return
+    ends = np.cumsum(lengths)
+    first = 0
+    while first < len(lengths):
+        before = int(ends[first - 1]) if first else 0
+        stop = max(first + 1, int(np.searchsorted(ends, before + total_max, side="right")))
+        yield slice(first, stop)
+        first = stop
+
+
+def length_classes(lengths: Array) -> Iterator[tuple[Array, int]]:
+    """Group segments whose lengths differ by a factor of two at most; yield their positions and the longest length."""
+    classes = np.frexp(lengths.astype(np.float64))[1]
+    first = classes[0] if len(classes) else 0
+    if (classes == first).all():
+        yield np.arange(len(lengths)), int(lengths.max())
+        return
+    for number in np.unique(classes):
+        chosen = np.flatnonzero(classes == number)
+        yield chosen, int(lengths[chosen].max())
+
+
+def accumulate(ufunc: np.ufunc, values: Array, layout: Layout, carry: Array) -> Array:
+    """Return the running result of a ufunc within each segment, in order, beginning from a carried value.
+
+    The order of operations is that of a plain loop, so floating point results have the same bits for every cut.
+    """
+    result = np.empty_like(values)
+    for chosen, width in length_classes(layout.lengths):
+        lengths = layout.lengths[chosen]
+        inside = np.arange(width) < lengths[:, None]
+        positions = layout.starts[chosen][:, None] + np.minimum(np.arange(width), lengths[:, None] - 1)
+        block = values[positions]
+        block[:, 0] = ufunc(carry[chosen], block[:, 0])
+        ufunc.accumulate(block, axis=1, out=block)
+        result[positions[inside]] = block[inside]
+    return result
+
+
+def lower_bound(values: Array, starts: Array, stops: Array, wanted: Array) -> Array:
+    """Return, for each ascending range of `values`, the first position whose value is at least `wanted`."""
+    low, high = starts.copy(), stops.copy()
+    widest = int((stops - starts).max()) if len(starts) else 0
+    for _ in range(widest.bit_length()):
+        middle = (low + high) >> 1
+        open_ranges = low < high
+        smaller = open_ranges & (values[np.where(open_ranges, middle, 0)] < wanted)
+        low = np.where(smaller, middle + 1, low)
+        high = np.where(open_ranges & ~smaller, middle, high)
+    return low
+
+
+def running_maximum(values: Array, layout: Layout) -> Array:
+    """Return the running maximum within each segment."""
+    return accumulate(np.maximum, values, layout, values[layout.starts])
+
+
+def grown(array: Array, count: int, fill: Any) -> Array:
+    """Return an array with room for at least `count` entries, new ones filled."""
+    if len(array) >= count:
+        return array
+    larger = np.full(max(count, 2 * len(array), 64), fill, dtype=array.dtype)
+    larger[: len(array)] = array
+    return larger

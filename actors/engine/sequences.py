@@ -1,0 +1,336 @@
+"""Order-sensitive functions: values that depend on the earlier rows of the same key.
+
+A sequence object holds the state of one call for all keys and is evaluated over batches whose rows are sorted by key
+and arrival. What it keeps for a key does not depend on how the key's rows were cut into batches.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from actors.engine.aggregates import Aggregate, Mergeable
+from actors.engine.keyed_log import KeyedLog
+from actors.engine.partials import Count
+from actors.engine.segments import Layout, accumulate, chunks, expand, grown, lower_bound
+from actors.engine.vectors import DTYPES, Array, Type, Vector, both_valid, filler, simplified, validity
+
+EXPANSION_ROWS_MAX = 2_000_000
+"""Rows of overlapping ranges that are laid out at once."""
+
+_LONG_AGO = np.iinfo(np.int64).min // 4
+
+
+class SequenceState(Protocol):
+    """State of one order-sensitive call for all keys."""
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the call's value for every row and take the rows into the state."""
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+
+
+class PerKey:
+    """Arrays with one entry per key."""
+
+    def __init__(self, **fills: Any) -> None:
+        self._fills = fills
+        self._arrays = {name: np.zeros(0, dtype=_dtype_of(fill)) for name, fill in fills.items()}
+
+    def cover(self, numbers: Array) -> None:
+        """Make room for the given keys."""
+        count = int(numbers.max()) + 1 if len(numbers) else 0
+        for name, array in self._arrays.items():
+            if len(array) < count:
+                self._arrays[name] = grown(array, count, self._fills[name])
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def state(self) -> dict[str, Array]:
+        """Return the arrays."""
+        return dict(self._arrays)
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._arrays = {name: state[name].astype(array.dtype) for name, array in self._arrays.items()}
+
+
+def _dtype_of(fill: Any) -> Any:
+    return np.object_ if isinstance(fill, str) else np.asarray(fill).dtype
+
+
+def _fill_of(kind: Type) -> Any:
+    return "" if kind is Type.TEXT else DTYPES[kind](0)
+
+
+class PreviousState:
+    """The value of the row before."""
+
+    def __init__(self, kind: Type) -> None:
+        self._last = PerKey(value=_fill_of(kind), valid=np.False_)
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the previous row's value for every row."""
+        values, valid = vectors[0]
+        self._last.cover(layout.numbers)
+        earlier = np.empty_like(values)
+        earlier[1:] = values[:-1]
+        earlier[layout.starts] = self._last["value"][layout.numbers]
+        there = np.ones(layout.row_count, dtype=np.bool_)
+        if valid is not None:
+            there[1:] = valid[:-1]
+        there[layout.starts] = self._last["valid"][layout.numbers]
+        self._last["value"][layout.numbers] = values[layout.lasts]
+        self._last["valid"][layout.numbers] = True if valid is None else valid[layout.lasts]
+        return simplified(earlier, there)
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return self._last.state()
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._last.load(state)
+
+
+class EarlierState:
+    """The value a fixed number of rows earlier."""
+
+    def __init__(self, kind: Type, distance: int) -> None:
+        self._distance = distance
+        self._log = KeyedLog((DTYPES[kind], np.bool_))
+        self._filler = filler(kind)
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the earlier value for every row."""
+        if not self._distance:
+            return vectors[0]
+        first = self._log.append(layout, (vectors[0].values, validity(vectors[0])))
+        wanted = expand(first, layout.lengths) - self._distance
+        there = wanted >= np.repeat(self._log.starts[layout.numbers], layout.lengths)
+        position = np.where(there, wanted, first[0])
+        values, valid = (column[position] for column in self._log.columns)
+        self._log.keep_last(layout.numbers, self._distance)
+        return simplified(np.where(there, values, self._filler), there & valid)
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return self._log.state()
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._log.load(state)
+
+
+class ComparedState:
+    """A row's value together with an earlier one, such as their difference."""
+
+    def __init__(self, earlier: SequenceState, combine: Callable[[Vector, Vector], Vector]) -> None:
+        self._earlier = earlier
+        self._combine = combine
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the combination for every row."""
+        return self._combine(vectors[0], self._earlier.evaluate(vectors, layout))
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return self._earlier.state()
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._earlier.load(state)
+
+
+class FilledState:
+    """The last value that is there, at most `limit` rows old."""
+
+    def __init__(self, kind: Type, limit: int | None) -> None:
+        self._limit = limit
+        self._last = PerKey(value=_fill_of(kind), age=np.int64(_LONG_AGO))
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the filled value for every row."""
+        values, valid = vectors[0].values, validity(vectors[0])
+        self._last.cover(layout.numbers)
+        rows = np.arange(layout.row_count)
+        latest = np.maximum.accumulate(np.where(valid, rows, -1))
+        starts = np.repeat(layout.starts, layout.lengths)
+        carried = latest < starts
+        carried_age = np.repeat(self._last["age"][layout.numbers], layout.lengths)
+        age = np.where(carried, np.where(carried_age < 0, _LONG_AGO, carried_age + rows - starts + 1), rows - latest)
+        result = np.where(
+            carried, np.repeat(self._last["value"][layout.numbers], layout.lengths), values[np.maximum(latest, 0)]
+        )
+        there = (age >= 0) if self._limit is None else (age >= 0) & (age <= self._limit)
+        self._last["value"][layout.numbers] = result[layout.lasts]
+        self._last["age"][layout.numbers] = age[layout.lasts]
+        return simplified(result, there)
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return self._last.state()
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._last.load(state)
+
+
+def _columns(vectors: Sequence[Vector]) -> list[Array]:
+    return [array for vector in vectors for array in (vector.values, validity(vector))]
+
+
+def _dtypes(kinds: Sequence[Type]) -> list[Any]:
+    return [dtype for kind in kinds for dtype in (DTYPES[kind], np.bool_)]
+
+
+def _gather(columns: Sequence[Array], positions: Array) -> list[Vector]:
+    return [simplified(columns[i][positions], columns[i + 1][positions]) for i in range(0, len(columns), 2)]
+
+
+def _concatenate(parts: list[Vector]) -> Vector:
+    if len(parts) == 1:
+        return parts[0]
+    values = np.concatenate([part.values for part in parts])
+    return simplified(values, np.concatenate([validity(part) for part in parts]))
+
+
+class MovingState:
+    """An aggregate over the last `window` rows of the key."""
+
+    def __init__(self, aggregate: Aggregate, kinds: Sequence[Type], window: int, period_min: int | None) -> None:
+        self._aggregate = aggregate
+        self._window = window
+        self._period_min = period_min
+        self._log = KeyedLog(_dtypes(kinds))
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the moving aggregate for every row."""
+        first = self._log.append(layout, _columns(vectors))
+        positions = expand(first, layout.lengths)
+        starts = np.repeat(self._log.starts[layout.numbers], layout.lengths)
+        low = np.maximum(positions - self._window + 1, starts)
+        lengths = positions - low + 1
+        parts = [self._part(low[part], lengths[part]) for part in chunks(lengths, EXPANSION_ROWS_MAX)]
+        self._log.keep_last(layout.numbers, self._window - 1)
+        return _concatenate(parts)
+
+    def _part(self, low: Array, lengths: Array) -> Vector:
+        vectors = _gather(self._log.columns, expand(low, lengths))
+        values, valid = self._aggregate.reduce(vectors, lengths)
+        if self._period_min is None:
+            return Vector(values, both_valid(valid, lengths == self._window))
+        (count,) = Mergeable((Count(),), lambda parts: Vector(parts[0][0], None)).reduce(vectors, lengths)[:1]
+        return Vector(values, both_valid(valid, count >= self._period_min))
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return self._log.state()
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._log.load(state)
+
+
+class TimedState:
+    """An aggregate over the rows whose time lies in `(T - window, T]`, T being the row's own.
+
+    Times of a key should not decrease. If they do, rows that lay a window behind the latest time have been forgotten.
+    """
+
+    def __init__(self, aggregate: Aggregate, kinds: Sequence[Type], window: int, empty_is_zero: bool) -> None:
+        self._aggregate = aggregate
+        self._window = window
+        self._empty_is_zero = empty_is_zero
+        self._log = KeyedLog([np.int64, np.int64, *_dtypes(kinds[1:])])
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the aggregate for every row; the first vector holds the times."""
+        timed = validity(vectors[0])
+        times = np.where(timed, vectors[0].values, _LONG_AGO)
+        latest = accumulate(np.maximum, times, layout, self._latest(layout.numbers))
+        first = self._log.append(layout, [times, latest, *_columns(vectors[1:])])
+        positions = expand(first, layout.lengths)
+        starts = np.repeat(self._log.starts[layout.numbers], layout.lengths)
+        low = lower_bound(self._log.columns[1], starts, positions, latest - self._window + 1)
+        lengths = positions - low + 1
+        parts = [
+            self._part(low[part], lengths[part], times[part], timed[part])
+            for part in chunks(lengths, EXPANSION_ROWS_MAX)
+        ]
+        keep = lower_bound(
+            self._log.columns[1],
+            self._log.starts[layout.numbers],
+            self._log.stops_for(layout.numbers),
+            latest[layout.lasts] - self._window + 1,
+        )
+        self._log.keep_last(layout.numbers, self._log.stops_for(layout.numbers) - keep)
+        return _concatenate(parts)
+
+    def _latest(self, numbers: Array) -> Array:
+        stops = self._log.stops_for(numbers)
+        if not len(self._log.columns[1]):
+            return np.full(len(numbers), _LONG_AGO)
+        return np.where(self._log.lengths[numbers] > 0, self._log.columns[1][np.maximum(stops - 1, 0)], _LONG_AGO)
+
+    def _part(self, low: Array, lengths: Array, times: Array, timed: Array) -> Vector:
+        positions = expand(low, lengths)
+        run = np.repeat(np.arange(len(lengths)), lengths)
+        then, now = self._log.columns[0][positions], times[run]
+        inside = (then > now - self._window) & (then <= now)
+        if not inside.all():
+            positions, run = positions[inside], run[inside]
+            lengths = np.bincount(run, minlength=len(lengths))
+        vectors = _gather(self._log.columns[2:], positions)
+        values, valid = self._aggregate.reduce(vectors, lengths)
+        if timed.all():
+            return Vector(values, valid)
+        if self._empty_is_zero:
+            return Vector(np.where(timed, values, 0), valid)
+        return Vector(values, both_valid(valid, timed))
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return self._log.state()
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        self._log.load(state)
+
+
+class CumulativeState:
+    """An aggregate over all rows of the key so far."""
+
+    def __init__(self, aggregate: Mergeable) -> None:
+        self._aggregate = aggregate
+        self._carried = [
+            PerKey(**{f"component{i}": fill for i, fill in enumerate(partial.neutral)})
+            for partial in aggregate.partials
+        ]
+
+    def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
+        """Return the running aggregate for every row."""
+        finished = []
+        for partial, carried in zip(self._aggregate.partials, self._carried, strict=True):
+            carried.cover(layout.numbers)
+            names = [f"component{i}" for i in range(len(partial.neutral))]
+            carry = tuple(carried[name][layout.numbers] for name in names)
+            components = partial.scan(partial.lift(vectors), layout, carry)
+            for name, component in zip(names, components, strict=True):
+                carried[name][layout.numbers] = component[layout.lasts]
+            finished.append(components)
+        return self._aggregate.finish(finished)
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        return {f"{i}.{name}": array for i, part in enumerate(self._carried) for name, array in part.state().items()}
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+        for i, part in enumerate(self._carried):
+            part.load({name: state[f"{i}.{name}"] for name in part.state()})

@@ -1,0 +1,407 @@
+"""Windows: panes that fill, windows that close, and the aggregates over them.
+
+A *pane* is one step of a key's own grid of time. Panes of mergeable aggregates keep partial aggregates; rows are kept
+only for aggregates that need all of them. A window of `pane_count` panes is computed when a later row of its key
+reaches its end, if it has a row. Empty windows are not visited, so a gap of any length costs nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from actors.engine.aggregates import Aggregate, Mergeable
+from actors.engine.analysis import contains
+from actors.engine.functions import Kind
+from actors.engine.keyed_log import KeyedLog
+from actors.engine.partials import Components, Partial, Runs, Size, reduce_ranges
+from actors.engine.program import Context, Node, Program, no_aggregate
+from actors.engine.segments import Layout, chunks, expand, layout_of, lower_bound, starts_of
+from actors.engine.sequences import EXPANSION_ROWS_MAX, PerKey
+from actors.engine.vectors import DTYPES, Array, Type, Vector, simplified, validity
+
+NO_PANE = np.int64(np.iinfo(np.int64).min)
+"""Pane index of a key without rows."""
+
+
+class Slot:
+    """One partial aggregate over one tuple of arguments, with its components of every key's open pane."""
+
+    def __init__(self, partial: Partial, arguments: tuple[Node, ...]) -> None:
+        self.partial = partial
+        self.arguments = arguments
+        self.names = [f"component{i}" for i in range(len(partial.neutral))]
+        self.open = PerKey(**dict(zip(self.names, partial.neutral, strict=True)))
+
+
+class Call(NamedTuple):
+    """One aggregate call and how it is computed."""
+
+    node: Node
+    aggregate: Aggregate
+    slots: tuple[int, ...]
+    """Slots of a mergeable aggregate; empty if rows are needed."""
+
+    stored: tuple[int, ...]
+    """Stored vectors: the arguments, or the columns that its arguments are replayed from."""
+
+    is_replayed: bool
+    """Whether arguments hold order-sensitive functions and are evaluated over each window's rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closings:
+    """The windows that a batch closed, ordered by key, then by end."""
+
+    count: int
+    ends: Array
+    """Exclusive end of each window."""
+
+    rows: Array
+    """Position, in the sorted batch, of the row that closed it."""
+
+    row_counts: Array
+    """Rows in the window."""
+
+    values: dict[int, Vector]
+    """Aggregates over each window, by node index."""
+
+    row_values: Callable[[Node], Vector]
+    """Aggregates that hold at each row of the batch: those of its key's latest computed window."""
+
+    computed: Array
+    """At which rows of the batch a window of the key has been computed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Panes:
+    """The panes of a batch, ordered by key, then by time."""
+
+    runs: Runs
+    index: Array
+    firsts: Array
+    """Number of the first pane of each key."""
+
+    lasts: Array
+    key: Array
+    """Position of each pane's key in the layout."""
+
+
+class Windows:
+    """State of all windows of all keys."""
+
+    def __init__(self, program: Program, calls: Sequence[Node], window: int, step: int, alignment: int) -> None:
+        self._step = step
+        self._alignment = alignment
+        self._pane_count = window // step
+        self._one_grid = alignment % step == 0
+        self._program = program
+        self.slots: list[Slot] = [Slot(Size(), ())]
+        self._stored: list[Node] = []
+        self._calls = [self._plan(node) for node in calls]
+        self._keys = PerKey(pane=NO_PANE, phase=np.int64(0), computed=np.False_)
+        self._latest = [PerKey(value=_zero(call.node.term.type), valid=np.False_) for call in self._calls]
+        components = [np.asarray(fill).dtype if not isinstance(fill, str) else np.object_ for fill in self._fills()]
+        self._closed = KeyedLog([np.int64, *components])
+        self._rows = KeyedLog([d for node in self._stored for d in (DTYPES[node.term.type], np.bool_)])
+
+    def _fills(self) -> list[object]:
+        return [fill for slot in self.slots for fill in slot.partial.neutral]
+
+    def _plan(self, node: Node) -> Call:
+        assert node.term.function is not None
+        aggregate: Aggregate = node.term.function.build(node.term.usage(self._program.nulls_smallest))
+        replayed = any(contains(argument, Kind.SEQUENCE) for argument in node.term.arguments)
+        if isinstance(aggregate, Mergeable) and not replayed:
+            slots = tuple(self._slot(partial, node.arguments) for partial in aggregate.partials)
+            return Call(node, aggregate, slots, (), False)
+        needed = _columns_below(node) if replayed else list(node.arguments)
+        return Call(node, aggregate, (), tuple(self._store(argument) for argument in needed), replayed)
+
+    def _slot(self, partial: Partial, arguments: tuple[Node, ...]) -> int:
+        if isinstance(partial, Size):
+            return 0
+        for number, slot in enumerate(self.slots):
+            if slot.partial == partial and slot.arguments == arguments:
+                return number
+        self.slots.append(Slot(partial, arguments))
+        return len(self.slots) - 1
+
+    def _store(self, node: Node) -> int:
+        if node not in self._stored:
+            self._stored.append(node)
+        return self._stored.index(node)
+
+    def advance(self, layout: Layout, times: Array, context: Context) -> Closings:
+        """Take in a batch whose rows are sorted by key and, within a key, do not go back in time."""
+        numbers = layout.numbers
+        self._keys.cover(numbers)
+        panes = self._cut(layout, times)
+        carried_pane = self._keys["pane"][numbers]
+        goes_on = carried_pane == panes.index[panes.firsts]
+        closes_carried = (carried_pane != NO_PANE) & ~goes_on
+        old, folded = self._fold(layout, panes, context, goes_on, closes_carried)
+        self._keys["pane"][numbers] = panes.index[panes.lasts]
+        carried = carried_pane[closes_carried]
+
+        # Every pane but the first of its key closes the pane before it; the first may close the carried one.
+        closes = np.ones(len(panes.index), dtype=np.bool_)
+        closes[panes.firsts] = closes_carried
+        source = len(carried) + np.arange(len(panes.index)) - 1
+        source[panes.firsts[closes_carried]] = np.arange(len(carried))
+        closing = np.flatnonzero(closes)
+        source = source[closing]
+        ended = np.concatenate((carried, panes.index))[source]
+        components = [
+            tuple(np.concatenate(pair)[source] for pair in zip(*parts, strict=True))
+            for parts in zip(old, folded, strict=True)
+        ]
+        first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
+        if self._pane_count == 1:
+            reach = np.ones(len(closing), dtype=np.int64)
+            windows, ends = components, ended + 1
+        else:
+            reach = np.minimum(panes.index[closing] - ended, self._pane_count)
+            windows, ends = self._slide(layout, panes, closing, ended, components, reach)
+        closer = np.repeat(closing, reach) if self._pane_count > 1 else closing
+        key = panes.key[closer]
+        stops = None if first_row is None else first_row[key] + panes.runs.starts[closer] - layout.starts[key]
+        values = self._finish(windows, stops)
+        ends = ends * self._step
+        if not self._one_grid:
+            ends += self._keys["phase"][numbers][key]
+        closings = self._closings(layout, panes, closes, reach, closer, values, ends, windows[0][0])
+        if len(closing):
+            self._trim(layout, panes, np.unique(panes.key[closing]))
+        return closings
+
+    def _cut(self, layout: Layout, times: Array) -> _Panes:
+        if self._one_grid:
+            pane = times // self._step
+        else:
+            fresh = self._keys["pane"][layout.numbers] == NO_PANE
+            first = times[layout.starts]
+            base = first - first % self._alignment
+            phase = np.where(fresh, base % self._step, self._keys["phase"][layout.numbers])
+            self._keys["phase"][layout.numbers] = phase
+            pane = (times - np.repeat(phase, layout.lengths)) // self._step
+        changed = np.empty(len(pane), dtype=np.bool_)
+        changed[0] = True
+        np.not_equal(pane[1:], pane[:-1], out=changed[1:])
+        changed[layout.starts] = True
+        starts = np.flatnonzero(changed)
+        lengths = np.diff(starts, append=len(pane))
+        firsts = np.searchsorted(starts, layout.starts)
+        counts = np.diff(firsts, append=len(starts))
+        key = np.repeat(np.arange(len(firsts)), counts)
+        return _Panes(runs=Runs(starts, lengths), index=pane[starts], firsts=firsts, lasts=firsts + counts - 1, key=key)
+
+    def _fold(
+        self, layout: Layout, panes: _Panes, context: Context, goes_on: Array, closes_carried: Array
+    ) -> tuple[list[Components], list[Components]]:
+        """Fold the batch into panes; return the components of carried panes that closed, and of all panes."""
+        old, folded = [], []
+        ended, last = layout.numbers[closes_carried], panes.lasts
+        for slot in self.slots:
+            slot.open.cover(layout.numbers)
+            carry = []
+            for name, neutral in zip(slot.names, slot.partial.neutral, strict=True):
+                component = np.full(len(panes.index), neutral, dtype=slot.open[name].dtype)
+                component[panes.firsts] = np.where(goes_on, slot.open[name][layout.numbers], component[panes.firsts])
+                carry.append(component)
+            vectors = [context.rows(node) for node in slot.arguments]
+            fresh = slot.partial.fold(vectors, panes.runs, tuple(carry))
+            old.append(tuple(slot.open[name][ended] for name in slot.names))
+            folded.append(fresh)
+            for name, component in zip(slot.names, fresh, strict=True):
+                slot.open[name][layout.numbers] = component[last]
+        return old, folded
+
+    def _stored_columns(self, context: Context) -> list[Array]:
+        vectors = [context.rows(node) for node in self._stored]
+        return [array for vector in vectors for array in (vector.values, validity(vector))]
+
+    def _slide(
+        self,
+        layout: Layout,
+        panes: _Panes,
+        closing: Array,
+        ended: Array,
+        components: list[Components],
+        reach: Array,
+    ) -> tuple[list[Components], Array]:
+        """Keep the panes that closed and return components and end panes of the windows that closed with them."""
+        if not len(closing):
+            return components, ended
+        key = panes.key[closing]
+        chosen, counts = np.unique(key, return_counts=True)
+        numbers = layout.numbers[chosen]
+        flat = [component for parts in components for component in parts]
+        first = self._closed.append(layout_of(numbers, counts), [ended, *flat])
+        position = expand(first, counts)
+        key_start = np.repeat(self._closed.starts_for(numbers), counts)
+        repeat = np.repeat(np.arange(len(closing)), reach)
+        last_pane = expand(ended, reach)
+        stops = position[repeat] + 1
+        low = np.maximum(key_start[repeat], stops - self._pane_count)
+        starts = lower_bound(self._closed.columns[0], low, stops, last_pane - self._pane_count + 1)
+        return self._join(starts, stops - starts), last_pane + 1
+
+    def _join(self, starts: Array, lengths: Array) -> list[Components]:
+        parts: list[list[Components]] = []
+        for part in chunks(lengths, EXPANSION_ROWS_MAX):
+            positions = expand(starts[part], lengths[part])
+            joined, column = [], 1
+            for slot in self.slots:
+                width = len(slot.names)
+                components = tuple(c[positions] for c in self._closed.columns[column : column + width])
+                joined.append(reduce_ranges(slot.partial, components, lengths[part]))
+                column += width
+            parts.append(joined)
+        if len(parts) == 1:
+            return parts[0]
+        return [
+            tuple(np.concatenate(pieces) for pieces in zip(*(part[i] for part in parts), strict=True))
+            for i in range(len(self.slots))
+        ]
+
+    def _finish(self, windows: list[Components], stops: Array | None) -> dict[int, Vector]:
+        sizes = windows[0][0]
+        values = {}
+        for call in self._calls:
+            if isinstance(call.aggregate, Mergeable) and call.slots:
+                values[call.node.index] = call.aggregate.finish([windows[slot] for slot in call.slots])
+            elif len(sizes):
+                assert stops is not None
+                values[call.node.index] = self._whole(call, stops - sizes, sizes)
+            else:
+                values[call.node.index] = Vector(np.zeros(0, dtype=DTYPES[call.node.term.type]), None)
+        return values
+
+    def _whole(self, call: Call, starts: Array, lengths: Array) -> Vector:
+        parts = []
+        for part in chunks(lengths, EXPANSION_ROWS_MAX):
+            positions = expand(starts[part], lengths[part])
+            vectors = [
+                simplified(self._rows.columns[2 * i][positions], self._rows.columns[2 * i + 1][positions])
+                for i in call.stored
+            ]
+            if call.is_replayed:
+                vectors = self._replay(call, vectors, lengths[part])
+            parts.append(call.aggregate.reduce(vectors, lengths[part]))
+        if len(parts) == 1:
+            return parts[0]
+        values = np.concatenate([part.values for part in parts])
+        return simplified(values, np.concatenate([validity(part) for part in parts]))
+
+    def _replay(self, call: Call, vectors: list[Vector], lengths: Array) -> list[Vector]:
+        columns = {self._stored[i].term.column: vector for i, vector in zip(call.stored, vectors, strict=True)}
+        layout = layout_of(np.arange(len(lengths)), lengths)
+        context = Context(layout.row_count, columns.__getitem__, no_aggregate, layout, {})
+        return [context.rows(argument) for argument in call.node.arguments]
+
+    def _closings(
+        self,
+        layout: Layout,
+        panes: _Panes,
+        closes: Array,
+        reach: Array,
+        closer: Array,
+        values: dict[int, Vector],
+        ends: Array,
+        row_counts: Array,
+    ) -> Closings:
+        numbers, count = layout.numbers, len(closer)
+        carried = {i: (state["value"], state["valid"]) for i, state in self._covered(numbers)}
+        before = {i: Vector(value[numbers], valid[numbers]) for i, (value, valid) in carried.items()}
+        was_computed = self._keys["computed"][numbers]
+        last_closing = np.zeros(len(closes), dtype=np.int64)
+        last_closing[closes] = np.cumsum(reach) - 1
+        source = np.where(closes, last_closing, count + panes.key)
+        row_source = np.repeat(source, panes.runs.lengths)
+        computed = np.concatenate((np.ones(count, dtype=np.bool_), was_computed))[row_source]
+        by_node = {call.node.index: i for i, call in enumerate(self._calls)}
+
+        def row_values(node: Node) -> Vector:
+            now, then = values[node.index], before[by_node[node.index]]
+            joined = np.concatenate((now.values, then.values))
+            valid = np.concatenate((validity(now), then.valid))
+            return simplified(joined[row_source], valid[row_source])
+
+        if count:
+            key = panes.key[closer]
+            final = np.flatnonzero(np.append(key[1:] != key[:-1], True))
+            which = numbers[key[final]]
+            for i, call in enumerate(self._calls):
+                vector = values[call.node.index]
+                carried[i][0][which] = vector.values[final]
+                carried[i][1][which] = True if vector.valid is None else vector.valid[final]
+            self._keys["computed"][which] = True
+        return Closings(
+            count=count,
+            ends=ends,
+            rows=panes.runs.starts[closer],
+            row_counts=row_counts,
+            values=values,
+            row_values=row_values,
+            computed=computed,
+        )
+
+    def _covered(self, numbers: Array) -> list[tuple[int, PerKey]]:
+        for state in self._latest:
+            state.cover(numbers)
+        return list(enumerate(self._latest))
+
+    def _trim(self, layout: Layout, panes: _Panes, keys: Array) -> None:
+        """Forget the panes and rows that no window still to close can hold."""
+        numbers = layout.numbers[keys]
+        kept = self.slots[0].open["component0"][numbers].copy()
+        if self._pane_count > 1:
+            starts, stops = self._closed.starts_for(numbers), self._closed.stops_for(numbers)
+            oldest = panes.index[panes.lasts[keys]] - self._pane_count + 1
+            starts = lower_bound(self._closed.columns[0], starts, stops, oldest)
+            self._closed.keep_last(numbers, stops - starts)
+            if self._stored:
+                held = stops - starts
+                sizes = self._closed.columns[1][expand(starts, held)]
+                sums = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
+                first = starts_of(held)
+                kept += sums[first + held] - sums[first]
+        if self._stored:
+            self._rows.keep_last(numbers, kept)
+
+    def state(self) -> dict[str, Array]:
+        """Return the state as arrays."""
+        parts: dict[str, dict[str, Array]] = {"keys": self._keys.state()}
+        parts |= {f"slot{i}": slot.open.state() for i, slot in enumerate(self.slots)}
+        parts |= {f"latest{i}": latest.state() for i, latest in enumerate(self._latest)}
+        parts |= {"closed": self._closed.state(), "rows": self._rows.state()}
+        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def load(self, state: dict[str, Array]) -> None:
+        """Take over arrays that `state` gave."""
+
+        def part(name: str) -> dict[str, Array]:
+            return {key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(name + ".")}
+
+        self._keys.load(part("keys"))
+        for i, slot in enumerate(self.slots):
+            slot.open.load(part(f"slot{i}"))
+        for i, latest in enumerate(self._latest):
+            latest.load(part(f"latest{i}"))
+        self._closed.load(part("closed"))
+        self._rows.load(part("rows"))
+
+
+def _zero(kind: Type) -> object:
+    return "" if kind is Type.TEXT else DTYPES[kind](0)
+
+
+def _columns_below(node: Node) -> list[Node]:
+    if node.term.column:
+        return [node]
+    found: list[Node] = []
+    for argument in node.arguments:
+        found.extend(column for column in _columns_below(argument) if column not in found)
+    return found
