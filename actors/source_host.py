@@ -1,6 +1,6 @@
 """Host metrics: what a machine measures of itself, as rows of a stream table.
 
-A *sample* is one row per key at one time: `cpu/0`, `memory`, `disk//home`, `network/eth0`, `load`, `process/python`.
+A *sample* is one row per key at one time: `cpu/0`, `memory`, `disk//home`, `network/eth0/sent`, `load`, `process/sh`.
 Rates are differences to the sample before, so the first sample has none; what a machine does not measure is left out.
 The clock is the caller's: a sample takes the time as an argument and is appended to a stream table, from which jobs
 read, so that replaying gives the same rows.
@@ -20,10 +20,12 @@ from actors.stream import StreamTable
 from config.sources import HOST_METRICS_SCHEMA
 
 SCHEMA = Schema.from_mapping(HOST_METRICS_SCHEMA)
-"""Columns of host metrics: time (ms), key, kind (what is measured, with its unit last) and value."""
+"""Columns of host metrics: time (ms), key, kind (what is measured, such as `cpu_percent`) and value."""
 
 NAME_LENGTH_MAX = 64
 """Letters of a device's or process's name that are kept."""
+
+_VIRTUAL_DISKS = ("loop", "ram", "zram")
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.:@+/\\-]+")
 
@@ -92,7 +94,7 @@ class HostSampler:
                 percents[name] = percents.get(name, 0.0) + max(used - before[process], 0.0) / seconds * 100
         busiest = sorted(percents.items(), key=lambda item: (-item[1], item[0]))[: self._process_count_max]
         return {
-            (f"process/{name}", "cpu_percent"): percent
+            (f"process/{name}", "process_percent"): percent
             for name, percent in busiest
             if percent >= self._process_percent_min
         }
@@ -131,18 +133,18 @@ def read_host() -> Readings:
 
 def _levels() -> Iterator[tuple[tuple[str, str], float]]:
     memory = psutil.virtual_memory()
-    yield ("memory", "used_percent"), memory.percent
-    yield ("memory", "available_bytes"), float(memory.available)
+    yield ("memory", "memory_percent"), memory.percent
+    yield ("memory/available", "memory_bytes"), float(memory.available)
     swap = _attempt(psutil.swap_memory)
     if swap is not None and swap.total:
-        yield ("swap", "used_percent"), swap.percent
+        yield ("swap", "swap_percent"), swap.percent
     load = _attempt(psutil.getloadavg)
     if load is not None:
         yield ("load", "load_1m"), load[0]
     for partition in _attempt(psutil.disk_partitions) or ():
         usage = _attempt(lambda path=partition.mountpoint: psutil.disk_usage(path))
         if usage is not None and usage.total:
-            yield (f"disk/{partition.mountpoint}", "used_percent"), usage.percent
+            yield (f"disk/{partition.mountpoint}", "disk_percent"), usage.percent
     yield from _temperatures()
 
 
@@ -151,16 +153,18 @@ def _temperatures() -> Iterator[tuple[tuple[str, str], float]]:
     chips = _attempt(read) if read is not None else None
     for chip, sensors in (chips or {}).items():
         for number, sensor in enumerate(sensors):
-            yield (f"temperature/{chip}/{sensor.label or number}", "celsius"), float(sensor.current)
+            yield (f"temperature/{chip}/{sensor.label or number}", "temperature_celsius"), float(sensor.current)
 
 
 def _counters() -> Iterator[tuple[tuple[str, str], float]]:
     for name, network in (_attempt(lambda: psutil.net_io_counters(pernic=True)) or {}).items():
-        yield (f"network/{name}", "received_bytes_per_s"), float(network.bytes_recv)
-        yield (f"network/{name}", "sent_bytes_per_s"), float(network.bytes_sent)
+        yield (f"network/{name}/received", "network_bytes_per_s"), float(network.bytes_recv)
+        yield (f"network/{name}/sent", "network_bytes_per_s"), float(network.bytes_sent)
     for name, disk in (_attempt(lambda: psutil.disk_io_counters(perdisk=True)) or {}).items():
-        yield (f"disk/{name}", "read_bytes_per_s"), float(disk.read_bytes)
-        yield (f"disk/{name}", "written_bytes_per_s"), float(disk.write_bytes)
+        if name.startswith(_VIRTUAL_DISKS):
+            continue
+        yield (f"disk/{name}/read", "disk_bytes_per_s"), float(disk.read_bytes)
+        yield (f"disk/{name}/written", "disk_bytes_per_s"), float(disk.write_bytes)
 
 
 def _processes() -> Iterator[tuple[tuple[int, float, str], float]]:

@@ -29,7 +29,7 @@ def engine_arguments(job: JobSettings, *, metrics: Sequence[str] | None = None) 
         "garbage_size": job.engine.garbage_size,
         "round_time": job.engine.round_time,
         "nulls": job.engine.nulls,
-        "anomaly_description": descriptions if described else None,
+        "anomaly_descriptions": descriptions if described else None,
     }
 
 

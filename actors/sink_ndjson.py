@@ -1,0 +1,165 @@
+"""Anomalies as lines of JSON: a file `partition-NNNN.ndjson` for each partition, in order of sequence.
+
+A write is one append followed by fsync. What a crash or a full disk leaves behind is mended by the next write: an end
+that is no whole line is cut off, and the sequence of the last line tells which anomalies the file holds already. The file
+is looked at afresh whenever its size is not what this sink left, so a partition may move to another process and back.
+"""
+
+import fcntl
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from actors.errors import SinkError
+from actors.frames import present_times
+from actors.model import Column, ColumnType, Schema
+from actors.sink import SinkRecord
+
+_CHUNK_SIZE_BYTES = 1 << 16
+
+
+class NdjsonSink:
+    """Writes the anomalies of any number of partitions to a folder; `time_type` shows times to people."""
+
+    def __init__(self, directory: Path, time_type: ColumnType) -> None:
+        self._directory = directory
+        self._schema = Schema((Column(name="time", type=time_type),))
+        self._ends: dict[int, tuple[int, int]] = {}
+
+    def write(self, anomalies: Sequence[SinkRecord]) -> None:
+        """Append the anomalies that the files do not hold yet; durable when it returns.
+
+        Raises:
+            SinkError: a file cannot be written, or is not one of this sink.
+        """
+        by_partition: dict[int, list[SinkRecord]] = {}
+        for record in anomalies:
+            by_partition.setdefault(record.partition, []).append(record)
+        for partition, records in by_partition.items():
+            path = self._directory / f"partition-{partition:04}.ndjson"
+            try:
+                self._append(path, partition, records)
+            except OSError as error:
+                self._ends.pop(partition, None)
+                raise SinkError(f"{path} cannot be written: {error.strerror or error}; the anomalies wait") from error
+
+    def close(self) -> None:
+        """Forget what is known of the files; they are only open during a write."""
+        self._ends.clear()
+
+    def _append(self, path: Path, partition: int, records: Sequence[SinkRecord]) -> None:
+        is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file.fileno()).st_size
+            last, known_size = self._ends.get(partition, (-1, -1))
+            if known_size != size:
+                last, size = _mend(file, path, size)
+            fresh = [record for record in records if record.sequence > last]
+            if fresh:
+                self._ends.pop(partition, None)
+                data = b"".join(self._lines(fresh))
+                _write_all(file, data, size)
+                os.fsync(file.fileno())
+                last, size = fresh[-1].sequence, size + len(data)
+            self._ends[partition] = (last, size)
+        if is_new:
+            _sync_directory(path.parent)
+
+    def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
+        times = self._times(records)
+        return [
+            json.dumps(_line(record, time), ensure_ascii=False, separators=(", ", ": ")).encode() + b"\n"
+            for record, time in zip(records, times, strict=True)
+        ]
+
+    def _times(self, records: Sequence[SinkRecord]) -> list[Any]:
+        frame = pl.DataFrame({"time": [record.time for record in records]}, schema={"time": pl.Int64})
+        shown = present_times(self._schema, frame)["time"].to_list()
+        return [value.isoformat() if hasattr(value, "isoformat") else value for value in shown]
+
+
+def _line(record: SinkRecord, time: Any) -> Mapping[str, Any]:
+    return {
+        "partition": record.partition,
+        "sequence": record.sequence,
+        "split": record.id.split,
+        "offset": record.id.offset,
+        "ordinal": record.id.ordinal,
+        "time": time,
+        "ticks": record.time,
+        "key": dict(record.key),
+        "type": record.type,
+        "metric": record.metric,
+        "detail": _detail(record.detail),
+    }
+
+
+def _detail(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _mend(file: io.FileIO, path: Path, size: int) -> tuple[int, int]:
+    """Cut off what is no whole line at the end of a file; return the last sequence (-1 for none) and the size."""
+    tail, start = b"", size
+    while True:
+        end = start + tail.rfind(b"\n") + 1
+        before = tail[: max(end - start - 1, 0)]
+        if b"\n" in before or start == 0:
+            line = before[before.rfind(b"\n") + 1 :]
+            sequence = _sequence(line, path)
+            if sequence is not None or not before:
+                kept = end if before else 0
+                if kept != size:
+                    file.truncate(kept)
+                return (-1 if sequence is None else sequence), kept
+            # A line that is no JSON was torn by a crash: the line before is the last.
+            tail = before[: before.rfind(b"\n") + 1]
+            continue
+        step = min(_CHUNK_SIZE_BYTES, start)
+        start -= step
+        tail = _read_at(file, start, step) + tail
+
+
+def _sequence(line: bytes, path: Path) -> int | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("sequence"), int):
+        raise SinkError(f"{path} holds other lines than anomalies; give the sink a folder of its own")
+    return int(found["sequence"])
+
+
+def _read_at(file: io.FileIO, position: int, size: int) -> bytes:
+    parts = b""
+    while len(parts) < size:
+        part = os.pread(file.fileno(), size - len(parts), position + len(parts))
+        if not part:
+            break
+        parts += part
+    return parts
+
+
+def _write_all(file: io.FileIO, data: bytes, position: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file.fileno(), view, position)
+        view, position = view[written:], position + written
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
