@@ -4,8 +4,8 @@ from actors.detectors import Detector
 from actors.engine import AnomalyDetectionEngine
 from actors.shard import Shard
 from actors.store import EventStore
-from config.metrics import engine_arguments
 from config.settings import JobSettings
+from config.specs import engine_arguments
 
 
 def build_engine(job: JobSettings) -> AnomalyDetectionEngine:

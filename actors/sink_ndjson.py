@@ -1,8 +1,9 @@
 """Anomalies as lines of JSON: a file `partition-NNNN.ndjson` for each partition, in order of sequence.
 
 A write is one append followed by fsync. What a crash or a full disk leaves behind is mended by the next write: an end
-that is no whole line is cut off, and the sequence of the last line tells which anomalies the file holds already. The file
-is looked at afresh whenever its size is not what this sink left, so a partition may move to another process and back.
+that is no whole line is cut off, and the sequence of the last line tells which anomalies the file holds already. The
+file is looked at afresh whenever its size is not what this sink left, so a partition may move to another process and
+back.
 """
 
 import fcntl

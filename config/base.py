@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -21,6 +22,11 @@ def size_bytes(value: Any) -> Any:
 def duration_seconds(value: Any) -> Any:
     """Return seconds of a duration such as `7d`; anything else is left to be checked."""
     return parse_duration(value) / 1e9 if isinstance(value, str) else value
+
+
+def time_text(value: Any) -> Any:
+    """Return the text of a date or time; anything else is left to be checked."""
+    return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 SizeBytes = Annotated[int, BeforeValidator(size_bytes), Field(gt=0, strict=True)]

@@ -49,7 +49,13 @@ def _check_columns(job: "JobSettings", schema: Schema) -> None:
             text = f"no detector {detector.type!r}; {suggest(detector.type, DETECTOR_TYPES)}"
             raise fault(("detectors", index, "type"), text)
         _require_columns(schema, detector.event, ("detectors", index, "event"))
-        _require_columns(schema, detector.watch, ("detectors", index, "watch"))
+        for number, part in enumerate(detector.watch):
+            columns = (part,) if isinstance(part, str) else part
+            _require_columns(schema, columns, ("detectors", index, "watch", number))
+    names = [detector.name or detector.type for detector in job.detectors]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise fault(("detectors", index), f"two detectors are named {name!r}; give one a `name`")
 
 
 def _check_window(job: "JobSettings", schema: Schema) -> None:

@@ -1,35 +1,39 @@
-"""Settings of the detectors of a job: what they learn, and for how long.
+"""Settings of the detectors of a job: what they learn from, and for how long.
 
-Every detector has the keys of `DetectorSettings`; what a type of detector needs beyond them is passed to it by name.
+A detector learns per key and per *event*: the values of its `event` columns. All types have the keys of
+`DetectorSettings`; `options` holds what a type needs besides, by the name that its specification uses.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from config.base import Count, Names, Settings
+from config.base import Count, DurationTicks, Names, Settings, time_text
 
-DETECTOR_TYPES: dict[str, tuple[str, ...]] = {
-    "new_value": (),
-    "new_value_combination": (),
-    "value_range": ("margin",),
-    "charset": (),
-    "new_event": (),
-    "event_sequence": ("length",),
-    "count_vector": ("window",),
-    "rule": ("when",),
-}
-"""Type of detector -> its own options."""
+DETECTOR_TYPES = (
+    "new_value",
+    "new_value_combination",
+    "new_event",
+    "value_range",
+    "charset",
+    "event_sequence",
+    "count_vector",
+    "rule",
+)
+"""Types of detectors."""
 
 
 class LearnSettings(Settings):
-    """How long a detector learns before it reports."""
+    """When rows are learnt instead of judged: as long as one of the limits given is not reached."""
 
-    rows: Annotated[int, Field(ge=0, strict=True)] | None = None
-    """Rows of an event that are learnt from."""
+    rows: Count | None = None
+    """The first rows of each key and event."""
 
-    until: str | None = None
-    """Time up to which rows are learnt from, such as `2026-01-31T00:00:00`."""
+    duration: DurationTicks | None = None
+    """Time since the first row of each key and event."""
+
+    until: Annotated[str, BeforeValidator(time_text)] | None = None
+    """A moment, such as `2026-01-31T00:00:00`, from which rows are judged."""
 
 
 class DetectorSettings(Settings):
@@ -38,23 +42,26 @@ class DetectorSettings(Settings):
     type: str
     """Kind of detector, such as `new_value`."""
 
-    name: str | None = None
-    """Text that stands for it in the output; `None` means its type."""
+    name: str | None = Field(default=None, min_length=1)
+    """Name, unique within the job; `None` means its type."""
 
     event: Names = ()
-    """Columns whose values together name the event that is learnt about; none means one event for all rows."""
+    """Columns whose values name what is learnt about; none means all rows of a key together."""
 
-    watch: Names = ()
-    """Columns that are watched; none means all others."""
+    watch: tuple[str | tuple[str, ...], ...] = ()
+    """Columns that are watched, or lists of columns that are watched together."""
 
     learn: LearnSettings = LearnSettings()
-    """How long it learns."""
+    """When rows are learnt."""
 
-    expire_after: str | None = None
-    """Time after which a value that was not seen counts as new again, such as `7d`."""
+    expire_after: DurationTicks | None = None
+    """Age from which a value that was not seen again counts as new; `None` means never."""
 
     max_distinct: Count = 10_000
-    """Values that are remembered of each variable."""
+    """Values that are learnt of each watched column."""
+
+    report: Literal["every", "once"] = "every"
+    """Whether every row with an unknown value is reported, or the first one only."""
 
     options: dict[str, Any] = Field(default_factory=dict)
     """What this type of detector needs besides."""

@@ -36,6 +36,16 @@ class SeriesSettings(Settings):
     """When old events are dropped."""
 
 
+class ConditionSettings(Settings):
+    """One condition on stored events."""
+
+    types: tuple[Names, ...] = (("*",),)
+    """Patterns of event types that it is for."""
+
+    condition: dict[str, Any]
+    """`{type: json, data_path: ..., data_type: ..., data_value: ...}`, or `{type: all, conditions: [...]}` (or any)."""
+
+
 class EventsSettings(Settings):
     """What becomes a stored event, and how long it stays."""
 
@@ -57,5 +67,5 @@ class EventsSettings(Settings):
     series: tuple[SeriesSettings, ...] = (SeriesSettings(), SeriesSettings(order_by="source_timestamp"))
     """Series that are kept."""
 
-    conditions: tuple[dict[str, Any], ...] = ()
+    conditions: tuple[ConditionSettings, ...] = ()
     """Conditions that events must satisfy, each with the types that it is for."""

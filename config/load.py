@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from config.document import Document, read_document
 from config.errors import ConfigError, Problem, problems_error
-from config.metrics import check_metrics
+from config.parts import check_parts
 from config.problems import find_problems
 from config.settings import JobSettings
 
@@ -53,12 +53,12 @@ def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> Jo
         job = JobSettings.model_validate(data)
     except ValidationError as error:
         raise problems_error(name, find_problems(error, document.data, document.lines)) from None
-    _check_metrics(job, document)
+    _check_parts(job, document)
     return job
 
 
-def _check_metrics(job: JobSettings, document: Document) -> None:
-    problems = check_metrics(job)
+def _check_parts(job: JobSettings, document: Document) -> None:
+    problems = check_parts(job)
     if problems:
         placed = tuple(
             Problem(path=problem.path, line=document.line_of(path), text=problem.text) for path, problem in problems

@@ -7,7 +7,7 @@ many hosts it runs on and how often it writes do not.
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgpack
@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
-from config.base import Count, DurationTicks, Names, Settings, SizeBytes, fault
+from config.base import Count, DurationTicks, Names, Settings, SizeBytes, fault, time_text
 from config.checks import check_job
 from config.detectors import DetectorSettings
 from config.errors import ConfigError, problems_error
@@ -82,10 +82,6 @@ class FlushSettings(Settings):
     """Rows that may wait for a flush."""
 
 
-def _time_text(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date | datetime) else value
-
-
 class LimitsSettings(Settings):
     """Bounds of queues, batches and values."""
 
@@ -107,10 +103,10 @@ class LimitsSettings(Settings):
     stream_bytes_max: SizeBytes | None = None
     """Bytes of each split that the job's stream table keeps; `None` means no limit."""
 
-    time_min: Annotated[str, BeforeValidator(_time_text)] = "1900-01-01"
+    time_min: Annotated[str, BeforeValidator(time_text)] = "1900-01-01"
     """Earliest time that a row may have."""
 
-    time_max: Annotated[str, BeforeValidator(_time_text)] = "2100-01-01"
+    time_max: Annotated[str, BeforeValidator(time_text)] = "2100-01-01"
     """First time that is too late for a row."""
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ Durations are kept in nanoseconds and become *ticks*, the unit of a column type,
 """
 
 import re
+from datetime import UTC, datetime
 
 from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, ColumnType
 
@@ -54,6 +55,23 @@ def nanoseconds_per_tick(kind: ColumnType) -> int | None:
     if kind in TICKS_PER_SECOND:
         return NANOSECONDS // TICKS_PER_SECOND[kind]
     return SECONDS_PER_TICK[kind] * NANOSECONDS if kind in SECONDS_PER_TICK else None
+
+
+def time_ticks(text: str, kind: ColumnType) -> int:
+    """Return a moment such as `2026-01-31T12:00:00` in ticks of a temporal type; without an offset it is UTC.
+
+    Raises:
+        ValueError: the text is no time, or the type has no dates.
+    """
+    moment = datetime.fromisoformat(text)
+    if not kind.has_date:
+        raise ValueError(f"{text!r} cannot be a {kind}, which has no date")
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    passed = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    tick_ns = nanoseconds_per_tick(kind)
+    if tick_ns is None:
+        return moment.year * 12 + moment.month - 1
+    return ((passed.days * 86_400 + passed.seconds) * NANOSECONDS + passed.microseconds * 1_000) // tick_ns
 
 
 def duration_ticks(duration: int | str, kind: ColumnType) -> int:

@@ -1,0 +1,48 @@
+"""Parts of a job checked by the libraries that will run them: metrics, detectors, the event store."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from actors.errors import TocsinError
+from config.document import Path, format_path
+from config.errors import Problem
+from config.settings import JobSettings
+from config.specs import detector_spec, engine_arguments, store_config
+
+
+def check_parts(job: JobSettings) -> list[tuple[Path, Problem]]:
+    """Return what the libraries refuse, each with the path of the faulty key."""
+    problems: dict[Path, Problem] = {}
+    if job.metrics:
+        _check_metrics(job, problems)
+    for index, detector in enumerate(job.detectors):
+        _attempt(("detectors", index), problems, partial(detector_spec, job, detector))
+    if job.events.store or job.events.anomalies:
+        _attempt(("events",), problems, partial(store_config, job))
+    return list(problems.items())
+
+
+def _check_metrics(job: JobSettings, problems: dict[Path, Problem]) -> None:
+    # The engine is imported when the first metric is checked: reading settings in other places needs none of it.
+    from actors.engine import AnomalyDetectionEngine
+
+    arguments = engine_arguments(job.model_copy(update={"metrics": ()}))
+    for index, metric in enumerate(job.metrics):
+        alone = arguments | {"metrics": [metric.when]}
+        _attempt(("metrics", index), problems, partial(AnomalyDetectionEngine, **alone))
+
+
+def _attempt(path: Path, problems: dict[Path, Problem], build: Callable[[], Any]) -> None:
+    try:
+        build()
+    except TocsinError as error:
+        text = str(error)
+        if getattr(error, "code", "") == "window_required":
+            path, text = (
+                ("window",),
+                "missing, but a metric has an aggregate; add `window: {size: 5m, step: 1m}` or the like",
+            )
+        first, *rest = text.splitlines()
+        text = "\n".join([first, *(f"  {line}" for line in rest)])
+        problems.setdefault(path, Problem(path=format_path(path), line=None, text=text))

@@ -1,0 +1,148 @@
+"""What the libraries are built from: the specifications that a job's settings stand for.
+
+The libraries are imported when they are asked for, so reading a job file loads only what it needs.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import TocsinError
+from config.detectors import DetectorSettings
+from config.errors import ConfigError
+from config.settings import JobSettings
+from config.units import duration_ticks, time_ticks
+
+if TYPE_CHECKING:
+    from actors.detectors.specs import GroupSpec, LearnPhase
+    from actors.store.config import StoreConfig
+
+
+def engine_arguments(job: JobSettings) -> dict[str, Any]:
+    """Return the arguments of the anomaly detection engine of a job, by name."""
+    return {
+        "name": job.name.replace("-", "_"),
+        "metrics": [metric.when for metric in job.metrics],
+        "schema": job.row_schema,
+        "time_column": job.time_column,
+        "key_columns": job.key_columns,
+        "window_size": job.window_size_ticks,
+        "step": job.window_step_ticks,
+        "garbage_size": job.engine.garbage_size,
+        "round_time": job.engine.round_time,
+        "nulls": job.engine.nulls,
+        "anomaly_descriptions": _descriptions(job),
+    }
+
+
+def store_config(job: JobSettings, *, identifier: str | None = None) -> "StoreConfig":
+    """Return the settings of the event store in each shard of a job.
+
+    Raises:
+        ConfigError: the store refuses them.
+    """
+    from actors.store.config import StoreConfig
+
+    events = job.events
+    data: dict[str, Any] = {
+        "identifier": identifier,
+        "latest": {"subscriptions": [list(pattern) for pattern in events.latest]},
+        "series": [
+            {
+                "order_by": series.order_by.upper(),
+                "subscriptions": [list(pattern) for pattern in series.types],
+                "limit": {name: value for name, value in series.limit.model_dump().items() if value is not None},
+            }
+            for series in events.series
+        ],
+        "conditions": [
+            {
+                "subscriptions": [list(pattern) for pattern in rule.types],
+                "condition": rule.condition,
+            }
+            for rule in events.conditions
+        ],
+    }
+    try:
+        return StoreConfig.from_mapping(data)
+    except TocsinError as error:
+        raise ConfigError(f"events: {error}") from error
+
+
+def detector_specs(job: JobSettings) -> "tuple[GroupSpec, ...]":
+    """Return the specifications of a job's detectors, in their order.
+
+    Raises:
+        ConfigError: a detector of that type does not exist, or refuses its settings.
+    """
+    return tuple(detector_spec(job, detector) for detector in job.detectors)
+
+
+def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
+    """Return the specification of one detector.
+
+    Raises:
+        ConfigError: a detector of that type does not exist, or refuses its settings.
+    """
+    from actors.detectors import specs
+
+    kind = getattr(specs, _spec_name(detector.type), None)
+    if kind is None:
+        raise ConfigError(f"there is no detector {detector.type!r} in this version; use another")
+    time_type = job.row_schema[job.time_column].type
+    given = {
+        "name": detector.name or detector.type,
+        "event_id_columns": detector.event,
+        "learn": _learn_phase(job, detector),
+        "variables": _flat(detector.watch),
+        "combinations": _combinations(detector.watch),
+        "expire_after": None if detector.expire_after is None else duration_ticks(detector.expire_after, time_type),
+        "distinct_count_max": detector.max_distinct,
+        "report": detector.report,
+    }
+    known = kind.__dataclass_fields__
+    unknown = [name for name in detector.options if name not in known]
+    if unknown:
+        raise ConfigError(f"detector {given['name']!r} has no option {unknown[0]!r}; look at its page")
+    arguments = {name: value for name, value in given.items() if name in known} | detector.options
+    try:
+        spec: GroupSpec = kind(**arguments)
+    except (TocsinError, TypeError, ValueError) as error:
+        raise ConfigError(f"detector {given['name']!r}: {error}") from error
+    return spec
+
+
+def _descriptions(job: JobSettings) -> list[str] | None:
+    if all(metric.describe is None for metric in job.metrics):
+        return None
+    from actors.engine.analysis import analyse_metric
+
+    # Metrics without words of their own keep the text that the engine would print.
+    return [
+        analyse_metric(metric.when, job.row_schema).text if metric.describe is None else metric.describe
+        for metric in job.metrics
+    ]
+
+
+def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":
+    from actors.detectors.specs import LearnPhase
+
+    kind, learn = job.row_schema[job.time_column].type, detector.learn
+    return LearnPhase(
+        row_count=learn.rows,
+        duration=None if learn.duration is None else duration_ticks(learn.duration, kind),
+        until=None if learn.until is None else time_ticks(learn.until, kind),
+    )
+
+
+def _spec_name(detector_type: str) -> str:
+    return "".join(word.capitalize() for word in detector_type.split("_")) + "Spec"
+
+
+def _flat(watch: tuple[str | tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(name for part in watch for name in ((part,) if isinstance(part, str) else part))
+
+
+def _combinations(watch: tuple[str | tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """Return the lists of columns that are watched together; plain columns make one list."""
+    lists = [part for part in watch if not isinstance(part, str)]
+    plain = tuple(part for part in watch if isinstance(part, str))
+    return tuple([plain, *lists] if plain else lists)
