@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 from actors.persistency.event_data_structures.base import EventDataStructure
 from actors.persistency.event_data_structures.trackers.stability.stability_tracker import EventStabilityTracker
 from actors.persistency.event_persistency import EventPersistency
+from actors.persistency.persistency_saver import (
+    PersistencyLoadError,
+    PersistencySaver,
+    PersistencySaverConfig,
+    load,
+    save,
+)
 
 if TYPE_CHECKING:
     from actors.persistency.event_data_structures.dataframes import ChunkedEventDataFrame, EventDataFrame
@@ -20,6 +27,11 @@ __all__ = [
     "EventDataStructure",
     "EventPersistency",
     "EventStabilityTracker",
+    "PersistencyLoadError",
+    "PersistencySaver",
+    "PersistencySaverConfig",
+    "load",
+    "save",
 ]
 
 

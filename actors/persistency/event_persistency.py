@@ -149,6 +149,20 @@ class EventPersistency:
             self._events_since_save = max(0, self._events_since_save - event_count)
             self._changed_ids.difference_update(ids)
 
+    def take_over(self, other: "EventPersistency") -> None:
+        """Replace everything held, and how backends are made, by what another persistency has; it becomes useless."""
+        with self.lock:
+            self.event_data_class = other.event_data_class
+            self.event_data_kwargs = other.event_data_kwargs
+            # The live dictionaries stay the same objects for those who hold them.
+            self.events_data.clear()
+            self.events_data.update(other.events_data)
+            self.event_templates.clear()
+            self.event_templates.update(other.event_templates)
+            self.events_seen.clear()
+            self.events_seen.update(other.events_seen)
+            self._changed_ids.clear()
+
     def changed_ids(self) -> set[EventId]:
         """Return the ids whose backend has taken data since it was last saved."""
         with self.lock:

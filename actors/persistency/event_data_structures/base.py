@@ -57,3 +57,7 @@ class EventDataStructure(ABC):
     def row_buffer(self) -> RowBuffer | None:
         """Return the buffer through which events are to come, or `None` to get them one by one."""
         return None
+
+    def revision(self) -> object | None:
+        """Return something that differs whenever the state does, or `None` when only a dump can tell."""
+        return None

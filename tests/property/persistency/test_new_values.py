@@ -1,6 +1,7 @@
 """The new value detector equals the naive one, however the rows are cut into batches."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ CUTS = st.lists(st.integers(0, 60), max_size=4)
 def run(detector: Any, rows: list[Any], cuts: list[int]) -> list[Anomaly]:
     bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     found: list[Anomaly] = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         frame = pl.DataFrame(rows[start:end], schema=TYPES, orient="row")
         anomalies = detector.process(frame, np.arange(start, end) * 3)
         values = [json.loads(text)["value"] for text in anomalies["detail"]]

@@ -5,14 +5,14 @@ attributes of the single trackers fold it first, so the waiting cannot be seen. 
 `to_data`, or that converts events, gets every event by itself, as do trackers without blocks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from actors.persistency.errors import PersistencyLoadError
 from actors.persistency.event_data_structures.base import EventDataStructure
 from actors.persistency.event_data_structures.trackers.base.multi_tracker import MultiTracker
 from actors.persistency.event_data_structures.trackers.base.single_tracker import Classification, SingleTracker
-from actors.persistency.row_buffer import RowBuffer
+from actors.persistency.row_buffer import Columns, RowBuffer, Timestamps
 from actors.persistency.values import decode_value, encode_value
 
 STATE_VERSION = 1
@@ -74,6 +74,14 @@ class EventTracker(EventDataStructure):
         """Return the buffer, if the trackers take blocks."""
         return self._buffer
 
+    def revision(self) -> object | None:
+        """Return something that differs whenever the state does, or `None` when only a dump can tell."""
+        self.fold()
+        revisions = [
+            getattr(tracker, "revision", _no_revision)() for tracker in self.multi_tracker.single_trackers.values()
+        ]
+        return None if None in revisions else tuple(revisions)
+
     def dump(self) -> bytes:
         """Return the trackers as msgpack."""
         states = {name: tracker.to_state() for name, tracker in self.get_data().items()}
@@ -119,8 +127,10 @@ class EventTracker(EventDataStructure):
         except TypeError:
             return None
 
-    def _fold_columns(
-        self, layout: tuple[str, ...], columns: list[Sequence[Any]], timestamps: list[float | None]
-    ) -> None:
+    def _fold_columns(self, layout: tuple[str, ...], columns: Columns, timestamps: Timestamps) -> None:
         for name, values in zip(layout, columns, strict=True):
             self.multi_tracker.tracker(name).add_block(values, timestamps)  # type: ignore[attr-defined]  # takes blocks
+
+
+def _no_revision() -> object | None:
+    return None

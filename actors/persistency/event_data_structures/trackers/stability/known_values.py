@@ -43,6 +43,7 @@ class KnownValues:
         self._now = float("-inf")
         self._sketch: DistinctSketch | None = None
         self.extra_state: dict[Any, Any] = {}
+        self.accepted_count = 0
 
     def observe(self, values: Sequence[Any], timestamps: Sequence[float | None], changes: RLEList[bool]) -> Observed:
         """Take values; return which of them were observations (`None`: all), and the indexes of changes among those."""
@@ -58,6 +59,7 @@ class KnownValues:
     def accept(self, value: Any) -> None:
         """Let a value count as known."""
         self._semantics(self._values, self.extra_state, (value,))
+        self.accepted_count += 1
         if self._last_seen is not None:
             self._last_seen[canonical_value(value)] = self._now
 

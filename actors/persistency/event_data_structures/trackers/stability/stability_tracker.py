@@ -33,6 +33,7 @@ from actors.persistency.event_data_structures.trackers.stability.stability_class
 from actors.persistency.event_data_structures.trackers.stability.timeline import Timeline, pick
 from actors.persistency.event_data_structures.trackers.stability.value_semantics import find_semantics
 from actors.persistency.rle_list import RLEList, append_changes
+from actors.persistency.row_buffer import Columns, Timestamps
 from actors.persistency.values import decode_value, encode_value
 
 SEGMENTATIONS = ("count", "time", "both")
@@ -226,6 +227,12 @@ class SingleStabilityTracker(SingleTracker):
             raise PersistencyLoadError(f"a stability tracker's state cannot be used: {error!r}") from error
         return made
 
+    def revision(self) -> object | None:
+        """Return something that differs whenever the state does, or `None` when only a dump can tell."""
+        if self.add_value_fn != "default" or self._known.extra_state:
+            return None
+        return id(self), len(self._changes), len(self._timeline), self._known.accepted_count
+
     def merge(self, other: "SingleStabilityTracker") -> None:
         """Take another tracker's observations as if they had come after ours.
 
@@ -398,9 +405,7 @@ class EventStabilityTracker(EventTracker):
         assert isinstance(tracker, SingleStabilityTracker)
         return tracker
 
-    def _fold_columns(
-        self, layout: tuple[str, ...], columns: list[Sequence[Any]], timestamps: list[float | None]
-    ) -> None:
+    def _fold_columns(self, layout: tuple[str, ...], columns: Columns, timestamps: Timestamps) -> None:
         known = self.multi_tracker.single_trackers
         starts = self._needs_timestamps and not len(self._timeline)
         for name, values in zip(layout, columns, strict=True):
