@@ -2,7 +2,8 @@
 
 All keys share one pool of columns; the entries of a key are consecutive in it, so a range of a key's history is a range
 of positions. A key that has no room left is moved to the end of the pool with room to grow, and the pool is packed when
-most of it is waste. Positions are good until the next `append`.
+most of it is waste. Positions are good until the next `append`. Key numbers are given in
+ascending order.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ class KeyedLog:
         self.lengths = np.zeros(0, dtype=np.int64)
         self._limits = np.zeros(0, dtype=np.int64)
         self._used = 0
+        self._key_count = 0
         self.columns = [np.zeros(0, dtype=dtype) for dtype in dtypes]
 
     def append(self, layout: Layout, columns: Sequence[Array]) -> Array:
@@ -64,8 +66,9 @@ class KeyedLog:
     def state(self) -> dict[str, Array]:
         """Return all entries, packed in key order."""
         positions = expand(self.starts, self.lengths)
+        lengths = self.lengths[: self._key_count]
         packed = {f"column{i}": column[positions] for i, column in enumerate(self.columns)}
-        return {"lengths": self.lengths.copy(), **packed}
+        return {"lengths": lengths, **packed}
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over entries that `state` gave."""
@@ -73,10 +76,12 @@ class KeyedLog:
         self.starts = starts_of(self.lengths)
         self._limits = self.starts + self.lengths
         self._used = int(self.lengths.sum())
+        self._key_count = len(self.lengths)
         self.columns = [state[f"column{i}"].astype(column.dtype) for i, column in enumerate(self.columns)]
 
     def _cover(self, numbers: Array) -> None:
-        count = int(numbers.max()) + 1 if len(numbers) else 0
+        count = int(numbers[-1]) + 1 if len(numbers) else 0
+        self._key_count = max(self._key_count, count)
         if count > len(self.lengths):
             self.starts, self.lengths = grown(self.starts, count, 0), grown(self.lengths, count, 0)
             self._limits = grown(self._limits, count, 0)

@@ -363,7 +363,7 @@ def text_case(is_upper: bool) -> Callable[[Usage], Evaluate]:
 
 def text_edge(at_start: bool) -> Callable[[Usage], Evaluate]:
     """Whether a text starts, or ends, with another."""
-    function: Callable[[Array, Array], Any] = np.strings.startswith if at_start else np.strings.endswith
+    function: Any = np.strings.startswith if at_start else np.strings.endswith
     return lambda usage: (
         lambda text, part: Vector(np.asarray(function(_texts(text), _texts(part))), both_valid(text.valid, part.valid))
     )

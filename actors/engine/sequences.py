@@ -39,25 +39,29 @@ class PerKey:
 
     def __init__(self, **fills: Any) -> None:
         self._fills = fills
+        self._count = 0
         self._arrays = {name: np.zeros(0, dtype=_dtype_of(fill)) for name, fill in fills.items()}
 
     def cover(self, numbers: Array) -> None:
-        """Make room for the given keys."""
-        count = int(numbers.max()) + 1 if len(numbers) else 0
+        """Make room for the given keys, which ascend."""
+        count = int(numbers[-1]) + 1 if len(numbers) else 0
+        if count <= self._count:
+            return
+        self._count = count
         for name, array in self._arrays.items():
-            if len(array) < count:
-                self._arrays[name] = grown(array, count, self._fills[name])
+            self._arrays[name] = grown(array, count, self._fills[name])
 
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
 
     def state(self) -> dict[str, Array]:
         """Return the arrays."""
-        return dict(self._arrays)
+        return {name: array[: self._count] for name, array in self._arrays.items()}
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
         self._arrays = {name: state[name].astype(array.dtype) for name, array in self._arrays.items()}
+        self._count = min(len(array) for array in self._arrays.values())
 
 
 def _dtype_of(fill: Any) -> Any:

@@ -335,8 +335,10 @@ class Windows:
             which = numbers[key[final]]
             for i, call in enumerate(self._calls):
                 vector = values[call.node.index]
-                carried[i][0][which] = vector.values[final]
-                carried[i][1][which] = True if vector.valid is None else vector.valid[final]
+                there = True if vector.valid is None else vector.valid[final]
+                # What stands where there is no value must not depend on other keys: it is part of the snapshot.
+                carried[i][0][which] = np.where(there, vector.values[final], _zero(call.node.term.type))
+                carried[i][1][which] = there
             self._keys["computed"][which] = True
         return Closings(
             count=count,

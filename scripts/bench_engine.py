@@ -1,0 +1,220 @@
+"""Measure the engine: rows per CPU second on trades, latency of one row, and snapshots.
+
+The workload: one row a millisecond, K keys (strings), a price and a quantity; rules over 3 s windows, and over 60 s
+windows every 5 s. Beside the engine runs a plain Python loop over dictionaries with the same rules, and Polars
+over the whole data at once. Runs are interleaved and medians printed, with their ratio to the plain loop.
+
+    python scripts/bench_engine.py [--quick] [--sliding] [--keys 10 1000 100000] [--rows 400000]
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from actors.engine import AnomalyDetectionEngine
+
+SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "price": "DOUBLE", "qty": "INT"}
+WINDOW = 3_000
+
+
+def trades(row_count: int, key_count: int) -> pl.DataFrame:
+    """Return rows of the workload."""
+    generator = np.random.default_rng(7)
+    names = pl.Series("sym", [f"S{i:06d}" for i in range(key_count)])
+    return pl.DataFrame(
+        {
+            "time": np.arange(row_count) + 1_700_000_000_000,
+            "sym": names.gather(generator.integers(0, key_count, row_count)),
+            "price": np.round(100 * np.exp(generator.normal(0, 0.02, row_count)), 2),
+            "qty": generator.integers(1, 101, row_count),
+        }
+    )
+
+
+def tumbling_metrics(key_count: int) -> list[str]:
+    """Return the rules over 3 s windows."""
+    return [
+        "qty < 4",
+        f"sum(qty) > {_limit(key_count)}",
+        "avg(qty) > qty",
+        "price > 1.05 * prev(price)",
+    ]
+
+
+def _limit(key_count: int) -> int:
+    return int(60 * max(1.0, WINDOW / key_count))
+
+
+def sliding_metrics(with_percentile: bool) -> list[str]:
+    """Return the rules over 60 s windows every 5 s."""
+    rules = ["sum(qty) > 1000000", "avg(qty) > 75", "max(qty) > 100", "std(price) > 4"]
+    return [*rules, "percentile(price, 90) > 106"] if with_percentile else rules
+
+
+def engine_for(metrics: list[str], window: int, step: int) -> AnomalyDetectionEngine:
+    """Return an engine for the workload."""
+    return AnomalyDetectionEngine("bench", metrics, SCHEMA, "time", ["sym"], window, step)
+
+
+def plain_loop(rows: list[tuple[int, str, float, int]], limit: int) -> int:
+    """Apply the tumbling rules with dictionaries and return the number of anomalies."""
+    states: dict[str, list[float | None]] = {}
+    found: list[tuple[int, str, int]] = []
+    for now, key, price, quantity in rows:
+        state = states.get(key)
+        pane = now // WINDOW
+        if state is None:
+            state = states[key] = [now, pane, 0, 0, None, None]
+        elif now < state[0]:
+            continue
+        elif pane != state[1]:
+            total, count, ended = state[2], state[3], state[1]
+            state[4] = total / count
+            if total > limit:
+                found.append(((ended + 1) * WINDOW, key, 1))
+            state[1], state[2], state[3] = pane, 0, 0
+        state[0] = now
+        state[2] += quantity
+        state[3] += 1
+        if quantity < 4:
+            found.append((now, key, 0))
+        if state[4] is not None and state[4] > quantity:
+            found.append((now, key, 2))
+        if state[5] is not None and price > 1.05 * state[5]:
+            found.append((now, key, 3))
+        state[5] = price
+    return len(found)
+
+
+def whole_polars(frame: pl.DataFrame, limit: int) -> int:
+    """Apply the tumbling rules to all rows at once with Polars and return the number of anomalies."""
+    rows = frame.with_columns(pane=pl.col("time") // WINDOW)
+    windows = (
+        rows.group_by("sym", "pane", maintain_order=True)
+        .agg(total=pl.col("qty").sum(), mean=pl.col("qty").mean())
+        .with_columns(before=pl.col("mean").shift(1).over("sym"), later=pl.col("pane").shift(-1).over("sym"))
+    )
+    joined = rows.join(windows.select("sym", "pane", "before"), on=["sym", "pane"])
+    counts = joined.select(
+        (pl.col("qty") < 4).sum().alias("few"),
+        (pl.col("before") > pl.col("qty")).sum().alias("below"),
+        (pl.col("price") > 1.05 * pl.col("price").shift(1).over("sym")).sum().alias("jump"),
+    )
+    closed = windows.filter(pl.col("later").is_not_null() & (pl.col("total") > limit)).height
+    return closed + sum(counts.row(0))
+
+
+def cpu_seconds(action: Callable[[], object]) -> float:
+    """Return the CPU time of an action in seconds."""
+    start = time.process_time()
+    action()
+    return time.process_time() - start
+
+
+def feed(engine: AnomalyDetectionEngine, frame: pl.DataFrame, size: int) -> None:
+    """Append a frame in batches."""
+    for start in range(0, frame.height, size):
+        engine.append(frame[start : start + size])
+
+
+def measure(metrics: list[str], window: int, step: int, warm: pl.DataFrame, frame: pl.DataFrame, size: int) -> float:
+    """Return million rows per CPU second of an engine that has seen the warm-up rows."""
+    engine = engine_for(metrics, window, step)
+    feed(engine, warm, 10_000)
+    return frame.height / cpu_seconds(lambda: feed(engine, frame, size)) / 1e6
+
+
+def bench_throughput(key_count: int, row_count: int, repeats: int) -> None:
+    """Print rows per second on the tumbling rules, for several batch sizes."""
+    data = trades(2 * row_count, key_count)
+    warm, frame = data[:row_count], data[row_count:]
+    metrics, limit = tumbling_metrics(key_count), _limit(key_count)
+    sizes = {10_000: row_count, 1_000: row_count // 4, 100: row_count // 20}
+    results: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for size, count in sizes.items():
+            rate = measure(metrics, WINDOW, WINDOW, warm, frame[:count], size)
+            results.setdefault(f"engine, batches of {size}", []).append(rate)
+        rows = frame.rows()
+        rate = frame.height / cpu_seconds(lambda rows=rows: plain_loop(rows, limit)) / 1e6  # type: ignore[misc]
+        results.setdefault("plain Python loop", []).append(rate)
+        rate = frame.height / cpu_seconds(lambda: whole_polars(frame, limit)) / 1e6
+        results.setdefault("Polars, whole data", []).append(rate)
+    _print(f"tumbling, {key_count} keys", results)
+
+
+def bench_sliding(key_count: int, row_count: int, repeats: int) -> None:
+    """Print rows per second on the sliding rules."""
+    data = trades(row_count + 130_000, key_count)
+    warm, frame = data[:130_000], data[130_000:]
+    results: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for name, with_percentile in (("mergeable aggregates", False), ("with percentile", True)):
+            rate = measure(sliding_metrics(with_percentile), 60_000, 5_000, warm, frame, 10_000)
+            results.setdefault(name, []).append(rate)
+    _print(f"sliding, {key_count} keys", results)
+
+
+def bench_latency(key_count: int, count: int) -> None:
+    """Print how long one row takes."""
+    data = trades(20_000 + count, key_count)
+    engine = engine_for(tumbling_metrics(key_count), WINDOW, WINDOW)
+    feed(engine, data[:20_000], 10_000)
+    single = [data[20_000 + i : 20_001 + i] for i in range(count)]
+    times = []
+    for frame in single:
+        start = time.perf_counter()
+        engine.append(frame)
+        times.append(time.perf_counter() - start)
+    times.sort()
+    print(
+        f"one row, {key_count} keys: p50 {times[count // 2] * 1e6:.0f} us, p99 {times[count * 99 // 100] * 1e6:.0f} us"
+    )
+
+
+def bench_snapshot(key_count: int) -> None:
+    """Print time and size of a snapshot."""
+    engine = engine_for(tumbling_metrics(key_count), WINDOW, WINDOW)
+    feed(engine, trades(5 * key_count, key_count), 10_000)
+    start = time.perf_counter()
+    snapshot = engine.snapshot()
+    written = time.perf_counter()
+    engine.restore(snapshot)
+    loaded = time.perf_counter()
+    size = len(snapshot) / 1e6
+    print(f"snapshot, {key_count} keys: {(written - start) * 1e3:.0f} ms, {size:.2f} MB", end="")
+    print(f", restore {(loaded - written) * 1e3:.0f} ms")
+
+
+def _print(title: str, results: dict[str, list[float]]) -> None:
+    print(f"\n{title} (million rows per CPU second)")
+    base = statistics.median(results.get("plain Python loop", [0.0]))
+    for name, rates in results.items():
+        rate = statistics.median(rates)
+        print(f"  {name:28} {rate:7.2f}" + (f"  x{rate / base:.1f}" if base else ""))
+
+
+def main() -> None:
+    """Run the benchmark that the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rows and one repeat")
+    parser.add_argument("--sliding", action="store_true", help="the sliding rules alone")
+    parser.add_argument("--keys", type=int, nargs="+", default=[10, 1_000, 100_000])
+    parser.add_argument("--rows", type=int, default=400_000)
+    options = parser.parse_args()
+    rows, repeats = (100_000, 1) if options.quick else (options.rows, 3)
+    for key_count in options.keys:
+        if not options.sliding:
+            bench_throughput(key_count, rows, repeats)
+        bench_sliding(key_count, rows, repeats)
+    if not options.sliding:
+        bench_latency(1_000, 300 if options.quick else 2_000)
+        bench_snapshot(100_000)
+
+
+if __name__ == "__main__":
+    main()
