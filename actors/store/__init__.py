@@ -1,0 +1,31 @@
+"""Events on LMDB: latest values and time series, registered in memory and flushed in one transaction.
+
+`EventStore` is the entry; `StoreConfig` says what is kept; `Query...Params` say what is asked. Everything else here is
+how it is done: values (`events`, `payloads`, `patterns`, `conditions`, `limits`), rows in memory and on disk
+(`columns`, `blocks`, `log`, `source_series`, `latest`, `pending`), and what is done with them (`registering`,
+`writing`, `trimming`, `reading`, `merging`, `planner`, `queries`, `frames`). No Ray, no clock of its own.
+"""
+
+from actors.store.config import OrderBy, SeriesConfig, SetConfig, StoreConfig
+from actors.store.events import BinaryPayload, Event, EventId, JsonPayload, Timestamp
+from actors.store.planner import Order, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
+from actors.store.registering import ColumnBatch
+from actors.store.store import EventStore
+
+__all__ = [
+    "BinaryPayload",
+    "ColumnBatch",
+    "Event",
+    "EventId",
+    "EventStore",
+    "JsonPayload",
+    "Order",
+    "OrderBy",
+    "QueryLatestParams",
+    "QueryServerParams",
+    "QueryTimeseriesParams",
+    "SeriesConfig",
+    "SetConfig",
+    "StoreConfig",
+    "Timestamp",
+]

@@ -1,0 +1,138 @@
+"""The latest events: one per type, all in memory, written by every flush for the types that changed.
+
+A new event takes the place of the stored one unless that is greater: within a server by id, between servers by
+timestamp. No limit touches the table.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import lmdb
+import msgpack
+
+from actors.shard.shard import Txn
+from actors.store.conditions import Condition
+from actors.store.events import US_PER_S, Event, EventId, Timestamp
+from actors.store.payloads import decode_payload
+from actors.store.type_table import TypeTable, Wanted
+
+_KEY = struct.Struct(">I")
+
+
+class Entry(NamedTuple):
+    """A latest event; its type is the key that it is stored under."""
+
+    ticks: int
+    """Timestamp."""
+
+    source_ticks: int | None
+    """Source timestamp."""
+
+    server: int
+    """Number of the server."""
+
+    session: int
+    """Number of the session."""
+
+    instance: int
+    """Number within the session."""
+
+    kind: int
+    """Kind of the payload."""
+
+    payload: bytes
+    """Encoded payload."""
+
+
+class LatestTable:
+    """The latest event of each type by type number; the caller serialises all calls."""
+
+    def __init__(self, types: TypeTable) -> None:
+        self._types = types
+        self._entries: dict[int, Entry] = {}
+        self._changed: dict[int, Entry] = {}
+
+    def offer(self, type_id: int, entry: Entry) -> bool:
+        """Take an entry as the latest of its type unless the stored one is greater; return whether it was taken."""
+        stored = self._entries.get(type_id)
+        if stored is not None and stored.server != entry.server and stored.ticks > entry.ticks:
+            return False
+        self._entries[type_id] = entry
+        self._changed[type_id] = entry
+        return True
+
+    def would_take(self, type_id: int | None, server: int, ticks: int) -> bool:
+        """Return whether an entry newer than its own server's others would be taken."""
+        stored = None if type_id is None else self._entries.get(type_id)
+        return stored is None or stored.server == server or stored.ticks <= ticks
+
+    def copy(self) -> dict[int, Entry]:
+        """Return all entries as of now."""
+        return dict(self._entries)
+
+    def get(self, type_id: int) -> Entry | None:
+        """Return the entry of a type."""
+        return self._entries.get(type_id)
+
+    def take_changes(self) -> dict[int, Entry]:
+        """Return the entries that are not on disk."""
+        return dict(self._changed)
+
+    def saved(self, changes: Mapping[int, Entry]) -> None:
+        """Forget changes that are on disk now, unless something newer has come."""
+        for type_id, entry in changes.items():
+            if self._changed.get(type_id) is entry:
+                del self._changed[type_id]
+
+    def load(self, txn: Txn, table: lmdb._Database) -> None:
+        """Read the entries that are still wanted and satisfy the conditions."""
+        self._entries = dict(read_entries(txn, table, self._types))
+
+
+def read_entries(txn: Txn, table: lmdb._Database, types: TypeTable) -> Iterator[tuple[int, Entry]]:
+    """Yield the entries on disk that are still wanted and satisfy the conditions."""
+    with txn.cursor(table) as cursor:
+        for key, value in cursor:
+            (type_id,) = _KEY.unpack(key)
+            entry = _decode(value)
+            if types.wanted[type_id] & Wanted.LATEST.value and all_hold(types.conditions[type_id], entry):
+                yield type_id, entry
+
+
+def save_entries(txn: Txn, table: lmdb._Database, entries: Mapping[int, Entry]) -> None:
+    """Write entries."""
+    for type_id, entry in sorted(entries.items()):
+        txn.put(_KEY.pack(type_id), _encode(entry), db=table)
+
+
+def all_hold(conditions: Iterable[Condition], entry: Entry) -> bool:
+    """Return whether conditions hold for an entry."""
+    tests = tuple(conditions)
+    if not tests:
+        return True
+    payload = decode_payload(entry.kind, entry.payload)
+    return all(condition.holds(payload) for condition in tests)
+
+
+def entry_event(types: TypeTable, type_id: int, entry: Entry) -> Event:
+    """Return an entry as an event."""
+    source = None if entry.source_ticks is None else Timestamp.from_ticks(entry.source_ticks)
+    return Event(
+        EventId(entry.server, entry.session, entry.instance),
+        types.types[type_id],
+        Timestamp.from_ticks(entry.ticks),
+        source,
+        decode_payload(entry.kind, entry.payload),
+    )
+
+
+def _encode(entry: Entry) -> bytes:
+    source = None if entry.source_ticks is None else divmod(entry.source_ticks, US_PER_S)
+    return bytes(msgpack.packb([divmod(entry.ticks, US_PER_S), source, *entry[2:]]))
+
+
+def _decode(value: bytes) -> Entry:
+    time, source, *rest = msgpack.unpackb(value)
+    source_ticks = None if source is None else source[0] * US_PER_S + source[1]
+    return Entry(time[0] * US_PER_S + time[1], source_ticks, *rest)

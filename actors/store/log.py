@@ -1,0 +1,236 @@
+"""The log: every stored event of a server once, in the order of its ids, which is the order of its timestamps.
+
+Blocks have consecutive numbers under the key (server, block). The last one, the *tail*, is filled under the same key
+until it is full, so small flushes do not leave small blocks. Series by timestamp have no data of their own: they are
+views of the log, a mask of types and, per server, the last event that the series has given up.
+"""
+
+import bisect
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import lmdb
+
+from actors.shard.shard import Txn
+from actors.store.blocks import DEFLATED, NO_BLOCK, RAW, Block, encode_block
+from actors.store.columns import Columns, cut_rows, join_columns, slice_columns
+from actors.store.criteria import Criteria, matching_rows, rows_after
+from actors.store.errors import BlockDamagedError
+from actors.store.merging import Part
+from actors.store.state import BEFORE_ALL, Position, ServerState
+
+BLOCK_ROW_COUNT = 1024
+"""Rows of a full block."""
+
+BLOCK_PAYLOAD_BYTES = 1 << 18
+"""Payload bytes at which a block is full before it has all its rows."""
+
+_KEY = struct.Struct(">QQ")
+_HEAD_KEY = struct.Struct(">QI")
+_HEAD = struct.Struct(">Q")
+
+Heads = Mapping[int, int]
+"""For each type number the newest full block that holds it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Written:
+    """A block as it was written."""
+
+    columns: Columns
+    """Its rows."""
+
+    size_bytes: int
+    """Its size."""
+
+    is_full: bool
+    """Whether no later flush adds to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LogAppend:
+    """What appending changed."""
+
+    state: ServerState
+    """Where the log ends now; `last` and `last_ticks` are the caller's to set."""
+
+    tail: Columns
+    """Rows of the block that is being filled."""
+
+    heads: dict[int, int]
+    """Newest full block of the types whose one changed."""
+
+    written: list[Written]
+    """Blocks that were written."""
+
+
+def append_log(
+    txn: Txn, table: lmdb._Database, server: int, state: ServerState, tail: Columns, heads: Heads, rows: Columns
+) -> LogAppend:
+    """Write rows after the tail and return what changed."""
+    everything = join_columns([tail, rows]) if len(tail) else rows
+    changed: dict[int, int] = {}
+    written: list[Written] = []
+    number = state.tail_block
+    cuts = list(cut_rows(everything, BLOCK_ROW_COUNT, BLOCK_PAYLOAD_BYTES))
+    for start, end in cuts:
+        block = slice_columns(everything, start, end)
+        is_full = end < len(everything) or end - start == BLOCK_ROW_COUNT
+        chain = _chain(block, heads, changed)
+        raw = encode_block(block, chain, DEFLATED if is_full else RAW)
+        txn.put(_KEY.pack(server, number), raw, db=table)
+        written.append(Written(columns=block, size_bytes=len(raw), is_full=is_full))
+        if is_full:
+            changed.update(dict.fromkeys(chain, number))
+            number += 1
+    left = everything if not cuts else slice_columns(everything, cuts[-1][0], cuts[-1][1])
+    if written and written[-1].is_full:
+        left = slice_columns(everything, len(everything), len(everything))
+    state = ServerState(
+        first_block=state.first_block,
+        tail_block=number,
+        tail_rows=len(left),
+        last=state.last,
+        last_ticks=state.last_ticks,
+    )
+    return LogAppend(state=state, tail=left, heads=changed, written=written)
+
+
+def save_heads(txn: Txn, table: lmdb._Database, server: int, heads: Heads) -> None:
+    """Write the newest full block of some types."""
+    for type_id, block in heads.items():
+        txn.put(_HEAD_KEY.pack(server, type_id), _HEAD.pack(block), db=table)
+
+
+def load_heads(txn: Txn, table: lmdb._Database) -> dict[int, dict[int, int]]:
+    """Return the newest full block of every server and type."""
+    heads: dict[int, dict[int, int]] = {}
+    with txn.cursor(table) as cursor:
+        for key, value in cursor:
+            server, type_id = _HEAD_KEY.unpack(key)
+            heads.setdefault(server, {})[type_id] = _HEAD.unpack(value)[0]
+    return heads
+
+
+def delete_block(txn: Txn, table: lmdb._Database, server: int, block: int) -> None:
+    """Delete one block."""
+    txn.delete(_KEY.pack(server, block), db=table)
+
+
+class LogReader:
+    """The log of one server as of a transaction."""
+
+    def __init__(self, txn: Txn, table: lmdb._Database, server: int, state: ServerState) -> None:
+        self._txn = txn
+        self._table = table
+        self._server = server
+        self._first = state.first_block
+        self._end = state.end_block
+
+    def block(self, number: int) -> Block:
+        """Return a block.
+
+        Raises:
+            BlockDamagedError: it is not there, or its header is damaged.
+        """
+        name = f"block {number} of server {self._server}'s log"
+        raw = self._txn.get(_KEY.pack(self._server, number), db=self._table)
+        if raw is None:
+            raise BlockDamagedError(f"{name} is missing; restore the shard from a copy")
+        return Block(raw, name)
+
+    def parts(
+        self, criteria: Criteria, dead: Position, heads: Mapping[int, int] | None = None, source: int = 0
+    ) -> Iterator[Part]:
+        """Yield the rows that the criteria allow and that come after `dead`, in the criteria's direction.
+
+        `heads` gives the newest full block of each wanted type, when these are few: blocks in between are not read.
+        """
+        start, end = self._range(criteria, dead)
+        numbers = self._walk(criteria, start, end, heads)
+        for number, block in numbers:
+            mask = None if criteria.types is None else block.mask_types(criteria.types)
+            if criteria.types is not None and mask is None:
+                continue
+            if criteria.excludes_block(block):
+                continue
+            rows = matching_rows(block, mask, criteria)
+            if block.first_id[1:] <= dead:
+                rows = rows_after(block, rows, dead)
+            if len(rows):
+                yield Part(block, rows, source, number)
+
+    def find(self, position: Position) -> tuple[Block, int] | None:
+        """Return the block and row of an event, `None` when it is not in the log."""
+        number = self._first_where(lambda block: block.last_id[1:] >= position)
+        if number == self._end:
+            return None
+        block = self.block(number)
+        at = bisect.bisect_left(
+            range(len(block)), position, key=lambda row: (int(block.session[row]), int(block.instance[row]))
+        )
+        found = at < len(block) and (int(block.session[at]), int(block.instance[at])) == position
+        return (block, at) if found else None
+
+    def first_after(self, position: Position) -> int:
+        """Return the number of the first block with an event after a position."""
+        return self._first_where(lambda block: block.last_id[1:] > position)
+
+    def _range(self, criteria: Criteria, dead: Position) -> tuple[int, int]:
+        start, end = self._first, self._end
+        low, high = criteria.time_from, criteria.time_to
+        if dead != BEFORE_ALL:
+            start = max(start, self.first_after(dead))
+        if low is not None:
+            start = max(start, self._first_where(lambda block: block.time_max >= low))
+        if high is not None:
+            end = min(end, self._first_where(lambda block: block.time_min > high))
+        if criteria.ids is not None:
+            own = [tuple(one[1:]) for one in criteria.ids if one[0] == self._server]
+            if not own:
+                return 0, 0
+            start = max(start, self._first_where(lambda block: block.last_id[1:] >= min(own)))
+            end = min(end, self._first_where(lambda block: block.first_id[1:] > max(own)))
+        return start, end
+
+    def _walk(
+        self, criteria: Criteria, start: int, end: int, heads: Mapping[int, int] | None
+    ) -> Iterator[tuple[int, Block]]:
+        if not criteria.descending:
+            yield from ((number, self.block(number)) for number in range(start, end))
+        elif heads is None or end != self._end:
+            yield from ((number, self.block(number)) for number in range(end - 1, start - 1, -1))
+        else:
+            yield from self._follow(start, end, heads)
+
+    def _follow(self, start: int, end: int, heads: Mapping[int, int]) -> Iterator[tuple[int, Block]]:
+        following = dict(heads)
+        # The tail is in no chain yet, so it is always looked at.
+        number = end - 1
+        while number >= start:
+            block = self.block(number)
+            yield number, block
+            for type_id, before in zip(block.types.tolist(), block.chain.tolist(), strict=True):
+                if type_id in following:
+                    following[type_id] = before
+            number = max((one for one in following.values() if one != NO_BLOCK and one < number), default=-1)
+
+    def _first_where(self, holds: Callable[[Block], bool]) -> int:
+        numbers = range(self._first, self._end)
+        return self._first + bisect.bisect_left(numbers, True, key=lambda number: holds(self.block(number)))
+
+
+def _chain(block: Columns, heads: Heads, changed: Mapping[int, int]) -> dict[int, int]:
+    types = set(block.type_id.tolist())
+    return {one: changed.get(one, heads.get(one, NO_BLOCK)) for one in types}
+
+
+def read_heads(txn: Txn, table: lmdb._Database, server: int, type_ids: Sequence[int]) -> dict[int, int]:
+    """Return the newest full block of some types."""
+    found: dict[int, int] = {}
+    for type_id in type_ids:
+        value = txn.get(_HEAD_KEY.pack(server, type_id), db=table)
+        if value is not None:
+            found[type_id] = _HEAD.unpack(value)[0]
+    return found

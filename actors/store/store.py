@@ -1,0 +1,435 @@
+"""The event store: registers events, keeps them in a shard and answers queries about them.
+
+A store either owns its shard (`EventStore.open`), flushes by itself and is closed by its user, or lives in the shard of
+a partition, which calls `write` inside its own transaction and `committed` after it. Registered events are visible at
+once. A failing flush loses nothing: everything stays pending, in order, and is written by the next one.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from actors.shard import Shard
+from actors.shard.shard import Txn
+from actors.store.columns import Array
+from actors.store.config import SeriesConfig, StoreConfig
+from actors.store.errors import QueryError, StoreBusyError, StoreClosedError, StoreError
+from actors.store.events import Event, EventId, Timestamp, Verdict
+from actors.store.flushing import BackgroundFlush
+from actors.store.frames import FieldTypes, query_frame
+from actors.store.latest import Entry, LatestTable
+from actors.store.pending import Group
+from actors.store.planner import (
+    QueryLatestParams,
+    QueryParams,
+    QueryResult,
+    QueryServerParams,
+    QueryTimeseriesParams,
+    asks_for_latest,
+    choose_series,
+)
+from actors.store.queries import SeriesQuery, query_latest, query_latest_by_time, query_series, query_server
+from actors.store.reading import View, events_of, pending_rows
+from actors.store.registering import ColumnBatch, Registrar
+from actors.store.state import read_state
+from actors.store.type_table import TypeTable
+from actors.store.writing import Batch, StoreWriter, Tables
+
+REGISTER_WAIT_S_MAX = 60.0
+"""Seconds that registering waits for the flush when too much is pending."""
+
+EventsCallback = Callable[[tuple[Event, ...]], None]
+"""Receives accepted events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesStat:
+    """One series on disk."""
+
+    order_by: str
+    """Time that orders it."""
+
+    patterns: tuple[tuple[str, ...], ...]
+    """Patterns of its types."""
+
+    entry_count: int
+    """Events in it."""
+
+    entry_size_bytes: float
+    """Average bytes per event, as the size limit counts."""
+
+    is_active: bool
+    """Whether it is configured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStat:
+    """How the store is."""
+
+    pending_row_count: int
+    """Events that are not on disk."""
+
+    pending_size_bytes: int
+    """About the memory that they take."""
+
+    flush_number: int
+    """Flushes that were written."""
+
+    type_count: int
+    """Distinct event types ever stored."""
+
+    is_degraded: bool
+    """Whether the last flush failed."""
+
+    last_error: str
+    """Why it failed; empty when it did not."""
+
+    series: tuple[SeriesStat, ...]
+    """The series on disk."""
+
+
+class EventStore:
+    """Events in a shard; all methods may be called from any thread."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        config: StoreConfig,
+        *,
+        on_registered: EventsCallback | None = None,
+        on_flushed: EventsCallback | None = None,
+    ) -> None:
+        """Load what the shard holds; its owner drives the flush by `write` and `committed`.
+
+        Callbacks receive accepted events: at once, and after the transaction with them is durable.
+        """
+        self._shard = shard
+        self._config = config
+        self._series = config.all_series()
+        self._on_registered = on_registered
+        self._on_flushed = on_flushed
+        self._tables = Tables.open(shard)
+        self._types = TypeTable(config)
+        self._latest = LatestTable(self._types)
+        self._writer = StoreWriter(self._tables, self._types, config)
+        with shard.read() as txn:
+            self._types.load(txn, self._tables.types)
+            self._latest.load(txn, self._tables.latest)
+            self._writer.load(txn)
+        self._writer.configured(shard.write(self._writer.configure))
+        self._registrar = Registrar(self._types, self._latest, config, self._writer.state)
+        self._room = threading.Condition(threading.Lock())
+        self._flush_lock = threading.Lock()
+        self._batch: Batch | None = None
+        self._last_error = ""
+        self._closed = False
+        self._clock: Callable[[], int] | None = None
+        self._background: BackgroundFlush | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        config: StoreConfig,
+        *,
+        clock: Callable[[], int],
+        on_registered: EventsCallback | None = None,
+        on_flushed: EventsCallback | None = None,
+    ) -> "EventStore":
+        """Open a store with a shard of its own; `clock` gives microseconds since the epoch, for the age of events.
+
+        Raises:
+            ShardError: the shard cannot be opened, is owned by another process, or carries another identifier.
+        """
+        shard = Shard.open(
+            Path(path),
+            identifier=config.identifier,
+            map_size_bytes=config.map_size_bytes,
+            map_size_bytes_max=config.map_size_bytes_max,
+        )
+        try:
+            store = cls(shard, config, on_registered=on_registered, on_flushed=on_flushed)
+        except BaseException:
+            shard.close()
+            raise
+        store._clock = clock
+        if config.flush_period_ms is not None:
+            store._background = BackgroundFlush(store._flush_due, config.flush_period_ms)
+            store._background.start()
+        return store
+
+    def register(self, events: Sequence[Event], *, durable: bool = False) -> list[Verdict]:
+        """Take events in the given order and return a verdict on each; with `durable` they are on disk on return.
+
+        Raises:
+            StoreBusyError: too much is pending; nothing was registered.
+            StoreError: `durable` in a store whose flush belongs to a partition.
+        """
+        if durable and self._clock is None:
+            raise StoreError("durable is for a store that owns its shard; here the partition decides when to commit")
+        with self._room:
+            self._wait_for_room()
+            verdicts = self._registrar.register(events)
+        if self._on_registered is not None:
+            accepted = (event for event, verdict in zip(events, verdicts, strict=True) if verdict.is_accepted)
+            self._on_registered(tuple(accepted))
+        self._hurry_when_many()
+        if durable:
+            self.flush()
+        return verdicts
+
+    def register_columns(self, batch: ColumnBatch) -> Array:
+        """Take a batch of one server's rows and return for each row whether it was accepted.
+
+        Raises:
+            StoreBusyError: too much is pending; nothing was registered.
+        """
+        with self._room:
+            self._wait_for_room()
+            accepted = self._registrar.register_columns(batch)
+        self._hurry_when_many()
+        return accepted
+
+    def last_event_id(self, server: int) -> EventId:
+        """Return the id of a server's last accepted event, pending or not; (server, 0, 0) before the first."""
+        with self._room:
+            self._check_open()
+            return self._registrar.last_event_id(server)
+
+    def last_timestamp(self, server: int) -> Timestamp | None:
+        """Return the timestamp of a server's last accepted event, `None` before the first."""
+        with self._room:
+            self._check_open()
+            return self._registrar.last_timestamp(server)
+
+    def query(self, params: QueryParams) -> QueryResult:
+        """Return the events that are asked for, pending ones included.
+
+        Raises:
+            QueryError: parameters of another kind.
+            BlockDamagedError: a block that is needed does not fit its checksum.
+        """
+        if isinstance(params, QueryLatestParams):
+            return query_latest(self._types, self._latest_entries(), params)
+        if isinstance(params, QueryTimeseriesParams):
+            return self._query_timeseries(params)
+        if isinstance(params, QueryServerParams):
+            return self._query_server(params)
+        raise QueryError(f"{type(params).__name__} is no query; use one of the Query...Params")
+
+    def query_frame(
+        self, params: QueryTimeseriesParams, fields: FieldTypes | None = None, *, max_results: int | None = None
+    ) -> pl.DataFrame:
+        """Return what a time series query finds as a frame, with fields of JSON payloads as columns.
+
+        Columns are server, session, instance, type, timestamp and source_timestamp (microseconds), then the `fields`:
+        a mapping of the name of a top-level field to its Polars type; what is missing or of another type is null. The
+        store's own result limit does not apply; `max_results` does.
+        """
+        limit = params.max_results if max_results is None else max_results
+        series = choose_series(params, self._series)
+        with self._view() as (view, _):
+            query = None if series is None else self._series_query(params, series, view, limit)
+            return query_frame(self._types, view, query, fields or {})
+
+    def write(self, txn: Txn, now_us: int) -> None:
+        """Put everything pending into a transaction and give up what the limits no longer allow.
+
+        Nothing changes in the store, so it may be called again when the transaction did not come to its end.
+        """
+        with self._room:
+            self._check_open()
+            group = self._registrar.pending.take()
+            self._batch = Batch(
+                sequence=group.sequence,
+                rows=group.rows,
+                last=self._registrar.last(),
+                latest=self._latest.take_changes(),
+            )
+        self._writer.write(txn, self._batch, now_us)
+
+    def committed(self) -> None:
+        """Drop from memory what the last `write` put into a transaction that is durable now."""
+        with self._room:
+            batch, self._batch = self._batch, None
+            assert batch is not None, "committed() follows write()"
+            self._writer.committed()
+            self._registrar.pending.written()
+            self._latest.saved(batch.latest)
+            self._last_error = ""
+            self._room.notify_all()
+        if self._on_flushed is not None and batch.rows:
+            for columns in batch.rows.values():
+                self._on_flushed(tuple(events_of(columns, np.arange(len(columns)), self._types.types)))
+
+    def flush(self) -> None:
+        """Make everything registered so far durable, in a store that owns its shard.
+
+        Raises:
+            ShardError: it could not be written; everything stays pending and the next flush tries again.
+        """
+        if self._clock is None:
+            raise StoreError("the flush of this store belongs to its partition; call write and committed there")
+        with self._room:
+            self._check_open()
+            sequence = self._registrar.pending.sequence
+        with self._flush_lock:
+            self._flush_up_to(sequence)
+
+    def close(self) -> None:
+        """Flush, and close the shard if the store owns it; later calls do nothing.
+
+        Raises:
+            ShardError: the flush failed; the store stays open so that it can be tried again.
+        """
+        if self._closed:
+            return
+        if self._clock is not None:
+            self.flush()
+            if self._background is not None:
+                self._background.close()
+        with self._flush_lock, self._room:
+            self._closed = True
+            self._room.notify_all()
+        if self._clock is not None:
+            self._shard.close()
+
+    def drop(self) -> None:
+        """Close without flushing: what is pending is lost, as after a crash."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+        if self._background is not None:
+            self._background.close()
+        if self._clock is not None:
+            with self._flush_lock:
+                self._shard.close()
+
+    def stat(self) -> StoreStat:
+        """Measure the store."""
+        with self._room:
+            self._check_open()
+            state, pending = self._writer.state, self._registrar.pending
+            return StoreStat(
+                pending_row_count=pending.row_count,
+                pending_size_bytes=pending.size_bytes,
+                flush_number=state.flush_number,
+                type_count=len(self._types),
+                is_degraded=bool(self._last_error),
+                last_error=self._last_error,
+                series=tuple(
+                    SeriesStat(
+                        order_by=one.order_by,
+                        patterns=one.patterns,
+                        entry_count=one.count,
+                        entry_size_bytes=one.entry_size_bytes,
+                        is_active=one.is_active,
+                    )
+                    for one in state.series.values()
+                ),
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _flush_due(self) -> None:
+        with self._room:
+            if self._closed:
+                return
+            due = self._registrar.pending.row_count or self._latest.take_changes() or self._writer.has_duration_limit
+        if due:
+            self.flush()
+
+    def _flush_up_to(self, sequence: int) -> None:
+        """Flush unless everything up to a call is on disk and nothing can have expired."""
+        assert self._clock is not None
+        self._check_open()
+        clock = self._clock
+        try:
+            self._shard.write(lambda txn: self.write(txn, clock()))
+        except Exception as error:
+            with self._room:
+                self._last_error = str(error)
+            raise
+        self.committed()
+
+    def _query_timeseries(self, params: QueryTimeseriesParams) -> QueryResult:
+        cap = self._config.timeseries_max_results
+        limit = cap if params.max_results is None else min(params.max_results, cap)
+        if asks_for_latest(params):
+            return query_latest_by_time(self._types, self._latest_entries(), params, limit)
+        series = choose_series(params, self._series)
+        if series is None:
+            self._latest_entries()
+            return QueryResult((), False)
+        with self._view() as (view, _):
+            return query_series(self._types, view, self._series_query(params, series, view, limit))
+
+    def _query_server(self, params: QueryServerParams) -> QueryResult:
+        with self._view(not params.persisted, not params.persisted) as (view, latest):
+            held = self._writer.masks(view.state.series.values())
+            return query_server(self._types, view, held, None if params.persisted else latest, params)
+
+    def _series_query(
+        self, params: QueryTimeseriesParams, series: SeriesConfig, view: View, limit: int | None
+    ) -> SeriesQuery:
+        return SeriesQuery(
+            params=params,
+            series=series,
+            number=self._writer.series_number(series),
+            result_count_max=(1 << 62) if limit is None else limit,
+            tests_conditions=any(one != self._writer.conditions for one in view.state.conditions),
+        )
+
+    def _latest_entries(self) -> dict[int, Entry]:
+        with self._room:
+            self._check_open()
+            return self._latest.copy()
+
+    @contextmanager
+    def _view(self, with_pending: bool = True, with_latest: bool = False) -> Iterator[tuple[View, dict[int, Entry]]]:
+        with self._room:
+            self._check_open()
+            groups: Sequence[Group] = self._registrar.pending.groups() if with_pending else ()
+            latest = self._latest.copy() if with_latest else {}
+        # The transaction begins after the pending rows were looked at: whatever a flush moved to disk in between is in
+        # the transaction, and the record's sequence number tells so.
+        with self._shard.read() as txn:
+            state = read_state(txn, self._tables.meta)
+            pending = pending_rows(groups, state.sequence)
+            yield View(txn=txn, tables=self._tables, state=state, pending=pending), latest
+
+    def _wait_for_room(self) -> None:
+        self._check_open()
+        limit = self._config.pending_size_bytes_max
+        if self._registrar.pending.size_bytes < limit:
+            return
+        message = (
+            f"{self._registrar.pending.size_bytes} bytes are pending, pending_size_bytes_max is {limit};"
+            " flush before registering more"
+        )
+        if self._background is None:
+            raise StoreBusyError(message)
+        self._background.hurry()
+        if not self._room.wait_for(
+            lambda: self._closed or self._registrar.pending.size_bytes < limit, REGISTER_WAIT_S_MAX
+        ):
+            raise StoreBusyError(f"{message}; the last flush says: {self._last_error or 'nothing'}")
+        self._check_open()
+
+    def _hurry_when_many(self) -> None:
+        if self._background is not None and self._registrar.pending.row_count >= self._config.flush_row_count:
+            self._background.hurry()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"the store in {self._shard.directory} has been closed; open it again")

@@ -1,0 +1,164 @@
+"""Event types as numbers, and what is known about each of them.
+
+A type gets the next number when its first event is accepted; numbers are never used again. For every type the table
+knows which storages want it and which conditions concern it, and for any set of patterns which types match, so that the
+work per event is an index into an array.
+"""
+
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from enum import IntFlag
+
+import lmdb
+import msgpack
+import numpy as np
+
+from actors.shard.shard import Txn
+from actors.store.columns import Array
+from actors.store.conditions import Condition, ConditionRule, rules_for
+from actors.store.config import OrderBy, StoreConfig
+from actors.store.events import EventType
+from actors.store.patterns import PatternSet
+
+_KEY = struct.Struct(">I")
+MASKS_MAX = 256
+"""Pattern sets whose matches are remembered."""
+
+
+class Wanted(IntFlag):
+    """Which storages want a type."""
+
+    NOWHERE = 0
+    """None."""
+
+    LATEST = 1
+    """The latest events."""
+
+    BY_TIME = 2
+    """A series by timestamp."""
+
+    BY_SOURCE = 4
+    """A series by source timestamp."""
+
+
+class TypeMask:
+    """Which types match a set of patterns, as an array by type number that grows with the table."""
+
+    def __init__(self, patterns: PatternSet, types: Sequence[EventType]) -> None:
+        self._patterns = patterns
+        self._types = types
+        self._known = 0
+        self._array: Array = np.zeros(64, dtype=bool)
+        self._lock = threading.Lock()
+
+    def array(self) -> Array:
+        """Return the array, which covers every type there is now."""
+        if self._known < len(self._types):
+            with self._lock:
+                self._extend(len(self._types))
+        return self._array
+
+    def _extend(self, count: int) -> None:
+        if count > len(self._array):
+            larger = np.zeros(max(count, 2 * len(self._array)), dtype=bool)
+            larger[: self._known] = self._array[: self._known]
+            self._array = larger
+        for number in range(self._known, count):
+            self._array[number] = self._patterns.matches(self._types[number])
+        self._known = count
+
+
+class TypeTable:
+    """Numbers of the types; one thread at a time adds, any may read."""
+
+    def __init__(self, config: StoreConfig) -> None:
+        self._types: list[EventType] = []
+        self._numbers: dict[EventType, int] = {}
+        self._wanted: list[int] = []
+        self._conditions: list[tuple[Condition, ...]] = []
+        self._latest = config.latest
+        self._series = config.all_series()
+        self._rules: Sequence[ConditionRule] = config.conditions
+        self._masks: OrderedDict[PatternSet, TypeMask] = OrderedDict()
+        self._lock = threading.Lock()
+        self._saved = 0
+
+    def __len__(self) -> int:
+        return len(self._types)
+
+    @property
+    def types(self) -> Sequence[EventType]:
+        """All types by number."""
+        return self._types
+
+    @property
+    def wanted(self) -> Sequence[int]:
+        """Which storages want each type (`Wanted` as plain integers), by number."""
+        return self._wanted
+
+    @property
+    def conditions(self) -> Sequence[tuple[Condition, ...]]:
+        """Conditions that concern each type, by number."""
+        return self._conditions
+
+    def find(self, event_type: EventType) -> int | None:
+        """Return the number of a type, `None` when it has none."""
+        return self._numbers.get(event_type)
+
+    def number(self, event_type: EventType) -> int:
+        """Return the number of a type, which gets one when it has none."""
+        number = self._numbers.get(event_type)
+        return self._add(event_type) if number is None else number
+
+    def judge(self, event_type: EventType) -> tuple[int, tuple[Condition, ...]]:
+        """Return which storages want a type and its conditions, without giving it a number."""
+        number = self._numbers.get(event_type)
+        if number is not None:
+            return self._wanted[number], self._conditions[number]
+        return self._judge(event_type)
+
+    def mask(self, patterns: PatternSet) -> TypeMask:
+        """Return which types match the patterns; recently used ones are remembered."""
+        with self._lock:
+            mask = self._masks.pop(patterns, None) or TypeMask(patterns, self._types)
+            self._masks[patterns] = mask
+            if len(self._masks) > MASKS_MAX:
+                self._masks.popitem(last=False)
+        return mask
+
+    def load(self, txn: Txn, table: lmdb._Database) -> None:
+        """Read all types."""
+        with txn.cursor(table) as cursor:
+            for _, value in cursor:
+                self._add(tuple(msgpack.unpackb(value, unicode_errors="surrogatepass")))
+        self._saved = len(self._types)
+
+    def save(self, txn: Txn, table: lmdb._Database) -> int:
+        """Write the types that are not on disk and return how many there are then; call `saved` after the commit."""
+        count = len(self._types)
+        for number in range(self._saved, count):
+            value = msgpack.packb(self._types[number], unicode_errors="surrogatepass")
+            txn.put(_KEY.pack(number), value, db=table)
+        return count
+
+    def saved(self, count: int) -> None:
+        """Remember that so many types are on disk."""
+        self._saved = count
+
+    def _add(self, event_type: EventType) -> int:
+        wanted, conditions = self._judge(event_type)
+        number = len(self._types)
+        self._wanted.append(wanted)
+        self._conditions.append(conditions)
+        self._types.append(event_type)
+        self._numbers[event_type] = number
+        return number
+
+    def _judge(self, event_type: EventType) -> tuple[int, tuple[Condition, ...]]:
+        wanted = Wanted.LATEST if self._latest.matches(event_type) else Wanted.NOWHERE
+        for series in self._series:
+            if series.subscriptions.matches(event_type):
+                wanted |= Wanted.BY_TIME if series.order_by is OrderBy.TIMESTAMP else Wanted.BY_SOURCE
+        return int(wanted), rules_for(self._rules, event_type)
