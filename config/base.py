@@ -39,11 +39,12 @@ Count = Annotated[int, Field(gt=0, strict=True)]
 """A whole number of at least 1."""
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """Return a single text as a list of one; anything else is left to be checked."""
     return (value,) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
 """One name, or a list of them."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from config.base import Count, DurationTicks, Names, Settings, time_text
+from config.base import Count, DurationTicks, Names, Settings, as_list, time_text
 
 DETECTOR_TYPES = (
     "new_value",
@@ -48,7 +48,7 @@ class DetectorSettings(Settings):
     event: Names = ()
     """Columns whose values name what is learnt about; none means all rows of a key together."""
 
-    watch: tuple[str | tuple[str, ...], ...] = ()
+    watch: Annotated[tuple[str | tuple[str, ...], ...], BeforeValidator(as_list)] = ()
     """Columns that are watched, or lists of columns that are watched together."""
 
     learn: LearnSettings = LearnSettings()

@@ -64,7 +64,7 @@ def store_config(job: JobSettings, *, identifier: str | None = None) -> "StoreCo
     try:
         return StoreConfig.from_mapping(data)
     except TocsinError as error:
-        raise ConfigError(f"events: {error}") from error
+        raise ConfigError(str(error)) from error
 
 
 def detector_specs(job: JobSettings) -> "tuple[GroupSpec, ...]":
@@ -87,17 +87,10 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
     kind = getattr(specs, _spec_name(detector.type), None)
     if kind is None:
         raise ConfigError(f"there is no detector {detector.type!r} in this version; use another")
-    time_type = job.row_schema[job.time_column].type
-    given = {
-        "name": detector.name or detector.type,
-        "event_id_columns": detector.event,
-        "learn": _learn_phase(job, detector),
-        "variables": _flat(detector.watch),
-        "combinations": _combinations(detector.watch),
-        "expire_after": None if detector.expire_after is None else duration_ticks(detector.expire_after, time_type),
-        "distinct_count_max": detector.max_distinct,
-        "report": detector.report,
-    }
+    try:
+        given = _detector_arguments(job, detector)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     known = kind.__dataclass_fields__
     unknown = [name for name in detector.options if name not in known]
     if unknown:
@@ -106,7 +99,7 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
     try:
         spec: GroupSpec = kind(**arguments)
     except (TocsinError, TypeError, ValueError) as error:
-        raise ConfigError(f"detector {given['name']!r}: {error}") from error
+        raise ConfigError(str(error)) from error
     return spec
 
 
@@ -120,6 +113,21 @@ def _descriptions(job: JobSettings) -> list[str] | None:
         analyse_metric(metric.when, job.row_schema).text if metric.describe is None else metric.describe
         for metric in job.metrics
     ]
+
+
+def _detector_arguments(job: JobSettings, detector: DetectorSettings) -> dict[str, Any]:
+    """Return everything that a specification may ask for, by its names."""
+    time_type = job.row_schema[job.time_column].type
+    return {
+        "name": detector.name or detector.type,
+        "event_id_columns": detector.event,
+        "learn": _learn_phase(job, detector),
+        "variables": _flat(detector.watch),
+        "combinations": _combinations(detector.watch),
+        "expire_after": None if detector.expire_after is None else duration_ticks(detector.expire_after, time_type),
+        "distinct_count_max": detector.max_distinct,
+        "report": detector.report,
+    }
 
 
 def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":

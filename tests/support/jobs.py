@@ -1,0 +1,13 @@
+"""Settings of small jobs, for tests of what is built from them."""
+
+from typing import Any
+
+from config import JobSettings, make_job
+
+TRADES_SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
+
+
+def make_trades_job(source: dict[str, Any], **settings: Any) -> JobSettings:
+    """Return a job over trades with a source; further settings replace the plain ones."""
+    plain = {"job": "trades", "schema": TRADES_SCHEMA, "time": "time", "key": ["sym"], "metrics": ["qty < 4"]}
+    return make_job(plain | {"source": source} | settings)
