@@ -203,13 +203,16 @@ class PersistencySaver:
             self._previous_handler = None
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """Save from another thread, because this one may be in the middle of an ingest, then end as without us."""
         del frame
-        previous = self._previous_handler
+        signal.signal(number, self._previous_handler or signal.SIG_DFL)
+        self._previous_handler = None
+        threading.Thread(target=self._stop_and_end, args=(number,), name="persistency-saver-end").start()
+
+    def _stop_and_end(self, number: int) -> None:
         try:
             self.stop()
         finally:
-            # The process must end as it would have without us.
-            signal.signal(number, previous or signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
 
