@@ -17,6 +17,7 @@ import click
 
 from actors.errors import TocsinError
 from cluster.home import Home
+from cluster.local import prepare_environment
 from raft.errors import RaftError
 
 if TYPE_CHECKING:
@@ -29,14 +30,13 @@ if TYPE_CHECKING:
 @click.pass_context
 def cli(context: click.Context, directory: str | None) -> None:
     """Watch keyed event streams, raise anomalies, remember events, survive crashes."""
-    context.obj = Home.find(directory)
+    home = Home.find(directory)
+    # Before any command imports Ray, which reads its environment then.
+    prepare_environment(home)
+    context.obj = home
 
 
 def _client(home: Home) -> "Client":
-    from cluster.local import prepare_environment
-
-    home.read_record()
-    prepare_environment(home)
     from cluster.client import Client
 
     return Client(home)
@@ -58,8 +58,8 @@ def check(job_file: Path) -> None:
     )
     from actors.assembly import build_engine
 
-    for number, (kind, text) in enumerate(build_engine(job).describe_metrics()):
-        click.echo(f"  {number}  {kind:<6}  {text}")
+    for number, metric in enumerate(build_engine(job).metrics):
+        click.echo(f"  {number}  {metric.kind.value:<6}  {metric.text}")
 
 
 @cli.command()
@@ -124,11 +124,10 @@ def submit(home: Home, job_file: Path, wait: bool) -> None:
     from config.load import load_job
 
     job = load_job(job_file)
-    _client(home)
-    submission_id = submit_job(home, job)
+    client = _client(home)
+    submission_id = submit_job(client, home, job)
     click.echo(f"submitted {job.name} ({submission_id})")
     if wait:
-        client = _client(home)
         summary = client.wait_finished(job.name, timeout_s=86_400)
         _print_summary(job.name, summary)
 

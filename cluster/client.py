@@ -69,10 +69,10 @@ class Client:
 
     def members(self) -> list[MemberView]:
         """Ask every member for its status, all at once."""
-        replies = []
+        replies: list[tuple[str, deploy.RayReply[Any] | None]] = []
         for name in self._record.member_addresses:
             handle = deploy.find_member(self._group_id, name)
-            replies.append((name, None if handle is None else deploy.RayReply[dict[str, Any]](handle.status.remote())))
+            replies.append((name, None if handle is None else deploy.RayReply(handle.status.remote())))
         deadline = time.monotonic() + LOOK_TIMEOUT_S
         return [MemberView(member_id=name, status=_answer_or_none(reply, deadline)) for name, reply in replies]
 
@@ -87,11 +87,11 @@ class Client:
         return max(found, key=lambda state: (state.epoch, len(state.answers)))
 
     def _ask_members(self, method: str) -> list[Any]:
-        replies = []
+        replies: list[deploy.RayReply[Any]] = []
         for name in self._record.member_addresses:
             handle = deploy.find_member(self._group_id, name)
             if handle is not None:
-                replies.append(deploy.RayReply[Any](getattr(handle, method).remote()))
+                replies.append(deploy.RayReply(getattr(handle, method).remote()))
         deadline = time.monotonic() + LOOK_TIMEOUT_S
         answers = [answer for reply in replies if (answer := _answer_or_none(reply, deadline)) is not None]
         if not answers:

@@ -135,7 +135,7 @@ def _stop(client: Any, name: str) -> dict[int, int]:
 def _expected(home: Home, job: JobSettings, ends: dict[int, int]) -> Any:
     from actors.source_open import open_source
 
-    source = open_source(job, home.stream_directory(job.name))
+    source = open_source(job, home.streams_directory)
     try:
         return undisturbed_entries(job, source, ends, lambda: time.time_ns() // 1000)
     finally:

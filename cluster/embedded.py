@@ -5,13 +5,16 @@ in the order of their offsets, so its anomalies are those of any cluster, byte f
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from actors.anomalies import Anomaly, AnomalyFilter
 from actors.remote import HostBatch, PartitionHost
 from actors.source import Source
+from actors.source_host import HostFeed
+from actors.source_open import open_host_feed, open_source, open_stream_table
 from cluster.pump import Done, Pump, first_needed
+from config.load import load_job
 from config.settings import JobSettings
 
 EPOCH = 0
@@ -51,6 +54,9 @@ class EmbeddedJob:
     """A job whose partitions are open in this process; close it, or use it as a context manager."""
 
     def __init__(self, job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int]) -> None:
+        self._now_us = now_us
+        self.feed: HostFeed | None = None
+        """Measures this machine before every run, when that is the job's source."""
         self._host = PartitionHost(job.to_bytes(), str(directory))
         try:
             earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
@@ -73,14 +79,17 @@ class EmbeddedJob:
         return self._host
 
     def run(self) -> None:
-        """Pump until the source has nothing more for now, then make everything durable."""
+        """Take a sample if this job has any, pump until the source is empty for now, and make everything durable."""
+        if self.feed is not None:
+            self.feed.feed(self._now_us())
         while self._pump.pump_once():
             pass
         self._pump.finish()
 
-    def anomalies(self, wanted: AnomalyFilter, count_max: int) -> list[Anomaly]:
+    def anomalies(self, count_max: int) -> list[Anomaly]:
         """Return committed anomalies in the order of their ids."""
-        return sorted(self._host.anomalies(wanted, count_max, False), key=lambda anomaly: anomaly.id)[:count_max]
+        found = self._host.anomalies(AnomalyFilter(), count_max, False)
+        return sorted(found, key=lambda anomaly: anomaly.id)[:count_max]
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""
@@ -89,6 +98,24 @@ class EmbeddedJob:
     def close(self) -> None:
         """Close the partitions."""
         self._host.close()
+
+
+@contextmanager
+def run_file(path: Path, directory: Path, now_us: Callable[[], int]) -> Iterator[tuple[JobSettings, EmbeddedJob]]:
+    """Open the job of a file in this process, its partitions and stream tables below a directory."""
+    job = load_job(path)
+    with ExitStack() as stack:
+        tables = {}
+        feed = None
+        if job.source.type == "host_metrics":
+            table = stack.enter_context(open_stream_table(job, directory / "streams"))
+            tables[table.name] = table
+            feed = open_host_feed(job, table)
+        source = open_source(job, directory / "streams", tables)
+        stack.callback(source.close)
+        running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us))
+        running.feed = feed
+        yield job, running
 
 
 @contextmanager

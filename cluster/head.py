@@ -17,6 +17,9 @@ from typing import Any
 NODE_ADDRESS = "127.0.0.2"
 """Loopback address of the local node."""
 
+ACTOR_ENVIRONMENT = {"POLARS_MAX_THREADS": "1"}
+"""Variables of all actors: the cores of a machine are shared by actors, not by the threads of one actor."""
+
 READY_PREFIX = "ready "
 """Start of the line that tells the parent where Ray listens."""
 
@@ -29,8 +32,6 @@ def ray_environment(token_path: Path) -> Mapping[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        # The cores of a machine are shared by actors, not by the threads of one actor.
-        "POLARS_MAX_THREADS": "1",
         "RAY_METRICS_EXPORT_INTERVAL_MS": "60000",
     }
 

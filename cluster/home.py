@@ -8,7 +8,7 @@
     group-<id>/members.json          addresses of the group's members
     group-<id>/<member>/             raft directory and snapshot store of one member
     jobs/<job>/partitions/<number>/  one shard
-    jobs/<job>/stream/               the embedded stream table, when the job has one
+    streams/<name>/                  one embedded stream table
 """
 
 import json
@@ -95,9 +95,10 @@ class Home:
         """Directory of a job's shards."""
         return self.job_directory(job) / "partitions"
 
-    def stream_directory(self, job: str) -> Path:
-        """Directory of a job's own stream table."""
-        return self.job_directory(job) / "stream"
+    @property
+    def streams_directory(self) -> Path:
+        """Directory below which stream tables are, one folder for each."""
+        return self.directory / "streams"
 
     def ensure_token(self) -> Path:
         """Return the path of Ray's secret, made on first use and readable by its owner only."""

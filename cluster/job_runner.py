@@ -129,7 +129,7 @@ class JobRunner:
             source.close()
 
     def _open_source(self, settings: JobSettings, record: Job) -> Source:
-        directory = self._home.stream_directory(self._job_id)
+        directory = self._home.streams_directory
         if settings.source.type == "host_metrics":
             sampler = deploy.ensure_stream(self._group.group_id, self._job_id, record.spec, str(directory))
             deploy.call(sampler.ready.remote)

@@ -22,7 +22,7 @@ import psutil
 
 from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError, NotRunningError
 from cluster.group_settings import GroupSettings
-from cluster.head import READY_PREFIX, ray_environment
+from cluster.head import ACTOR_ENVIRONMENT, READY_PREFIX, ray_environment
 from cluster.home import ClusterRecord, Home
 
 START_TIMEOUT_S = 180.0
@@ -57,7 +57,7 @@ class ClusterOptions:
 
 def prepare_environment(home: Home) -> None:
     """Set what Ray must find in this process's environment; call it before Ray is imported."""
-    os.environ.update(ray_environment(home.ensure_token()))
+    os.environ.update(ray_environment(home.token_path))
 
 
 def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
@@ -73,6 +73,7 @@ def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
             "choose 1, 3 or 5 members and an id above 1"
         )
     _refuse_second(home)
+    home.ensure_token()
     prepare_environment(home)
     ray_directory = tempfile.mkdtemp(prefix="tocsin-")
     dashboard_port = _free_ports(1)[0] if options.has_dashboard else 0
@@ -135,6 +136,7 @@ def _start_head(
             stderr=log,
             text=True,
             start_new_session=True,
+            env={**os.environ, **ACTOR_ENVIRONMENT},
         )
     assert head.stdout is not None
     for line in head.stdout:

@@ -1,10 +1,14 @@
 """What `tocsin status` says: members, leader, jobs and partitions, as plain values and as text."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from cluster.client import Client, MemberView
 from cluster.present import show_rows, show_time_us
+
+SPLITS_SHOWN_MAX = 4
+"""Splits whose offsets are shown one by one."""
 
 
 def cluster_status(client: Client, job: str | None) -> dict[str, Any]:
@@ -34,6 +38,13 @@ def cluster_status(client: Client, job: str | None) -> dict[str, Any]:
             "owners": list(client.job(job).owners),
         }
     return found
+
+
+def show_offsets(offsets: Mapping[int, int]) -> str:
+    """Return next offsets by split, or their sum when there are many."""
+    if len(offsets) > SPLITS_SHOWN_MAX:
+        return f"{sum(offsets.values())} in {len(offsets)} splits"
+    return " ".join(f"{split}:{offset}" for split, offset in offsets.items()) or "-"
 
 
 def _member(view: MemberView) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def show_job(job: dict[str, Any]) -> str:
         [
             str(stat["partition"]),
             job["owners"][stat["partition"]],
-            " ".join(f"{split}:{offset}" for split, offset in stat["committed"].items()) or "-",
+            show_offsets(stat["committed"]),
             str(stat["row_count"]),
             str(stat["late_row_count"]),
             str(stat["anomaly_count"]),

@@ -21,6 +21,8 @@ from config.settings import JobSettings
 from raft.group import JobStatus
 
 if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
     from cluster.client import Client
 
 JOB_VARIABLE = "TOCSIN_JOB"
@@ -29,16 +31,19 @@ JOB_VARIABLE = "TOCSIN_JOB"
 JOB_SIZE_BYTES_MAX = 100_000
 """Longest value of that variable; systems allow little more."""
 
+SUBMIT_TIMEOUT_S = 120.0
+"""Seconds that Ray has to start the entry point of a job."""
+
 PROGRESS_PERIOD_S = 2.0
 """Seconds between two lines of progress."""
 
 
-def submit_job(home: Home, job: JobSettings) -> str:
-    """Submit a job and return the id under which Ray lists it.
+def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
+    """Submit a job, wait until the group has it, and return the id under which Ray lists it.
 
     Raises:
         NotRunningError: the cluster has no job server.
-        ClusterError: the settings are too long to travel.
+        ClusterError: the group has a job of that name, the settings are too long to travel, or the job did not start.
     """
     from ray.job_submission import JobSubmissionClient
 
@@ -50,29 +55,21 @@ def submit_job(home: Home, job: JobSettings) -> str:
         raise ClusterError(
             f"the settings of job {job.name!r} take {len(packed)} bytes; keep rows in a file of their own"
         )
+    if job.name in client.state().jobs:
+        raise ClusterError(f"job {job.name!r} exists; remove it first (`tocsin remove`), or choose another name")
     server = JobSubmissionClient(record.dashboard_address)
     entrypoint = [sys.executable, "-m", "cluster", "--home", str(home.directory), "attach"]
-    return str(
-        server.submit_job(
-            entrypoint=shlex.join(entrypoint),
-            runtime_env={"env_vars": {JOB_VARIABLE: packed}},
-            metadata={"tocsin_job": job.name},
-        )
+    submission_id = server.submit_job(
+        entrypoint=shlex.join(entrypoint),
+        runtime_env={"env_vars": {JOB_VARIABLE: packed}},
+        metadata={"tocsin_job": job.name},
     )
+    _wait_submitted(client, server, submission_id, job.name)
+    return submission_id
 
 
-def wait_submitted(client: "Client", home: Home, submission_id: str, name: str, timeout_s: float) -> None:
-    """Wait until a submitted job is in the group's state.
-
-    Raises:
-        ClusterError: Ray's entry point failed, or it took too long; the message carries its log.
-    """
-    from ray.job_submission import JobSubmissionClient
-
-    address = home.read_record().dashboard_address
-    assert address is not None, "a job was submitted without a job server"
-    server = JobSubmissionClient(address)
-    deadline = time.monotonic() + timeout_s
+def _wait_submitted(client: "Client", server: "JobSubmissionClient", submission_id: str, name: str) -> None:
+    deadline = time.monotonic() + SUBMIT_TIMEOUT_S
     while name not in client.state().jobs:
         status = server.get_job_status(submission_id)
         if status.is_terminal() or time.monotonic() > deadline:

@@ -20,6 +20,7 @@ from actors.errors import TocsinError
 from actors.partition import PartitionStat
 from cluster.client import Client, MemberView
 from cluster.present import anomaly_frame
+from cluster.status import show_offsets
 from config.settings import JobSettings
 
 PERIOD_S = 0.5
@@ -141,7 +142,7 @@ class View:
         for name in ("partition", "rows", "committed", "late", "anomalies", "dead letters", "KiB"):
             table.add_column(name, justify="right")
         for stat in self._stats:
-            committed = " ".join(f"{split}:{offset}" for split, offset in stat.committed.items())
+            committed = show_offsets(stat.committed)
             counts = (stat.late_row_count, stat.anomaly_count, stat.dead_letter_count, stat.size_bytes // 1024)
             table.add_row(str(stat.partition), str(stat.row_count), committed, *map(str, counts))
         return table
