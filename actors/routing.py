@@ -105,6 +105,8 @@ class Router:
 
     def _forget(self) -> None:
         self._dictionary = pl.Categorical(pl.Categories.random())
+        # Polars numbers texts anew once no series of the dictionary is left, so one is kept.
+        self._anchor = pl.Series([None], dtype=self._dictionary)
         self._partitions = np.full(1024, -1, dtype=np.int64)
         self._code_count = 0
 
