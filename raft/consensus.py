@@ -8,6 +8,7 @@ Replaced here, each because committed entries could be lost or two leaders elect
 - an acknowledgement carries its term and counts in that term only; a vote counts once for each voter;
 - the commit index follows what has been compared, not the length of the log;
 - dump and log change in one transaction of the journal;
+- an answer to a forwarded command is not taken for another command's after a restart;
 - who votes follows the log, also before an entry is committed and after a restart, one change at a time.
 
 Entries and messages are plain values (bytes and msgpack), never pickles. The names with `_SyncObj__` are private names
@@ -44,9 +45,6 @@ from raft.wire import Poller
 
 PYSYNCOBJ_VERSION: Final = "0.3.17"
 """The version whose private names are used here."""
-
-APPEND_SIZE_BYTES_MAX: Final = 1 << 20
-"""Commands in one message to a follower; a single larger command still travels alone."""
 
 ENTRIES_IN_FLIGHT_MAX: Final = 4096
 """Entries sent to a follower and not acknowledged, beyond which it gets heartbeats only."""
@@ -119,6 +117,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         timing: Timing,
         log_entry_count_max: int = 4096,
         log_size_bytes_max: int = 16 << 20,
+        append_size_bytes_max: int = 1 << 20,
         generator: random.Random | None = None,
     ) -> None:
         if pysyncobj.version.VERSION != PYSYNCOBJ_VERSION:
@@ -131,6 +130,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._timing = timing
         self._log_entry_count_max = log_entry_count_max
         self._log_size_bytes_max = log_size_bytes_max
+        self._append_size_bytes_max = append_size_bytes_max
         self._generator = generator or random.Random()
         self._votes: set[str] = set()
         self._votes_term = 0
@@ -258,6 +258,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._SyncObj__votedForNodeId = journal.getVotedForNodeId()
         self._SyncObj__raftCommitIndex = max(journal.getRaftCommitIndex(), journal.first_index)
         self._SyncObj__raftLastApplied = journal.first_index
+        # Numbers of forwarded commands are not used twice: a late response to the process before this one would be
+        # taken for the answer to another command.
+        self._SyncObj__commandsLocalCounter = self._generator.getrandbits(62)
         if journal.dump is not None:
             self._machine.restore(journal.dump.state)
         self._follow_membership()
@@ -400,6 +403,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], following)
         else:
             self._SyncObj__raftNextIndex[node] = min(max(matched + 1, following), self._journal.last_index + 1)
+        if self._SyncObj__raftNextIndex[node] <= self._journal.last_index:
+            self._send_entries(node)
 
     # Leading.
 
@@ -450,7 +455,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         available = self._journal[start : start + max(0, ENTRIES_IN_FLIGHT_MAX - max(0, in_flight))]
         for count, entry in enumerate(available):
             size_bytes += len(entry[0])
-            if size_bytes > APPEND_SIZE_BYTES_MAX:
+            if size_bytes > self._append_size_bytes_max:
                 return max(1, count)
         return len(available)
 

@@ -12,7 +12,7 @@ import itertools
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ from raft.membership import Greeting, Waiting, form, refusal
 from raft.transport import HeldTransport, Message
 from raft.wire import decode_message, encode_message
 
-STEP_S = 0.02
+STEP_S = 0.025
+LATE_S_MAX = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,20 +53,33 @@ class Weather:
     delay_s_max: float = 0.15
     """Longest journey of a message."""
 
-    cut: float = 0.01
-    """Chance in a step that a pair of members is cut off or joined again."""
+    late: float = 0.02
+    """Share of messages that take up to `LATE_S_MAX`, through several elections."""
 
-    crash: float = 0.01
+    depose: float = 0.005
+    """Chance in a step that a leader is cut off from everybody."""
+
+    cut: float = 0.005
+    """Chance in a step that a pair of members is cut off."""
+
+    join: float = 0.03
+    """Chance in a step that a pair is joined again."""
+
+    crash: float = 0.003
     """Chance in a step that a running member is about to crash."""
 
-    restart: float = 0.05
+    restart: float = 0.06
     """Chance in a step that a crashed member comes back."""
 
-    pause: float = 0.01
+    pause: float = 0.003
     """Chance in a step that a member stands still for a while."""
 
     lose: float = 0.0
     """Chance that a crashed member has lost its directory when it comes back."""
+
+
+CALM = Weather(drop=0, duplicate=0, delay_s_max=0.02, late=0, depose=0, cut=0, crash=0, pause=0)
+"""Nothing goes wrong."""
 
 
 class CrashError(Exception):
@@ -113,6 +127,11 @@ class SimTransport(HeldTransport):
     def dropNode(self, node: Node) -> None:  # noqa: N802
         self.nodes.pop(node.id, None)
         self._onNodeDisconnected(node)
+
+    def release(self) -> None:
+        # PySyncObj sends to a set of nodes in any order; a seed must mean the same order always.
+        self._held.sort(key=lambda held: held[0].name)
+        super().release()
 
     def transmit(self, node: Node, message: Message) -> None:
         self.host.fuse.burn()
@@ -237,6 +256,7 @@ class Host:
             machine=self.machine,
             timing=Timing(),
             log_entry_count_max=self.world.log_entry_count_max,
+            append_size_bytes_max=self.world.append_size_bytes_max,
             generator=generator,
         )
         self.consensus.use_poller(SimPoller(self))
@@ -251,6 +271,7 @@ class World:
         self.now_s = 100.0
         self.configured = {f"m{number}": f"m{number}" for number in range(member_count)}
         self.log_entry_count_max = self.random.choice((6, 20, 1000))
+        self.append_size_bytes_max = self.random.choice((1, 500, 1 << 20))
         self.cuts: set[frozenset[str]] = set()
         self.mail: list[tuple[float, int, str, str, bytes]] = []
         self.numbers = itertools.count()
@@ -282,7 +303,9 @@ class World:
             return
         for _ in range(1 + (self.random.random() < self.weather.duplicate)):
             if self.random.random() >= self.weather.drop:
-                arrival_s = self.now_s + self.random.uniform(0.001, self.weather.delay_s_max)
+                late = self.random.random() < self.weather.late
+                delay_s_max = LATE_S_MAX if late else self.weather.delay_s_max
+                arrival_s = self.now_s + self.random.uniform(0.001, delay_s_max)
                 heapq.heappush(self.mail, (arrival_s, next(self.numbers), source.node_id, target_id, frame))
 
     def note_applied(self, index: int, command: bytes) -> None:
@@ -327,9 +350,12 @@ class World:
     def happen(self) -> None:
         """Let accidents happen."""
         weather, dice = self.weather, self.random
-        if dice.random() < weather.cut:
-            self.toggle(*dice.sample(sorted(self.hosts), 2))
+        for one, other in itertools.combinations(sorted(self.hosts), 2):
+            if dice.random() < (weather.cut if self.is_joined(one, other) else weather.join):
+                self.toggle(one, other)
         for host in self.hosts.values():
+            if host.consensus is not None and host.consensus.role == "leader" and dice.random() < weather.depose:
+                self.isolate(host)
             if host.journal is None:
                 if dice.random() < weather.restart:
                     self.restart(host)
@@ -354,6 +380,12 @@ class World:
         for host, name in ((self.hosts[one], other), (self.hosts[other], one)):
             if host.transport is not None:
                 host.transport.on_joined(name, joined=pair not in self.cuts)
+
+    def isolate(self, host: Host) -> None:
+        """Cut a member off from everybody."""
+        for name in sorted(self.hosts.keys() - {host.name}):
+            if self.is_joined(host.name, name):
+                self.toggle(host.name, name)
 
     def any_consensus(self) -> Consensus | None:
         """Return a member that takes part."""
@@ -398,7 +430,7 @@ class World:
 
     def heal_and_check(self) -> None:
         """Let the group recover, then check that nothing is lost and all agree."""
-        self.weather = Weather(drop=0, duplicate=0, delay_s_max=0.02, cut=0, crash=0, restart=1, pause=0, lose=0)
+        self.weather = replace(CALM, restart=1)
         for pair in list(self.cuts):
             self.toggle(*sorted(pair))
         for host in self.hosts.values():
@@ -406,22 +438,21 @@ class World:
         deadline_s = self.now_s + 60
         while not self.is_settled():
             assert self.now_s < deadline_s, f"the group does not recover: {self.describe()}"
-            self.run(0.2, propose=0.1)
+            self.run(0.1, propose=0)
         self.check_nothing_lost()
 
     def is_settled(self) -> bool:
-        """Whether all members take part and have applied the same."""
-        running = [host.consensus for host in self.hosts.values() if host.consensus is not None and host.journal]
+        """Whether proposals are answered, all members take part, and have applied the same."""
+        if self.lost is not None or not self.commits():
+            return False
+        running = [host.consensus for host in self.hosts.values() if host.consensus is not None]
         applied = {consensus.raftLastApplied for consensus in running}
-        led = any(consensus.leads for consensus in running)
-        return len(running) == len(self.hosts) and len(applied) == 1 and led and self.lost is None and self.commits()
+        return len(running) == len(self.hosts) and len(applied) == 1 and any(consensus.leads for consensus in running)
 
     def commits(self) -> bool:
-        """Whether a proposal made now is answered."""
+        """Whether a proposal made now is answered; time enough is left for all to learn of it."""
         before = len(self.answers)
-        for _ in range(20):
-            self.propose()
-            self.pass_time()
+        self.propose()
         for _ in range(20):
             self.pass_time()
         return len(self.answers) > before

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from raft.consensus import use_clock
-from tests.sim.raft_world import Weather, World
+from tests.sim.raft_world import CALM, Weather, World
 
 WEATHERS = {
-    "calm": Weather(drop=0, duplicate=0, delay_s_max=0.02, cut=0, crash=0, pause=0),
-    "network": Weather(drop=0.15, duplicate=0.15, delay_s_max=0.4, cut=0.03, crash=0),
-    "crashes": Weather(drop=0.02, crash=0.03, restart=0.1),
-    "everything": Weather(drop=0.1, duplicate=0.1, delay_s_max=0.3, cut=0.02, crash=0.02, pause=0.02),
-    "lost disks": Weather(crash=0.03, restart=0.1, lose=0.3),
+    "calm": CALM,
+    "network": Weather(drop=0.1, duplicate=0.2, delay_s_max=0.3, cut=0.01, depose=0.02, crash=0),
+    "crashes": Weather(drop=0.01, crash=0.01, cut=0),
+    "everything": Weather(drop=0.05, duplicate=0.1, delay_s_max=0.25),
+    "lost disks": Weather(crash=0.005, lose=0.5),
 }
 
 
