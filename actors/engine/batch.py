@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from actors.engine.segments import Layout, running_maximum
+from actors.engine.segments import Layout, run_lengths, run_starts, running_maximum
 from actors.engine.vectors import Array, Vector
 
 
@@ -21,8 +21,7 @@ def vector_of(values: pl.Series) -> Vector:
         else:
             values = values.fill_null(0)
     array = values.to_numpy()
-    if array.dtype == np.float64 and not np.isfinite(array).all():
-        good = np.isfinite(array)
+    if array.dtype == np.float64 and not (good := np.isfinite(array)).all():
         return Vector(np.where(good, array, 0.0), good if valid is None else good & valid)
     if values.dtype == pl.String and array.dtype != np.object_:
         array = array.astype(object)
@@ -47,7 +46,7 @@ class Batch:
         """Return a column in the batch's order."""
         known = self._columns.get(name)
         if known is None:
-            values, valid = vector_of(self.frame[name])
+            values, valid = vector_of(self.frame.get_column(name))
             if self.order is not None:
                 values = values.take(self.order)
                 valid = None if valid is None else valid.take(self.order)
@@ -72,8 +71,7 @@ def sort_by_key(numbers: Array) -> tuple[Array, Layout]:
     """Return the order that sorts rows by key and arrival, and the layout of the sorted rows."""
     count = len(numbers)
     if count == 1:
-        one = np.ones(1, dtype=np.int64)
-        return one - 1, Layout(numbers, one - 1, one, 1)
+        return _ZERO, Layout(numbers, _ZERO, _ONE, _ZERO, 1)
     bits = max(count - 1, 1).bit_length()
     combined = (numbers << bits) | np.arange(count)
     combined.sort()
@@ -81,14 +79,15 @@ def sort_by_key(numbers: Array) -> tuple[Array, Layout]:
     return order, _layout(combined >> bits)
 
 
+_ZERO = np.zeros(1, dtype=np.int64)
+_ONE = np.ones(1, dtype=np.int64)
+
+
 def _layout(sorted_numbers: Array) -> Layout:
     count = len(sorted_numbers)
-    changed = np.empty(count, dtype=np.bool_)
-    if count:
-        changed[0] = True
-        np.not_equal(sorted_numbers[1:], sorted_numbers[:-1], out=changed[1:])
-    starts = np.flatnonzero(changed)
-    return Layout(sorted_numbers[starts], starts, np.diff(starts, append=count), count)
+    starts = run_starts(sorted_numbers)
+    lengths = run_lengths(starts, count)
+    return Layout(sorted_numbers[starts], starts, lengths, starts + lengths - 1, count)
 
 
 def accepted_rows(times: Array, layout: Layout, latest: Array) -> Array | None:
@@ -110,8 +109,7 @@ def relaid(layout: Layout, kept: Array) -> Layout:
 
 def single_key(row_count: int) -> Layout:
     """Return the layout of rows that all have key number 0."""
-    zero = np.zeros(1, dtype=np.int64)
-    return Layout(zero, zero, np.array([row_count]), row_count)
+    return Layout(_ZERO, _ZERO, np.array([row_count]), np.array([row_count - 1]), row_count)
 
 
 def default_offsets(first: int, offsets: Array | Sequence[int] | None, count: int) -> Array:

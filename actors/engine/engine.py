@@ -21,14 +21,14 @@ from actors.engine.arguments import EngineSettings, checked_settings
 from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
 from actors.engine.functions import Kind
 from actors.engine.keys import KeyNumbers
-from actors.engine.output import Anomalies, Fired, ordered, to_frame
+from actors.engine.output import Anomalies, Fired, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
 from actors.engine.segments import Layout
 from actors.engine.sequences import PerKey
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
 from actors.engine.vectors import Array
-from actors.engine.windows import Closings, Windows
-from actors.frames import Rows, is_canonical, polars_schema, present_times
+from actors.engine.windows import Closings, Grid, Windows
+from actors.frames import Rows, polars_schema
 from actors.frames import to_frame as rows_to_frame
 from actors.model import Schema
 
@@ -101,14 +101,28 @@ class AnomalyDetectionEngine:
             assert settings.window_size is not None
             assert settings.step is not None
             alignment = alignment_size(schema[settings.time_column].type, settings.step, settings.round_time)
-            self._windows = Windows(self._program, aggregates, settings.window_size, settings.step, alignment)
+            grid = Grid(window_size=settings.window_size, step=settings.step, alignment=alignment)
+            self._windows = Windows(self._program, grid, self._held_aggregates())
         self._is_sorted = self._windows is not None or self._has_sequences
         self._keys = KeyNumbers([schema[key].type.is_text for key in settings.key_columns])
         self._latest = PerKey(time=NEVER)
-        self._texts = pl.Series("metric", settings.descriptions, dtype=pl.String)
+        self._presenter = Presenter(schema, settings.time_column, settings.key_columns, settings.descriptions)
+        self._columns, self._types = list(schema.names), list(polars_schema(schema).values())
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
         self._late: deque[pl.DataFrame] = deque()
         self.fingerprint = _fingerprint(settings)
+
+    def _held_aggregates(self) -> set[int]:
+        """Return the aggregates that metrics look at row by row."""
+        pending = [n for n, m in zip(self._nodes, self.metrics, strict=True) if m.kind is MetricKind.MIXED]
+        found = set()
+        while pending:
+            node = pending.pop()
+            if node.term.is_aggregate:
+                found.add(node.index)
+            else:
+                pending.extend(node.arguments)
+        return found
 
     def append(self, rows: Rows, offsets: Array | Sequence[int] | None = None) -> pl.DataFrame:
         """Test rows and return their anomalies, with times as Polars dates and times.
@@ -117,10 +131,10 @@ class AnomalyDetectionEngine:
             SchemaError: the rows do not fit the schema.
         """
         schema = self.settings.schema
-        is_ready = isinstance(rows, pl.DataFrame) and is_canonical(schema, rows)
+        is_ready = isinstance(rows, pl.DataFrame) and rows.columns == self._columns and rows.dtypes == self._types
         frame = rows if is_ready else rows_to_frame(schema, rows)
         assert isinstance(frame, pl.DataFrame)
-        return present_times(schema, self.append_physical(frame, offsets))
+        return self._presenter.dated(self.append_physical(frame, offsets))
 
     def append_physical(self, frame: pl.DataFrame, offsets: Array | Sequence[int] | None = None) -> pl.DataFrame:
         """Test the rows of a canonical frame and return their anomalies, with times as integers.
@@ -129,18 +143,18 @@ class AnomalyDetectionEngine:
         """
         given = default_offsets(self._counts["next_offset"], offsets, frame.height)
         if not frame.height:
-            return self._empty()
+            return self._presenter.empty()
         self._counts["row"] += frame.height
         self._counts["next_offset"] = int(given[-1]) + 1
         batch = self._timed(Batch(frame, given))
         if not batch.row_count:
-            return self._empty()
+            return self._presenter.empty()
         with np.errstate(all="ignore"):
             return self._process(batch)
 
     def _timed(self, batch: Batch) -> Batch:
         """Leave out rows without a time."""
-        times = batch.frame[self.settings.time_column]
+        times = batch.frame.get_column(self.settings.time_column)
         missing = times.null_count()
         if not missing:
             return batch
@@ -151,7 +165,7 @@ class AnomalyDetectionEngine:
     def _process(self, batch: Batch) -> pl.DataFrame:
         layout = self._sort(batch) if self._is_sorted else None
         if not batch.row_count:
-            return self._empty()
+            return self._presenter.empty()
         times = batch.column(self.settings.time_column).values
         closings: Closings | None = None
         context = Context(batch.row_count, batch.column, no_aggregate, layout)
@@ -167,7 +181,7 @@ class AnomalyDetectionEngine:
         """Sort a batch by key and leave out late rows."""
         frame, keys = batch.frame, self.settings.key_columns
         if keys:
-            numbers = self._keys.number([frame[key] for key in keys], frame.height)
+            numbers = self._keys.number([frame.get_column(key) for key in keys], frame.height)
             batch.order, layout = sort_by_key(numbers)
         else:
             layout = single_key(frame.height)
@@ -202,33 +216,28 @@ class AnomalyDetectionEngine:
         for metric_index, (metric, node) in enumerate(zip(self.metrics, self._nodes, strict=True)):
             if metric.kind is MetricKind.WINDOW:
                 assert closings is not None
+                if not closings.count:
+                    continue
                 if over_windows is None:
                     over_windows = _window_context(closings)
-                where = np.flatnonzero(fired(over_windows.value(node), closings.count))
+                where = fired(over_windows.value(node), closings.count).nonzero()[0]
                 found.append(Fired(metric_index, batch.arrivals(closings.rows[where]), where))
                 continue
             mask = fired(context.value(node), batch.row_count)
             if metric.kind is MetricKind.MIXED:
                 assert closings is not None
-                mask = mask & closings.computed
-            found.append(Fired(metric_index, batch.arrivals(np.flatnonzero(mask)), None))
+                mask = mask if closings.computed is None else mask & closings.computed
+            found.append(Fired(metric_index, batch.arrivals(mask.nonzero()[0]), None))
         return ordered(found, 0 if closings is None else closings.count, len(self.metrics))
 
     def _present(self, batch: Batch, anomalies: Anomalies, ends: Array, closings: Closings | None) -> pl.DataFrame:
         self._counts["anomaly"] += len(anomalies.rows)
-        times = batch.frame[self.settings.time_column].to_numpy()[anomalies.rows]
+        times = batch.frame.get_column(self.settings.time_column).to_numpy()[anomalies.rows]
         if closings is not None and closings.count:
             of_window = anomalies.windows < closings.count
             window = np.where(of_window, anomalies.windows, 0)
             times = np.where(of_window, ends[window], times)
-        names = (self.settings.time_column, self.settings.key_columns)
-        return to_frame(anomalies, batch, times, names, self._texts)
-
-    def _empty(self) -> pl.DataFrame:
-        types = polars_schema(self.settings.schema)
-        columns = {name: types[name] for name in (self.settings.time_column, *self.settings.key_columns)}
-        own = {"type": pl.Int32(), "metric": pl.String(), "offset": pl.Int64(), "ordinal": pl.Int32()}
-        return pl.DataFrame(schema={**columns, **own})
+        return self._presenter.frame(anomalies, batch, times)
 
     def take_late(self) -> pl.DataFrame:
         """Return the late rows since the last call, the newest `late_rows_max` of them, with their `offset`."""

@@ -19,7 +19,6 @@ SMALL_ROWS = 48
 """Batches up to this size ask the dictionary directly."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_SEEDS = (1, 2)
 
 
 class FingerprintTable:
@@ -97,7 +96,7 @@ class ColumnKeys:
         if second is not None:
             doubtful = np.flatnonzero(self._second[numbers] != second)
             if len(doubtful):
-                numbers[doubtful] = self._from_dictionary(values.gather(doubtful).to_list())
+                numbers[doubtful] = self._from_dictionary(values[doubtful].to_list())
         return numbers
 
     def _from_dictionary(self, values: Sequence[Any]) -> Array:
@@ -106,8 +105,9 @@ class ColumnKeys:
 
     def _fingerprints(self, values: pl.Series) -> tuple[Array, Array | None]:
         if self._is_text:
-            first, second = (values.hash(seed).to_numpy() for seed in _SEEDS)
-            return first, second
+            column = pl.col(values.name)
+            hashed = values.to_frame().select(column.hash(1).alias("first"), column.hash(2).alias("second"))
+            return hashed.get_column("first").to_numpy(), hashed.get_column("second").to_numpy()
         if values.null_count():
             # A NULL must differ from every number, which no 64-bit fingerprint can promise: it needs the second one.
             missing = values.is_null().to_numpy()
@@ -118,7 +118,7 @@ class ColumnKeys:
         fingerprints, positions = np.unique(first[unknown], return_index=True)
         in_order = np.argsort(positions, kind="stable")
         rows = unknown[positions[in_order]]
-        numbers = self._from_dictionary(values.gather(rows).to_list())
+        numbers = self._from_dictionary(values[rows].to_list())
         self._table.insert(fingerprints[in_order], numbers)
         self._second = grown(self._second, self.count, 0)
         if second is not None:

@@ -11,7 +11,16 @@ import numpy as np
 import polars as pl
 
 from actors.engine.batch import Batch
+from actors.engine.segments import run_lengths, run_starts
 from actors.engine.vectors import Array
+from actors.frames import logical_type, polars_schema, present_times
+from actors.model import Column, ColumnType, Schema
+
+SMALL_COUNT = 24
+"""Anomalies up to this number are gathered in Python, which costs less than a call of Polars."""
+
+SMALL_FRAME = 256
+"""Frames up to this size are gathered from in Python."""
 
 
 class Fired(NamedTuple):
@@ -38,15 +47,23 @@ class Anomalies(NamedTuple):
     ordinals: Array
 
 
+_NONE = np.zeros(0, dtype=np.int64)
+_NOTHING = Anomalies(_NONE, _NONE, _NONE, _NONE)
+
+
 def ordered(fired: Sequence[Fired], window_count: int, metric_count: int) -> Anomalies:
     """Return all anomalies in output order."""
     metric_bits = max(metric_count - 1, 1).bit_length()
     window_bits = window_count.bit_length()
     parts = []
     for metric_index, rows, windows in fired:
+        if not len(rows):
+            continue
         window: Any = window_count if windows is None else windows
         parts.append((((rows << window_bits) | window) << metric_bits) | metric_index)
-    combined = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    if not parts:
+        return _NOTHING
+    combined = np.concatenate(parts)
     combined.sort()
     metric = combined & ((1 << metric_bits) - 1)
     closed = (combined >> metric_bits) & ((1 << window_bits) - 1)
@@ -55,27 +72,77 @@ def ordered(fired: Sequence[Fired], window_count: int, metric_count: int) -> Ano
 
 
 def _ordinals(rows: Array) -> Array:
-    count = len(rows)
-    position = np.arange(count)
-    fresh = np.empty(count, dtype=np.bool_)
-    if count:
-        fresh[0] = True
-        np.not_equal(rows[1:], rows[:-1], out=fresh[1:])
-    ordinals: Array = position - np.maximum.accumulate(np.where(fresh, position, 0))
+    starts = run_starts(rows)
+    ordinals: Array = np.arange(len(rows)) - np.repeat(starts, run_lengths(starts, len(rows)))
     return ordinals
 
 
-def to_frame(
-    anomalies: Anomalies, batch: Batch, times: Array, names: tuple[str, Sequence[str]], texts: pl.Series
-) -> pl.DataFrame:
-    """Return anomalies as a frame: time, key columns, `type`, `metric`, `offset`, `ordinal`."""
-    time_column, key_columns = names
-    columns = [pl.Series(time_column, times)]
-    columns += [batch.frame[name].gather(anomalies.rows) for name in key_columns]
-    columns += [
-        pl.Series("type", anomalies.metric_index.astype(np.int32)),
-        texts.gather(anomalies.metric_index),
-        pl.Series("offset", batch.offsets[anomalies.rows]),
-        pl.Series("ordinal", anomalies.ordinals.astype(np.int32)),
-    ]
-    return pl.DataFrame(columns)
+class Presenter:
+    """Makes frames of anomalies: time, key columns, `type`, `metric`, `offset`, `ordinal`."""
+
+    def __init__(self, schema: Schema, time_column: str, key_columns: Sequence[str], texts: Sequence[str]) -> None:
+        self._time_column = time_column
+        self._key_columns = tuple(key_columns)
+        self._texts = list(texts)
+        self._text_series = pl.Series("metric", self._texts, dtype=pl.String)
+        types = polars_schema(schema)
+        own = {"type": pl.Int32(), "metric": pl.String(), "offset": pl.Int64(), "ordinal": pl.Int32()}
+        self._types: dict[str, pl.DataType] = {
+            **{name: types[name] for name in (time_column, *self._key_columns)},
+            **own,
+        }
+        self._empty = pl.DataFrame(schema=self._types)
+        self._empty_dated = present_times(schema, self._empty)
+        shown = [schema[name] for name in (time_column, *self._key_columns)]
+        self._dated = {column.name: column for column in shown if logical_type(column.type) != types[column.name]}
+
+    def empty(self) -> pl.DataFrame:
+        """Return a frame without anomalies."""
+        return self._empty.clone()
+
+    def frame(self, anomalies: Anomalies, batch: Batch, times: Array) -> pl.DataFrame:
+        """Return anomalies as a frame, with integer times."""
+        count = len(anomalies.rows)
+        if not count:
+            return self.empty()
+        if count <= SMALL_COUNT and batch.frame.height <= SMALL_FRAME:
+            rows, metrics = anomalies.rows.tolist(), anomalies.metric_index.tolist()
+            keys = [self._few(batch.frame.get_column(name), rows) for name in self._key_columns]
+            texts = pl.Series("metric", [self._texts[index] for index in metrics], dtype=pl.String)
+        else:
+            keys = [batch.frame.get_column(name)[anomalies.rows] for name in self._key_columns]
+            texts = self._text_series[anomalies.metric_index]
+        columns = [
+            pl.Series(self._time_column, times),
+            *keys,
+            pl.Series("type", anomalies.metric_index.astype(np.int32)),
+            texts,
+            pl.Series("offset", batch.offsets[anomalies.rows]),
+            pl.Series("ordinal", anomalies.ordinals.astype(np.int32)),
+        ]
+        return pl.DataFrame(columns)
+
+    def dated(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return a frame of anomalies whose times are Polars dates and times."""
+        if not self._dated:
+            return frame
+        if not frame.height:
+            return self._empty_dated.clone()
+        columns = [_dated(column, self._dated.get(column.name)) for column in frame.iter_columns()]
+        return pl.DataFrame(columns)
+
+    def _few(self, values: pl.Series, rows: list[int]) -> pl.Series:
+        listed = values.to_list()
+        return pl.Series(values.name, [listed[row] for row in rows], dtype=self._types[values.name])
+
+
+def _dated(values: pl.Series, column: Column | None) -> pl.Series:
+    if column is None:
+        return values
+    wanted = logical_type(column.type)
+    if isinstance(wanted, pl.Datetime) and wanted.time_unit == _UNITS.get(column.type):
+        return values.cast(wanted)
+    return present_times(Schema((column,)), pl.DataFrame([values])).to_series()
+
+
+_UNITS = {ColumnType.NANOTIMESTAMP: "ns", ColumnType.MICROTIMESTAMP: "us", ColumnType.TIMESTAMP: "ms"}

@@ -30,16 +30,38 @@ _FAR = np.iinfo(np.int64).max
 
 
 class Runs:
-    """Consecutive runs of rows (the panes of a batch): where each starts and how many rows it has."""
+    """Consecutive runs of rows, the panes of a batch; carried components belong to the first run of each key."""
 
-    def __init__(self, starts: Array, lengths: Array) -> None:
+    def __init__(self, starts: Array, lengths: Array, firsts: Array) -> None:
         self.starts = starts
         self.lengths = lengths
+        self.firsts = firsts
+        """Number of the first run of each key."""
 
     @cached_property
     def run_of_row(self) -> Array:
         """Number of the run that each row belongs to."""
-        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+        row_count = int(self.starts[-1] + self.lengths[-1])
+        changed = np.zeros(row_count, dtype=np.int64)
+        changed[self.starts[1:]] = 1
+        numbers: Array = np.cumsum(changed)
+        return numbers
+
+    def sums(self, values: Array) -> Array:
+        """Return the sums of whole numbers over each run."""
+        running = np.cumsum(values)
+        totals = running[self.starts + self.lengths - 1]
+        totals[1:] -= totals[:-1].copy()
+        return totals
+
+    def spread(self, neutral: tuple[Any, ...], carry: Components) -> Components:
+        """Return components for every run: the carried ones for the first of each key, neutral ones for others."""
+        spread = []
+        for fill, carried in zip(neutral, carry, strict=True):
+            component = np.full(len(self.starts), fill, dtype=carried.dtype)
+            component[self.firsts] = carried
+            spread.append(component)
+        return tuple(spread)
 
 
 class Partial(Protocol):
@@ -53,13 +75,18 @@ class Partial(Protocol):
         """Return the components of every row by itself."""
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        """Return the components of each run of rows, continuing from carried ones."""
+        """Return the components of each run of rows; the first run of each key continues from carried ones."""
 
     def reduce(self, components: Components, starts: Array) -> Components:
         """Return the joined components of each segment; segments are not empty and follow one another."""
 
     def scan(self, components: Components, layout: Layout, carry: Components) -> Components:
         """Return the components of all rows of a key up to each row, continuing from carried ones."""
+
+
+def _added(totals: Array, runs: Runs, carried: Array) -> Array:
+    totals[runs.firsts] += carried
+    return totals
 
 
 def _first_where(found: Array, starts: Array) -> Array:
@@ -84,7 +111,7 @@ class Size:
         return (np.ones(len(vectors[0].values), dtype=np.int64),)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        return (carry[0] + runs.lengths,)
+        return (_added(runs.lengths.copy(), runs, carry[0]),)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         return (np.add.reduceat(components[0], starts),)
@@ -110,8 +137,8 @@ class Count:
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
         if all(vector.valid is None for vector in vectors):
-            return (carry[0] + runs.lengths,)
-        return (carry[0] + np.add.reduceat(self.lift(vectors)[0], runs.starts),)
+            return (_added(runs.lengths.copy(), runs, carry[0]),)
+        return (_added(runs.sums(self.lift(vectors)[0]), runs, carry[0]),)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         return (np.add.reduceat(components[0], starts),)
@@ -187,9 +214,9 @@ class Total:
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
         (values,) = self.lift(vectors)
-        if not self.is_real:
-            return (self._ufunc(carry[0], self._ufunc.reduceat(values, runs.starts)),)
-        result = carry[0].copy()
+        if not self.is_real and not self.multiplies:
+            return (_added(runs.sums(values), runs, carry[0]),)
+        (result,) = runs.spread(self.neutral, carry)
         self._ufunc.at(result, runs.run_of_row, values)
         return (result,)
 
@@ -223,7 +250,9 @@ class Extreme:
         return (values if vectors[0].valid is None else np.where(vectors[0].valid, values, self.neutral[0]),)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        return (self._ufunc(carry[0], self._ufunc.reduceat(self.lift(vectors)[0], runs.starts)),)
+        result = self._ufunc.reduceat(self.lift(vectors)[0], runs.starts)
+        result[runs.firsts] = self._ufunc(result[runs.firsts], carry[0])
+        return (result,)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         return (self._ufunc.reduceat(components[0], starts),)
@@ -257,6 +286,7 @@ class Edge:
         return (vectors[0].values, valid, found)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
+        carry = runs.spread(self.neutral, carry)
         fresh = self.reduce(self.lift(vectors), runs.starts)
         keeps_fresh = fresh[2] if self.is_last else ~carry[2]
         return tuple(np.where(keeps_fresh, new, old) for new, old in zip(fresh, carry, strict=True))
@@ -290,13 +320,14 @@ class Moments:
         return (count, np.where(count > 0, values, 0.0), zero, zero)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
+        carry = runs.spread(self.neutral, carry)
         count, value = self.lift(vectors)[:2]
         centre = _centre(count, value, runs.starts, carry[0], carry[1])
         difference = np.where(count > 0, value - centre[runs.run_of_row], 0.0)
-        first, second = carry[2].copy(), carry[3].copy()
+        first, second = carry[2], carry[3]
         np.add.at(first, runs.run_of_row, difference)
         np.add.at(second, runs.run_of_row, difference * difference)
-        return (carry[0] + np.add.reduceat(count, runs.starts), centre, first, second)
+        return (carry[0] + runs.sums(count), centre, first, second)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         count, old, first, second = components
@@ -350,15 +381,16 @@ class PairMoments:
         return (count, left, right, zero, zero, zero, zero, zero)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
+        carry = runs.spread(self.neutral, carry)
         count, left, right = self.lift(vectors)[:3]
         centres = [_centre(count, side, runs.starts, carry[0], carry[1 + i]) for i, side in enumerate((left, right))]
         there = count > 0
         a = np.where(there, left - centres[0][runs.run_of_row], 0.0)
         b = np.where(there, right - centres[1][runs.run_of_row], 0.0)
-        sums = [component.copy() for component in carry[3:]]
+        sums = carry[3:]
         for total, term in zip(sums, (a, b, a * a, b * b, a * b), strict=True):
             np.add.at(total, runs.run_of_row, term)
-        return (carry[0] + np.add.reduceat(count, runs.starts), *centres, *sums)
+        return (carry[0] + runs.sums(count), *centres, *sums)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         count, left, right, a, b, aa, bb, ab = components

@@ -24,18 +24,37 @@ class Layout(NamedTuple):
     lengths: Array
     """Rows of each segment, at least 1."""
 
+    lasts: Array
+    """Position of the last row of each segment."""
+
     row_count: int
     """Rows of all segments together."""
-
-    @property
-    def lasts(self) -> Array:
-        """Position of the last row of each segment."""
-        return self.starts + self.lengths - 1
 
 
 def layout_of(numbers: Array, lengths: Array) -> Layout:
     """Return the layout of segments that follow one another."""
-    return Layout(numbers, starts_of(lengths), lengths, int(lengths.sum()))
+    starts = starts_of(lengths)
+    return Layout(numbers, starts, lengths, starts + lengths - 1, int(lengths.sum()))
+
+
+def run_starts(*columns: Array) -> Array:
+    """Return where runs of equal entries start, an entry being one value of every column."""
+    changed = np.empty(len(columns[0]), dtype=np.bool_)
+    changed[:1] = True
+    np.not_equal(columns[0][1:], columns[0][:-1], out=changed[1:])
+    for column in columns[1:]:
+        changed[1:] |= column[1:] != column[:-1]
+    starts: Array = changed.nonzero()[0]
+    return starts
+
+
+def run_lengths(starts: Array, count: int) -> Array:
+    """Return the lengths of runs that cover `count` entries, given where they start."""
+    lengths = np.empty(len(starts), dtype=np.int64)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    if len(starts):
+        lengths[-1] = count - starts[-1]
+    return lengths
 
 
 def starts_of(lengths: Array) -> Array:

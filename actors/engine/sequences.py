@@ -54,6 +54,10 @@ class PerKey:
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
 
+    def fill(self, name: str) -> Any:
+        """Return what stands in an array for keys without state."""
+        return self._fills[name]
+
     def state(self) -> dict[str, Array]:
         """Return the arrays."""
         return {name: array[: self._count] for name, array in self._arrays.items()}
@@ -81,16 +85,20 @@ class PreviousState:
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the previous row's value for every row."""
         values, valid = vectors[0]
-        self._last.cover(layout.numbers)
+        numbers, starts = layout.numbers, layout.starts
+        self._last.cover(numbers)
+        last, last_valid = self._last["value"], self._last["valid"]
         earlier = np.empty_like(values)
         earlier[1:] = values[:-1]
-        earlier[layout.starts] = self._last["value"][layout.numbers]
-        there = np.ones(layout.row_count, dtype=np.bool_)
-        if valid is not None:
-            there[1:] = valid[:-1]
-        there[layout.starts] = self._last["valid"][layout.numbers]
-        self._last["value"][layout.numbers] = values[layout.lasts]
-        self._last["valid"][layout.numbers] = True if valid is None else valid[layout.lasts]
+        earlier[starts] = last[numbers]
+        carried_valid = last_valid[numbers]
+        last[numbers] = values[layout.lasts]
+        if valid is None and carried_valid.all():
+            return Vector(earlier, None)
+        there = np.empty(layout.row_count, dtype=np.bool_)
+        there[1:] = True if valid is None else valid[:-1]
+        there[starts] = carried_valid
+        last_valid[numbers] = True if valid is None else valid[layout.lasts]
         return simplified(earlier, there)
 
     def state(self) -> dict[str, Array]:

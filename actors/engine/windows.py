@@ -5,7 +5,7 @@ only for aggregates that need all of them. A window of `pane_count` panes is com
 reaches its end, if it has a row. Empty windows are not visited, so a gap of any length costs nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,12 +17,24 @@ from actors.engine.functions import Kind
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.partials import Components, Partial, Runs, Size, reduce_ranges
 from actors.engine.program import Context, Node, Program, no_aggregate
-from actors.engine.segments import Layout, chunks, expand, layout_of, lower_bound, starts_of
+from actors.engine.segments import Layout, chunks, expand, layout_of, lower_bound, run_lengths, run_starts, starts_of
 from actors.engine.sequences import EXPANSION_ROWS_MAX, PerKey
 from actors.engine.vectors import DTYPES, Array, Type, Vector, simplified, validity
 
 NO_PANE = np.int64(np.iinfo(np.int64).min)
 """Pane index of a key without rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """How time is cut into windows, in ticks of the time column."""
+
+    window_size: int
+    """Length of a window, a multiple of `step`."""
+
+    step: int
+    alignment: int
+    """The first window of a key ends at its first time, rounded down to a multiple of this, plus `step`."""
 
 
 class Slot:
@@ -70,8 +82,8 @@ class Closings:
     row_values: Callable[[Node], Vector]
     """Aggregates that hold at each row of the batch: those of its key's latest computed window."""
 
-    computed: Array
-    """At which rows of the batch a window of the key has been computed."""
+    computed: Array | None
+    """At which rows of the batch a window of the key has been computed; `None` for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +92,11 @@ class _Panes:
 
     runs: Runs
     index: Array
-    firsts: Array
-    """Number of the first pane of each key."""
+    """Number of each pane in its key's grid of time."""
 
     lasts: Array
+    """Position of the last pane of each key."""
+
     key: Array
     """Position of each pane's key in the layout."""
 
@@ -91,17 +104,23 @@ class _Panes:
 class Windows:
     """State of all windows of all keys."""
 
-    def __init__(self, program: Program, calls: Sequence[Node], window: int, step: int, alignment: int) -> None:
-        self._step = step
-        self._alignment = alignment
-        self._pane_count = window // step
+    def __init__(self, program: Program, grid: Grid, held: set[int]) -> None:
+        self._step = step = grid.step
+        self._alignment = alignment = grid.alignment
+        self._pane_count = grid.window_size // step
         self._one_grid = alignment % step == 0
         self._program = program
         self.slots: list[Slot] = [Slot(Size(), ())]
         self._stored: list[Node] = []
-        self._calls = [self._plan(node) for node in calls]
+        self._calls = [self._plan(node) for node in program.aggregates]
         self._keys = PerKey(pane=NO_PANE, phase=np.int64(0), computed=np.False_)
-        self._latest = [PerKey(value=_zero(call.node.term.type), valid=np.False_) for call in self._calls]
+        self._held = {
+            call.node.index: PerKey(value=_zero(call.node.term.type), valid=np.False_)
+            for call in self._calls
+            if call.node.index in held
+        }
+        """Aggregates of each key's latest computed window, for the nodes whose values rows need."""
+
         components = [np.asarray(fill).dtype if not isinstance(fill, str) else np.object_ for fill in self._fills()]
         self._closed = KeyedLog([np.int64, *components])
         self._rows = KeyedLog([d for node in self._stored for d in (DTYPES[node.term.type], np.bool_)])
@@ -139,18 +158,26 @@ class Windows:
         self._keys.cover(numbers)
         panes = self._cut(layout, times)
         carried_pane = self._keys["pane"][numbers]
-        goes_on = carried_pane == panes.index[panes.firsts]
+        goes_on = carried_pane == panes.index[panes.runs.firsts]
+        if len(panes.index) == len(numbers) and goes_on.all():
+            self._fold(layout, panes, context, goes_on)
+            if self._stored:
+                self._rows.append(layout, self._stored_columns(context))
+            return self._no_closings(layout)
         closes_carried = (carried_pane != NO_PANE) & ~goes_on
-        old, folded = self._fold(layout, panes, context, goes_on, closes_carried)
+        ended_keys = numbers[closes_carried]
+        old = [tuple(slot.open[name][ended_keys] for name in slot.names) for slot in self.slots]
+        folded = self._fold(layout, panes, context, goes_on)
         self._keys["pane"][numbers] = panes.index[panes.lasts]
         carried = carried_pane[closes_carried]
 
         # Every pane but the first of its key closes the pane before it; the first may close the carried one.
+        firsts = panes.runs.firsts
         closes = np.ones(len(panes.index), dtype=np.bool_)
-        closes[panes.firsts] = closes_carried
-        source = len(carried) + np.arange(len(panes.index)) - 1
-        source[panes.firsts[closes_carried]] = np.arange(len(carried))
-        closing = np.flatnonzero(closes)
+        closes[firsts] = closes_carried
+        source = np.arange(len(carried) - 1, len(carried) + len(panes.index) - 1)
+        source[firsts[closes_carried]] = np.arange(len(carried))
+        closing = closes.nonzero()[0]
         source = source[closing]
         ended = np.concatenate((carried, panes.index))[source]
         components = [
@@ -159,24 +186,33 @@ class Windows:
         ]
         first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
         if self._pane_count == 1:
-            reach = np.ones(len(closing), dtype=np.int64)
-            windows, ends = components, ended + 1
+            reach = None
+            windows, ends, closer = components, ended + 1, closing
         else:
             reach = np.minimum(panes.index[closing] - ended, self._pane_count)
             windows, ends = self._slide(layout, panes, closing, ended, components, reach)
-        closer = np.repeat(closing, reach) if self._pane_count > 1 else closing
+            closer = np.repeat(closing, reach)
         key = panes.key[closer]
         stops = None if first_row is None else first_row[key] + panes.runs.starts[closer] - layout.starts[key]
         values = self._finish(windows, stops)
         ends = ends * self._step
         if not self._one_grid:
             ends += self._keys["phase"][numbers][key]
-        closings = self._closings(layout, panes, closes, reach, closer, values, ends, windows[0][0])
+        row_values, computed = self._hold(layout, panes, closes, reach, key, values)
         if len(closing):
-            self._trim(layout, panes, np.unique(panes.key[closing]))
-        return closings
+            self._trim(layout, panes, panes.key[closing])
+        return Closings(
+            count=len(closer),
+            ends=ends,
+            rows=panes.runs.starts[closer],
+            row_counts=windows[0][0],
+            values=values,
+            row_values=row_values,
+            computed=computed,
+        )
 
     def _cut(self, layout: Layout, times: Array) -> _Panes:
+        """Cut the rows of a batch into panes."""
         if self._one_grid:
             pane = times // self._step
         else:
@@ -187,36 +223,34 @@ class Windows:
             self._keys["phase"][layout.numbers] = phase
             pane = (times - np.repeat(phase, layout.lengths)) // self._step
         changed = np.empty(len(pane), dtype=np.bool_)
-        changed[0] = True
         np.not_equal(pane[1:], pane[:-1], out=changed[1:])
         changed[layout.starts] = True
-        starts = np.flatnonzero(changed)
-        lengths = np.diff(starts, append=len(pane))
-        firsts = np.searchsorted(starts, layout.starts)
-        counts = np.diff(firsts, append=len(starts))
+        starts = changed.nonzero()[0]
+        lengths = run_lengths(starts, len(pane))
+        if len(starts) == len(layout.starts):
+            firsts = np.arange(len(starts))
+            return _Panes(runs=Runs(starts, lengths, firsts), index=pane[starts], lasts=firsts, key=firsts)
+        firsts = starts.searchsorted(layout.starts)
+        counts = run_lengths(firsts, len(starts))
         key = np.repeat(np.arange(len(firsts)), counts)
-        return _Panes(runs=Runs(starts, lengths), index=pane[starts], firsts=firsts, lasts=firsts + counts - 1, key=key)
+        return _Panes(runs=Runs(starts, lengths, firsts), index=pane[starts], lasts=firsts + counts - 1, key=key)
 
-    def _fold(
-        self, layout: Layout, panes: _Panes, context: Context, goes_on: Array, closes_carried: Array
-    ) -> tuple[list[Components], list[Components]]:
-        """Fold the batch into panes; return the components of carried panes that closed, and of all panes."""
-        old, folded = [], []
-        ended, last = layout.numbers[closes_carried], panes.lasts
+    def _fold(self, layout: Layout, panes: _Panes, context: Context, goes_on: Array) -> list[Components]:
+        """Fold the batch into panes and return the components of all of them; the last of each key stays open."""
+        folded = []
+        goes_on_all = bool(goes_on.all())
         for slot in self.slots:
             slot.open.cover(layout.numbers)
-            carry = []
-            for name, neutral in zip(slot.names, slot.partial.neutral, strict=True):
-                component = np.full(len(panes.index), neutral, dtype=slot.open[name].dtype)
-                component[panes.firsts] = np.where(goes_on, slot.open[name][layout.numbers], component[panes.firsts])
-                carry.append(component)
+            carry = tuple(slot.open[name][layout.numbers] for name in slot.names)
+            if not goes_on_all:
+                neutral = slot.partial.neutral
+                carry = tuple(np.where(goes_on, part, fill) for part, fill in zip(carry, neutral, strict=True))
             vectors = [context.rows(node) for node in slot.arguments]
-            fresh = slot.partial.fold(vectors, panes.runs, tuple(carry))
-            old.append(tuple(slot.open[name][ended] for name in slot.names))
-            folded.append(fresh)
+            fresh = slot.partial.fold(vectors, panes.runs, carry)
             for name, component in zip(slot.names, fresh, strict=True):
-                slot.open[name][layout.numbers] = component[last]
-        return old, folded
+                slot.open[name][layout.numbers] = component[panes.lasts]
+            folded.append(fresh)
+        return folded
 
     def _stored_columns(self, context: Context) -> list[Array]:
         vectors = [context.rows(node) for node in self._stored]
@@ -235,7 +269,8 @@ class Windows:
         if not len(closing):
             return components, ended
         key = panes.key[closing]
-        chosen, counts = np.unique(key, return_counts=True)
+        first_of_key = run_starts(key)
+        chosen, counts = key[first_of_key], run_lengths(first_of_key, len(key))
         numbers = layout.numbers[chosen]
         flat = [component for parts in components for component in parts]
         first = self._closed.append(layout_of(numbers, counts), [ended, *flat])
@@ -301,62 +336,75 @@ class Windows:
         context = Context(layout.row_count, columns.__getitem__, no_aggregate, layout, {})
         return [context.rows(argument) for argument in call.node.arguments]
 
-    def _closings(
+    def _no_closings(self, layout: Layout) -> Closings:
+        """Return what holds when a batch closes no window: the aggregates that held before."""
+        numbers, lengths = layout.numbers, layout.lengths
+        computed = self._keys["computed"][numbers]
+
+        def row_values(node: Node) -> Vector:
+            held = self._held[node.index]
+            held.cover(numbers)
+            value, valid = held["value"][numbers], held["valid"][numbers]
+            return simplified(np.repeat(value, lengths), np.repeat(valid, lengths))
+
+        everywhere = None if computed.all() else np.repeat(computed, lengths)
+        none = np.zeros(0, dtype=np.int64)
+        return Closings(
+            count=0, ends=none, rows=none, row_counts=none, values={}, row_values=row_values, computed=everywhere
+        )
+
+    def _hold(
         self,
         layout: Layout,
         panes: _Panes,
         closes: Array,
-        reach: Array,
-        closer: Array,
+        reach: Array | None,
+        key: Array,
         values: dict[int, Vector],
-        ends: Array,
-        row_counts: Array,
-    ) -> Closings:
-        numbers, count = layout.numbers, len(closer)
-        carried = {i: (state["value"], state["valid"]) for i, state in self._covered(numbers)}
-        before = {i: Vector(value[numbers], valid[numbers]) for i, (value, valid) in carried.items()}
+    ) -> tuple[Callable[[Node], Vector], Array | None]:
+        """Keep the aggregates of each key's last window; return those that hold at each row, and where any do."""
+        if not self._held:
+            return no_aggregate, None
+        numbers, count = layout.numbers, len(key)
+        for held in self._held.values():
+            held.cover(numbers)
+        before = {i: (held["value"][numbers], held["valid"][numbers]) for i, held in self._held.items()}
         was_computed = self._keys["computed"][numbers]
-        last_closing = np.zeros(len(closes), dtype=np.int64)
-        last_closing[closes] = np.cumsum(reach) - 1
+        last_closing = np.cumsum(closes) - 1
+        if reach is not None:
+            last_closing = np.concatenate((np.zeros(1, np.int64), np.cumsum(reach)))[last_closing + 1] - 1
         source = np.where(closes, last_closing, count + panes.key)
-        row_source = np.repeat(source, panes.runs.lengths)
-        computed = np.concatenate((np.ones(count, dtype=np.bool_), was_computed))[row_source]
-        by_node = {call.node.index: i for i, call in enumerate(self._calls)}
+        row_source = source[panes.runs.run_of_row]
+        computed = None
+        if not was_computed.all():
+            computed = np.concatenate((np.ones(count, dtype=np.bool_), was_computed))[row_source]
 
         def row_values(node: Node) -> Vector:
-            now, then = values[node.index], before[by_node[node.index]]
-            joined = np.concatenate((now.values, then.values))
-            valid = np.concatenate((validity(now), then.valid))
-            return simplified(joined[row_source], valid[row_source])
+            (now, now_valid), (then, then_valid) = values[node.index], before[node.index]
+            joined = np.concatenate((now, then))[row_source]
+            if now_valid is None and then_valid.all():
+                return Vector(joined, None)
+            now_valid = np.ones(count, dtype=np.bool_) if now_valid is None else now_valid
+            return simplified(joined, np.concatenate((now_valid, then_valid))[row_source])
 
         if count:
-            key = panes.key[closer]
-            final = np.flatnonzero(np.append(key[1:] != key[:-1], True))
+            final = run_lengths(run_starts(key), count).cumsum() - 1
             which = numbers[key[final]]
-            for i, call in enumerate(self._calls):
-                vector = values[call.node.index]
+            for i, held in self._held.items():
+                vector = values[i]
                 there = True if vector.valid is None else vector.valid[final]
                 # What stands where there is no value must not depend on other keys: it is part of the snapshot.
-                carried[i][0][which] = np.where(there, vector.values[final], _zero(call.node.term.type))
-                carried[i][1][which] = there
+                last = vector.values[final]
+                held["value"][which] = last if there is True else np.where(there, last, held.fill("value"))
+                held["valid"][which] = there
             self._keys["computed"][which] = True
-        return Closings(
-            count=count,
-            ends=ends,
-            rows=panes.runs.starts[closer],
-            row_counts=row_counts,
-            values=values,
-            row_values=row_values,
-            computed=computed,
-        )
-
-    def _covered(self, numbers: Array) -> list[tuple[int, PerKey]]:
-        for state in self._latest:
-            state.cover(numbers)
-        return list(enumerate(self._latest))
+        return row_values, computed
 
     def _trim(self, layout: Layout, panes: _Panes, keys: Array) -> None:
-        """Forget the panes and rows that no window still to close can hold."""
+        """Forget the panes and rows that no window still to close can hold; keys ascend and may repeat."""
+        if self._pane_count == 1 and not self._stored:
+            return
+        keys = keys[run_starts(keys)]
         numbers = layout.numbers[keys]
         kept = self.slots[0].open["component0"][numbers].copy()
         if self._pane_count > 1:
@@ -377,7 +425,7 @@ class Windows:
         """Return the state as arrays."""
         parts: dict[str, dict[str, Array]] = {"keys": self._keys.state()}
         parts |= {f"slot{i}": slot.open.state() for i, slot in enumerate(self.slots)}
-        parts |= {f"latest{i}": latest.state() for i, latest in enumerate(self._latest)}
+        parts |= {f"held{i}": held.state() for i, held in self._held.items()}
         parts |= {"closed": self._closed.state(), "rows": self._rows.state()}
         return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
@@ -390,8 +438,8 @@ class Windows:
         self._keys.load(part("keys"))
         for i, slot in enumerate(self.slots):
             slot.open.load(part(f"slot{i}"))
-        for i, latest in enumerate(self._latest):
-            latest.load(part(f"latest{i}"))
+        for i, held in self._held.items():
+            held.load(part(f"held{i}"))
         self._closed.load(part("closed"))
         self._rows.load(part("rows"))
 
