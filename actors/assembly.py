@@ -20,4 +20,6 @@ def build_detectors(job: JobSettings) -> list[Detector]:
 
 def build_store(job: JobSettings, shard: Shard) -> EventStore | None:
     """Return the event store in a shard, or `None` when the job stores no events."""
-    return None
+    if not (job.events.store or job.events.anomalies):
+        return None
+    return EventStore(shard, store_config(job))

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import lmdb
 import msgpack
 import numpy as np
 import polars as pl
@@ -39,14 +38,19 @@ from actors.assembly import build_detectors, build_engine, build_store
 from actors.errors import OffsetGapError, SnapshotError, StaleEpochError
 from actors.row_events import RowEvents
 from actors.shard import Shard, ShardFullError
+from actors.shard.shard import Txn
 from actors.source import DeadLetter
-from actors.store import EventStore
+from actors.store import Event
+from actors.store.planner import QueryParams
 from config.settings import JobSettings
 
 log = logging.getLogger(__name__)
 
 SNAPSHOT_VERSION = 1
 """Version of the bytes that `Partition.snapshot` returns."""
+
+STORE_PENDING_BYTES_MAX = 64 << 20
+"""Bytes of pending events that make a flush due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +170,7 @@ class Partition:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def begin(self, epoch: int, earliest: Mapping[int, int]) -> dict[int, int]:
+    def begin(self, epoch: int, earliest: Mapping[int, int], now_us: int) -> dict[int, int]:
         """Enter an epoch, durably, and return for each split the offset from which the partition needs rows.
 
         `earliest` gives the first offset that each split's source still has; what lies between is gone and reported
@@ -183,7 +187,7 @@ class Partition:
                 self._gaps.append((split, have, offset))
                 log.warning("input is gone", extra={"partition": self._number, "split": split, "until": offset})
                 self._marks.received[split] = offset
-        self._write_flush(None)
+        self._write_flush(now_us)
         return dict(self._marks.received)
 
     @property
@@ -276,16 +280,19 @@ class Partition:
         if self._flushed_at_us is None:
             self._flushed_at_us = now_us
         pending = self._marks.received != self._marks.committed or self._degraded is not None
-        waited_us = now_us - self._flushed_at_us
-        if pending and (
-            self._rows_since_flush >= self._job.flush.rows or waited_us >= self._job.flush.period_ms * 1000
-        ):
+        is_old = now_us - self._flushed_at_us >= self._job.flush.period_ms * 1000
+        is_much = self._rows_since_flush >= self._job.flush.rows or self._is_store_half_full()
+        if pending and (is_old or is_much):
             try:
                 self._write_flush(now_us)
             except ShardFullError:
                 log.warning("flush failed", extra={"partition": self._number, "reason": self._degraded})
 
-    def _write_flush(self, now_us: int | None) -> None:
+    def _is_store_half_full(self) -> bool:
+        # Flushing early keeps the store from refusing events in the middle of a batch.
+        return self._store is not None and self._store.stat().pending_size_bytes >= STORE_PENDING_BYTES_MAX
+
+    def _write_flush(self, now_us: int) -> None:
         entries = self._changed_entries()
         snapshot = self._engine.snapshot() if self._snapshot_is_due() else None
         engine = (
@@ -293,7 +300,7 @@ class Partition:
         )
         meta = self._encode_meta(engine)
 
-        def write(txn: lmdb.Transaction) -> None:
+        def write(txn: Txn) -> None:
             if self._store is not None:
                 self._store.write(txn, now_us)
             for table, key, value in entries:
@@ -321,7 +328,7 @@ class Partition:
     def _snapshot_is_due(self) -> bool:
         return self._rows_since_snapshot >= self._job.snapshot_interval_rows
 
-    def _write_outbox(self, txn: lmdb.Transaction) -> None:
+    def _write_outbox(self, txn: Txn) -> None:
         if not self._job.sinks:
             return
         table = self._tables["outbox"]
@@ -332,7 +339,7 @@ class Partition:
             sequence += 1
         txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._tables["partition"])
 
-    def _after_flush(self, engine: dict[int, int], now_us: int | None) -> None:
+    def _after_flush(self, engine: dict[int, int], now_us: int) -> None:
         if self._store is not None:
             self._store.committed()
         for detector in self._detectors:
@@ -410,7 +417,7 @@ class Partition:
         }
         return bytes(msgpack.packb(body))
 
-    def restore(self, snapshot: bytes) -> None:
+    def restore(self, snapshot: bytes, now_us: int) -> None:
         """Take over a snapshot, into a shard that is still empty; history below it is recorded as a gap.
 
         Raises:
@@ -434,12 +441,11 @@ class Partition:
         if self._row_events is not None:
             self._row_events.watermarks = body["watermarks"]
         self._rows_since_snapshot = self._job.snapshot_interval_rows
-        self._write_flush(None)
+        self._write_flush(now_us)
 
-    @property
-    def store(self) -> EventStore | None:
-        """The event store, or `None` when the job stores no events."""
-        return self._store
+    def events(self, params: QueryParams) -> list[Event]:
+        """Return stored events, pending ones included; none when the job stores no events."""
+        return [] if self._store is None else list(self._store.query(params).events)
 
     def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
         """Return committed anomalies, in the order of ids or against it."""
@@ -478,7 +484,7 @@ class Partition:
     def acknowledge(self, sequence: int) -> None:
         """Forget the outbox up to and including a sequence: every sink has it durably."""
 
-        def write(txn: lmdb.Transaction) -> None:
+        def write(txn: Txn) -> None:
             with txn.cursor(self._tables["outbox"]) as cursor:
                 while cursor.first() and decode_sequence(bytes(cursor.key())) <= sequence:
                     cursor.delete()

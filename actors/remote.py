@@ -22,6 +22,8 @@ from actors.partition import Partition, PartitionStat, RoutedBatch
 from actors.sink import Sink, SinkRecord
 from actors.sink_open import open_sinks
 from actors.source import DeadLetter
+from actors.store import Event
+from actors.store.planner import QueryParams
 from config.settings import JobSettings
 
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class PartitionHost:
         return os.getpid()
 
     def open(
-        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes]
+        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes], now_us: int
     ) -> dict[int, dict[int, int]]:
         """Own these partitions under an epoch; return for each the offsets it needs, by split.
 
@@ -77,16 +79,16 @@ class PartitionHost:
         """
         needed = {}
         for number in partitions:
-            partition = self._partitions.get(number) or self._open_partition(number, snapshots.get(number))
+            partition = self._partitions.get(number) or self._open_partition(number, snapshots.get(number), now_us)
             self._partitions[number] = partition
-            needed[number] = partition.begin(epoch, earliest)
+            needed[number] = partition.begin(epoch, earliest, now_us)
         return needed
 
-    def _open_partition(self, number: int, snapshot: bytes | None) -> Partition:
+    def _open_partition(self, number: int, snapshot: bytes | None, now_us: int) -> Partition:
         partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
         try:
             if snapshot is not None and not any(partition.received.values()):
-                partition.restore(snapshot)
+                partition.restore(snapshot, now_us)
         except SnapshotError:
             partition.close()
             raise
@@ -180,6 +182,10 @@ class PartitionHost:
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the anomaly tables as they are stored, not merged."""
         return self._collect(Partition.anomaly_entries)
+
+    def events(self, params: QueryParams) -> list[Event]:
+        """Return stored events of every partition owned, each partition's in the order asked for, not merged."""
+        return self._collect(lambda partition: partition.events(params))
 
     def dead_letters(self, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of every partition owned."""

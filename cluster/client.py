@@ -16,6 +16,8 @@ from actors.anomalies import Anomaly, AnomalyFilter
 from actors.errors import TocsinError
 from actors.partition import PartitionStat
 from actors.source import DeadLetter
+from actors.store import Event
+from actors.store.planner import QueryParams
 from cluster import deploy
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
 from cluster.home import Home
@@ -221,6 +223,10 @@ class Client:
     def anomaly_entries(self, name: str) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""
         return sorted(self._collect(name, "anomaly_entries"))
+
+    def events(self, name: str, params: QueryParams) -> list[Event]:
+        """Return stored events of all partitions, not merged."""
+        return self._collect(name, "events", params)
 
     def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of all partitions, in the order of split and offset."""

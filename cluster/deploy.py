@@ -92,10 +92,10 @@ class RayHost:
         return RayReply(self._handle.deliver.options(concurrency_group=_SINK).remote())
 
     def open(
-        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes]
+        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes], now_us: int
     ) -> RayReply[dict[int, dict[int, int]]]:
         """Make the host own partitions."""
-        return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots))
+        return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots, now_us))
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> RayReply[None]:
         """Make the host give partitions up."""

@@ -60,7 +60,7 @@ class EmbeddedJob:
         self._host = PartitionHost(job.to_bytes(), str(directory))
         try:
             earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
-            needed = self._host.open(EPOCH, list(range(job.partitions)), earliest, {})
+            needed = self._host.open(EPOCH, list(range(job.partitions)), earliest, {}, now_us())
             port = LocalHost(self._host)
             positions = first_needed(needed.values(), earliest)
             self._pump = Pump(job, source, dict.fromkeys(range(job.partitions), port), positions, EPOCH, now_us)

@@ -171,7 +171,7 @@ class JobRunner:
             by_host.setdefault(host.name, (host, []))[1].append(partition)
         snapshots = self._snapshots(list(owners)) if any(earliest.values()) else {}
         replies = [
-            host.open(self._epoch, numbers, earliest, {n: snapshots[n] for n in numbers if n in snapshots})
+            host.open(self._epoch, numbers, earliest, {n: snapshots[n] for n in numbers if n in snapshots}, now_us())
             for host, numbers in by_host.values()
         ]
         return [marks for reply in replies for marks in reply.wait().values()]
@@ -279,7 +279,7 @@ class JobRunner:
             MoveStarted(epoch=epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
         )
         source.release(epoch, [partition], now_us()).wait()
-        target.open(epoch, [partition], {}, {}).wait()
+        target.open(epoch, [partition], {}, {}, now_us()).wait()
         self._group.propose(MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=move.target))
 
 
