@@ -3,8 +3,8 @@
 A block is laid out so that most questions are answered by its first part alone::
 
     header        fixed: counts, ranges of times, first and last id, lengths, checksums
-    types         the sorted type numbers in the block, uint32 each
-    chain         for each type the block before this one that holds it, uint64 each (all ones: none)
+    types         the sorted type numbers in the block, 2 or 4 bytes each
+    chain         for each type how many blocks before this one the last one that holds it is (0: none), 1 or 4 bytes
     type index    for each row the position of its type among the types; left out when there is only one
     columns       msgpack of the other columns, packed to the fewest bytes and deflated
     payloads      the payloads' bytes, deflated
@@ -15,7 +15,6 @@ and named, and the other blocks are still served. Blocks that are still being fi
 
 import struct
 import zlib
-from collections.abc import Mapping
 from typing import Any
 
 import msgpack
@@ -31,18 +30,27 @@ FORMAT = 1
 RAW, DEFLATED = 0, 1
 """Codecs of the columns and payloads."""
 
-NO_BLOCK = (1 << 64) - 1
-"""Chain value of a type that no earlier block holds."""
+DISTANCE_MAX = (1 << 32) - 1
+"""Blocks farther back than this are not found by the chain; the log of a server has no more."""
 
-_HEADER = struct.Struct("<BBxxIII qI qI qI qI QQQ QQQ III III")
+_HEADER = struct.Struct("<BBBBIII qI qI qI qI QQQ QQQ III III")
 _CRC = struct.Struct("<I")
 _LEVEL = 1
+_MASK = (1 << 64) - 1
 
 
-def encode_block(columns: Columns, chain: Mapping[int, int], codec: int) -> bytes:
-    """Return the bytes of a block of at least one row; `chain` gives the earlier block of each type."""
+def encode_block(columns: Columns, codec: int, heads: Array | None = None, number: int = 0) -> bytes:
+    """Return the bytes of a block of at least one row.
+
+    `heads` gives for each type number the newest block before this one, whose number is `number`, that holds it, and
+    -1 where there is none.
+    """
     types, index = np.unique(columns.type_id, return_inverse=True)
-    before = np.array([chain.get(number, NO_BLOCK) for number in types.tolist()], dtype="<u8")
+    distances = np.zeros(len(types), dtype=np.int64)
+    if heads is not None:
+        distances = np.where(heads[types] >= 0, number - heads[types], 0)
+    type_width = 2 if int(types[-1]) < 1 << 16 else 4
+    chain_width = 1 if int(distances.max()) < 1 << 8 else 4
     body = _pack_columns(columns)
     payloads = columns.data
     if codec == DEFLATED:
@@ -52,6 +60,8 @@ def encode_block(columns: Columns, chain: Mapping[int, int], codec: int) -> byte
     header = _HEADER.pack(
         FORMAT,
         codec,
+        type_width,
+        chain_width,
         len(columns),
         len(types),
         len(sources),
@@ -68,7 +78,7 @@ def encode_block(columns: Columns, chain: Mapping[int, int], codec: int) -> byte
         zlib.crc32(payloads),
         0,
     )
-    parts = [header, types.astype("<u4").tobytes(), before.tobytes()]
+    parts = [header, types.astype(f"<u{type_width}").tobytes(), distances.astype(f"<u{chain_width}").tobytes()]
     if len(types) > 1:
         parts.append(index.astype("<u1" if len(types) <= 256 else "<u2").tobytes())
     head = b"".join(parts)
@@ -87,8 +97,8 @@ class Block:
         "_lengths",
         "_name",
         "_raw",
-        "chain",
         "codec",
+        "distances",
         "first_id",
         "last_id",
         "row_count",
@@ -115,23 +125,25 @@ class Block:
             raise StoreFormatError(f"{name} has format {fields[0]}, this program reads {FORMAT}; use a matching one")
         self._raw, self._name = raw, name
         self.codec: int = fields[1]
-        self.row_count: int = fields[2]
-        type_count: int = fields[3]
-        self.source_count: int = fields[4]
-        self.time_min: int = fields[5] * US_PER_S + fields[6]
-        self.time_max: int = fields[7] * US_PER_S + fields[8]
-        self.source_min: int = fields[9] * US_PER_S + fields[10]
-        self.source_max: int = fields[11] * US_PER_S + fields[12]
-        self.first_id: tuple[int, int, int] = fields[13:16]
-        self.last_id: tuple[int, int, int] = fields[16:19]
-        self._lengths: tuple[int, ...] = fields[19:24]
+        type_width, chain_width = fields[2], fields[3]
+        self.row_count: int = fields[4]
+        type_count: int = fields[5]
+        self.source_count: int = fields[6]
+        self.time_min: int = fields[7] * US_PER_S + fields[8]
+        self.time_max: int = fields[9] * US_PER_S + fields[10]
+        self.source_min: int = fields[11] * US_PER_S + fields[12]
+        self.source_max: int = fields[13] * US_PER_S + fields[14]
+        self.first_id: tuple[int, int, int] = fields[15:18]
+        self.last_id: tuple[int, int, int] = fields[18:21]
+        self._lengths: tuple[int, ...] = fields[21:26]
         self.size_bytes = len(raw)
         index_width = 0 if type_count == 1 else 1 if type_count <= 256 else 2
-        index_start = _HEADER.size + 12 * type_count
+        chain_start = _HEADER.size + type_width * type_count
+        index_start = chain_start + chain_width * type_count
         self._body_start = index_start + index_width * self.row_count
-        self._check_head(fields[24])
-        self.types: Array = np.frombuffer(raw, "<u4", type_count, _HEADER.size)
-        self.chain: Array = np.frombuffer(raw, "<u8", type_count, _HEADER.size + 4 * type_count)
+        self._check_head(fields[26])
+        self.types: Array = np.frombuffer(raw, f"<u{type_width}", type_count, _HEADER.size)
+        self.distances: Array = np.frombuffer(raw, f"<u{chain_width}", type_count, chain_start)
         self._index: Array | None = (
             np.frombuffer(raw, f"<u{index_width}", self.row_count, index_start) if index_width else None
         )
@@ -298,13 +310,13 @@ def _pack(values: Array) -> list[Any]:
     width = 0 if spread == 0 else 1 if spread < 1 << 8 else 2 if spread < 1 << 16 else 4 if spread < 1 << 32 else 8
     if width == 0:
         return [smallest, 0, b""]
-    distances = values.view(np.uint64) - np.uint64(smallest & NO_BLOCK)
+    distances = values.view(np.uint64) - np.uint64(smallest & _MASK)
     return [smallest, width, distances.astype(f"<u{width}").tobytes()]
 
 
 def _unpack(packed: list[Any], count: int) -> Array:
     smallest, width, data = packed
-    base = np.uint64(smallest & NO_BLOCK)
+    base = np.uint64(smallest & _MASK)
     if width == 0:
         return np.full(count, base, dtype=np.uint64)
     return np.frombuffer(data, f"<u{width}").astype(np.uint64) + base
@@ -317,7 +329,7 @@ def _pack_deltas(values: Array) -> list[Any]:
 
 def _unpack_deltas(packed: list[Any], count: int) -> Array:
     values = np.empty(count, dtype=np.uint64)
-    values[0] = np.uint64(packed[0] & NO_BLOCK)
+    values[0] = np.uint64(packed[0] & _MASK)
     if count > 1:
         values[1:] = _unpack(packed[1], count - 1)
     return np.cumsum(values, dtype=np.uint64)

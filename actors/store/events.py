@@ -55,16 +55,14 @@ class EventId(NamedTuple):
     """Number within the session, from 1; 0 stands before the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class JsonPayload:
+class JsonPayload(NamedTuple):
     """A JSON value; `JsonPayload(None)` is JSON's null, not a missing payload."""
 
     data: Any
     """Value of strings, numbers, booleans, nulls, lists, and mappings with strings as keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class BinaryPayload:
+class BinaryPayload(NamedTuple):
     """Bytes of a kind that the user names."""
 
     type: str
@@ -141,15 +139,22 @@ ACCEPTED = Verdict(VerdictKind.ACCEPTED)
 
 def find_fault(event: Event) -> str | None:
     """Return why the id, type or times of an event cannot be stored, or `None` when they can."""
-    for name, number in zip(EventId._fields, event.id, strict=True):
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= UINT64_MAX:
-            return f"{name} {number!r} is no integer from 0 to 2^64-1; number events within 64 bits"
-    if not isinstance(event.type, tuple) or not all(isinstance(word, str) for word in event.type):
+    server, session, instance = event.id
+    if not (_is_uint64(server) and _is_uint64(session) and _is_uint64(instance)):
+        return f"id {tuple(event.id)!r} is not three integers from 0 to 2^64-1; number events within 64 bits"
+    if not isinstance(event.type, tuple) or not set(map(type, event.type)) <= _WORDS:
         return f"type {event.type!r} is no tuple of strings; write it as one"
     fault = _find_time_fault("timestamp", event.timestamp)
     if fault is None and event.source_timestamp is not None:
         fault = _find_time_fault("source timestamp", event.source_timestamp)
     return fault
+
+
+_WORDS = {str}
+
+
+def _is_uint64(number: object) -> bool:
+    return type(number) is int and 0 <= number <= UINT64_MAX
 
 
 def _find_time_fault(name: str, time: Timestamp) -> str | None:

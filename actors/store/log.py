@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import lmdb
+import numpy as np
 
 from actors.shard.shard import Txn
-from actors.store.blocks import DEFLATED, NO_BLOCK, RAW, Block, encode_block
-from actors.store.columns import Columns, cut_rows, join_columns, slice_columns
+from actors.store.blocks import DEFLATED, RAW, Block, encode_block
+from actors.store.columns import Array, Columns, cut_rows, join_columns, slice_columns
 from actors.store.criteria import Criteria, matching_rows, rows_after
 from actors.store.errors import BlockDamagedError
 from actors.store.merging import Part
@@ -30,8 +31,8 @@ _KEY = struct.Struct(">QQ")
 _HEAD_KEY = struct.Struct(">QI")
 _HEAD = struct.Struct(">Q")
 
-Heads = Mapping[int, int]
-"""For each type number the newest full block that holds it."""
+NO_BLOCK = -1
+"""Head of a type that no full block holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,31 +59,29 @@ class LogAppend:
     tail: Columns
     """Rows of the block that is being filled."""
 
-    heads: dict[int, int]
-    """Newest full block of the types whose one changed."""
+    heads: Array
+    """For each type number the newest full block that holds it, or `NO_BLOCK`."""
 
     written: list[Written]
     """Blocks that were written."""
 
 
 def append_log(
-    txn: Txn, table: lmdb._Database, server: int, state: ServerState, tail: Columns, heads: Heads, rows: Columns
+    txn: Txn, table: lmdb._Database, server: int, state: ServerState, tail: Columns, heads: Array, rows: Columns
 ) -> LogAppend:
-    """Write rows after the tail and return what changed."""
+    """Write rows after the tail and return what changed; `heads` covers all types and is changed."""
     everything = join_columns([tail, rows]) if len(tail) else rows
-    changed: dict[int, int] = {}
     written: list[Written] = []
     number = state.tail_block
     cuts = list(cut_rows(everything, BLOCK_ROW_COUNT, BLOCK_PAYLOAD_BYTES))
     for start, end in cuts:
         block = slice_columns(everything, start, end)
         is_full = end < len(everything) or end - start == BLOCK_ROW_COUNT
-        chain = _chain(block, heads, changed)
-        raw = encode_block(block, chain, DEFLATED if is_full else RAW)
+        raw = encode_block(block, DEFLATED if is_full else RAW, heads, number)
         txn.put(_KEY.pack(server, number), raw, db=table)
         written.append(Written(columns=block, size_bytes=len(raw), is_full=is_full))
         if is_full:
-            changed.update(dict.fromkeys(chain, number))
+            heads[block.type_id] = number
             number += 1
     left = everything if not cuts else slice_columns(everything, cuts[-1][0], cuts[-1][1])
     if written and written[-1].is_full:
@@ -94,23 +93,36 @@ def append_log(
         last=state.last,
         last_ticks=state.last_ticks,
     )
-    return LogAppend(state=state, tail=left, heads=changed, written=written)
+    return LogAppend(state=state, tail=left, heads=heads, written=written)
 
 
-def save_heads(txn: Txn, table: lmdb._Database, server: int, heads: Heads) -> None:
-    """Write the newest full block of some types."""
-    for type_id, block in heads.items():
+def save_heads(txn: Txn, table: lmdb._Database, server: int, before: Array, heads: Array) -> None:
+    """Write the heads that changed."""
+    known = np.full(len(heads), NO_BLOCK, dtype=np.int64)
+    known[: len(before)] = before
+    changed = np.flatnonzero(known != heads)
+    for type_id, block in zip(changed.tolist(), heads[changed].tolist(), strict=True):
         txn.put(_HEAD_KEY.pack(server, type_id), _HEAD.pack(block), db=table)
 
 
-def load_heads(txn: Txn, table: lmdb._Database) -> dict[int, dict[int, int]]:
-    """Return the newest full block of every server and type."""
-    heads: dict[int, dict[int, int]] = {}
+def load_heads(txn: Txn, table: lmdb._Database, type_count: int) -> dict[int, Array]:
+    """Return the heads of every server."""
+    heads: dict[int, Array] = {}
     with txn.cursor(table) as cursor:
         for key, value in cursor:
             server, type_id = _HEAD_KEY.unpack(key)
-            heads.setdefault(server, {})[type_id] = _HEAD.unpack(value)[0]
+            if server not in heads:
+                heads[server] = grown_heads(None, type_count)
+            heads[server][type_id] = _HEAD.unpack(value)[0]
     return heads
+
+
+def grown_heads(heads: Array | None, type_count: int) -> Array:
+    """Return a copy of heads that covers more types."""
+    grown = np.full(type_count, NO_BLOCK, dtype=np.int64)
+    if heads is not None:
+        grown[: len(heads)] = heads
+    return grown
 
 
 def delete_block(txn: Txn, table: lmdb._Database, server: int, block: int) -> None:
@@ -211,19 +223,15 @@ class LogReader:
         while number >= start:
             block = self.block(number)
             yield number, block
-            for type_id, before in zip(block.types.tolist(), block.chain.tolist(), strict=True):
-                if type_id in following:
-                    following[type_id] = before
-            number = max((one for one in following.values() if one != NO_BLOCK and one < number), default=-1)
+            distances = dict(zip(block.types.tolist(), block.distances.tolist(), strict=True))
+            for type_id in following.keys() & distances.keys():
+                distance = distances[type_id]
+                following[type_id] = number - distance if distance else NO_BLOCK
+            number = max((one for one in following.values() if one < number), default=NO_BLOCK)
 
     def _first_where(self, holds: Callable[[Block], bool]) -> int:
         numbers = range(self._first, self._end)
         return self._first + bisect.bisect_left(numbers, True, key=lambda number: holds(self.block(number)))
-
-
-def _chain(block: Columns, heads: Heads, changed: Mapping[int, int]) -> dict[int, int]:
-    types = set(block.type_id.tolist())
-    return {one: changed.get(one, heads.get(one, NO_BLOCK)) for one in types}
 
 
 def read_heads(txn: Txn, table: lmdb._Database, server: int, type_ids: Sequence[int]) -> dict[int, int]:

@@ -17,7 +17,7 @@ ONE, ANY = "?", "*"
 class PatternSet:
     """Patterns that select event types."""
 
-    __slots__ = ("_exact", "_patterns", "_types")
+    __slots__ = ("_everything", "_exact", "_patterns", "_types")
 
     def __init__(self, patterns: Iterable[EventType]) -> None:
         """Reduce the patterns.
@@ -28,6 +28,7 @@ class PatternSet:
         distinct = {check_pattern(tuple(pattern)) for pattern in patterns}
         kept = [p for p in distinct if not any(p != q and _swallows(q, p) for q in _swallowers(p, distinct))]
         self._patterns = tuple(sorted(kept))
+        self._everything = self._patterns == ((ANY,),)
         self._exact = all(ONE not in p and ANY not in p for p in kept)
         self._types = frozenset(kept) if self._exact else frozenset()
 
@@ -44,12 +45,14 @@ class PatternSet:
     @property
     def is_everything(self) -> bool:
         """Whether every type matches."""
-        return self._patterns == ((ANY,),)
+        return self._everything
 
     def matches(self, event_type: EventType) -> bool:
         """Return whether a type matches one of the patterns."""
         if self._exact:
             return event_type in self._types
+        if self._everything:
+            return True
         return any(_matches(pattern, event_type) for pattern in self._patterns)
 
     def union(self, other: "PatternSet") -> "PatternSet":

@@ -14,7 +14,7 @@ from actors.store.blocks import Block
 from actors.store.columns import Array, Chunk, Columns, join_columns, slice_columns, take_columns
 from actors.store.config import OrderBy
 from actors.store.criteria import Criteria, matching_rows
-from actors.store.events import Event, EventId, EventType, Timestamp
+from actors.store.events import US_PER_S, Event, EventId, EventType, Timestamp
 from actors.store.log import LogReader, read_heads
 from actors.store.merging import Part, Selection, Source, key_at, merge_sources, search_time
 from actors.store.payloads import decode_payload
@@ -171,14 +171,18 @@ def selected_events(selection: Selection, start: int, end: int, types: Sequence[
 def events_of(chunk: Chunk, rows: Array, types: Sequence[EventType]) -> list[Event]:
     """Return rows of a chunk as events."""
     data, offsets = chunk.data, chunk.offsets
+    # The constructors of named tuples cost more than everything else here.
     new = tuple.__new__
     return [
-        Event(
-            new(EventId, (server, session, instance)),
-            types[type_id],
-            Timestamp.from_ticks(ticks),
-            Timestamp.from_ticks(source) if has_source else None,
-            decode_payload(kind, data[begin:end]),
+        new(
+            Event,
+            (
+                new(EventId, (server, session, instance)),
+                types[type_id],
+                new(Timestamp, divmod(ticks, US_PER_S)),
+                new(Timestamp, divmod(source, US_PER_S)) if has_source else None,
+                decode_payload(kind, data[begin:end]),
+            ),
         )
         for server, session, instance, type_id, ticks, source, has_source, kind, begin, end in zip(
             chunk.server[rows].tolist(),

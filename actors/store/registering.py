@@ -5,12 +5,12 @@ its conditions, and whether any storage wants it. What is accepted is encoded an
 trace. The fast path takes rows that are columns already and falls back to judging row by row where that is needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from actors.store.columns import Array, Columns, make_columns, offsets_of, slice_columns, times
+from actors.store.columns import Array, Columns, empty_columns, make_columns, offsets_of, slice_columns, times
 from actors.store.config import StoreConfig
 from actors.store.events import (
     ACCEPTED,
@@ -74,19 +74,14 @@ class ColumnBatch:
 
 @dataclass(slots=True, eq=False)
 class _Gathered:
-    ticks: list[int] = field(default_factory=list)
-    source: list[int | None] = field(default_factory=list)
-    session: list[int] = field(default_factory=list)
-    instance: list[int] = field(default_factory=list)
-    type_id: list[int] = field(default_factory=list)
-    kind: list[int] = field(default_factory=list)
-    payload: list[bytes] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    type_ids: list[int] = field(default_factory=list)
 
-    def columns(self, server: int) -> Columns:
-        servers = [server] * len(self.ticks)
-        return make_columns(
-            self.ticks, self.source, servers, self.session, self.instance, self.type_id, self.kind, self.payload
-        )
+    def columns(self) -> Columns:
+        if not self.entries:
+            return empty_columns()
+        ticks, source, server, session, instance, kind, payload = zip(*self.entries, strict=True)
+        return make_columns(ticks, source, server, session, instance, self.type_ids, kind, payload)
 
 
 class Registrar:
@@ -120,7 +115,7 @@ class Registrar:
         gathered: dict[int, _Gathered] = {}
         verdicts = [self._judge(event, gathered) for event in events]
         if any(verdict is ACCEPTED for verdict in verdicts):
-            self.pending.add({server: rows.columns(server) for server, rows in gathered.items()})
+            self.pending.add({server: rows.columns() for server, rows in gathered.items()})
         return verdicts
 
     def register_columns(self, batch: ColumnBatch) -> Array:
@@ -188,13 +183,8 @@ class Registrar:
         if rows is None:
             rows = gathered[server] = _Gathered()
         if in_series:
-            rows.ticks.append(ticks)
-            rows.source.append(source_ticks)
-            rows.session.append(session)
-            rows.instance.append(instance)
-            rows.type_id.append(type_id)
-            rows.kind.append(kind)
-            rows.payload.append(payload)
+            rows.entries.append(entry)
+            rows.type_ids.append(type_id)
         return ACCEPTED
 
     def _first_new(self, batch: ColumnBatch) -> int | None:
@@ -236,15 +226,15 @@ class Registrar:
             entry = Entry(int(columns.time[row]), source, batch.server, *position, int(columns.kind[row]), payload)
             accepted[row] = self._take(batch.types[int(batch.type_index[row])], entry, gathered) is ACCEPTED
         if accepted.any():
-            self.pending.add({server: rows.columns(server) for server, rows in gathered.items()})
+            self.pending.add({server: rows.columns() for server, rows in gathered.items()})
         return accepted
 
     def _offer_last_of_types(self, columns: Columns) -> None:
         distinct, from_end = np.unique(columns.type_id[::-1], return_index=True)
-        wanted = self._types.wanted
-        for type_id, place in zip(distinct.tolist(), from_end.tolist(), strict=True):
+        wanted, rows = self._types.wanted, len(columns) - 1 - from_end
+        for type_id, entry in zip(distinct.tolist(), _entries_at(columns, rows), strict=True):
             if wanted[type_id] & _LATEST:
-                self._latest.offer(type_id, _entry_at(columns, len(columns) - 1 - place))
+                self._latest.offer(type_id, entry)
 
 
 def _refuse_order(entry: Entry, last: tuple[Position, int]) -> Verdict | None:
@@ -292,13 +282,19 @@ def _columns_of(batch: ColumnBatch, type_id: Array) -> Columns:
     )
 
 
-def _entry_at(columns: Columns, row: int) -> Entry:
-    return Entry(
-        int(columns.time[row]),
-        int(columns.source_time[row]) if columns.has_source[row] else None,
-        int(columns.server[row]),
-        int(columns.session[row]),
-        int(columns.instance[row]),
-        int(columns.kind[row]),
-        columns.data[int(columns.offsets[row]) : int(columns.offsets[row + 1])],
+def _entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:
+    fields = zip(
+        columns.time[rows].tolist(),
+        columns.source_time[rows].tolist(),
+        columns.has_source[rows].tolist(),
+        columns.server[rows].tolist(),
+        columns.session[rows].tolist(),
+        columns.instance[rows].tolist(),
+        columns.kind[rows].tolist(),
+        columns.offsets[rows].tolist(),
+        columns.offsets[rows + 1].tolist(),
+        strict=True,
     )
+    for ticks, source, has_source, server, session, instance, kind, begin, end in fields:
+        payload = columns.data[begin:end]
+        yield Entry(ticks, source if has_source else None, server, session, instance, kind, payload)

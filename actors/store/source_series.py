@@ -247,7 +247,7 @@ def _write_blocks(
     for start, end in cut_rows(columns, BLOCK_ROW_COUNT, BLOCK_PAYLOAD_BYTES):
         block = slice_columns(columns, start, end)
         is_full = deflate_all or end < len(columns) or end - start == BLOCK_ROW_COUNT
-        raw = encode_block(block, {}, DEFLATED if is_full else RAW)
+        raw = encode_block(block, DEFLATED if is_full else RAW)
         txn.put(_KEY.pack(series, run, number), raw, db=table)
         written.append(Written(columns=block, size_bytes=len(raw), is_full=is_full))
         left = left if is_full else block

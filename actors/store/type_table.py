@@ -43,6 +43,9 @@ class Wanted(IntFlag):
     """A series by source timestamp."""
 
 
+_LATEST, _BY_TIME, _BY_SOURCE = Wanted.LATEST.value, Wanted.BY_TIME.value, Wanted.BY_SOURCE.value
+
+
 class TypeMask:
     """Which types match a set of patterns, as an array by type number that grows with the table."""
 
@@ -79,7 +82,10 @@ class TypeTable:
         self._wanted: list[int] = []
         self._conditions: list[tuple[Condition, ...]] = []
         self._latest = config.latest
-        self._series = config.all_series()
+        self._series = [
+            (one.subscriptions, _BY_TIME if one.order_by is OrderBy.TIMESTAMP else _BY_SOURCE)
+            for one in config.all_series()
+        ]
         self._rules: Sequence[ConditionRule] = config.conditions
         self._masks: OrderedDict[PatternSet, TypeMask] = OrderedDict()
         self._lock = threading.Lock()
@@ -157,8 +163,8 @@ class TypeTable:
         return number
 
     def _judge(self, event_type: EventType) -> tuple[int, tuple[Condition, ...]]:
-        wanted = Wanted.LATEST if self._latest.matches(event_type) else Wanted.NOWHERE
-        for series in self._series:
-            if series.subscriptions.matches(event_type):
-                wanted |= Wanted.BY_TIME if series.order_by is OrderBy.TIMESTAMP else Wanted.BY_SOURCE
-        return int(wanted), rules_for(self._rules, event_type)
+        wanted = _LATEST if self._latest.matches(event_type) else 0
+        for patterns, flag in self._series:
+            if patterns.matches(event_type):
+                wanted |= flag
+        return wanted, rules_for(self._rules, event_type)

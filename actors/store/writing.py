@@ -15,7 +15,7 @@ from actors.shard.shard import Shard, Txn
 from actors.store.columns import Array, Columns, empty_columns, join_columns, take_columns
 from actors.store.config import OrderBy, OrphanPolicy, SeriesConfig, StoreConfig
 from actors.store.latest import Entry, save_entries
-from actors.store.log import LogReader, Written, append_log, load_heads, save_heads
+from actors.store.log import LogReader, Written, append_log, grown_heads, load_heads, save_heads
 from actors.store.source_series import append_runs, delete_runs, find_main, load_tail, sort_by_source
 from actors.store.state import (
     STATE_KEY,
@@ -82,7 +82,7 @@ class _Draft:
     state: StoreState
     tails: dict[int, Columns] = field(default_factory=dict)
     run_tails: dict[int, tuple[int, Columns]] = field(default_factory=dict)
-    heads: dict[int, dict[int, int]] = field(default_factory=dict)
+    heads: dict[int, Array] = field(default_factory=dict)
     type_count: int = 0
 
 
@@ -97,7 +97,7 @@ class StoreWriter:
         self._numbers: dict[tuple[OrderBy, tuple[tuple[str, ...], ...]], int] = {}
         self._tails: dict[int, Columns] = {}
         self._run_tails: dict[int, tuple[int, Columns]] = {}
-        self._heads: dict[int, dict[int, int]] = {}
+        self._heads: dict[int, Array] = {}
         self._draft: _Draft | None = None
         self.conditions = bytes(msgpack.packb([repr(rule.describe()) for rule in config.conditions]))
 
@@ -118,7 +118,7 @@ class StoreWriter:
     def load(self, txn: Txn) -> None:
         """Read what is on disk."""
         self._state = read_state(txn, self._tables.meta)
-        self._heads = load_heads(txn, self._tables.heads)
+        self._heads = load_heads(txn, self._tables.heads, len(self._types))
         for server, state in self._state.servers.items():
             if state.tail_rows:
                 reader = LogReader(txn, self._tables.log, server, state)
@@ -187,8 +187,7 @@ class StoreWriter:
         self._state = draft.state
         self._tails.update(draft.tails)
         self._run_tails.update(draft.run_tails)
-        for server, heads in draft.heads.items():
-            self._heads.setdefault(server, {}).update(heads)
+        self._heads.update(draft.heads)
         self._types.saved(draft.type_count)
 
     def masks(self, series: Iterable[SeriesState]) -> list[tuple[SeriesState, Array]]:
@@ -203,8 +202,9 @@ class StoreWriter:
     ) -> list[Written]:
         state = servers.get(server, ServerState())
         tail = self._tails.get(server) or empty_columns()
-        append = append_log(txn, self._tables.log, server, state, tail, self._heads.get(server, {}), rows)
-        save_heads(txn, self._tables.heads, server, append.heads)
+        before = grown_heads(self._heads.get(server), draft.type_count)
+        append = append_log(txn, self._tables.log, server, state, tail, before.copy(), rows)
+        save_heads(txn, self._tables.heads, server, before, append.heads)
         servers[server] = append.state
         draft.tails[server] = append.tail
         draft.heads[server] = append.heads
