@@ -223,6 +223,9 @@ class MemberRemoved(Command):
     member_id: str
     """Name of the member."""
 
+    identity: str
+    """The incarnation meant; a late repetition must not expel the one that was admitted since."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:

@@ -365,8 +365,9 @@ def _add_member(state: GroupState, command: MemberAdded) -> Applied:
 
 def _remove_member(state: GroupState, command: MemberRemoved) -> Applied:
     """Know a member no longer."""
-    if command.member_id not in state.members:
-        raise _RefusalError(f"{command.member_id!r} is no member")
+    record = state.members.get(command.member_id)
+    if record is None or record.identity != command.identity:
+        raise _RefusalError(f"{command.member_id!r} is no member, or another incarnation of it is")
     members = {name: record for name, record in state.members.items() if name != command.member_id}
     return replace(state, members=members), (MembersChanged(),)
 

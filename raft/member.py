@@ -259,8 +259,9 @@ class Member:
             MembershipError: It leads (end its process first), or another change is going on.
             ProposalTimeoutError: No answer in time.
         """
-        if name in {voter[0] for voter in self.status().voters}:
-            self._change(MemberRemoved(member_id=name), timeout_s)
+        for voter, _, identity in self.status().voters:
+            if voter == name:
+                self._change(MemberRemoved(member_id=name, identity=identity), timeout_s)
 
     def status(self) -> MemberStatus:
         """Return what this member knows about itself and the others."""

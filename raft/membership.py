@@ -98,7 +98,7 @@ def changed_voters(voters: Voters, change: MembershipChange) -> Voters:
     its old name counts as two changes.
     """
     if isinstance(change, MemberRemoved):
-        return tuple(voter for voter in voters if voter[0] != change.member_id)
+        return tuple(voter for voter in voters if (voter[0], voter[2]) != (change.member_id, change.identity))
     if change.member_id in {voter[0] for voter in voters} or change.address in {voter[1] for voter in voters}:
         return voters
     return tuple(sorted((*voters, (change.member_id, change.address, change.identity))))

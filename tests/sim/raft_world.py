@@ -32,7 +32,7 @@ from raft.consensus import Consensus, Timing
 from raft.group import GroupState, answer_to, apply, validate
 from raft.group_codec import decode_state, encode_state
 from raft.journal import Journal
-from raft.membership import Greeting, Waiting, form, refusal
+from raft.membership import Greeting, Waiting, form
 from raft.transport import HeldTransport, Message
 from raft.wire import decode_message, encode_message
 
@@ -421,11 +421,10 @@ class World:
         if host.consensus is not None and (own.name, own.address, own.identity) in consensus.voters:
             self.lost = None
             return
-        change: Any = MemberRemoved(member_id=host.name)
-        if refusal(
-            Greeting(group="g", name="", address="", identity="", voters=consensus.voters), own
-        ) is not None and (host.name not in {voter[0] for voter in consensus.voters}):
-            change = MemberAdded(member_id=host.name, address=host.name, identity=own.identity)
+        former = [identity for name, _, identity in consensus.voters if name == host.name]
+        change: Any = MemberAdded(member_id=host.name, address=host.name, identity=own.identity)
+        if former:
+            change = MemberRemoved(member_id=host.name, identity=former[0])
         consensus.submit_change(change, lambda *_: None)
 
     def heal_and_check(self) -> None:
