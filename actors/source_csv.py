@@ -89,6 +89,8 @@ class CsvReader:
         if not text:
             return {name: pl.Series(name, [], dtype=pl.String) for name in self._wanted}
         positions = sorted(set(self._wanted.values()))
+        # Polars looks for marks of encodings and compression at the start; a line before the first keeps it from it.
+        text = b"x" + self._separator.encode() * (self._width - 1) + b"\n" + text
         try:
             frame = pl.read_csv(
                 text,
@@ -101,7 +103,7 @@ class CsvReader:
             )
         except pl.exceptions.PolarsError:
             return None
-        by_position = dict(zip(positions, frame.get_columns(), strict=True))
+        by_position = dict(zip(positions, frame[1:].get_columns(), strict=True))
         return {name: by_position[position] for name, position in self._wanted.items()}
 
     def _read_one_by_one(

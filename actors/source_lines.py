@@ -119,7 +119,7 @@ class LineFile:
             self._set_header(b"", skipped)
             return
         end = start.find(b"\n")
-        if end - skipped > self._record_size_bytes_max or (end < 0 and len(start) >= self._block_size_bytes):
+        if (len(start) if end < 0 else end) - skipped > self._record_size_bytes_max:
             limit = self._record_size_bytes_max
             raise SourceError(f"{self.path}: the first line is longer than {limit} bytes; is this a file of lines?")
         if end < 0 and not self.is_complete:

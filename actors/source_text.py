@@ -36,16 +36,19 @@ class LineRecordFile:
 
     def record_count(self) -> int:
         """Return the records there are now."""
+        self._check_header()
         return self._lines.record_count()
 
     def block_with(self, record: int) -> RecordBlock | None:
         """Return a block that holds a record, or `None` when the file has not that many."""
+        self._check_header()
         block = self._lines.block_with(record)
         if block is None:
             return None
+        assert self._decode is not None
         if block.is_too_long:
-            return self._too_long(block)
-        decoded, numbers, faults = self._decoder()(block.content)
+            return self._too_long(block, self._decode)
+        decoded, numbers, faults = self._decode(block.content)
         faults |= {int(numbers[row]): reason for row, reason in decoded.faults.items()}
         lines = split_lines(block.content) if faults else None
         letters = []
@@ -61,14 +64,14 @@ class LineRecordFile:
             faults=tuple(letters),
         )
 
-    def _decoder(self) -> Decode:
-        if self._decode is None:
+    def _check_header(self) -> None:
+        # A header that lacks columns is told before the first row comes.
+        if self._decode is None and self._lines.header() is not None:
             self._decode = self._make_decoder(self._lines)
-        return self._decode
 
-    def _too_long(self, block: LineBlock) -> RecordBlock:
+    def _too_long(self, block: LineBlock, decode: Decode) -> RecordBlock:
         reason = f"the line is longer than {self._record_size_bytes_max} bytes"
-        decoded, numbers, _ = self._decoder()(b"")
+        decoded, numbers, _ = decode(b"")
         return RecordBlock(
             first_record=block.first_record,
             record_count=1,
