@@ -55,9 +55,6 @@ class Metric:
     has_bare_column: bool = False
     """Whether a column stands outside all aggregates."""
 
-    has_history: bool = False
-    """Whether an order-sensitive call stands outside all aggregates."""
-
     @property
     def kind(self) -> str:
         if not self.aggregates:
@@ -140,7 +137,6 @@ class _Checker:
                 self._metric.aggregates.append(node)
             return "aggregate"
         if function.kind == "ordered":
-            self._metric.has_history |= inside == ""
             return inside or "ordered"
         return inside
 

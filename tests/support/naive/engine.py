@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.naive.alignment import alignment_size
-from tests.support.naive.check import TEMPORAL, Metric, check
-from tests.support.naive.evaluate import Evaluator, Row
+from tests.support.naive.check import TEMPORAL, check
+from tests.support.naive.evaluate import Evaluator, Known, Row
 from tests.support.naive.refusal import Refused
 from tests.support.naive.syntax import Node, parse
 from tests.support.naive.text import canonical_text
@@ -30,6 +30,9 @@ class _KeyState:
     rows: list[Row] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     next_end: int = 0
+    known: dict[int, Known] = field(default_factory=dict)
+    """Per metric: values of arguments of order-sensitive calls at the rows so far."""
+
     aggregates: list[dict[Node, Any]] | None = None
     """Per metric: the values over the latest computed window; `None` before the first."""
 
@@ -137,7 +140,9 @@ class NaiveEngine:
 
     def _window_hits(self, aggregates: list[dict[Node, Any]]) -> list[int]:
         return [
-            i for i, metric in enumerate(self._metrics) if metric.kind == "window" and self._fires(i, [{}], aggregates)
+            i
+            for i, metric in enumerate(self._metrics)
+            if metric.kind == "window" and self._evaluators[i].last([{}], {}, aggregates[i]) is True
         ]
 
     def _row_hits(self, state: _KeyState) -> list[int]:
@@ -145,16 +150,10 @@ class NaiveEngine:
         for i, metric in enumerate(self._metrics):
             if metric.kind == "window" or (metric.kind == "mixed" and state.aggregates is None):
                 continue
-            rows = state.rows if metric.has_history else state.rows[-1:]
-            if self._fires(i, rows, state.aggregates):
+            aggregates = state.aggregates[i] if state.aggregates else {}
+            if self._evaluators[i].last(state.rows, state.known.setdefault(i, {}), aggregates) is True:
                 hits.append(i)
         return hits
-
-    def _fires(self, index: int, rows: Sequence[Row], aggregates: list[dict[Node, Any]] | None) -> bool:
-        """Return whether a metric is true for the last of the rows."""
-        metric: Metric = self._metrics[index]
-        values = self._evaluators[index].values(metric.tree, rows, aggregates[index] if aggregates else {})
-        return values[-1] is True
 
 
 def _plain(value: Any, kind: str) -> Any:

@@ -11,6 +11,9 @@ COMPARISONS = {"lt": (-1,), "le": (-1, 0), "gt": (1,), "ge": (0, 1), "eq": (0,),
 
 Row = Mapping[str, Any]
 
+Known = dict[Node, list[Any]]
+"""Values of nodes at the rows so far."""
+
 
 class Evaluator:
     """Evaluates one metric; `unknown` makes every comparison with NULL give NULL."""
@@ -22,37 +25,45 @@ class Evaluator:
     def aggregate(self, call: Call, window: Sequence[Row]) -> Any:
         """Return the value of an aggregate call over the rows of a window."""
         function, constants = self._metric.bound[call]
-        series = [self.values(argument, window, {}) for argument in call.arguments[: len(function.series)]]
+        known: Known = {}
+        series = [self._series(argument, window, known) for argument in call.arguments[: len(function.series)]]
         return self._typed(call, function.apply(*series, *constants))
 
-    def values(self, node: Node, rows: Sequence[Row], aggregates: Mapping[Node, Any]) -> list[Any]:
-        """Return the value of a node for each row, given the values of the aggregates."""
+    def last(self, rows: Sequence[Row], known: Known, aggregates: Mapping[Node, Any]) -> Any:
+        """Return the value of the metric at the last of the rows, given the values of the aggregates."""
+        return self._at(self._metric.tree, rows, len(rows) - 1, known, aggregates)
+
+    def _series(self, node: Node, rows: Sequence[Row], known: Known) -> list[Any]:
+        """Return the values of a node without aggregates at all rows; a row's value does not depend on later rows."""
+        values = known.setdefault(node, [])
+        while len(values) < len(rows):
+            values.append(self._at(node, rows, len(values), known, {}))
+        return values
+
+    def _at(self, node: Node, rows: Sequence[Row], i: int, known: Known, aggregates: Mapping[Node, Any]) -> Any:
+        """Return the value of a node at row i."""
         if isinstance(node, Literal):
-            return [node.value] * len(rows)
+            return node.value
         if isinstance(node, Column):
-            return [row[node.name] for row in rows]
+            return rows[i][node.name]
         assert isinstance(node, Call)
         if node in aggregates:
-            return [aggregates[node]] * len(rows)
+            return aggregates[node]
         if node.name in ("between", "in"):
-            return self._membership(node, rows, aggregates)
+            value, others = node.arguments
+            assert isinstance(others, Pair | Items)
+            parts = (others.low, others.high) if isinstance(others, Pair) else others.items
+            return self._belongs(node.name, *(self._at(part, rows, i, known, aggregates) for part in (value, *parts)))
         function, constants = self._metric.bound[node]
-        series = [self.values(argument, rows, aggregates) for argument in node.arguments[: len(function.series)]]
+        arguments = node.arguments[: len(function.series)]
         if function.kind == "ordered":
-            results = function.apply(*series, *constants)
-        else:
-            apply = function.apply
-            if self._unknown and node.name in COMPARISONS:
-                apply = comparison(COMPARISONS[node.name].__contains__, unknown=True)
-            results = [apply(*values, *constants) for values in zip(*series, strict=True)]
-        return [self._typed(node, result) for result in results]
-
-    def _membership(self, node: Call, rows: Sequence[Row], aggregates: Mapping[Node, Any]) -> list[Any]:
-        value, others = node.arguments
-        assert isinstance(others, Pair | Items)
-        parts = (others.low, others.high) if isinstance(others, Pair) else others.items
-        columns = [self.values(part, rows, aggregates) for part in (value, *parts)]
-        return [self._belongs(node.name, *values) for values in zip(*columns, strict=True)]
+            series = [self._series(argument, rows, known)[: i + 1] for argument in arguments]
+            return self._typed(node, function.apply(*series, *constants))
+        apply = function.apply
+        if self._unknown and node.name in COMPARISONS:
+            apply = comparison(COMPARISONS[node.name].__contains__, unknown=True)
+        values = [self._at(argument, rows, i, known, aggregates) for argument in arguments]
+        return self._typed(node, apply(*values, *constants))
 
     def _belongs(self, name: str, value: Any, *parts: Any) -> Any:
         if self._unknown and (value is None or (name == "between" and None in parts)):

@@ -1,4 +1,4 @@
-"""Order-sensitive functions: lists with a value per row in, such a list out. Row i depends on rows up to i."""
+"""Order-sensitive functions: the values of all rows so far in, the value at the last of them out."""
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -14,58 +14,49 @@ Aggregate = Callable[..., Any]
 _subtract = exactly(lambda left, right: left - right)
 
 
-def move(x: Values, steps: int) -> list[Any]:
-    return [x[i - steps] if i >= steps else None for i in range(len(x))]
+def move(x: Values, steps: int) -> Any:
+    return x[-1 - steps] if len(x) > steps else None
 
 
-def deltas(x: Values, steps: int) -> list[Any]:
-    return [_subtract(value, before) for value, before in zip(x, move(x, steps), strict=True)]
+def deltas(x: Values, steps: int) -> Any:
+    return _subtract(x[-1], move(x, steps))
 
 
-def ratios(x: Values) -> list[Any]:
-    return [divide_reals(value, before) for value, before in zip(x, move(x, 1), strict=True)]
+def ratios(x: Values) -> Any:
+    return divide_reals(x[-1], move(x, 1))
 
 
-def percent_change(x: Values, steps: int) -> list[Any]:
-    quotients = [divide_reals(value, before) for value, before in zip(x, move(x, steps), strict=True)]
-    return [_subtract(quotient, 1.0) for quotient in quotients]
+def percent_change(x: Values, steps: int) -> Any:
+    return _subtract(divide_reals(x[-1], move(x, steps)), 1.0)
 
 
-def forward_fill(x: Values, limit: int | None) -> list[Any]:
-    filled: list[Any] = []
-    for i, value in enumerate(x):
-        found = next((j for j in range(i, -1, -1) if x[j] is not None), None)
-        too_far = found is None or (limit is not None and i - found > limit)
-        filled.append(value if too_far else x[found or 0])
-    return filled
+def forward_fill(x: Values, limit: int | None) -> Any:
+    """Return the last value that is given, unless it is more than `limit` rows back."""
+    back = next((back for back in range(len(x)) if x[-1 - back] is not None), None)
+    return None if back is None or (limit is not None and back > limit) else x[-1 - back]
 
 
-def moving(aggregate: Aggregate, series: Sequence[Values], window: int, minimum: int | None) -> list[Any]:
-    """Return the aggregate over the last `window` rows of each row.
+def moving(aggregate: Aggregate, series: Sequence[Values], window: int, minimum: int | None) -> Any:
+    """Return the aggregate over the last `window` rows.
 
     Without `minimum`: NULL for the first window - 1 rows. With it: NULL while the window holds fewer values than that
     (for two series: fewer rows in which both have one).
     """
-    results: list[Any] = []
-    for i in range(len(series[0])):
-        parts = [values[max(0, i - window + 1) : i + 1] for values in series]
-        present = count(parts[0]) if len(parts) == 1 else len(pairs(*parts))
-        enough = i + 1 >= window if minimum is None else present >= minimum
-        results.append(aggregate(*parts) if enough else None)
-    return results
+    parts = [values[-window:] for values in series]
+    present = count(parts[0]) if len(parts) == 1 else len(pairs(*parts))
+    enough = len(series[0]) >= window if minimum is None else present >= minimum
+    return aggregate(*parts) if enough else None
 
 
-def time_moving(aggregate: Aggregate, times: Values, series: Sequence[Values], window: int) -> list[Any]:
-    """Return the aggregate over the rows so far that are less than `window` older than the row."""
-    results: list[Any] = []
-    for i, now in enumerate(times):
-        inside = [j for j in range(i + 1) if None not in (now, times[j]) and now - window < times[j] <= now]
-        results.append(aggregate(*([values[j] for j in inside] for values in series)))
-    return results
+def time_moving(aggregate: Aggregate, times: Values, series: Sequence[Values], window: int) -> Any:
+    """Return the aggregate over the rows so far that are less than `window` older than the last."""
+    now = times[-1]
+    inside = [j for j, at in enumerate(times) if None not in (now, at) and now - window < at <= now]
+    return aggregate(*([values[j] for j in inside] for values in series))
 
 
-def cumulative(aggregate: Aggregate, series: Sequence[Values]) -> list[Any]:
-    return [aggregate(*(values[: i + 1] for values in series)) for i in range(len(series[0]))]
+def cumulative(aggregate: Aggregate, series: Sequence[Values]) -> Any:
+    return aggregate(*series)
 
 
 def rank_of_last(part: Values, ascending: bool, ignore_null: bool, ties: str) -> Any:
@@ -88,36 +79,32 @@ def _comes_before(left: Any, right: Any) -> bool:
     return bool(left < right)
 
 
-def moving_rank(
-    x: Values, ascending: bool, window: int, ignore_null: bool, ties: str, minimum: int | None
-) -> list[Any]:
+def moving_rank(x: Values, ascending: bool, window: int, ignore_null: bool, ties: str, minimum: int | None) -> Any:
     def rank(part: Values) -> Any:
         return rank_of_last(part, ascending, ignore_null, ties)
 
     return moving(rank, [x], window, minimum)
 
 
-def exponential(x: Values, window: int, warm_up: bool) -> list[Any]:
+def exponential(x: Values, window: int, warm_up: bool) -> Any:
     """Return the exponential moving average: NULL for the first window - 1 values, then their mean, then smoothing.
 
     With warm-up the first value starts it, and the weight shrinks from 2 / 2 to 2 / (window + 1).
     """
-    results: list[Any] = []
-    seen: list[Any] = []
-    state: Any = None
-    for value in x:
-        if value is None:
-            results.append(None)
-            continue
-        seen.append(value)
-        if warm_up:
-            state = float(value) if state is None else _smooth(state, value, min(len(seen) - 1, window))
-        elif len(seen) == window:
-            state = mean(seen)
-        elif len(seen) > window:
-            state = _smooth(state, value, window)
-        results.append(state)
-    return results
+    if x[-1] is None:
+        return None
+    numbers = given(x)
+    if warm_up:
+        state: Any = float(numbers[0])
+        for i, value in enumerate(numbers[1:], 1):
+            state = _smooth(state, value, min(i, window))
+        return state
+    if len(numbers) < window:
+        return None
+    state = mean(numbers[:window])
+    for value in numbers[window:]:
+        state = _smooth(state, value, window)
+    return state
 
 
 def _smooth(state: Any, value: Any, window: int) -> Any:
@@ -125,12 +112,10 @@ def _smooth(state: Any, value: Any, window: int) -> Any:
     return Rounded(weight * Fraction(value) + (1 - weight) * Fraction(state))
 
 
-def exponentially_weighted_mean(x: Values, alpha: Fraction) -> list[Any]:
+def exponentially_weighted_mean(x: Values, alpha: Fraction) -> Any:
     """Return the mean in which a value's weight shrinks by 1 - alpha with every later row, NULL rows included."""
-    results: list[Any] = []
-    for i in range(len(x)):
-        present = [j for j in range(i + 1) if x[j] is not None]
-        weights = [(1 - alpha) ** (i - j) for j in present]
-        total = sum((weight * Fraction(x[j]) for weight, j in zip(weights, present, strict=True)), Fraction(0))
-        results.append(Rounded(total / sum(weights)) if present else None)
-    return results
+    weighted = [((1 - alpha) ** back, Fraction(value)) for back, value in enumerate(reversed(x)) if value is not None]
+    if not weighted:
+        return None
+    total = sum((weight * value for weight, value in weighted), Fraction(0))
+    return Rounded(total / sum(weight for weight, _ in weighted))
