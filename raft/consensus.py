@@ -138,6 +138,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._change_index = 0
         self._released_at_s = _now()
         self._voters: Voters = ()
+        self._is_voter = False
         address = next((entry[1] for entry in journal.voters if entry[0] == name), "")
         super().__init__(node_of(name, address, journal.identity), [], _settings(timing), transport=transport)
         self._take_over_journal()
@@ -176,7 +177,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     @property
     def is_voter(self) -> bool:
         """Whether this member votes."""
-        return any(_node(voter) == self.selfNode for voter in self._voters)
+        return self._is_voter
 
     @property
     def leads(self) -> bool:
@@ -525,8 +526,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
 
     def _set_voters(self, voters: Voters) -> None:
         """Connect to new voters and part from former ones."""
-        self._voters = voters
-        wanted = {_node(voter) for voter in voters} - {self.selfNode}
+        nodes = set(map(_node, voters))
+        wanted = nodes - {self.selfNode}
+        self._voters, self._is_voter = voters, self.selfNode in nodes
         for node in self.otherNodes - wanted:
             self._SyncObj__otherNodes.discard(node)
             self._SyncObj__raftNextIndex.pop(node, None)

@@ -401,7 +401,7 @@ class Member:
         elif isinstance(action, StepDown):
             self._step_down()
             return
-        self._on_action(action)
+        self._tell(action)
 
     def _watch_leadership(self) -> None:
         """End the epoch when Raft's leadership has ended."""
@@ -413,7 +413,14 @@ class Member:
         led, self._led = self._led, None
         if led is not None:
             log.info("leads no longer", extra={"member": self.name, "epoch": led.epoch})
-            self._on_action(StepDown(member_id=self.name, epoch=led.epoch))
+            self._tell(StepDown(member_id=self.name, epoch=led.epoch))
+
+    def _tell(self, action: Action) -> None:
+        """Give an action to the user, whose faults must not end this member's part in Raft."""
+        try:
+            self._on_action(action)
+        except Exception:
+            log.exception("action failed", extra={"member": self.name, "action": type(action).__name__})
 
     def _look(self) -> MemberStatus:
         """Return the status, seen from the member's thread."""

@@ -161,7 +161,6 @@ class SimMachine:
     def apply(self, command: bytes) -> bytes:
         value = decode_command(command)
         self.state, _ = apply(self.state, value)
-        validate(self.state)
         consensus = self.host.consensus
         assert consensus is not None
         self.world.note_applied(consensus.raftLastApplied + 1, command)
@@ -461,6 +460,7 @@ class World:
         states = {name: host.machine.state for name, host in self.hosts.items()}
         assert len({encode_state(state) for state in states.values()}) == 1, "the members' states differ"
         state = next(iter(states.values()))
+        validate(state)
         lost = [
             request_id
             for request_id, answer in self.answers.items()
