@@ -18,7 +18,8 @@ SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "price": "DOUBLE",
 CSV_PIECES = [
     b",", b'"', b'""', b"\r", b" ", b"a", b"\xff", b"\xc3\xa9", b"\x00", b"1", b"-7", b"2.5", b"nan", b"inf", b"1e400",
     b"true", b"2018-10-08T01:01:01.002", b"2018-02-30", b"9999-12-31", b"1538960461002", b"99999999999999999999", b"'",
-    b"2018-10-08 01:01:01,A,6,1.5,true", b'2018-10-08,"A, ""B""",6,,', b"5,x,1,2,0", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"x\x01",
+    b"2018-10-08 01:01:01,A,6,1.5,true", b'2018-10-08,"A, ""B""",6,,', b"5,x,1,2,0", b"\xe2\x80\xa8",
+    b"\xef\xbb\xbf", b"x\x01",
 ]  # fmt: skip
 
 JSON_PIECES = [
