@@ -5,7 +5,7 @@ entries of bytes, one per group and one per group and watcher, so that a commit 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import msgpack
@@ -13,33 +13,25 @@ import numpy as np
 import polars as pl
 import xxhash
 
+from actors.detectors.configuration import Configuration
 from actors.detectors.errors import DetectorSpecError, DetectorStateError
+from actors.detectors.findings import Finding
 from actors.detectors.groups import Batch, Groups, Ints, Phase
-from actors.detectors.known_values import Finding
-from actors.detectors.specs import GroupSpec
+from actors.detectors.specs import GroupSpec, LearnPhase
 from actors.frames import polars_schema
 from actors.model import Schema
 
 STATE_VERSION = 1
 """Version of saved entries and snapshots."""
 
-_GROUP, _WATCHER, _VERSION = b"g", b"w", b"v"
+_GROUP, _MEMORY, _VERSION = b"g", b"m", b"v"
 
 
-class Watcher(Protocol):
-    """One metric of a detector: what it knows of each group, and what it finds in a batch."""
-
-    metric: str
-    """Text of the metric; always the same."""
+class Memory(Protocol):
+    """Something that is remembered of each group, and saved."""
 
     changed: set[int]
-    """Groups whose knowledge has changed since it was last saved."""
-
-    def observe(self, batch: Batch) -> list[Finding]:
-        """Learn from a batch and return what is wrong with it."""
-
-    def accept(self, code: int, value: Any, now: int | None) -> None:
-        """Let a reported value count as known for a group."""
+    """Groups of which something else is remembered than was last saved."""
 
     def codes(self) -> Iterable[int]:
         """Return the groups about which something is known."""
@@ -49,6 +41,33 @@ class Watcher(Protocol):
 
     def decode(self, code: int, saved: Sequence[Any]) -> None:
         """Take over what was saved of a group."""
+
+
+class Watcher(Memory, Protocol):
+    """One metric of a detector: what it knows of each group, and what it finds in a batch."""
+
+    metric: str
+    """Text of the metric; always the same."""
+
+    def observe(self, batch: Batch) -> list[Finding]:
+        """Learn from a batch and return what is wrong with it."""
+
+    def accept(self, code: int, value: Any, now: int | None) -> None:
+        """Let a reported value count as known for a group."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """What a detector is made of, beside its groups."""
+
+    watchers: Sequence[Watcher]
+    """One per metric."""
+
+    memories: Sequence[Memory] = ()
+    """What watchers remember apart from what they know."""
+
+    configuration: Configuration | None = None
+    """Decides which groups the watchers leave alone; `None` where that is not to be decided."""
 
 
 class Detector:
@@ -66,7 +85,8 @@ class Detector:
         key_columns: Sequence[str],
         *,
         group_columns: Sequence[str],
-        make_watchers: Callable[[Groups], Sequence[Watcher]],
+        learn: LearnPhase,
+        make_parts: Callable[[Groups], Parts],
         keeps_time: bool = False,
     ) -> None:
         self.spec = spec
@@ -74,8 +94,12 @@ class Detector:
         self._time_column = schema[time_column].name
         self._key_columns = [schema[name].name for name in key_columns]
         self.group_columns = tuple(group_columns)
-        self._groups = Groups(group_columns, self._time_column, spec.learn, keeps_time)
-        self._watchers = list(make_watchers(self._groups))
+        self._groups = Groups(group_columns, self._time_column, learn, keeps_time)
+        parts = make_parts(self._groups)
+        self._watchers = list(parts.watchers)
+        self._configuration = parts.configuration
+        decisions = [] if parts.configuration is None else [parts.configuration]
+        self._memories: list[Memory] = [*self._watchers, *parts.memories, *decisions]
         types = polars_schema(schema)
         self._columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
         self._columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
@@ -108,6 +132,18 @@ class Detector:
         """Judge all rows and return the anomalies."""
         return self._run(frame, offsets, Phase.DETECT)
 
+    def configure(self, frame: pl.DataFrame, offsets: Ints) -> None:
+        """Use all rows to find out which variables are stable; neither learn nor judge them.
+
+        The next call of another method that takes rows mutes the others, in the groups that were seen here.
+
+        Raises:
+            DetectorSpecError: this kind of detector watches no variables.
+        """
+        if self._configuration is None:
+            raise DetectorSpecError(f"detector {self.name!r} watches no variables to choose from; train it instead")
+        self._configuration.observe_all(self._groups.batch(frame, np.asarray(offsets, np.int64), Phase.DETECT))
+
     def accept(self, event_id: Any, variable: str, value: Any) -> None:
         """Let a reported value count as known.
 
@@ -130,19 +166,19 @@ class Detector:
 
     def changed_state(self) -> dict[bytes, bytes]:
         """Return the entries that have changed since they were last saved; keys are at most 19 bytes."""
-        if not self._groups.changed and not any(watcher.changed for watcher in self._watchers):
+        if not self._groups.changed and not any(memory.changed for memory in self._memories):
             return {}
         entries = {_VERSION: self._version_entry()}
         entries.update(self._group_entry(code) for code in sorted(self._groups.changed))
-        for index, watcher in enumerate(self._watchers):
-            entries.update(self._watcher_entry(index, watcher, code) for code in sorted(watcher.changed))
+        for index, memory in enumerate(self._memories):
+            entries.update(self._memory_entry(index, memory, code) for code in sorted(memory.changed))
         return entries
 
     def mark_saved(self) -> None:
         """Note that what `changed_state` gave is durable."""
         self._groups.changed.clear()
-        for watcher in self._watchers:
-            watcher.changed.clear()
+        for memory in self._memories:
+            memory.changed.clear()
 
     def load_state(self, entries: Mapping[bytes, bytes]) -> None:
         """Take over saved entries, all of them, into a detector that has seen nothing.
@@ -162,8 +198,8 @@ class Detector:
         """Return everything known as bytes."""
         entries = {_VERSION: self._version_entry()}
         entries.update(self._group_entry(code) for code in range(len(self._groups.ids)))
-        for index, watcher in enumerate(self._watchers):
-            entries.update(self._watcher_entry(index, watcher, code) for code in sorted(watcher.codes()))
+        for index, memory in enumerate(self._memories):
+            entries.update(self._memory_entry(index, memory, code) for code in sorted(memory.codes()))
         return bytes(msgpack.packb(entries))
 
     def restore(self, data: bytes) -> None:
@@ -180,11 +216,15 @@ class Detector:
             raise DetectorStateError(f"no snapshot of detector {self.name!r}: its entries are missing")
         self.load_state(entries)
         self._groups.changed.update(range(len(self._groups.ids)))
-        for watcher in self._watchers:
-            watcher.changed.update(watcher.codes())
+        for memory in self._memories:
+            memory.changed.update(memory.codes())
 
     def _run(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> pl.DataFrame:
         batch = self._groups.batch(frame, np.asarray(offsets, np.int64), phase)
+        if self._configuration is not None:
+            self._configuration.settle(batch, learns=phase is not Phase.DETECT)
+        if not batch.row_count:
+            return pl.DataFrame(schema=self._columns)
         rows: list[int] = []
         types: list[int] = []
         details: list[str] = []
@@ -221,9 +261,9 @@ class Detector:
     def _group_entry(self, code: int) -> tuple[bytes, bytes]:
         return _GROUP + self._groups.digest(code), msgpack.packb(self._groups.encode(code))
 
-    def _watcher_entry(self, index: int, watcher: Watcher, code: int) -> tuple[bytes, bytes]:
-        key = _WATCHER + self._groups.digest(code) + index.to_bytes(2, "big")
-        return key, msgpack.packb([list(self._groups.ids[code]), watcher.encode(code)])
+    def _memory_entry(self, index: int, memory: Memory, code: int) -> tuple[bytes, bytes]:
+        key = _MEMORY + self._groups.digest(code) + index.to_bytes(2, "big")
+        return key, msgpack.packb([list(self._groups.ids[code]), memory.encode(code)])
 
     def _load(self, entries: Mapping[bytes, bytes]) -> None:
         if not entries:
@@ -239,9 +279,9 @@ class Detector:
             if key[:1] == _GROUP:
                 self._groups.decode(msgpack.unpackb(entry))
         for key, entry in entries.items():
-            if key[:1] == _WATCHER:
-                group, saved = msgpack.unpackb(entry, strict_map_key=False)
-                self._watchers[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
+            if key[:1] == _MEMORY:
+                group, saved = msgpack.unpackb(entry)
+                self._memories[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
 
 
 def _fingerprint(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str]) -> str:

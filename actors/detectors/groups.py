@@ -6,7 +6,7 @@ rows and the watermark (the latest time so far) never fall. Once a group has lea
 for, its rows change nothing here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -72,7 +72,7 @@ class Batch:
     @property
     def ends(self) -> Ints:
         """Index after the last row of each group."""
-        return np.append(self.starts[1:], self.row_count)
+        return np.append(self.starts[1:], self.row_count)[: len(self.starts)]
 
 
 class Groups:
@@ -219,6 +219,11 @@ class Groups:
         is_open = ~self._is_done[codes]
         self._row_count[codes[is_open]] += lengths[is_open]
         self._is_done[codes] |= is_over
+
+
+def segments(batch: Batch) -> Iterable[tuple[int, int, int]]:
+    """Return group, first row and end of each group of a batch."""
+    return zip(batch.group_codes.tolist(), batch.starts.tolist(), batch.ends.tolist(), strict=True)
 
 
 _ROW = "\0row"

@@ -4,28 +4,13 @@ Only the distinct values of a batch are looked up, one by one; the rows that car
 comes before judging within a group, so values are learned in row order and everything else is independent of it.
 """
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
 
+from actors.detectors.findings import CODE, FIRST, GAP, NOW, ROW, ROWS, Finding, MakeDetail, distinct_values
 from actors.detectors.groups import Batch
-
-MakeDetail = Callable[[int, Any, int], dict[str, Any]]
-"""Takes the group's code, the value and the number of known values; returns what an anomaly's detail shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Rows of one batch that are anomalies for the same reason."""
-
-    rows: Sequence[int]
-    """Indexes in the sorted batch."""
-
-    detail: str
-    """JSON object."""
 
 
 class KnownValueWatcher:
@@ -75,6 +60,12 @@ class KnownValueWatcher:
         """Return whether a group learned more values than allowed, so that the variable is not watched there."""
         return code in self._muted
 
+    def mute(self, code: int) -> None:
+        """Stop watching a group, and forget what it knows."""
+        self._muted.add(code)
+        self._known.pop(code, None)
+        self.changed.add(code)
+
     def codes(self) -> Iterable[int]:
         """Return the groups about which something is known."""
         return {code for code, known in self._known.items() if known} | self._muted
@@ -95,24 +86,14 @@ class KnownValueWatcher:
             self._muted.add(code)
 
     def _pairs(self, batch: Batch) -> pl.DataFrame:
-        """Return the distinct values of each group, in the order of their first rows."""
-        rows = pl.int_range(batch.row_count, dtype=pl.Int64, eager=True)
-        own = [pl.Series(_CODE, batch.codes), pl.Series(_NOW, batch.now), rows.alias(_ROW)]
-        frame = batch.frame.select(self._columns).with_columns(own)
-        if any(batch.frame[name].null_count() for name in self._columns):
-            frame = frame.drop_nulls(self._columns)
-        found = [pl.col(_ROW).alias(_ROWS), pl.col(_ROW).first()]
-        if self._expire_after is not None:
-            gap = pl.col(_NOW).diff().max().fill_null(0).alias(_GAP)
-            found += [gap, pl.col(_NOW).first().alias(_FIRST), pl.col(_NOW).last()]
-        return frame.group_by(_CODE, *self._columns).agg(found).sort(_ROW)
+        return distinct_values(batch, self._columns, with_times=self._expire_after is not None)
 
     def _values(self, pairs: pl.DataFrame) -> list[Any]:
         columns = [pairs[name].to_list() for name in self._columns]
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
     def _observe_ageless(self, batch: Batch, pairs: pl.DataFrame) -> list[Finding]:
-        codes, values, firsts = pairs[_CODE].to_list(), self._values(pairs), pairs[_ROW].to_list()
+        codes, values, firsts = pairs[CODE].to_list(), self._values(pairs), pairs[ROW].to_list()
         known = self._known
         for code in batch.group_codes.tolist():
             if code not in known:
@@ -126,15 +107,15 @@ class KnownValueWatcher:
             if batch.is_learning[first]:
                 self._learn(code, value, 0)
                 continue
-            rows = [first] if self._reports_once else pairs[_ROWS][place].to_list()
+            rows = [first] if self._reports_once else pairs[ROWS][place].to_list()
             findings.append(self._finding(code, value, rows))
             if self._reports_once:
                 self._add_reported(code, value, 0)
         return findings
 
     def _observe_ageing(self, batch: Batch, pairs: pl.DataFrame, expire_after: int) -> list[Finding]:
-        codes, values = pairs[_CODE].to_list(), self._values(pairs)
-        gaps, firsts, lasts = pairs[_GAP].to_list(), pairs[_FIRST].to_list(), pairs[_NOW].to_list()
+        codes, values = pairs[CODE].to_list(), self._values(pairs)
+        gaps, firsts, lasts = pairs[GAP].to_list(), pairs[FIRST].to_list(), pairs[NOW].to_list()
         found: list[tuple[int, Any, list[int]]] = []
         for place, (code, value) in enumerate(zip(codes, values, strict=True)):
             seen = self._table(code).get(value)
@@ -142,7 +123,7 @@ class KnownValueWatcher:
                 self._known[code][value] = lasts[place]
                 self.changed.add(code)
             elif code not in self._muted:
-                rows = self._judge_rows(batch, code, value, pairs[_ROWS][place].to_list(), expire_after)
+                rows = self._judge_rows(batch, code, value, pairs[ROWS][place].to_list(), expire_after)
                 if rows:
                     found.append((code, value, rows))
         return [self._finding(code, value, rows) for code, value, rows in found if code not in self._muted]
@@ -171,8 +152,7 @@ class KnownValueWatcher:
         self.changed.add(code)
         if value not in known:
             if len(known) >= self._distinct_count_max:
-                self._muted.add(code)
-                known.clear()
+                self.mute(code)
                 return
             self._learned_count[code] = self._learned_count.get(code, 0) + 1
         known[value] = now
@@ -190,8 +170,5 @@ class KnownValueWatcher:
         return table
 
     def _finding(self, code: int, value: Any, rows: Sequence[int]) -> Finding:
-        detail = self._make_detail(code, value, self._learned_count.get(code, 0))
-        return Finding(rows, json.dumps(detail, ensure_ascii=False))
-
-
-_CODE, _NOW, _ROW, _ROWS, _GAP, _FIRST = "\0code", "\0now", "\0row", "\0rows", "\0gap", "\0first"
+        known_count = self._learned_count.get(code, 0)
+        return Finding(rows, self._make_detail(code, {"value": value, "known": known_count}))

@@ -1,87 +1,59 @@
 """Detectors made from their specifications."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from actors.detectors.detector import Detector, Watcher
+from actors.detectors.charset import CharsetWatcher
+from actors.detectors.configuration import Configuration
+from actors.detectors.count_vector import CountVectorWatcher, OpenWindows
+from actors.detectors.detector import Detector, Parts
 from actors.detectors.errors import DetectorSpecError
+from actors.detectors.event_sequence import EventSequenceWatcher, LatestIds
+from actors.detectors.findings import MakeDetail
 from actors.detectors.groups import Groups
+from actors.detectors.known_things import KnownThings
 from actors.detectors.known_values import KnownValueWatcher
-from actors.detectors.specs import GroupSpec, NewEventSpec, NewValueCombinationSpec, NewValueSpec
+from actors.detectors.rules import RuleWatcher
+from actors.detectors.specs import (
+    CharsetSpec,
+    CountVectorSpec,
+    EventSequenceSpec,
+    GroupSpec,
+    LearnPhase,
+    NewEventSpec,
+    NewValueCombinationSpec,
+    NewValueSpec,
+    RuleSpec,
+    ValueRangeSpec,
+)
+from actors.detectors.value_range import ValueRangeWatcher
 from actors.errors import SchemaError
-from actors.model import Schema
+from actors.frames import physical_type, polars_schema
+from actors.model import ColumnType, Schema
+
+_WATCHES_EVENTS = (NewEventSpec, EventSequenceSpec, CountVectorSpec)
+"""Kinds whose event id is what is watched, and therefore no part of the group."""
 
 
 def make_detector(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str] = ()) -> Detector:
     """Return a detector that has seen nothing.
 
     Raises:
-        DetectorSpecError: the schema lacks a column, or there is no detector of that kind.
+        DetectorSpecError: the schema lacks a column, a column has the wrong type, or there is no such detector.
     """
-    if isinstance(spec, NewValueSpec):
-        return _known_values(spec, schema, time_column, key_columns, [(name,) for name in spec.variables])
-    if isinstance(spec, NewValueCombinationSpec):
-        return _known_values(spec, schema, time_column, key_columns, spec.combinations)
-    if isinstance(spec, NewEventSpec):
-        return _known_values(spec, schema, time_column, key_columns, [spec.event_id_columns])
-    raise DetectorSpecError(f"there is no detector of kind {type(spec).__name__}")
-
-
-def _known_values(
-    spec: NewValueSpec | NewValueCombinationSpec | NewEventSpec,
-    schema: Schema,
-    time_column: str,
-    key_columns: Sequence[str],
-    watched: Sequence[Sequence[str]],
-) -> Detector:
-    is_event = isinstance(spec, NewEventSpec)
-    keys = find_columns(spec, schema, key_columns)
-    id_columns = () if is_event else find_columns(spec, schema, spec.event_id_columns)
-    group_columns = tuple(dict.fromkeys((*keys, *id_columns)))
-    places = [group_columns.index(name) for name in id_columns]
-    noun = "event" if is_event else "value" if isinstance(spec, NewValueSpec) else "combination"
-
-    def make_watchers(groups: Groups) -> list[Watcher]:
-        return [make(groups, find_columns(spec, schema, columns)) for columns in watched]
-
-    def make(groups: Groups, columns: Sequence[str]) -> Watcher:
-        name = ", ".join(columns)
-
-        def detail(code: int, value: Any, known_count: int) -> dict[str, Any]:
-            return {
-                "event_id": event_id_of(spec, groups.ids[code], places),
-                "variable": name,
-                "value": value,
-                "known": known_count,
-                "learned_since": groups.first_time(code),
-            }
-
-        return KnownValueWatcher(
-            columns,
-            f"new {noun} of {name}",
-            detail,
-            distinct_count_max=spec.distinct_count_max,
-            expire_after=spec.expire_after,
-            reports_once=spec.report == "once",
-        )
-
+    maker = _Maker(spec, schema, key_columns)
     return Detector(
         spec,
         schema,
-        time_column,
-        keys,
-        group_columns=group_columns,
-        make_watchers=make_watchers,
-        keeps_time=spec.expire_after is not None,
+        find_columns(spec, schema, [time_column])[0],
+        maker.keys,
+        group_columns=maker.group_columns,
+        learn=_effective_learn(spec),
+        make_parts=maker.make_parts,
+        keeps_time=getattr(spec, "expire_after", None) is not None,
     )
-
-
-def event_id_of(spec: GroupSpec, group: Sequence[Any], places: Sequence[int]) -> Any:
-    """Return the event id of a group as anomalies show it: the constant, one value, or a list of values."""
-    if not places:
-        return spec.event_id
-    values = [group[place] for place in places]
-    return values[0] if len(values) == 1 else values
 
 
 def find_columns(spec: GroupSpec, schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
@@ -94,3 +66,118 @@ def find_columns(spec: GroupSpec, schema: Schema, names: Sequence[str]) -> tuple
         return tuple(schema[name].name for name in names)
     except SchemaError as error:
         raise DetectorSpecError(f"detector {spec.name!r}: {error}") from error
+
+
+class _Maker:
+    """Makes the parts of one detector."""
+
+    def __init__(self, spec: GroupSpec, schema: Schema, key_columns: Sequence[str]) -> None:
+        self._spec = spec
+        self._schema = schema
+        self.keys = find_columns(spec, schema, key_columns)
+        self.event_columns = find_columns(spec, schema, spec.event_id_columns)
+        id_columns = () if isinstance(spec, _WATCHES_EVENTS) else self.event_columns
+        self.group_columns = tuple(dict.fromkeys((*self.keys, *id_columns)))
+        self._id_places = [self.group_columns.index(name) for name in id_columns]
+
+    def make_parts(self, groups: Groups) -> Parts:
+        """Return the parts of the detector whose groups these are."""
+        spec = self._spec
+        if isinstance(spec, NewValueSpec | ValueRangeSpec | CharsetSpec):
+            watched = [find_columns(spec, self._schema, [name]) for name in spec.variables]
+        elif isinstance(spec, NewValueCombinationSpec):
+            watched = [find_columns(spec, self._schema, names) for names in spec.combinations]
+        else:
+            return self._make_others(groups)
+        watchers = [self._make_for_columns(columns, self._detail_of(groups, columns)) for columns in watched]
+        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, spec.configure_row_count))
+
+    def _make_others(self, groups: Groups) -> Parts:
+        spec, columns = self._spec, self.event_columns
+        detail = self._detail_of(groups, columns)
+        if isinstance(spec, NewEventSpec):
+            return Parts(watchers=[_known_values(spec, columns, "event", detail)])
+        if isinstance(spec, EventSequenceSpec):
+            latest = LatestIds(spec.length - 1)
+            known = KnownThings(spec.distinct_count_max, reports_once=spec.report == "once")
+            watcher = EventSequenceWatcher(columns, spec.length, known, latest, detail)
+            return Parts(watchers=[watcher], memories=[latest])
+        if isinstance(spec, CountVectorSpec):
+            return self._make_count_vector(spec, detail)
+        if isinstance(spec, RuleSpec):
+            return self._make_rules(spec, groups)
+        raise DetectorSpecError(f"there is no detector of kind {type(spec).__name__}")
+
+    def _make_for_columns(self, columns: Sequence[str], detail: MakeDetail) -> Any:
+        spec = self._spec
+        if isinstance(spec, NewValueSpec | NewValueCombinationSpec):
+            return _known_values(spec, columns, "value" if isinstance(spec, NewValueSpec) else "combination", detail)
+        column = columns[0]
+        kind = self._schema[column].type
+        if isinstance(spec, CharsetSpec):
+            if not kind.is_text:
+                raise DetectorSpecError(f"detector {spec.name!r} watches texts but column {column!r} is {kind}")
+            return CharsetWatcher(column, detail)
+        if kind.is_text or kind is ColumnType.BOOL:
+            raise DetectorSpecError(f"detector {spec.name!r} watches numbers but column {column!r} is {kind}")
+        return ValueRangeWatcher(column, physical_type(kind), detail)
+
+    def _make_count_vector(self, spec: CountVectorSpec, detail: MakeDetail) -> Parts:
+        windows = OpenWindows()
+        watcher = CountVectorWatcher(
+            self.event_columns,
+            row_count=spec.window_row_count,
+            ticks=spec.window_ticks,
+            distance_max=spec.distance_max,
+            known=KnownThings(spec.distinct_count_max, reports_once=spec.report == "once"),
+            windows=windows,
+            make_detail=detail,
+        )
+        return Parts(watchers=[watcher], memories=[windows])
+
+    def _make_rules(self, spec: RuleSpec, groups: Groups) -> Parts:
+        types: dict[str, Any] = dict(polars_schema(self._schema))
+        watchers = []
+        for rule in spec.rules:
+            columns = find_columns(spec, self._schema, [condition.column for condition in rule.conditions])
+            watchers.append(RuleWatcher(rule, columns, types, self._detail_of(groups, [rule.name], "rule")))
+        return Parts(watchers=watchers)
+
+    def _detail_of(self, groups: Groups, names: Sequence[str], label: str = "variable") -> MakeDetail:
+        """Return the function that describes anomalies of one metric."""
+        name = ", ".join(names)
+
+        def detail(code: int, shown: Mapping[str, Any]) -> str:
+            described = {"event_id": self._event_id(groups.ids[code]), label: name, **shown}
+            described["learned_since"] = groups.first_time(code)
+            return json.dumps(described, ensure_ascii=False)
+
+        return detail
+
+    def _event_id(self, group: Sequence[Any]) -> Any:
+        """Return the event id of a group as anomalies show it: the constant, one value, or a list of values."""
+        if not self._id_places:
+            return self._spec.event_id
+        values = [group[place] for place in self._id_places]
+        return values[0] if len(values) == 1 else values
+
+
+def _known_values(
+    spec: NewValueSpec | NewValueCombinationSpec | NewEventSpec, columns: Sequence[str], noun: str, detail: MakeDetail
+) -> KnownValueWatcher:
+    return KnownValueWatcher(
+        columns,
+        f"new {noun} of {', '.join(columns)}",
+        detail,
+        distinct_count_max=spec.distinct_count_max,
+        expire_after=spec.expire_after,
+        reports_once=spec.report == "once",
+    )
+
+
+def _effective_learn(spec: GroupSpec) -> LearnPhase:
+    """Return the learn phase, which lasts at least as long as the automatic configuration."""
+    configured: int | None = getattr(spec, "configure_row_count", None)
+    if configured is None:
+        return spec.learn
+    return replace(spec.learn, row_count=max(configured, spec.learn.row_count or 0))

@@ -103,18 +103,104 @@ class NaiveKnownValues:
         return False
 
 
-def naive_value_ranges(rows: Sequence[tuple[Any, float]], learn_row_count: int) -> list[int]:
-    """Return the indexes of rows `(group, value)` outside the range that their group learned first."""
-    ranges: dict[Any, tuple[float, float]] = {}
-    counts: Mapping[Any, int] = {}
-    counts = dict(counts)
-    found = []
-    for index, (group, value) in enumerate(rows):
-        learns = counts.get(group, 0) < learn_row_count
-        counts[group] = counts.get(group, 0) + 1
-        low, high = ranges.get(group, (value, value))
+class NaiveJudge:
+    """Walks rows `(time, group, ...)` and says for each one which group it is of and whether that group learns."""
+
+    def __init__(self, learn_row_count: int) -> None:
+        self.learn_row_count = learn_row_count
+        self.counts: dict[Any, int] = {}
+        self.now: dict[Any, int] = {}
+
+    def step(self, group: Any, time: int) -> tuple[bool, int]:
+        """Return whether the row is learned, and the watermark."""
+        learns = self.counts.get(group, 0) < self.learn_row_count
+        self.counts[group] = self.counts.get(group, 0) + 1
+        self.now[group] = max(time, self.now.get(group, time))
+        return learns, self.now[group]
+
+
+def naive_ranges(rows: Sequence[tuple[int, Any, Any]], learn_row_count: int) -> list[int]:
+    """Return the indexes of rows `(time, group, number)` outside the range that their group learned."""
+    judge, ranges, found = NaiveJudge(learn_row_count), dict[Any, tuple[Any, Any]](), []
+    for index, (time, group, value) in enumerate(rows):
+        learns, _ = judge.step(group, time)
+        if value is None:
+            continue
         if learns:
+            low, high = ranges.get(group, (value, value))
             ranges[group] = (min(low, value), max(high, value))
-        elif group in ranges and not low <= value <= high:
+        elif group in ranges and not ranges[group][0] <= value <= ranges[group][1]:
             found.append(index)
     return found
+
+
+def naive_charsets(rows: Sequence[tuple[int, Any, Any]], learn_row_count: int) -> list[int]:
+    """Return the indexes of rows `(time, group, text)` with a character that their group has not learned."""
+    judge, known, found = NaiveJudge(learn_row_count), dict[Any, set[str]](), []
+    for index, (time, group, text) in enumerate(rows):
+        learns, _ = judge.step(group, time)
+        if text is None:
+            continue
+        characters = known.setdefault(group, set())
+        if learns:
+            characters |= set(text)
+        elif not set(text) <= characters:
+            found.append(index)
+    return found
+
+
+def naive_sequences(rows: Sequence[tuple[int, Any, Any]], learn_row_count: int, length: int, once: bool) -> list[int]:
+    """Return the indexes of rows `(time, group, event id)` that complete a sequence their group does not know."""
+    judge, found = NaiveJudge(learn_row_count), []
+    known: dict[Any, set[tuple[Any, ...]]] = {}
+    latest: dict[Any, list[Any]] = {}
+    for index, (time, group, event_id) in enumerate(rows):
+        learns, _ = judge.step(group, time)
+        if event_id is None:
+            continue
+        ids = latest.setdefault(group, [])
+        ids.append(event_id)
+        sequence = tuple(ids[-length:])
+        if len(ids) < length or sequence in known.setdefault(group, set()):
+            continue
+        if not learns:
+            found.append(index)
+        if learns or once:
+            known[group].add(sequence)
+    return found
+
+
+def naive_counts(
+    rows: Sequence[tuple[int, Any, Any]], learn_row_count: int, window: int, by_time: bool, distance_max: float
+) -> list[int]:
+    """Return the indexes of rows `(time, group, event id)` that end a window counted unlike those learned."""
+    judge, found = NaiveJudge(learn_row_count), []
+    known: dict[Any, list[dict[Any, int]]] = {}
+    opened: dict[Any, tuple[int, list[tuple[Any, bool]]]] = {}
+
+    def end(group: Any, index: int) -> None:
+        _, held = opened.pop(group, (0, []))
+        if not held:
+            return
+        vector = {event_id: sum(other == event_id for other, _ in held) for event_id, _ in held}
+        if held[-1][1]:
+            known.setdefault(group, []).append(vector)
+        elif all(_distance(vector, other) > distance_max for other in known.get(group, [])):
+            found.append(index)
+
+    for index, (time, group, event_id) in enumerate(rows):
+        learns, now = judge.step(group, time)
+        number = now // window if by_time else 0
+        if group in opened and opened[group][0] != number:
+            end(group, index)
+        if event_id is None:
+            continue
+        opened.setdefault(group, (number, []))[1].append((event_id, learns))
+        if not by_time and len(opened[group][1]) == window:
+            end(group, index)
+    return found
+
+
+def _distance(one: Mapping[Any, int], other: Mapping[Any, int]) -> float:
+    total = max(sum(one.values()), sum(other.values()))
+    return sum(abs(one.get(name, 0) - other.get(name, 0)) for name in {*one, *other}) / total
