@@ -23,6 +23,9 @@ from actors.sink import SinkRecord
 
 _CHUNK_SIZE_BYTES = 1 << 16
 
+_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Letters that some programs take for the end of a line."""
+
 
 class NdjsonSink:
     """Writes the anomalies of any number of partitions to a folder; `time_type` shows times to people."""
@@ -75,10 +78,11 @@ class NdjsonSink:
 
     def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
         times = self._times(records)
-        return [
-            json.dumps(_line(record, time), ensure_ascii=False, separators=(", ", ": ")).encode() + b"\n"
+        texts = (
+            json.dumps(_line(record, time), ensure_ascii=False, separators=(", ", ": "))
             for record, time in zip(records, times, strict=True)
-        ]
+        )
+        return [text.translate(_OTHER_LINE_ENDS).encode("utf-8", "replace") + b"\n" for text in texts]
 
     def _times(self, records: Sequence[SinkRecord]) -> list[Any]:
         frame = pl.DataFrame({"time": [record.time for record in records]}, schema={"time": pl.Int64})

@@ -114,7 +114,7 @@ def test_trimming_keeps_the_numbers(tmp_path: Path) -> None:
         assert table.trim(0, 23) == 23
         assert table.trim(0, 5) == 23
         assert table.read(0, 23, 100)[0].rows() == rows(23, 45)
-        with pytest.raises(SourceError, match="offset 22 .* is trimmed; the earliest row left is 23"):
+        with pytest.raises(SourceError, match=r"offset 22 .* is trimmed; the earliest row left is 23"):
             table.read(0, 22, 1)
         assert table.append(rows(45, 46)) == 45
         assert table.trim(0, 1000) == 46
