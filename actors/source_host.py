@@ -20,7 +20,10 @@ from actors.stream import StreamTable
 from config.sources import HOST_METRICS_SCHEMA
 
 SCHEMA = Schema.from_mapping(HOST_METRICS_SCHEMA)
-"""Columns of host metrics: time (ms), key, kind (what is measured, such as `cpu_percent`) and value."""
+"""Columns: time (ms), key, kind (what is measured, such as `cpu_percent`), name (of a process) and value."""
+
+PROCESS_KEY = "process"
+"""Key of the rows of processes."""
 
 NAME_LENGTH_MAX = 64
 """Letters of a device's or process's name that are kept."""
@@ -71,33 +74,32 @@ class HostSampler:
         readings = self._read()
         before, self._before = self._before, (now_us, readings)
         values: dict[tuple[str, str], float] = {}
+        processes: dict[str, float] = {}
         for name, percent in readings.cpu_percents.items():
             values[f"cpu/{plain_name(name)}", "cpu_percent"] = percent
         values |= {(plain_name(key), kind): value for (key, kind), value in readings.levels.items()}
         if before is not None and now_us > before[0]:
             seconds = (now_us - before[0]) / 1e6
             values |= _rates(before[1].counters, readings.counters, seconds)
-            values |= self._busy_processes(before[1].process_seconds, readings.process_seconds, seconds)
-        time_ms = now_us // 1000
-        return to_frame(SCHEMA, [(time_ms, key, kind, float(value)) for (key, kind), value in sorted(values.items())])
+            processes = self._busy_processes(before[1].process_seconds, readings.process_seconds, seconds)
+        time = now_us // 1000
+        rows = [(time, key, kind, None, float(value)) for (key, kind), value in sorted(values.items())]
+        busy = [(time, PROCESS_KEY, "process_percent", name, percent) for name, percent in sorted(processes.items())]
+        return to_frame(SCHEMA, rows + busy)
 
     def _busy_processes(
         self,
         before: Mapping[tuple[int, float, str], float],
         now: Mapping[tuple[int, float, str], float],
         seconds: float,
-    ) -> dict[tuple[str, str], float]:
+    ) -> dict[str, float]:
         percents: dict[str, float] = {}
         for process, used in now.items():
             if process in before:
                 name = plain_name(process[2])
                 percents[name] = percents.get(name, 0.0) + max(used - before[process], 0.0) / seconds * 100
         busiest = sorted(percents.items(), key=lambda item: (-item[1], item[0]))[: self._process_count_max]
-        return {
-            (f"process/{name}", "process_percent"): percent
-            for name, percent in busiest
-            if percent >= self._process_percent_min
-        }
+        return {name: percent for name, percent in busiest if percent >= self._process_percent_min}
 
 
 class HostFeed:

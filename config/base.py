@@ -29,10 +29,10 @@ def time_text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
-SizeBytes = Annotated[int, BeforeValidator(size_bytes), Field(gt=0, strict=True)]
+SizeBytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=int | str), Field(gt=0, strict=True)]
 """Bytes, or a size such as `64MiB`."""
 
-DurationSeconds = Annotated[float, BeforeValidator(duration_seconds), Field(ge=0)]
+DurationSeconds = Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=float | str), Field(ge=0)]
 """Seconds, or a duration such as `7d`."""
 
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -44,14 +44,16 @@ def as_list(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | tuple[str, ...])]
 """One name, or a list of them."""
 
 
 class Settings(BaseModel):
     """Frozen settings; a key that does not exist is refused with the nearest one that does."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, validate_default=True, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod

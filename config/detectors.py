@@ -23,6 +23,9 @@ DETECTOR_TYPES = (
 """Types of detectors."""
 
 
+_Watch = str | tuple[str | tuple[str, ...], ...]
+
+
 class LearnSettings(Settings):
     """When rows are learnt instead of judged: as long as one of the limits given is not reached."""
 
@@ -48,7 +51,7 @@ class DetectorSettings(Settings):
     event: Names = ()
     """Columns whose values name what is learnt about; none means all rows of a key together."""
 
-    watch: Annotated[tuple[str | tuple[str, ...], ...], BeforeValidator(as_list)] = ()
+    watch: Annotated[tuple[str | tuple[str, ...], ...], BeforeValidator(as_list, json_schema_input_type=_Watch)] = ()
     """Columns that are watched, or lists of columns that are watched together."""
 
     learn: LearnSettings = LearnSettings()

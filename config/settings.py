@@ -131,6 +131,9 @@ def _with_when(value: Any) -> Any:
     return {"when": value} if isinstance(value, str) else value
 
 
+Metric = Annotated[MetricSettings, BeforeValidator(_with_when, json_schema_input_type=str | MetricSettings)]
+
+
 class JobSettings(Settings):
     """One job: rows from a source, metrics and detectors over them, and what becomes of the result."""
 
@@ -146,7 +149,7 @@ class JobSettings(Settings):
     key: Names = ()
     """Names of the key columns; everything is computed per key."""
 
-    metrics: tuple[Annotated[MetricSettings, BeforeValidator(_with_when)], ...] = ()
+    metrics: tuple[Metric, ...] = ()
     """Conditions; their positions are the `type` in the output."""
 
     window: WindowSettings | None = None

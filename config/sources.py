@@ -119,7 +119,7 @@ class HostMetricsSource(Settings):
     """Processor use below which a process is not reported, in percent of one processor."""
 
 
-HOST_METRICS_SCHEMA = {"time": "TIMESTAMP", "key": "SYMBOL", "kind": "SYMBOL", "value": "DOUBLE"}
+HOST_METRICS_SCHEMA = {"time": "TIMESTAMP", "key": "SYMBOL", "kind": "SYMBOL", "name": "SYMBOL", "value": "DOUBLE"}
 """Columns of host metrics."""
 
 SourceSettings: TypeAlias = Annotated[

@@ -23,9 +23,9 @@ def sampler_of(*readings: Readings, count: int = 10) -> HostSampler:
 def test_a_sample_has_one_row_a_key() -> None:
     readings = Readings(cpu_percents={"0": 12.5, "1": 3.0}, levels={("memory", "memory_percent"): 40.0})
     assert sampler_of(readings).sample(1_234_567).rows() == [
-        (1234, "cpu/0", "cpu_percent", 12.5),
-        (1234, "cpu/1", "cpu_percent", 3.0),
-        (1234, "memory", "memory_percent", 40.0),
+        (1234, "cpu/0", "cpu_percent", None, 12.5),
+        (1234, "cpu/1", "cpu_percent", None, 3.0),
+        (1234, "memory", "memory_percent", None, 40.0),
     ]
 
 
@@ -34,9 +34,9 @@ def test_rates_are_differences_to_the_sample_before() -> None:
     sampler = sampler_of(*[Readings(counters={sent: float(value)}) for value in (1000, 3000, 500, 600)])
     samples = [sampler.sample(2 * SECOND_US * number).rows() for number in range(4)]
     assert samples[0] == []
-    assert samples[1] == [(2000, *sent, 1000.0)]
+    assert samples[1] == [(2000, *sent, None, 1000.0)]
     assert samples[2] == []
-    assert samples[3] == [(6000, *sent, 50.0)]
+    assert samples[3] == [(6000, *sent, None, 50.0)]
 
 
 def test_two_samples_at_one_time_have_no_rates() -> None:
@@ -57,15 +57,18 @@ def test_the_busiest_processes_are_reported_by_name() -> None:
     }
     sampler = sampler_of(Readings(process_seconds=before), Readings(process_seconds=after))
     sampler.sample(0)
-    found = {key: round(value) for _, key, _, value in sampler.sample(SECOND_US).rows()}
-    assert found == {"process/my_job": 100, "process/sh": 50}
+    found = [(*row[:4], round(row[4])) for row in sampler.sample(SECOND_US).rows()]
+    assert found == [
+        (1000, "process", "process_percent", "my_job", 100),
+        (1000, "process", "process_percent", "sh", 50),
+    ]
 
 
 def test_the_number_of_processes_is_bounded() -> None:
     readings = [Readings(process_seconds={(n, 0.0, f"p{n}"): used * n for n in range(9)}) for used in (0, 1)]
     sampler = sampler_of(*readings, count=2)
     sampler.sample(0)
-    assert sampler.sample(SECOND_US)["key"].to_list() == ["process/p7", "process/p8"]
+    assert sampler.sample(SECOND_US)["name"].to_list() == ["p7", "p8"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def test_this_machine_can_be_read() -> None:
     sample = sampler.sample(SECOND_US)
     assert is_canonical(SCHEMA, sample)
     assert {"cpu/0", "memory"} <= set(sample["key"])
-    assert sample["key"].is_duplicated().sum() == 0
+    assert sample.select("key", "name").is_duplicated().sum() == 0
 
 
 def test_a_feed_fills_the_stream_table_that_the_job_reads(tmp_path: Path) -> None:
