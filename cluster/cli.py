@@ -83,7 +83,7 @@ def run(job_file: Path, directory: Path | None, follow: bool, limit: int, as_jso
         found = running.anomalies(limit)
         click.echo(show_anomalies(job, found, as_json=as_json))
         stat = running.pump.stat()
-        _say(f"{stat.row_count} rows, {stat.dead_letter_count} dead letters, {len(found)} anomalies")
+        _say(f"{stat.row_count} rows, {stat.dead_letter_count} dead letters, {stat.anomaly_count} anomalies")
 
 
 @cli.command()

@@ -7,6 +7,7 @@ all of Ray with it; what it leaves behind after a hard kill is found by Ray's di
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,8 +26,8 @@ from cluster.group_settings import GroupSettings
 from cluster.head import ACTOR_ENVIRONMENT, READY_PREFIX, ray_environment
 from cluster.home import ClusterRecord, Home
 
-START_TIMEOUT_S = 180.0
-"""Seconds that Ray has to start."""
+START_ATTEMPTS = 3
+"""Tries to start Ray."""
 
 LEADER_TIMEOUT_S = 120.0
 """Seconds that the members have to start and elect a leader."""
@@ -75,9 +76,8 @@ def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
     _refuse_second(home)
     home.ensure_token()
     prepare_environment(home)
-    ray_directory = tempfile.mkdtemp(prefix="tocsin-")
     dashboard_port = _free_ports(1)[0] if options.has_dashboard else 0
-    head, address = _start_head(home, options, ray_directory, dashboard_port)
+    head, address, ray_directory = _start_ray(home, options, dashboard_port)
     record = ClusterRecord(
         ray_address=address,
         dashboard_address=f"http://127.0.0.1:{dashboard_port}" if dashboard_port else None,
@@ -122,6 +122,20 @@ def _member_addresses(home: Home, options: ClusterOptions) -> dict[str, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(addresses))
     return addresses
+
+
+def _start_ray(home: Home, options: ClusterOptions, dashboard_port: int) -> tuple["subprocess.Popen[str]", str, str]:
+    # Ray gives its own processes 30 s, which a machine that is busy just now may need more than once.
+    for attempt in range(START_ATTEMPTS):
+        ray_directory = tempfile.mkdtemp(prefix="tocsin-")
+        try:
+            return *_start_head(home, options, ray_directory, dashboard_port), ray_directory
+        except ClusterError:
+            _kill_left_over(ray_directory)
+            shutil.rmtree(ray_directory, ignore_errors=True)
+            if attempt == START_ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _start_head(
@@ -180,14 +194,19 @@ def stop_cluster(home: Home) -> bool:
     if head is not None:
         head.send_signal(signal.SIGTERM)
         psutil.wait_procs([head], timeout=STOP_TIMEOUT_S)
-    rest = list(_left_over(record.ray_directory))
+    _kill_left_over(record.ray_directory)
+    shutil.rmtree(record.ray_directory, ignore_errors=True)
+    home.remove_record()
+    return True
+
+
+def _kill_left_over(ray_directory: str) -> None:
+    rest = list(_left_over(ray_directory))
     for process in rest:
         process.kill()
     _, alive = psutil.wait_procs(rest, timeout=STOP_TIMEOUT_S)
     if alive:
         raise ClusterError(f"processes {', '.join(str(process.pid) for process in alive)} did not end")
-    home.remove_record()
-    return True
 
 
 def _disconnect() -> None:

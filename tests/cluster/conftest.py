@@ -1,0 +1,77 @@
+"""One real cluster for the whole tier: Ray processes, three members, Raft over sockets, LMDB on disk."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cluster.home import Home
+from cluster.local import ClusterOptions, local_cluster, prepare_environment
+from tests.support.trades import write_trades
+
+if TYPE_CHECKING:
+    from cluster.client import Client
+
+HOME = Home(Path(tempfile.mkdtemp(prefix="tocsin-tests-")))
+
+# Ray reads its environment when it is imported, which the modules of this tier do.
+prepare_environment(HOME)
+
+ROW_COUNT = 300_000
+"""Rows of the file that jobs replay; enough to be killed on the way."""
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Home]:
+    """Return the home of a running cluster."""
+    with local_cluster(HOME, ClusterOptions(has_dashboard=True)):
+        yield HOME
+    shutil.rmtree(HOME.directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def client(home: Home) -> "Client":
+    """Return a client of the cluster."""
+    from cluster.client import Client
+
+    return Client(home)
+
+
+@pytest.fixture(scope="session")
+def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Parquet file of trades."""
+    path = tmp_path_factory.mktemp("trades") / "trades.parquet"
+    write_trades(path, ROW_COUNT, key_count=200, seed=7)
+    return path
+
+
+@pytest.fixture(scope="session")
+def expected(trades: Path) -> list[tuple[bytes, bytes]]:
+    """Return the anomaly table of one undisturbed run in this process."""
+    from actors.source_open import open_source
+    from cluster.compare import undisturbed_entries
+    from tests.support.trades import trades_job
+
+    job = trades_job("undisturbed", trades)
+    ends = {0: ROW_COUNT}
+    return list(undisturbed_entries(job, open_source(job, trades.parent), ends, lambda: time.time_ns() // 1000))
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """Return a function that waits for a condition, with a deadline."""
+
+    def wait(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.02)
+        raise AssertionError(f"not within {timeout_s} s: {condition}")
+
+    return wait

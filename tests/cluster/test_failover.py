@@ -1,0 +1,137 @@
+"""Whoever is killed, and whenever: the output table equals that of an undisturbed run, byte for byte."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.client import Client
+from cluster.home import Home
+from tests.support.trades import trades_job
+
+Entries = list[tuple[bytes, bytes]]
+Eventually = Callable[..., Any]
+
+
+def start(client: Client, name: str, trades: Path, eventually: Eventually, **options: int) -> None:
+    """Submit the trades job and wait until it pumps."""
+    client.submit(trades_job(name, trades, **options))
+    eventually(lambda: is_pumping(client, name))
+
+
+def is_pumping(client: Client, name: str, epoch_min: int = 0) -> bool:
+    """Return whether a leader has sent rows, under an epoch not below `epoch_min`."""
+    runner = client.runner_status(name)
+    return runner is not None and runner["epoch"] >= epoch_min and "first_pumped_us" in runner
+
+
+def finish(client: Client, name: str) -> Entries:
+    """Wait for the end of the job and return its anomaly table."""
+    summary = client.wait_finished(name, 240)
+    assert "failed" not in summary, summary
+    return client.anomaly_entries(name)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_killed_leader_loses_and_doubles_nothing(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually, seed: int
+) -> None:
+    name = f"leader-{seed}"
+    start(client, name, trades, eventually)
+    time.sleep(random.Random(seed).uniform(0.0, 0.6))
+    epoch = client.state().epoch
+    client.kill_leader()
+    eventually(lambda: client.state().epoch > epoch)
+    assert finish(client, name) == expected
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_killed_host_loses_and_doubles_nothing(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually, seed: int
+) -> None:
+    name = f"host-{seed}"
+    start(client, name, trades, eventually)
+    time.sleep(random.Random(seed).uniform(0.0, 0.6))
+    client.kill_host(name)
+    assert finish(client, name) == expected
+
+
+def test_leader_and_host_killed_together_lose_and_double_nothing(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "both", trades, eventually)
+    client.kill_host("both", "host-1")
+    client.kill_leader()
+    assert finish(client, "both") == expected
+
+
+def test_a_leader_that_wakes_up_is_refused(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "paused", trades, eventually)
+    leader = client.leader()
+    assert leader is not None
+    assert leader.status is not None
+    epoch = client.state().epoch
+    os.kill(leader.status["pid"], signal.SIGSTOP)
+    try:
+        eventually(lambda: is_pumping(client, "paused", epoch + 1) or client.job("paused").status != "running")
+    finally:
+        os.kill(leader.status["pid"], signal.SIGCONT)
+    assert finish(client, "paused") == expected
+
+
+def test_a_lost_shard_is_rebuilt_from_the_source(
+    client: Client, home: Home, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "lost", trades, eventually)
+    eventually(lambda: any(sum(stat.committed.values()) > 20_000 for stat in client.partition_stats("lost")))
+    client.kill_host("lost", "host-0")
+    owned = [number for number, owner in enumerate(client.job("lost").owners) if owner == "host-0"]
+    shutil.rmtree(home.partitions_directory("lost") / f"{owned[0]:04d}")
+    assert finish(client, "lost") == expected
+
+
+def test_scaling_out_and_in_under_load_loses_and_doubles_nothing(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "scaled", trades, eventually, hosts=1)
+    for host_count in (4, 2):
+        client.scale("scaled", host_count)
+        eventually(lambda wanted=host_count: len(set(client.job("scaled").owners)) == wanted)
+    assert finish(client, "scaled") == expected
+
+
+def test_a_leader_killed_while_partitions_move_leaves_one_owner(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "moving", trades, eventually, hosts=1)
+    client.scale("moving", 4)
+    client.kill_leader()
+    assert finish(client, "moving") == expected
+
+
+def test_a_stopped_job_goes_on_where_it_stood(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "resting", trades, eventually)
+    client.stop("resting")
+    eventually(lambda: (client.runner_status("resting") or {}).get("phase") == "stopped")
+    before = client.anomaly_entries("resting")
+    client.resume("resting")
+    after = finish(client, "resting")
+    assert after == expected
+    assert after[: len(before)] == before
+
+
+def test_checkpoints_are_held_by_a_majority(client: Client, trades: Path, eventually: Eventually) -> None:
+    start(client, "checked", trades, eventually)
+    finish(client, "checked")
+    manifests = [client.job("checked").newest_manifest(number) for number in range(4)]
+    assert all(manifest is not None and len(manifest.holders) >= 2 for manifest in manifests)

@@ -1,0 +1,145 @@
+"""Members of the Raft group as real processes on the loopback network, killed, stopped and robbed of their disks."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.raft_process import MemberProcess, free_addresses, leader_of, started, wait_for
+
+pytestmark = pytest.mark.cluster
+
+PASSWORD = "a password for tests"
+
+
+def has_jobs(process: MemberProcess, jobs: list[str]) -> bool:
+    return bool(process.status()["jobs"] == jobs)
+
+
+def test_a_killed_leader_is_replaced_and_comes_back_with_its_journal(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    with started(addresses, tmp_path) as processes:
+        first = leader_of(list(processes.values()))
+        assert first.submit("a")
+        first.kill()
+        killed_s = time.monotonic()
+        second = leader_of([process for process in processes.values() if process is not first])
+        assert time.monotonic() - killed_s < 5.0
+        assert second.led_epoch() == 2
+        assert second.submit("b")
+        processes[first.name] = MemberProcess(first.name, addresses, tmp_path)
+        wait_for("catching up", lambda: has_jobs(processes[first.name], ["a", "b"]))
+
+
+def test_a_stopped_leader_gives_up_when_it_continues(tmp_path: Path) -> None:
+    with started(free_addresses(3), tmp_path) as processes:
+        first = leader_of(list(processes.values()))
+        first.send_signal(signal.SIGSTOP)
+        second = leader_of([process for process in processes.values() if process is not first])
+        assert second.submit("a")
+        first.send_signal(signal.SIGCONT)
+        assert first.led_epoch() is None
+        wait_for("following", lambda: first.status()["leader_id"] == second.name)
+        assert first.submit("b")
+        assert second.led_epoch() == 2
+        assert [action for action in first.status()["actions"] if action != "JobsChanged"] == [
+            "BecomeLeader",
+            "StepDown",
+        ]
+
+
+def test_a_stopped_follower_does_not_disturb_the_leader_when_it_continues(tmp_path: Path) -> None:
+    with started(free_addresses(3), tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        follower = next(process for process in processes.values() if process is not leader)
+        follower.send_signal(signal.SIGSTOP)
+        assert leader.submit("a")
+        time.sleep(2.0)
+        follower.send_signal(signal.SIGCONT)
+        wait_for("catching up", lambda: has_jobs(follower, ["a"]))
+        assert leader.led_epoch() == 1
+
+
+def test_a_group_that_was_killed_as_a_whole_goes_on_where_it_was(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    with started(addresses, tmp_path) as processes:
+        assert leader_of(list(processes.values())).submit("a")
+    with started(addresses, tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        assert (leader.led_epoch(), leader.status()["jobs"]) == (2, ["a"])
+
+
+def test_without_a_majority_nothing_is_accepted_until_it_is_back(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    with started(addresses, tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        followers = [process for process in processes.values() if process is not leader]
+        for follower in followers:
+            follower.kill()
+        assert not leader.submit("a", timeout_s=2.0)
+        assert leader.led_epoch() is None
+        processes[followers[0].name] = MemberProcess(followers[0].name, addresses, tmp_path)
+        assert leader.submit("a")
+
+
+def test_a_member_that_is_far_behind_gets_the_dump(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    with started(addresses, tmp_path, log_entry_count_max=5) as processes:
+        leader = leader_of(list(processes.values()))
+        behind = next(process for process in processes.values() if process is not leader)
+        behind.kill()
+        jobs = [f"job-{number:02}" for number in range(20)]
+        assert all(leader.submit(job) for job in jobs)
+        processes[behind.name] = MemberProcess(behind.name, addresses, tmp_path, log_entry_count_max=5)
+        wait_for("catching up", lambda: has_jobs(processes[behind.name], jobs))
+        assert "StateRestored" in processes[behind.name].status()["actions"]
+
+
+def test_a_member_with_a_wrong_password_stays_out_and_everybody_sees_why(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    stranger = "m2"
+    with started(dict(list(addresses.items())[:0]), tmp_path) as processes:
+        for name in addresses:
+            password = "not the password" if name == stranger else PASSWORD
+            processes[name] = MemberProcess(name, addresses, tmp_path, password=password)
+        wait_for("rejection", lambda: len(processes[stranger].status()["rejected"]) == 2)
+        assert {peer["reason"] for peer in processes[stranger].status()["rejected"]} == {"wrong password"}
+        assert processes[stranger].status()["role"] == "forming"
+        assert addresses[stranger] in {peer["address"] for peer in processes["m0"].status()["rejected"]}
+        processes[stranger].kill()
+        processes[stranger] = MemberProcess(stranger, addresses, tmp_path, password=PASSWORD)
+        assert leader_of(list(processes.values())).submit("a")
+
+
+def test_a_member_that_has_lost_its_directory_waits_until_it_is_admitted(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    with started(addresses, tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        assert leader.submit("a")
+        lost = next(process for process in processes.values() if process is not leader)
+        lost.kill()
+        shutil.rmtree(lost.directory)
+        returned = processes[lost.name] = MemberProcess(lost.name, addresses, tmp_path)
+        wait_for("refusal", lambda: "expel its former self" in returned.status()["problem"])
+        assert returned.status()["role"] == "forming"
+        leader.ask("expel", name=lost.name)
+        leader.ask("admit", name=lost.name, address=lost.address, identity=returned.status()["identity"])
+        wait_for("catching up", lambda: has_jobs(returned, ["a"]))
+        assert returned.submit("b")
+
+
+def test_a_group_grows_to_five(tmp_path: Path) -> None:
+    addresses = free_addresses(5)
+    first = dict(list(addresses.items())[:3])
+    with started(first, tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        assert leader.submit("a")
+        for name in ("m3", "m4"):
+            known = {**first, name: addresses[name]}
+            processes[name] = MemberProcess(name, known, tmp_path)
+            identity = processes[name].status()["identity"]
+            leader.ask("admit", name=name, address=addresses[name], identity=identity)
+            wait_for("catching up", lambda name=name: has_jobs(processes[name], ["a"]))
+        assert [voter[0] for voter in leader.status()["voters"]] == ["m0", "m1", "m2", "m3", "m4"]
