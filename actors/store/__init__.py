@@ -8,8 +8,8 @@ how it is done: values (`events`, `payloads`, `patterns`, `conditions`, `limits`
 
 from actors.store.config import OrderBy, SeriesConfig, SetConfig, StoreConfig
 from actors.store.events import BinaryPayload, Event, EventId, JsonPayload, Timestamp
+from actors.store.incoming import ColumnBatch
 from actors.store.planner import Order, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
-from actors.store.registering import ColumnBatch
 from actors.store.store import EventStore
 
 __all__ = [

@@ -5,6 +5,7 @@ an event is registered, so that later changes by the caller are not seen and wha
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -57,6 +58,13 @@ def decode_payload(kind: int, data: bytes) -> Payload:
     if kind == JSON_TEXT:
         return JsonPayload(json.loads(data))
     return BinaryPayload(*msgpack.unpackb(data, unicode_errors="surrogatepass"))
+
+
+def decode_many(data: bytes) -> Iterator[Any]:
+    """Return the JSON values that stand one after the other as msgpack."""
+    unpacker = msgpack.Unpacker(max_buffer_size=0, unicode_errors="surrogatepass")
+    unpacker.feed(data)
+    return iter(unpacker)
 
 
 def _encode_binary(payload: BinaryPayload) -> bytes:

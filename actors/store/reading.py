@@ -4,8 +4,9 @@ A view holds a read transaction, the record as of that transaction, and the pend
 yet; so what a query sees does not depend on when the flush runs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from actors.store.blocks import Block
 from actors.store.columns import Array, Chunk, Columns, join_columns, slice_columns, take_columns
 from actors.store.config import OrderBy
 from actors.store.criteria import Criteria, matching_rows
-from actors.store.events import US_PER_S, Event, EventId, EventType, Timestamp
+from actors.store.events import US_PER_S, Event, EventId, EventType, JsonPayload, Payload, Timestamp
 from actors.store.log import LogReader, read_heads
 from actors.store.merging import Part, Selection, Source, key_at, merge_sources, search_time
-from actors.store.payloads import decode_payload
+from actors.store.payloads import JSON, decode_many, decode_payload
 from actors.store.pending import Group
 from actors.store.source_series import RunReader, sort_by_source
 from actors.store.state import BEFORE_ALL, Key, Position, SeriesState, ServerState, StoreState
@@ -170,39 +171,47 @@ def selected_events(selection: Selection, start: int, end: int, types: Sequence[
 
 def events_of(chunk: Chunk, rows: Array, types: Sequence[EventType]) -> list[Event]:
     """Return rows of a chunk as events."""
-    data, offsets = chunk.data, chunk.offsets
-    # The constructors of named tuples cost more than everything else here.
-    new = tuple.__new__
-    return [
-        new(
-            Event,
-            (
-                new(EventId, (server, session, instance)),
-                types[type_id],
-                new(Timestamp, divmod(ticks, US_PER_S)),
-                new(Timestamp, divmod(source, US_PER_S)) if has_source else None,
-                decode_payload(kind, data[begin:end]),
-            ),
-        )
-        for server, session, instance, type_id, ticks, source, has_source, kind, begin, end in zip(
-            chunk.server[rows].tolist(),
-            chunk.session[rows].tolist(),
-            chunk.instance[rows].tolist(),
-            chunk.type_id[rows].tolist(),
-            chunk.time[rows].tolist(),
-            chunk.source_time[rows].tolist(),
-            chunk.has_source[rows].tolist(),
-            chunk.kind[rows].tolist(),
-            offsets[rows].tolist(),
-            offsets[rows + 1].tolist(),
-            strict=True,
-        )
-    ]
+    ids = zip(chunk.server[rows].tolist(), chunk.session[rows].tolist(), chunk.instance[rows].tolist(), strict=True)
+    stamps = _timestamps(chunk.time[rows])
+    has_source = chunk.has_source[rows]
+    sources: Iterable[Timestamp | None] = _timestamps(chunk.source_time[rows])
+    if not has_source.all():
+        sources = [one if has else None for one, has in zip(sources, has_source.tolist(), strict=True)]
+    event_types = map(types.__getitem__, chunk.type_id[rows].tolist())
+    payloads = _payloads(chunk, rows)
+    return list(map(_EVENT, zip(map(_EVENT_ID, ids), event_types, stamps, sources, payloads, strict=True)))
 
 
 def key_of(chunk: Chunk, row: int, order_by: OrderBy) -> Key:
     """Return where a row stands in a series of that order."""
     return key_at(chunk, row, order_by)
+
+
+# Events are made by the thousand: mapping `tuple.__new__` over columns keeps the loop in C.
+_EVENT = partial(tuple.__new__, Event)
+_EVENT_ID = partial(tuple.__new__, EventId)
+_TIMESTAMP = partial(tuple.__new__, Timestamp)
+_JSON_PAYLOAD = partial(tuple.__new__, JsonPayload)
+
+
+def _timestamps(ticks: Array) -> Iterable[Timestamp]:
+    if ticks.dtype == object:
+        return map(Timestamp.from_ticks, ticks.tolist())
+    seconds, microseconds = np.divmod(ticks, US_PER_S)
+    return map(_TIMESTAMP, zip(seconds.tolist(), microseconds.tolist(), strict=True))
+
+
+def _payloads(chunk: Chunk, rows: Array) -> Iterable[Payload]:
+    kinds, data = chunk.kind[rows], chunk.data
+    begins, ends = chunk.offsets[rows], chunk.offsets[rows + 1]
+    if len(rows) and (kinds == JSON).all():
+        down = len(rows) > 1 and rows[0] > rows[-1]
+        if bool((np.diff(rows) == (-1 if down else 1)).all()):
+            piece = data[begins[-1] : ends[0]] if down else data[begins[0] : ends[-1]]
+            values = list(decode_many(piece))
+            return map(_JSON_PAYLOAD, zip(reversed(values) if down else values))
+    spans = zip(kinds.tolist(), begins.tolist(), ends.tolist(), strict=True)
+    return [decode_payload(kind, data[begin:end]) for kind, begin, end in spans]
 
 
 def _find_row(columns: Columns, position: Position) -> int | None:

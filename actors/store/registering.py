@@ -6,11 +6,11 @@ trace. The fast path takes rows that are columns already and falls back to judgi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from actors.store.columns import Array, Columns, empty_columns, make_columns, offsets_of, slice_columns, times
+from actors.store.columns import Array, Columns, empty_columns, make_columns, slice_columns
 from actors.store.config import StoreConfig
 from actors.store.events import (
     ACCEPTED,
@@ -22,54 +22,14 @@ from actors.store.events import (
     VerdictKind,
     find_fault,
 )
+from actors.store.incoming import ColumnBatch, columns_of_batch, columns_of_events
 from actors.store.latest import Entry, LatestTable
-from actors.store.payloads import JSON, decode_payload, encode_payload
+from actors.store.payloads import decode_payload, encode_payload
 from actors.store.pending import PendingRows
 from actors.store.state import BEFORE_ALL, Position, StoreState
 from actors.store.type_table import TypeTable, Wanted
 
 _LATEST, _BY_TIME, _BY_SOURCE = Wanted.LATEST.value, Wanted.BY_TIME.value, Wanted.BY_SOURCE.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ColumnBatch:
-    """Events of one server as columns of one length, in the order of their ids."""
-
-    server: int
-    """Number of the server."""
-
-    types: Sequence[EventType]
-    """Types that occur, each once."""
-
-    type_index: Array
-    """For each row the position of its type in `types`."""
-
-    session: Array
-    """Session numbers."""
-
-    instance: Array
-    """Instance numbers."""
-
-    timestamp: Array
-    """Timestamps, microseconds since the epoch; they do not shrink."""
-
-    source_timestamp: Array | None = None
-    """Source timestamps, microseconds; `None` when no row has one."""
-
-    has_source: Array | None = None
-    """Which rows have a source timestamp; `None` when all have, if there are any."""
-
-    payloads: Sequence[bytes] | None = None
-    """Payload of each row, valid msgpack of a JSON value (it is not looked into); or `payload_data`."""
-
-    payload_data: bytes = b""
-    """All payloads in one piece, used when `payloads` is `None`."""
-
-    payload_offsets: Array | None = None
-    """Where each payload begins in `payload_data`, and the end; `None`: rows have no payload."""
-
-    def __len__(self) -> int:
-        return len(self.session)
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +72,10 @@ class Registrar:
 
     def register(self, events: Sequence[Event]) -> list[Verdict]:
         """Take the events that can be taken and return a verdict on each."""
+        columns = columns_of_events(self._types, events)
+        if columns is not None and self._is_simple(columns):
+            self._add(columns)
+            return [ACCEPTED] * len(events)
         gathered: dict[int, _Gathered] = {}
         verdicts = [self._judge(event, gathered) for event in events]
         if any(verdict is ACCEPTED for verdict in verdicts):
@@ -123,17 +87,17 @@ class Registrar:
         accepted = np.zeros(len(batch), dtype=bool)
         if not len(batch):
             return accepted
-        start = self._first_new(batch)
+        columns = columns_of_batch(batch, np.asarray(batch.type_index, dtype=np.uint32))
+        start = self._first_new(columns)
         if start == len(batch):
             return accepted
-        if start is None or not self._is_simple(batch, start):
-            return self._register_rows(batch)
+        if any(self._types.judge(one)[0] == 0 for one in batch.types):
+            return self._register_rows(batch.types, columns)
         type_ids = np.array([self._types.number(one) for one in batch.types], dtype=np.uint32)
-        columns = slice_columns(_columns_of(batch, type_ids[batch.type_index]), start, len(batch))
-        self.pending.add({batch.server: columns})
-        end = len(batch) - 1
-        self._last[batch.server] = ((int(batch.session[end]), int(batch.instance[end])), int(batch.timestamp[end]))
-        self._offer_last_of_types(columns)
+        simple = slice_columns(replace(columns, type_id=type_ids[batch.type_index]), start, len(batch))
+        if not self._is_simple(simple):
+            return self._register_rows(batch.types, columns)
+        self._add(simple)
         accepted[start:] = True
         return accepted
 
@@ -187,44 +151,40 @@ class Registrar:
             rows.type_ids.append(type_id)
         return ACCEPTED
 
-    def _first_new(self, batch: ColumnBatch) -> int | None:
-        """Return the first row whose id is new, `None` when ids do not grow throughout."""
-        session, instance = batch.session, batch.instance
+    def _first_new(self, columns: Columns) -> int:
+        """Return the number of rows before the first whose id comes after the last of its server."""
+        position = self._last.get(int(columns.server[0]), (BEFORE_ALL, 0))[0]
+        new = (columns.session > position[0]) | ((columns.session == position[0]) & (columns.instance > position[1]))
+        return int(np.argmax(new)) if new.any() else len(columns)
+
+    def _is_simple(self, columns: Columns) -> bool:
+        """Return whether every row of one server is in order, wanted by a series and unconditionally good."""
+        time, session, instance = columns.time, columns.session, columns.instance
+        position, ticks = self._last.get(int(columns.server[0]), (BEFORE_ALL, int(time[0])))
+        first = (int(session[0]), int(instance[0]))
+        if first <= position or int(time[0]) < ticks or 0 in first:
+            return False
         grows = (session[1:] > session[:-1]) | ((session[1:] == session[:-1]) & (instance[1:] > instance[:-1]))
-        if not grows.all():
-            return None
-        position = self._last.get(batch.server, (BEFORE_ALL, 0))[0]
-        new = (session > position[0]) | ((session == position[0]) & (instance > position[1]))
-        return int(np.argmax(new)) if new.any() else len(batch)
-
-    def _is_simple(self, batch: ColumnBatch, start: int) -> bool:
-        """Return whether every row from `start` on is wanted by a series and unconditionally good."""
-        time = batch.timestamp
-        last = self._last.get(batch.server)
-        if bool((time[start + 1 :] < time[start:-1]).any()) or (last is not None and int(time[start]) < last[1]):
+        if not (grows.all() and (instance > 0).all() and (time[1:] >= time[:-1]).all()):
             return False
-        if int(batch.session[start]) == 0 or not bool((batch.instance[start:] > 0).all()):
+        if int(columns.payload_lengths().max()) > self._payload_size_bytes_max:
             return False
-        has_source = batch.source_timestamp is not None and (batch.has_source is None or bool(batch.has_source.all()))
-        for event_type in batch.types:
-            wanted, conditions = self._types.judge(event_type)
-            if conditions or not (wanted & _BY_TIME or (wanted & _BY_SOURCE and has_source)):
-                return False
-        if batch.payloads is not None:
-            return max(map(len, batch.payloads)) <= self._payload_size_bytes_max
-        offsets = batch.payload_offsets
-        return offsets is None or int(np.diff(offsets).max()) <= self._payload_size_bytes_max
+        enough = _BY_TIME | _BY_SOURCE if columns.has_source.all() else _BY_TIME
+        wanted, conditions = self._types.wanted, self._types.conditions
+        return all(wanted[one] & enough and not conditions[one] for one in set(columns.type_id.tolist()))
 
-    def _register_rows(self, batch: ColumnBatch) -> Array:
-        columns = _columns_of(batch, np.asarray(batch.type_index, dtype=np.uint32))
+    def _add(self, columns: Columns) -> None:
+        server, end = int(columns.server[0]), len(columns) - 1
+        self.pending.add({server: columns})
+        self._last[server] = ((int(columns.session[end]), int(columns.instance[end])), int(columns.time[end]))
+        self._offer_last_of_types(columns)
+
+    def _register_rows(self, types: Sequence[EventType], columns: Columns) -> Array:
+        """Judge rows one by one; their `type_id` is the position in `types`."""
         gathered: dict[int, _Gathered] = {}
-        accepted = np.zeros(len(batch), dtype=bool)
-        for row in range(len(batch)):
-            source = int(columns.source_time[row]) if columns.has_source[row] else None
-            payload = columns.data[int(columns.offsets[row]) : int(columns.offsets[row + 1])]
-            position = (int(columns.session[row]), int(columns.instance[row]))
-            entry = Entry(int(columns.time[row]), source, batch.server, *position, int(columns.kind[row]), payload)
-            accepted[row] = self._take(batch.types[int(batch.type_index[row])], entry, gathered) is ACCEPTED
+        rows = np.arange(len(columns))
+        judged = zip(columns.type_id.tolist(), _entries_at(columns, rows), strict=True)
+        accepted = np.array([self._take(types[place], entry, gathered) is ACCEPTED for place, entry in judged])
         if accepted.any():
             self.pending.add({server: rows.columns() for server, rows in gathered.items()})
         return accepted
@@ -252,34 +212,6 @@ def _refuse_order(entry: Entry, last: tuple[Position, int]) -> Verdict | None:
             f"the timestamp lies {behind_us} us before the last of server {entry.server}; use at least that one",
         )
     return None
-
-
-def _columns_of(batch: ColumnBatch, type_id: Array) -> Columns:
-    count = len(batch)
-    source = np.zeros(count, dtype=np.int64) if batch.source_timestamp is None else times(batch.source_timestamp)
-    has_source = np.full(count, batch.source_timestamp is not None)
-    if batch.has_source is not None:
-        has_source = np.asarray(batch.has_source, dtype=bool)
-        source = np.where(has_source, source, 0)
-    if batch.payloads is not None:
-        offsets, data = offsets_of(batch.payloads), b"".join(batch.payloads)
-    else:
-        given = batch.payload_offsets
-        offsets = np.zeros(count + 1, dtype=np.int64) if given is None else np.asarray(given, dtype=np.int64)
-        data = batch.payload_data
-    has_payload = batch.payloads is not None or batch.payload_offsets is not None
-    return Columns(
-        time=times(batch.timestamp),
-        source_time=source,
-        has_source=has_source,
-        server=np.full(count, batch.server, dtype=np.uint64),
-        session=np.asarray(batch.session, dtype=np.uint64),
-        instance=np.asarray(batch.instance, dtype=np.uint64),
-        type_id=type_id,
-        kind=np.full(count, JSON if has_payload else 0, dtype=np.uint8),
-        offsets=offsets,
-        data=data,
-    )
 
 
 def _entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:

@@ -23,6 +23,7 @@ from actors.store.errors import QueryError, StoreBusyError, StoreClosedError, St
 from actors.store.events import Event, EventId, Timestamp, Verdict
 from actors.store.flushing import BackgroundFlush
 from actors.store.frames import FieldTypes, query_frame
+from actors.store.incoming import ColumnBatch
 from actors.store.latest import Entry, LatestTable
 from actors.store.pending import Group
 from actors.store.planner import (
@@ -36,7 +37,7 @@ from actors.store.planner import (
 )
 from actors.store.queries import SeriesQuery, query_latest, query_latest_by_time, query_series, query_server
 from actors.store.reading import View, events_of, pending_rows
-from actors.store.registering import ColumnBatch, Registrar
+from actors.store.registering import Registrar
 from actors.store.state import read_state
 from actors.store.type_table import TypeTable
 from actors.store.writing import Batch, StoreWriter, Tables

@@ -1,0 +1,99 @@
+"""Blocks give back what was put in, and notice damage."""
+
+import numpy as np
+import pytest
+
+from actors.store.blocks import DEFLATED, RAW, Block, encode_block
+from actors.store.columns import Columns, cut_rows, join_columns, make_columns, slice_columns, sort_rows, take_columns
+from actors.store.errors import BlockDamagedError, StoreFormatError
+
+COLUMNS = make_columns(
+    [-5, 0, 7, 7],
+    [None, 3, -(1 << 62), 1 << 62],
+    [9, 9, 9, (1 << 64) - 1],
+    [1, 1, (1 << 64) - 1, (1 << 64) - 1],
+    [1, (1 << 64) - 1, 1, 2],
+    [70_000, 3, 3, 4],
+    [0, 1, 1, 3],
+    [b"", b"\xc0", b"\x01", b"long" * 100],
+)
+FAR = 1 << 70
+
+
+def same(left: Columns, right: Columns) -> bool:
+    names = ("time", "source_time", "has_source", "server", "session", "instance", "type_id", "kind", "offsets")
+    alike = all(np.array_equal(getattr(left, name), getattr(right, name)) for name in names)
+    return alike and left.data == right.data
+
+
+@pytest.mark.parametrize("codec", [RAW, DEFLATED])
+def test_a_block_gives_its_columns_back(codec: int) -> None:
+    assert same(Block(encode_block(COLUMNS, codec), "it").to_columns(), COLUMNS)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_blocks_of_few_rows_work(rows: int) -> None:
+    part = slice_columns(COLUMNS, 0, rows)
+    assert same(Block(encode_block(part, DEFLATED), "it").to_columns(), part)
+
+
+def test_times_beyond_64_bits_of_microseconds_are_kept() -> None:
+    columns = make_columns([-FAR, 0, FAR], [None, FAR, 1], [1] * 3, [1] * 3, [1, 2, 3], [0] * 3, [0] * 3, [b""] * 3)
+    block = Block(encode_block(columns, DEFLATED), "it")
+    assert block.time.tolist() == [-FAR, 0, FAR]
+    assert block.source_time.tolist() == [0, FAR, 1]
+    assert (block.time_min, block.time_max, block.source_min, block.source_max) == (-FAR, FAR, 1, FAR)
+
+
+def test_the_header_tells_ranges_types_and_ids() -> None:
+    heads = np.full(70_001, -1)
+    heads[3] = 2
+    block = Block(encode_block(COLUMNS, DEFLATED, heads, 5), "it")
+    assert (block.time_min, block.time_max) == (-5, 7)
+    assert (block.source_min, block.source_max, block.source_count) == (-(1 << 62), 1 << 62, 3)
+    assert block.types.tolist() == [3, 4, 70_000]
+    assert block.distances.tolist() == [3, 0, 0]
+    assert block.first_id == (9, 1, 1)
+    assert block.last_id == ((1 << 64) - 1, (1 << 64) - 1, 2)
+
+
+def test_every_flipped_byte_is_noticed() -> None:
+    raw = encode_block(COLUMNS, DEFLATED)
+    for position in range(len(raw)):
+        damaged = bytearray(raw)
+        damaged[position] ^= 0x10
+        with pytest.raises((BlockDamagedError, StoreFormatError)):
+            Block(bytes(damaged), "the block").to_columns()
+
+
+def test_damage_is_reported_with_the_range_of_ids() -> None:
+    raw = bytearray(encode_block(COLUMNS, DEFLATED))
+    raw[-1] ^= 1
+    block = Block(bytes(raw), "block 3 of server 9's log")
+    assert block.time.tolist() == [-5, 0, 7, 7]
+    with pytest.raises(BlockDamagedError, match=r"payloads of block 3 of server 9's log \(ids \(9, 1, 1\) to"):
+        block.to_columns()
+
+
+def test_a_block_cut_short_is_noticed() -> None:
+    with pytest.raises(BlockDamagedError, match="cut short to 10 bytes"):
+        Block(encode_block(COLUMNS, RAW)[:10], "it")
+
+
+def test_rows_are_cut_by_number_and_by_size() -> None:
+    assert list(cut_rows(COLUMNS, 3, 1 << 20)) == [(0, 3), (3, 4)]
+    assert list(cut_rows(COLUMNS, 100, 2)) == [(0, 3), (3, 4)]
+    assert list(cut_rows(COLUMNS, 100, 1)) == [(0, 2), (2, 3), (3, 4)]
+
+
+def test_columns_join_slice_and_take() -> None:
+    halves = [slice_columns(COLUMNS, 0, 2), slice_columns(COLUMNS, 2, 4)]
+    assert same(join_columns(halves), COLUMNS)
+    taken = take_columns(COLUMNS, np.array([3, 1]))
+    assert taken.data == b"long" * 100 + b"\xc0"
+    assert taken.session.tolist() == [(1 << 64) - 1, 1]
+
+
+def test_sorting_takes_times_of_any_size() -> None:
+    assert sort_rows([np.array([3, 1 << 70, 2], dtype=object), np.arange(3)]).tolist() == [2, 0, 1]  # type: ignore[union-attr]
+    assert sort_rows([np.array([1, 2, 3])]) is None
