@@ -93,43 +93,47 @@ class KnownValueWatcher:
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
     def _observe_ageless(self, batch: Batch, pairs: pl.DataFrame) -> list[Finding]:
-        codes, values, firsts = pairs[CODE].to_list(), self._values(pairs), pairs[ROW].to_list()
+        codes, values = pairs[CODE].to_list(), self._values(pairs)
         known = self._known
         for code in batch.group_codes.tolist():
             if code not in known:
                 known[code] = {}
         unknown = [place for place, code in enumerate(codes) if values[place] not in known[code]]
-        findings = []
+        learns = batch.is_learning[pairs[ROW].to_numpy()].tolist() if unknown else []
         for place in unknown:
-            code, value, first = codes[place], values[place], firsts[place]
-            if code in self._muted:
-                continue
-            if batch.is_learning[first]:
-                self._learn(code, value, 0)
-                continue
-            rows = [first] if self._reports_once else pairs[ROWS][place].to_list()
-            findings.append(self._finding(code, value, rows))
+            if learns[place]:
+                self._learn(codes[place], values[place], 0)
+        places = [place for place in unknown if not learns[place] and codes[place] not in self._muted]
+        findings = []
+        for place, rows in zip(places, _rows_of(pairs, places), strict=True):
+            findings.append(self._finding(codes[place], values[place], rows[:1] if self._reports_once else rows))
             if self._reports_once:
-                self._add_reported(code, value, 0)
+                self._add_reported(codes[place], values[place], 0)
         return findings
 
     def _observe_ageing(self, batch: Batch, pairs: pl.DataFrame, expire_after: int) -> list[Finding]:
         codes, values = pairs[CODE].to_list(), self._values(pairs)
         gaps, firsts, lasts = pairs[GAP].to_list(), pairs[FIRST].to_list(), pairs[NOW].to_list()
-        found: list[tuple[int, Any, list[int]]] = []
+        odd: list[int] = []
         for place, (code, value) in enumerate(zip(codes, values, strict=True)):
-            seen = self._table(code).get(value)
+            known = self._table(code)
+            seen = known.get(value)
             if seen is not None and gaps[place] <= expire_after and firsts[place] - seen <= expire_after:
-                self._known[code][value] = lasts[place]
-                self.changed.add(code)
-            elif code not in self._muted:
-                rows = self._judge_rows(batch, code, value, pairs[ROWS][place].to_list(), expire_after)
-                if rows:
-                    found.append((code, value, rows))
+                known[value] = lasts[place]
+            else:
+                odd.append(place)
+        self.changed.update(batch.group_codes.tolist())
+        found: list[tuple[int, Any, list[int]]] = []
+        for place, rows in zip(odd, _rows_of(pairs, odd), strict=True):
+            unknown = self._judge_rows(batch, codes[place], values[place], rows, expire_after)
+            if unknown:
+                found.append((codes[place], values[place], unknown))
         return [self._finding(code, value, rows) for code, value, rows in found if code not in self._muted]
 
     def _judge_rows(self, batch: Batch, code: int, value: Any, rows: list[int], expire_after: int) -> list[int]:
         """Go through the rows of one value and return those in which it is unknown or has expired."""
+        if code in self._muted:
+            return []
         known = self._table(code)
         found = []
         for row in rows:
@@ -142,7 +146,6 @@ class KnownValueWatcher:
                 found.append(row)
                 if self._reports_once:
                     self._add_reported(code, value, now)
-        self.changed.add(code)
         return found
 
     def _learn(self, code: int, value: Any, now: int) -> None:
@@ -172,3 +175,9 @@ class KnownValueWatcher:
     def _finding(self, code: int, value: Any, rows: Sequence[int]) -> Finding:
         known_count = self._learned_count.get(code, 0)
         return Finding(rows, self._make_detail(code, {"value": value, "known": known_count}))
+
+
+def _rows_of(pairs: pl.DataFrame, places: Sequence[int]) -> list[list[int]]:
+    """Return the rows that carry each of these distinct values."""
+    found: list[list[int]] = pairs[ROWS].gather(list(places)).to_list() if places else []
+    return found
