@@ -6,6 +6,7 @@ Replaced here, each because committed entries could be lost or two leaders elect
 - nothing leaves a member before its journal is durable: messages are *held* until `Journal.sync` has returned;
 - a follower truncates its log only where a term conflicts, and acknowledges only what it has compared;
 - an acknowledgement carries its term and counts in that term only; a vote counts once for each voter;
+- a leader's lease counts from when it asked, not from when it read the answer; while a leader is heard, nobody votes;
 - the commit index follows what has been compared, not the length of the log;
 - dump and log change in one transaction of the journal;
 - an answer to a forwarded command is not taken for another command's after a restart;
@@ -71,7 +72,8 @@ class Timing:
     """Longest such silence."""
 
     lease_s: float = 1.0
-    """Time without answers from a majority after which a leader gives up."""
+    """Time without answers from a majority after which a leader gives up; it says that it leads only within the shorter
+    of this and `election_min_s`, in which nobody else can be elected."""
 
 
 class Machine(Protocol):
@@ -137,6 +139,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._problem = ""
         self._change_index = 0
         self._released_at_s = _now()
+        self._heard_at_s = 0.0
         self._voters: Voters = ()
         self._is_voter = False
         address = next((entry[1] for entry in journal.voters if entry[0] == name), "")
@@ -185,8 +188,8 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         return self._SyncObj__raftState == LEADER and self.has_lease()
 
     def has_lease(self) -> bool:
-        """Whether a majority, with this member, has answered within the lease."""
-        since = _now() - self._timing.lease_s
+        """Whether a majority, with this member, has answered what was sent so recently that nobody else was elected."""
+        since = _now() - min(self._timing.lease_s, self._timing.election_min_s)
         answered = sum(1 for node in self.otherNodes if self._SyncObj__lastResponseTime.get(node, 0.0) > since)
         return (answered + 1) * 2 > len(self.otherNodes) + 1
 
@@ -292,7 +295,9 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             self._SyncObj__raftLeader = None
 
     def _on_vote_request(self, node: Node, message: Message) -> None:
-        """Vote for a candidate whose log is at least as new, once in a term."""
+        """Vote for a candidate whose log is at least as new, once in a term, and not while a leader is heard."""
+        if self._SyncObj__raftLeader is not None and _now() - self._heard_at_s < self._timing.election_min_s:
+            return
         self._see_term(message["term"])
         if message["term"] < self.raftCurrentTerm or self._SyncObj__votedForNodeId not in (None, node.id):
             return
@@ -315,18 +320,19 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
 
     def _on_append(self, node: Node, message: Message) -> None:
         """Take entries, or a dump, from the leader."""
+        sent_at_s = message["at_s"]
         if message["term"] < self.raftCurrentTerm:
-            self._acknowledge(node, self._journal.last_index, success=False)
+            self._acknowledge(node, self._journal.last_index, sent_at_s, success=False)
             return
         self._follow(node, message["term"])
         matched = self._take_dump(message) if "dump" in message else self._take_entries(message)
         if matched is None:
             # Everything up to the commit index is the same everywhere; the leader may go on from there.
-            self._acknowledge(node, self.raftCommitIndex, success=False)
+            self._acknowledge(node, self.raftCommitIndex, sent_at_s, success=False)
             return
         self._commit(min(message["commit_index"], matched))
         self._SyncObj__leaderCommitIndex = self.raftCommitIndex
-        self._acknowledge(node, matched, success=True)
+        self._acknowledge(node, matched, sent_at_s, success=True)
 
     def _follow(self, node: Node, term: int) -> None:
         """Accept a node as the leader of a term."""
@@ -334,6 +340,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             raise MemberFailedError(f"{node.id} and this member both lead term {term}; votes have been lost")
         self._see_term(term)
         self._restart_election_timer()
+        self._heard_at_s = _now()
         if self._SyncObj__raftLeader != node:
             self._SyncObj__onLeaderChanged()
         self._SyncObj__raftLeader = node
@@ -387,17 +394,18 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             self._SyncObj__raftCommitIndex = index
             self._journal.setRaftCommitIndex(index)
 
-    def _acknowledge(self, node: Node, index: int, *, success: bool) -> None:
-        """Tell the leader how far our log is its log, or from where to send again."""
-        term, following = self.raftCurrentTerm, index + 1
-        self._held.send(node, {"type": "next_node_idx", "term": term, "next_node_idx": following, "success": success})
+    def _acknowledge(self, node: Node, index: int, sent_at_s: float, *, success: bool) -> None:
+        """Answer a message of the leader: how far our log is its log, or from where to send again."""
+        message = {"type": "next_node_idx", "term": self.raftCurrentTerm, "next_node_idx": index + 1}
+        self._held.send(node, {**message, "success": success, "at_s": sent_at_s})
 
     def _on_acknowledgement(self, node: Node, message: Message) -> None:
         """Count an acknowledgement of this term."""
         self._see_term(message["term"])
         if self._SyncObj__raftState != LEADER or message["term"] != self.raftCurrentTerm:
             return
-        self._SyncObj__lastResponseTime[node] = _now()
+        # What counts is when the question was sent: a leader that was suspended reads old answers when it continues.
+        self._SyncObj__lastResponseTime[node] = max(self._SyncObj__lastResponseTime[node], message["at_s"])
         following, matched = message["next_node_idx"], self._SyncObj__raftMatchIndex[node]
         if message["success"]:
             self._SyncObj__raftMatchIndex[node] = max(matched, following - 1)
@@ -436,7 +444,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     def _send_entries(self, node: Node) -> None:
         """Send one follower the dump when the log starts too late, entries otherwise."""
         journal, message = self._journal, {"type": "append_entries", "term": self.raftCurrentTerm}
-        message["commit_index"] = self.raftCommitIndex
+        message |= {"commit_index": self.raftCommitIndex, "at_s": _now()}
         following: int = self._SyncObj__raftNextIndex[node]
         if following <= journal.first_index and journal.dump is not None:
             dump = journal.dump

@@ -88,6 +88,7 @@ class Lone:
             type="append_entries",
             term=term,
             commit_index=commit_index,
+            at_s=0.0,
             prevLogIdx=index,
             prevLogTerm=previous_term,
             entries=entries,
@@ -98,6 +99,10 @@ class Lone:
         self.member._SyncObj__raftElectionDeadline = 0
         self.member.step(0)
         self.receive("a", type="response_vote", term=self.member.raftCurrentTerm)
+
+    def forget_leader(self) -> None:
+        """Let so much time pass that the leader is no longer heard."""
+        self.member._heard_at_s = 0.0
 
     def matched(self) -> int:
         """Return up to where the newest acknowledgement says that the logs agree."""

@@ -29,6 +29,7 @@ def test_pysyncobj_votes_after_losing_the_journal_it_acknowledged_entries_in(tmp
 def test_our_member_refuses_its_vote_for_a_log_that_is_behind(tmp_path: Path) -> None:
     lone = Lone(tmp_path)
     lone.append(*ENTRIES, after=(1, 0))
+    lone.forget_leader()
     lone.receive("c", **VOTE_REQUEST)
     assert lone.transport.take("response_vote") == []
 
@@ -97,10 +98,10 @@ def test_pysyncobj_counts_an_acknowledgement_from_another_term(tmp_path: Path) -
 def test_our_leader_drops_an_acknowledgement_from_another_term(tmp_path: Path) -> None:
     lone = Lone(tmp_path)
     lone.elect()
-    lone.receive("a", type="next_node_idx", term=0, next_node_idx=3, success=True)
+    lone.receive("a", type="next_node_idx", term=0, next_node_idx=3, success=True, at_s=0.0)
     lone.member.step(0)
     assert lone.member.raftCommitIndex == 1
-    lone.receive("a", type="next_node_idx", term=1, next_node_idx=3, success=True)
+    lone.receive("a", type="next_node_idx", term=1, next_node_idx=3, success=True, at_s=0.0)
     lone.member.step(0)
     assert lone.member.raftCommitIndex == 2
 
