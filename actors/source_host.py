@@ -83,9 +83,10 @@ class HostSampler:
             values |= _rates(before[1].counters, readings.counters, seconds)
             processes = self._busy_processes(before[1].process_seconds, readings.process_seconds, seconds)
         time = now_us // 1000
+        rows: list[tuple[int, str, str, str | None, float]]
         rows = [(time, key, kind, None, float(value)) for (key, kind), value in sorted(values.items())]
-        busy = [(time, PROCESS_KEY, "process_percent", name, percent) for name, percent in sorted(processes.items())]
-        return to_frame(SCHEMA, rows + busy)
+        rows += [(time, PROCESS_KEY, "process_percent", name, percent) for name, percent in sorted(processes.items())]
+        return to_frame(SCHEMA, rows)
 
     def _busy_processes(
         self,

@@ -25,6 +25,8 @@ def check_job(job: "JobSettings") -> None:
         PydanticCustomError: the first thing that is wrong.
     """
     schema = job.row_schema
+    if isinstance(job.source, HostMetricsSource):
+        _check_host_columns(job)
     _check_columns(job, schema)
     _check_window(job, schema)
     _check_source(job, schema)
@@ -50,8 +52,11 @@ def _check_columns(job: "JobSettings", schema: Schema) -> None:
             raise fault(("detectors", index, "type"), text)
         _require_columns(schema, detector.event, ("detectors", index, "event"))
         for number, part in enumerate(detector.watch):
-            columns = (part,) if isinstance(part, str) else part
-            _require_columns(schema, columns, ("detectors", index, "watch", number))
+            path = ("detectors", index, "watch", number)
+            if isinstance(part, str):
+                _require_column(schema, part, path)
+            else:
+                _require_columns(schema, part, path)
     names = [detector.name or detector.type for detector in job.detectors]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -91,11 +96,13 @@ def _check_source(job: "JobSettings", schema: Schema) -> None:
             raise fault(("source", "columns"), "a file without a header has no names; leave `columns` out")
     elif isinstance(source, InlineSource):
         _check_rows(source, schema)
-    elif isinstance(source, HostMetricsSource):
-        for name, text in job.schema_types.items():
-            if HOST_METRICS_SCHEMA.get(name) != text:
-                known = ", ".join(f"{column}: {kind}" for column, kind in HOST_METRICS_SCHEMA.items())
-                raise fault(("schema", name), f"host metrics have the columns {known}; leave `schema` out to get them")
+
+
+def _check_host_columns(job: "JobSettings") -> None:
+    for name, kind in job.schema_types.items():
+        if HOST_METRICS_SCHEMA.get(name) != kind or len(job.schema_types) != len(HOST_METRICS_SCHEMA):
+            known = ", ".join(f"{column}: {known_kind}" for column, known_kind in HOST_METRICS_SCHEMA.items())
+            raise fault(("schema", name), f"host metrics have the columns {known}; leave `schema` out to get them")
 
 
 def _check_rows(source: InlineSource, schema: Schema) -> None:

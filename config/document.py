@@ -22,6 +22,9 @@ DEPTH_MAX = 50
 _FLOAT = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 
 
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 class _Loader(yaml.SafeLoader):
     """Safe loader with fewer implicit types."""
 
@@ -89,6 +92,8 @@ class _Builder:
         self._document.lines.setdefault(path, node.start_mark.line + 1)
         if self._node_count > NODE_COUNT_MAX or len(path) > DEPTH_MAX:
             raise self._error(path, node, "too large or too deep; aliases that contain themselves cannot be used")
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            raise self._error(path, node, f"no tag such as {node.tag!r} can be used; write plain lists and mappings")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

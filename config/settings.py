@@ -246,6 +246,7 @@ class JobSettings(Settings):
     def fingerprint(self) -> str:
         """Hash of everything that decides what the job computes, in hexadecimal."""
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
+        data["times"] = [self.limits.time_min, self.limits.time_max]
         return hashlib.blake2b(_pack(data), digest_size=16).hexdigest()
 
     def with_hosts(self, host_count: int) -> "JobSettings":

@@ -1,0 +1,152 @@
+"""Settings as values: bytes, fingerprints, and what libraries are built from."""
+
+import msgpack
+import pytest
+
+from actors.engine import AnomalyDetectionEngine
+from config import ConfigError, JobSettings, make_job
+from config.settings import FORMAT_VERSION
+from config.specs import detector_specs, engine_arguments, store_config
+from tests.support.jobs import make_trades_job
+
+SOURCE = {"type": "stream", "name": "trades"}
+
+
+def test_settings_survive_bytes() -> None:
+    job = make_trades_job(
+        {"type": "inline", "rows": [["2018-10-08", "A", 6], [5, None, 1]]},
+        detectors=[{"type": "new_value", "watch": "qty", "learn": {"rows": 100}}],
+        events={"store": True, "series": [{"limit": {"duration": "7d", "size": "64MiB"}}]},
+    )
+    assert JobSettings.from_bytes(job.to_bytes()) == job
+    assert JobSettings.from_bytes(job.to_bytes()).to_bytes() == job.to_bytes()
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        make_trades_job(SOURCE).hosts = 5
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"x", msgpack.packb(5), msgpack.packb({}), msgpack.packb({"version": 1})]
+)
+def test_torn_or_foreign_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(ConfigError, match="are no job settings"):
+        JobSettings.from_bytes(data)
+
+
+def test_every_cut_of_the_bytes_is_refused() -> None:
+    data = make_trades_job(SOURCE).to_bytes()
+    for size in range(len(data)):
+        with pytest.raises(ConfigError):
+            JobSettings.from_bytes(data[:size])
+
+
+def test_another_format_is_refused() -> None:
+    content = msgpack.unpackb(make_trades_job(SOURCE).to_bytes()) | {"version": FORMAT_VERSION + 1}
+    with pytest.raises(ConfigError, match="job settings of format 2; this version reads format 1"):
+        JobSettings.from_bytes(msgpack.packb(content))
+
+
+def test_the_fingerprint_is_of_what_is_computed() -> None:
+    job = make_trades_job(SOURCE)
+    same = [{"hosts": 3}, {"flush": {"rows": 5}}, {"snapshot_interval_rows": 7}, {"limits": {"batch_rows_max": 9}}]
+    other = [{"key": []}, {"metrics": ["qty < 5"]}, {"partitions": 8}, {"engine": {"nulls": "unknown"}}]
+    assert {make_trades_job(SOURCE, **change).fingerprint for change in same} == {job.fingerprint}
+    assert len({job.fingerprint, *(make_trades_job(SOURCE, **change).fingerprint for change in other)}) == 5
+
+
+def test_the_bounds_of_times_are_part_of_what_is_computed() -> None:
+    bounds = {"limits": {"time_max": "2050-01-01"}}
+    assert make_trades_job(SOURCE, **bounds).fingerprint != make_trades_job(SOURCE).fingerprint
+
+
+def test_the_number_of_hosts_may_change() -> None:
+    job = make_trades_job(SOURCE)
+    assert job.with_hosts(3).hosts == 3
+    assert job.with_hosts(3).with_hosts(1) == job
+    with pytest.raises(ConfigError, match="hosts: must be more than 0"):
+        job.with_hosts(0)
+
+
+def test_the_engine_is_built_from_a_job() -> None:
+    window = {"size": "3s", "step": "1s"}
+    job = make_trades_job(
+        SOURCE, job="my-job", metrics=["sum(qty)>5", {"when": "qty<4", "describe": "small"}], window=window
+    )
+    arguments = engine_arguments(job)
+    assert arguments["anomaly_descriptions"] == ["sum(qty) > 5", "small"]
+    assert (arguments["window_size"], arguments["step"]) == (3000, 1000)
+    AnomalyDetectionEngine(**arguments)
+
+
+def test_detectors_are_built_from_a_job() -> None:
+    plain = {
+        "type": "new_value",
+        "watch": ["sym", "qty"],
+        "learn": {"duration": "5m", "until": "1970-01-02"},
+        "expire_after": "7d",
+    }
+    together = {"type": "new_value_combination", "watch": ["sym", "qty"], "report": "once"}
+    several = {
+        "type": "new_value_combination",
+        "name": "pairs",
+        "watch": [["sym", "qty"], ["time", "qty"]],
+        "event": "sym",
+    }
+    first, second, third = detector_specs(make_trades_job(SOURCE, detectors=[plain, together, several]))
+    assert (first.name, first.learn.duration, first.learn.until, first.learn.row_count) == (
+        "new_value",
+        300_000,
+        86_400_000,
+        None,
+    )
+    assert (first.variables, first.expire_after) == (("sym", "qty"), 604_800_000)  # type: ignore[attr-defined]
+    assert (second.combinations, second.report) == ((("sym", "qty"),), "once")  # type: ignore[attr-defined]
+    assert third.combinations == (("sym", "qty"), ("time", "qty"))  # type: ignore[attr-defined]
+    assert (third.name, third.event_id_columns) == ("pairs", ("sym",))
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        ({"options": {"speed": 5}}, "detector 'new_value' has no option 'speed'"),
+        ({"learn": {"until": "soon"}}, "Invalid isoformat string: 'soon'"),
+        ({"expire_after": "5us"}, "no whole number of ticks"),
+    ],
+)
+def test_a_detector_that_cannot_be_built_is_told(detector: dict[str, object], message: str) -> None:
+    job = make_trades_job(SOURCE, detectors=[{"type": "new_value", "watch": "qty"} | detector])
+    with pytest.raises(ConfigError, match=message):
+        detector_specs(job)
+
+
+def test_the_event_store_is_built_from_a_job() -> None:
+    events = {
+        "series": [
+            {"order_by": "source_timestamp", "types": [["a", "*"]], "limit": {"max_entries": 5, "size": "1MiB"}}
+        ],
+        "latest": ["b"],
+        "conditions": [{"types": [["a"]], "condition": {"type": "json", "data_type": "number"}}],
+    }
+    config = store_config(make_trades_job(SOURCE, events=events), identifier="trades/0")
+    assert config.identifier == "trades/0"
+    assert [(str(series.order_by), series.limit.max_entries, series.limit.size) for series in config.series] == [
+        ("SOURCE_TIMESTAMP", 5, 1 << 20)
+    ]
+    assert len(config.conditions) == 1
+
+
+def test_host_metrics_bring_their_own_columns() -> None:
+    job = make_job({"job": "m", "metrics": ["value > 5"], "source": {"type": "host_metrics"}})
+    assert job.row_schema.names == ("time", "key", "kind", "name", "value")
+    assert (job.time_column, job.key_columns) == ("time", ("key",))
+    with pytest.raises(ConfigError, match="host metrics have the columns time: TIMESTAMP"):
+        make_job(
+            {
+                "job": "m",
+                "metrics": ["v > 5"],
+                "schema": {"time": "TIMESTAMP", "v": "INT"},
+                "source": {"type": "host_metrics"},
+            }
+        )
