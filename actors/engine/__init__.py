@@ -2,6 +2,8 @@
 
 from actors.engine.engine import AnomalyDetectionEngine, EngineStat
 from actors.engine.errors import ArgumentError, EngineError, EngineSnapshotError, MetricError
+from actors.engine.explain import Explanation
+from actors.engine.streaming import StreamTable, create_anomaly_detection_engine, drop_stream_engine, subscribe_table
 
 __all__ = [
     "AnomalyDetectionEngine",
@@ -9,5 +11,10 @@ __all__ = [
     "EngineError",
     "EngineSnapshotError",
     "EngineStat",
+    "Explanation",
     "MetricError",
+    "StreamTable",
+    "create_anomaly_detection_engine",
+    "drop_stream_engine",
+    "subscribe_table",
 ]

@@ -13,7 +13,7 @@ from actors.engine.functions import REQUIRED, Function, Kind, Parameter
 from actors.engine.grammar import parse_metric
 from actors.engine.scalars import Usage
 from actors.engine.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
-from actors.engine.text import canonical_text
+from actors.engine.text import canonical_text, render
 from actors.engine.vectors import Type
 from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, Column, ColumnType, Schema
 
@@ -141,6 +141,8 @@ def _literal_type(value: Any) -> Type:
     return Type.INT if isinstance(value, int) else Type.REAL if isinstance(value, float) else Type.TEXT
 
 
+_FORBIDDEN = {name.lower(): way_out for name, way_out in FORBIDDEN.items()}
+
 _NANOSECONDS = {
     "ns": 1,
     "us": 1_000,
@@ -162,9 +164,8 @@ class _Analysis:
         self._schema = schema
 
     def term(self, node: Node) -> Term:
-        text = self._source[node.position : node.stop]
         if isinstance(node, Literal):
-            return Term(function=None, type=_literal_type(node.value), constant=node.value, source=text)
+            return Term(function=None, type=_literal_type(node.value), constant=node.value, source=render(node))
         if isinstance(node, Name):
             return self._column(node)
         if isinstance(node, Call):
@@ -184,8 +185,8 @@ class _Analysis:
 
     def _call(self, node: Call) -> Term:
         name = node.function.lower()
-        if name in FORBIDDEN:
-            raise self._error("forbidden_function", f"`{node.function}` cannot be used", node, FORBIDDEN[name])
+        if name in _FORBIDDEN:
+            raise self._error("forbidden_function", f"`{node.function}` cannot be used", node, _FORBIDDEN[name])
         candidates = BY_NAME.get(name)
         if candidates is None:
             raise self._error(
@@ -199,18 +200,10 @@ class _Analysis:
         constants = tuple(
             (p.name, self._constant(function, p, bound, node)) for p in function.parameters if p.is_constant
         )
-        text = self._source[node.position : node.stop] if not node.is_operator else self._span(node)
         kind = function.result([value.type for value in values], dict(constants))
-        term = Term(function=function, type=kind, arguments=values, constants=constants, source=text)
+        term = Term(function=function, type=kind, arguments=values, constants=constants, source=render(node))
         self._check_build(term, node)
         return term
-
-    def _span(self, node: Node) -> str:
-        start = node.position
-        while isinstance(node, Call) and node.is_operator and node.arguments:
-            start = min(start, node.arguments[0].position)
-            node = node.arguments[0]
-        return self._source[start:]
 
     def _bind(self, function: Function, node: Call, arguments: tuple[Node, ...]) -> dict[str, Node]:
         if len(arguments) > len(function.parameters):

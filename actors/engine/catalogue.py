@@ -30,8 +30,8 @@ WINDOW_ROWS_MAX = 102_400
 
 FORBIDDEN = {
     "next": "Use `prev`, which looks at the row before.",
-    "talibnull": "Use `nullFill` or `ffill`.",
-    "lineartimetrend": "Use `mbeta` over a time column.",
+    "talibNull": "Use `nullFill` or `ffill`.",
+    "linearTimeTrend": "Use `mbeta` over a time column.",
     "iterate": "Use `ema` or `ewmMean`.",
 }
 """Functions that are refused, and what to use instead."""

@@ -19,6 +19,8 @@ from actors.engine.alignment import alignment_size
 from actors.engine.analysis import Metric, MetricKind, contains
 from actors.engine.arguments import EngineSettings, checked_settings
 from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
+from actors.engine.errors import ArgumentError
+from actors.engine.explain import Explanation, part_values
 from actors.engine.functions import Kind
 from actors.engine.keys import KeyNumbers
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
@@ -26,6 +28,7 @@ from actors.engine.program import Context, Node, Program, fired, no_aggregate, n
 from actors.engine.segments import Layout
 from actors.engine.sequences import PerKey
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
+from actors.engine.snapshot_files import load_snapshot, write_snapshot
 from actors.engine.vectors import Array
 from actors.engine.windows import Closings, Grid, Windows
 from actors.frames import Rows, polars_schema
@@ -111,6 +114,11 @@ class AnomalyDetectionEngine:
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
         self._late: deque[pl.DataFrame] = deque()
         self.fingerprint = _fingerprint(settings)
+        self._last: _LastBatch | None = None
+        self._rows_since_snapshot = 0
+        self._snapshot_offset = -1
+        if settings.snapshot_dir is not None:
+            load_snapshot(settings.snapshot_dir, settings.name, self.restore)
 
     def _held_aggregates(self) -> set[int]:
         """Return the aggregates that metrics look at row by row."""
@@ -134,23 +142,88 @@ class AnomalyDetectionEngine:
         is_ready = isinstance(rows, pl.DataFrame) and rows.columns == self._columns and rows.dtypes == self._types
         frame = rows if is_ready else rows_to_frame(schema, rows)
         assert isinstance(frame, pl.DataFrame)
-        return self._presenter.dated(self.append_physical(frame, offsets))
+        return self._append(frame, offsets, is_dated=True)
 
     def append_physical(self, frame: pl.DataFrame, offsets: Array | Sequence[int] | None = None) -> pl.DataFrame:
         """Test the rows of a canonical frame and return their anomalies, with times as integers.
 
         `offsets` are the rows' offsets, ascending; without them rows are numbered from the last one on.
         """
+        return self._append(frame, offsets, is_dated=False)
+
+    def _append(self, frame: pl.DataFrame, offsets: Array | Sequence[int] | None, is_dated: bool) -> pl.DataFrame:
         given = default_offsets(self._counts["next_offset"], offsets, frame.height)
         if not frame.height:
-            return self._presenter.empty()
+            return self._presenter.empty(is_dated)
         self._counts["row"] += frame.height
         self._counts["next_offset"] = int(given[-1]) + 1
+        self._last = None
         batch = self._timed(Batch(frame, given))
-        if not batch.row_count:
-            return self._presenter.empty()
-        with np.errstate(all="ignore"):
-            return self._process(batch)
+        found = self._presenter.empty(is_dated)
+        if batch.row_count:
+            with np.errstate(all="ignore"):
+                found = self._process(batch, is_dated)
+        if self.settings.snapshot_dir is not None:
+            self._rows_since_snapshot += len(given)
+            self._write_snapshot_if_due()
+        return found
+
+    def _write_snapshot_if_due(self) -> None:
+        assert self.settings.snapshot_dir is not None
+        assert self.settings.snapshot_interval_rows is not None
+        if self._rows_since_snapshot >= self.settings.snapshot_interval_rows:
+            write_snapshot(self.settings.snapshot_dir, self.settings.name, self.snapshot())
+            self._rows_since_snapshot = 0
+            self._snapshot_offset = self._counts["next_offset"] - 1
+
+    def explain(self, offset: int, ordinal: int = 0) -> Explanation:
+        """Return why an anomaly of the latest batch was reported.
+
+        Raises:
+            ArgumentError: the latest batch reported no such anomaly; append its rows again to an engine restored to
+                the state before them.
+        """
+        last = self._last
+        index = None if last is None else _find(last, offset, ordinal)
+        if last is None or index is None:
+            raise ArgumentError(
+                "bad_argument",
+                f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained",
+            )
+        return self._explain(last, index)
+
+    def _explain(self, last: "_LastBatch", index: int) -> Explanation:
+        anomalies, closings = last.anomalies, last.closings
+        metric_index, row = int(anomalies.metric_index[index]), int(anomalies.rows[index])
+        metric, node = self.metrics[metric_index], self._nodes[metric_index]
+        end = size = None
+        if metric.kind is MetricKind.WINDOW:
+            assert closings is not None
+            assert last.over_windows is not None
+            position = int(anomalies.windows[index])
+            end, size = int(closings.ends[position]), int(closings.row_counts[position])
+            values = part_values(node, last.over_windows, position)
+        else:
+            position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
+            if metric.kind is MetricKind.MIXED:
+                assert closings is not None
+                end, size = closings.held.window(position)
+            values = part_values(node, last.context, position)
+        width = self.settings.window_size or 0
+        times = self._anomaly_times(last.batch, anomalies, closings)
+        return Explanation(
+            offset=int(last.batch.offsets[row]),
+            ordinal=int(anomalies.ordinals[index]),
+            metric_index=metric_index,
+            metric=metric.text,
+            kind=metric.kind,
+            time=int(times[index]),
+            key=tuple(last.batch.frame[name][row] for name in self.settings.key_columns),
+            window_start=None if end is None else end - width,
+            window_end=end,
+            window_row_count=size,
+            values=values,
+        )
 
     def _timed(self, batch: Batch) -> Batch:
         """Leave out rows without a time."""
@@ -162,20 +235,22 @@ class AnomalyDetectionEngine:
         present = times.is_not_null()
         return Batch(batch.frame.filter(present), batch.offsets[present.to_numpy()])
 
-    def _process(self, batch: Batch) -> pl.DataFrame:
+    def _process(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         layout = self._sort(batch) if self._is_sorted else None
         if not batch.row_count:
-            return self._presenter.empty()
+            return self._presenter.empty(is_dated)
         times = batch.column(self.settings.time_column).values
         closings: Closings | None = None
         context = Context(batch.row_count, batch.column, no_aggregate, layout)
         if self._windows is not None:
             assert layout is not None
             closings = self._windows.advance(layout, times, context)
-            context = context.with_aggregates(closings.row_values)
-        anomalies = self._collect(batch, context, closings)
-        ends = times if closings is None else closings.ends
-        return self._present(batch, anomalies, ends, closings)
+            context = context.with_aggregates(closings.held.values)
+        over_windows = None if closings is None else _window_context(closings)
+        anomalies = self._collect(batch, context, closings, over_windows)
+        self._last = _LastBatch(batch, anomalies, context, closings, over_windows)
+        self._counts["anomaly"] += len(anomalies.rows)
+        return self._presenter.frame(anomalies, batch, self._anomaly_times(batch, anomalies, closings), is_dated)
 
     def _sort(self, batch: Batch) -> Layout:
         """Sort a batch by key and leave out late rows."""
@@ -210,34 +285,35 @@ class AnomalyDetectionEngine:
         while held > self.settings.late_rows_max and self._late:
             held -= self._late.popleft().height
 
-    def _collect(self, batch: Batch, context: Context, closings: Closings | None) -> Anomalies:
+    def _collect(
+        self, batch: Batch, context: Context, closings: Closings | None, over_windows: Context | None
+    ) -> Anomalies:
         found: list[Fired] = []
-        over_windows = None
         for metric_index, (metric, node) in enumerate(zip(self.metrics, self._nodes, strict=True)):
             if metric.kind is MetricKind.WINDOW:
                 assert closings is not None
+                assert over_windows is not None
                 if not closings.count:
                     continue
-                if over_windows is None:
-                    over_windows = _window_context(closings)
                 where = fired(over_windows.value(node), closings.count).nonzero()[0]
                 found.append(Fired(metric_index, batch.arrivals(closings.rows[where]), where))
                 continue
             mask = fired(context.value(node), batch.row_count)
             if metric.kind is MetricKind.MIXED:
                 assert closings is not None
-                mask = mask if closings.computed is None else mask & closings.computed
+                mask = mask if closings.held.computed is None else mask & closings.held.computed
             found.append(Fired(metric_index, batch.arrivals(mask.nonzero()[0]), None))
         return ordered(found, 0 if closings is None else closings.count, len(self.metrics))
 
-    def _present(self, batch: Batch, anomalies: Anomalies, ends: Array, closings: Closings | None) -> pl.DataFrame:
-        self._counts["anomaly"] += len(anomalies.rows)
+    def _anomaly_times(self, batch: Batch, anomalies: Anomalies, closings: Closings | None) -> Array:
+        """Return each anomaly's time: the end of its window, or the time of its row."""
         times = batch.frame.get_column(self.settings.time_column).to_numpy()[anomalies.rows]
-        if closings is not None and closings.count:
-            of_window = anomalies.windows < closings.count
-            window = np.where(of_window, anomalies.windows, 0)
-            times = np.where(of_window, ends[window], times)
-        return self._presenter.frame(anomalies, batch, times)
+        if closings is None or not closings.count:
+            return times
+        of_window = (anomalies.windows < closings.count).nonzero()[0]
+        if len(of_window):
+            times[of_window] = closings.ends[anomalies.windows[of_window]]
+        return times
 
     def take_late(self) -> pl.DataFrame:
         """Return the late rows since the last call, the newest `late_rows_max` of them, with their `offset`."""
@@ -255,7 +331,7 @@ class AnomalyDetectionEngine:
             late_row_count=self._counts["late"],
             timeless_row_count=self._counts["timeless"],
             next_offset=self._counts["next_offset"],
-            snapshot_offset=-1,
+            snapshot_offset=self._snapshot_offset,
         )
 
     def snapshot(self) -> bytes:
@@ -273,6 +349,9 @@ class AnomalyDetectionEngine:
         self._keys.load(keys)
         self._load(parts)
         self._late.clear()
+        self._last = None
+        self._rows_since_snapshot = 0
+        self._snapshot_offset = counts["next_offset"] - 1
 
     def _sequences(self) -> list[Node]:
         return [node for node in self._program.nodes if node.state is not None]
@@ -290,6 +369,23 @@ class AnomalyDetectionEngine:
         if self._windows is not None:
             self._windows.load(parts["windows"])
             self._latest.load(parts["latest"])
+
+
+@dataclass(frozen=True, slots=True)
+class _LastBatch:
+    """What `explain` needs of the latest batch."""
+
+    batch: Batch
+    anomalies: Anomalies
+    context: Context
+    closings: Closings | None
+    over_windows: Context | None
+
+
+def _find(last: _LastBatch, offset: int, ordinal: int) -> int | None:
+    offsets = last.batch.offsets[last.anomalies.rows]
+    where = ((offsets == offset) & (last.anomalies.ordinals == ordinal)).nonzero()[0]
+    return int(where[0]) if len(where) else None
 
 
 def _window_context(closings: Closings) -> Context:

@@ -9,6 +9,7 @@ The tree::
 
 Codes of metrics: `parse`, `unknown_function`, `unknown_column`, `forbidden_function`, `aggregate_in_order_sensitive`,
 `nested_aggregate`, `not_boolean`, `bad_type`, `bad_argument`. Codes of arguments: `window_required`, `bad_argument`.
+Codes of snapshots: `damaged_snapshot`, `foreign_snapshot`.
 """
 
 from actors.errors import SnapshotError, TocsinError
@@ -50,4 +51,9 @@ class ArgumentError(EngineError, ValueError):
 class EngineSnapshotError(EngineError, SnapshotError):
     """Bytes that are torn, foreign, or a snapshot of an engine with other metrics, keys, window or schema."""
 
-    code = "snapshot"
+    def __init__(self, message: str, code: str = "damaged_snapshot") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])

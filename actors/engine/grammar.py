@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 from lark import Lark, Token, Transformer, v_args
-from lark.exceptions import LarkError, UnexpectedInput, VisitError
+from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken, VisitError
 
 from actors.engine.errors import MetricError
 from actors.engine.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
@@ -182,7 +182,8 @@ def parse_metric(text: str) -> Node:
     try:
         return _BUILDER.transform(_PARSER.parse(text))
     except UnexpectedInput as error:
-        position = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(text)
+        ends = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+        position = len(text) if ends or error.pos_in_stream is None else error.pos_in_stream
         raise _parse_error(text, position) from None
     except (VisitError, LarkError, ValueError):
         raise _parse_error(text, 0) from None

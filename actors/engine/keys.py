@@ -15,10 +15,12 @@ import polars as pl
 from actors.engine.segments import grown
 from actors.engine.vectors import Array
 
-SMALL_ROWS = 48
+SMALL_ROWS = 128
 """Batches up to this size ask the dictionary directly."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_UNLIKELY = -0x1B873593CC9E2D51
+"""Fingerprint of NULL among numbers."""
 
 
 class FingerprintTable:
@@ -105,13 +107,12 @@ class ColumnKeys:
 
     def _fingerprints(self, values: pl.Series) -> tuple[Array, Array | None]:
         if self._is_text:
-            column = pl.col(values.name)
-            hashed = values.to_frame().select(column.hash(1).alias("first"), column.hash(2).alias("second"))
-            return hashed.get_column("first").to_numpy(), hashed.get_column("second").to_numpy()
+            frame = values.to_frame()
+            return frame.hash_rows(1).to_numpy(), frame.hash_rows(2).to_numpy()
         if values.null_count():
             # A NULL must differ from every number, which no 64-bit fingerprint can promise: it needs the second one.
             missing = values.is_null().to_numpy()
-            return values.fill_null(0).to_numpy().view(np.uint64), missing.astype(np.uint64)
+            return values.fill_null(_UNLIKELY).to_numpy().view(np.uint64), missing.astype(np.uint64)
         return values.to_numpy().view(np.uint64), np.zeros(len(values), dtype=np.uint64)
 
     def _learn(self, values: pl.Series, first: Array, second: Array | None, unknown: Array) -> None:
@@ -171,10 +172,12 @@ class KeyNumbers:
 
 def _physical(values: pl.Series) -> pl.Series:
     if values.dtype == pl.Float64:
-        return pl.Series((values + 0.0).to_numpy().view(np.int64)) if not values.null_count() else _reals(values)
+        return _bits(values)
     return values.cast(pl.Int64) if values.dtype == pl.Boolean else values
 
 
-def _reals(values: pl.Series) -> pl.Series:
-    bits = pl.Series((values.fill_null(0.0) + 0.0).to_numpy().view(np.int64))
-    return pl.select(pl.when(values.is_not_null()).then(bits)).to_series()
+def _bits(values: pl.Series) -> pl.Series:
+    """Return the bit patterns of real numbers, -0 being 0."""
+    array = values.fill_null(0.0).to_numpy() + 0.0
+    bits = pl.Series(array.view(np.int64))
+    return bits.set(values.is_null(), None) if values.null_count() else bits

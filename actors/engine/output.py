@@ -11,12 +11,11 @@ import numpy as np
 import polars as pl
 
 from actors.engine.batch import Batch
-from actors.engine.segments import run_lengths, run_starts
 from actors.engine.vectors import Array
 from actors.frames import logical_type, polars_schema, present_times
 from actors.model import Column, ColumnType, Schema
 
-SMALL_COUNT = 24
+SMALL_COUNT = 100
 """Anomalies up to this number are gathered in Python, which costs less than a call of Polars."""
 
 SMALL_FRAME = 256
@@ -72,8 +71,10 @@ def ordered(fired: Sequence[Fired], window_count: int, metric_count: int) -> Ano
 
 
 def _ordinals(rows: Array) -> Array:
-    starts = run_starts(rows)
-    ordinals: Array = np.arange(len(rows)) - np.repeat(starts, run_lengths(starts, len(rows)))
+    position = np.arange(len(rows))
+    first = position.copy()
+    first[1:][rows[1:] == rows[:-1]] = 0
+    ordinals: Array = position - np.maximum.accumulate(first)
     return ordinals
 
 
@@ -96,15 +97,15 @@ class Presenter:
         shown = [schema[name] for name in (time_column, *self._key_columns)]
         self._dated = {column.name: column for column in shown if logical_type(column.type) != types[column.name]}
 
-    def empty(self) -> pl.DataFrame:
+    def empty(self, is_dated: bool) -> pl.DataFrame:
         """Return a frame without anomalies."""
-        return self._empty.clone()
+        return (self._empty_dated if is_dated else self._empty).clone()
 
-    def frame(self, anomalies: Anomalies, batch: Batch, times: Array) -> pl.DataFrame:
-        """Return anomalies as a frame, with integer times."""
+    def frame(self, anomalies: Anomalies, batch: Batch, times: Array, is_dated: bool) -> pl.DataFrame:
+        """Return anomalies as a frame, with integer times or with Polars dates and times."""
         count = len(anomalies.rows)
         if not count:
-            return self.empty()
+            return self.empty(is_dated)
         if count <= SMALL_COUNT and batch.frame.height <= SMALL_FRAME:
             rows, metrics = anomalies.rows.tolist(), anomalies.metric_index.tolist()
             keys = [self._few(batch.frame.get_column(name), rows) for name in self._key_columns]
@@ -112,24 +113,16 @@ class Presenter:
         else:
             keys = [batch.frame.get_column(name)[anomalies.rows] for name in self._key_columns]
             texts = self._text_series[anomalies.metric_index]
-        columns = [
-            pl.Series(self._time_column, times),
-            *keys,
+        named = [pl.Series(self._time_column, times), *keys]
+        if is_dated:
+            named = [_dated(column, self._dated.get(column.name)) for column in named]
+        own = [
             pl.Series("type", anomalies.metric_index.astype(np.int32)),
             texts,
             pl.Series("offset", batch.offsets[anomalies.rows]),
             pl.Series("ordinal", anomalies.ordinals.astype(np.int32)),
         ]
-        return pl.DataFrame(columns)
-
-    def dated(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return a frame of anomalies whose times are Polars dates and times."""
-        if not self._dated:
-            return frame
-        if not frame.height:
-            return self._empty_dated.clone()
-        columns = [_dated(column, self._dated.get(column.name)) for column in frame.iter_columns()]
-        return pl.DataFrame(columns)
+        return pl.DataFrame([*named, *own])
 
     def _few(self, values: pl.Series, rows: list[int]) -> pl.Series:
         listed = values.to_list()

@@ -50,7 +50,7 @@ class Runs:
     def sums(self, values: Array) -> Array:
         """Return the sums of whole numbers over each run."""
         running = np.cumsum(values)
-        totals = running[self.starts + self.lengths - 1]
+        totals: Array = running[self.starts + self.lengths - 1]
         totals[1:] -= totals[:-1].copy()
         return totals
 

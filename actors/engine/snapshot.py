@@ -47,7 +47,8 @@ def decode_snapshot(snapshot: bytes, fingerprint: str) -> tuple[dict[str, int], 
         raise EngineSnapshotError("the snapshot is damaged: its checksum does not fit; use an older one")
     if written_by != fingerprint:
         raise EngineSnapshotError(
-            "the snapshot is of an engine with other metrics, keys, window or schema; remove it or restore the settings"
+            "the snapshot is of an engine with other metrics, keys, window or schema; restore those or remove it",
+            "foreign_snapshot",
         )
     counts, keys, arrays = msgpack.unpackb(zlib.decompress(body), strict_map_key=False)
     parts = {part: {name: _decode(array) for name, array in given.items()} for part, given in arrays.items()}

@@ -79,11 +79,22 @@ class Closings:
     values: dict[int, Vector]
     """Aggregates over each window, by node index."""
 
-    row_values: Callable[[Node], Vector]
-    """Aggregates that hold at each row of the batch: those of its key's latest computed window."""
+    held: "Held"
+    """What holds at each row of the batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What holds at each row of a batch: the latest computed window of its key."""
+
+    values: Callable[[Node], Vector]
+    """Aggregates over that window."""
 
     computed: Array | None
-    """At which rows of the batch a window of the key has been computed; `None` for all of them."""
+    """At which rows there is such a window; `None` for all of them."""
+
+    window: Callable[[int], tuple[int, int]]
+    """From a row to the exclusive end of its window and the number of rows in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +124,7 @@ class Windows:
         self.slots: list[Slot] = [Slot(Size(), ())]
         self._stored: list[Node] = []
         self._calls = [self._plan(node) for node in program.aggregates]
-        self._keys = PerKey(pane=NO_PANE, phase=np.int64(0), computed=np.False_)
+        self._keys = PerKey(pane=NO_PANE, phase=np.int64(0), window_end=np.int64(0), window_rows=np.int64(0))
         self._held = {
             call.node.index: PerKey(value=_zero(call.node.term.type), valid=np.False_)
             for call in self._calls
@@ -198,7 +209,7 @@ class Windows:
         ends = ends * self._step
         if not self._one_grid:
             ends += self._keys["phase"][numbers][key]
-        row_values, computed = self._hold(layout, panes, closes, reach, key, values)
+        held = self._hold(layout, panes, closes, reach, key, values, ends, windows[0][0])
         if len(closing):
             self._trim(layout, panes, panes.key[closing])
         return Closings(
@@ -207,8 +218,7 @@ class Windows:
             rows=panes.runs.starts[closer],
             row_counts=windows[0][0],
             values=values,
-            row_values=row_values,
-            computed=computed,
+            held=held,
         )
 
     def _cut(self, layout: Layout, times: Array) -> _Panes:
@@ -339,19 +349,22 @@ class Windows:
     def _no_closings(self, layout: Layout) -> Closings:
         """Return what holds when a batch closes no window: the aggregates that held before."""
         numbers, lengths = layout.numbers, layout.lengths
-        computed = self._keys["computed"][numbers]
+        ends, row_counts = self._keys["window_end"][numbers], self._keys["window_rows"][numbers]
 
-        def row_values(node: Node) -> Vector:
+        def values(node: Node) -> Vector:
             held = self._held[node.index]
             held.cover(numbers)
             value, valid = held["value"][numbers], held["valid"][numbers]
             return simplified(np.repeat(value, lengths), np.repeat(valid, lengths))
 
-        everywhere = None if computed.all() else np.repeat(computed, lengths)
+        def window(row: int) -> tuple[int, int]:
+            key = int(layout.starts.searchsorted(row, side="right")) - 1
+            return int(ends[key]), int(row_counts[key])
+
+        everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
         none = np.zeros(0, dtype=np.int64)
-        return Closings(
-            count=0, ends=none, rows=none, row_counts=none, values={}, row_values=row_values, computed=everywhere
-        )
+        held = Held(values=values, computed=everywhere, window=window)
+        return Closings(count=0, ends=none, rows=none, row_counts=none, values={}, held=held)
 
     def _hold(
         self,
@@ -361,25 +374,26 @@ class Windows:
         reach: Array | None,
         key: Array,
         values: dict[int, Vector],
-    ) -> tuple[Callable[[Node], Vector], Array | None]:
-        """Keep the aggregates of each key's last window; return those that hold at each row, and where any do."""
+        ends: Array,
+        row_counts: Array,
+    ) -> Held:
+        """Keep the aggregates of each key's last window and return those that hold at each row."""
         if not self._held:
-            return no_aggregate, None
+            return Held(values=no_aggregate, computed=None, window=lambda row: (0, 0))
         numbers, count = layout.numbers, len(key)
         for held in self._held.values():
             held.cover(numbers)
         before = {i: (held["value"][numbers], held["valid"][numbers]) for i, held in self._held.items()}
-        was_computed = self._keys["computed"][numbers]
+        end_before, rows_before = self._keys["window_end"][numbers], self._keys["window_rows"][numbers]
         last_closing = np.cumsum(closes) - 1
         if reach is not None:
             last_closing = np.concatenate((np.zeros(1, np.int64), np.cumsum(reach)))[last_closing + 1] - 1
-        source = np.where(closes, last_closing, count + panes.key)
-        row_source = source[panes.runs.run_of_row]
+        row_source = np.where(closes, last_closing, count + panes.key)[panes.runs.run_of_row]
         computed = None
-        if not was_computed.all():
-            computed = np.concatenate((np.ones(count, dtype=np.bool_), was_computed))[row_source]
+        if not rows_before.all():
+            computed = np.concatenate((np.ones(count, dtype=np.bool_), rows_before > 0))[row_source]
 
-        def row_values(node: Node) -> Vector:
+        def values_at_rows(node: Node) -> Vector:
             (now, now_valid), (then, then_valid) = values[node.index], before[node.index]
             joined = np.concatenate((now, then))[row_source]
             if now_valid is None and then_valid.all():
@@ -387,18 +401,30 @@ class Windows:
             now_valid = np.ones(count, dtype=np.bool_) if now_valid is None else now_valid
             return simplified(joined, np.concatenate((now_valid, then_valid))[row_source])
 
+        def window(row: int) -> tuple[int, int]:
+            source = int(row_source[row])
+            if source < count:
+                return int(ends[source]), int(row_counts[source])
+            return int(end_before[source - count]), int(rows_before[source - count])
+
         if count:
             final = run_lengths(run_starts(key), count).cumsum() - 1
-            which = numbers[key[final]]
-            for i, held in self._held.items():
-                vector = values[i]
-                there = True if vector.valid is None else vector.valid[final]
-                # What stands where there is no value must not depend on other keys: it is part of the snapshot.
-                last = vector.values[final]
-                held["value"][which] = last if there is True else np.where(there, last, held.fill("value"))
-                held["valid"][which] = there
-            self._keys["computed"][which] = True
-        return row_values, computed
+            self._keep(numbers[key[final]], final, values, ends, row_counts)
+        return Held(values=values_at_rows, computed=computed, window=window)
+
+    def _keep(self, numbers: Array, final: Array, values: dict[int, Vector], ends: Array, row_counts: Array) -> None:
+        """Take the last window of each key into the state."""
+        for i, held in self._held.items():
+            last = values[i].values[final]
+            if values[i].valid is None:
+                held["value"][numbers], held["valid"][numbers] = last, True
+                continue
+            # What stands where there is no value must not depend on other keys: it is part of the snapshot.
+            there = values[i].valid[final]
+            held["value"][numbers] = np.where(there, last, held.fill("value"))
+            held["valid"][numbers] = there
+        self._keys["window_end"][numbers] = ends[final]
+        self._keys["window_rows"][numbers] = row_counts[final]
 
     def _trim(self, layout: Layout, panes: _Panes, keys: Array) -> None:
         """Forget the panes and rows that no window still to close can hold; keys ascend and may repeat."""
