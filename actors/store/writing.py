@@ -31,6 +31,10 @@ from actors.store.trimming import TrimView, delete_unneeded, trim_series
 from actors.store.type_table import TypeTable
 
 
+ROW_WEIGHT_BYTES = 16
+"""What a row beside its payload counts when the size of a block is shared out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
     """Handles of the store's tables."""
@@ -243,15 +247,17 @@ class StoreWriter:
 
 
 def _measured(series: SeriesState, blocks: Iterable[Written], mask: Array) -> SeriesState:
-    """Return a series with the sizes of blocks counted in, each by the share of its rows that are in the series."""
+    """Return a series with the sizes of blocks counted in, each by the share that its own rows have in the bytes."""
     rows, size, tail = series.full_rows, series.full_bytes, series.tail_entry_bytes
     for block in blocks:
-        own = int(np.count_nonzero(mask[block.columns.type_id]))
-        share = block.size_bytes / len(block.columns)
+        own = mask[block.columns.type_id]
+        count = int(np.count_nonzero(own))
+        weights = block.columns.payload_lengths() + ROW_WEIGHT_BYTES
+        taken = block.size_bytes * float(weights[own].sum() / weights.sum())
         if block.is_full:
-            rows, size = rows + own, size + own * share
-        elif own:
-            tail = share
+            rows, size = rows + count, size + taken
+        elif count:
+            tail = taken / count
     return replace(series, full_rows=rows, full_bytes=size, tail_entry_bytes=tail)
 
 
