@@ -1,0 +1,104 @@
+"""Bytes of commands, answers and states."""
+
+import msgpack
+import pytest
+
+from raft.commands import (
+    Accepted,
+    JobSubmitted,
+    MoveStarted,
+    Refused,
+    decode_answer,
+    decode_command,
+    encode_answer,
+    encode_command,
+)
+from raft.errors import FormatError
+from raft.group import GroupState, Job, Manifest, MemberRecord
+from raft.group_codec import decode_state, encode_state
+
+JOB = JobSubmitted(request_id="r", job_id="j", spec=b"\x00\xff", partition_count=2, host_count=1)
+
+
+def test_a_command_keeps_its_form() -> None:
+    fields = {"request_id": "r", "job_id": "j", "spec": b"\x00\xff", "partition_count": 2, "host_count": 1}
+    assert msgpack.unpackb(encode_command(JOB)) == [1, "JobSubmitted", fields]
+    assert decode_command(encode_command(JOB)) == JOB
+
+
+def test_answers_keep_their_value() -> None:
+    for answer in (Accepted(epoch=3), Refused(reason="no")):
+        assert decode_answer(encode_answer(answer)) == answer
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "are no"),
+        (b"\xc1", "are no"),
+        (msgpack.packb([2, "JobStopped", {}]), "format version 2 is unknown"),
+        (msgpack.packb([1, "Sing", {}]), "kind 'Sing' is unknown"),
+        (msgpack.packb([1, "JobStopped", {"job_id": "j", "loudly": True}]), "are no"),
+        (msgpack.packb([1, "JobStopped", {"job_id": 7}]), "JobStopped.job_id is 7"),
+        (msgpack.packb([1, "JobStopped", {}]), "are no"),
+    ],
+)
+def test_what_is_no_command_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(FormatError, match=words):
+        decode_command(data)
+
+
+def test_nested_fields_are_checked() -> None:
+    owners = [[0, "a"], ["1", "b"]]
+    odd = msgpack.packb([1, "AssignmentChanged", {"request_id": "", "epoch": 1, "job_id": "j", "owners": owners}])
+    with pytest.raises(FormatError, match="owners is"):
+        decode_command(odd)
+
+
+def test_a_truth_value_is_no_number() -> None:
+    command = MoveStarted(epoch=True, job_id="j", partition=0, source="a", target="b")
+    with pytest.raises(FormatError, match="epoch is True"):
+        decode_command(encode_command(command))
+
+
+def test_a_command_that_is_too_long_is_refused() -> None:
+    with pytest.raises(FormatError, match="allowed are 1048576; shorten it"):
+        encode_command(JobSubmitted(job_id="j", spec=b"x" * (1 << 20), partition_count=1, host_count=1))
+
+
+def test_a_state_keeps_its_value() -> None:
+    manifest = Manifest(next_offsets=((0, 5), (1, 7)), digest=b"d" * 32, size_bytes=9, holders=("m0",), epoch=2)
+    job = Job(
+        job_id="j",
+        spec=b"s",
+        partition_count=2,
+        host_count=1,
+        owners=("a", ""),
+        moves={0: "b"},
+        manifests={1: (manifest,)},
+    )
+    state = GroupState(
+        epoch=2,
+        leader_id="m0",
+        leader_term=4,
+        jobs={"j": job},
+        members={"m0": MemberRecord(address="h:1", identity="i")},
+        answers={"b": Accepted(epoch=2), "a": Refused(reason="no")},
+    )
+    assert decode_state(encode_state(state)) == state
+    assert list(decode_state(encode_state(state)).answers) == ["b", "a"]
+
+
+def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
+    one, other = (MemberRecord(address=f"h:{number}", identity=str(number)) for number in (1, 2))
+    assert encode_state(GroupState(members={"a": one, "b": other})) == encode_state(
+        GroupState(members={"b": other, "a": one})
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([2, {}]), "state version 2")]
+)
+def test_what_is_no_state_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(FormatError, match=words):
+        decode_state(data)
