@@ -1,0 +1,144 @@
+"""The commands of a running cluster, as people type them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from actors.errors import TocsinError
+from cluster.cli import cli
+from cluster.client import Client
+from cluster.home import Home
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "trades.yaml"
+
+LINES = """time,sensor,level
+2026-01-01T00:00:00,a,1.5
+2026-01-01T00:00:01,a,high
+2026-01-01T00:00:02,b,9.5
+2026-01-01T00:00:03,b
+2026-01-01T00:00:04,a,12.5
+9999-01-01T00:00:00,a,1.0
+"""
+
+JOB = """
+job: sensors
+schema: {time: DATETIME, sensor: SYMBOL, level: DOUBLE}
+time: time
+key: [sensor]
+metrics: [level > 9]
+source: {type: csv, path: sensors.csv}
+events: {store: true}
+sinks: [{type: ndjson, path: out}]
+partitions: 3
+hosts: 2
+"""
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(home: Home) -> Run:
+    """Return a function that runs a command on the cluster."""
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, ["--home", str(home.directory), *arguments])
+
+    return invoke
+
+
+@pytest.fixture(scope="module")
+def sensors(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Submit a job over a file with bad records, wait for its end, and return its directory."""
+    directory = tmp_path_factory.mktemp("sensors")
+    (directory / "sensors.csv").write_text(LINES)
+    (directory / "sensors.yaml").write_text(JOB)
+    arguments = ["--home", str(home.directory), "submit", str(directory / "sensors.yaml"), "--wait"]
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return directory
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    """Return the lines of JSON that a command printed."""
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_the_hello_world_gives_its_eight_anomalies_through_job_submission(run: Run) -> None:
+    submitted = run("submit", str(EXAMPLE), "--wait")
+    assert submitted.exit_code == 0, submitted.output
+    found = records(run("query", "anomalies", "trades", "--json"))
+    assert [(one["time"][-6:-3], one["sym"], one["metric"]) for one in found] == [
+        ("003", "A", "sum(qty) > 5"),
+        ("004", "A", "avg(qty) > qty"),
+        ("005", "B", "qty < 4"),
+        ("006", "A", "avg(qty) > qty"),
+        ("006", "A", "qty < 4"),
+        ("006", "B", "sum(qty) > 5"),
+        ("007", "B", "avg(qty) > qty"),
+        ("007", "B", "qty < 4"),
+    ]
+
+
+def test_anomalies_are_found_by_key_and_time(run: Run, sensors: Path) -> None:
+    assert [one["sensor"] for one in records(run("query", "anomalies", "sensors", "--json"))] == ["b", "a"]
+    of_a = records(run("query", "anomalies", "sensors", "--key", "a", "--from", "2026-01-01T00:00:04", "--json"))
+    assert [one["offset"] for one in of_a] == [4]
+
+
+def test_bad_records_are_dead_letters_with_a_reason(run: Run, sensors: Path) -> None:
+    found = records(run("query", "dead-letters", "sensors", "--json"))
+    assert [one["offset"] for one in found] == [1, 3, 5]
+    assert "level" in found[0]["reason"]
+    assert "high" in found[0]["reason"]
+    assert found[2]["raw"].startswith("9999")
+
+
+def test_events_are_found_latest_and_by_time(run: Run, sensors: Path) -> None:
+    latest = records(run("query", "events", "sensors", "--latest", "--type", "sensors/a", "--json"))
+    assert [one["payload"]["level"] for one in latest] == [12.5]
+    oldest = records(run("query", "events", "sensors", "--oldest", "--to", "2026-01-01T00:00:02", "--json"))
+    assert [one["type"] for one in oldest] == ["sensors/a", "sensors/b", "sensors/anomaly/0"]
+
+
+def test_sinks_have_every_anomaly_once(sensors: Path) -> None:
+    lines = [line for file in (sensors / "out").glob("*.ndjson") for line in file.read_text().splitlines()]
+    assert sorted(json.loads(line)["offset"] for line in lines) == [2, 4]
+
+
+def test_status_names_the_leader_and_the_partitions(run: Run, sensors: Path) -> None:
+    found = json.loads(run("status", "sensors", "--json").stdout)
+    assert found["leader"] in {member["member"] for member in found["members"]}
+    assert [partition["committed"] for partition in found["job"]["partitions"]] == [{"0": 6}] * 3
+    assert "leader" in run("status", "sensors").stdout
+
+
+def test_a_second_job_of_a_name_is_refused(run: Run, sensors: Path) -> None:
+    result = run("submit", str(sensors / "sensors.yaml"))
+    assert isinstance(result.exception, TocsinError)
+    assert "job 'sensors' exists; remove it first" in str(result.exception)
+
+
+def test_an_unknown_job_is_named_with_those_that_exist(run: Run, sensors: Path) -> None:
+    result = run("query", "anomalies", "sensor")
+    assert isinstance(result.exception, TocsinError)
+    assert "there is no job 'sensor'" in str(result.exception)
+    assert "sensors" in str(result.exception)
+
+
+def test_a_second_cluster_in_a_home_is_refused(run: Run) -> None:
+    result = run("up")
+    assert isinstance(result.exception, TocsinError)
+    assert "`tocsin down` ends it" in str(result.exception)
+
+
+def test_a_removed_job_is_gone_and_its_data_stay(run: Run, home: Home, client: Client, sensors: Path) -> None:
+    (sensors / "gone.yaml").write_text(JOB.replace("job: sensors", "job: gone").replace("path: out", "path: gone"))
+    assert run("submit", str(sensors / "gone.yaml"), "--wait").exit_code == 0
+    assert run("remove", "gone").exit_code == 0
+    assert "gone" not in client.state().jobs
+    assert home.job_directory("gone").is_dir()
