@@ -122,6 +122,11 @@ class _Marks:
     committed: dict[int, int] = field(default_factory=dict)
     engine: dict[int, int] = field(default_factory=dict)
 
+    def reached(self) -> dict[int, int]:
+        """Return what `committed` is after a flush: while the engine replays, rows above `received` are stored."""
+        splits = {**self.committed, **self.received}
+        return {split: max(self.received.get(split, 0), self.committed.get(split, 0)) for split in splits}
+
 
 class Partition:
     """One partition, open in its shard; close it, or use it as a context manager.
@@ -279,7 +284,8 @@ class Partition:
     def _flush_if_due(self, now_us: int) -> None:
         if self._flushed_at_us is None:
             self._flushed_at_us = now_us
-        pending = self._marks.received != self._marks.committed or self._degraded is not None
+        has_advanced = self._rows_since_flush > 0 or self._marks.reached() != self._marks.committed
+        pending = has_advanced or self._degraded is not None
         is_old = now_us - self._flushed_at_us >= self._job.flush.period_ms * 1000
         is_much = self._rows_since_flush >= self._job.flush.rows or self._is_store_half_full()
         if pending and (is_old or is_much):
@@ -346,7 +352,7 @@ class Partition:
             detector.mark_saved()
         self._pending_anomalies.clear()
         self._pending_dead_letters.clear()
-        self._marks.committed = dict(self._marks.received)
+        self._marks.committed = self._marks.reached()
         if self._snapshot_is_due():
             self._rows_since_snapshot = 0
         self._marks.engine = engine
@@ -364,7 +370,7 @@ class Partition:
             "version": SNAPSHOT_VERSION,
             "fingerprint": self._fingerprint(),
             "epoch": self._epoch,
-            "received": self._marks.received,
+            "received": self._marks.reached(),
             "engine": engine,
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
             "gaps": self._gaps,
@@ -405,12 +411,16 @@ class Partition:
             )
 
     def snapshot(self) -> bytes:
-        """Return engine, detectors and marks as they stand at the rows received so far."""
+        """Return engine, detectors and marks as they stand at the rows received so far.
+
+        While the engine replays, detectors stand further on than the engine, so there are marks for both.
+        """
         body = {
             "version": SNAPSHOT_VERSION,
             "fingerprint": self._fingerprint(),
             "partition": self._number,
             "received": self._marks.received,
+            "committed": self._marks.reached(),
             "engine": self._engine.snapshot(),
             "detectors": [detector.snapshot() for detector in self._detectors],
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
@@ -430,14 +440,14 @@ class Partition:
             raise SnapshotError(f"these {len(snapshot)} bytes are no snapshot of a partition: {error}") from error
         if not known:
             raise SnapshotError(f"a snapshot of partition {body['partition']} does not fit partition {self._number}")
-        if any(self._marks.received.values()):
+        if any(self._marks.reached().values()):
             raise SnapshotError(f"partition {self._number} holds rows already; restore into an empty directory")
         self._check_fingerprint(body["fingerprint"])
         self._engine.restore(body["engine"])
         for detector, state in zip(self._detectors, body["detectors"], strict=True):
             detector.restore(state)
-        self._marks.received = dict(body["received"])
-        self._gaps += [(split, 0, offset) for split, offset in body["received"].items() if offset]
+        self._marks.received, self._marks.committed = dict(body["received"]), dict(body["committed"])
+        self._gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]
         if self._row_events is not None:
             self._row_events.watermarks = body["watermarks"]
         self._rows_since_snapshot = self._job.snapshot_interval_rows

@@ -87,7 +87,7 @@ class PartitionHost:
     def _open_partition(self, number: int, snapshot: bytes | None, now_us: int) -> Partition:
         partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
         try:
-            if snapshot is not None and not any(partition.received.values()):
+            if snapshot is not None and not any(partition.committed.values()):
                 partition.restore(snapshot, now_us)
         except SnapshotError:
             partition.close()
@@ -135,7 +135,7 @@ class PartitionHost:
         """Return the offsets that a partition needs next, by split, and its snapshot there; its rows are durable."""
         partition = self._partition(number)
         partition.flush(epoch, now_us)
-        return partition.committed, partition.snapshot()
+        return partition.received, partition.snapshot()
 
     def deliver(self) -> int:
         """Hand committed anomalies to the job's sinks and return how many they took."""

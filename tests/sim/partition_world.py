@@ -14,7 +14,7 @@ import random
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +304,18 @@ class World:
         return read_outcome(self.job, self.directory, splits, self.sink)
 
     def _is_finished(self) -> bool:
+        return self._is_job_finished() and not self._resume_for_lost_shards()
+
+    def _resume_for_lost_shards(self) -> bool:
+        """Run the job again when a shard was lost after its last message."""
+        lost = [number for number in range(self.job.partitions) if not (self.directory / f"{number:04d}").exists()]
+        if lost:
+            job = replace(self.group.jobs[self.job.name], status=JobStatus.RUNNING)
+            self.group = replace(self.group, jobs={job.job_id: job})
+            self.elect()
+        return bool(lost)
+
+    def _is_job_finished(self) -> bool:
         return self.group.jobs[self.job.name].status is JobStatus.FINISHED
 
     def step(self) -> None:
@@ -320,7 +332,7 @@ class World:
     def _remove(self, leader: Leader) -> None:
         self.note(f"leader {leader.epoch} ends")
         self.leaders.remove(leader)
-        if leader.epoch == self.group.epoch and not self._is_finished():
+        if leader.epoch == self.group.epoch and not self._is_job_finished():
             self.elect()
 
     def carry(self) -> None:

@@ -1,0 +1,193 @@
+"""Jobs and records for tests of partitions, and everything that can be read from the directories they leave behind."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from actors.frames import to_frame
+from actors.partition import Partition, RoutedBatch
+from actors.remote import PartitionHost
+from actors.sink import Sink, SinkRecord
+from actors.source import DeadLetter, Source
+from actors.store import Event
+from actors.store.planner import QueryServerParams
+from cluster.embedded import EmbeddedJob
+from config import JobSettings, make_job
+from tests.support.memory_sink import MemorySink
+
+Record = tuple[object, ...] | str
+"""A row, or text that is none."""
+
+SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "user": "STRING"}
+
+PLAIN: dict[str, Any] = {
+    "job": "trades",
+    "schema": SCHEMA,
+    "time": "time",
+    "key": ["sym"],
+    "metrics": ["qty > 8", "sum(qty) > 12 and prev(qty) < 4"],
+    "window": {"size": 20, "step": 10},
+    "source": {"rows": []},
+    "events": {"anomalies": False},
+    "partitions": 2,
+    "engine": {"garbage_size": 4},
+    "snapshot_interval_rows": 8,
+    "flush": {"period_ms": 100, "rows": 10},
+    "limits": {"batch_rows_max": 7, "batches_in_flight_max": 3},
+}
+
+LEARNING: dict[str, Any] = {
+    "detectors": [
+        {"type": "new_value", "watch": ["user"], "learn": {"rows": 3}, "report": "once"},
+        {"type": "new_value_combination", "watch": [["qty", "user"]], "event": ["user"], "learn": {"rows": 2}},
+    ],
+}
+
+EVENTS: dict[str, Any] = {"events": {"store": True, "anomalies": True, "type": ["trades", "{sym}"]}}
+
+SINKS: dict[str, Any] = {"sinks": [{"type": "ndjson", "path": "out"}]}
+
+
+def make_partition_job(**settings: Any) -> JobSettings:
+    """Return a small job with two metrics, no detectors, events or sinks; settings replace the plain ones."""
+    return make_job(PLAIN | settings)
+
+
+def make_records(seed: int, split_count: int, record_count: int) -> list[list[Record]]:
+    """Return records by split: keys that live in one split each, late rows, NULLs and records that are none."""
+    rng = random.Random(seed)
+    splits: list[list[Record]] = []
+    for split in range(split_count):
+        now = 1_700_000_000_000
+        records: list[Record] = []
+        for number in range(record_count):
+            now += rng.choice((0, 1, 2, 5, 9))
+            if rng.random() < 0.08:
+                records.append(f"no row {number}")
+                continue
+            sym = rng.choice([f"{letter}{split}" for letter in "ABCDE"] + ([None] if split == 0 else []))
+            time = now - (rng.randrange(30) if rng.random() < 0.05 else 0)
+            qty = None if rng.random() < 0.05 else rng.randrange(12)
+            records.append((time, sym, qty, rng.choice(("ann", "bob", "cid", "dan"))))
+        splits.append(records)
+    return splits
+
+
+def make_batch(
+    job: JobSettings,
+    start: int,
+    rows: Sequence[tuple[object, ...]],
+    *,
+    split: int = 0,
+    end: int | None = None,
+    offsets: Sequence[int] | None = None,
+    letters: Sequence[int] = (),
+) -> RoutedBatch:
+    """Return a batch of rows at consecutive offsets, unless said otherwise."""
+    places = np.array(range(start, start + len(rows)) if offsets is None else offsets, dtype=np.int64)
+    return RoutedBatch(
+        split=split,
+        start=start,
+        end=start + len(rows) if end is None else end,
+        frame=to_frame(job.row_schema, list(rows)),
+        offsets=places,
+        dead_letters=tuple(DeadLetter(split=split, offset=at, reason="bad", raw=b"?") for at in letters),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Everything that a run leaves behind, in an order that does not depend on how it went."""
+
+    anomalies: list[tuple[bytes, bytes]]
+    """The anomaly table as stored."""
+
+    dead_letters: list[DeadLetter]
+    """Dead letters by split and offset."""
+
+    events: list[Event]
+    """Stored events by id."""
+
+    detectors: list[tuple[int, bytes, bytes]]
+    """Partition, and what its detectors have stored."""
+
+    watermarks: dict[int, dict[int, int]]
+    """By partition and split."""
+
+    sent: list[tuple[Any, ...]]
+    """What the sink has, by the id of the anomaly."""
+
+    gaps: list[tuple[int, tuple[int, int, int]]]
+    """Partition, and input that it never saw."""
+
+
+def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink: MemorySink) -> Outcome:
+    """Return what closed partitions hold and what the sink has taken; sequences must have no holes."""
+    anomalies, letters, events, detectors, gaps = [], [], [], [], []
+    watermarks = {}
+    for number in range(job.partitions):
+        with Partition.open(job, number, directory / f"{number:04d}") as partition:
+            anomalies += partition.anomaly_entries()
+            letters += partition.dead_letters(1_000_000)
+            for split in splits:
+                events += partition.events(QueryServerParams(server_id=split, max_results=100_000))
+            detectors += [(number, key, value) for key, value in read_table(partition, "detectors")]
+            watermarks[number] = read_meta(partition)["watermarks"]
+            gaps += [(number, gap) for gap in partition.stat().gaps]
+            assert partition.stat().outbox_count == 0, "the sink has not been given everything"
+    return Outcome(
+        anomalies=sorted(anomalies),
+        dead_letters=sorted(letters, key=lambda letter: (letter.split, letter.offset)),
+        events=sorted(events, key=lambda event: event.id),
+        detectors=detectors,
+        watermarks=watermarks,
+        sent=_sent(sink),
+        gaps=gaps,
+    )
+
+
+def _sent(sink: MemorySink) -> list[tuple[Any, ...]]:
+    found = []
+    for partition, records in sink.taken.items():
+        assert [record.sequence for record in records] == list(range(len(records))), "a sequence is missing or doubled"
+        found += [_content(partition, record) for record in records]
+    return sorted(found)
+
+
+def _content(partition: int, record: SinkRecord) -> tuple[Any, ...]:
+    body = msgpack.packb([record.time, dict(record.key), record.type, record.metric, record.detail])
+    return (partition, record.id.split, record.id.offset, record.id.ordinal, body)
+
+
+def read_table(partition: Partition, name: str) -> list[tuple[bytes, bytes]]:
+    """Return a table of an open partition as it is stored."""
+    shard = partition._shard
+    with shard.read() as txn, txn.cursor(shard.table(name)) as cursor:
+        return [(bytes(key), bytes(value)) for key, value in cursor]
+
+
+def read_meta(partition: Partition) -> dict[str, Any]:
+    """Return the stored marks of an open partition."""
+    stored = dict(read_table(partition, "partition"))[b"marks"]
+    meta: dict[str, Any] = msgpack.unpackb(stored, strict_map_key=False)
+    return meta
+
+
+def undisturbed(job: JobSettings, source: Source, directory: Path) -> Outcome:
+    """Return what one run in this process leaves behind."""
+    sink = MemorySink()
+    running = EmbeddedJob(job, source, directory, lambda: 0)
+    feed_sink(running.host, sink)
+    running.run()
+    running.close()
+    return read_outcome(job, directory, [split.number for split in source.splits()], sink)
+
+
+def feed_sink(host: PartitionHost, sink: Sink) -> None:
+    """Let a host feed this sink instead of those its job names."""
+    host._sinks = [sink]
