@@ -342,6 +342,7 @@ class Journal:
         """Start an empty journal with a new identity."""
         self._identity = uuid.uuid4().hex
         self._entries = [(EMPTY_COMMAND, 1, 0)]
+        self._count_bytes()
         self._mark_dirty(1)
         self._dirty |= {_FORMAT_KEY, _IDENTITY_KEY, _VOTERS_KEY}
         self.sync()

@@ -94,7 +94,7 @@ class SnapshotStore:
         """Whether the store holds the whole snapshot, durably from now on.
 
         False when chunks are missing or the bytes have another length or digest; such chunks are dropped, so that
-        sending them again is enough.
+        sending them again is enough. Sealing also drops what was begun and not finished of the same partition.
 
         Raises:
             SnapshotStoreFullError: The disk is full.
@@ -108,6 +108,7 @@ class SnapshotStore:
                 _delete_prefix(txn, b"c" + name)
                 return False
             txn.put(b"s" + name, _SEAL.pack(size_bytes, chunk_count))
+            _drop_unsealed(txn, name[: -len(digest)])
         self._env.sync(True)
         return True
 
@@ -193,11 +194,7 @@ class SnapshotStore:
     def _drop_unsealed(self) -> None:
         """Drop the chunks that a crash left without a seal."""
         with self._write() as txn:
-            with txn.cursor() as cursor:
-                sealed = {key[1:] for key in _keys(cursor, b"s")}
-                names = {key[1 : -_INDEX.size] for key in _keys(cursor, b"c")}
-            for name in names - sealed:
-                _delete_prefix(txn, b"c" + name)
+            _drop_unsealed(txn, b"")
 
 
 def _name(job_id: str, partition: int, digest: bytes) -> bytes:
@@ -234,6 +231,15 @@ def _measure(txn: lmdb.Transaction, name: bytes) -> tuple[int, int, bytes]:
         size_bytes += len(chunk)
         index += 1
     return index, size_bytes, digest.digest()
+
+
+def _drop_unsealed(txn: lmdb.Transaction, prefix: bytes) -> None:
+    """Drop the chunks without a seal, of all snapshots whose name starts with the prefix."""
+    with txn.cursor() as cursor:
+        sealed = {key[1:] for key in _keys(cursor, b"s" + prefix)}
+        names = {key[1 : -_INDEX.size] for key in _keys(cursor, b"c" + prefix)}
+    for name in names - sealed:
+        _delete_prefix(txn, b"c" + name)
 
 
 def _delete_prefix(txn: lmdb.Transaction, prefix: bytes) -> None:

@@ -57,7 +57,7 @@ class TextMachine:
 class Lone:
     """Our member `b`, alone with the messages a test makes up; process and directory can be told apart."""
 
-    def __init__(self, directory: Path, *, names: str = "abc", log_entry_count_max: int = 1000) -> None:
+    def __init__(self, directory: Path, *, names: str = "abc", log_entry_count_max: int = 1000, seed: int = 1) -> None:
         self.directory = directory
         self.journal = Journal.open(directory, durable=False)
         if not self.journal.voters:
@@ -72,7 +72,7 @@ class Lone:
             machine=self.machine,
             timing=Timing(),
             log_entry_count_max=log_entry_count_max,
-            generator=random.Random(1),
+            generator=random.Random(seed),
         )
 
     def receive(self, name: str, **message: Any) -> None:

@@ -80,6 +80,17 @@ def test_forgetting_leaves_the_others(store: SnapshotStore) -> None:
     assert store.read("j", 1, DIGEST) == DATA
 
 
+def test_sealing_drops_what_was_begun_of_the_same_partition(store: SnapshotStore) -> None:
+    begun = hashlib.sha256(b"onetwo").digest()
+    for partition in (0, 1):
+        store.put_chunk("j", partition, begun, 0, b"one")
+    put(store)
+    assert store.seal("j", 0, DIGEST, len(DATA))
+    for partition in (0, 1):
+        store.put_chunk("j", partition, begun, 1, b"two")
+    assert [store.seal("j", partition, begun, 6) for partition in (0, 1)] == [False, True]
+
+
 def test_opening_keeps_what_is_sealed_and_drops_the_rest(tmp_path: Path) -> None:
     with SnapshotStore.open(tmp_path) as store:
         for partition in (0, 1):
