@@ -222,6 +222,9 @@ class JobRunner:
 
     def _rest(self, pump: Pump) -> None:
         pump.finish()
+        sampler = deploy.find_stream(self._group.group_id, self._job_id)
+        if sampler is not None:
+            deploy.end_actor(sampler)
         self._note(pump)
         self._status["phase"] = "stopped"
 
@@ -235,8 +238,10 @@ class JobRunner:
 
     def _is_wanted(self) -> bool:
         state = self._group.state()
+        if state.epoch != self._epoch:
+            raise StaleEpochError(f"epoch {self._epoch} is over: {state.leader_id} leads epoch {state.epoch}")
         job = state.jobs.get(self._job_id)
-        return state.epoch == self._epoch and job is not None and job.status is JobStatus.RUNNING
+        return job is not None and job.status is JobStatus.RUNNING
 
     def _is_complete(self, pump: Pump, checkpointer: Checkpointer) -> bool:
         if not pump.stat().at_end:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,7 @@ def _member_addresses(home: Home, options: ClusterOptions) -> dict[str, str]:
                 f"group {options.group_id} of {home.directory} has {len(known)} members, not {options.member_count}; "
                 "ask for as many, or choose another --group"
             )
+        _check_free(known)
         return known
     ports = _free_ports(options.member_count)
     addresses = {f"member-{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
@@ -234,6 +235,20 @@ def _left_over(ray_directory: str) -> Iterator[psutil.Process]:
             continue
         if process.pid != os.getpid() and any(ray_directory in place for place in places):
             yield process
+
+
+def _check_free(addresses: Mapping[str, str]) -> None:
+    for name, address in addresses.items():
+        host, port = address.rsplit(":", 1)
+        with socket.socket() as candidate:
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                candidate.bind((host, int(port)))
+            except OSError as error:
+                raise ClusterError(
+                    f"{address}, the address of {name}, is in use ({error.strerror}); end what listens there, "
+                    "or start another group with --group"
+                ) from error
 
 
 def _free_ports(count: int) -> list[int]:

@@ -10,9 +10,9 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import time
 import zlib
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ClusterError, NotRunningError
@@ -34,7 +34,7 @@ JOB_SIZE_BYTES_MAX = 100_000
 SUBMIT_TIMEOUT_S = 120.0
 """Seconds that Ray has to start the entry point of a job."""
 
-PROGRESS_PERIOD_S = 2.0
+PROGRESS_PERIOD_S = 1.0
 """Seconds between two lines of progress."""
 
 
@@ -85,24 +85,22 @@ def follow_job(client: "Client") -> None:
     job = JobSettings.from_bytes(zlib.decompress(base64.b64decode(packed)))
     client.submit(job)
     print(f"submitted {job.name}", flush=True)
-    _stop_job_on_signal(client, job.name)
-    while True:
-        known = client.job(job.name)
-        if known.status is not JobStatus.RUNNING:
-            break
+    stopping = _event_of_signal()
+    while (known := client.job(job.name)).status is JobStatus.RUNNING:
         print(_progress(client.runner_status(job.name)), flush=True)
-        time.sleep(PROGRESS_PERIOD_S)
+        if stopping.wait(PROGRESS_PERIOD_S):
+            client.stop(job.name)
     print(f"{job.name} is {known.status}", flush=True)
     summary = client.wait_finished(job.name, timeout_s=60)
     if "failed" in summary:
         raise ClusterError(f"job {job.name} failed: {summary['failed']}")
 
 
-def _stop_job_on_signal(client: "Client", name: str) -> None:
-    def stop(_: int, __: FrameType | None) -> None:
-        client.stop(name)
-
-    signal.signal(signal.SIGTERM, stop)
+def _event_of_signal() -> threading.Event:
+    """Return an event that is set when Ray wants this program to end, which it does some seconds before killing it."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    return stopping
 
 
 def _progress(status: dict[str, Any] | None) -> str:
