@@ -27,7 +27,20 @@ def live_through(seed: int, weather: Weather, directory: Path, *, member_count: 
             world.close()
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(35))
 @pytest.mark.parametrize("weather", WEATHERS)
 def test_nothing_acknowledged_is_lost(weather: str, seed: int, tmp_path: Path) -> None:
     live_through(seed, WEATHERS[weather], tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_nothing_acknowledged_is_lost_by_five(seed: int, tmp_path: Path) -> None:
+    live_through(seed, WEATHERS["network"], tmp_path, member_count=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1400))
+@pytest.mark.parametrize("weather", WEATHERS)
+def test_nothing_acknowledged_is_lost_in_a_long_time(weather: str, seed: int, tmp_path: Path) -> None:
+    member_count = 3 if seed % 2 else 5
+    live_through(seed, WEATHERS[weather], tmp_path, member_count=member_count, duration_s=25)
