@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import config.document
 from config.document import read_document
 from config.errors import ConfigError
 
@@ -55,7 +56,8 @@ def test_what_cannot_be_read_is_told_with_its_line(text: str, message: str) -> N
         read_document(text, "f")
 
 
-def test_aliases_cannot_unfold_without_end() -> None:
+def test_aliases_cannot_unfold_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config.document, "NODE_COUNT_MAX", 10_000)
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     with pytest.raises(ConfigError, match="too large or too deep"):
