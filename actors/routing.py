@@ -74,6 +74,11 @@ class Router:
         self._forget()
 
     @property
+    def partition_count(self) -> int:
+        """Number of partitions that rows are routed to."""
+        return self._partition_count
+
+    @property
     def key_count(self) -> int:
         """Distinct keys remembered now."""
         return int(np.count_nonzero(self._partitions[: self._code_count] >= 0))

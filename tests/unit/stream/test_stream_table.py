@@ -1,7 +1,5 @@
 """Stream tables: rows numbered for ever, durable, trimmed by limits, with one writer."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import polars as pl
@@ -11,20 +9,12 @@ import actors.stream
 import actors.stream_blocks
 from actors.errors import SchemaError, SourceError
 from actors.model import Schema
+from actors.routing import Router, partition_of_key
 from actors.shard import ShardError, ShardMissingError, ShardOwnedError
 from actors.stream import StreamLimits, StreamTable
 from actors.stream_blocks import block_row_count, decode_block, encode_block, is_merged
 
 SCHEMA = Schema.from_mapping({"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"})
-
-READER = """
-import sys
-from pathlib import Path
-from actors.stream import StreamTable
-with StreamTable.open(Path(sys.argv[1]), read_only=True) as table:
-    frame, next_offset = table.read(0, 0, 100)
-    print(frame.rows(), next_offset)
-"""
 
 
 def rows(start: int, end: int) -> list[tuple[int, str, int]]:
@@ -170,14 +160,9 @@ def test_a_table_that_is_not_there_is_not_made_without_a_schema(tmp_path: Path) 
         StreamTable.open(tmp_path / "u", SCHEMA, read_only=True)
 
 
-def test_there_is_one_writer_and_other_processes_may_read(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
-        table.append(rows(0, 2))
-        with pytest.raises(ShardOwnedError):
-            StreamTable.open(tmp_path / "t", SCHEMA)
-        command = [sys.executable, "-c", READER, str(tmp_path / "t")]
-        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-        assert output == f"{rows(0, 2)} 2\n"
+def test_there_is_one_writer(tmp_path: Path) -> None:
+    with StreamTable.open(tmp_path / "t", SCHEMA), pytest.raises(ShardOwnedError):
+        StreamTable.open(tmp_path / "t", SCHEMA)
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
@@ -196,3 +181,20 @@ def test_a_damaged_block_is_told() -> None:
         block_row_count(b"\x07" + block[1:])
     with pytest.raises(SourceError, match="only 5 bytes"):
         block_row_count(block[:5])
+
+
+def test_rows_are_routed_to_splits_by_key(tmp_path: Path) -> None:
+    router = Router(["sym"], 4)
+    with StreamTable.open(tmp_path / "t", SCHEMA, split_count=4) as table:
+        offsets = table.append_routed(rows(0, 50), router)
+        again = table.append_routed(rows(50, 53), router)
+        for split in range(4):
+            found = read_all(table, split)
+            assert found == [row for row in rows(0, 53) if partition_of_key([row[1]], 4) == split]
+        assert set(offsets.values()) == {0}
+        assert all(offset > 0 for offset in again.values())
+
+
+def test_a_router_of_another_count_is_refused(tmp_path: Path) -> None:
+    with StreamTable.open(tmp_path / "t", SCHEMA) as table, pytest.raises(SourceError, match="1 splits, the router 4"):
+        table.append_routed(rows(0, 5), Router(["sym"], 4))
