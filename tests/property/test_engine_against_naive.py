@@ -29,6 +29,12 @@ def differs(case: EngineCase, way: str) -> bool:
     return wanted is not None and WAYS[way](case) != wanted
 
 
+def two_ways(seed: int) -> tuple[str, ...]:
+    """Return as the case is cut, and one of the other ways, each in its turn."""
+    others = [way for way in WAYS if way != "batches"]
+    return "batches", others[seed % len(others)]
+
+
 def check(case: EngineCase, ways: tuple[str, ...]) -> None:
     """Fail with a small case if one of the ways gives another output than the naive engine."""
     wanted = expected(case)
@@ -40,7 +46,7 @@ def check(case: EngineCase, ways: tuple[str, ...]) -> None:
             assert (small, WAYS[way](small)) == (small, naive_output(small)), way
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(engine_cases())
 def test_drawn_cases_give_the_naive_output(case: EngineCase) -> None:
     wanted = expected(case)
@@ -48,17 +54,17 @@ def test_drawn_cases_give_the_naive_output(case: EngineCase) -> None:
         assert wanted is None or run(case) == wanted
 
 
-@pytest.mark.parametrize("block", range(6))
+@pytest.mark.parametrize("block", range(5))
 def test_seeded_cases_give_the_naive_output(block: int) -> None:
     for seed in range(block * SEEDS_PER_TEST, (block + 1) * SEEDS_PER_TEST):
-        check(engine_case(SeededChoices(seed)), tuple(WAYS))
+        check(engine_case(SeededChoices(seed)), two_ways(seed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(100, 200))
 def test_many_seeded_cases_give_the_naive_output(block: int) -> None:
     for seed in range(block * SEEDS_PER_TEST, (block + 1) * SEEDS_PER_TEST):
-        check(engine_case(SeededChoices(seed)), tuple(WAYS))
+        check(engine_case(SeededChoices(seed)), two_ways(seed))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -149,9 +149,9 @@ WINDOW_BOOLEANS = (
         "nunique(s, true) == 1",
         "count(s) > 2",
         "first(s) == 'A'",
-        "max(s) == 'b'",
+        "last(s) == 'b'",
     ),
-    *("min(s) == ''", "last(s) < 'b'", "mode(x) == 1", "count(b) < size(b)", "firstNot(s) == 'A'", "lastNot(s) == `b"),
+    *("first(s) == ''", "mode(x) == 1", "count(b) < size(b)", "firstNot(s) == 'A'", "lastNot(s) == `b"),
     *("x > avg(x)", "b and max(x) > 2", "first(x) == x", "prev(x) > avg(x)", "x > 2 or max(x) > 3", "sum(x) in [3, 4]"),
 )
 

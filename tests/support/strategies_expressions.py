@@ -135,7 +135,7 @@ class ExpressionMaker:
     def _text_test(self, depth: int, scope: Scope) -> str:
         column = self.pick(self._named["text"])
         if not scope.columns:
-            call = self.pick(("first", "last", "min", "max"))
+            call = self.pick(("first", "last"))
             return f'{call}({column}) {self.pick(("==", "!=", "<"))} "A"'
         shapes = [f'{column} == "A"', f"{column} != `b", f"{column} < 'b'", f'startsWith({column}, "U")']
         shapes += [f'{column} in ["A", "US x"]', f"isNull({column})", f'like({column}, "%x")', f"strlen({column}) > 1"]

@@ -37,8 +37,9 @@ UNITS_LONG = {"d": (86_400, 1), "w": (604_800, 1)}
 
 
 def type_of_column(kind: str) -> str:
+    """Return the type of a column's values; times are integers, in ticks."""
     if kind in TEMPORAL:
-        return "time"
+        return "int"
     return {"BOOL": "bool", "INT": "int", "LONG": "int", "DOUBLE": "double"}.get(kind, "string")
 
 
@@ -109,6 +110,8 @@ class _Checker:
             if not isinstance(others, Items):
                 raise Refused("bad_argument", "in needs a list")
             parts = others.items
+            for part in parts:
+                self._constant_value(part, node)
         unify([self.visit(value, inside), *(self.visit(part, inside) for part in parts)])
         return "bool"
 
@@ -126,8 +129,9 @@ class _Checker:
         if node.name == "round" and constants == (0,):
             function = find_function("round", 1)
         self._metric.bound[node] = (function, constants)
-        values = types[1:] if node.name.startswith("tm") else types
-        return function.result(values)
+        if node.name == "ewmmean" and [value is None for value in constants].count(False) != 1:
+            raise Refused("bad_argument", "give one of com, span, halfLife and alpha")
+        return function.result(types[1:] if node.name.startswith("tm") else types)
 
     def _enter(self, node: Call, function: Function, inside: str) -> str:
         if function.kind == "aggregate":
@@ -168,8 +172,10 @@ class _Checker:
             return argument.value
         if isinstance(argument, Duration) and node.name.startswith("tm"):
             return self._ticks(argument, node.arguments[0])
-        if isinstance(argument, Call) and argument.name == "neg" and isinstance(argument.arguments[0], Literal):
-            return -argument.arguments[0].value
+        if isinstance(argument, Call) and argument.name == "neg":
+            value = self._constant_value(argument.arguments[0], node)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return -value
         raise Refused("bad_argument", f"{node.name} needs a constant")
 
     def _ticks(self, duration: Duration, times: Node) -> int:

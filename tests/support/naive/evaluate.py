@@ -73,6 +73,6 @@ class Evaluator:
     def _typed(self, node: Node, value: Any) -> Any:
         """Return a value in the static type of its node: an integer of a real branch becomes a real."""
         kind = self._metric.types[node]
-        if value is None or isinstance(value, float | str) or kind in ("string", "time"):
+        if value is None or isinstance(value, float | str) or kind == "string":
             return value
         return {"double": float, "int": int, "bool": bool}.get(kind, lambda same: same)(value)

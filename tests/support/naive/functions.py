@@ -12,8 +12,7 @@ from tests.support.naive.refusal import Refused
 
 NUMBERS = frozenset({"bool", "int", "double", "null"})
 TEXTS = frozenset({"string", "null"})
-SEQUENTIAL = NUMBERS | {"time"}
-ANYTHING = NUMBERS | {"string", "time"}
+ANYTHING = NUMBERS | {"string"}
 FORBIDDEN = frozenset({"next", "talibnull", "lineartimetrend", "iterate"})
 
 Types = Sequence[str]
@@ -77,16 +76,8 @@ def comparable(types: Types) -> str:
     return "bool"
 
 
-def difference(types: Types) -> str:
-    if "time" in types:
-        if list(types) == ["time", "time"]:
-            return "int"
-        raise Refused("bad_type", "a time and a number")
-    return number(types)
-
-
 def switch(value: Any) -> bool:
-    return isinstance(value, bool)
+    return isinstance(value, bool) or value in (0, 1)
 
 
 def natural(low: int, high: float = math.inf) -> Callable[[Any], bool]:
@@ -107,7 +98,7 @@ TIME_WINDOW = Option("window", natural(1))
 MINIMUM = Option("minPeriods", natural(1), None)
 PERCENT = Option("percent", share(100))
 STEPS = Option("steps", natural(0))
-N = Option("n", natural(1), 1)
+N = Option("n", natural(0), 1)
 
 
 def _percentile(x: Any, percent: Any, interpolation: str = "linear") -> Any:
@@ -136,8 +127,8 @@ def _aggregates() -> dict[str, Function]:
         "avg": on_numbers(real, aggregates.mean),
         "count": on_anything(whole, aggregates.count),
         "size": on_anything(whole, len),
-        "min": on_anything(same, aggregates.smallest),
-        "max": on_anything(same, aggregates.largest),
+        "min": on_numbers(same, aggregates.smallest),
+        "max": on_numbers(same, aggregates.largest),
         "first": on_anything(same, aggregates.first),
         "last": on_anything(same, aggregates.last),
         "firstnot": on_anything(same, aggregates.first_not, unwanted),
@@ -193,7 +184,7 @@ def _time_moving(name: str) -> Function:
         *series, window = arguments
         return ordered.time_moving(base.apply, times, series, window)
 
-    return Function("ordered", (frozenset({"time", "int"}), *base.series), base.result, apply, (TIME_WINDOW,))
+    return Function("ordered", (frozenset({"int"}), *base.series), base.result, apply, (TIME_WINDOW,))
 
 
 def _cumulative(name: str) -> Function:
@@ -237,17 +228,20 @@ def _ordered() -> dict[str, Function]:
     table = {
         "prev": on(ANYTHING, same, partial(ordered.move, steps=1)),
         "move": on(ANYTHING, same, ordered.move, STEPS),
-        "deltas": on(SEQUENTIAL, number, ordered.deltas, N),
+        "deltas": on(NUMBERS, number, ordered.deltas, N),
         "ratios": on(NUMBERS, real, ordered.ratios),
         "percentchange": on(NUMBERS, real, ordered.percent_change, N),
         "ffill": on(ANYTHING, same, ordered.forward_fill, Option("limit", natural(1), None)),
         "mrank": on(NUMBERS, real, ordered.moving_rank, *rank_options),
-        "ema": on(NUMBERS, real, ordered.exponential, WINDOW, Option("warmup", switch, False)),
+        "ema": on(NUMBERS, real, ordered.exponential, Option("window", natural(1)), Option("warmup", switch, False)),
         "ewmmean": on(
             NUMBERS,
             real,
             _weighted,
-            *(Option(name, positive, None) for name in ("com", "span", "halfLife", "alpha")),
+            Option("com", share(10**9), None),
+            Option("span", lambda value: positive(value) and value >= 1, None),
+            Option("halfLife", positive, None),
+            Option("alpha", lambda value: positive(value) and value <= 1, None),
         ),
         "mpercentile": on(NUMBERS, real, _moving_percentile, PERCENT, WINDOW, INTERPOLATION, MINIMUM),
     }
@@ -258,7 +252,7 @@ def _ordered() -> dict[str, Function]:
         table[f"m{name}"] = _moving(name)
     for name in ("sum", "avg", "max", "min", "count", "std", "wsum"):
         table[f"cum{name}"] = _cumulative(name)
-    series = (frozenset({"time", "int"}), NUMBERS)
+    series = (frozenset({"int"}), NUMBERS)
     table["tmpercentile"] = Function(
         "ordered", series, real, _time_moving_percentile, (PERCENT, TIME_WINDOW, INTERPOLATION)
     )
@@ -273,7 +267,6 @@ def _scalars() -> dict[str, Function]:
     two = (ANYTHING, ANYTHING)
     arithmetic = {"add": lambda a, b: a + b, "mul": lambda a, b: a * b, "sub": lambda a, b: a - b}
     table = {name: on(two_numbers, number, scalars.exactly(apply)) for name, apply in arithmetic.items()}
-    table["sub"] = on((SEQUENTIAL, SEQUENTIAL), difference, table["sub"].apply)
     table |= {
         "div": on(two_numbers, number, _divide),
         "ratio": on(two_numbers, real, scalars.divide_reals),
@@ -324,7 +317,7 @@ def _divide(left: Any, right: Any) -> Any:
 
 SCALARS = _scalars()
 ORDERED = _ordered()
-ROUND_WHOLE = Function("scalar", (NUMBERS,), whole, scalars.rounding, (Option("precision", natural(0, 10), 0),))
+ROUND_WHOLE = Function("scalar", (NUMBERS,), whole, scalars.rounding, (Option("precision", natural(-10, 10), 0),))
 ROUND_REAL = Function("scalar", (NUMBERS,), real, scalars.rounding, ROUND_WHOLE.options)
 LARGER = Function("scalar", (NUMBERS, NUMBERS), unify, scalars.larger)
 SMALLER = Function("scalar", (NUMBERS, NUMBERS), unify, scalars.smaller)

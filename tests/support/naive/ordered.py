@@ -49,9 +49,15 @@ def moving(aggregate: Aggregate, series: Sequence[Values], window: int, minimum:
 
 
 def time_moving(aggregate: Aggregate, times: Values, series: Sequence[Values], window: int) -> Any:
-    """Return the aggregate over the rows so far that are less than `window` older than the last."""
-    now = times[-1]
-    inside = [j for j, at in enumerate(times) if None not in (now, at) and now - window < at <= now]
+    """Return the aggregate over the rows so far that are less than `window` older than the last.
+
+    The start of the window never moves back: where times fall back, rows that were left behind stay behind.
+    """
+    start = 0
+    for i, now in enumerate(times):
+        while start < i and times[start] <= now - window:
+            start += 1
+    inside = [j for j in range(start, len(times)) if times[-1] - window < times[j] <= times[-1]]
     return aggregate(*([values[j] for j in inside] for values in series))
 
 

@@ -198,11 +198,12 @@ class _Parser:
         return Column(name)
 
     def _list(self) -> list[Node]:
-        items = [self.disjunction()]
-        while self.sees(","):
-            self.take()
+        items: list[Node] = []
+        while not self.sees("]"):
+            if items:
+                self.expect(",")
             items.append(self.disjunction())
-        self.expect("]")
+        self.take()
         return items
 
     def _call(self, name: str) -> Call:
@@ -216,7 +217,7 @@ class _Parser:
                 self._next += 2
                 named.append((first.text.lower(), self.disjunction()))
             elif named:
-                raise Refused("parse", "a positional argument after a named one")
+                raise Refused("bad_argument", "a positional argument after a named one")
             else:
                 arguments.append(self._pair())
         self.take()

@@ -9,7 +9,7 @@ WORDS = frozenset({"and", "or", "in", "not"})
 _PATTERN = re.compile(
     r"""(?P<space>\s+)
       | (?P<duration>\d+(?:ns|us|ms|s|m|H|h|d|w)(?![A-Za-z0-9_]))
-      | (?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![A-Za-z0-9_.]))
+      | (?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
       | (?P<string>"[^"\\]*"|'[^'\\]*')
       | (?P<symbol>`[A-Za-z0-9_]+)
