@@ -12,6 +12,7 @@ The tree::
     ├── SinkError               a sink does not take anomalies
     ├── StaleEpochError         a caller whose leadership is over
     ├── OffsetGapError          a batch that starts after the next offset needed
+    ├── BrokenPartitionError    a batch failed half-way; the partition must be opened again
     └── SnapshotError           bytes that are no snapshot of this partition
 
 Errors travel between processes, so every argument of an initialiser goes to `super().__init__`.
@@ -40,6 +41,10 @@ class StaleEpochError(TocsinError):
 
 class OffsetGapError(TocsinError):
     """A batch starts after the next offset that the partition needs."""
+
+
+class BrokenPartitionError(TocsinError):
+    """A batch failed half-way, so what is in memory fits no offset; the shard is whole: open the partition again."""
 
 
 class SnapshotError(TocsinError):

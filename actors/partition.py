@@ -16,7 +16,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgpack
 import numpy as np
@@ -35,7 +35,7 @@ from actors.anomalies import (
     scan_anomalies,
 )
 from actors.assembly import build_detectors, build_engine, build_store
-from actors.errors import OffsetGapError, SnapshotError, StaleEpochError
+from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.row_events import RowEvents
 from actors.shard import Shard, ShardFullError
 from actors.shard.shard import Txn
@@ -154,6 +154,8 @@ class Partition:
         self._rows_since_flush = self._rows_since_snapshot = 0
         self._flushed_at_us: int | None = None
         self._degraded: str | None = None
+        self._is_broken = False
+        self._sequence_min = 0
         self._gaps: list[tuple[int, int, int]] = []
         self._load()
 
@@ -210,7 +212,14 @@ class Partition:
         """For each split the offset below which everything is in the shard."""
         return dict(self._marks.committed)
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether a batch failed half-way: close the partition and open it again, its shard is whole."""
+        return self._is_broken
+
     def _check_epoch(self, epoch: int) -> None:
+        if self._is_broken:
+            raise BrokenPartitionError(f"a batch failed in partition {self._number} half-way; open it again")
         if epoch < self._epoch:
             raise StaleEpochError(f"epoch {epoch} is over: partition {self._number} follows epoch {self._epoch}")
 
@@ -223,6 +232,7 @@ class Partition:
             StaleEpochError: a newer leader has been here.
             OffsetGapError: rows between the partition's mark and the batch are missing.
             ShardFullError: an earlier flush failed and fails still; nothing of this batch was applied.
+            BrokenPartitionError: an earlier batch failed half-way.
         """
         self._check_epoch(epoch)
         if self._degraded is not None:
@@ -235,12 +245,17 @@ class Partition:
             )
         raised = 0
         if batch.end > needed:
+            # Whatever fails in between has fed the engine: applying the batch again would count its rows twice.
+            self._is_broken = True
             raised = self._apply_rows(batch, needed)
+            self._is_broken = False
             self._marks.received[batch.split] = batch.end
         self._flush_if_due(now_us)
         return raised
 
     def _apply_rows(self, batch: RoutedBatch, needed: int) -> int:
+        if not len(batch.offsets) and not batch.dead_letters:
+            return 0
         frame, offsets = _from_offset(batch.frame, batch.offsets, needed)
         committed = self._marks.committed.get(batch.split, 0)
         raised = self._engine.append_physical(frame, offsets)
@@ -266,15 +281,15 @@ class Partition:
         self._rows_since_snapshot += len(offsets)
         return len(merged)
 
-    def flush(self, epoch: int, now_us: int) -> None:
-        """Make everything applied so far durable, in one transaction.
+    def flush(self, epoch: int, now_us: int, *, with_snapshot: bool = False) -> None:
+        """Make everything applied so far durable, in one transaction; `with_snapshot` spares the next owner a replay.
 
         Raises:
             StaleEpochError: a newer leader has been here.
             ShardFullError: no room; everything pending is kept and the next flush tries again.
         """
         self._check_epoch(epoch)
-        self._write_flush(now_us)
+        self._write_flush(now_us, with_snapshot=with_snapshot)
 
     def flush_if_due(self, epoch: int, now_us: int) -> None:
         """Flush when the flush period has passed; a failure is kept in `stat` and tried again."""
@@ -298,12 +313,11 @@ class Partition:
         # Flushing early keeps the store from refusing events in the middle of a batch.
         return self._store is not None and self._store.stat().pending_size_bytes >= STORE_PENDING_BYTES_MAX
 
-    def _write_flush(self, now_us: int) -> None:
+    def _write_flush(self, now_us: int, *, with_snapshot: bool = False) -> None:
         entries = self._changed_entries()
-        snapshot = self._engine.snapshot() if self._snapshot_is_due() else None
-        engine = (
-            dict(self._marks.received) if snapshot is not None or not self._rows_since_snapshot else self._marks.engine
-        )
+        is_due = self._rows_since_snapshot >= (1 if with_snapshot else self._job.snapshot_interval_rows)
+        snapshot = self._engine.snapshot() if is_due else None
+        engine = dict(self._marks.received) if is_due or not self._rows_since_snapshot else self._marks.engine
         meta = self._encode_meta(engine)
 
         def write(txn: Txn) -> None:
@@ -321,6 +335,8 @@ class Partition:
         except ShardFullError as error:
             self._degraded = str(error)
             raise
+        if is_due:
+            self._rows_since_snapshot = 0
         self._after_flush(engine, now_us)
 
     def _changed_entries(self) -> list[tuple[str, bytes, bytes]]:
@@ -331,15 +347,11 @@ class Partition:
             entries += [("detectors", prefix + key, value) for key, value in detector.changed_state().items()]
         return entries
 
-    def _snapshot_is_due(self) -> bool:
-        return self._rows_since_snapshot >= self._job.snapshot_interval_rows
-
     def _write_outbox(self, txn: Txn) -> None:
         if not self._job.sinks:
             return
         table = self._tables["outbox"]
-        stored = txn.get(b"sequence", db=self._tables["partition"])
-        sequence = int.from_bytes(stored, "big") if stored is not None else 0
+        sequence = self._stored_sequence(txn)
         for key, _ in self._pending_anomalies:
             txn.put(encode_sequence(sequence), key, db=table, append=True)
             sequence += 1
@@ -353,8 +365,6 @@ class Partition:
         self._pending_anomalies.clear()
         self._pending_dead_letters.clear()
         self._marks.committed = self._marks.reached()
-        if self._snapshot_is_due():
-            self._rows_since_snapshot = 0
         self._marks.engine = engine
         self._rows_since_flush = 0
         self._flush_count += 1
@@ -424,8 +434,17 @@ class Partition:
             "engine": self._engine.snapshot(),
             "detectors": [detector.snapshot() for detector in self._detectors],
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
+            "sequence": self._next_sequence(),
         }
         return bytes(msgpack.packb(body))
+
+    def _next_sequence(self) -> int:
+        with self._shard.read() as txn:
+            return self._stored_sequence(txn) + (len(self._pending_anomalies) if self._job.sinks else 0)
+
+    def _stored_sequence(self, txn: Txn) -> int:
+        stored = txn.get(b"sequence", db=self._tables["partition"])
+        return max(int.from_bytes(stored, "big") if stored is not None else 0, self._sequence_min)
 
     def restore(self, snapshot: bytes, now_us: int) -> None:
         """Take over a snapshot, into a shard that is still empty; history below it is recorded as a gap.
@@ -435,14 +454,25 @@ class Partition:
         """
         try:
             body = msgpack.unpackb(snapshot, strict_map_key=False)
-            known = body["version"] == SNAPSHOT_VERSION and body["partition"] == self._number
+            version, partition, fingerprint = body["version"], body["partition"], body["fingerprint"]
         except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise SnapshotError(f"these {len(snapshot)} bytes are no snapshot of a partition: {error}") from error
-        if not known:
-            raise SnapshotError(f"a snapshot of partition {body['partition']} does not fit partition {self._number}")
+        if version != SNAPSHOT_VERSION:
+            raise SnapshotError(f"a snapshot of format {version}; this version reads format {SNAPSHOT_VERSION}")
+        if partition != self._number:
+            raise SnapshotError(f"a snapshot of partition {partition} does not fit partition {self._number}")
         if any(self._marks.reached().values()):
             raise SnapshotError(f"partition {self._number} holds rows already; restore into an empty directory")
-        self._check_fingerprint(body["fingerprint"])
+        self._check_fingerprint(fingerprint)
+        self._is_broken = True
+        try:
+            self._take_over(body)
+        except (TocsinError, ValueError, KeyError, TypeError) as error:
+            raise SnapshotError(f"the snapshot of partition {self._number} is torn: {error}") from error
+        self._is_broken = False
+        self._write_flush(now_us)
+
+    def _take_over(self, body: Mapping[str, Any]) -> None:
         self._engine.restore(body["engine"])
         for detector, state in zip(self._detectors, body["detectors"], strict=True):
             detector.restore(state)
@@ -450,8 +480,8 @@ class Partition:
         self._gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]
         if self._row_events is not None:
             self._row_events.watermarks = body["watermarks"]
+        self._sequence_min = body["sequence"]
         self._rows_since_snapshot = self._job.snapshot_interval_rows
-        self._write_flush(now_us)
 
     def events(self, params: QueryParams) -> list[Event]:
         """Return stored events, pending ones included; none when the job stores no events."""

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from actors.anomalies import Anomaly, AnomalyFilter
-from actors.errors import SnapshotError, TocsinError
+from actors.errors import TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
 from actors.sink import Sink, SinkRecord
@@ -49,8 +49,11 @@ class HostBatch:
     end: int
     """Offset after the last (exclusive)."""
 
+    partitions: tuple[int, ...]
+    """Partitions that the batch has been routed to; others of the host learn nothing from it."""
+
     rows: Mapping[int, tuple[pl.DataFrame, np.ndarray]]
-    """Rows and offsets by partition; a partition that is not named gets none."""
+    """Rows and offsets by partition; one of `partitions` that is not named here has no row in the batch."""
 
     dead_letters: Mapping[int, tuple[DeadLetter, ...]]
     """Dead letters by the partition that keeps them."""
@@ -79,30 +82,39 @@ class PartitionHost:
         """
         needed = {}
         for number in partitions:
-            partition = self._partitions.get(number) or self._open_partition(number, snapshots.get(number), now_us)
-            self._partitions[number] = partition
-            needed[number] = partition.begin(epoch, earliest, now_us)
+            self._drop_if_broken(number)
+            partition = self._partitions.get(number)
+            if partition is None:
+                needed[number] = self._open_partition(epoch, number, earliest, snapshots.get(number), now_us)
+            else:
+                needed[number] = partition.begin(epoch, earliest, now_us)
         return needed
 
-    def _open_partition(self, number: int, snapshot: bytes | None, now_us: int) -> Partition:
+    def _drop_if_broken(self, number: int) -> None:
+        partition = self._partitions.get(number)
+        if partition is not None and partition.is_broken:
+            del self._partitions[number]
+            partition.close()
+
+    def _open_partition(
+        self, epoch: int, number: int, earliest: dict[int, int], snapshot: bytes | None, now_us: int
+    ) -> dict[int, int]:
         partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
         try:
             if snapshot is not None and not any(partition.committed.values()):
                 partition.restore(snapshot, now_us)
-        except SnapshotError:
+            needed = partition.begin(epoch, earliest, now_us)
+        except BaseException:
+            # A leader whose epoch is over must not take the shard away from the host that owns it.
             partition.close()
             raise
-        return partition
+        self._partitions[number] = partition
+        return needed
 
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
-        """Apply a batch to every partition owned and return the number of anomalies it raised."""
-        missing = set(batch.rows) - set(self._partitions)
-        if missing or not self._partitions:
-            raise NotOpenError(f"this host does not own partition {min(missing, default=0)}; open it first")
-        return sum(
-            partition.apply(epoch, self._routed(number, batch), now_us)
-            for number, partition in self._partitions.items()
-        )
+        """Apply a batch to the partitions that it is for and return the number of anomalies it raised."""
+        partitions = [self._partition(number) for number in batch.partitions]
+        return sum(partition.apply(epoch, self._routed(partition.number, batch), now_us) for partition in partitions)
 
     def _routed(self, number: int, batch: HostBatch) -> RoutedBatch:
         frame, offsets = batch.rows.get(number, self._nothing)
@@ -127,7 +139,7 @@ class PartitionHost:
         for number in partitions:
             partition = self._partitions.get(number)
             if partition is not None:
-                partition.flush(epoch, now_us)
+                partition.flush(epoch, now_us, with_snapshot=True)
                 del self._partitions[number]
                 partition.close()
 

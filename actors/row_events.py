@@ -3,7 +3,8 @@
 The event of a row has the id (split, offset + 1, 1); the anomalies that the row raised follow as instances 2, 3, ... in
 the order of their ordinals. Its source timestamp is the row's own time; its timestamp is the *watermark*, the running
 maximum of the times of the split's rows in this partition, because a store's timestamps do not shrink. All of that
-depends on rows and offsets only, so a replay gives the same events. A row without a time has no event.
+depends on rows and offsets only, so a replay gives the same events. A row without a time has no event, nor have
+its anomalies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,7 @@ class RowEvents:
         present = times.is_not_null().to_numpy()
         if not present.all():
             frame, offsets = frame.filter(pl.Series(present)), offsets[present]
+            anomalies = anomalies.filter(pl.col("offset").is_in(offsets.tolist()))
         if not len(offsets):
             return 0
         source_us = ticks_to_us(self._time_type, frame[self._time].to_numpy())

@@ -146,6 +146,7 @@ class Pump:
         self._owners = dict(owners)
         self._hosts = {port.name: port for port in self._owners.values()}
         self._in_flight = {name: self._in_flight.get(name, deque()) for name in self._hosts}
+        self._deliveries = {name: reply for name, reply in self._deliveries.items() if name in self._hosts}
 
     @property
     def owners(self) -> dict[int, HostPort]:
@@ -178,6 +179,7 @@ class Pump:
                 split=split,
                 start=start,
                 end=batch.next_offset,
+                partitions=tuple(partitions),
                 rows={number: rows[number] for number in partitions if number in rows},
                 dead_letters={number: letters[number] for number in partitions if number in letters},
             )

@@ -146,9 +146,14 @@ class Leader:
                 return
             except StaleEpochError:
                 return
-            except TocsinError as error:
+            except (TocsinError, MemoryError) as error:
                 self._world.troubles.append(f"{type(error).__name__}: {error}")
             yield
+            self._look_at_the_group()
+
+    def _look_at_the_group(self) -> None:
+        if self._world.group.epoch == self.epoch:
+            self.view = self._world.group
 
     def _job(self) -> Job:
         return self.view.jobs[self._world.job.name]
@@ -376,7 +381,7 @@ class World:
             self.note(f"{name} crashes in {message.method}")
             self._end(host)
             return None, HostGoneError(f"{name} died in {message.method}")
-        except TocsinError as error:
+        except (TocsinError, MemoryError) as error:
             self.note(f"{name} {message.method}: {type(error).__name__}: {error}")
             return None, error
 
@@ -401,7 +406,7 @@ class World:
     def _fault(self) -> None:
         faults: list[Callable[[], None]] = [
             self._crash_host, self._crash_host, self._arm_write, self._arm_write, self._arm_write, self.elect,
-            self.elect, self._kill_leader, self._scale, self._scale, self._jump,
+            self.elect, self._kill_leader, self._scale, self._scale, self._jump, self._break_partition,
         ]  # fmt: skip
         if self.may_lose_shards:
             faults.append(self._lose_shard)
@@ -435,6 +440,21 @@ class World:
         self.group, _ = apply(self.group, ScaleRequested(job_id=self.job.name, host_count=count))
         self.leaders[-1].view = self.group
 
+    def _break_partition(self) -> None:
+        """Let the next batch of a partition fail when the engine has it and the rest has not."""
+        open_now = [one for host in self.hosts.values() if host.process for one in host.process._partitions.values()]
+        if open_now:
+            partition = self.rng.choice(open_now)
+            self.note(f"partition {partition.number} will break")
+            real = partition._engine.append_physical
+
+            def fail(*arguments: Any) -> None:
+                partition._engine.append_physical = real
+                real(*arguments)
+                raise MemoryError("no memory left in the middle of a batch")
+
+            partition._engine.append_physical = fail
+
     def _jump(self) -> None:
         self.now_us += self.rng.choice((-500_000, 500_000, 60_000_000))
 
@@ -450,6 +470,9 @@ class World:
         """Have a command applied, as the Raft group does for its leader; a deposed one learns that it is."""
         before = self.group
         self.group, _ = apply(before, command)
+        if self.fault_count and self.rng.random() < 0.05:
+            self.note(f"answer lost of {type(command).__name__}")
+            raise HostGoneError("the group did not answer in time")
         leader.view = self.group
         if self.group is before or (self.group.jobs == before.jobs and self.group.epoch == before.epoch):
             raise RefusedError(f"refused: {command}")
