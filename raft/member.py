@@ -168,7 +168,7 @@ class Member:
         check(settings)
         self._settings = settings
         self._on_action = on_action or (lambda _: None)
-        self._journal, self._damage = _open_journal(settings)
+        self._journal, self._damage = open_journal(settings)
         self._machine = _GroupMachine(self._on_applied)
         self._consensus: Consensus | None = None
         self._led: BecomeLeader | None = None
@@ -510,7 +510,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _open_journal(settings: MemberSettings) -> tuple[Journal, str]:
+def open_journal(settings: MemberSettings) -> tuple[Journal, str]:
     """Return the journal, and what happened to the one before when that cannot be trusted.
 
     A damaged journal is put aside. The new one has a new identity, so the member is no voter until it is admitted.

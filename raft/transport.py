@@ -41,6 +41,9 @@ RETRY_S: Final = 0.25
 HANDSHAKE_S: Final = 2.0
 """Time in which a connection must be open and greeted."""
 
+RESOLVE_S: Final = 10.0
+"""Time for which the address behind a host's name is believed; looking it up may take long."""
+
 INCOMING_COUNT_MAX: Final = 64
 """Connections taken at a time."""
 
@@ -237,6 +240,8 @@ class _Call:
         self._transport, self._address = transport, address
         self._connection: FrameSocket | None = None
         self._due_s = 0.0
+        self._resolved: Any = None
+        self._resolve_at_s = 0.0
         self._greeted: tuple[bytes, bytes, Hello] | None = None
 
     def tick(self, now_s: float) -> None:
@@ -247,7 +252,10 @@ class _Call:
         self._due_s = now_s + HANDSHAKE_S
         sock: socket.socket | None = None
         try:
-            family, kind, _, _, target = _resolve(self._address)
+            if now_s >= self._resolve_at_s:
+                self._resolve_at_s = now_s + RESOLVE_S
+                self._resolved = _resolve(self._address)
+            family, kind, _, _, target = self._resolved
             sock = socket.socket(family, kind)
             sock.setblocking(False)
             sock.connect_ex(target)
@@ -255,7 +263,7 @@ class _Call:
         except OSError:
             if sock is not None:
                 sock.close()
-            self._due_s = now_s + RETRY_S
+            self._resolve_at_s = self._due_s = now_s + HANDSHAKE_S
 
     def send(self, message: Message) -> None:
         """Send a message; the call stands."""

@@ -37,6 +37,9 @@ FRAME_SIZE_BYTES_MAX: Final = 256 << 20
 UNSENT_SIZE_BYTES_MAX: Final = 64 << 20
 """Bytes waiting for a slow reader, beyond which a connection is given up."""
 
+SILENCE_S_MAX: Final = 3
+"""Seconds without any sign of life of the other machine, after which a connection is given up."""
+
 _MAGIC: Final = "tocsin-raft"
 _LENGTH = struct.Struct(">I")
 _READ_SIZE_BYTES: Final = 1 << 18
@@ -231,6 +234,7 @@ class FrameSocket:
         self._received, self._unsent = bytearray(), bytearray()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _notice_silence(sock)
         self._watch()
 
     def send(self, body: bytes) -> None:
@@ -315,3 +319,18 @@ class FrameSocket:
             frame = bytes(self._received[_LENGTH.size : _LENGTH.size + size])
             del self._received[: _LENGTH.size + size]
             self._owner.on_frame(self.decipher.decrypt(frame) if self.decipher else frame)
+
+
+def _notice_silence(sock: socket.socket) -> None:
+    """Let the connection end when the other machine has been gone for `SILENCE_S_MAX`, not after many minutes."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 1),
+        ("TCP_KEEPINTVL", 1),
+        ("TCP_KEEPCNT", SILENCE_S_MAX),
+        ("TCP_USER_TIMEOUT", SILENCE_S_MAX * 1000),
+    ):
+        # Not every system has all of these.
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
