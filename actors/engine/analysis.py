@@ -246,6 +246,8 @@ class _Analysis:
                     "Use a moving function such as `msum` on the column itself.",
                 )
             self._check_type(parameter, value, place, node)
+        if function.name == "in":
+            self._check_items(values[0], node)
         if function.kind is Kind.SEQUENCE and not any(columns_of(value) for value in values):
             raise self._error("bad_argument", f"`{node.function}` needs a column", node, "Name a column in it.")
         texts = [value.type is Type.TEXT for value in values if value.type is not Type.NULL]
@@ -256,6 +258,14 @@ class _Analysis:
             others = {values[1].type, values[2].type} - {Type.TEXT, Type.NULL}
             if others:
                 raise self._error("bad_type", "a text and a number cannot be combined", node, "Use one type.")
+
+    def _check_items(self, value: Term, node: Call) -> None:
+        listing = node.arguments[1] if len(node.arguments) > 1 else node.named[-1][1]
+        for item in listing.items if isinstance(listing, Listing) else (listing,):
+            if not isinstance(item, Literal) or item.value is None or value.type is Type.NULL:
+                continue
+            if isinstance(item.value, str) is not (value.type is Type.TEXT):
+                raise self._error("bad_type", "a text and a number cannot be compared", item, "Use values of one type.")
 
     def _check_type(self, parameter: Parameter, value: Term, place: Node, node: Call) -> None:
         wanted, given = parameter.accepts, value.type

@@ -7,7 +7,7 @@ Binding, weakest first: `or`, `and`, comparisons and `in`, `+ -`, `* / \ %`, pre
 from functools import reduce
 from typing import Any
 
-from lark import Lark, Token, Transformer, v_args
+from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken, VisitError
 
 from actors.engine.errors import MetricError
@@ -58,6 +58,9 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 %ignore WS
 """
 
+DEPTH_MAX = 100
+"""Deepest expression that is taken; a chain of operators counts once for each of them."""
+
 _NAMES = {"||": "or", "or": "or", "&&": "and", "and": "and", "<>": "!=", "!": "not", "not": "not"}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -79,6 +82,14 @@ def _combine(function: str, left: Node, right: Node, position: int) -> Call:
     return Call(
         function=function, arguments=(left, right), named=(), is_operator=True, position=position, stop=right.stop
     )
+
+
+class _MisplacedArgument(Exception):  # noqa: N818 -- never leaves this module
+    """An argument without a name after one with a name."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
 
 
 @v_args(inline=True)
@@ -127,6 +138,9 @@ class _Builder(Transformer[Token, Node]):
 
     def call(self, token: Token, *arguments: Any) -> Node:
         present = [argument for argument in arguments if argument is not None]
+        kinds = [isinstance(argument, tuple) for argument in present]
+        if kinds != sorted(kinds):
+            raise _MisplacedArgument(present[kinds.index(False, kinds.index(True))].position)
         positional = tuple(argument for argument in present if not isinstance(argument, tuple))
         named = tuple(argument for argument in present if isinstance(argument, tuple))
         ends = [argument[1].stop if isinstance(argument, tuple) else argument.stop for argument in present]
@@ -173,6 +187,18 @@ _PARSER = Lark(_GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=F
 _BUILDER = _Builder()
 
 
+def _depth(tree: Any) -> int:
+    """Return how deep the expression tree will be; operands of one chain of operators lie above one another."""
+    deepest, pending = 0, [(tree, 1)]
+    while pending:
+        node, depth = pending.pop()
+        deepest = max(deepest, depth)
+        if isinstance(node, Tree):
+            below = depth + (len(node.children) // 2 if node.data in ("binary", "chain") else 1)
+            pending.extend((child, below) for child in node.children)
+    return deepest
+
+
 def parse_metric(text: str) -> Node:
     """Return the expression tree of a metric.
 
@@ -180,12 +206,21 @@ def parse_metric(text: str) -> Node:
         MetricError: the text is no expression (code `parse`).
     """
     try:
-        return _BUILDER.transform(_PARSER.parse(text))
+        tree = _PARSER.parse(text)
+        if _depth(tree) > DEPTH_MAX:
+            raise MetricError("parse", "the metric is nested too deeply", text, 0, "Split it into several metrics.")
+        return _BUILDER.transform(tree)
+    except MetricError:
+        raise
     except UnexpectedInput as error:
         ends = isinstance(error, UnexpectedToken) and error.token.type == "$END"
         position = len(text) if ends or error.pos_in_stream is None else error.pos_in_stream
         raise _parse_error(text, position) from None
-    except (VisitError, LarkError, ValueError):
+    except VisitError as error:
+        misplaced = error.orig_exc
+        position = misplaced.position if isinstance(misplaced, _MisplacedArgument) else 0
+        raise _parse_error(text, position) from None
+    except (LarkError, ValueError):
         raise _parse_error(text, 0) from None
 
 

@@ -107,6 +107,8 @@ def test_durations_are_windows_over_a_time_column() -> None:
         ("tmsum(qty, qty, 1s) > 3", "bad_argument", 16),
         ("ewmMean(qty) > 3", "bad_argument", 0),
         ("[1, 2] > 3", "bad_argument", 0),
+        ("qty in [1, `A]", "bad_type", 11),
+        ("percentile(interpolation='lower', qty) > 3", "parse", 34),
     ],
 )
 def test_a_metric_that_cannot_be_used_is_refused_at_the_fault(metric: str, code: str, position: int) -> None:
@@ -133,3 +135,15 @@ def test_a_metric_of_constants_is_one_of_rows() -> None:
 def test_a_list_of_metrics_may_be_one_text() -> None:
     assert split_list("<[sum(qty) > 5, in(qty, [1, 2]), qty < 4]>") == ["sum(qty) > 5", "in(qty, [1, 2])", "qty < 4"]
     assert split_list("qty < 4") == ["qty < 4"]
+
+
+@pytest.mark.parametrize(
+    "metric", ["-" * 3000 + "1 > 0", "qty + " * 3000 + "1 > 0", "abs(" * 500 + "qty" + ")" * 500 + "> 1"]
+)
+def test_a_metric_nested_too_deeply_is_refused(metric: str) -> None:
+    with pytest.raises(MetricError, match="nested too deeply"):
+        engine(metric)
+
+
+def test_a_long_chain_of_conditions_is_taken() -> None:
+    assert times_fired(" and ".join(["qty > 1"] * 60), [1, 2]) == [1]
