@@ -7,7 +7,7 @@ A block is laid out so that most questions are answered by its first part alone:
     chain         for each type how many blocks before this one the last one that holds it is (0: none), 1 or 4 bytes
     type index    for each row the position of its type among the types; left out when there is only one
     columns       msgpack of the other columns, packed to the fewest bytes and deflated
-    payloads      the payloads' bytes, deflated
+    payloads      the payloads' bytes, deflated; when all have one length, all first bytes come first, and so on
 
 All numbers are little endian. The three parts have a checksum each, tested when the part is read, so damage is found
 and named, and the other blocks are still served. Blocks that are still being filled are not deflated.
@@ -27,8 +27,11 @@ from actors.store.events import US_PER_S
 FORMAT = 1
 """Version of the layout."""
 
-RAW, DEFLATED = 0, 1
-"""Codecs of the columns and payloads."""
+RAW, DEFLATED, TRANSPOSED = 0, 1, 2
+"""Codecs of the columns and payloads; the last one is chosen by itself where it applies."""
+
+TRANSPOSED_LENGTH_MAX = 4096
+"""Bytes of a payload up to which payloads are transposed."""
 
 DISTANCE_MAX = (1 << 32) - 1
 """Blocks farther back than this are not found by the chain; the log of a server has no more."""
@@ -53,7 +56,11 @@ def encode_block(columns: Columns, codec: int, heads: Array | None = None, numbe
     chain_width = 1 if int(distances.max()) < 1 << 8 else 4
     body = _pack_columns(columns)
     payloads = columns.data
-    if codec == DEFLATED:
+    length = _common_length(columns) if codec == DEFLATED else 0
+    if length:
+        # Payloads of one layout differ in few places: deflate meets long runs, which is faster and smaller.
+        codec, payloads = TRANSPOSED, _transposed(payloads, length)
+    if codec != RAW:
         body, payloads = zlib.compress(body, _LEVEL), zlib.compress(payloads, _LEVEL)
     sources = columns.source_time[columns.has_source]
     source_range = (int(sources.min()), int(sources.max())) if len(sources) else (0, 0)
@@ -203,7 +210,8 @@ class Block:
         """All payloads."""
         if self._data is None:
             start = self._body_start + self._lengths[0]
-            self._data = self._part(start, self._lengths[1], self._lengths[4], "payloads")
+            data = self._part(start, self._lengths[1], self._lengths[4], "payloads")
+            self._data = _transposed(data, self.row_count) if self.codec == TRANSPOSED else data
         return self._data
 
     def mask_types(self, wanted: Array) -> Array | None:
@@ -239,7 +247,7 @@ class Block:
         part = self._raw[start : start + length]
         if zlib.crc32(part) != checksum:
             raise self._damaged(what)
-        return zlib.decompress(part) if self.codec == DEFLATED else bytes(part)
+        return bytes(part) if self.codec == RAW else zlib.decompress(part)
 
     def _check_head(self, checksum: int) -> None:
         head = zlib.crc32(self._raw[: _HEADER.size - 4])
@@ -252,6 +260,19 @@ class Block:
             f"the {what} of {self._name} (ids {self.first_id} to {self.last_id}) do not fit their checksum;"
             " restore the shard from a copy, or query ranges without the block"
         )
+
+
+def _common_length(columns: Columns) -> int:
+    """Return the length of every payload, 0 when they differ or are too long."""
+    length = len(columns.data) // len(columns)
+    if len(columns) < 2 or not 0 < length <= TRANSPOSED_LENGTH_MAX:
+        return 0
+    return length if bool((columns.payload_lengths() == length).all()) else 0
+
+
+def _transposed(data: bytes, width: int) -> bytes:
+    """Return the bytes of a matrix of that width column by column."""
+    return np.frombuffer(data, dtype=np.uint8).reshape(-1, width).T.tobytes()
 
 
 def _id_at(columns: Columns, row: int) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """Frames: what a query finds as columns for engines, without making an event of every row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,26 +17,31 @@ FieldTypes = Mapping[str, Any]
 """Polars type of each wanted top-level field of the JSON payloads."""
 
 _IDS = ("server", "session", "instance")
+_COLUMNS = (*_IDS, "type_id", "time", "source_time", "has_source")
 
 
 def query_frame(types: TypeTable, view: View, query: SeriesQuery | None, fields: FieldTypes) -> pl.DataFrame:
     """Return what a query finds as a frame of ids, types, times and fields."""
-    selections = [] if query is None else list(matching_selections(types, view, query))
-    parts = [_frame(selection, fields) for selection in selections]
-    frame = pl.concat(parts) if parts else _empty(fields)
+    parts: dict[str, list[Array]] = {name: [] for name in _COLUMNS}
+    values: dict[str, list[pl.Series]] = {name: [] for name in fields}
+    for selection in [] if query is None else matching_selections(types, view, query):
+        for name, arrays in parts.items():
+            arrays.append(_gather(selection, name))
+        for name, kind in fields.items():
+            values[name].append(_field(selection, name, kind))
+    columns = {name: np.concatenate(arrays) if arrays else np.zeros(0) for name, arrays in parts.items()}
+    frame = [pl.Series(name, columns[name], dtype=pl.UInt64) for name in _IDS]
     names = pl.Series("type", ["/".join(one) for one in types.types], dtype=pl.String)
-    return frame.with_columns(type=names.gather(frame["type"]))
+    frame.append(names.gather(pl.Series(columns["type_id"], dtype=pl.UInt32)))
+    frame.append(_times("timestamp", columns["time"]))
+    missing = pl.Series([None], dtype=pl.Int64)
+    source = _times("source_timestamp", columns["source_time"])
+    frame.append(source.zip_with(pl.Series(columns["has_source"], dtype=pl.Boolean), missing))
+    return pl.DataFrame([*frame, *(_joined(name, kind, values[name]) for name, kind in fields.items())])
 
 
-def _frame(selection: Selection, fields: FieldTypes) -> pl.DataFrame:
-    columns: list[pl.Series] = [pl.Series(name, _gather(selection, name), dtype=pl.UInt64) for name in _IDS]
-    columns.append(pl.Series("type", _gather(selection, "type_id"), dtype=pl.UInt32))
-    columns.append(_times("timestamp", _gather(selection, "time")))
-    source = _times("source_timestamp", _gather(selection, "source_time"))
-    has_source = pl.Series(_gather(selection, "has_source"))
-    columns.append(source.zip_with(has_source, pl.Series([None], dtype=pl.Int64)))
-    columns += [_field(selection, name, kind) for name, kind in fields.items()]
-    return pl.DataFrame(columns)
+def _joined(name: str, kind: Any, parts: Sequence[pl.Series]) -> pl.Series:
+    return pl.concat(parts) if parts else pl.Series(name, [], dtype=kind)
 
 
 def _times(name: str, ticks: Array) -> pl.Series:
@@ -67,9 +72,3 @@ def _field(selection: Selection, name: str, kind: Any) -> pl.Series:
     ]
     order = np.argsort(np.argsort(selection.which, kind="stable"), kind="stable")
     return pl.concat(values).gather(order)
-
-
-def _empty(fields: FieldTypes) -> pl.DataFrame:
-    schema: dict[str, Any] = dict.fromkeys(_IDS, pl.UInt64)
-    schema |= {"type": pl.UInt32, "timestamp": pl.Int64, "source_timestamp": pl.Int64}
-    return pl.DataFrame(schema=schema | dict(fields))

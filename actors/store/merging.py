@@ -93,7 +93,7 @@ def merge_sources(sources: Sequence[Source], order_by: OrderBy, descending: bool
     waiting = list(sources)
     heads: list[tuple[Part, Iterator[Part]]] = []
     while waiting or heads:
-        bound = _find_bound(heads, order_by, descending)
+        bound = _find_bound(heads, waiting, order_by, descending)
         due = [source for source in waiting if _is_due(source, bound, descending)]
         if due or not heads:
             due = due or [_first_of(waiting, descending)]
@@ -111,8 +111,11 @@ def merge_sources(sources: Sequence[Source], order_by: OrderBy, descending: bool
         yield _sorted_selection(taken, order_by, descending)
 
 
-def _find_bound(heads: Sequence[tuple[Part, Iterator[Part]]], order_by: OrderBy, descending: bool) -> Key | None:
-    if not heads:
+def _find_bound(
+    heads: Sequence[tuple[Part, Iterator[Part]]], waiting: Sequence[Source], order_by: OrderBy, descending: bool
+) -> Key | None:
+    """Return the key that no other source can undercut, `None` when no other source is left to do so."""
+    if not heads or (len(heads) == 1 and not waiting):
         return None
     if descending:
         return max(key_at(part.chunk, int(part.rows[0]), order_by) for part, _ in heads)

@@ -30,7 +30,6 @@ from actors.store.state import (
 from actors.store.trimming import TrimView, delete_unneeded, trim_series
 from actors.store.type_table import TypeTable
 
-
 ROW_WEIGHT_BYTES = 16
 """What a row beside its payload counts when the size of a block is shared out."""
 

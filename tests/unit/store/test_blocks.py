@@ -1,9 +1,11 @@
 """Blocks give back what was put in, and notice damage."""
 
+import random
+
 import numpy as np
 import pytest
 
-from actors.store.blocks import DEFLATED, RAW, Block, encode_block
+from actors.store.blocks import DEFLATED, RAW, TRANSPOSED, Block, encode_block
 from actors.store.columns import Columns, cut_rows, join_columns, make_columns, slice_columns, sort_rows, take_columns
 from actors.store.errors import BlockDamagedError, StoreFormatError
 
@@ -29,6 +31,20 @@ def same(left: Columns, right: Columns) -> bool:
 @pytest.mark.parametrize("codec", [RAW, DEFLATED])
 def test_a_block_gives_its_columns_back(codec: int) -> None:
     assert same(Block(encode_block(COLUMNS, codec), "it").to_columns(), COLUMNS)
+
+
+def test_payloads_of_one_length_are_kept_and_take_less_space() -> None:
+    numbers = list(range(1, 501))
+    random_part = [random.Random(n).randbytes(8) for n in numbers]
+    ones = [1] * len(numbers)
+    alike = [b"name" + one + b"kind" for one in random_part]
+    unlike = [b"name" + one + b"kind"[: 3 + one[0] % 2] for one in random_part]
+    even, uneven = (make_columns(ones, ones, ones, ones, numbers, ones, ones, one) for one in (alike, unlike))
+    block = Block(encode_block(even, DEFLATED), "it")
+    assert (block.codec, Block(encode_block(uneven, DEFLATED), "it").codec) == (TRANSPOSED, DEFLATED)
+    assert same(block.to_columns(), even)
+    assert same(Block(encode_block(uneven, DEFLATED), "it").to_columns(), uneven)
+    assert block.size_bytes < len(encode_block(uneven, DEFLATED)) - 500
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
