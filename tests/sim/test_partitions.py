@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import pytest
 
 from actors.shard import Shard
@@ -17,6 +16,7 @@ from tests.support.partition_jobs import (
     Outcome,
     make_partition_job,
     make_records,
+    skip_sync,
     undisturbed,
 )
 
@@ -49,9 +49,7 @@ def undisturbed_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str,
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait for the disk: a process that dies loses nothing that it has committed."""
-    real = lmdb.open
-    monkeypatch.setattr("actors.shard.shard.lmdb.open", lambda *a, **k: real(*a, **(k | {"sync": False})))
+    skip_sync(monkeypatch)
 
 
 @pytest.fixture

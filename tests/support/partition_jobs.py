@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import msgpack
 import numpy as np
+import pytest
 
 from actors.frames import to_frame
 from actors.partition import Partition, RoutedBatch
@@ -191,3 +193,11 @@ def undisturbed(job: JobSettings, source: Source, directory: Path) -> Outcome:
 def feed_sink(host: PartitionHost, sink: Sink) -> None:
     """Let a host feed this sink instead of those its job names."""
     host._sinks = [sink]
+
+
+def skip_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let shards not wait for the disk: a process that dies loses nothing that it has committed."""
+    real = lmdb.open
+    monkeypatch.setattr(
+        "actors.shard.shard.lmdb.open", lambda *given, **named: real(*given, **(named | {"sync": False}))
+    )
