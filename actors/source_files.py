@@ -155,33 +155,42 @@ class FileSource:
             if kept[1].first_record <= record < kept[1].first_record + kept[1].record_count:
                 self._blocks.move_to_end(split)
                 return kept
-        number, first_offset = self._file_at(split, offset)
-        block = self._files[number].block_with(offset - first_offset) if number < len(self._files) else None
-        if block is None:
+        found = self._find_block(split, offset)
+        if found is None:
             return None
+        first_offset, block = found
         self._blocks[split] = (first_offset, block)
         self._blocks.move_to_end(split)
         while len(self._blocks) > BLOCK_COUNT_MAX:
             self._blocks.popitem(last=False)
         return first_offset, block
 
-    def _file_at(self, split: int, offset: int) -> tuple[int, int]:
+    def _find_block(self, split: int, offset: int) -> tuple[int, RecordBlock] | None:
         if self._choice.is_split_by_file:
-            return split, 0
+            block = self._files[split].block_with(offset)
+            return None if block is None else (0, block)
         number = bisect_right(self._first_offsets, offset) - 1
-        # Offsets run on from file to file, so the files before must be counted first; only complete ones have a number.
-        while number == len(self._first_offsets) - 1 and number < len(self._files) and self._files[number].is_complete:
-            following = self._first_offsets[number] + self._files[number].record_count()
-            self._first_offsets.append(following)
-            number += following <= offset
-        return number, self._first_offsets[number]
+        while number < len(self._files):
+            file, first_offset = self._files[number], self._first_offsets[number]
+            block = file.block_with(offset - first_offset)
+            if block is not None:
+                return first_offset, block
+            if not file.is_complete:
+                break
+            # Offsets run on from file to file: the next begins where this one has ended.
+            number += 1
+            if number == len(self._first_offsets):
+                self._first_offsets.append(first_offset + file.record_count())
+            if offset < self._first_offsets[number]:
+                break
+        return None
 
     def _check_end(self, split: int, offset: int) -> None:
         if self._choice.is_split_by_file:
             end = self._files[split].record_count()
         else:
-            number, first_offset = self._file_at(split, offset)
-            end = first_offset + (self._files[number].record_count() if number < len(self._files) else 0)
+            last = len(self._first_offsets) - 1
+            end = self._first_offsets[last] + (self._files[last].record_count() if last < len(self._files) else 0)
         if offset > end:
             raise beyond_end(self._split_infos()[split], offset, end)
 

@@ -6,6 +6,7 @@ line is parsed by itself. Names are looked up as written first, then without reg
 
 import json
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,10 @@ class NdjsonReader:
         if objects is None:
             objects = _parse_one_by_one(texts, faults)
         numbers = [number for number in texts if number not in faults]
-        columns: dict[str, list[Any]] = {}
-        good = list(objects)
-        for column, field in self._fields.items():
-            columns[column] = [found.get(field, _MARK) for found in good]
-        if any(_MARK in values for values in columns.values()):
-            numbers, columns = self._look_closer(numbers, good, faults)
+        try:
+            columns = {column: list(map(itemgetter(field), objects)) for column, field in self._fields.items()}
+        except KeyError:
+            numbers, columns = self._look_closer(numbers, objects, faults)
         return columns, np.array(numbers, dtype=np.int64), faults
 
     def _look_closer(

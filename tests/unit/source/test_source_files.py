@@ -9,6 +9,7 @@ import pytest
 import actors.source_lines
 from actors.errors import SourceError
 from actors.source import Source
+from actors.source_lines import LineFile
 from actors.source_open import open_source
 from tests.support.jobs import make_trades_job
 from tests.support.reading import read_split
@@ -202,3 +203,15 @@ def test_a_parquet_column_of_another_kind_is_an_error(tmp_path: Path) -> None:
     pl.DataFrame({"time": [1], "sym": ["A"], "qty": [[6]]}).write_parquet(tmp_path / "a.parquet")
     with pytest.raises(SourceError, match=r"its column 'qty' holds List\(Int64\), which cannot be read as INT"):
         open_files(tmp_path, "a.parquet", type="parquet").read(0, 0, 10)
+
+
+def test_the_first_read_touches_only_the_first_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors.source_lines, "BLOCK_SIZE_BYTES", 200)
+    write(tmp_path / "a.csv", *[f"{number},S{number},{number % 7}" for number in range(1000)])
+    lines = LineFile(tmp_path / "a.csv", has_header=True, record_size_bytes_max=100, is_complete=True)
+    lines.block_with(0)
+    assert lines._end_position <= 200
+    source = open_files(tmp_path, record_size_bytes_max=100)
+    (tmp_path / "b.csv").write_text("not the columns\n1\n")
+    assert open_files(tmp_path, record_size_bytes_max=100).read(0, 0, 5).frame.height == 5
+    assert source.read(0, 0, 5).frame.height == 5
