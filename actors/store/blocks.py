@@ -128,8 +128,9 @@ class Block:
         if len(raw) < _HEADER.size:
             raise BlockDamagedError(f"{name} is cut short to {len(raw)} bytes; restore the shard from a copy")
         fields = _HEADER.unpack_from(raw)
-        if fields[0] != FORMAT:
-            raise StoreFormatError(f"{name} has format {fields[0]}, this program reads {FORMAT}; use a matching one")
+        if fields[0] != FORMAT or fields[1] > TRANSPOSED:
+            given, known = f"format {fields[0]}, codec {fields[1]}", f"format {FORMAT}, codecs up to {TRANSPOSED}"
+            raise StoreFormatError(f"{name} has {given}, this program reads {known}; use a matching one")
         self._raw, self._name = raw, name
         self.codec: int = fields[1]
         type_width, chain_width = fields[2], fields[3]
