@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgpack
 
-from raft.member import MemberSettings
+if TYPE_CHECKING:
+    from raft.member import MemberSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,11 @@ class GroupSettings:
         """Return the settings that `to_bytes` wrote."""
         return cls(**msgpack.unpackb(data))
 
-    def member_settings(self, directory: Path) -> MemberSettings:
+    def member_settings(self, directory: Path) -> "MemberSettings":
         """Return what Raft needs to know."""
+        # Imported by members only: those who start a cluster need none of PySyncObj.
+        from raft.member import MemberSettings
+
         return MemberSettings(
             name=self.member_id,
             addresses=dict(self.member_addresses),
