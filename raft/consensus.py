@@ -50,6 +50,9 @@ PYSYNCOBJ_VERSION: Final = "0.3.17"
 ENTRIES_IN_FLIGHT_MAX: Final = 4096
 """Entries sent to a follower and not acknowledged, beyond which it gets heartbeats only."""
 
+WAIT_S_MIN: Final = 0.005
+"""Shortest wait for messages."""
+
 REGULAR: Final = b"\x00"
 """First byte of a log entry that holds a command."""
 
@@ -160,6 +163,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             return
         if not self.is_voter:
             self._SyncObj__raftElectionDeadline = _now() + self._timing.election_max_s
+        wait_s = self._wait_until_due(wait_s)
         self.doTick(wait_s)
         self._forgive_pause(wait_s)
         self._release()
@@ -238,6 +242,12 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._held.release()
         self._released_at_s = _now()
         return True
+
+    def _wait_until_due(self, wait_s: float) -> float:
+        """Return how long to wait for messages; to the moment of an election, so that two rarely fall together."""
+        leads = self._SyncObj__raftState == LEADER
+        due_s = self._SyncObj__newAppendEntriesTime if leads else self._SyncObj__raftElectionDeadline
+        return min(wait_s, max(WAIT_S_MIN, due_s - _now()))
 
     def _forgive_pause(self, wait_s: float) -> None:
         """A member that was suspended has heard nothing because it did not listen: wait anew before an election."""
