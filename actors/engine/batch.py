@@ -1,6 +1,6 @@
 """One batch of rows: its columns as vectors, in arrival order or sorted by key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,12 @@ class Batch:
     def arrivals(self, rows: Array) -> Array:
         """Return the positions in the frame of rows in the batch's order."""
         return rows if self.order is None else self.order[rows]
+
+    def slices(self, row_count_max: int) -> Iterator["Batch"]:
+        """Cut a batch, before it is sorted, into shorter ones."""
+        for start in range(0, self.frame.height, row_count_max):
+            stop = start + row_count_max
+            yield Batch(self.frame[start:stop], self.offsets[start:stop])
 
     def keep(self, kept: Array) -> None:
         """Leave out all but the chosen rows of the batch's order."""

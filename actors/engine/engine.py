@@ -39,6 +39,10 @@ NEVER = np.int64(np.iinfo(np.int64).min)
 """Latest time of a key without rows."""
 
 
+WINDOWS_AT_ONCE_MAX = 2_000_000
+"""Windows that the rows tested at once may close; longer batches are tested in parts, which changes nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineStat:
     """What an engine has seen and holds."""
@@ -100,12 +104,15 @@ class AnomalyDetectionEngine:
         aggregates = self._program.aggregates
         self._has_sequences = any(contains(metric.term, Kind.SEQUENCE) for metric in self.metrics)
         self._windows: Windows | None = None
+        self._rows_at_once = WINDOWS_AT_ONCE_MAX
         if aggregates:
             assert settings.window_size is not None
             assert settings.step is not None
             alignment = alignment_size(schema[settings.time_column].type, settings.step, settings.round_time)
             grid = Grid(window_size=settings.window_size, step=settings.step, alignment=alignment)
             self._windows = Windows(self._program, grid, self._held_aggregates())
+            # One row may close as many windows as a window has steps, and each takes memory until it is tested.
+            self._rows_at_once = max(1, WINDOWS_AT_ONCE_MAX * settings.step // settings.window_size)
         self._is_sorted = self._windows is not None or self._has_sequences
         self._keys = KeyNumbers([schema[key].type.is_text for key in settings.key_columns])
         self._latest = PerKey(time=NEVER)
@@ -114,7 +121,7 @@ class AnomalyDetectionEngine:
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
         self._late: deque[pl.DataFrame] = deque()
         self.fingerprint = _fingerprint(settings)
-        self._last: _LastBatch | None = None
+        self._last: list[_LastBatch] = []
         self._rows_since_snapshot = 0
         self._snapshot_offset = -1
         if settings.snapshot_dir is not None:
@@ -157,12 +164,14 @@ class AnomalyDetectionEngine:
             return self._presenter.empty(is_dated)
         self._counts["row"] += frame.height
         self._counts["next_offset"] = int(given[-1]) + 1
-        self._last = None
+        self._last = []
         batch = self._timed(Batch(frame, given))
-        found = self._presenter.empty(is_dated)
-        if batch.row_count:
-            with np.errstate(all="ignore"):
-                found = self._process(batch, is_dated)
+        if not batch.row_count:
+            found = self._presenter.empty(is_dated)
+        elif batch.row_count <= self._rows_at_once:
+            found = self._process(batch, is_dated)
+        else:
+            found = pl.concat([self._process(part, is_dated) for part in batch.slices(self._rows_at_once)])
         if self.settings.snapshot_dir is not None:
             self._rows_since_snapshot += len(given)
             self._write_snapshot_if_due()
@@ -183,14 +192,14 @@ class AnomalyDetectionEngine:
             ArgumentError: the latest batch reported no such anomaly; append its rows again to an engine restored to
                 the state before them.
         """
-        last = self._last
-        index = None if last is None else _find(last, offset, ordinal)
-        if last is None or index is None:
-            raise ArgumentError(
-                "bad_argument",
-                f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained",
-            )
-        return self._explain(last, index)
+        for last in self._last:
+            index = _find(last, offset, ordinal)
+            if index is not None:
+                return self._explain(last, index)
+        raise ArgumentError(
+            "bad_argument",
+            f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained",
+        )
 
     def _explain(self, last: "_LastBatch", index: int) -> Explanation:
         anomalies, closings = last.anomalies, last.closings
@@ -236,6 +245,10 @@ class AnomalyDetectionEngine:
         return Batch(batch.frame.filter(present), batch.offsets[present.to_numpy()])
 
     def _process(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
+        with np.errstate(all="ignore"):
+            return self._test(batch, is_dated)
+
+    def _test(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         layout = self._sort(batch) if self._is_sorted else None
         if not batch.row_count:
             return self._presenter.empty(is_dated)
@@ -248,7 +261,7 @@ class AnomalyDetectionEngine:
             context = context.with_aggregates(closings.held.values)
         over_windows = None if closings is None else _window_context(closings)
         anomalies = self._collect(batch, context, closings, over_windows)
-        self._last = _LastBatch(batch, anomalies, context, closings, over_windows)
+        self._last.append(_LastBatch(batch, anomalies, context, closings, over_windows))
         self._counts["anomaly"] += len(anomalies.rows)
         return self._presenter.frame(anomalies, batch, self._anomaly_times(batch, anomalies, closings), is_dated)
 
@@ -349,7 +362,7 @@ class AnomalyDetectionEngine:
         self._keys.load(keys)
         self._load(parts)
         self._late.clear()
-        self._last = None
+        self._last = []
         self._rows_since_snapshot = 0
         self._snapshot_offset = counts["next_offset"] - 1
 

@@ -34,13 +34,13 @@ class FingerprintTable:
         self._size = size
         self._shift = np.uint64(64 - (size.bit_length() - 1))
         self._fingerprints = np.zeros(size, dtype=np.uint64)
-        self._numbers = np.full(size, -1, dtype=np.int64)
+        self._numbers = np.full(size, -1, dtype=np.int32)
 
     def find(self, fingerprints: Array) -> Array:
         """Return the number of each fingerprint, -1 where there is none."""
         slots = ((fingerprints * _MULTIPLIER) >> self._shift).view(np.int64)
-        numbers = self._numbers[slots]
-        pending = np.flatnonzero((self._fingerprints[slots] != fingerprints) & (numbers >= 0))
+        numbers = self._numbers[slots].astype(np.int64)
+        pending = ((self._fingerprints[slots] != fingerprints) & (numbers >= 0)).nonzero()[0]
         while len(pending):
             slots[pending] = (slots[pending] + 1) & (self._size - 1)
             found = self._numbers[slots[pending]]

@@ -53,6 +53,14 @@ def test_sliding_windows_with_old_rows_are_computed_before_a_gap_is_jumped() -> 
     assert fire(subject, [row(0, 1), row(6, 1), row(31, 1)]) == [(5, 0), (10, 1), (15, 0)]
 
 
+def test_a_batch_that_closes_very_many_windows_is_tested_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row(1000 * i, 1) for i in range(5)]
+    whole = fire(engine("sum(qty) > 0", window_size=100, step=1), rows)
+    monkeypatch.setattr("actors.engine.engine.WINDOWS_AT_ONCE_MAX", 200)
+    assert fire(engine("sum(qty) > 0", window_size=100, step=1), rows) == whole
+    assert len(whole) == 400
+
+
 def test_a_percentile_slides_over_rows() -> None:
     subject = engine("percentile(qty, 50) == 2.5", "med(qty) == 4.5", window_size=4, step=2)
     rows = [row(time, time + 1) for time in range(7)]
