@@ -21,7 +21,6 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import pysyncobj.syncobj
@@ -41,6 +40,7 @@ from raft.membership import (
     decode_change,
     encode_change,
 )
+from raft.settings import Timing
 from raft.transport import HeldTransport, Message, node_of
 from raft.wire import Poller
 
@@ -59,24 +59,6 @@ REGULAR: Final = b"\x00"
 FOLLOWER: Final = 0
 CANDIDATE: Final = 1
 LEADER: Final = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Periods of the protocol, in seconds."""
-
-    heartbeat_s: float = 0.1
-    """Between two messages of the leader to a follower."""
-
-    election_min_s: float = 0.5
-    """Shortest silence of the leader after which a follower stands for election; more than three heartbeats."""
-
-    election_max_s: float = 1.0
-    """Longest such silence."""
-
-    lease_s: float = 1.0
-    """Time without answers from a majority after which a leader gives up; it says that it leads only within the shorter
-    of this and `election_min_s`, in which nobody else can be elected."""
 
 
 class Machine(Protocol):

@@ -8,7 +8,6 @@ member has applied its own election, and ends when Raft's leadership ends, whate
 A member begins as `forming` (`raft.membership`), is then a voter, and stops for good when going on would not be safe.
 """
 
-import ipaddress
 import logging
 import threading
 import time
@@ -32,7 +31,7 @@ from raft.commands import (
     decode_command,
     encode_answer,
 )
-from raft.consensus import Consensus, Timing
+from raft.consensus import Consensus
 from raft.errors import (
     FormatError,
     JournalDamagedError,
@@ -40,13 +39,14 @@ from raft.errors import (
     MembershipError,
     ProposalError,
     ProposalTimeoutError,
-    SettingsError,
 )
 from raft.group import GroupState, answer_to, apply
 from raft.group_codec import decode_state, encode_state
 from raft.journal import Journal
 from raft.membership import Greeting, MembershipChange, Voters, Waiting, form
-from raft.transport import RejectedPeer, TcpTransport, split_address
+from raft.settings import MemberSettings as MemberSettings
+from raft.settings import check, split_address
+from raft.transport import RejectedPeer, TcpTransport
 from raft.wire import Secret, Waker
 
 log = logging.getLogger(__name__)
@@ -59,46 +59,6 @@ ATTEMPT_S: Final = 1.0
 
 RETRY_S: Final = 0.02
 """Pause before a proposal that found no leader is tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberSettings:
-    """Settings of one member. Those with a note *equal* must be the same on all members."""
-
-    name: str
-    """Name of this member, unique in the group."""
-
-    addresses: Mapping[str, str]
-    """`host:port` of each member the group begins with, by name, with this one. Equal."""
-
-    directory: Path
-    """Where the journal is kept; belongs to this member alone."""
-
-    group: str = "tocsin"
-    """Name of the group, so that members of different groups on one network do not mix. Equal."""
-
-    bind_address: str | None = None
-    """`host:port` to listen at, when it differs from the member's own address."""
-
-    password: str | None = field(default=None, repr=False)
-    """Secret of the group; needed unless the address is of the loopback network. Equal."""
-
-    timing: Timing = field(default_factory=Timing)
-    """Periods of the protocol. Equal."""
-
-    log_entry_count_max: int = 4096
-    """Log entries kept before the state is dumped in their place."""
-
-    log_size_bytes_max: int = 16 << 20
-    """The same in bytes of commands."""
-
-    durable: bool = True
-    """Whether the journal waits for the disk. Off loses acknowledged commands when the machine dies; for tests."""
-
-    @property
-    def address(self) -> str:
-        """The member's own address."""
-        return self.addresses[self.name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -476,38 +436,6 @@ class _GroupMachine:
         """Replace the state."""
         self.state = decode_state(state)
         self._on_applied(StateRestored())
-
-
-def check(settings: MemberSettings) -> None:
-    """Refuse settings that cannot work.
-
-    Raises:
-        SettingsError: With the way out.
-    """
-    if settings.name not in settings.addresses:
-        raise SettingsError(f"{settings.name!r} is none of the members {sorted(settings.addresses)}")
-    if len(set(settings.addresses.values())) < len(settings.addresses):
-        raise SettingsError("two members have the same address")
-    for address in settings.addresses.values():
-        split_address(address)
-    host, _ = split_address(settings.bind_address or settings.address)
-    if settings.password is None and not _is_loopback(host):
-        raise SettingsError(
-            f"{host} can be reached from other machines, so the group needs a password; set one, or bind to 127.0.0.1"
-        )
-    if settings.password is not None and len(settings.password) < 8:
-        raise SettingsError("the password is shorter than 8 characters; choose a long random one")
-    timing = settings.timing
-    if not 0 < timing.heartbeat_s * 3 < timing.election_min_s < timing.election_max_s:
-        raise SettingsError(f"{timing}: three heartbeats < election_min_s < election_max_s is needed")
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def open_journal(settings: MemberSettings) -> tuple[Journal, str]:

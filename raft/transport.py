@@ -18,6 +18,7 @@ from pysyncobj.transport import Transport
 
 from raft.errors import FormatError, SettingsError
 from raft.membership import Greeting, refusal
+from raft.settings import split_address
 from raft.wire import (
     FRAME_SIZE_BYTES_MAX,
     FrameSocket,
@@ -382,18 +383,6 @@ class _Incoming:
             return WRONG_PASSWORD
         transport.note_heard(hello.greeting)
         return refusal(transport.greeting(), hello.greeting) or ""
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of `host:port`; IPv6 hosts stand in brackets.
-
-    Raises:
-        SettingsError: It is no such thing.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise SettingsError(f"{address!r} is no address; write host:port")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _resolve(address: str) -> Any:

@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from raft.commands import ScaleRequested, encode_command
-from raft.consensus import Timing
 from raft.journal import Journal
 from raft.member import Member, MemberSettings
+from raft.settings import Timing
 
 
 def main() -> None:

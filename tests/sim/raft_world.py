@@ -28,11 +28,12 @@ from raft.commands import (
     encode_answer,
     encode_command,
 )
-from raft.consensus import Consensus, Timing
+from raft.consensus import Consensus
 from raft.group import GroupState, answer_to, apply, validate
 from raft.group_codec import decode_state, encode_state
 from raft.journal import Journal
 from raft.membership import Greeting, Waiting, form
+from raft.settings import Timing
 from raft.transport import HeldTransport, Message
 from raft.wire import decode_message, encode_message
 

@@ -9,8 +9,9 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from raft.commands import Accepted, encode_answer
-from raft.consensus import Consensus, Timing
+from raft.consensus import Consensus
 from raft.journal import Entry, Journal
+from raft.settings import Timing
 from raft.transport import HeldTransport, Message, node_of
 
 NAMES = ("a", "b", "c")

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from raft.consensus import Timing
 from raft.errors import SettingsError
 from raft.journal import Journal
-from raft.member import MemberSettings, check, open_journal
-from raft.transport import split_address
+from raft.member import MemberSettings, open_journal
+from raft.settings import Timing, check, split_address
 
 GOOD = MemberSettings(name="a", addresses={"a": "127.0.0.1:7101", "b": "127.0.0.1:7102"}, directory=Path("a"))
 PUBLIC = {"a": "192.0.2.1:7101", "b": "192.0.2.2:7101"}
