@@ -47,6 +47,7 @@ def engine_case(choices: Choices) -> EngineCase:
         step=step,
         round_time=happens(choices, 50),
         garbage_size=pick(choices, (2000, 1, 3)),
+        nulls=pick(choices, ("smallest", "smallest", "smallest", "unknown")),
         batches=batches_of(choices, rows),
     )
 

@@ -52,7 +52,14 @@ REFUSED = {
         *("move(qty, -1) > 3", "deltas(qty, -1) > 3", "percentChange(qty, -2) > 3", "msum(qty) > 3", "sum() > 3"),
         *("sum(qty, qty, qty) > 3", "prev(1) > 0", "cumsum(2) > 0", "iif(flag, 1) > 0", "prev(qty, 1, 2) > 1"),
         *('percentile(qty, 50, "sideways") > 3', "percentile(qty, 50, nonsense=3) > 3", "tmsum(time, qty, 0) > 3"),
-        *("msum(qty, 102401) > 3", "wavg(qty) > 1", "between(qty) and flag"),
+        *(
+            "msum(qty, 102401) > 3",
+            "wavg(qty) > 1",
+            "max(qty:3) > 1",
+            "percentile(qty:50) > 1",
+            "between(qty, 1)",
+            "between(qty) and flag",
+        ),
     ),
     "bad_type": (
         *("word > 3", "qty == `A", "word + 1 > 3", "sum(word) > 3", "abs(word) > 3", "iif(flag, qty, word) > 3"),

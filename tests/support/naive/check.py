@@ -99,6 +99,8 @@ class _Checker:
         raise Refused("bad_argument", f"{node} stands alone")
 
     def _between_or_in(self, node: Call, inside: str) -> str:
+        if len(node.arguments) == 3 and node.name == "between" and not any(isinstance(a, Pair) for a in node.arguments):
+            node = Call("between", (node.arguments[0], Pair(*node.arguments[1:])))
         if len(node.arguments) != 2 or node.named:
             raise Refused("bad_argument", node.name)
         value, others = node.arguments

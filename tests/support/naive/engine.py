@@ -68,10 +68,10 @@ class NaiveEngine:
         self._texts = list(anomaly_descriptions or map(canonical_text, metrics))
         self._states: dict[tuple[Any, ...], _KeyState] = {}
         self._next_offset = 0
-        self.late_row_count = 0
+        self.late_offsets: list[int] = []
         """Rows that were discarded because a later one of their key had been there."""
 
-        self.untimed_row_count = 0
+        self.untimed_offsets: list[int] = []
         """Rows that were discarded because they have no time."""
 
     def _check_arguments(self, metrics: Sequence[str], descriptions: Sequence[str] | None) -> None:
@@ -96,7 +96,7 @@ class NaiveEngine:
         for offset, values in zip(offsets, rows, strict=True):
             row = dict(zip(self._schema, map(_plain, values, self._schema.values()), strict=True))
             key = tuple(row[name] for name in self._keys)
-            hits = self._judge(key, row)
+            hits = self._judge(offset, key, row)
             found += [
                 Anomaly(offset, ordinal, time, key, index, self._texts[index])
                 for ordinal, (time, index) in enumerate(hits)
@@ -104,16 +104,16 @@ class NaiveEngine:
             self._next_offset = offset + 1
         return found
 
-    def _judge(self, key: tuple[Any, ...], row: Row) -> list[tuple[int, int]]:
+    def _judge(self, offset: int, key: tuple[Any, ...], row: Row) -> list[tuple[int, int]]:
         time = row[self._time]
         if time is None:
-            self.untimed_row_count += 1
+            self.untimed_offsets.append(offset)
             return []
         state = self._states.setdefault(key, _KeyState())
         hits: list[tuple[int, int]] = []
         if self._has_windows:
             if state.times and time < state.times[-1]:
-                self.late_row_count += 1
+                self.late_offsets.append(offset)
                 return []
             if not state.times:
                 state.next_end = time // self._alignment * self._alignment + self._step

@@ -50,7 +50,8 @@ class Evaluator:
         if node in aggregates:
             return aggregates[node]
         if node.name in ("between", "in"):
-            value, others = node.arguments
+            value, *rest = node.arguments
+            others = rest[0] if len(rest) == 1 else Pair(*rest)
             assert isinstance(others, Pair | Items)
             parts = (others.low, others.high) if isinstance(others, Pair) else others.items
             return self._belongs(node.name, *(self._at(part, rows, i, known, aggregates) for part in (value, *parts)))

@@ -3,6 +3,7 @@
 Operators become calls of the function they stand for, and a chain of comparisons becomes their conjunction.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +171,7 @@ class _Parser:
             digits = token.text.rstrip("abcdefghijklmnopqrstuvwxyzH")
             return Duration(int(digits), token.text[len(digits) :])
         if token.kind == "string":
-            return Literal(token.text[1:-1], "string")
+            return Literal(re.sub(r"\\(.)", r"\1", token.text[1:-1]), "string")
         if token.kind == "symbol":
             return Literal(token.text[1:], "string")
         if token.kind == "name":

@@ -11,7 +11,7 @@ _PATTERN = re.compile(
       | (?P<duration>\d+(?:ns|us|ms|s|m|H|h|d|w)(?![A-Za-z0-9_]))
       | (?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?)
       | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<string>"[^"\\]*"|'[^'\\]*')
+      | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
       | (?P<symbol>`[A-Za-z0-9_]+)
       | (?P<operator>\|\||&&|<=|>=|==|!=|<>|[-<>+*/\\%!()\[\],:=])""",
     re.VERBOSE,
