@@ -1,0 +1,152 @@
+"""What leaves a partition: anomalies through the outbox, numbered without a hole; and dead letters, kept once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.partition import Partition, RoutedBatch
+from actors.remote import HostBatch, PartitionHost
+from actors.source import DeadLetter
+from config import JobSettings
+from tests.support.memory_sink import MemorySink
+from tests.support.partition_jobs import SINKS, feed_sink, make_batch, make_partition_job
+
+SETTINGS: dict[str, Any] = {"metrics": ["qty > 8"], "window": None, "flush": {"rows": 1000}}
+
+JOB = make_partition_job(**SETTINGS, **SINKS)
+
+ROWS = [(1000 + at, "A", at % 12, "ann") for at in range(24)]
+"""Rows 9, 10, 11, 21, 22 and 23 raise an anomaly."""
+
+
+def opened(directory: Path, job: JobSettings = JOB, epoch: int = 1) -> Partition:
+    partition = Partition.open(job, 0, directory)
+    partition.begin(epoch, {0: 0}, 0)
+    return partition
+
+
+def listed(partition: Partition, count_max: int = 100) -> list[tuple[int, int]]:
+    """Return (sequence, offset) of what waits."""
+    return [(sequence, anomaly.id.offset) for sequence, anomaly in partition.outbox(count_max)]
+
+
+def test_the_outbox_lists_committed_anomalies_only(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS[:12]), 0)
+        assert listed(partition) == []
+        partition.flush(1, 0)
+        assert listed(partition) == [(0, 9), (1, 10), (2, 11)]
+        assert listed(partition, 2) == [(0, 9), (1, 10)]
+
+
+def test_what_is_acknowledged_is_gone_and_the_sequence_goes_on(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS[:12]), 0)
+        partition.flush(1, 0)
+        partition.acknowledge(1)
+        assert listed(partition) == [(2, 11)]
+        partition.acknowledge(2)
+    with opened(tmp_path, epoch=2) as partition:
+        partition.apply(2, make_batch(JOB, 0, ROWS), 0)
+        partition.flush(2, 0)
+        assert listed(partition) == [(3, 21), (4, 22), (5, 23)]
+        assert partition.stat().outbox_count == 3
+
+
+def test_rows_sent_again_after_a_crash_are_not_sent_to_sinks_again(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS[:12]), 0)
+        partition.flush(1, 0)
+        partition.apply(1, make_batch(JOB, 12, ROWS[12:]), 0)
+    with opened(tmp_path, epoch=2) as partition:
+        assert listed(partition) == [(0, 9), (1, 10), (2, 11)]
+        partition.apply(2, make_batch(JOB, 0, ROWS), 0)
+        partition.flush(2, 0)
+        assert [offset for _, offset in listed(partition)] == [9, 10, 11, 21, 22, 23]
+
+
+def test_a_job_without_sinks_has_no_outbox(tmp_path: Path) -> None:
+    job = make_partition_job(**SETTINGS)
+    with opened(tmp_path, job) as partition:
+        partition.apply(1, make_batch(job, 0, ROWS), 0)
+        partition.flush(1, 0)
+        assert (listed(partition), partition.stat().anomaly_count) == ([], 6)
+
+
+def for_host(batch: RoutedBatch) -> HostBatch:
+    """Return a batch of partition 0 as a host gets it."""
+    rows = {0: (batch.frame, batch.offsets)}
+    return HostBatch(split=batch.split, start=batch.start, end=batch.end, partitions=(0,), rows=rows, dead_letters={})
+
+
+class ForgetfulSink(MemorySink):
+    """Takes everything and then fails, once: its host does not learn that it was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def write(self, anomalies: object) -> None:
+        super().write(anomalies)  # type: ignore[arg-type]
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError("the connection broke")
+
+
+def test_a_delivery_that_failed_is_made_again_and_sinks_leave_alone_what_they_know(tmp_path: Path) -> None:
+    host, sink = PartitionHost(JOB.to_bytes(), str(tmp_path)), ForgetfulSink()
+    feed_sink(host, sink)
+    host.open(1, [0], {0: 0}, {}, 0)
+    host.apply(1, for_host(make_batch(JOB, 0, ROWS)), 0)
+    host.flush(1, 0)
+    with pytest.raises(OSError, match="the connection broke"):
+        host.deliver()
+    assert (host.deliver(), host.deliver()) == (6, 0)
+    assert [(record.sequence, record.id.offset) for record in sink.taken[0]] == [
+        (0, 9), (1, 10), (2, 11), (3, 21), (4, 22), (5, 23),
+    ]  # fmt: skip
+    host.close()
+
+
+def test_the_files_of_a_sink_hold_every_anomaly_once(tmp_path: Path) -> None:
+    job = make_partition_job(
+        metrics=["qty > 8"], window=None, sinks=[{"type": "ndjson", "path": str(tmp_path / "out")}]
+    )
+    for epoch, end in ((1, 12), (2, 24)):
+        host = PartitionHost(job.to_bytes(), str(tmp_path / "shards"))
+        host.open(epoch, [0], {0: 0}, {}, 0)
+        host.apply(epoch, for_host(make_batch(job, 0, ROWS[:end])), 0)
+        host.flush(epoch, 0)
+        host.deliver()
+        host.close()
+    lines = (tmp_path / "out" / "partition-0000.ndjson").read_text().splitlines()
+    assert [line.partition(', "split"')[0] for line in lines] == [
+        f'{{"partition": 0, "sequence": {number}' for number in range(6)
+    ]
+
+
+def test_dead_letters_are_kept_once_and_counted(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        batch = make_batch(JOB, 0, ROWS[:3], end=6, letters=[4, 5])
+        partition.apply(1, batch, 0)
+        partition.apply(1, batch, 0)
+        partition.flush(1, 0)
+        assert partition.stat().dead_letter_count == 2
+    with opened(tmp_path, epoch=2) as partition:
+        partition.apply(2, batch, 0)
+        partition.apply(2, make_batch(JOB, 6, [], end=8, letters=[7]), 0)
+        partition.flush(2, 0)
+        assert partition.stat().dead_letter_count == 3
+        assert partition.dead_letters(2) == [
+            DeadLetter(split=0, offset=4, reason="bad", raw=b"?"),
+            DeadLetter(split=0, offset=5, reason="bad", raw=b"?"),
+        ]
+
+
+def test_dead_letters_wait_for_the_flush(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, [], end=1, letters=[0]), 0)
+        assert partition.dead_letters(10) == []
+    with opened(tmp_path, epoch=2) as partition:
+        assert partition.received == {0: 0}
