@@ -92,14 +92,16 @@ def measure(prefix: str, work: str, scale: float) -> float:
     count = int(
         (1e4 if work in ("pandas", "read and count distinct") else 1e6 if work.startswith("capped") else 1e5) * scale
     )
-    given = events(count, 200 if "200" in work else 10)
+    given = events(count, 200 if "200" in work else 1 if work.startswith("read") else 10)
     backend = made.EventStabilityTracker
     if work in ("chunked", "chunked memory", "pandas", "read and count distinct"):
         frames = importlib.import_module(f"{prefix}.event_data_structures.dataframes")
         backend = frames.EventDataFrame if work == "pandas" else frames.ChunkedEventDataFrame
     arguments = {"max_distinct": 1000} if work.startswith("capped") else {}
     persistency = made.EventPersistency(backend, event_data_kwargs=arguments)
-    ingest(made.EventPersistency(backend), given[:200])
+    warm = made.EventPersistency(backend)
+    ingest(warm, given[:200])
+    read_all(warm)
     return _figure(work, prefix, persistency, given)
 
 
@@ -120,7 +122,11 @@ def _figure(work: str, prefix: str, persistency: Any, given: list[tuple[Any, ...
         return timed(lambda: [_classify(backend) for backend in persistency.get_events_data().values()])
     if work.startswith("read"):
         ingest(persistency, given)
-        return timed(lambda: [_count_distinct(persistency.get_event_data(event_id)) for event_id in range(10)])
+        return timed(
+            lambda: [
+                _count_distinct(persistency.get_event_data(event_id)) for event_id in persistency.get_events_data()
+            ]
+        )
     return len(given) / timed(lambda: (ingest(persistency, given), read_all(persistency)))
 
 

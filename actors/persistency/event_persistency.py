@@ -6,6 +6,7 @@ combination of named variables and number of positional ones, made once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,30 @@ if TYPE_CHECKING:
 EventId = int | str
 _Picker = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 _DEFAULT_BLACKLIST: list[str | int] = ["Content"]
+
+
+@dataclass(slots=True)
+class _Run:
+    """Events of one id in a batch that follow one another with the same names."""
+
+    named: tuple[str, ...]
+    """Names of the named variables."""
+
+    count: int
+    """Number of positional variables."""
+
+    template: str = ""
+    """Template of the last event."""
+
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    """Values of each event."""
+
+    timestamps: list[float | None] = field(default_factory=list)
+    """Time of each event."""
+
+
+_Runs = dict[EventId, _Run]
+_NO_NAMES: Mapping[str, Any] = {}
 
 
 class EventPersistency:
@@ -47,7 +72,7 @@ class EventPersistency:
         self._events_since_save = 0
         self._changed_ids: set[EventId] = set()
         self._callbacks: list[Callable[[], None]] = []
-        self._layouts: dict[tuple[Any, ...], tuple[tuple[str, ...], _Picker | None]] = {}
+        self._layouts: dict[int | tuple[Any, ...], tuple[tuple[str, ...], _Picker | None]] = {}
         self._layouts_blacklist: list[str | int] = list(self.variable_blacklist)
 
     def ingest_event(
@@ -63,9 +88,14 @@ class EventPersistency:
             self._events_since_save += 1
             self.events_seen.add(event_id)
             if variables or named_variables:
-                self._store(event_id, event_template, variables, named_variables or {}, timestamp)
-        for callback in self._callbacks:
-            callback()
+                named = named_variables or _NO_NAMES
+                names, pick = self._layout(variables, named)
+                values = (*named.values(), *variables) if named else tuple(variables)
+                self.event_templates[event_id] = event_template
+                self._changed_ids.add(event_id)
+                self._store(event_id, names, values if pick is None else pick(values), timestamp)
+        if self._callbacks:
+            self._call_back()
 
     def ingest_events(self, events: Iterable[Mapping[str, Any] | Sequence[Any]]) -> int:
         """Take many events and return their number; callbacks run once, at the end.
@@ -73,18 +103,32 @@ class EventPersistency:
         An event is a mapping with the argument names of `ingest_event`, or a sequence in their order.
         """
         count = 0
-        try:
-            with self.lock:
+        runs = _Runs()
+        with self.lock:
+            try:
                 for event in events:
-                    event_id, template, variables, named, timestamp = _event_parts(event)
+                    event_id, template, variables, named, timestamp = (
+                        event if type(event) is tuple and len(event) == _EVENT_PART_COUNT else _event_parts(event)
+                    )
+                    values = (*named.values(), *variables) if named else tuple(variables)
+                    try:
+                        hash(values)
+                    except TypeError:
+                        values = tuple(map(freeze_value, values))
+                    run = runs.get(event_id)
+                    if run is None or run.count != len(variables) or run.named != (tuple(named) if named else ()):
+                        run = self._next_run(runs, event_id, variables, named)
+                    if values:
+                        run.template = template
+                        run.rows.append(values)
+                        run.timestamps.append(timestamp)
                     count += 1
-                    self._events_since_save += 1
-                    self.events_seen.add(event_id)
-                    if variables or named:
-                        self._store(event_id, template, variables, named or {}, timestamp)
-        finally:
-            for callback in self._callbacks if count else ():
-                callback()
+            finally:
+                self._events_since_save += count
+                for event_id, run in runs.items():
+                    self._store_run(event_id, run)
+        if count:
+            self._call_back()
         return count
 
     def ingest_frame(
@@ -115,8 +159,8 @@ class EventPersistency:
                 if chosen:
                     last_template = template if group.template is None else group.template
                     self._store_columns(group.event_id, last_template, layout, group.columns, group.timestamps)
-        for callback in self._callbacks if count else ():
-            callback()
+        if count:
+            self._call_back()
         return count
 
     def get_all_variables(
@@ -126,7 +170,7 @@ class EventPersistency:
         event_var_prefix: str = "var_",
     ) -> dict[str, Any]:
         """Return named, then positional variables under one name each, without those on the blacklist."""
-        names, pick = self._layout(len(variables), tuple(log_format_variables), event_var_prefix)
+        names, pick = self._layout(variables, log_format_variables, event_var_prefix)
         values = (*log_format_variables.values(), *variables)
         return dict(zip(names, values if pick is None else pick(values), strict=True))
 
@@ -241,35 +285,58 @@ class EventPersistency:
             backend = self.events_data[event_id] = self.event_data_class(**self.event_data_kwargs)
         return backend
 
+    def _call_back(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
     def _store(
-        self,
-        event_id: EventId,
-        template: str,
-        variables: Sequence[Any],
-        named: Mapping[str, Any],
-        timestamp: float | None,
+        self, event_id: EventId, names: tuple[str, ...], values: tuple[Any, ...], timestamp: float | None
     ) -> None:
-        self.event_templates[event_id] = template
-        self._changed_ids.add(event_id)
-        names, pick = self._layout(len(variables), tuple(named))
-        values = (*named.values(), *variables)
-        if pick is not None:
-            values = pick(values)
         backend = self.events_data.get(event_id)
         if backend is None:
             backend = self._backend(event_id)
+        if not names:
+            return
         buffer = backend.row_buffer()
         if buffer is None:
-            if names:
-                backend.add_data(backend.to_data(dict(zip(names, values, strict=True))), timestamp=timestamp)
-            return
-        if not names:
+            backend.add_data(backend.to_data(dict(zip(names, values, strict=True))), timestamp=timestamp)
             return
         try:
             hash(values)
         except TypeError:
             values = tuple(map(freeze_value, values))
         buffer.append(names, values, timestamp)
+
+    def _next_run(
+        self, runs: "_Runs", event_id: EventId, variables: Sequence[Any], named: Mapping[str, Any] | None
+    ) -> "_Run":
+        """Store the run of an id, if there is one, and return a new one for events with other names."""
+        run = runs.get(event_id)
+        if run is not None:
+            self._store_run(event_id, run)
+        run = runs[event_id] = _Run(named=tuple(named or ()), count=len(variables))
+        return run
+
+    def _store_run(self, event_id: EventId, run: "_Run") -> None:
+        """Store events of one id that have the same names; their values are frozen already."""
+        self.events_seen.add(event_id)
+        if not run.rows:
+            return
+        self.event_templates[event_id] = run.template
+        self._changed_ids.add(event_id)
+        names, pick = self._layout(range(run.count), dict.fromkeys(run.named))
+        rows = run.rows if pick is None else list(map(pick, run.rows))
+        backend = self._backend(event_id)
+        if not names:
+            return
+        buffer = backend.row_buffer()
+        if buffer is None:
+            for values, timestamp in zip(rows, run.timestamps, strict=True):
+                backend.add_data(backend.to_data(dict(zip(names, values, strict=True))), timestamp=timestamp)
+        elif len(rows) >= _COLUMNS_ROW_COUNT_MIN * 8:
+            buffer.append_columns(names, list(zip(*rows, strict=True)), run.timestamps)
+        else:
+            buffer.extend(names, rows, run.timestamps)
 
     def _store_columns(
         self,
@@ -295,17 +362,17 @@ class EventPersistency:
                 backend.add_data(backend.to_data(dict(zip(layout, values, strict=True))), timestamp=timestamp)
 
     def _layout(
-        self, positional_count: int, named: tuple[str, ...], prefix: str = "var_"
+        self, variables: Sequence[Any], named: Mapping[str, Any], prefix: str = "var_"
     ) -> tuple[tuple[str, ...], _Picker | None]:
         if self._layouts_blacklist != self.variable_blacklist:
             self._layouts.clear()
             self._layouts_blacklist = list(self.variable_blacklist)
-        key = (positional_count, prefix, named)
+        key = (len(variables), prefix, *named) if named or prefix != "var_" else len(variables)
         layout = self._layouts.get(key)
         if layout is None:
             if len(self._layouts) >= _LAYOUT_COUNT_MAX:
                 self._layouts.clear()
-            layout = self._layouts[key] = _make_layout(positional_count, named, prefix, self.variable_blacklist)
+            layout = self._layouts[key] = _make_layout(len(variables), tuple(named), prefix, self.variable_blacklist)
         return layout
 
 

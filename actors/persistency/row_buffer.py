@@ -7,6 +7,7 @@ hash has been taken or which have been copied: a caller that changes its own lis
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from threading import RLock
 from typing import Any
 
@@ -21,35 +22,47 @@ ROW_COUNT_MAX = 4096
 KEEP_RUNS = object()
 """A fill value that says: do not unite runs."""
 
-_Run = tuple[tuple[str, ...], list[tuple[Any, ...]], list[float | None]]
+_CELLS = 3
+"""Entries of the list of waiting rows that belong to one row: layout, values and timestamp."""
 
 
 class RowBuffer:
-    """Rows on their way into one backend."""
+    """Rows on their way into one backend.
 
-    __slots__ = ("_fill", "_fold", "_layout", "_runs", "lock", "row_count", "row_count_max")
+    Adding a row is one `extend` of a list that is never replaced, so that adding needs no lock of its own: a fold takes
+    what the list held when it began. Folds exclude one another. The list is flat because a tuple per row would cost
+    more than the row.
+    """
+
+    __slots__ = ("_fill", "_fold", "_pending", "_pending_length_max", "lock")
 
     def __init__(self, fold: Fold, row_count_max: int = ROW_COUNT_MAX, fill: Any = KEEP_RUNS) -> None:
         self._fold = fold
         self._fill = fill
-        self._layout: tuple[str, ...] | None = None
-        self._runs: list[_Run] = []
+        self._pending: list[Any] = []
+        self._pending_length_max = row_count_max * _CELLS
         self.lock = RLock()
-        self.row_count = 0
-        self.row_count_max = row_count_max
+
+    @property
+    def row_count(self) -> int:
+        """Number of rows that wait."""
+        return len(self._pending) // _CELLS
 
     def append(self, layout: tuple[str, ...], values: tuple[Any, ...], timestamp: float | None) -> None:
         """Add one row; its values may not change afterwards."""
-        with self.lock:
-            if layout is not self._layout:
-                self._runs.append((layout, [], []))
-                self._layout = layout
-            _, rows, timestamps = self._runs[-1]
-            rows.append(values)
-            timestamps.append(timestamp)
-            self.row_count += 1
-            if self.row_count >= self.row_count_max:
-                self.fold()
+        pending = self._pending
+        pending.extend((layout, values, timestamp))
+        if len(pending) >= self._pending_length_max:
+            self.fold()
+
+    def extend(self, layout: tuple[str, ...], rows: Sequence[tuple[Any, ...]], timestamps: Timestamps) -> None:
+        """Add rows of one layout; their values may not change afterwards."""
+        flat: list[Any] = [layout] * (len(rows) * _CELLS)
+        flat[1::_CELLS] = rows
+        flat[2::_CELLS] = timestamps
+        self._pending.extend(flat)
+        if len(self._pending) >= self._pending_length_max:
+            self.fold()
 
     def append_columns(self, layout: tuple[str, ...], columns: Columns, timestamps: Timestamps) -> None:
         """Add many rows at once, given as columns; what waits goes first."""
@@ -59,25 +72,34 @@ class RowBuffer:
 
     def fold(self) -> None:
         """Hand everything that waits to the backend."""
-        if not self.row_count:
+        if not self._pending:
             return
         with self.lock:
-            runs, self._runs, self._layout, self.row_count = self._runs, [], None, 0
-            if self._fill is not KEEP_RUNS and len(runs) > 1:
-                self._fold(*_united(runs, self._fill))
+            taken = self._pending[:]
+            if not taken:
                 return
-            for layout, rows, timestamps in runs:
-                self._fold(layout, list(zip(*rows, strict=True)), timestamps)
+            del self._pending[: len(taken)]
+            layouts, rows, timestamps = taken[0::_CELLS], taken[1::_CELLS], taken[2::_CELLS]
+            if layouts.count(layouts[0]) == len(layouts):
+                self._fold(layouts[0], list(zip(*rows, strict=True)), timestamps)
+            elif self._fill is not KEEP_RUNS:
+                self._fold(*_united(layouts, rows, self._fill), timestamps)
+            else:
+                self._fold_runs(layouts, rows, timestamps)
+
+    def _fold_runs(
+        self, layouts: Sequence[tuple[str, ...]], rows: Sequence[tuple[Any, ...]], timestamps: Timestamps
+    ) -> None:
+        start = 0
+        for layout, run in groupby(layouts):
+            end = start + len(list(run))
+            self._fold(layout, list(zip(*rows[start:end], strict=True)), timestamps[start:end])
+            start = end
 
 
-def _united(runs: Sequence[_Run], fill: Any) -> tuple[tuple[str, ...], Columns, Timestamps]:
-    names = tuple(dict.fromkeys(name for layout, _, _ in runs for name in layout))
-    columns: list[list[Any]] = [[] for _ in names]
-    timestamps: list[float | None] = []
-    for layout, rows, stamps in runs:
-        given = dict(zip(layout, zip(*rows, strict=True), strict=True))
-        absent = (fill,) * len(rows)
-        for name, column in zip(names, columns, strict=True):
-            column.extend(given.get(name, absent))
-        timestamps.extend(stamps)
-    return names, columns, timestamps
+def _united(
+    layouts: Sequence[tuple[str, ...]], rows: Sequence[tuple[Any, ...]], fill: Any
+) -> tuple[tuple[str, ...], Columns]:
+    names = tuple(dict.fromkeys(name for layout in dict.fromkeys(layouts) for name in layout))
+    given = [dict(zip(layout, values, strict=True)) for layout, values in zip(layouts, rows, strict=True)]
+    return names, [[row.get(name, fill) for row in given] for name in names]

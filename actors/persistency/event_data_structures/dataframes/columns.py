@@ -14,7 +14,7 @@ from actors.persistency.values import stable_text
 
 def make_series(name: str, values: Sequence[Any]) -> pl.Series:
     """Return a column of these values, one cell each, of the narrowest type that holds them all."""
-    kinds = {type(value) for value in values}
+    kinds = set(map(type, values))
     kinds.discard(type(None))
     if kinds == {int, float}:
         return _number_series(name, values)

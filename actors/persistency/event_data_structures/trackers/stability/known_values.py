@@ -12,6 +12,7 @@ from actors.persistency.errors import PersistencyValueError
 from actors.persistency.event_data_structures.trackers.stability.value_semantics import (
     Observed,
     Semantics,
+    find_fresh,
 )
 from actors.persistency.rle_list import RLEList
 from actors.persistency.sketch import RELATIVE_ERROR, DistinctSketch
@@ -51,10 +52,12 @@ class KnownValues:
             return None, self._observe_ageing(values, timestamps, changes.true_count())
         if self._max_distinct is not None and self._may_exceed(values):
             return None, self._observe_capped(values, changes.true_count())
-        observed, changed = self._semantics(self._values, self.extra_state, values)
-        if self._order is not None:
-            self._order.extend(canonical_value(values[index]) for index in changed)
-        return observed, changed
+        if not self._is_default:
+            return self._semantics(self._values, self.extra_state, values)
+        values, changed = find_fresh(self._values, values)
+        if self._order is not None and changed:
+            self._order.extend(values if len(changed) == len(values) else [values[index] for index in changed])
+        return None, changed
 
     def accept(self, value: Any) -> None:
         """Let a value count as known."""

@@ -131,6 +131,10 @@ _SLOPE_COUNT_MIN = 3
 def _segment_means(series: ChangeSeries, bounds: Sequence[int]) -> list[float]:
     if not isinstance(series, RLEList):
         series = RLEList(bool(changed) for changed in series)
-    before = [series.true_count(bound) for bound in bounds]
-    pairs = zip(bounds, bounds[1:], before, before[1:], strict=False)
-    return [(high - low) / (end - start) if end > start else 0.0 for start, end, low, high in pairs]
+    means = []
+    start, before = bounds[0], 0
+    for end in bounds[1:]:
+        count = series.true_count(end)
+        means.append((count - before) / (end - start) if end > start else 0.0)
+        start, before = end, count
+    return means

@@ -22,7 +22,6 @@ from actors.persistency.event_data_structures.trackers.base.event_tracker import
 from actors.persistency.event_data_structures.trackers.stability.classification_methods import (
     ClassificationMethods,
     decide,
-    segment_reason,
 )
 from actors.persistency.event_data_structures.trackers.stability.known_values import KnownValues
 from actors.persistency.event_data_structures.trackers.stability.stability_classifier import (
@@ -269,21 +268,28 @@ class SingleStabilityTracker(SingleTracker):
 
     def _classify_by_segmentation(self, count: int) -> Classification:
         classifier = self.stability_classifier
+        if self.segmentation == "count":
+            passed = classifier.is_stable(self._changes)
+            return self._verdict(passed, _means_text(passed, classifier), count, by_count=True)
         stamps = self._timeline.stamps
-        use_time = self.segmentation != "count" and are_usable(stamps, count)
-        use_count = self.segmentation != "time" or not use_time
-        passed: list[bool] = []
-        reasons: list[str] = []
-        for name, used, times in (("count ", use_count, None), ("time ", use_time, stamps)):
-            if used:
-                passed.append(classifier.is_stable(self._changes, times))
-                label = name if use_count and use_time else ""
-                reasons.append(_means_text(label, passed[-1], classifier))
-        segment_count = len(classifier.segment_threshs)
-        if all(passed) and use_count and count < segment_count:
+        if not are_usable(stamps, count):
+            passed = classifier.is_stable(self._changes)
+            return self._verdict(passed, _means_text(passed, classifier), count, by_count=True)
+        if self.segmentation == "time":
+            passed = classifier.is_stable(self._changes, stamps)
+            return self._verdict(passed, _means_text(passed, classifier), count, by_count=False)
+        by_count = classifier.is_stable(self._changes)
+        reason = f"count {classifier.segment_means}: {_means_text(by_count, classifier)}"
+        by_time = classifier.is_stable(self._changes, stamps)
+        reason += f"; time {classifier.segment_means}: {_means_text(by_time, classifier)}"
+        return self._verdict(by_count and by_time, reason, count, by_count=True)
+
+    def _verdict(self, passed: bool, reason: str, count: int, *, by_count: bool) -> Classification:
+        segment_count = len(self.stability_classifier.segment_threshs)
+        if passed and by_count and count < segment_count:
             # A segment without observations must not pass for being empty.
             return Classification("INSUFFICIENT_DATA", f"Not enough data for {segment_count} segments (have {count})")
-        return Classification("STABLE" if all(passed) else "UNSTABLE", "; ".join(reasons))
+        return Classification("STABLE" if passed else "UNSTABLE", reason)
 
 
 class MultiStabilityTracker(MultiTracker):
@@ -425,9 +431,9 @@ class EventStabilityTracker(EventTracker):
         self._timeline.extend(timestamps)
 
 
-def _means_text(name: str, passed: bool, classifier: StabilityClassifier) -> str:
-    text = segment_reason("", passed, classifier.segment_means, classifier.segment_threshs)
-    return f"{name}{list(classifier.segment_means)}: {text}" if name else text
+def _means_text(passed: bool, classifier: StabilityClassifier) -> str:
+    relation = "below" if passed else "not all below"
+    return f"segment means {classifier.segment_means} are {relation} the thresholds {classifier.segment_threshs}"
 
 
 def _optional_arguments(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,19 +45,24 @@ def find_semantics(name: str, config: Any) -> Semantics:
 def observe_values(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]) -> Observed:
     """Take a block of values, of which those never seen are changes."""
     del extra
+    return None, find_fresh(known, values)[1]
+
+
+def find_fresh(known: set[Any], values: Sequence[Any]) -> tuple[Sequence[Any], Sequence[int]]:
+    """Add values to those known; return them in the form by which they are told apart, and the indexes of new ones."""
     try:
         fresh = set(values).difference(known)
     except TypeError:
         values = [canonical_value(value) for value in values]
         fresh = set(values).difference(known)
     if not fresh:
-        return None, ()
-    if any(value != value or type(value) is tuple for value in fresh):
+        return values, ()
+    if not _PLAIN_KINDS.issuperset(map(type, fresh)) and any(canonical_value(value) is not value for value in fresh):
         values = [canonical_value(value) for value in values]
         fresh = set(values).difference(known)
     known |= fresh
     if len(fresh) == len(values):
-        return None, range(len(values))
+        return values, range(len(values))
     changed: list[int] = []
     for index, value in enumerate(values):
         if value in fresh:
@@ -65,7 +70,11 @@ def observe_values(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]
             fresh.discard(value)
             if not fresh:
                 break
-    return None, changed
+    return values, changed
+
+
+_PLAIN_KINDS = frozenset({str, int, bool, bytes, type(None)})
+"""Types of which every value is its own canonical form."""
 
 
 def _observe_characters(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]) -> Observed:
