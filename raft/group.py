@@ -188,6 +188,16 @@ def answer_to(state: GroupState, request_id: str) -> Answer | None:
     return state.answers.get(request_id)
 
 
+def named_snapshots(state: GroupState) -> frozenset[tuple[str, int, bytes]]:
+    """Return job, partition and digest of all snapshots that a manifest names: those worth keeping after a start."""
+    return frozenset(
+        (job.job_id, partition, manifest.digest)
+        for job in state.jobs.values()
+        for partition, manifests in job.manifests.items()
+        for manifest in manifests
+    )
+
+
 def majority_of(member_count: int) -> int:
     """Return how many members are a majority."""
     return member_count // 2 + 1

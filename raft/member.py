@@ -321,7 +321,8 @@ class Member:
             self._transport.call(others.values())
             outcome = form(self._greeting(), settings.addresses, dict(self._transport.heard))
             if isinstance(outcome, Waiting):
-                self._waiting = outcome
+                missing = sorted(others.keys() - self._transport.heard.keys())
+                self._waiting = f"{outcome}; not heard: {', '.join(missing)}" if missing else outcome
                 self._transport.poller.poll(TICK_S)
                 return
             journal.form(outcome)

@@ -177,6 +177,14 @@ class TcpTransport(HeldTransport):
         """Return the names of the members that can be sent to."""
         return {node.name for node in self._nodes.values() if self._calls[node.address].peer_id == node.id}
 
+    def read_hello(self, address: str, frame: bytes) -> Hello:
+        """Return the hello in a frame; remember who sends something else."""
+        try:
+            return decode_hello(frame)
+        except FormatError as error:
+            self.note_rejected(address, None, str(error))
+            raise
+
     def note_heard(self, greeting: Greeting) -> None:
         """Remember what a member of this group told about itself, and has proved."""
         if greeting.group == self.greeting().group:
@@ -209,7 +217,10 @@ class TcpTransport(HeldTransport):
         """A member that has greeted has sent a message."""
         node = self._nodes.get(incoming.peer_id)
         if node is not None:
-            self._onMessageReceived(node, decode_message(frame))
+            message = decode_message(frame)
+            if not isinstance(message, dict) or "type" not in message:
+                raise FormatError(f"{node.name} sent no message: {message!r}")
+            self._onMessageReceived(node, message)
 
     def forget_incoming(self, incoming: "_Incoming") -> None:
         """A connection that was taken is gone."""
@@ -295,7 +306,7 @@ class _Call:
         if self.peer_id or self._connection is None:
             raise FormatError("spoke without being asked")
         if self._greeted is None:
-            hello = decode_hello(frame)
+            hello = self._transport.read_hello(self._address, frame)
             own = encode_hello(transport.greeting(), protected=transport.secret.protected)
             self._greeted = (frame, own, hello)
             self._connection.send(encode_message((own, transport.secret.proof("caller", frame, own))))
@@ -360,7 +371,7 @@ class _Incoming:
             return
         transport = self._transport
         theirs, proof = decode_message(frame)
-        hello = decode_hello(theirs)
+        hello = transport.read_hello(self._remote, theirs)
         reason = self._reason(hello, theirs, proof)
         self._connection.send(
             encode_message((reason, transport.secret.proof("listener", self._hello, theirs, reason.encode())))

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -69,6 +70,26 @@ def test_a_group_that_was_killed_as_a_whole_goes_on_where_it_was(tmp_path: Path)
     with started(addresses, tmp_path) as processes:
         leader = leader_of(list(processes.values()))
         assert (leader.led_epoch(), leader.status()["jobs"]) == (2, ["a"])
+
+
+def test_a_group_of_one_works_and_remembers(tmp_path: Path) -> None:
+    addresses = free_addresses(1)
+    with started(addresses, tmp_path) as processes:
+        assert leader_of(list(processes.values())).submit("a")
+    with started(addresses, tmp_path) as processes:
+        assert leader_of(list(processes.values())).status()["jobs"] == ["a"]
+
+
+def test_strangers_on_the_network_do_no_harm(tmp_path: Path) -> None:
+    addresses = free_addresses(1)
+    with started(addresses, tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        host, _, port = addresses["m0"].rpartition(":")
+        for data in (b"", b"GET / HTTP/1.1", b"\xff" * 100, b"\0\0\0\2\x92\xc0", b"\0\0\0\3\x92\xc4\0"):
+            with socket.create_connection((host, int(port))) as connection:
+                connection.sendall(data)
+        assert leader.submit("a")
+        assert leader.led_epoch() == 1
 
 
 def test_without_a_majority_nothing_is_accepted_until_it_is_back(tmp_path: Path) -> None:

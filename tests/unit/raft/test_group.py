@@ -27,7 +27,17 @@ from raft.commands import (
     SnapshotReplicated,
     StepDown,
 )
-from raft.group import ANSWER_COUNT_MAX, Applied, GroupState, JobStatus, MemberRecord, answer_to, apply, validate
+from raft.group import (
+    ANSWER_COUNT_MAX,
+    Applied,
+    GroupState,
+    JobStatus,
+    MemberRecord,
+    answer_to,
+    apply,
+    named_snapshots,
+    validate,
+)
 
 MEMBERS = (("m0", "h:1", "i0"), ("m1", "h:2", "i1"), ("m2", "h:3", "i2"))
 DIGESTS = tuple(bytes([number]) * 32 for number in range(4))
@@ -222,6 +232,7 @@ def test_two_manifests_are_kept_and_older_snapshots_forgotten(group: Group) -> N
     _, actions = group.do(snapshot(3))
     assert actions == (ForgetSnapshots(job_id="j", partition=0, digests=(DIGESTS[1],)),)
     assert [manifest.digest for manifest in group.state.jobs["j"].manifests[0]] == [DIGESTS[2], DIGESTS[3]]
+    assert named_snapshots(group.state) == {("j", 0, DIGESTS[2]), ("j", 0, DIGESTS[3])}
     newest = group.state.jobs["j"].newest_manifest(0)
     assert newest is not None
     assert newest.next_offsets == ((0, 3),)
