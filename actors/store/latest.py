@@ -5,13 +5,14 @@ timestamp. No limit touches the table.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import lmdb
 import msgpack
 
 from actors.shard.shard import Txn
+from actors.store.columns import Columns
 from actors.store.conditions import Condition
 from actors.store.events import US_PER_S, Event, EventId, Timestamp
 from actors.store.payloads import decode_payload
@@ -52,9 +53,30 @@ class LatestTable:
         self._types = types
         self._entries: dict[int, Entry] = {}
         self._changed: dict[int, Entry] = {}
+        self._recent: dict[int, tuple[Columns, int]] = {}
+        self._recent_server: int | None = None
 
     def offer(self, type_id: int, entry: Entry) -> bool:
         """Take an entry as the latest of its type unless the stored one is greater; return whether it was taken."""
+        self._settle()
+        return self._offer(type_id, entry)
+
+    def offer_rows(self, columns: Columns, rows: Sequence[int]) -> None:
+        """Offer rows of one server, in the order of their ids, each as the latest of its type."""
+        server = int(columns.server[0])
+        if self._recent_server not in (None, server):
+            self._settle()
+        self._recent_server = server
+        type_ids = columns.type_id.tolist()
+        self._recent.update((type_ids[row], (columns, row)) for row in rows)
+
+    def _settle(self) -> None:
+        """Make entries of the rows that were offered: columns are not kept longer than until the flush."""
+        recent, self._recent, self._recent_server = self._recent, {}, None
+        for type_id, (columns, row) in recent.items():
+            self._offer(type_id, _entry_at(columns, row))
+
+    def _offer(self, type_id: int, entry: Entry) -> bool:
         stored = self._entries.get(type_id)
         if stored is not None and stored.server != entry.server and stored.ticks > entry.ticks:
             return False
@@ -64,19 +86,18 @@ class LatestTable:
 
     def would_take(self, type_id: int | None, server: int, ticks: int) -> bool:
         """Return whether an entry newer than its own server's others would be taken."""
+        self._settle()
         stored = None if type_id is None else self._entries.get(type_id)
         return stored is None or stored.server == server or stored.ticks <= ticks
 
     def copy(self) -> dict[int, Entry]:
         """Return all entries as of now."""
+        self._settle()
         return dict(self._entries)
-
-    def get(self, type_id: int) -> Entry | None:
-        """Return the entry of a type."""
-        return self._entries.get(type_id)
 
     def take_changes(self) -> dict[int, Entry]:
         """Return the entries that are not on disk."""
+        self._settle()
         return dict(self._changed)
 
     def saved(self, changes: Mapping[int, Entry]) -> None:
@@ -124,6 +145,18 @@ def entry_event(types: TypeTable, type_id: int, entry: Entry) -> Event:
         Timestamp.from_ticks(entry.ticks),
         source,
         decode_payload(entry.kind, entry.payload),
+    )
+
+
+def _entry_at(columns: Columns, row: int) -> Entry:
+    return Entry(
+        int(columns.time[row]),
+        int(columns.source_time[row]) if columns.has_source[row] else None,
+        int(columns.server[row]),
+        int(columns.session[row]),
+        int(columns.instance[row]),
+        int(columns.kind[row]),
+        columns.data[int(columns.offsets[row]) : int(columns.offsets[row + 1])],
     )
 
 

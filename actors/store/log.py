@@ -223,10 +223,11 @@ class LogReader:
         while number >= start:
             block = self.block(number)
             yield number, block
-            distances = dict(zip(block.types.tolist(), block.distances.tolist(), strict=True))
-            for type_id in following.keys() & distances.keys():
-                distance = distances[type_id]
-                following[type_id] = number - distance if distance else NO_BLOCK
+            for type_id in following:
+                at = int(np.searchsorted(block.types, type_id))
+                if at < len(block.types) and block.types[at] == type_id:
+                    distance = int(block.distances[at])
+                    following[type_id] = number - distance if distance else NO_BLOCK
             number = max((one for one in following.values() if one < number), default=NO_BLOCK)
 
     def _first_where(self, holds: Callable[[Block], bool]) -> int:

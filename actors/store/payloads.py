@@ -5,6 +5,7 @@ an event is registered, so that later changes by the caller are not seen and wha
 """
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,16 @@ NONE, JSON, JSON_TEXT, BINARY = 0, 1, 2, 3
 
 _SCALARS = (str, int, float, bool, type(None))
 _PLAIN, _STRING = frozenset(_SCALARS), frozenset({str})
+
+
+class _Local(threading.local):
+    """A packer per thread: making one for each payload costs more than packing it."""
+
+    def __init__(self) -> None:
+        self.packer = msgpack.Packer(unicode_errors="surrogatepass")
+
+
+_LOCAL = _Local()
 
 
 def encode_payload(payload: Payload) -> tuple[int, bytes]:
@@ -42,10 +53,12 @@ def encode_json(data: Any) -> tuple[int, bytes]:
     """
     try:
         _check_json(data)
-        return JSON, msgpack.packb(data, unicode_errors="surrogatepass")
+        return JSON, _LOCAL.packer.pack(data)
     except OverflowError:
+        _LOCAL.packer.reset()
         return JSON_TEXT, json.dumps(data).encode("ascii")
     except RecursionError:
+        _LOCAL.packer.reset()
         raise ValueError("the JSON payload is nested too deeply; flatten it") from None
 
 

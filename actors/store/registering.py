@@ -177,7 +177,7 @@ class Registrar:
         server, end = int(columns.server[0]), len(columns) - 1
         self.pending.add({server: columns})
         self._last[server] = ((int(columns.session[end]), int(columns.instance[end])), int(columns.time[end]))
-        self._offer_last_of_types(columns)
+        self._offer_latest(columns)
 
     def _register_rows(self, types: Sequence[EventType], columns: Columns) -> Array:
         """Judge rows one by one; their `type_id` is the position in `types`."""
@@ -189,12 +189,14 @@ class Registrar:
             self.pending.add({server: rows.columns() for server, rows in gathered.items()})
         return accepted
 
-    def _offer_last_of_types(self, columns: Columns) -> None:
-        distinct, from_end = np.unique(columns.type_id[::-1], return_index=True)
-        wanted, rows = self._types.wanted, len(columns) - 1 - from_end
-        for type_id, entry in zip(distinct.tolist(), _entries_at(columns, rows), strict=True):
-            if wanted[type_id] & _LATEST:
-                self._latest.offer(type_id, entry)
+    def _offer_latest(self, columns: Columns) -> None:
+        wanted = self._types.wanted
+        rows: Sequence[int] = range(len(columns))
+        type_ids = columns.type_id.tolist()
+        if not all(wanted[one] & _LATEST for one in set(type_ids)):
+            rows = [row for row in rows if wanted[type_ids[row]] & _LATEST]
+        if rows:
+            self._latest.offer_rows(columns, rows)
 
 
 def _refuse_order(entry: Entry, last: tuple[Position, int]) -> Verdict | None:
