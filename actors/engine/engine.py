@@ -209,8 +209,9 @@ class AnomalyDetectionEngine:
         if metric.kind is MetricKind.WINDOW:
             assert closings is not None
             assert last.over_windows is not None
-            position = int(anomalies.windows[index])
-            end, size = int(closings.ends[position]), int(closings.row_counts[position])
+            window = int(anomalies.windows[index])
+            position = window if closings.rooms is None else int(closings.rooms[window])
+            end, size = int(closings.ends[window]), int(closings.row_counts[position])
             values = part_values(node, last.over_windows, position)
         else:
             position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
@@ -308,7 +309,8 @@ class AnomalyDetectionEngine:
                 assert over_windows is not None
                 if not closings.count:
                     continue
-                where = fired(over_windows.value(node), closings.count).nonzero()[0]
+                over_rooms = fired(over_windows.value(node), len(closings.row_counts))
+                where = (over_rooms if closings.rooms is None else over_rooms[closings.rooms]).nonzero()[0]
                 found.append(Fired(metric_index, batch.arrivals(closings.rows[where]), where))
                 continue
             mask = fired(context.value(node), batch.row_count)
@@ -402,7 +404,7 @@ def _find(last: _LastBatch, offset: int, ordinal: int) -> int | None:
 
 
 def _window_context(closings: Closings) -> Context:
-    return Context(closings.count, no_column, lambda node: closings.values[node.index], None)
+    return Context(len(closings.row_counts), no_column, lambda node: closings.values[node.index], None)
 
 
 def _fingerprint(settings: EngineSettings) -> str:

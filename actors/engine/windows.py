@@ -73,11 +73,14 @@ class Closings:
     rows: Array
     """Position, in the sorted batch, of the row that closed it."""
 
+    rooms: Array | None
+    """The *room* of each window, ascending: windows that hold the same rows share one; `None` if none are shared."""
+
     row_counts: Array
-    """Rows in the window."""
+    """Rows in each room."""
 
     values: dict[int, Vector]
-    """Aggregates over each window, by node index."""
+    """Aggregates over each room, by node index."""
 
     held: "Held"
     """What holds at each row of the batch."""
@@ -95,6 +98,24 @@ class Held:
 
     window: Callable[[int], tuple[int, int]]
     """From a row to the exclusive end of its window and the number of rows in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Closed:
+    """The windows that a batch closed, while they are computed."""
+
+    closes: Array
+    """Whether each pane of the batch closed the pane before it."""
+
+    reach: Array | None
+    """Windows closed by each pane that closed any; `None` for one each."""
+
+    key: Array
+    """Position of each window's key in the layout."""
+
+    ends: Array
+    rooms: Array | None
+    row_counts: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,25 +218,31 @@ class Windows:
         ]
         first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
         if self._pane_count == 1:
-            reach = None
-            windows, ends, closer = components, ended + 1, closing
+            reach = rooms = None
+            windows, ends, closer, closer_of_room = components, ended + 1, closing, closing
         else:
             reach = np.minimum(panes.index[closing] - ended, self._pane_count)
-            windows, ends = self._slide(layout, panes, closing, ended, components, reach)
+            windows, ends, rooms = self._slide(layout, panes, closing, ended, components, reach)
             closer = np.repeat(closing, reach)
+            closer_of_room = closer[run_starts(rooms)]
         key = panes.key[closer]
-        stops = None if first_row is None else first_row[key] + panes.runs.starts[closer] - layout.starts[key]
+        stops = None
+        if first_row is not None:
+            key_of_room = panes.key[closer_of_room]
+            stops = first_row[key_of_room] + panes.runs.starts[closer_of_room] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
         ends = ends * self._step
         if not self._one_grid:
             ends += self._keys["phase"][numbers][key]
-        held = self._hold(layout, panes, closes, reach, key, values, ends, windows[0][0])
+        closed = _Closed(closes=closes, reach=reach, key=key, ends=ends, rooms=rooms, row_counts=windows[0][0])
+        held = self._hold(layout, panes, closed, values)
         if len(closing):
             self._trim(layout, panes, panes.key[closing])
         return Closings(
             count=len(closer),
             ends=ends,
             rows=panes.runs.starts[closer],
+            rooms=rooms,
             row_counts=windows[0][0],
             values=values,
             held=held,
@@ -274,10 +301,10 @@ class Windows:
         ended: Array,
         components: list[Components],
         reach: Array,
-    ) -> tuple[list[Components], Array]:
-        """Keep the panes that closed and return components and end panes of the windows that closed with them."""
+    ) -> tuple[list[Components], Array, Array]:
+        """Keep the panes that closed; return the components of the rooms, and end pane and room of each window."""
         if not len(closing):
-            return components, ended
+            return components, ended, ended
         key = panes.key[closing]
         first_of_key = run_starts(key)
         chosen, counts = key[first_of_key], run_lengths(first_of_key, len(key))
@@ -289,9 +316,14 @@ class Windows:
         repeat = np.repeat(np.arange(len(closing)), reach)
         last_pane = expand(ended, reach)
         stops = position[repeat] + 1
-        low = np.maximum(key_start[repeat], stops - self._pane_count)
-        starts = lower_bound(self._closed.columns[0], low, stops, last_pane - self._pane_count + 1)
-        return self._join(starts, stops - starts), last_pane + 1
+        starts = np.maximum(key_start[repeat], stops - self._pane_count)
+        several = (stops - starts > 1).nonzero()[0]
+        oldest = last_pane[several] - self._pane_count + 1
+        starts[several] = lower_bound(self._closed.columns[0], starts[several], stops[several], oldest)
+        first_of_room = run_starts(starts, stops)
+        shared = run_lengths(first_of_room, len(starts))
+        starts, stops = starts[first_of_room], stops[first_of_room]
+        return self._join(starts, stops - starts), last_pane + 1, np.repeat(np.arange(len(shared)), shared)
 
     def _join(self, starts: Array, lengths: Array) -> list[Components]:
         parts: list[list[Components]] = []
@@ -364,31 +396,22 @@ class Windows:
         everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
         none = np.zeros(0, dtype=np.int64)
         held = Held(values=values, computed=everywhere, window=window)
-        return Closings(count=0, ends=none, rows=none, row_counts=none, values={}, held=held)
+        return Closings(count=0, ends=none, rows=none, rooms=None, row_counts=none, values={}, held=held)
 
-    def _hold(
-        self,
-        layout: Layout,
-        panes: _Panes,
-        closes: Array,
-        reach: Array | None,
-        key: Array,
-        values: dict[int, Vector],
-        ends: Array,
-        row_counts: Array,
-    ) -> Held:
+    def _hold(self, layout: Layout, panes: _Panes, closed: _Closed, values: dict[int, Vector]) -> Held:
         """Keep the aggregates of each key's last window and return those that hold at each row."""
         if not self._held:
             return Held(values=no_aggregate, computed=None, window=lambda row: (0, 0))
-        numbers, count = layout.numbers, len(key)
+        numbers, count = layout.numbers, len(closed.row_counts)
         for held in self._held.values():
             held.cover(numbers)
         before = {i: (held["value"][numbers], held["valid"][numbers]) for i, held in self._held.items()}
         end_before, rows_before = self._keys["window_end"][numbers], self._keys["window_rows"][numbers]
-        last_closing = np.cumsum(closes) - 1
-        if reach is not None:
-            last_closing = np.concatenate((np.zeros(1, np.int64), np.cumsum(reach)))[last_closing + 1] - 1
-        row_source = np.where(closes, last_closing, count + panes.key)[panes.runs.run_of_row]
+        last_window = np.cumsum(closed.closes) - 1
+        if closed.reach is not None:
+            last_window = np.concatenate((np.zeros(1, np.int64), np.cumsum(closed.reach)))[last_window + 1] - 1
+        last_room = last_window if closed.rooms is None or not count else closed.rooms[last_window]
+        row_source = np.where(closed.closes, last_room, count + panes.key)[panes.runs.run_of_row]
         computed = None
         if not rows_before.all():
             computed = np.concatenate((np.ones(count, dtype=np.bool_), rows_before > 0))[row_source]
@@ -402,29 +425,31 @@ class Windows:
             return simplified(joined, np.concatenate((now_valid, then_valid))[row_source])
 
         def window(row: int) -> tuple[int, int]:
-            source = int(row_source[row])
+            pane, source = int(panes.runs.run_of_row[row]), int(row_source[row])
             if source < count:
-                return int(ends[source]), int(row_counts[source])
+                return int(closed.ends[last_window[pane]]), int(closed.row_counts[source])
             return int(end_before[source - count]), int(rows_before[source - count])
 
         if count:
-            final = run_lengths(run_starts(key), count).cumsum() - 1
-            self._keep(numbers[key[final]], final, values, ends, row_counts)
+            self._keep(numbers, closed, values)
         return Held(values=values_at_rows, computed=computed, window=window)
 
-    def _keep(self, numbers: Array, final: Array, values: dict[int, Vector], ends: Array, row_counts: Array) -> None:
+    def _keep(self, numbers: Array, closed: _Closed, values: dict[int, Vector]) -> None:
         """Take the last window of each key into the state."""
+        final = run_lengths(run_starts(closed.key), len(closed.key)).cumsum() - 1
+        numbers = numbers[closed.key[final]]
+        room = final if closed.rooms is None else closed.rooms[final]
         for i, held in self._held.items():
-            last = values[i].values[final]
+            last = values[i].values[room]
             if values[i].valid is None:
                 held["value"][numbers], held["valid"][numbers] = last, True
                 continue
             # What stands where there is no value must not depend on other keys: it is part of the snapshot.
-            there = values[i].valid[final]
+            there = values[i].valid[room]
             held["value"][numbers] = np.where(there, last, held.fill("value"))
             held["valid"][numbers] = there
-        self._keys["window_end"][numbers] = ends[final]
-        self._keys["window_rows"][numbers] = row_counts[final]
+        self._keys["window_end"][numbers] = closed.ends[final]
+        self._keys["window_rows"][numbers] = closed.row_counts[room]
 
     def _trim(self, layout: Layout, panes: _Panes, keys: Array) -> None:
         """Forget the panes and rows that no window still to close can hold; keys ascend and may repeat."""
