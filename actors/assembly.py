@@ -1,16 +1,65 @@
 """The parts of a partition, built from the settings of its job."""
 
+from typing import Any
+
+import polars as pl
+
 from actors.detectors import Detector, make_detector
 from actors.engine import AnomalyDetectionEngine
+from actors.engine.engine import EngineStat
+from actors.errors import SnapshotError
+from actors.frames import polars_schema
 from actors.shard import Shard
 from actors.store import EventStore
 from config.settings import JobSettings
 from config.specs import detector_specs, engine_arguments, store_config
 
 
-def build_engine(job: JobSettings) -> AnomalyDetectionEngine:
+class IdleEngine:
+    """Stands for the engine in a job without metrics: it raises nothing and has no state."""
+
+    fingerprint = "no metrics"
+    metrics: tuple[()] = ()
+
+    def __init__(self, job: JobSettings) -> None:
+        types = polars_schema(job.row_schema)
+        columns: dict[str, Any] = {name: types[name] for name in (job.time_column, *job.key_columns)}
+        columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
+        self._nothing = pl.DataFrame(schema=columns)
+
+    def append_physical(self, frame: pl.DataFrame, offsets: Any = None) -> pl.DataFrame:
+        """Return no anomalies."""
+        return self._nothing
+
+    def snapshot(self) -> bytes:
+        """Return the bytes of no state."""
+        return self.fingerprint.encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take over no state.
+
+        Raises:
+            SnapshotError: the bytes are a snapshot of something else.
+        """
+        if snapshot != self.snapshot():
+            raise SnapshotError(f"these {len(snapshot)} bytes are a snapshot of another engine")
+
+    def stat(self) -> EngineStat:
+        """Return counters of nothing."""
+        return EngineStat(
+            row_count=0,
+            anomaly_count=0,
+            key_count=0,
+            late_row_count=0,
+            timeless_row_count=0,
+            next_offset=0,
+            snapshot_offset=-1,
+        )
+
+
+def build_engine(job: JobSettings) -> AnomalyDetectionEngine | IdleEngine:
     """Return the job's engine, without any row."""
-    return AnomalyDetectionEngine(**engine_arguments(job))
+    return AnomalyDetectionEngine(**engine_arguments(job)) if job.metrics else IdleEngine(job)
 
 
 def build_detectors(job: JobSettings) -> list[Detector]:

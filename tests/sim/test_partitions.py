@@ -25,6 +25,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "sinks": SINKS,
     "detectors": LEARNING | SINKS,
     "events": EVENTS,
+    "no metrics": {"metrics": [], "window": None} | LEARNING,
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
 }
 

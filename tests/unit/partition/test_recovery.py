@@ -33,7 +33,7 @@ def contents(partition: Partition) -> dict[str, Any]:
     return found | {
         "events": partition.events(QueryServerParams(server_id=0)),
         "watermarks": read_meta(partition)["watermarks"],
-        "sequence": dict(read_table(partition, "partition"))[b"sequence"],
+        "sequence": dict(read_table(partition, "partition")).get(b"sequence"),
     }
 
 
@@ -188,3 +188,17 @@ def test_a_batch_that_fails_half_way_breaks_the_partition_until_it_is_opened_aga
         send(partition, JOB, 60, epoch=2)
         partition.flush(2, 0)
         assert contents(partition) == expected
+
+
+def test_a_job_without_metrics_works_and_recovers(tmp_path: Path) -> None:
+    job = make_partition_job(**LEARNING, **EVENTS, metrics=[], window=None, snapshot_interval_rows=5)
+    found = []
+    for directory, ends in (("disturbed", (20, 60)), ("undisturbed", (60,))):
+        for epoch, end in enumerate(ends, start=1):
+            with Partition.open(job, 0, tmp_path / directory) as partition:
+                partition.begin(epoch, {0: 0}, 0)
+                send(partition, job, end, epoch=epoch)
+                partition.flush(epoch, 0)
+                found.append(contents(partition)["anomalies"])
+    assert found[1] == found[2]
+    assert len(found[0]) == 5

@@ -1,0 +1,184 @@
+"""A host owns what it was told to open under the newest epoch, and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.anomalies import AnomalyFilter
+from actors.errors import SnapshotError, StaleEpochError
+from actors.partition import Partition
+from actors.remote import HostBatch, NotOpenError, PartitionHost
+from actors.shard import ShardFullError, ShardOwnedError
+from tests.support.partition_jobs import LEARNING, make_batch, make_partition_job
+
+JOB = make_partition_job(
+    metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100}, **LEARNING
+)
+
+ROWS = [(1000 + at, "A", 9, "ann") for at in range(4)]
+
+
+def batch_for(*partitions: int, start: int = 0, count: int = 4, owner: int = 0) -> HostBatch:
+    """Return a batch for some partitions whose rows all belong to one of them."""
+    rows = make_batch(JOB, start, ROWS[:count])
+    return HostBatch(
+        split=0,
+        start=start,
+        end=start + count,
+        partitions=partitions,
+        rows={owner: (rows.frame, rows.offsets)} if owner in partitions else {},
+        dead_letters={},
+    )
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Iterator[tuple[PartitionHost, PartitionHost]]:
+    made = PartitionHost(JOB.to_bytes(), str(tmp_path)), PartitionHost(JOB.to_bytes(), str(tmp_path))
+    yield made
+    for host in made:
+        host.close()
+
+
+Hosts = tuple[PartitionHost, PartitionHost]
+
+
+def test_a_batch_moves_every_partition_that_it_is_for(hosts: Hosts) -> None:
+    host = hosts[0]
+    host.open(1, [0, 1, 2], {0: 0}, {}, 0)
+    assert host.apply(1, batch_for(0, 1, 2), 0) == 4
+    assert host.flush(1, 0) == {0: {0: 4}, 1: {0: 4}, 2: {0: 4}}
+
+
+def test_a_batch_tells_nothing_to_partitions_that_it_is_not_for(hosts: Hosts) -> None:
+    host = hosts[0]
+    host.open(1, [0, 1], {0: 0}, {}, 0)
+    host.apply(1, batch_for(1), 0)
+    assert host.flush(1, 0) == {0: {0: 0}, 1: {0: 4}}
+
+
+@pytest.mark.parametrize("partitions", [(0, 2), (2,)])
+def test_a_batch_for_a_partition_that_is_not_open_is_applied_to_none(partitions: tuple[int, ...], hosts: Hosts) -> None:
+    host = hosts[0]
+    host.open(1, [0, 1], {0: 0}, {}, 0)
+    with pytest.raises(NotOpenError, match="does not own partition 2"):
+        host.apply(1, batch_for(*partitions), 0)
+    assert host.flush(1, 0) == {0: {0: 0}, 1: {0: 0}}
+
+
+def test_opening_again_keeps_what_is_in_memory(hosts: Hosts) -> None:
+    host = hosts[0]
+    host.open(1, [0], {0: 0}, {}, 0)
+    host.apply(1, batch_for(0), 0)
+    assert host.open(2, [0, 1], {0: 0}, {}, 0) == {0: {0: 4}, 1: {0: 0}}
+
+
+def test_a_partition_moves_with_everything(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0, 1], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0, 1), 0)
+    with pytest.raises(ShardOwnedError):
+        second.open(1, [0], {0: 0}, {}, 0)
+    first.release(1, [0], 0)
+    assert second.open(1, [0], {}, {}, 0) == {0: {0: 4}}
+    assert [len(host.anomalies(AnomalyFilter(), 10, False)) for host in hosts] == [0, 4]
+    with pytest.raises(NotOpenError):
+        first.apply(1, batch_for(0, 1, start=4), 0)
+
+
+def test_releasing_what_is_not_here_does_nothing(hosts: Hosts) -> None:
+    hosts[0].release(1, [0, 1], 0)
+    hosts[0].open(1, [0], {0: 0}, {}, 0)
+
+
+def test_a_leader_whose_epoch_is_over_releases_nothing(hosts: Hosts) -> None:
+    hosts[0].open(2, [0], {0: 0}, {}, 0)
+    with pytest.raises(StaleEpochError):
+        hosts[0].release(1, [0], 0)
+    assert hosts[0].apply(2, batch_for(0), 0) == 4
+
+
+def test_a_leader_whose_epoch_is_over_takes_no_shard_away(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(2, [0], {0: 0}, {}, 0)
+    first.release(2, [0], 0)
+    with pytest.raises(StaleEpochError):
+        first.open(1, [0], {0: 0}, {}, 0)
+    assert second.open(2, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+
+
+def test_a_full_disk_at_opening_leaves_the_shard_to_the_next_try(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ShardFullError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Partition, "_write_flush", fail)
+        with pytest.raises(ShardFullError):
+            hosts[0].open(1, [0], {0: 0}, {}, 0)
+    assert hosts[1].open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+
+
+def test_a_partition_that_broke_is_opened_anew(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = hosts[0]
+    host.open(1, [0], {0: 0}, {}, 0)
+    host.apply(1, batch_for(0), 0)
+    host.flush(1, 0)
+
+    def fail(*_: object) -> None:
+        raise MemoryError("no memory left")
+
+    monkeypatch.setattr(host._partitions[0]._detectors[0], "process", fail)
+    with pytest.raises(MemoryError):
+        host.apply(1, batch_for(0, start=4), 0)
+    assert host.open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    host.apply(1, batch_for(0), 0)
+    assert host.apply(1, batch_for(0, start=4), 0) == 4
+    assert host.stat()[0].replayed_row_count == 4
+
+
+def test_a_snapshot_names_the_offsets_where_it_goes_on(hosts: Hosts, tmp_path: Path) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0), 0)
+    offsets, data = first.snapshot(1, 0, 0)
+    assert offsets == {0: 4}
+    first.release(1, [0], 0)
+    (tmp_path / "0000").rename(tmp_path / "lost")
+    assert second.open(1, [0], {0: 2}, {0: data}, 0) == {0: {0: 4}}
+    assert second.stat()[0].gaps == ((0, 0, 4),)
+
+
+def test_a_shard_that_holds_rows_ignores_a_snapshot(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0, count=2), 0)
+    _, data = first.snapshot(1, 0, 0)
+    first.apply(1, batch_for(0, start=2, count=2), 0)
+    first.flush(1, 0)
+    first.close()
+    assert second.open(2, [0], {0: 0}, {0: data}, 0) == {0: {0: 0}}
+    assert second.stat()[0].committed == {0: 4}
+
+
+def test_a_torn_snapshot_leaves_the_shard_free(hosts: Hosts) -> None:
+    with pytest.raises(SnapshotError):
+        hosts[0].open(1, [0], {0: 5}, {0: b"torn"}, 0)
+    assert hosts[1].open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+
+
+def test_a_tick_flushes_what_has_waited(hosts: Hosts) -> None:
+    host = hosts[0]
+    host.open(1, [0], {0: 0}, {}, 0)
+    host.apply(1, batch_for(0), 0)
+    host.tick(1, 99_999)
+    assert host.stat()[0].committed == {0: 0}
+    host.tick(1, 100_000)
+    assert host.stat()[0].committed == {0: 4}
+
+
+def test_closing_flushes_nothing(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0), 0)
+    first.close()
+    assert second.open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
