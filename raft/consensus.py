@@ -171,12 +171,17 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     @property
     def leads(self) -> bool:
         """Whether this member is Raft's leader and has heard from a majority within the lease."""
-        return self._SyncObj__raftState == LEADER and self.has_lease()
+        return self._SyncObj__raftState == LEADER and self.has_heard_majority(self._timing.lease_s)
 
-    def has_lease(self) -> bool:
-        """Whether a majority, with this member, has answered what was sent so recently that nobody else was elected."""
-        since = _now() - min(self._timing.lease_s, self._timing.election_min_s)
-        answered = sum(1 for node in self.otherNodes if self._SyncObj__lastResponseTime.get(node, 0.0) > since)
+    @property
+    def leads_alone(self) -> bool:
+        """Whether it leads, and a majority has answered so recently that it cannot have elected another."""
+        return self.leads and self.has_heard_majority(self._timing.election_min_s)
+
+    def has_heard_majority(self, within_s: float) -> bool:
+        """Whether a majority, with this member, has answered what was sent within this time."""
+        since_s = _now() - within_s
+        answered = sum(1 for node in self.otherNodes if self._SyncObj__lastResponseTime.get(node, 0.0) > since_s)
         return (answered + 1) * 2 > len(self.otherNodes) + 1
 
     @property

@@ -159,11 +159,15 @@ class Member:
         return self._machine.state
 
     def is_leader(self) -> bool:
-        """Whether this member leads an epoch right now: has applied its election and hears from a majority."""
-        return self.led_epoch() is not None
+        """Whether this member leads an epoch, and nobody else can have been elected at this moment.
+
+        May be false for a moment in a busy time; `led_epoch` is the one to follow.
+        """
+        consensus = self._consensus
+        return self.led_epoch() is not None and consensus is not None and consensus.leads_alone
 
     def led_epoch(self) -> int | None:
-        """Return the epoch this member leads right now, or `None`."""
+        """Return the epoch this member leads, or `None` when it does not, or a majority is silent beyond the lease."""
         led, consensus = self._led, self._consensus
         return led.epoch if led is not None and consensus is not None and consensus.leads else None
 

@@ -22,8 +22,7 @@ class Timing:
     """Longest such silence."""
 
     lease_s: float = 1.0
-    """Time without answers from a majority after which a leader gives up; it says that it leads only within the shorter
-    of this and `election_min_s`, in which nobody else can be elected."""
+    """Time without answers from a majority after which a leader gives up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

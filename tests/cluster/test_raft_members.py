@@ -40,6 +40,7 @@ def test_a_stopped_leader_gives_up_when_it_continues(tmp_path: Path) -> None:
         first.send_signal(signal.SIGSTOP)
         second = leader_of([process for process in processes.values() if process is not first])
         assert second.submit("a")
+        time.sleep(1.0)
         first.send_signal(signal.SIGCONT)
         assert first.led_epoch() is None
         wait_for("following", lambda: first.status()["leader_id"] == second.name)

@@ -111,7 +111,7 @@ def test_a_leader_begins_with_its_own_election(tmp_path: Path) -> None:
 def test_a_lease_counts_from_the_question(tmp_path: Path) -> None:
     lone = Lone(tmp_path)
     lone.elect()
-    assert lone.member.leads
+    assert lone.member.leads_alone
     for node in lone.member.otherNodes:
         lone.member._SyncObj__lastResponseTime[node] = 0.0
     lone.receive("a", type="next_node_idx", term=1, next_node_idx=3, success=True, at_s=0.0)
