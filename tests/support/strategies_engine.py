@@ -36,7 +36,7 @@ def engine_case(choices: Choices) -> EngineCase:
     maker = ExpressionMaker(choices, schema, time_column)
     metrics = [respaced(choices, maker.metric()) for _ in range(choices.integer(1, 3))]
     step = pick(choices, STEPS)
-    size = step * pick(choices, (1, 1, 2, 3, 4))
+    size = step * pick(choices, (1, 1, 2, 3, 4, 12))
     rows = _rows(choices, schema, time_column, keys, _hops(step, size))
     return EngineCase(
         schema=schema,
@@ -121,7 +121,7 @@ def large_case(choices: Choices) -> EngineCase:
         time_column="time",
         key_columns=("sym",),
         window_size=size,
-        step=pick(choices, (size, size, size // 2)),
+        step=pick(choices, (size, size, size // 2, max(1, size // 20))),
         garbage_size=pick(choices, (2000, 10)),
         batches=batches_of(choices, rows),
     )
@@ -138,6 +138,13 @@ LARGE_METRICS = (
     *("percentile(price, 90) < price", "std(qty) > 14.1417", "last(price) < first(price)", "nunique(qty) < size(qty)"),
     *("wavg(price, qty) > {number}.0371", "med(qty) < {number}", "corr(price, qty) > 0.6371", "qty > prev(qty) + 40"),
     *("price > 1.5 * mavg(price, 3)", "sum(deltas(qty)) > {number}", "cumsum(qty) > {number}"),
+    *("price > mmax(prev(price), 30)", "price > 1.4 * mmed(price, 10)", "cummax(qty) > cummax(prev(qty))"),
+    *(
+        "price > 2 * tmavg(time, price, 300)",
+        "mcount(qty, 20) < 18",
+        "deltas(time) > {number}",
+        "ffill(qty) > 40 and isNull(qty)",
+    ),
     *("tmsum(time, qty, 20) > {number}", "price > percentile(price, 75) and qty > {number}"),
 )
 """Metrics of large cases; `{number}` is replaced by an integer."""

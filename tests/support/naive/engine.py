@@ -23,6 +23,20 @@ class Anomaly(NamedTuple):
     text: str
 
 
+class Reason(NamedTuple):
+    """Why a metric fired."""
+
+    time: int
+    """Time of the anomaly."""
+
+    metric_index: int
+    window: tuple[int, int, int] | None
+    """Start, end and number of rows of the window whose aggregates were used."""
+
+    values: Mapping[Node, Any]
+    """Values of the parts of the metric, down to its aggregates; empty unless asked for."""
+
+
 @dataclass(slots=True)
 class _KeyState:
     """What is kept of a key: all of its accepted rows, with their times."""
@@ -35,6 +49,9 @@ class _KeyState:
 
     aggregates: list[dict[Node, Any]] | None = None
     """Per metric: the values over the latest computed window; `None` before the first."""
+
+    window: tuple[int, int, int] | None = None
+    """Start, end and number of rows of that window."""
 
 
 class NaiveEngine:
@@ -55,6 +72,7 @@ class NaiveEngine:
         round_time: bool = True,
         anomaly_descriptions: Sequence[str] | None = None,
         nulls: str = "smallest",
+        gives_values: bool = False,
     ) -> None:
         self._schema = {name.lower(): kind for name, kind in schema.items()}
         self._time, self._keys = time_column.lower(), [name.lower() for name in key_columns]
@@ -68,6 +86,10 @@ class NaiveEngine:
         self._texts = list(anomaly_descriptions or map(canonical_text, metrics))
         self._states: dict[tuple[Any, ...], _KeyState] = {}
         self._next_offset = 0
+        self._gives_values = gives_values
+        self.reasons: dict[tuple[int, int], Reason] = {}
+        """Why each anomaly was found, by its offset and ordinal; the parts have values if `gives_values`."""
+
         self.late_offsets: list[int] = []
         """Rows that were discarded because a later one of their key had been there."""
 
@@ -96,21 +118,20 @@ class NaiveEngine:
         for offset, values in zip(offsets, rows, strict=True):
             row = dict(zip(self._schema, map(_plain, values, self._schema.values()), strict=True))
             key = tuple(row[name] for name in self._keys)
-            hits = self._judge(offset, key, row)
-            found += [
-                Anomaly(offset, ordinal, time, key, index, self._texts[index])
-                for ordinal, (time, index) in enumerate(hits)
-            ]
+            for ordinal, reason in enumerate(self._judge(offset, key, row)):
+                index = reason.metric_index
+                found.append(Anomaly(offset, ordinal, reason.time, key, index, self._texts[index]))
+                self.reasons[offset, ordinal] = reason
             self._next_offset = offset + 1
         return found
 
-    def _judge(self, offset: int, key: tuple[Any, ...], row: Row) -> list[tuple[int, int]]:
+    def _judge(self, offset: int, key: tuple[Any, ...], row: Row) -> list[Reason]:
         time = row[self._time]
         if time is None:
             self.untimed_offsets.append(offset)
             return []
         state = self._states.setdefault(key, _KeyState())
-        hits: list[tuple[int, int]] = []
+        hits: list[Reason] = []
         if self._has_windows:
             if state.times and time < state.times[-1]:
                 self.late_offsets.append(offset)
@@ -120,10 +141,10 @@ class NaiveEngine:
             hits += self._close_windows(state, time)
         state.rows.append(row)
         state.times.append(time)
-        return hits + [(time, index) for index in self._row_hits(state)]
+        return hits + self._row_hits(state)
 
-    def _close_windows(self, state: _KeyState, time: int) -> list[tuple[int, int]]:
-        hits: list[tuple[int, int]] = []
+    def _close_windows(self, state: _KeyState, time: int) -> list[Reason]:
+        hits: list[Reason] = []
         while state.next_end <= time:
             end = state.next_end
             window = [row for row, at in zip(state.rows, state.times, strict=True) if end - self._size <= at < end]
@@ -134,26 +155,35 @@ class NaiveEngine:
                 {call: evaluator.aggregate(call, window) for call in metric.aggregates}
                 for metric, evaluator in zip(self._metrics, self._evaluators, strict=True)
             ]
-            hits += [(end, index) for index in self._window_hits(state.aggregates)]
+            state.window = (end - self._size, end, len(window))
+            hits += self._window_hits(state)
             state.next_end += self._step
         return hits
 
-    def _window_hits(self, aggregates: list[dict[Node, Any]]) -> list[int]:
-        return [
-            i
+    def _window_hits(self, state: _KeyState) -> list[Reason]:
+        assert state.window is not None
+        found = [
+            self._test(i, state, [{}], {}, state.window[1])
             for i, metric in enumerate(self._metrics)
-            if metric.kind == "window" and self._evaluators[i].last([{}], {}, aggregates[i]) is True
+            if metric.kind == "window"
         ]
+        return [reason for reason in found if reason is not None]
 
-    def _row_hits(self, state: _KeyState) -> list[int]:
-        hits = []
-        for i, metric in enumerate(self._metrics):
-            if metric.kind == "window" or (metric.kind == "mixed" and state.aggregates is None):
-                continue
-            aggregates = state.aggregates[i] if state.aggregates else {}
-            if self._evaluators[i].last(state.rows, state.known.setdefault(i, {}), aggregates) is True:
-                hits.append(i)
-        return hits
+    def _row_hits(self, state: _KeyState) -> list[Reason]:
+        found = [
+            self._test(i, state, state.rows, state.known.setdefault(i, {}), state.times[-1])
+            for i, metric in enumerate(self._metrics)
+            if metric.kind == "row" or (metric.kind == "mixed" and state.aggregates is not None)
+        ]
+        return [reason for reason in found if reason is not None]
+
+    def _test(self, index: int, state: _KeyState, rows: Sequence[Row], known: Known, time: int) -> Reason | None:
+        """Return why a metric is true for the last of the rows, or `None` if it is not."""
+        evaluator, aggregates = self._evaluators[index], state.aggregates[index] if state.aggregates else {}
+        if evaluator.last(rows, known, aggregates) is not True:
+            return None
+        values = evaluator.parts(rows, known, aggregates) if self._gives_values else {}
+        return Reason(time, index, state.window if self._metrics[index].aggregates else None, values)
 
 
 def _plain(value: Any, kind: str) -> Any:

@@ -33,6 +33,21 @@ class Evaluator:
         """Return the value of the metric at the last of the rows, given the values of the aggregates."""
         return self._at(self._metric.tree, rows, len(rows) - 1, known, aggregates)
 
+    def parts(self, rows: Sequence[Row], known: Known, aggregates: Mapping[Node, Any]) -> dict[Node, Any]:
+        """Return the values at the last of the rows of all parts of the metric, down to its aggregates."""
+        return {
+            node: self._at(node, rows, len(rows) - 1, known, aggregates)
+            for node in self._nodes(self._metric.tree, aggregates)
+        }
+
+    def _nodes(self, node: Node, aggregates: Mapping[Node, Any]) -> list[Node]:
+        nodes = [node]
+        if isinstance(node, Call) and node not in aggregates and node.name not in ("between", "in"):
+            function, _ = self._metric.bound[node]
+            for argument in node.arguments[: len(function.series)]:
+                nodes += self._nodes(argument, aggregates)
+        return nodes
+
     def _series(self, node: Node, rows: Sequence[Row], known: Known) -> list[Any]:
         """Return the values of a node without aggregates at all rows; a row's value does not depend on later rows."""
         values = known.setdefault(node, [])
