@@ -18,9 +18,13 @@ from actors.errors import SchemaError
 from actors.frames import physical_type, to_physical
 from actors.model import Column, ColumnType, Schema
 from actors.source import Offsets
-from actors.source_times import FINE, OUT_OF_RANGE, UNREADABLE, WRONG_TYPE, Faults, TimeDecoder
+from actors.source_times import FINE, OUT_OF_RANGE, UNREADABLE, WRONG_TYPE, Faults, TimeDecoder, temporal_unit_ns
 
 MISSING_TIME = 4
+
+_DAY_NS = 86_400_000_000_000
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+"""Days from 1970 to the first and the last that Python's dates know."""
 
 _TRUE = ("true", "1", "t", "yes")
 _FALSE = ("false", "0", "f", "no")
@@ -83,7 +87,7 @@ class RowDecoder:
         for name, (_, faults) in decoded.items():
             for row in np.flatnonzero(faults).tolist():
                 if row not in reasons:
-                    reasons[row] = self._columns[name].explain(raw[name][row], int(faults[row]))
+                    reasons[row] = self._columns[name].explain(value_at(raw[name], row), int(faults[row]))
         good = np.flatnonzero(~bad)
         return DecodedRows(frame=frame[good], rows=good.astype(np.int64), faults=dict(sorted(reasons.items())))
 
@@ -219,6 +223,16 @@ def series_of_values(values: Sequence[Any]) -> tuple[pl.Series, dict[int, Any]]:
     return pl.Series([None] * len(values), dtype=pl.Null), odd
 
 
+def value_at(values: pl.Series, row: int) -> Any:
+    """Return one value for people; a date beyond the calendar is its number, because converting it would be fatal."""
+    if isinstance(values.dtype, pl.Datetime | pl.Date | pl.Duration):
+        number = values.slice(row, 1).cast(pl.Int64)[0]
+        unit_ns = temporal_unit_ns(values.dtype, ColumnType.TIMESTAMP)
+        if number is not None and (unit_ns is None or not _FIRST_DAY <= number * unit_ns // _DAY_NS <= _LAST_DAY):
+            return f"{number} {getattr(values.dtype, 'time_unit', 'days')}"
+    return values[row]
+
+
 def without_records(decoded: DecodedRows, bad: Mapping[int, str]) -> DecodedRows:
     """Return decoded rows without some records, which are bad for another reason."""
     keep = ~np.isin(decoded.rows, np.fromiter(bad, dtype=np.int64, count=len(bad)))
@@ -240,7 +254,7 @@ def check_can_hold(name: str, dtype: pl.DataType, column: Column) -> None:
     text = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
     kind = column.type
     fits = text or (
-        (dtype.is_temporal() and dtype != pl.Duration) or dtype.is_integer() or dtype.is_float()
+        temporal_unit_ns(dtype, kind) is not None or dtype.is_integer() or dtype.is_float()
         if kind.is_temporal
         else dtype.is_integer()
         if kind.is_text

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from actors.errors import SchemaError, SourceError
-from actors.source_columns import RowDecoder, RowRules, check_can_hold, record_text
+from actors.source_columns import RowDecoder, RowRules, check_can_hold, record_text, value_at
 from actors.source_csv import find_columns
 from actors.source_files import RecordBlock, field_names, stem_column
 from config.sources import ParquetSource
@@ -99,4 +99,4 @@ def open_parquet(source: ParquetSource, rules: RowRules, path: Path, is_complete
 
 
 def _raw(raw: dict[str, pl.Series], row: int) -> bytes:
-    return record_text({name: values[row] for name, values in raw.items()})
+    return record_text({name: value_at(values, row) for name, values in raw.items()})

@@ -26,6 +26,9 @@ FINE, UNREADABLE, OUT_OF_RANGE, WRONG_TYPE = 0, 1, 2, 3
 
 _DAY_NS = 86_400_000_000_000
 _EPOCH_NS = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
+_DAY_COUNT_MAX = 90_000_000
+"""Days from 1970 that the calendar of Polars reaches."""
+
 _DAYS_OF_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _INT64 = np.iinfo(np.int64)
 
@@ -77,10 +80,20 @@ class TimeDecoder:
             return self._from_integers(values)
         if values.dtype.is_float():
             return self._from_floats(values)
-        if values.dtype.is_temporal() and values.dtype != pl.Duration:
-            ticks = to_physical(values, self._column).fill_null(0)
-            return ticks.to_numpy().copy(), np.zeros(len(values), dtype=np.uint8)
-        return np.zeros(len(values), dtype=np.int64), np.full(len(values), WRONG_TYPE, dtype=np.uint8)
+        return self._from_temporal(values)
+
+    def _from_temporal(self, values: pl.Series) -> tuple[Ticks, Faults]:
+        numbers, unit_ns = np.zeros(len(values), dtype=np.int64), temporal_unit_ns(values.dtype, self._kind)
+        if unit_ns is None:
+            return numbers, np.full(len(values), WRONG_TYPE, dtype=np.uint8)
+        numbers = values.cast(pl.Int64).fill_null(0).to_numpy()
+        if self._kind is ColumnType.MONTH:
+            days = numbers // (_DAY_NS // unit_ns)
+            fine = np.abs(days) < _DAY_COUNT_MAX
+            dates = pl.Series(np.where(fine, days, 0)).cast(pl.Int32).cast(pl.Date)
+            months = (dates.dt.year().cast(pl.Int64) * 12 + dates.dt.month() - 1).to_numpy().copy()
+            return months, np.where(fine, FINE, OUT_OF_RANGE).astype(np.uint8)
+        return _scale(numbers, np.zeros(len(values), dtype=np.uint8), unit_ns, self._kind)
 
     def _from_integers(self, values: pl.Series) -> tuple[Ticks, Faults]:
         numbers = values.cast(pl.Int64, strict=False)
@@ -166,6 +179,15 @@ def tick_length_ns(kind: ColumnType) -> int:
     if kind in TICKS_PER_SECOND:
         return 1_000_000_000 // TICKS_PER_SECOND[kind]
     return SECONDS_PER_TICK[kind] * 1_000_000_000
+
+
+def temporal_unit_ns(dtype: pl.DataType, kind: ColumnType) -> int | None:
+    """Return the unit of a Polars type whose values can be times of a column type, or `None` when they cannot."""
+    if kind in TIMES_OF_DAY:
+        return 1 if dtype == pl.Time else None
+    if isinstance(dtype, pl.Datetime):
+        return {"ns": 1, "us": 1_000, "ms": 1_000_000}[dtype.time_unit]
+    return _DAY_NS if dtype == pl.Date else None
 
 
 def parse_times(values: pl.Series, kind: ColumnType) -> tuple[Ticks, Faults]:

@@ -215,3 +215,12 @@ def test_the_first_read_touches_only_the_first_block(tmp_path: Path, monkeypatch
     (tmp_path / "b.csv").write_text("not the columns\n1\n")
     assert open_files(tmp_path, record_size_bytes_max=100).read(0, 0, 5).frame.height == 5
     assert source.read(0, 0, 5).frame.height == 5
+
+
+def test_parquet_times_beyond_any_calendar_are_dead_letters(tmp_path: Path) -> None:
+    times = pl.Series([2**62, -(2**62), 0, None], dtype=pl.Int64).cast(pl.Datetime("ms"))
+    pl.DataFrame({"time": times, "sym": ["A"] * 4, "qty": [6] * 4}).write_parquet(tmp_path / "a.parquet")
+    content = read_split(open_files(tmp_path, "a.parquet", type="parquet"))
+    assert content.rows == ((2, (0, "A", 6)),)
+    assert "4611686018427387904" in content.dead_letters[0].reason
+    assert b"4611686018427387904" in content.dead_letters[0].raw
