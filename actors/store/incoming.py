@@ -11,7 +11,7 @@ import numpy as np
 
 from actors.store.columns import Array, Columns, offsets_of, times
 from actors.store.events import UINT64_MAX, US_PER_S, Event, EventType
-from actors.store.payloads import JSON, encode_payload
+from actors.store.payloads import JSON, encode_payload, encode_plain
 from actors.store.type_table import TypeTable
 
 SECONDS_IN_INT64 = (1 << 63) // US_PER_S - 1
@@ -101,7 +101,9 @@ def columns_of_events(types: TypeTable, events: Sequence[Event]) -> Columns | No
         source = _ticks([(0, 0) if one is None else one for one in sources])
         if time is None or source is None:
             return None
-        kinds, data = zip(*map(encode_payload, payloads), strict=True)
+        kinds, data = [JSON] * len(events), encode_plain(payloads)
+        if data is None:
+            kinds, data = map(list, zip(*map(encode_payload, payloads), strict=True))
     except (TypeError, ValueError, AttributeError):
         return None
     return Columns(

@@ -6,6 +6,7 @@ timestamp. No limit touches the table.
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 import lmdb
@@ -67,8 +68,8 @@ class LatestTable:
         if self._recent_server not in (None, server):
             self._settle()
         self._recent_server = server
-        type_ids = columns.type_id.tolist()
-        self._recent.update((type_ids[row], (columns, row)) for row in rows)
+        type_ids = columns.type_id[rows].tolist() if len(rows) < len(columns) else columns.type_id.tolist()
+        self._recent.update(zip(type_ids, zip(repeat(columns), rows), strict=False))
 
     def _settle(self) -> None:
         """Make entries of the rows that were offered: columns are not kept longer than until the flush."""

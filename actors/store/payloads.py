@@ -6,7 +6,9 @@ an event is registered, so that later changes by the caller are not seen and wha
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import msgpack
@@ -60,6 +62,22 @@ def encode_json(data: Any) -> tuple[int, bytes]:
     except RecursionError:
         _LOCAL.packer.reset()
         raise ValueError("the JSON payload is nested too deeply; flatten it") from None
+
+
+def encode_plain(payloads: Sequence[Payload]) -> list[bytes] | None:
+    """Return the bytes of flat mappings as JSON payloads, `None` when one is anything else."""
+    if set(map(type, payloads)) != {JsonPayload}:
+        return None
+    values = list(map(itemgetter(0), payloads))  # type: ignore[arg-type]
+    if set(map(type, values)) != {dict} or not set(map(type, chain.from_iterable(values))) <= _STRING:
+        return None
+    if not set(map(type, chain.from_iterable(map(dict.values, values)))) <= _PLAIN:
+        return None
+    try:
+        return list(map(_LOCAL.packer.pack, values))
+    except OverflowError:
+        _LOCAL.packer.reset()
+        return None
 
 
 def decode_payload(kind: int, data: bytes) -> Payload:

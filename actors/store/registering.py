@@ -27,7 +27,7 @@ from actors.store.latest import Entry, LatestTable
 from actors.store.payloads import decode_payload, encode_payload
 from actors.store.pending import PendingRows
 from actors.store.state import BEFORE_ALL, Position, StoreState
-from actors.store.type_table import TypeTable, Wanted
+from actors.store.type_table import CONDITIONAL, TypeTable, Wanted
 
 _LATEST, _BY_TIME, _BY_SOURCE = Wanted.LATEST.value, Wanted.BY_TIME.value, Wanted.BY_SOURCE.value
 
@@ -170,8 +170,8 @@ class Registrar:
         if int(columns.payload_lengths().max()) > self._payload_size_bytes_max:
             return False
         enough = _BY_TIME | _BY_SOURCE if columns.has_source.all() else _BY_TIME
-        wanted, conditions = self._types.wanted, self._types.conditions
-        return all(wanted[one] & enough and not conditions[one] for one in set(columns.type_id.tolist()))
+        flags = set(map(self._types.flags.__getitem__, columns.type_id.tolist()))
+        return all(one & enough and not one & CONDITIONAL for one in flags)
 
     def _add(self, columns: Columns) -> None:
         server, end = int(columns.server[0]), len(columns) - 1
@@ -190,11 +190,10 @@ class Registrar:
         return accepted
 
     def _offer_latest(self, columns: Columns) -> None:
-        wanted = self._types.wanted
+        flags = list(map(self._types.flags.__getitem__, columns.type_id.tolist()))
         rows: Sequence[int] = range(len(columns))
-        type_ids = columns.type_id.tolist()
-        if not all(wanted[one] & _LATEST for one in set(type_ids)):
-            rows = [row for row in rows if wanted[type_ids[row]] & _LATEST]
+        if not all(one & _LATEST for one in set(flags)):
+            rows = [row for row in rows if flags[row] & _LATEST]
         if rows:
             self._latest.offer_rows(columns, rows)
 

@@ -43,6 +43,10 @@ class Wanted(IntFlag):
     """A series by source timestamp."""
 
 
+CONDITIONAL = 8
+"""Flag beside `Wanted` of types that conditions concern."""
+
+
 _LATEST, _BY_TIME, _BY_SOURCE = Wanted.LATEST.value, Wanted.BY_TIME.value, Wanted.BY_SOURCE.value
 
 
@@ -80,6 +84,7 @@ class TypeTable:
         self._types: list[EventType] = []
         self._numbers: dict[EventType, int] = {}
         self._wanted: list[int] = []
+        self._flags: list[int] = []
         self._conditions: list[tuple[Condition, ...]] = []
         self._latest = config.latest
         self._series = [
@@ -103,6 +108,11 @@ class TypeTable:
     def wanted(self) -> Sequence[int]:
         """Which storages want each type (`Wanted` as plain integers), by number."""
         return self._wanted
+
+    @property
+    def flags(self) -> Sequence[int]:
+        """`wanted` of each type and whether it is `CONDITIONAL`, by number."""
+        return self._flags
 
     @property
     def conditions(self) -> Sequence[tuple[Condition, ...]]:
@@ -157,6 +167,7 @@ class TypeTable:
         wanted, conditions = self._judge(event_type)
         number = len(self._types)
         self._wanted.append(wanted)
+        self._flags.append(wanted | (CONDITIONAL if conditions else 0))
         self._conditions.append(conditions)
         self._types.append(event_type)
         self._numbers[event_type] = number
