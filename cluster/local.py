@@ -158,7 +158,8 @@ def _start_head(
         if line.startswith(READY_PREFIX):
             return head, str(json.loads(line.removeprefix(READY_PREFIX))["address"])
     head.wait()
-    raise ClusterError(f"Ray did not start (exit code {head.returncode}); {home.log_path} says why")
+    last = home.log_path.read_text(errors="replace").splitlines()[-1:]
+    raise ClusterError(f"Ray did not start: {' '.join(last) or head.returncode}; {home.log_path} says more")
 
 
 def _start_members(home: Home, record: ClusterRecord) -> None:
