@@ -72,7 +72,7 @@ def found_rows(spec: Any, rows: Any) -> list[int]:
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: type(spec).__name__)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=3), restarts=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_neither_cuts_nor_restarts_change_what_is_found(spec: Any, rows: Any, cuts: list[int], restarts: bool) -> None:
     whole = make(spec).process(frame_of(rows), np.arange(len(rows)))
     detector, stored, parts = make(spec), dict[bytes, bytes](), [whole.clear()]
@@ -112,7 +112,7 @@ def test_sequences_equal_their_definition(rows: Any, length: int, report: str) -
 
 
 @given(rows=ROWS, window=st.integers(1, 9), by_time=st.booleans(), distance_max=st.sampled_from([0.0, 0.5, 1.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_counts_equal_their_definition(rows: Any, window: int, by_time: bool, distance_max: float) -> None:
     size: Any = {"window_ticks": window} if by_time else {"window_row_count": window}
     spec = CountVectorSpec(name="d", event_id_columns=("ev",), learn=LEARN, distance_max=distance_max, **size)

@@ -262,9 +262,36 @@ def test_an_accepted_value_is_no_change() -> None:
     assert list(persistency.get_event_data(1)["x"].change_series) == [True, False]
 
 
+def test_times_in_buckets_lead_to_almost_the_same_bounds() -> None:
+    values = [min(i, 49) for i in range(4000)]
+    stamps = [1.7e9 + (i / 40) ** 1.5 for i in range(4000)]
+    exact = tracked(values, stamps, segmentation="time")
+    bounded = tracked(values, stamps, segmentation="time", time_buckets=512)
+    bounded = SingleStabilityTracker.from_state(bounded.to_state())
+    bounds = [made.stability_classifier.segment_bounds(4000, made._times()) for made in (exact, bounded)]
+    assert bounds[1] == pytest.approx(bounds[0], abs=15)
+    assert (exact.classify().type, bounded.classify().type, bounded.timestamps) == ("STABLE", "STABLE", [])
+
+
+def test_the_slope_by_time_is_exact_with_buckets() -> None:
+    block = {"index": False, "slope_time": True}
+    values, stamps = [0, 0, 1, 0, 2, 0, 0], [0.0, 1.0, 2.0, 4.0, 7.0, 8.0, 9.5]
+    reasons = {
+        tracked(values, stamps, classification=block, time_buckets=count).classify().reason for count in (None, 4)
+    }
+    assert len(reasons) == 1
+
+
+def test_a_falling_time_makes_buckets_unusable() -> None:
+    tracker = tracked("aabb", [5.0, 4.0, 6.0, 7.0], segmentation="time", time_buckets=8)
+    tracker.classify()
+    assert tracker.stability_classifier.get_last_segment_means() == [1.0, 0.0, 1.0, 0.0]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        {"time_buckets": 1},
         {"segmentation": "no"},
         {"add_value_fn": "no"},
         {"max_distinct": 0},

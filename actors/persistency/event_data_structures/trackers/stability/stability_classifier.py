@@ -14,6 +14,7 @@ from math import isfinite
 from typing import Any
 
 from actors.persistency.errors import PersistencyValueError
+from actors.persistency.event_data_structures.trackers.stability.time_buckets import TimeBuckets
 from actors.persistency.rle_list import RLEList
 
 DEFAULT_SEGMENT_THRESHOLDS = (1.1, 0.3, 0.1, 0.01)
@@ -23,7 +24,7 @@ DEFAULT_SLOPE_THRESHOLD = -0.05
 """Largest slope, inclusive, of a stable series."""
 
 ChangeSeries = RLEList[bool] | Sequence[bool]
-Timestamps = Sequence[float | None]
+Timestamps = Sequence[float | None] | TimeBuckets
 
 
 class StabilityClassifier:
@@ -59,6 +60,8 @@ class StabilityClassifier:
         segment_count = len(self.segment_threshs)
         if timestamps is None or not are_usable(timestamps, count):
             return [int(k * count / segment_count) for k in range(segment_count)] + [count]
+        if isinstance(timestamps, TimeBuckets):
+            return timestamps.segment_bounds(segment_count)
         known: Sequence[Any] = timestamps
         start, end = known[0], known[count - 1]
         cuts = [start + k * (end - start) / segment_count for k in range(1, segment_count)]
@@ -82,6 +85,8 @@ class StabilityClassifier:
 
 def are_usable(timestamps: Timestamps, count: int) -> bool:
     """Return whether segments of time can be cut: one finite stamp per observation, never falling, not all equal."""
+    if isinstance(timestamps, TimeBuckets):
+        return timestamps.is_usable(count)
     if len(timestamps) != count or count == 0:
         return False
     if isinstance(timestamps, array):
@@ -117,6 +122,9 @@ def time_slope(series: RLEList[bool], timestamps: Timestamps) -> float:
         return 0.0
     if not are_usable(timestamps, count):
         return index_slope(series)
+    if isinstance(timestamps, TimeBuckets):
+        slope = timestamps.slope()
+        return index_slope(series) if slope is None else slope
     known: Sequence[Any] = timestamps
     span = known[count - 1] - known[1]
     if span <= 0:

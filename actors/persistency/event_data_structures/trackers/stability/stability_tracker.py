@@ -3,8 +3,9 @@
 A tracker keeps what it has seen (`unique_set`), one true or false per observation (`change_series`, as runs), and, when
 a test needs them, the times of observations. `max_distinct` bounds what it has seen: up to the cap everything is exact;
 beyond it further values go into a sketch, and an unknown value is a change as long as the sketch's estimate of distinct
-values exceeds the number of changes. With `expire_after` a value not seen for longer than that is forgotten and is a
-change when it comes back; time is that of the observations.
+values exceeds the number of changes. `time_buckets` bounds the times: they are counted per span instead of kept. With
+`expire_after` a value not seen for longer than that is forgotten and is a change when it comes back; time is that of the
+observations.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,12 +28,15 @@ from actors.persistency.event_data_structures.trackers.stability.known_values im
 from actors.persistency.event_data_structures.trackers.stability.stability_classifier import (
     DEFAULT_SEGMENT_THRESHOLDS,
     StabilityClassifier,
+    Timestamps,
     are_usable,
 )
+from actors.persistency.event_data_structures.trackers.stability.time_buckets import TimeBuckets
 from actors.persistency.event_data_structures.trackers.stability.timeline import Timeline, pick
 from actors.persistency.event_data_structures.trackers.stability.value_semantics import find_semantics
 from actors.persistency.rle_list import RLEList, append_changes
-from actors.persistency.row_buffer import Columns, Timestamps
+from actors.persistency.row_buffer import Columns
+from actors.persistency.row_buffer import Timestamps as RowTimes
 from actors.persistency.values import decode_value, encode_value
 
 SEGMENTATIONS = ("count", "time", "both")
@@ -60,6 +64,7 @@ class SingleStabilityTracker(SingleTracker):
         classification: ClassificationMethods | Mapping[str, Any] | None = None,
         max_distinct: int | None = None,
         expire_after: float | None = None,
+        time_buckets: int | None = None,
     ) -> None:
         if segmentation not in SEGMENTATIONS:
             raise PersistencyValueError(
@@ -76,6 +81,7 @@ class SingleStabilityTracker(SingleTracker):
         self._known = KnownValues(semantics, add_value_fn == "default", max_distinct, expire_after)
         self._changes: RLEList[bool] = RLEList()
         self._timeline = Timeline()
+        self._buckets = None if time_buckets is None else TimeBuckets(time_buckets)
         self._shares_timeline = False
         self._before_read: Callable[[], None] | None = None
 
@@ -101,6 +107,9 @@ class SingleStabilityTracker(SingleTracker):
         count = len(values) if observed is None else len(observed)
         append_changes(self._changes, count, changed)
         if not self.needs_timestamps:
+            return
+        if self._buckets is not None:
+            self._buckets.add(pick(timestamps, observed), changed)
             return
         if self._shares_timeline and observed is not None:
             self._leave_shared_timeline()
@@ -183,7 +192,7 @@ class SingleStabilityTracker(SingleTracker):
         needed = self.classification.segment_count
         if count < needed:
             return Classification("INSUFFICIENT_DATA", f"Not enough data for {needed} segments (have {count})")
-        stable, reason = decide(self.classification, self._changes, self._timeline.stamps)
+        stable, reason = decide(self.classification, self._changes, self._times())
         return Classification("STABLE" if stable else "UNSTABLE", reason)
 
     def to_state(self) -> dict[str, Any]:
@@ -201,6 +210,7 @@ class SingleStabilityTracker(SingleTracker):
             "runs": self._changes.runs(),
             "segment_thresholds": list(self.stability_classifier.segment_threshs),
             "classification": None if methods is None else methods.to_state(),
+            "buckets": None if self._buckets is None else self._buckets.to_state(),
             **self._known.to_state(),
         }
 
@@ -221,6 +231,8 @@ class SingleStabilityTracker(SingleTracker):
             )
             made._changes = RLEList.from_runs((bool(value), count) for value, count in state["runs"])
             made._timeline = Timeline(state.get("timestamps") or ())
+            if state.get("buckets") is not None:
+                made._buckets = TimeBuckets.from_state(state["buckets"])
             made._known.restore(state, made._changes.true_count())
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PersistencyLoadError(f"a stability tracker's state cannot be used: {error!r}") from error
@@ -252,6 +264,8 @@ class SingleStabilityTracker(SingleTracker):
         if not isinstance(other, SingleStabilityTracker):
             return f"a {type(other).__name__} cannot be merged into a stability tracker"
         other._sync()
+        if self._buckets is not None or other._buckets is not None:
+            return "trackers with time_buckets cannot be merged exactly"
         return self._known.why_not_mergeable(other._known, other._changes)
 
     def __repr__(self) -> str:
@@ -263,6 +277,9 @@ class SingleStabilityTracker(SingleTracker):
         if self._before_read is not None:
             self._before_read()
 
+    def _times(self) -> Timestamps:
+        return self._timeline.stamps if self._buckets is None else self._buckets
+
     def _leave_shared_timeline(self) -> None:
         self._timeline, self._shares_timeline = self._timeline.copy(), False
 
@@ -271,7 +288,7 @@ class SingleStabilityTracker(SingleTracker):
         if self.segmentation == "count":
             passed = classifier.is_stable(self._changes)
             return self._verdict(passed, _means_text(passed, classifier), count, by_count=True)
-        stamps = self._timeline.stamps
+        stamps = self._times()
         if not are_usable(stamps, count):
             passed = classifier.is_stable(self._changes)
             return self._verdict(passed, _means_text(passed, classifier), count, by_count=True)
@@ -323,7 +340,8 @@ class EventStabilityTracker(EventTracker):
             "detector_config": detector_config,
             **tracker_arguments,
         }
-        self._needs_timestamps = SingleStabilityTracker(**arguments).needs_timestamps
+        template = SingleStabilityTracker(**arguments)
+        self._shares_times = template.needs_timestamps and tracker_arguments.get("time_buckets") is None
         self._timeline = Timeline()
         super().__init__(lambda: self._made_tracker(arguments), MultiStabilityTracker, converter_function)
 
@@ -411,16 +429,16 @@ class EventStabilityTracker(EventTracker):
         assert isinstance(tracker, SingleStabilityTracker)
         return tracker
 
-    def _fold_columns(self, layout: tuple[str, ...], columns: Columns, timestamps: Timestamps) -> None:
+    def _fold_columns(self, layout: tuple[str, ...], columns: Columns, timestamps: RowTimes) -> None:
         known = self.multi_tracker.single_trackers
-        starts = self._needs_timestamps and not len(self._timeline)
+        starts = self._shares_times and not len(self._timeline)
         for name, values in zip(layout, columns, strict=True):
             is_new = name not in known
             tracker = self._stability_tracker(name)
             if is_new and starts:
                 tracker.share_timeline(self._timeline)
             tracker.take(values, timestamps)
-        if self._needs_timestamps:
+        if self._shares_times:
             self._extend_timeline(layout, timestamps)
 
     def _extend_timeline(self, layout: tuple[str, ...], timestamps: Iterable[float | None]) -> None:
