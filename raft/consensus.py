@@ -428,9 +428,11 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         journal.add(REGULAR + encode_command(elected), journal.last_index + 1, self.raftCurrentTerm)
         self._SyncObj__noopIDx = journal.last_index
         self._change_index = 0
-        # A group of one commits at once, so the entry has to be durable before that.
-        self._journal.sync()
         self._SyncObj__sendAppendEntries()
+        # A group of one commits at once, so the entry has to be durable before that.
+        if not self._release():
+            self._SyncObj__setState(FOLLOWER)
+            self._SyncObj__raftLeader = None
 
     def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
         """Send every follower what it lacks, or a heartbeat."""

@@ -108,6 +108,27 @@ def test_a_leader_begins_with_its_own_election(tmp_path: Path) -> None:
     assert not lone.journal.needs_sync()
 
 
+def test_nobody_leads_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lone = Lone(tmp_path, names="b")
+    lone.member._SyncObj__raftElectionDeadline = 0
+    room = [1]
+
+    def room_for_one_write() -> None:
+        if not room:
+            raise JournalFullError("the disk is full")
+        room.pop()
+
+    lone.journal.add(b"\x01", 2, 0)
+    monkeypatch.setattr(lone.journal, "_write", room_for_one_write)
+    monkeypatch.setattr(lone.journal, "needs_sync", lambda: True)
+    lone.member.step(0)
+    assert (lone.member.role, lone.member.raftCommitIndex, lone.machine.commands) == ("follower", 1, [])
+    monkeypatch.undo()
+    lone.member._SyncObj__raftElectionDeadline = 0
+    lone.member.step(0)
+    assert (lone.member.role, lone.member.raftCommitIndex) == ("leader", 4)
+
+
 def test_a_lease_counts_from_the_question(tmp_path: Path) -> None:
     lone = Lone(tmp_path)
     lone.elect()
