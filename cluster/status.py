@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cluster.client import Client, MemberView
 from cluster.present import show_rows, show_time_us
+
+if TYPE_CHECKING:
+    from cluster.client import Client, MemberView
 
 SPLITS_SHOWN_MAX = 4
 """Splits whose offsets are shown one by one."""
 
 
-def cluster_status(client: Client, job: str | None) -> dict[str, Any]:
+def cluster_status(client: "Client", job: str | None) -> dict[str, Any]:
     """Return the state of the cluster as plain values; of one job also its partitions.
 
     Raises:
@@ -47,7 +49,7 @@ def show_offsets(offsets: Mapping[int, int]) -> str:
     return " ".join(f"{split}:{offset}" for split, offset in offsets.items()) or "-"
 
 
-def _member(view: MemberView) -> dict[str, Any]:
+def _member(view: "MemberView") -> dict[str, Any]:
     if view.status is None:
         return {"member": view.member_id, "alive": False}
     return {

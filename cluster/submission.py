@@ -38,6 +38,25 @@ PROGRESS_PERIOD_S = 1.0
 """Seconds between two lines of progress."""
 
 
+def pack_job(job: JobSettings) -> str:
+    """Return the settings of a job as text for its environment.
+
+    Raises:
+        ClusterError: they are too long to travel.
+    """
+    packed = base64.b64encode(zlib.compress(job.to_bytes())).decode("ascii")
+    if len(packed) > JOB_SIZE_BYTES_MAX:
+        raise ClusterError(
+            f"the settings of job {job.name!r} take {len(packed)} bytes; keep rows in a file of their own"
+        )
+    return packed
+
+
+def unpack_job(packed: str) -> JobSettings:
+    """Return the settings that `pack_job` packed."""
+    return JobSettings.from_bytes(zlib.decompress(base64.b64decode(packed)))
+
+
 def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
     """Submit a job, wait until the group has it, and return the id under which Ray lists it.
 
@@ -50,11 +69,7 @@ def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
     record = home.read_record()
     if record.dashboard_address is None:
         raise NotRunningError("the cluster runs without Ray's job server; start it with `tocsin up --dashboard`")
-    packed = base64.b64encode(zlib.compress(job.to_bytes())).decode("ascii")
-    if len(packed) > JOB_SIZE_BYTES_MAX:
-        raise ClusterError(
-            f"the settings of job {job.name!r} take {len(packed)} bytes; keep rows in a file of their own"
-        )
+    packed = pack_job(job)
     if job.name in client.state().jobs:
         raise ClusterError(f"job {job.name!r} exists; remove it first (`tocsin remove`), or choose another name")
     server = JobSubmissionClient(record.dashboard_address)
@@ -82,7 +97,7 @@ def follow_job(client: "Client") -> None:
     packed = os.environ.get(JOB_VARIABLE)
     if packed is None:
         raise ClusterError(f"{JOB_VARIABLE} is not set; this command is for `tocsin submit`")
-    job = JobSettings.from_bytes(zlib.decompress(base64.b64decode(packed)))
+    job = unpack_job(packed)
     client.submit(job)
     print(f"submitted {job.name}", flush=True)
     stopping = _event_of_signal()
