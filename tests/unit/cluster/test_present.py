@@ -1,0 +1,124 @@
+"""What people and programs are shown, and what they may type."""
+
+import json
+
+import pytest
+
+from actors.anomalies import Anomaly
+from actors.model import AnomalyId
+from actors.source import DeadLetter
+from cluster.present import parse_time, show_anomalies, show_dead_letters, show_rows, show_time_us
+from tests.support.partition_jobs import make_partition_job
+
+JOB = make_partition_job()
+
+
+def make_anomaly(key: str | None, *, detail: str | None = None, time: int | None = 1_700_000_000_123) -> Anomaly:
+    place = AnomalyId(split=1, offset=20, ordinal=3)
+    return Anomaly(id=place, time=time, key=(key,), type=0, metric="qty > 8", detail=detail)
+
+
+def test_anomalies_are_a_table() -> None:
+    assert show_anomalies(JOB, [make_anomaly("A"), make_anomaly(None)], as_json=False).splitlines() == [
+        "time                     sym   type  metric",
+        "-----------------------  ----  ----  -------",
+        "2023-11-14 22:13:20.123  A        0  qty > 8",
+        "2023-11-14 22:13:20.123  NULL     0  qty > 8",
+    ]
+
+
+def test_a_detail_is_shown_when_there_is_one() -> None:
+    text = show_anomalies(JOB, [make_anomaly("A"), make_anomaly("B", detail='{"value": 3}')], as_json=False)
+    assert text.splitlines()[0].split() == ["time", "sym", "type", "metric", "detail"]
+
+
+def test_a_wide_table_names_the_row() -> None:
+    header, _, row = show_anomalies(JOB, [make_anomaly("A")], as_json=False, is_wide=True).splitlines()
+    assert header.split()[-4:] == ["detail", "split", "offset", "ordinal"]
+    assert row.split()[-4:] == ["NULL", "1", "20", "3"]
+
+
+def test_no_anomalies_are_a_table_without_rows() -> None:
+    assert show_anomalies(JOB, [], as_json=False).splitlines()[0].split() == ["time", "sym", "type", "metric"]
+    assert show_anomalies(JOB, [], as_json=True) == ""
+
+
+def test_programs_get_lines_of_json() -> None:
+    assert json.loads(show_anomalies(JOB, [make_anomaly("Ä")], as_json=True)) == {
+        "time": "2023-11-14 22:13:20.123000",
+        "sym": "Ä",
+        "type": 0,
+        "metric": "qty > 8",
+        "detail": None,
+        "split": 1,
+        "offset": 20,
+        "ordinal": 3,
+    }
+
+
+def test_an_anomaly_without_a_time_is_shown() -> None:
+    assert show_anomalies(JOB, [make_anomaly("A", time=None)], as_json=False).splitlines()[2].split()[0] == "NULL"
+
+
+def test_a_job_without_keys_is_shown() -> None:
+    anomaly = Anomaly(id=AnomalyId(split=0, offset=0, ordinal=0), time=0, key=(), type=0, metric="m", detail=None)
+    text = show_anomalies(make_partition_job(key=[]), [anomaly], as_json=False)
+    assert text.splitlines()[2] == "1970-01-01 00:00:00.000     0  m"
+
+
+def test_numbers_stand_to_the_right_and_text_to_the_left() -> None:
+    assert show_rows(("name", "count"), [["a", "5"], ["bcdef", "-12.5"]]).splitlines() == [
+        "name   count",
+        "-----  -----",
+        "a          5",
+        "bcdef  -12.5",
+    ]
+
+
+def test_dead_letters_are_shown_whatever_their_bytes() -> None:
+    letters = [DeadLetter(split=0, offset=7, reason="no time", raw=b"\xff,x")]
+    assert show_dead_letters(letters, as_json=False).splitlines()[2] == "    0       7  no time  \\xff,x"
+    assert json.loads(show_dead_letters(letters, as_json=True)) == {
+        "split": 0, "offset": 7, "reason": "no time", "raw": "\\xff,x",
+    }  # fmt: skip
+
+
+def test_long_dead_letters_are_cut_in_tables_only() -> None:
+    letters = [DeadLetter(split=0, offset=7, reason="r", raw=b"x" * 500)]
+    assert len(show_dead_letters(letters, as_json=False).splitlines()[2]) < 150
+    assert len(json.loads(show_dead_letters(letters, as_json=True))["raw"]) == 500
+
+
+@pytest.mark.parametrize(("time_us", "text"), [(None, "-"), (0, "00:00:00.000"), (3_661_234_999, "01:01:01.234")])
+def test_a_time_of_day_is_shown(time_us: int | None, text: str) -> None:
+    assert show_time_us(time_us) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "ticks"),
+    [
+        ("TIMESTAMP", None, None),
+        ("TIMESTAMP", "1700000000123", 1_700_000_000_123),
+        ("TIMESTAMP", "-5", -5),
+        ("TIMESTAMP", "2023-11-14T22:13:20.123", 1_700_000_000_123),
+        ("TIMESTAMP", "2023-11-14 22:13:20.123", 1_700_000_000_123),
+        ("TIMESTAMP", " 2023-11-14T22:13:20Z ", 1_700_000_000_000),
+        ("TIMESTAMP", "2023-11-15T00:13:20+02:00", 1_700_000_000_000),
+        ("TIMESTAMP", "1969-12-31T23:59:59.999", -1),
+        ("DATETIME", "2023-11-14T22:13:20", 1_700_000_000),
+        ("NANOTIMESTAMP", "1970-01-01T00:00:01", 1_000_000_000),
+        ("MICROTIMESTAMP", "1970-01-01T00:00:01.000001", 1_000_001),
+        ("DATE", "1970-01-11", 10),
+        ("MONTH", "2024-03-15", 2024 * 12 + 2),
+    ],
+)
+def test_a_typed_time_becomes_ticks(kind: str, typed: str | None, ticks: int | None) -> None:
+    job = make_partition_job(schema={"time": kind, "sym": "SYMBOL", "qty": "INT"}, window=None, metrics=["qty > 1"])
+    assert parse_time(job, typed) == ticks
+
+
+@pytest.mark.parametrize(("kind", "typed"), [("TIMESTAMP", "soon"), ("SECOND", "2023-11-14T22:13:20")])
+def test_a_typed_time_that_means_nothing_is_refused(kind: str, typed: str) -> None:
+    job = make_partition_job(schema={"time": kind, "sym": "SYMBOL", "qty": "INT"}, window=None, metrics=["qty > 1"])
+    with pytest.raises(ValueError, match=r"soon|has no date"):
+        parse_time(job, typed)
