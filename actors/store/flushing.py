@@ -4,10 +4,11 @@ A failing flush keeps everything pending and is tried again at the next period; 
 and says so.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 
-from actors.errors import TocsinError
+log = logging.getLogger(__name__)
 
 
 class BackgroundFlush:
@@ -43,6 +44,6 @@ class BackgroundFlush:
                 return
             try:
                 self._flush()
-            except TocsinError:
-                # The store has noted the failure for `stat`; the rows stay pending for the next period.
-                continue
+            except Exception:
+                # Whatever it was, the rows stay pending and the thread must live to try again; `stat` shows the reason.
+                log.warning("the flush failed, everything stays pending", exc_info=True)

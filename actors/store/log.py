@@ -8,6 +8,7 @@ views of the log, a mask of types and, per server, the last event that the serie
 import bisect
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import lmdb
@@ -232,7 +233,14 @@ class LogReader:
 
     def _first_where(self, holds: Callable[[Block], bool]) -> int:
         numbers = range(self._first, self._end)
-        return self._first + bisect.bisect_left(numbers, True, key=lambda number: holds(self.block(number)))
+        return self._first + bisect.bisect_left(numbers, True, key=lambda number: self._probe(number, holds))
+
+    def _probe(self, number: int, holds: Callable[[Block], bool]) -> bool:
+        # A damaged block is judged by the next good one, so that ranges away from it are still found.
+        for one in range(number, self._end):
+            with suppress(BlockDamagedError):
+                return holds(self.block(one))
+        return True
 
 
 def read_heads(txn: Txn, table: lmdb._Database, server: int, type_ids: Sequence[int]) -> dict[int, int]:

@@ -268,7 +268,11 @@ def _merge_level(txn: Txn, table: lmdb._Database, series: SeriesState) -> Series
             levels.setdefault(run.count.bit_length() // 4, []).append(run)
     for runs in levels.values():
         if len(runs) >= RUNS_PER_LEVEL and sum(run.count for run in runs) <= MERGE_ROW_COUNT_MAX:
-            return _merge_runs(txn, table, series, runs)
+            try:
+                return _merge_runs(txn, table, series, runs)
+            except BlockDamagedError:
+                # Runs with damage stay as they are; queries name it.
+                return series
     return series
 
 
@@ -276,7 +280,8 @@ def _merge_runs(txn: Txn, table: lmdb._Database, series: SeriesState, runs: Sequ
     everything: list[Columns] = []
     for run in runs:
         parts = RunReader(txn, table, series.number, run).parts(Criteria(order_by=_SOURCE))
-        everything += [take_columns(part.chunk.to_columns(), part.rows) for part in parts]  # type: ignore[attr-defined]
+        everything += [take_columns(join_columns([part.chunk]), part.rows) for part in parts]
+    for run in runs:
         for block in range(run.first_block, run.last_block + 1):
             txn.delete(_KEY.pack(series.number, run.number, block), db=table)
     rows = sort_by_source(join_columns(everything))

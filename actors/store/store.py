@@ -292,7 +292,7 @@ class EventStore:
         if self._closed:
             return
         if self._clock is not None:
-            self.flush()
+            self._flush_and_shut()
             if self._background is not None:
                 self._background.close()
         with self._flush_lock, self._room:
@@ -341,6 +341,15 @@ class EventStore:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _flush_and_shut(self) -> None:
+        """Flush until nothing is left, also of what other threads register meanwhile, and refuse calls from then on."""
+        while not self._closed:
+            self.flush()
+            with self._room:
+                if self._registrar.pending.sequence == self._writer.state.sequence:
+                    self._closed = True
+                    self._room.notify_all()
 
     def _flush_due(self) -> None:
         with self._room:

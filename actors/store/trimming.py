@@ -15,6 +15,7 @@ from actors.shard.shard import Txn
 from actors.store.columns import Array
 from actors.store.config import OrderBy
 from actors.store.criteria import Criteria, matching_rows, rows_after
+from actors.store.errors import BlockDamagedError
 from actors.store.limits import Limit, entry_cap, excess_entries, oldest_allowed_ticks
 from actors.store.log import LogReader, delete_block
 from actors.store.merging import Part, Selection, Source, key_at, key_times, merge_sources, search_time
@@ -122,10 +123,19 @@ def _alive_by_source(txn: Txn, table: lmdb._Database, part: Part, series: Series
 def _is_needed(
     view: TrimView, reader: LogReader, number: int, server: int, all_series: Sequence[tuple[SeriesState, Array]]
 ) -> bool:
-    block = reader.block(number)
-    if not any(series.count and types[block.types].any() for series, types in all_series):
+    try:
+        block = reader.block(number)
+        part = Part(block, np.arange(len(block)))
+        return _holds_rows(view, part, server, all_series)
+    except BlockDamagedError:
+        # What cannot be judged is kept; queries name the damage.
+        return True
+
+
+def _holds_rows(view: TrimView, part: Part, server: int, all_series: Sequence[tuple[SeriesState, Array]]) -> bool:
+    block = part.chunk
+    if not any(series.count and types[block.type_id].any() for series, types in all_series):
         return False
-    part = Part(block, np.arange(len(block)))
     return len(live_rows(view.txn, view.runs, part, server, all_series)) > 0
 
 

@@ -4,6 +4,7 @@
 `committed`, so it may be called any number of times for a transaction that did not come to its end.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ import numpy as np
 from actors.shard.shard import Shard, Txn
 from actors.store.columns import Array, Columns, empty_columns, join_columns, take_columns
 from actors.store.config import OrderBy, OrphanPolicy, SeriesConfig, StoreConfig
+from actors.store.errors import BlockDamagedError
 from actors.store.latest import Entry, save_entries
 from actors.store.log import LogReader, Written, append_log, grown_heads, load_heads, save_heads
 from actors.store.source_series import append_runs, delete_runs, find_main, load_tail, sort_by_source
@@ -29,6 +31,8 @@ from actors.store.state import (
 )
 from actors.store.trimming import TrimView, delete_unneeded, trim_series
 from actors.store.type_table import TypeTable
+
+log = logging.getLogger(__name__)
 
 ROW_WEIGHT_BYTES = 16
 """What a row beside its payload counts when the size of a block is shared out."""
@@ -167,7 +171,7 @@ class StoreWriter:
         for one in self._config.all_series():
             number = self.series_number(one)
             grown = self._grow_series(txn, series[number], batch.rows, written, draft)
-            series[number] = trim_series(view, grown, one.limit, self._mask(grown), now_us)
+            series[number] = self._trim(view, grown, one, now_us)
         if any(one is not self._state.series[number] for number, one in series.items()):
             servers.update(delete_unneeded(view, [(one, self._mask(one)) for one in series.values()], servers))
         conditions = self._state.conditions
@@ -199,6 +203,14 @@ class StoreWriter:
 
     def _mask(self, series: SeriesState) -> Array:
         return self._types.mask(series.pattern_set).array()
+
+    def _trim(self, view: TrimView, series: SeriesState, config: SeriesConfig, now_us: int) -> SeriesState:
+        try:
+            return trim_series(view, series, config.limit, self._mask(series), now_us)
+        except BlockDamagedError as error:
+            # Damage to what should go must not keep what comes from being stored.
+            log.warning("a series is not trimmed", extra={"series": series.number, "error": str(error)})
+            return series
 
     def _append(
         self, txn: Txn, server: int, rows: Columns, servers: dict[int, ServerState], draft: _Draft

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from tests.support.store_setup import MANUAL, event, instances, open_store, smal
 
 ASCENDING = QueryTimeseriesParams(order=Order.ASCENDING)
 KIB = 1024
+LOG_KEY, RUN_KEY = struct.Struct(">QQ"), struct.Struct(">HII")
 
 
 def held(store: EventStore, **options: Any) -> list[int]:
@@ -207,23 +209,40 @@ def test_a_full_disk_degrades_the_store_until_there_is_space(small_disk: Path) -
         assert instances(store.query(QueryServerParams(server_id=1, persisted=True))) == list(range(1, 13))
 
 
-def test_a_damaged_block_is_named_and_the_others_are_served(tmp_path: Path) -> None:
+def damage(store: EventStore, table: Any, key: bytes, place: int) -> None:
+    def action(txn: Txn) -> None:
+        raw = bytearray(txn.get(key, db=table) or b"")
+        raw[place] ^= 1
+        txn.put(key, bytes(raw), db=table)
+
+    store._shard.write(action)
+
+
+@pytest.mark.parametrize("place", [-1, 30])
+def test_a_damaged_block_is_named_and_the_others_are_served(tmp_path: Path, place: int) -> None:
     with small_blocks(row_count=2), open_store(tmp_path) as store:
         store.register([event(n, data=f"payload {n}") for n in range(1, 9)])
         store.flush()
-        table = store._tables.log
-        key = (1).to_bytes(8, "big") + (1).to_bytes(8, "big")
-
-        def damage(txn: Txn) -> None:
-            raw = bytearray(txn.get(key, db=table) or b"")
-            raw[-1] ^= 1
-            txn.put(key, bytes(raw), db=table)
-
-        store._shard.write(damage)
-        with pytest.raises(BlockDamagedError, match=r"block 1 of server 1's log \(ids \(1, 1, 3\) to \(1, 1, 4\)\)"):
+        damage(store, store._tables.log, LOG_KEY.pack(1, 1), place)
+        with pytest.raises(BlockDamagedError, match=r"block 1 of server 1's log"):
             held(store)
-        assert held(store, t_to=Timestamp(2, 0)) == [1, 2]
-        assert held(store, t_from=Timestamp(5, 0)) == [5, 6, 7, 8]
+        assert held(store, t_to=Timestamp(1, 0)) == [1]
+        assert held(store, t_from=Timestamp(7, 0)) == [7, 8]
+
+
+def test_damage_does_not_stop_the_flush(tmp_path: Path) -> None:
+    limit = Limit(max_entries=4)
+    config = StoreConfig(sets=(SetConfig(timestamp_limit=limit, source_timestamp_limit=limit),), flush_period_ms=None)
+    with small_blocks(row_count=2, runs_per_level=2), open_store(tmp_path, config) as store:
+        store.register([event(n, source=n) for n in range(1, 5)])
+        store.flush()
+        damage(store, store._tables.log, LOG_KEY.pack(1, 0), 30)
+        damage(store, store._tables.runs, RUN_KEY.pack(0, 0, 0), 30)
+        for n in range(5, 12):
+            store.register([event(n, source=n - 4.5)])
+            store.flush()
+        assert instances(store.query(QueryTimeseriesParams(max_results=3))) == [11, 10, 9]
+        assert store.last_event_id(1).instance == 11
 
 
 def test_a_long_read_sees_what_it_began_with_and_growth_is_bounded(tmp_path: Path) -> None:
