@@ -79,7 +79,7 @@ class EventPersistency:
         self,
         event_id: EventId,
         event_template: str,
-        variables: Sequence[Any] = (),
+        variables: Sequence[Any] | None = (),
         named_variables: Mapping[str, Any] | None = None,
         timestamp: float | None = None,
     ) -> None:
@@ -88,9 +88,9 @@ class EventPersistency:
             self._events_since_save += 1
             self.events_seen.add(event_id)
             if variables or named_variables:
-                named = named_variables or _NO_NAMES
-                names, pick = self._layout(variables, named)
-                values = (*named.values(), *variables) if named else tuple(variables)
+                positional, named = variables or (), named_variables or _NO_NAMES
+                names, pick = self._layout(positional, named)
+                values = (*named.values(), *positional) if named else tuple(positional)
                 self.event_templates[event_id] = event_template
                 self._changed_ids.add(event_id)
                 self._store(event_id, names, values if pick is None else pick(values), timestamp)
@@ -110,6 +110,7 @@ class EventPersistency:
                     event_id, template, variables, named, timestamp = (
                         event if type(event) is tuple and len(event) == _EVENT_PART_COUNT else _event_parts(event)
                     )
+                    variables = variables or ()
                     values = (*named.values(), *variables) if named else tuple(variables)
                     try:
                         hash(values)

@@ -99,6 +99,14 @@ def test_wrong_backend_arguments_fail_at_the_first_event() -> None:
         persistency.ingest_event(1, "t", ["a"])
 
 
+def test_none_stands_for_no_variables() -> None:
+    persistency = EventPersistency(Recording)
+    persistency.ingest_event(1, "t", None, {"u": 1})
+    persistency.ingest_events([(1, "t", None, {"u": 2}, None), (1, "t", ["p"], None, None), (2, "t", None, None, None)])
+    assert persistency.get_event_data(1) == [({"u": 1}, None), ({"u": 2}, None), ({"var_0": "p"}, None)]
+    assert persistency.get_events_seen() == {1, 2}
+
+
 def test_callbacks_run_after_the_lock_is_released() -> None:
     persistency = EventPersistency(Recording)
     counts: list[int] = []

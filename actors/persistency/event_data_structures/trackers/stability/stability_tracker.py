@@ -4,8 +4,8 @@ A tracker keeps what it has seen (`unique_set`), one true or false per observati
 a test needs them, the times of observations. `max_distinct` bounds what it has seen: up to the cap everything is exact;
 beyond it further values go into a sketch, and an unknown value is a change as long as the sketch's estimate of distinct
 values exceeds the number of changes. `time_buckets` bounds the times: they are counted per span instead of kept. With
-`expire_after` a value not seen for longer than that is forgotten and is a change when it comes back; time is that of the
-observations.
+`expire_after` a value not seen for longer than that is forgotten and is a change when it comes back; time is that of
+the observations.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
