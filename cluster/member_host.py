@@ -7,6 +7,7 @@ any member: proposals are forwarded to Raft's leader, and the state that Raft ha
 import hashlib
 import os
 import signal
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +17,17 @@ from cluster.group_settings import GroupSettings
 from cluster.home import Home
 from cluster.leader import Leader
 from raft.commands import Action, ForgetSnapshots
+from raft.errors import SnapshotStoreError
+from raft.group import named_snapshots
 from raft.group_codec import encode_state
 from raft.member import Member
-from raft.snapshots import CHUNK_SIZE_BYTES_MAX, SnapshotStore
+from raft.snapshots import CHUNK_SIZE_BYTES_MAX, HeldSnapshot, SnapshotStore
 
 PROPOSE_TIMEOUT_S = 10.0
 """Seconds after which a proposal counts as unanswered."""
+
+FORMING_LOOK_S = 1.0
+"""Seconds between two looks whether a starting member knows the group's state."""
 
 
 class MemberHost:
@@ -32,10 +38,22 @@ class MemberHost:
         place = Home(Path(home))
         directory = place.member_directory(self._settings.group_id, self._settings.member_id)
         self._snapshots = SnapshotStore.open(directory / "snapshots")
+        self._stopping = threading.Event()
         self._forgetter = ThreadPoolExecutor(1, thread_name_prefix="forget snapshots")
         self._member = Member(self._settings.member_settings(directory), self._on_action)
         self._leader = Leader(self._member, self._settings, place)
         self._leader.start()
+        self._forgetter.submit(self._forget_unnamed, self._snapshots.list())
+
+    def _forget_unnamed(self, held: tuple[HeldSnapshot, ...]) -> None:
+        """Forget what was held at the start and is named by no manifest, once the member knows the group's state."""
+        while not self._stopping.wait(FORMING_LOOK_S):
+            if self._member.status().role in ("leader", "follower") and self._member.state().epoch:
+                break
+        named = named_snapshots(self._member.state())
+        for one in held:
+            if (one.job_id, one.partition, one.digest) not in named:
+                self._snapshots.forget(one.job_id, one.partition, one.digest)
 
     def _on_action(self, action: Action) -> None:
         # Called from Raft's thread, which must not wait for a disk.
@@ -75,7 +93,10 @@ class MemberHost:
             self._snapshots.put_chunk(
                 job_name, partition, digest, index, snapshot[start : start + CHUNK_SIZE_BYTES_MAX]
             )
-        self._snapshots.seal(job_name, partition, digest, len(snapshot))
+        if not self._snapshots.seal(job_name, partition, digest, len(snapshot)):
+            raise SnapshotStoreError(
+                f"the snapshot of partition {partition} of {job_name!r} arrived torn; send it again"
+            )
         return digest, len(snapshot)
 
     def read_snapshot(self, job_name: str, partition: int, digest: bytes) -> bytes | None:
@@ -89,6 +110,7 @@ class MemberHost:
 
     def close(self) -> None:
         """Stop leading, leave, and close the stores."""
+        self._stopping.set()
         self._leader.stop()
         self._member.close()
         self._forgetter.shutdown()
