@@ -117,13 +117,18 @@ def test_merging_appends_rows() -> None:
 
 def test_pandas_types_are_those_of_appending_rows() -> None:
     pytest.importorskip("pandas")
-    rows: list[dict[str, Any]] = [{"i": 1, "f": 1, "o": 1}, {"i": 2, "f": 2.5, "o": "x", "new": 3}, {"l": [1]}]
+    rows: list[dict[str, Any]] = [
+        {"i": 1, "f": 1, "o": 1, "n": None},
+        {"i": 2, "f": 2.5, "o": "x", "new": 3, "n": "x"},
+        {"l": [1]},
+    ]
     data = ingested(EventDataFrame, rows).get_event_data(1)
     assert data is not None
     assert {name: str(kind) for name, kind in data.dtypes.items()} == {
         "i": "float64",
         "f": "float64",
         "o": "object",
+        "n": "object",
         "new": "float64",
         "l": "object",
     }

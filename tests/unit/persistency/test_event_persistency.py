@@ -5,7 +5,7 @@ import pytest
 
 from actors.persistency import ChunkedEventDataFrame, EventDataStructure, EventPersistency, EventStabilityTracker
 from actors.persistency.errors import PersistencyValueError
-from actors.persistency.event_data_structures.trackers import EventTracker, SingleTracker
+from actors.persistency.event_data_structures.trackers import EventTracker, SingleStabilityTracker, SingleTracker
 
 
 class Recording(EventDataStructure):
@@ -180,6 +180,17 @@ def test_a_converting_backend_gets_each_event() -> None:
     persistency = EventPersistency(Counting)
     persistency.ingest_event(1, "t", [], {"a": 5})
     assert persistency.get_event_data(1)["A"].last == 5
+
+
+def test_a_plain_tracker_backend_may_hold_stability_trackers() -> None:
+    arguments = {"single_tracker_type": SingleStabilityTracker}
+    persistency = EventPersistency(EventTracker, event_data_kwargs=arguments)
+    persistency.ingest_event(1, "t", ["a"])
+    tracker = persistency.get_event_data(1)["var_0"]
+    persistency.ingest_event(1, "t", ["b"])
+    assert tracker.unique_set == {"a", "b"}
+    again = EventTracker.load(persistency[1].dump(), **arguments)  # type: ignore[union-attr]
+    assert again.get_data()["var_0"].unique_set == {"a", "b"}  # type: ignore[attr-defined]
 
 
 def test_a_backend_that_overrides_add_data_is_asked_for_each_event() -> None:

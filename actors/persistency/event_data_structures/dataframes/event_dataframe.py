@@ -119,22 +119,21 @@ class EventDataFrame(EventDataStructure):
 def _column(values: Sequence[Any], index: Any) -> "pd.Series":
     present = [place for place, value in enumerate(values) if value is not _ABSENT]
     if len(present) == len(values):
-        return _pandas().Series(_cells(values), index=index)
-    given = _pandas().Series(_cells([values[place] for place in present]), index=present)
-    return given.reindex(index)
+        return _cells(values).set_axis(index)
+    return _cells([values[place] for place in present]).set_axis(present).reindex(index)
 
 
-def _cells(values: Sequence[Any]) -> Any:
+def _cells(values: Sequence[Any]) -> "pd.Series":
     """Return values in the type that appending them one by one would lead to."""
-    kinds = {type(value) for value in values}
+    pandas = _pandas()
+    kinds = set(map(type, values))
     if len(kinds) == 1 and not kinds & {list, tuple, dict, set, type(None)}:
-        return list(values)
+        return pandas.Series(list(values))
     if kinds == {int, float}:
-        return [float(value) for value in values]
-    cells = _pandas().Series([None] * len(values), dtype=object)
-    for place, value in enumerate(values):
-        cells.iat[place] = value
-    return cells.array
+        return pandas.Series([float(value) for value in values])
+    if kinds == {bool, int}:
+        return pandas.Series([int(value) for value in values])
+    return pandas.Series(list(values), dtype=object)
 
 
 def _pandas() -> Any:

@@ -129,7 +129,12 @@ class EventTracker(EventDataStructure):
 
     def _fold_columns(self, layout: tuple[str, ...], columns: Columns, timestamps: Timestamps) -> None:
         for name, values in zip(layout, columns, strict=True):
-            self.multi_tracker.tracker(name).add_block(values, timestamps)  # type: ignore[attr-defined]  # takes blocks
+            tracker: Any = self.multi_tracker.tracker(name)
+            read_after = getattr(tracker, "read_after", None)
+            if read_after is not None:
+                # Who holds the tracker must see what waits here.
+                read_after(self.fold)
+            tracker.add_block(values, timestamps)
 
 
 def _no_revision() -> object | None:
