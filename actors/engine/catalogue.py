@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,27 @@ FORBIDDEN = {
 }
 """Functions that are refused, and what to use instead."""
 
+_SIGNS = {
+    "or": "or",
+    "and": "and",
+    "not": "not",
+    "lt": "<",
+    "le": "<=",
+    "gt": ">",
+    "ge": ">=",
+    "eq": "==",
+    "ne": "!=",
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "ratio": "\\",
+    "mod": "%",
+    "neg": "neg",
+    "in": "in",
+}
+"""Functions that are operators, and their signs."""
+
 _BOOL, _INT, _REAL, _TEXT = always(Type.BOOL), always(Type.INT), always(Type.REAL), always(Type.TEXT)
 _ANY_NULL = "NULL if any operand is."
 _IGNORED = "NULL is left out; NULL without values."
@@ -51,7 +73,6 @@ def _scalar(
     build: Callable[[Usage], Any],
     definition: str,
     nulls: str = _ANY_NULL,
-    sign: str = "",
 ) -> Function:
     return Function(
         name=name,
@@ -61,7 +82,6 @@ def _scalar(
         build=build,
         definition=definition,
         nulls=nulls,
-        sign=sign,
     )
 
 
@@ -108,24 +128,24 @@ def _operators() -> list[Function]:
     equal = "NULL equals NULL alone (with `nulls=unknown`: NULL if either operand is)."
     anything = (value("x", "any"), value("y", "any"))
     compare = scalars.comparison
-    return [
-        _scalar("or", _XY, _BOOL, scalars.disjunction, "x or y", "The other operand; NULL if both are.", "or"),
-        _scalar("and", _XY, _BOOL, scalars.conjunction, "x and y", sign="and"),
+    operators = [
+        _scalar("or", _XY, _BOOL, scalars.disjunction, "x or y", "The other operand; NULL if both are."),
+        _scalar("and", _XY, _BOOL, scalars.conjunction, "x and y"),
         _scalar("xor", _XY, _BOOL, scalars.exclusive, "exactly one of x and y"),
-        _scalar("not", (value(),), _BOOL, scalars.negation, "the opposite of x", sign="not"),
-        _scalar("lt", anything, _BOOL, compare("<"), "x < y", order, "<"),
-        _scalar("le", anything, _BOOL, compare("<="), "x <= y", order, "<="),
-        _scalar("gt", anything, _BOOL, compare(">"), "x > y", order, ">"),
-        _scalar("ge", anything, _BOOL, compare(">="), "x >= y", order, ">="),
-        _scalar("eq", anything, _BOOL, compare("=="), "x == y", equal, "=="),
-        _scalar("ne", anything, _BOOL, compare("!="), "x != y", equal, "!="),
-        _scalar("add", _XY, numeric, scalars.arithmetic(np.add), "x + y", sign="+"),
-        _scalar("sub", _XY, numeric, scalars.arithmetic(np.subtract), "x - y", sign="-"),
-        _scalar("mul", _XY, numeric, scalars.arithmetic(np.multiply), "x * y", sign="*"),
-        _scalar("div", _XY, numeric, scalars.division, "x / y, rounded down between integers", "NULL by zero.", "/"),
-        _scalar("ratio", _XY, _REAL, scalars.real_division, "x \\ y, always real", "NULL by zero.", "\\"),
-        _scalar("mod", _XY, numeric, scalars.remainder, "x % y, with the sign of y", "NULL by zero.", "%"),
-        _scalar("neg", (value(),), numeric, scalars.minus, "-x", sign="neg"),
+        _scalar("not", (value(),), _BOOL, scalars.negation, "the opposite of x"),
+        _scalar("lt", anything, _BOOL, compare("<"), "x < y", order),
+        _scalar("le", anything, _BOOL, compare("<="), "x <= y", order),
+        _scalar("gt", anything, _BOOL, compare(">"), "x > y", order),
+        _scalar("ge", anything, _BOOL, compare(">="), "x >= y", order),
+        _scalar("eq", anything, _BOOL, compare("=="), "x == y", equal),
+        _scalar("ne", anything, _BOOL, compare("!="), "x != y", equal),
+        _scalar("add", _XY, numeric, scalars.arithmetic(np.add), "x + y"),
+        _scalar("sub", _XY, numeric, scalars.arithmetic(np.subtract), "x - y"),
+        _scalar("mul", _XY, numeric, scalars.arithmetic(np.multiply), "x * y"),
+        _scalar("div", _XY, numeric, scalars.division, "x / y, rounded down between integers", "NULL by zero."),
+        _scalar("ratio", _XY, _REAL, scalars.real_division, "x \\ y, always real", "NULL by zero."),
+        _scalar("mod", _XY, numeric, scalars.remainder, "x % y, with the sign of y", "NULL by zero."),
+        _scalar("neg", (value(),), numeric, scalars.minus, "-x"),
         _scalar(
             "between",
             (value("x", "any"), value("low", "any"), value("high", "any")),
@@ -141,9 +161,9 @@ def _operators() -> list[Function]:
             scalars.membership,
             "whether x is one of a list of constants: `x in [1, 2]`",
             "NULL is in the list only if the list holds it.",
-            "in",
         ),
     ]
+    return [replace(operator, sign=_SIGNS.get(operator.name, "")) for operator in operators]
 
 
 def _numbers() -> list[Function]:

@@ -133,6 +133,16 @@ class _Panes:
     """Position of each pane's key in the layout."""
 
 
+class _Ended(NamedTuple):
+    """The panes that a batch closed, ordered by key, then by time."""
+
+    panes: Array
+    """Their numbers in the grid of time."""
+
+    components: list[Components]
+    """Their components, slot by slot."""
+
+
 class Windows:
     """State of all windows of all keys."""
 
@@ -201,28 +211,31 @@ class Windows:
         old = [tuple(slot.open[name][ended_keys] for name in slot.names) for slot in self.slots]
         folded = self._fold(layout, panes, context, goes_on)
         self._keys["pane"][numbers] = panes.index[panes.lasts]
-        carried = carried_pane[closes_carried]
+        first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
 
         # Every pane but the first of its key closes the pane before it; the first may close the carried one.
-        firsts = panes.runs.firsts
+        carried, firsts = carried_pane[closes_carried], panes.runs.firsts
         closes = np.ones(len(panes.index), dtype=np.bool_)
         closes[firsts] = closes_carried
         source = np.arange(len(carried) - 1, len(carried) + len(panes.index) - 1)
         source[firsts[closes_carried]] = np.arange(len(carried))
-        closing = closes.nonzero()[0]
-        source = source[closing]
-        ended = np.concatenate((carried, panes.index))[source]
+        source = source[closes]
         components = [
             tuple(np.concatenate(pair)[source] for pair in zip(*parts, strict=True))
             for parts in zip(old, folded, strict=True)
         ]
-        first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
+        ended = np.concatenate((carried, panes.index))[source]
+        return self._close(layout, panes, closes, _Ended(ended, components), first_row)
+
+    def _close(self, layout: Layout, panes: _Panes, closes: Array, ended: _Ended, first_row: Array | None) -> Closings:
+        """Compute the windows that closed; `first_row` is the stored position of each key's first new row."""
+        closing = closes.nonzero()[0]
         if self._pane_count == 1:
             reach = rooms = None
-            windows, ends, closer, closer_of_room = components, ended + 1, closing, closing
+            windows, ends, closer, closer_of_room = ended.components, ended.panes + 1, closing, closing
         else:
-            reach = np.minimum(panes.index[closing] - ended, self._pane_count)
-            windows, ends, rooms = self._slide(layout, panes, closing, ended, components, reach)
+            reach = np.minimum(panes.index[closing] - ended.panes, self._pane_count)
+            windows, ends, rooms = self._slide(layout, panes.key[closing], ended, reach)
             closer = np.repeat(closing, reach)
             closer_of_room = closer[run_starts(rooms)]
         key = panes.key[closer]
@@ -233,7 +246,7 @@ class Windows:
         values = self._finish(windows, stops)
         ends = ends * self._step
         if not self._one_grid:
-            ends += self._keys["phase"][numbers][key]
+            ends += self._keys["phase"][layout.numbers][key]
         closed = _Closed(closes=closes, reach=reach, key=key, ends=ends, rooms=rooms, row_counts=windows[0][0])
         held = self._hold(layout, panes, closed, values)
         if len(closing):
@@ -293,28 +306,22 @@ class Windows:
         vectors = [context.rows(node) for node in self._stored]
         return [array for vector in vectors for array in (vector.values, validity(vector))]
 
-    def _slide(
-        self,
-        layout: Layout,
-        panes: _Panes,
-        closing: Array,
-        ended: Array,
-        components: list[Components],
-        reach: Array,
-    ) -> tuple[list[Components], Array, Array]:
-        """Keep the panes that closed; return the components of the rooms, and end pane and room of each window."""
-        if not len(closing):
-            return components, ended, ended
-        key = panes.key[closing]
+    def _slide(self, layout: Layout, key: Array, ended: _Ended, reach: Array) -> tuple[list[Components], Array, Array]:
+        """Keep the panes that closed; return the components of the rooms, and end pane and room of each window.
+
+        `key` is the position of each closed pane's key, `reach` the number of windows that closed with it.
+        """
+        if not len(key):
+            return ended.components, ended.panes, ended.panes
         first_of_key = run_starts(key)
         chosen, counts = key[first_of_key], run_lengths(first_of_key, len(key))
         numbers = layout.numbers[chosen]
-        flat = [component for parts in components for component in parts]
-        first = self._closed.append(layout_of(numbers, counts), [ended, *flat])
+        flat = [component for parts in ended.components for component in parts]
+        first = self._closed.append(layout_of(numbers, counts), [ended.panes, *flat])
         position = expand(first, counts)
         key_start = np.repeat(self._closed.starts_for(numbers), counts)
-        repeat = np.repeat(np.arange(len(closing)), reach)
-        last_pane = expand(ended, reach)
+        repeat = np.repeat(np.arange(len(key)), reach)
+        last_pane = expand(ended.panes, reach)
         stops = position[repeat] + 1
         starts = np.maximum(key_start[repeat], stops - self._pane_count)
         several = (stops - starts > 1).nonzero()[0]
