@@ -16,9 +16,10 @@ import numpy as np
 import polars as pl
 
 from actors.anomalies import Anomaly, AnomalyFilter
-from actors.errors import TocsinError
+from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
+from actors.shard import ShardClosedError
 from actors.sink import Sink, SinkRecord
 from actors.sink_open import open_sinks
 from actors.source import DeadLetter
@@ -66,6 +67,7 @@ class PartitionHost:
         self._job = JobSettings.from_bytes(job)
         self._directory = Path(directory)
         self._partitions: dict[int, Partition] = {}
+        self._epoch = 0
         self._sinks: list[Sink] | None = None
         self._nothing = (empty_frame(self._job.row_schema), np.empty(0, np.int64))
 
@@ -78,11 +80,17 @@ class PartitionHost:
     ) -> dict[int, dict[int, int]]:
         """Own these partitions under an epoch; return for each the offsets it needs, by split.
 
+        Under a newer epoch they are all that the host owns: others are closed, so that their owner may open them.
         `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning.
         """
+        is_newer = epoch > self._epoch
+        self._follow(epoch)
+        for number, owned in list(self._partitions.items()):
+            if owned.is_broken or (is_newer and number not in partitions):
+                del self._partitions[number]
+                owned.close()
         needed = {}
         for number in partitions:
-            self._drop_if_broken(number)
             partition = self._partitions.get(number)
             if partition is None:
                 needed[number] = self._open_partition(epoch, number, earliest, snapshots.get(number), now_us)
@@ -90,11 +98,11 @@ class PartitionHost:
                 needed[number] = partition.begin(epoch, earliest, now_us)
         return needed
 
-    def _drop_if_broken(self, number: int) -> None:
-        partition = self._partitions.get(number)
-        if partition is not None and partition.is_broken:
-            del self._partitions[number]
-            partition.close()
+    def _follow(self, epoch: int) -> None:
+        # Partitions refuse by themselves; the host does for those that it does not own, or not yet.
+        if epoch < self._epoch:
+            raise StaleEpochError(f"epoch {epoch} is over: this host follows epoch {self._epoch}")
+        self._epoch = epoch
 
     def _open_partition(
         self, epoch: int, number: int, earliest: dict[int, int], snapshot: bytes | None, now_us: int
@@ -113,6 +121,7 @@ class PartitionHost:
 
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
         """Apply a batch to the partitions that it is for and return the number of anomalies it raised."""
+        self._follow(epoch)
         partitions = [self._partition(number) for number in batch.partitions]
         return sum(partition.apply(epoch, self._routed(partition.number, batch), now_us) for partition in partitions)
 
@@ -125,17 +134,20 @@ class PartitionHost:
 
     def tick(self, epoch: int, now_us: int) -> None:
         """Flush what has waited for the flush period; sent when no rows come."""
+        self._follow(epoch)
         for partition in self._partitions.values():
             partition.flush_if_due(epoch, now_us)
 
     def flush(self, epoch: int, now_us: int) -> dict[int, dict[int, int]]:
         """Make everything durable and return the committed offsets by partition and split."""
+        self._follow(epoch)
         for partition in self._partitions.values():
             partition.flush(epoch, now_us)
         return {number: partition.committed for number, partition in self._partitions.items()}
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> None:
         """Flush and close partitions, so that another host may open them."""
+        self._follow(epoch)
         for number in partitions:
             partition = self._partitions.get(number)
             if partition is not None:
@@ -145,6 +157,7 @@ class PartitionHost:
 
     def snapshot(self, epoch: int, number: int, now_us: int) -> tuple[dict[int, int], bytes]:
         """Return the offsets that a partition needs next, by split, and its snapshot there; its rows are durable."""
+        self._follow(epoch)
         partition = self._partition(number)
         partition.flush(epoch, now_us)
         return partition.received, partition.snapshot()
@@ -156,13 +169,17 @@ class PartitionHost:
         return sum(self._deliver(partition, self._sinks) for partition in list(self._partitions.values()))
 
     def _deliver(self, partition: Partition, sinks: list[Sink]) -> int:
-        waiting = partition.outbox(DELIVERY_COUNT_MAX)
-        if not waiting:
+        try:
+            waiting = partition.outbox(DELIVERY_COUNT_MAX)
+            if not waiting:
+                return 0
+            records = [self._sink_record(partition.number, sequence, anomaly) for sequence, anomaly in waiting]
+            for sink in sinks:
+                sink.write(records)
+            partition.acknowledge(waiting[-1][0])
+        except ShardClosedError:
+            # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
             return 0
-        records = [self._sink_record(partition.number, sequence, anomaly) for sequence, anomaly in waiting]
-        for sink in sinks:
-            sink.write(records)
-        partition.acknowledge(waiting[-1][0])
         return len(waiting)
 
     def _sink_record(self, number: int, sequence: int, anomaly: Anomaly) -> SinkRecord:

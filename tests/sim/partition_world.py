@@ -345,7 +345,7 @@ class World:
     def carry(self) -> None:
         """Let something go wrong, or let one message arrive."""
         self.now_us += self.rng.choice((0, 1_000, 20_000, 150_000))
-        if self.fault_count and self.rng.random() < 0.06:
+        if self.fault_count and self.rng.random() < 0.12:
             self.fault_count -= 1
             self._fault()
             return

@@ -10,10 +10,10 @@ from actors.errors import SnapshotError, StaleEpochError
 from actors.partition import Partition
 from actors.remote import HostBatch, NotOpenError, PartitionHost
 from actors.shard import ShardFullError, ShardOwnedError
-from tests.support.partition_jobs import LEARNING, make_batch, make_partition_job
+from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
 JOB = make_partition_job(
-    metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100}, **LEARNING
+    metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100}, **LEARNING, **SINKS
 )
 
 ROWS = [(1000 + at, "A", 9, "ann") for at in range(4)]
@@ -105,6 +105,37 @@ def test_a_leader_whose_epoch_is_over_takes_no_shard_away(hosts: Hosts) -> None:
     with pytest.raises(StaleEpochError):
         first.open(1, [0], {0: 0}, {}, 0)
     assert second.open(2, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+
+
+def test_a_host_that_owns_nothing_refuses_old_epochs_too(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    second.release(2, [0], 0)
+    first.release(1, [0], 0)
+    with pytest.raises(StaleEpochError, match="epoch 1 is over: this host follows epoch 2"):
+        second.open(1, [0], {}, {}, 0)
+    assert first.open(2, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+
+
+def test_under_a_newer_epoch_a_host_gives_up_what_it_is_not_told_to_own(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0, 1], {0: 0}, {}, 0)
+    first.open(1, [2], {}, {}, 0)
+    assert [stat.partition for stat in first.stat()] == [0, 1, 2]
+    first.open(2, [1], {0: 0}, {}, 0)
+    assert [stat.partition for stat in first.stat()] == [1]
+    assert set(second.open(2, [0, 2], {0: 0}, {}, 0)) == {0, 2}
+
+
+def test_a_partition_that_moves_during_a_delivery_is_delivered_by_its_next_owner(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0), 0)
+    moved = first._partitions[0]
+    first.release(1, [0], 0)
+    assert first._deliver(moved, []) == 0
+    second.open(1, [0], {}, {}, 0)
+    assert second.stat()[0].outbox_count == 4
 
 
 def test_a_full_disk_at_opening_leaves_the_shard_to_the_next_try(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
