@@ -168,6 +168,8 @@ class Shard:
         self._check_open()
         while True:
             with self._gate.reading():
+                # Closed while this read waited at the gate.
+                self._check_open()
                 try:
                     txn = self._env.begin()
                 except lmdb.MapResizedError:
