@@ -1,9 +1,10 @@
 """Saving: once by `save`, again and again by `PersistencySaver`.
 
 A save takes the state under the ingest lock and writes it without. It is all or nothing: whatever happens, the storage
-holds the previous or the new state. A failed save raises and the events stay counted as unsaved. Only ids that have
-changed since the saver's last save are written. The saver is the one part of this package that looks at the clock and
-runs a thread; in the cluster, state is committed with the rows it stands for and no saver runs.
+holds the previous or the new state. A failed `save` raises and the events stay counted as unsaved; a save that time or
+the number of events caused logs a warning instead, and is tried again. Only ids that have changed since the saver's last
+save are written. The saver is the one part of this package that looks at the clock and runs a thread; in the cluster,
+state is committed with the rows it stands for and no saver runs.
 """
 
 import atexit
@@ -83,6 +84,7 @@ class PersistencySaver:
         self._known = Generation()
         self._last_saved_at: str | None = None
         self._last_error: str | None = None
+        self._retry_count = 0
         self._timer: threading.Thread | None = None
         self._stopping = threading.Event()
         self._previous_handler: Any = None
@@ -182,16 +184,27 @@ class PersistencySaver:
 
     def _save_after_events(self) -> None:
         limit = self._config.events_until_save
-        if limit is not None and self._persistency.events_since_save >= limit:
+        count = self._persistency.events_since_save
+        if limit is None or count < max(limit, self._retry_count):
+            return
+        # After a failure the next attempt waits for as many events again, so that ingesting does not come to a halt.
+        self._retry_count = count + limit
+        if self._try_to_save():
+            self._retry_count = 0
+
+    def _try_to_save(self) -> bool:
+        """Save, and return whether that went well; `get_status` shows the reason if not."""
+        try:
             self.save()
+        except PersistencyError as error:
+            self._last_error = str(error)
+            log.warning("state was not saved", extra={"reason": str(error)})
+            return False
+        return True
 
     def _run(self) -> None:
         while not self._stopping.wait(self._config.save_interval_seconds):
-            try:
-                self.save()
-            except PersistencyError as error:
-                # The next interval tries again; `get_status` shows the reason until then.
-                log.warning("state was not saved", extra={"reason": str(error)})
+            self._try_to_save()
 
     def _catch_sigterm(self) -> None:
         if threading.current_thread() is threading.main_thread():

@@ -204,6 +204,20 @@ def test_so_many_events_cause_a_save(tmp_path: Path) -> None:
     assert status["last_saved_at"] is not None
 
 
+def test_a_failure_of_a_save_by_count_does_not_stop_ingesting(tmp_path: Path) -> None:
+    persistency = EventPersistency(EventStabilityTracker)
+    saver = PersistencySaver(persistency, PersistencySaverConfig(str(tmp_path), events_until_save=2))
+    healthy, saver._storage = saver._storage, Failing(tmp_path, 0)
+    persistency.ingest_events([(1, "t", ["a"])] * 2)
+    assert "no space left" in saver.get_status()["last_error"]
+    saver._storage = healthy
+    unsaved = []
+    for _ in range(2):
+        persistency.ingest_event(1, "t", ["a"])
+        unsaved.append(persistency.events_since_save)
+    assert unsaved == [3, 0]
+
+
 def test_stopping_saves_once_and_may_be_repeated(tmp_path: Path) -> None:
     persistency = EventPersistency(EventStabilityTracker)
     saver = PersistencySaver(persistency, PersistencySaverConfig(str(tmp_path)))
