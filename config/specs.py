@@ -89,13 +89,14 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
         raise ConfigError(f"there is no detector {detector.type!r} in this version; use another")
     try:
         given = _detector_arguments(job, detector)
+        options = _options(job, detector)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     known = kind.__dataclass_fields__
     unknown = [name for name in detector.options if name not in known]
     if unknown:
         raise ConfigError(f"detector {given['name']!r} has no option {unknown[0]!r}; look at its page")
-    arguments = {name: value for name, value in given.items() if name in known} | detector.options
+    arguments = {name: value for name, value in given.items() if name in known} | options
     try:
         spec: GroupSpec = kind(**arguments)
     except (TocsinError, TypeError, ValueError) as error:
@@ -127,6 +128,15 @@ def _detector_arguments(job: JobSettings, detector: DetectorSettings) -> dict[st
         "expire_after": None if detector.expire_after is None else duration_ticks(detector.expire_after, time_type),
         "distinct_count_max": detector.max_distinct,
         "report": detector.report,
+    }
+
+
+def _options(job: JobSettings, detector: DetectorSettings) -> dict[str, Any]:
+    """Return a detector's options, with durations such as `5m` in ticks where ticks are meant."""
+    time_type = job.row_schema[job.time_column].type
+    return {
+        name: duration_ticks(value, time_type) if name.endswith("_ticks") and isinstance(value, str) else value
+        for name, value in detector.options.items()
     }
 
 

@@ -3,6 +3,7 @@
 import msgpack
 import pytest
 
+from actors.detectors import make_detector
 from actors.engine import AnomalyDetectionEngine
 from config import ConfigError, JobSettings, make_job
 from config.settings import FORMAT_VERSION
@@ -119,6 +120,27 @@ def test_a_detector_that_cannot_be_built_is_told(detector: dict[str, object], me
     job = make_trades_job(SOURCE, detectors=[{"type": "new_value", "watch": "qty"} | detector])
     with pytest.raises(ConfigError, match=message):
         detector_specs(job)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        {"type": "new_event", "event": "sym"},
+        {"type": "value_range", "watch": "qty"},
+        {"type": "charset", "watch": "sym"},
+        {"type": "event_sequence", "event": "sym", "options": {"length": 3}},
+        {"type": "count_vector", "event": "sym", "options": {"window_ticks": "5m"}},
+        {
+            "type": "rule",
+            "options": {"rules": [{"name": "big", "conditions": [{"column": "qty", "operator": ">", "value": 5}]}]},
+        },
+    ],
+    ids=lambda detector: detector["type"],
+)
+def test_every_type_of_detector_can_be_had(detector: dict[str, object]) -> None:
+    job = make_trades_job(SOURCE, detectors=[detector])
+    (spec,) = detector_specs(JobSettings.from_bytes(job.to_bytes()))
+    assert make_detector(spec, job.row_schema, job.time_column, job.key_columns).fingerprint
 
 
 def test_the_event_store_is_built_from_a_job() -> None:
