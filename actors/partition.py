@@ -95,7 +95,7 @@ class PartitionStat:
     """Anomalies in the shard, of all time."""
 
     dead_letter_count: int
-    """Dead letters in the shard, of all time."""
+    """Dead letters committed, of all time; the shard keeps the newest, up to `limits.dead_letters_max`."""
 
     event_count: int
     """Rows registered as events since the partition was opened."""
@@ -148,7 +148,8 @@ class Partition:
         self._store = build_store(job, shard)
         self._row_events = RowEvents(job) if self._store is not None else None
         self._pending_anomalies: list[tuple[bytes, bytes]] = []
-        self._pending_dead_letters: list[tuple[bytes, bytes]] = []
+        self._pending_dead_letters: dict[bytes, bytes] = {}
+        self._dead_letter_count = 0
         self._row_count = self._replayed_row_count = self._event_count = 0
         self._flush_count = 0
         self._rows_since_flush = self._rows_since_snapshot = 0
@@ -268,11 +269,11 @@ class Partition:
             base += len(detector.metrics)
         merged = merge_anomalies(parts)
         self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged)
-        self._pending_dead_letters += [
-            (encode_record(letter.split, letter.offset), msgpack.packb((letter.reason, letter.raw)))
+        self._pending_dead_letters |= {
+            encode_record(letter.split, letter.offset): msgpack.packb((letter.reason, letter.raw))
             for letter in batch.dead_letters
             if letter.offset >= committed
-        ]
+        }
         if self._store is not None and self._row_events is not None:
             self._event_count += self._row_events.register(self._store, batch.split, fresh, fresh_offsets, merged)
         self._row_count += len(fresh_offsets)
@@ -327,6 +328,7 @@ class Partition:
                 txn.put(key, value, db=self._tables[table])
             if snapshot is not None:
                 txn.put(b"snapshot", snapshot, db=self._tables["engine"])
+            self._trim_dead_letters(txn)
             self._write_outbox(txn)
             txn.put(b"marks", meta, db=self._tables["partition"])
 
@@ -341,11 +343,23 @@ class Partition:
 
     def _changed_entries(self) -> list[tuple[str, bytes, bytes]]:
         entries = [("anomalies", key, value) for key, value in self._pending_anomalies]
-        entries += [("dead_letters", key, value) for key, value in self._pending_dead_letters]
+        entries += [("dead_letters", key, value) for key, value in self._pending_dead_letters.items()]
         for number, detector in enumerate(self._detectors):
             prefix = number.to_bytes(2, "big")
             entries += [("detectors", prefix + key, value) for key, value in detector.changed_state().items()]
         return entries
+
+    def _trim_dead_letters(self, txn: Txn) -> None:
+        # Those of a split give way to newer ones of the same, so that a noisy split does not hide the others.
+        table = self._tables["dead_letters"]
+        excess = int(txn.stat(db=table)["entries"]) - self._job.limits.dead_letters_max
+        with txn.cursor(table) as cursor:
+            for split in sorted({decode_record(key)[0] for key in self._pending_dead_letters}):
+                while (
+                    excess > 0 and cursor.set_range(encode_record(split, 0)) and decode_record(cursor.key())[0] == split
+                ):
+                    cursor.delete()
+                    excess -= 1
 
     def _write_outbox(self, txn: Txn) -> None:
         if not self._job.sinks:
@@ -363,6 +377,7 @@ class Partition:
         for detector in self._detectors:
             detector.mark_saved()
         self._pending_anomalies.clear()
+        self._dead_letter_count += len(self._pending_dead_letters)
         self._pending_dead_letters.clear()
         self._marks.committed = self._marks.reached()
         self._marks.engine = engine
@@ -384,6 +399,7 @@ class Partition:
             "engine": engine,
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
             "gaps": self._gaps,
+            "dead_letter_count": self._dead_letter_count + len(self._pending_dead_letters),
         }
         return bytes(msgpack.packb(meta))
 
@@ -407,6 +423,7 @@ class Partition:
             detector.load_state({key[2:]: value for key, value in entries if key.startswith(prefix)})
         self._epoch = meta["epoch"]
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
+        self._dead_letter_count = meta.get("dead_letter_count", 0)
         self._marks = _Marks(
             received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
         )
@@ -544,7 +561,7 @@ class Partition:
             replayed_row_count=self._replayed_row_count,
             late_row_count=self._engine.stat().late_row_count,
             anomaly_count=counts["anomalies"],
-            dead_letter_count=counts["dead_letters"],
+            dead_letter_count=self._dead_letter_count,
             event_count=self._event_count,
             flush_count=self._flush_count,
             outbox_count=counts["outbox"],

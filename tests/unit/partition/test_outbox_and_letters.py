@@ -150,3 +150,26 @@ def test_dead_letters_wait_for_the_flush(tmp_path: Path) -> None:
         assert partition.dead_letters(10) == []
     with opened(tmp_path, epoch=2) as partition:
         assert partition.received == {0: 0}
+
+
+def test_only_the_newest_dead_letters_of_a_split_are_kept_and_all_are_counted(tmp_path: Path) -> None:
+    job = make_partition_job(**SETTINGS, limits={"dead_letters_max": 3})
+    with opened(tmp_path, job) as partition:
+        partition.apply(1, make_batch(job, 0, [], end=2, letters=[0, 1], split=1), 0)
+        partition.flush(1, 0)
+        for start in (0, 4):
+            letters = range(start, start + 4)
+            partition.apply(1, make_batch(job, start, [], end=start + 4, letters=letters), 0)
+            partition.flush(1, 0)
+        kept = [(letter.split, letter.offset) for letter in partition.dead_letters(10)]
+        assert kept == [(0, 7), (1, 0), (1, 1)]
+    with opened(tmp_path, job, epoch=2) as partition:
+        assert partition.stat().dead_letter_count == 10
+
+
+def test_no_dead_letter_need_be_kept(tmp_path: Path) -> None:
+    job = make_partition_job(**SETTINGS, limits={"dead_letters_max": 0})
+    with opened(tmp_path, job) as partition:
+        partition.apply(1, make_batch(job, 0, [], end=2, letters=[0, 1]), 0)
+        partition.flush(1, 0)
+        assert (partition.dead_letters(10), partition.stat().dead_letter_count) == ([], 2)
