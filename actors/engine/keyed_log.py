@@ -14,7 +14,7 @@ import numpy as np
 from actors.engine.segments import Layout, expand, grown, starts_of
 from actors.engine.vectors import Array
 
-_ROOM_MIN = 4
+_ROOM_MIN = 2
 
 
 class KeyedLog:
@@ -35,7 +35,7 @@ class KeyedLog:
         stops = self.starts[numbers] + self.lengths[numbers]
         full = stops + layout.lengths > self._limits[numbers]
         if full.any():
-            self._move(numbers[full], layout.lengths[full])
+            self._move(layout, full)
             stops = self.starts[numbers] + self.lengths[numbers]
         if layout.row_count == 1:
             for column, values in zip(self.columns, columns, strict=True):
@@ -86,11 +86,15 @@ class KeyedLog:
             self.starts, self.lengths = grown(self.starts, count, 0), grown(self.lengths, count, 0)
             self._limits = grown(self._limits, count, 0)
 
-    def _move(self, numbers: Array, added: Array) -> None:
-        room = np.maximum(2 * (self.lengths[numbers] + added), _ROOM_MIN)
-        needed = int(room.sum())
+    def _move(self, layout: Layout, full: Array) -> None:
+        """Give room at the end of the pool to the keys that are full."""
+        needed = 2 * int((self.lengths[layout.numbers] + layout.lengths + _ROOM_MIN).sum())
         if self._used + needed > (len(self.columns[0]) if self.columns else 0):
+            # Packing takes the spare room of all keys, so all keys of the batch need new room.
             self._make_room(needed)
+            full = np.ones(len(full), dtype=np.bool_)
+        numbers = layout.numbers[full]
+        room = 2 * (self.lengths[numbers] + layout.lengths[full] + _ROOM_MIN)
         origins = expand(self.starts[numbers], self.lengths[numbers])
         starts = self._used + starts_of(room)
         targets = expand(starts, self.lengths[numbers])
@@ -98,7 +102,7 @@ class KeyedLog:
             column[targets] = column[origins]
         self.starts[numbers] = starts
         self._limits[numbers] = starts + room
-        self._used += needed
+        self._used += int(room.sum())
 
     def _make_room(self, needed: int) -> None:
         live = int(self.lengths.sum())

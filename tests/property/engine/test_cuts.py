@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -177,4 +178,28 @@ def test_large_batches_and_small_ones_number_keys_alike() -> None:
         outputs.append(pl.concat(parts))
         snapshots.append(engine.snapshot())
     assert all(output.equals(outputs[0]) for output in outputs)
+    assert len(set(snapshots)) == 1
+
+
+@pytest.mark.parametrize("window", [50, 400])
+def test_long_streams_of_many_keys_do_not_depend_on_cuts(window: int) -> None:
+    generator, count = np.random.default_rng(5), 8000
+    frame = pl.DataFrame(
+        {
+            "time": np.arange(count),
+            "sym": [f"K{number}" for number in generator.integers(0, 150, count)],
+            "flag": [True] * count,
+            "qty": generator.integers(0, 10, count),
+            "price": generator.random(count),
+        }
+    )
+    metrics = [metric for metric in METRICS if "flag" not in metric and "ema" not in metric and "ewm" not in metric]
+    arguments = {"metrics": metrics, "window_size": window, "step": 50, "key_columns": ("sym",)}
+    outputs, snapshots = [], []
+    for size in (count, 1777, 211):
+        engine = make(arguments)
+        parts = [engine.append_physical(frame[start : start + size]) for start in range(0, count, size)]
+        outputs.append(pl.concat(parts))
+        snapshots.append(engine.snapshot())
+    assert [output.equals(outputs[0]) for output in outputs] == [True] * 3
     assert len(set(snapshots)) == 1

@@ -287,5 +287,20 @@ def test_a_keyed_log_keeps_the_order_of_each_key_while_it_moves_and_packs() -> N
     assert log.state()["lengths"].tolist() == [7, 7, 7]
 
 
+def test_a_keyed_log_of_many_keys_keeps_them_apart_when_it_packs() -> None:
+    generator, log = np.random.default_rng(3), KeyedLog([np.int64])
+    expected: dict[int, list[int]] = {number: [] for number in range(50)}
+    for step in range(300):
+        numbers = np.unique(generator.integers(0, 50, 20))
+        layout = layout_of(numbers, generator.integers(1, 5, len(numbers)))
+        values = np.arange(layout.row_count) + 1000 * step
+        log.append(layout, [values])
+        for i, number in enumerate(numbers.tolist()):
+            start = layout.starts[i]
+            expected[number] = [*expected[number], *values[start : start + layout.lengths[i]].tolist()][-9:]
+        log.keep_last(numbers, 9)
+    assert log.state()["column0"].tolist() == [value for number in range(50) for value in expected[number]]
+
+
 def test_a_schema_may_be_given_ready_made() -> None:
     assert engine("qty > 1", schema=Schema.from_mapping(SCHEMA)).settings.schema.names == tuple(SCHEMA)
