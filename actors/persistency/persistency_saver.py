@@ -3,8 +3,8 @@
 A save takes the state under the ingest lock and writes it without. It is all or nothing: whatever happens, the storage
 holds the previous or the new state. A failed `save` raises and the events stay counted as unsaved; a save that time or
 the number of events caused logs a warning instead, and is tried again. Only ids that have changed since the saver's
-last save are written. The saver is the one part of this package that looks at the clock and runs a thread; in the cluster,
-state is committed with the rows it stands for and no saver runs.
+last save are written. The saver is the one part of this package that looks at the clock and runs a thread; in the
+cluster, state is committed with the rows it stands for and no saver runs.
 """
 
 import atexit
