@@ -84,7 +84,7 @@ def plain_loop(rows: list[tuple[int, str, float, int]], limit: int) -> int:
             found.append((now, key, 0))
         if state[4] is not None and state[4] > quantity:
             found.append((now, key, 2))
-        if state[5] is not None and price > 1.05 * state[5]:
+        if state[5] is None or price > 1.05 * state[5]:
             found.append((now, key, 3))
         state[5] = price
     return len(found)
@@ -102,7 +102,7 @@ def whole_polars(frame: pl.DataFrame, limit: int) -> int:
     counts = joined.select(
         (pl.col("qty") < 4).sum().alias("few"),
         (pl.col("before") > pl.col("qty")).sum().alias("below"),
-        (pl.col("price") > 1.05 * pl.col("price").shift(1).over("sym")).sum().alias("jump"),
+        (pl.col("price") > 1.05 * pl.col("price").shift(1).over("sym")).fill_null(True).sum().alias("jump"),
     )
     closed = windows.filter(pl.col("later").is_not_null() & (pl.col("total") > limit)).height
     return closed + sum(counts.row(0))
@@ -128,11 +128,20 @@ def measure(metrics: list[str], window: int, step: int, warm: pl.DataFrame, fram
     return frame.height / cpu_seconds(lambda: feed(engine, frame, size)) / 1e6
 
 
+def check_agreement(frame: pl.DataFrame, metrics: list[str], limit: int) -> None:
+    """Stop if the engine, the plain loop and Polars do not find as many anomalies as one another."""
+    found = engine_for(metrics, WINDOW, WINDOW).append(frame).height
+    counts = (found, plain_loop(frame.rows(), limit), whole_polars(frame, limit))
+    if len(set(counts)) > 1:
+        raise SystemExit(f"engine, plain loop and Polars found {counts} anomalies; they must agree")
+
+
 def bench_throughput(key_count: int, row_count: int, repeats: int) -> None:
     """Print rows per second on the tumbling rules, for several batch sizes."""
     data = trades(2 * row_count, key_count)
     warm, frame = data[:row_count], data[row_count:]
     metrics, limit = tumbling_metrics(key_count), _limit(key_count)
+    check_agreement(data[:20_000], metrics, limit)
     sizes = {10_000: row_count, 1_000: row_count // 4, 100: row_count // 20}
     results: dict[str, list[float]] = {}
     for _ in range(repeats):
