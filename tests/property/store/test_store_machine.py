@@ -230,5 +230,6 @@ TestStoreMachine.settings = settings(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 class TestStoreMachineAtLength(StoreMachine.TestCase):
-    settings = settings(max_examples=1500, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
+    settings = settings(max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=QUIET)
