@@ -192,6 +192,10 @@ class _Analysis:
             raise self._error(
                 "unknown_function", f"there is no function `{node.function}`", node, "docs/metrics.md lists them all."
             )
+        for argument in node.arguments:
+            if isinstance(argument, Pair) and name != "between":
+                problem = f"`{node.function}` takes no pair of bounds"
+                raise self._error("bad_argument", problem, argument, "Bounds such as `1:6` belong to `between`.")
         arguments = _spread_pairs(node.arguments)
         function = _by_arity(candidates, len(arguments) + len(node.named))
         bound = self._bind(function, node, arguments)

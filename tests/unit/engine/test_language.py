@@ -107,6 +107,7 @@ def test_durations_are_windows_over_a_time_column() -> None:
         ("tmsum(qty, qty, 1s) > 3", "bad_argument", 16),
         ("ewmMean(qty) > 3", "bad_argument", 0),
         ("[1, 2] > 3", "bad_argument", 0),
+        ("max(qty:3) > 1", "bad_argument", 4),
         ("qty in [1, `A]", "bad_type", 11),
         ("percentile(interpolation='lower', qty) > 3", "parse", 34),
     ],
