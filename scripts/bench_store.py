@@ -29,6 +29,7 @@ SESSION_EVENTS = 100
 START_S = 1_700_000_000
 PEER_VERSION = "0.9.44"
 TYPE_COUNT = 1000
+EVENTS_MIN = 20_000
 
 
 def make_rows(count: int, seed: int = 7) -> Iterator[tuple[int, int, tuple[str, ...], int, int, dict[str, Any]]]:
@@ -335,6 +336,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=("ours", "plain", "hat"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.events < EVENTS_MIN:
+        parser.error(f"--events is {options.events}; ten pages of 1000 need {EVENTS_MIN} at least")
     if options.side:
         print(json.dumps(run_side(options.side, options.events, options.queries)))
         return
