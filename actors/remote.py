@@ -135,12 +135,14 @@ class PartitionHost:
     def tick(self, epoch: int, now_us: int) -> None:
         """Flush what has waited for the flush period; sent when no rows come."""
         self._follow(epoch)
+        self._check_owns_any()
         for partition in self._partitions.values():
             partition.flush_if_due(epoch, now_us)
 
     def flush(self, epoch: int, now_us: int) -> dict[int, dict[int, int]]:
         """Make everything durable and return the committed offsets by partition and split."""
         self._follow(epoch)
+        self._check_owns_any()
         for partition in self._partitions.values():
             partition.flush(epoch, now_us)
         return {number: partition.committed for number, partition in self._partitions.items()}
@@ -164,6 +166,7 @@ class PartitionHost:
 
     def deliver(self) -> int:
         """Hand committed anomalies to the job's sinks and return how many they took."""
+        self._check_owns_any()
         if self._sinks is None:
             self._sinks = open_sinks(self._job)
         return sum(self._deliver(partition, self._sinks) for partition in list(self._partitions.values()))
@@ -199,6 +202,11 @@ class PartitionHost:
         if partition is None:
             raise NotOpenError(f"this host does not own partition {number}; open it first")
         return partition
+
+    def _check_owns_any(self) -> None:
+        # A host that was restarted must not answer as if it had flushed or delivered what its predecessor had.
+        if not self._partitions:
+            raise NotOpenError("this host owns no partition; it was restarted: open its partitions first")
 
     def stat(self) -> list[PartitionStat]:
         """Return the counters of every partition owned."""

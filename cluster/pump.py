@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import polars as pl
 
-from actors.remote import HostBatch
+from actors.remote import HostBatch, NotOpenError
 from actors.routing import partition_of
 from actors.source import DeadLetter, Source, SourceBatch
 from config.settings import JobSettings
@@ -134,6 +134,7 @@ class Pump:
         self._epoch = epoch
         self._now_us = now_us
         self._positions = dict(positions)
+        self._sent: dict[int, int] = {}
         self._ended: set[int] = set()
         self._turn = 0
         self._in_flight: dict[str, deque[Reply[int]]] = {}
@@ -184,7 +185,7 @@ class Pump:
                 dead_letters={number: letters[number] for number in partitions if number in letters},
             )
             self._in_flight[name].append(self._hosts[name].apply(self._epoch, message, self._now_us()))
-        self._positions[split] = batch.next_offset
+        self._positions[split] = self._sent[split] = batch.next_offset
         self._row_count += len(batch.offsets)
         self._dead_letter_count += len(batch.dead_letters)
 
@@ -215,13 +216,24 @@ class Pump:
                 self._anomaly_count += waiting.popleft().wait()
 
     def finish(self) -> None:
-        """Drain, make everything durable and empty the outboxes."""
+        """Drain, make everything durable and empty the outboxes.
+
+        Raises:
+            NotOpenError: a host was restarted after its last batch, and what it had not flushed must be sent again.
+        """
         self.drain()
-        _wait_all([port.flush(self._epoch, self._now_us()) for port in self._hosts.values()])
+        self._check_committed(_wait_all([port.flush(self._epoch, self._now_us()) for port in self._hosts.values()]))
         if self._job.sinks:
             _wait_all(list(self._deliveries.values()))
             while sum(_wait_all([port.deliver() for port in self._hosts.values()])):
                 pass
+
+    def _check_committed(self, answers: list[dict[int, dict[int, int]]]) -> None:
+        committed = {partition: marks for answer in answers for partition, marks in answer.items()}
+        for partition, port in self._owners.items():
+            marks = committed.get(partition, {})
+            if any(marks.get(split, 0) < offset for split, offset in self._sent.items()):
+                raise NotOpenError(f"{port.name} has lost rows of partition {partition}; open it and send them again")
 
     def stat(self) -> PumpStat:
         """Return counters; exact when nothing is in flight."""

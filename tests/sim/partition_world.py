@@ -2,9 +2,9 @@
 
 Everything random comes from one seed. Hosts are real, over real LMDB; what is simulated is the way to them. A leader's
 messages to one host arrive in order, but between leaders in any order; they are lost, their answers are lost, and they
-are repeated later. Hosts crash between messages and before, within or after a write; disks are full for a while; maps
-grow, so that a write runs twice. Leaders are deposed and go on as long as they like; what they know of the group is
-what it was then. Moves are interrupted wherever that happens to hit them.
+are repeated later; batches are cut anywhere. Hosts crash between messages and before, within or after a write, and are
+started again; disks are full for a while; maps grow, so that a write runs twice. Leaders are deposed and go on as long
+as they like; what they know of the group is what it was then. Moves are interrupted wherever that happens to hit them.
 
 `World.run` ends when a leader has finished the job; faults stop before that, or it would never end.
 """
@@ -21,7 +21,7 @@ from typing import Any
 from actors.errors import StaleEpochError, TocsinError
 from actors.remote import HostBatch, PartitionHost
 from actors.shard import Shard, ShardFullError
-from actors.source import Source
+from actors.source import Source, SourceBatch
 from cluster.placement import Move, place, plan_moves
 from cluster.pump import Pump, first_needed
 from config import JobSettings
@@ -63,7 +63,7 @@ class WaitingReply:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._answer: Any = None
+        self.answer: Any = None
         self._error: Exception | None = None
         self._is_ready = False
 
@@ -72,14 +72,14 @@ class WaitingReply:
 
     def resolve(self, answer: Any = None, error: Exception | None = None) -> None:
         if not self._is_ready:
-            self._answer, self._error, self._is_ready = answer, error, True
+            self.answer, self._error, self._is_ready = answer, error, True
 
     def wait(self) -> Any:
         while not self._is_ready:
             self._world.carry()
         if self._error is not None:
             raise self._error
-        return self._answer
+        return self.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,21 @@ class HostLink:
         reply = WaitingReply(self._world)
         self._world.post(self._key, Message(method, arguments, reply))
         return reply
+
+
+class CutSource:
+    """Another source whose batches end anywhere."""
+
+    def __init__(self, source: Source, rng: random.Random) -> None:
+        self._source = source
+        self._rng = rng
+        self.schema = source.schema
+        self.splits = source.splits
+        self.earliest_offset = source.earliest_offset
+        self.close = source.close
+
+    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
+        return self._source.read(split, offset, self._rng.randint(1, row_count_max + 3))
 
 
 class Leader:
@@ -214,7 +229,7 @@ class Leader:
                 yield from self._scale(pump)
             elif chance < 0.2:
                 pump.deliver()
-            elif chance < 0.25:
+            elif chance < 0.35:
                 self._checkpoint(pump)
             if not moved and pump.stat().at_end:
                 pump.finish()
@@ -228,7 +243,7 @@ class Leader:
         link = pump.owners[partition]
         assert isinstance(link, HostLink)
         reply = link.send("snapshot", self.epoch, partition, self._world.now_us)
-        self._world.snapshots.append((partition, reply))
+        self._world.snapshots_asked.append((partition, reply))
 
     def _scale(self, pump: Pump) -> Iterator[None]:
         for move in plan_moves(self._job().owners, self._job().host_count):
@@ -284,12 +299,13 @@ class World:
     leaders: list[Leader] = field(init=False, default_factory=list)
     sink: MemorySink = field(init=False, default_factory=MemorySink)
     fate: WriteFate = field(init=False, default_factory=WriteFate)
-    snapshots: list[tuple[int, WaitingReply]] = field(init=False, default_factory=list)
+    snapshots_asked: list[tuple[int, WaitingReply]] = field(init=False, default_factory=list)
     troubles: list[str] = field(init=False, default_factory=list)
     diary: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
+        self.source = CutSource(self.source, self.rng)
         submitted = JobSubmitted(
             job_id=self.job.name, spec=b"", partition_count=self.job.partitions, host_count=self.rng.randint(1, 2)
         )
@@ -309,6 +325,11 @@ class World:
         """Return what is left when the job has ended and all hosts are closed."""
         splits = [split.number for split in self.source.splits()]
         return read_outcome(self.job, self.directory, splits, self.sink)
+
+    def snapshots(self) -> list[tuple[int, bytes]]:
+        """Return the snapshots that hosts gave, with their partitions."""
+        answered = [(number, reply.answer) for number, reply in self.snapshots_asked if reply.is_ready()]
+        return [(number, answer[1]) for number, answer in answered if answer is not None]
 
     def _is_finished(self) -> bool:
         return self._is_job_finished() and not self._resume_for_lost_shards()
@@ -349,6 +370,10 @@ class World:
             self.fault_count -= 1
             self._fault()
             return
+        if self.rng.random() < 0.1:
+            # Somebody starts dead processes again; they own nothing then.
+            for name in self.hosts:
+                self.start_host(name)
         waiting = [key for key, channel in self.channels.items() if channel]
         if waiting:
             key = self.rng.choice(waiting)

@@ -4,9 +4,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from actors.anomalies import decode_entry
+from actors.frames import empty_frame
+from actors.partition import Partition, RoutedBatch
+from actors.routing import partition_of_key
 from actors.shard import Shard
+from cluster.pump import route
 from tests.sim.partition_world import World
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
@@ -109,3 +115,42 @@ def test_a_lost_shard_is_rebuilt_from_the_source(
 ) -> None:
     expected = undisturbed_runs("events", seed % DATA_COUNT, 40)
     check_nothing_is_lost(make_world(seed, "events", 40, may_lose_shards=True), expected)
+
+
+def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], Partition]:
+    """Restore a snapshot in an empty directory and give it the rest of the source; return where it began."""
+    partition = Partition.open(world.job, number, world.directory / f"restored-{number}")
+    partition.restore(snapshot, 0)
+    begun = partition.committed
+    for split, start in partition.begin(1_000, {0: 0, 1: 0}, 0).items():
+        while (batch := world.source.read(split, start, 5)).next_offset > start:
+            rows, letters = route(world.job, split, batch)
+            frame, offsets = rows.get(number, (empty_frame(world.job.row_schema), np.empty(0, np.int64)))
+            routed = RoutedBatch(
+                split=split, start=start, end=batch.next_offset, frame=frame, offsets=offsets,
+                dead_letters=letters.get(number, ()),
+            )  # fmt: skip
+            partition.apply(1_000, routed, 0)
+            start = batch.next_offset
+    partition.flush(1_000, 0)
+    return begun, partition
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_snapshot_of_any_moment_goes_on_exactly(
+    seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
+) -> None:
+    world = make_world(seed, "everything", 40)
+    world.run()
+    expected = undisturbed_runs("everything", seed % DATA_COUNT, 40)
+    taken = {number: data for number, data in world.snapshots() if data}
+    for number, data in taken.items():
+        begun, partition = resume(world, number, data)
+        with partition:
+            later = [
+                entry
+                for entry in expected.anomalies
+                if decode_entry(*entry).id.offset >= begun[decode_entry(*entry).id.split]
+                and partition_of_key(decode_entry(*entry).key, world.job.partitions) == number
+            ]
+            assert partition.anomaly_entries() == later

@@ -115,9 +115,6 @@ class Outcome:
     events: list[Event]
     """Stored events by id."""
 
-    detectors: list[tuple[int, bytes, bytes]]
-    """Partition, and what its detectors have stored."""
-
     watermarks: dict[int, dict[int, int]]
     """By partition and split."""
 
@@ -130,7 +127,7 @@ class Outcome:
 
 def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink: MemorySink) -> Outcome:
     """Return what closed partitions hold and what the sink has taken; sequences must have no holes."""
-    anomalies, letters, events, detectors, gaps = [], [], [], [], []
+    anomalies, letters, events, gaps = [], [], [], []
     watermarks = {}
     for number in range(job.partitions):
         with Partition.open(job, number, directory / f"{number:04d}") as partition:
@@ -138,7 +135,6 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink:
             letters += partition.dead_letters(1_000_000)
             for split in splits:
                 events += partition.events(QueryServerParams(server_id=split, max_results=100_000))
-            detectors += [(number, key, value) for key, value in read_table(partition, "detectors")]
             watermarks[number] = read_meta(partition)["watermarks"]
             gaps += [(number, gap) for gap in partition.stat().gaps]
             assert partition.stat().outbox_count == 0, "the sink has not been given everything"
@@ -146,7 +142,6 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink:
         anomalies=sorted(anomalies),
         dead_letters=sorted(letters, key=lambda letter: (letter.split, letter.offset)),
         events=sorted(events, key=lambda event: event.id),
-        detectors=detectors,
         watermarks=watermarks,
         sent=_sent(sink),
         gaps=gaps,

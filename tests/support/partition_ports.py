@@ -39,6 +39,9 @@ class HeldPort:
     """How often somebody had to wait for it."""
 
     in_flight_max: int = 0
+    committed: dict[int, dict[int, int]] | None = None
+    """Answer to a flush; `None` means that everything is there."""
+
     deliveries: list[int] = field(default_factory=list)
     """Answers to the next deliveries; 0 when there are no more."""
 
@@ -57,9 +60,18 @@ class HeldPort:
     def release(self, answer: Any = None, error: Exception | None = None) -> None:
         """Answer the oldest call that waits: with what is given, or with what it would be."""
         reply, kind = self.held.popleft(), self.calls[len(self.calls) - len(self.held) - 1][0]
+        if kind == "flush":
+            answer = self._everything() if self.committed is None else self.committed
         usual = {"apply": 1, "deliver": self.deliveries.pop(0) if kind == "deliver" and self.deliveries else 0}
         reply.answer = usual.get(kind) if answer is None else answer
         reply.error, reply.is_given = error, True
+
+    def _everything(self) -> dict[int, dict[int, int]]:
+        found: dict[int, dict[int, int]] = {}
+        for batch in self.batches:
+            for partition in batch.partitions:
+                found.setdefault(partition, {})[batch.split] = batch.end
+        return found
 
     @property
     def batches(self) -> list[HostBatch]:

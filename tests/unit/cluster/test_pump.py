@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.frames import to_frame
+from actors.remote import NotOpenError
 from actors.routing import partition_of_key
 from actors.source import DeadLetter, SourceBatch
 from cluster.pump import Pump, first_needed, route
@@ -204,6 +205,16 @@ def test_finishing_flushes_and_empties_the_outboxes() -> None:
     pump.finish()
     assert [kind for kind, _ in port.calls] == ["apply", "flush", "deliver", "deliver", "deliver"]
     assert not port.held
+
+
+@pytest.mark.parametrize("committed", [{}, {0: {0: 2}}, {0: {0: 2}, 1: {0: 1}}])
+def test_finishing_notices_that_a_host_has_lost_what_it_was_sent(committed: dict[int, dict[int, int]]) -> None:
+    pump, (port,) = make_pump(make_partition_job(**SINKS), [rows(*"AB")], "one")
+    port.committed = committed
+    pump.pump_once()
+    with pytest.raises(NotOpenError, match="one has lost rows of partition"):
+        pump.finish()
+    assert [kind for kind, _ in port.calls] == ["apply", "flush"]
 
 
 def test_a_tick_waits_for_what_is_in_flight() -> None:

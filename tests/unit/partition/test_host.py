@@ -207,6 +207,12 @@ def test_a_tick_flushes_what_has_waited(hosts: Hosts) -> None:
     assert host.stat()[0].committed == {0: 4}
 
 
+def test_a_host_that_was_restarted_says_so_to_every_call(hosts: Hosts) -> None:
+    for call in (lambda: hosts[0].tick(1, 0), lambda: hosts[0].flush(1, 0), hosts[0].deliver):
+        with pytest.raises(NotOpenError, match="it was restarted"):
+            call()
+
+
 def test_closing_flushes_nothing(hosts: Hosts) -> None:
     first, second = hosts
     first.open(1, [0], {0: 0}, {}, 0)
