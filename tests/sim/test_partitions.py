@@ -16,6 +16,7 @@ from cluster.pump import route
 from tests.sim.partition_world import World
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
+    ALL_DETECTORS,
     EVENTS,
     LEARNING,
     SINKS,
@@ -32,10 +33,19 @@ JOBS: dict[str, dict[str, Any]] = {
     "detectors": LEARNING | SINKS,
     "events": EVENTS,
     "no metrics": {"metrics": [], "window": None} | LEARNING,
+    "all detectors": ALL_DETECTORS,
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
 }
 
-SEED_COUNTS = {"metrics": 20, "sinks": 25, "detectors": 15, "events": 15, "no metrics": 10, "everything": 20}
+SEED_COUNTS = {
+    "metrics": 20,
+    "sinks": 25,
+    "detectors": 15,
+    "events": 15,
+    "no metrics": 5,
+    "all detectors": 10,
+    "everything": 20,
+}
 """Seeds of each job in the default run."""
 
 DATA_COUNT = 3

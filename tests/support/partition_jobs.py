@@ -50,6 +50,17 @@ LEARNING: dict[str, Any] = {
     ],
 }
 
+ALL_DETECTORS: dict[str, Any] = {
+    "detectors": [
+        {"type": "new_value", "watch": ["user"], "learn": {"duration": 40}, "expire_after": 25},
+        {"type": "new_event", "event": ["user"], "learn": {"rows": 2}},
+        {"type": "value_range", "watch": ["qty"], "learn": {"rows": 4}},
+        {"type": "charset", "watch": ["user"], "learn": {"rows": 3}},
+        {"type": "event_sequence", "event": ["user"], "learn": {"rows": 6}, "options": {"length": 2}},
+        {"type": "count_vector", "event": ["user"], "learn": {"rows": 6}, "options": {"window_row_count": 3}},
+    ],
+}
+
 EVENTS: dict[str, Any] = {"events": {"store": True, "anomalies": True, "type": ["trades", "{sym}"]}}
 
 SINKS: dict[str, Any] = {"sinks": [{"type": "ndjson", "path": "out"}]}
