@@ -106,9 +106,9 @@ class KnownValueWatcher:
         places = [place for place in unknown if not learns[place] and codes[place] not in self._muted]
         findings = []
         for place, rows in zip(places, _rows_of(pairs, places), strict=True):
-            findings.append(self._finding(codes[place], values[place], rows[:1] if self._reports_once else rows))
-            if self._reports_once:
-                self._add_reported(codes[place], values[place], 0)
+            # Without room left, the value stays unknown and each of its rows is reported.
+            is_added = self._reports_once and self._add_reported(codes[place], values[place], 0)
+            findings.append(self._finding(codes[place], values[place], rows[:1] if is_added else rows))
         return findings
 
     def _observe_ageing(self, batch: Batch, pairs: pl.DataFrame, expire_after: int) -> list[Finding]:
@@ -160,11 +160,14 @@ class KnownValueWatcher:
             self._learned_count[code] = self._learned_count.get(code, 0) + 1
         known[value] = now
 
-    def _add_reported(self, code: int, value: Any, now: int) -> None:
+    def _add_reported(self, code: int, value: Any, now: int) -> bool:
+        """Let a reported value count as known, and return whether there was room for it."""
         known = self._table(code)
-        if value in known or len(known) < self._distinct_count_max:
-            known[value] = now
-            self.changed.add(code)
+        if value not in known and len(known) >= self._distinct_count_max:
+            return False
+        known[value] = now
+        self.changed.add(code)
+        return True
 
     def _table(self, code: int) -> dict[Any, int]:
         table = self._known.get(code)

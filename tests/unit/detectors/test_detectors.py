@@ -97,6 +97,11 @@ def test_an_unknown_value_is_reported_every_time_or_once() -> None:
     assert len(process(detector(NewValueSpec, variables=("qty",), report="once"), *rows)) == 1
 
 
+def test_without_room_a_value_is_reported_every_time_however_batches_are_cut() -> None:
+    made = detector(NewValueSpec, variables=("qty",), report="once", distinct_count_max=1)
+    assert len(process(made, row(1), row(2), row(3, qty=9), row(4, qty=9))) == 2
+
+
 def test_learning_ends_with_the_watermark_and_does_not_come_back() -> None:
     made = detector(NewValueSpec, variables=("qty",), learn=LearnPhase(until=10))
     rows = (row(1, qty=1), row(9, qty=2), row(10, qty=3), row(5, qty=4))
