@@ -37,7 +37,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
 }
 
-SEED_COUNTS = {
+SEED_COUNTS = {"metrics": 15, "sinks": 20, "detectors": 10, "events": 12, "no metrics": 5, "all detectors": 6, "everything": 16}
     "metrics": 20,
     "sinks": 25,
     "detectors": 15,
@@ -119,7 +119,7 @@ def test_nothing_is_lost_or_doubled_in_longer_runs(
     check_nothing_is_lost(make_world(seed, name, 100, fault_count=40), expected)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_lost_shard_is_rebuilt_from_the_source(
     seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
 ) -> None:
@@ -146,7 +146,7 @@ def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], 
     return begun, partition
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_snapshot_of_any_moment_goes_on_exactly(
     seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
 ) -> None:
