@@ -37,14 +37,14 @@ JOBS: dict[str, dict[str, Any]] = {
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
 }
 
-SEED_COUNTS = {"metrics": 15, "sinks": 20, "detectors": 10, "events": 12, "no metrics": 5, "all detectors": 6, "everything": 16}
-    "metrics": 20,
-    "sinks": 25,
-    "detectors": 15,
-    "events": 15,
+SEED_COUNTS = {
+    "metrics": 15,
+    "sinks": 20,
+    "detectors": 10,
+    "events": 12,
     "no metrics": 5,
-    "all detectors": 10,
-    "everything": 20,
+    "all detectors": 6,
+    "everything": 16,
 }
 """Seeds of each job in the default run."""
 
