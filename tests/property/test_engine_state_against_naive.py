@@ -10,7 +10,7 @@ from tests.support.engine_case import EngineCase, create, create_naive, cuts_of,
 from tests.support.naive_engine import Anomaly, Fragile, NaiveEngine
 from tests.support.strategies_engine import engine_case
 
-SEEDS = range(700, 760)
+SEEDS = range(700, 730)
 
 
 def naive_run(case: EngineCase) -> tuple[NaiveEngine, list[Anomaly]]:

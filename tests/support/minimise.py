@@ -4,24 +4,29 @@ Hypothesis does this for the cases it draws; this is for cases made from a seed 
 kept if it still fails, until none does.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import takewhile
 
 from tests.support.engine_case import EngineCase, create_naive
 from tests.support.naive.text import tokens_of
 from tests.support.naive_engine import Refused
 
+SECONDS_MAX = 20
 CUT_LENGTHS = (12, 8, 6, 5, 4, 3, 2, 1)
 """Numbers of neighbouring words of an expression that are left out together, to try."""
 
 
 def minimise(case: EngineCase, fails: Callable[[EngineCase], bool]) -> EngineCase:
-    """Return a small case that fails like the one given."""
-    while True:
-        smaller = next((found for found in _smaller(case) if _is_valid(found) and fails(found)), None)
-        if smaller is None:
-            return case
-        case = smaller
+    """Return a small case that fails like the one given; after a while, the smallest one found by then."""
+    deadline = time.monotonic() + SECONDS_MAX
+    found: EngineCase | None = case
+    while found is not None:
+        case = found
+        tried = takewhile(lambda _: time.monotonic() < deadline, _smaller(case))
+        found = next((smaller for smaller in tried if _is_valid(smaller) and fails(smaller)), None)
+    return case
 
 
 def _is_valid(case: EngineCase) -> bool:
@@ -40,8 +45,10 @@ def _smaller(case: EngineCase) -> Iterator[EngineCase]:
         yield replace(case, batches=[case.rows])
     for name in case.key_columns:
         yield replace(case, key_columns=tuple(other for other in case.key_columns if other != name))
-    for length in (16, 8, 4, 2, 1):
+    length = max((len(batch) for batch in case.batches), default=0)
+    while length:
         yield from _with_fewer_rows(case, length)
+        length //= 2
     for i, metric in enumerate(case.metrics):
         for shorter in _shorter(metric):
             yield replace(case, metrics=[*case.metrics[:i], shorter, *case.metrics[i + 1 :]])
@@ -50,7 +57,7 @@ def _smaller(case: EngineCase) -> Iterator[EngineCase]:
 
 def _with_fewer_rows(case: EngineCase, length: int) -> Iterator[EngineCase]:
     for i, batch in enumerate(case.batches):
-        for start in range(len(batch) - length + 1):
+        for start in range(0, len(batch) - length + 1, max(1, length // 2)):
             rest = [*batch[:start], *batch[start + length :]]
             yield replace(case, batches=[*case.batches[:i], rest, *case.batches[i + 1 :]])
 

@@ -69,6 +69,7 @@ REFUSED = {
             "word and flag",
             "avg(word) > 1",
             "-word > 3",
+            "qty in [`A]",
         ),
     ),
 }
