@@ -359,7 +359,8 @@ class World:
 
     def _remove(self, leader: Leader) -> None:
         self.note(f"leader {leader.epoch} ends")
-        self.leaders.remove(leader)
+        # It may have been killed while it waited for its last answer.
+        self.leaders = [other for other in self.leaders if other is not leader]
         if leader.epoch == self.group.epoch and not self._is_job_finished():
             self.elect()
 
