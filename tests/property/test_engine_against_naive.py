@@ -46,7 +46,7 @@ def check(case: EngineCase, ways: tuple[str, ...]) -> None:
             assert (small, WAYS[way](small)) == (small, naive_output(small)), way
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(engine_cases())
 def test_drawn_cases_give_the_naive_output(case: EngineCase) -> None:
     wanted = expected(case)
