@@ -32,10 +32,12 @@ def is_pumping(client: Client, name: str, epoch_min: int = 0) -> bool:
 
 
 def finish(client: Client, name: str) -> Entries:
-    """Wait for the end of the job and return its anomaly table."""
+    """Wait for the end of the job, end its hosts, and return its anomaly table."""
     summary = client.wait_finished(name, 240)
     assert "failed" not in summary, summary
-    return client.anomaly_entries(name)
+    entries = client.anomaly_entries(name)
+    client.remove(name)
+    return entries
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -132,6 +134,6 @@ def test_a_stopped_job_goes_on_where_it_stood(
 
 def test_checkpoints_are_held_by_a_majority(client: Client, trades: Path, eventually: Eventually) -> None:
     start(client, "checked", trades, eventually)
-    finish(client, "checked")
+    client.wait_finished("checked", 240)
     manifests = [client.job("checked").newest_manifest(number) for number in range(4)]
     assert all(manifest is not None and len(manifest.holders) >= 2 for manifest in manifests)
