@@ -46,6 +46,11 @@ def _say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def _print(text: str) -> None:
+    """Print a result; no records are no lines."""
+    click.echo(text, nl=bool(text))
+
+
 @cli.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
 def check(job_file: Path) -> None:
@@ -81,7 +86,7 @@ def run(job_file: Path, directory: Path | None, follow: bool, limit: int, as_jso
             time.sleep(job.flush.period_ms / 1000)
             running.run()
         found = running.anomalies(limit)
-        click.echo(show_anomalies(job, found, as_json=as_json))
+        _print(show_anomalies(job, found, as_json=as_json))
         stat = running.pump.stat()
         _say(f"{stat.row_count} rows, {stat.dead_letter_count} dead letters, {stat.anomaly_count} anomalies")
 
@@ -151,7 +156,7 @@ def jobs(home: Home, as_json: bool) -> None:
         for job in _client(home).state().jobs.values()
     ]
     if as_json:
-        click.echo(show_json_lines(found))
+        _print(show_json_lines(found))
     else:
         click.echo(
             show_rows(("job", "status", "partitions", "hosts"), [[str(v) for v in job.values()] for job in found])
@@ -213,7 +218,7 @@ def query_anomalies(
         type=kind,
     )
     found = client.anomalies(job, wanted, limit, newest_first=newest)
-    click.echo(show_anomalies(settings, found, as_json=as_json, is_wide=wide))
+    _print(show_anomalies(settings, found, as_json=as_json, is_wide=wide))
 
 
 def _time(parse: Callable[..., int | None], settings: Any, text: str | None) -> int | None:
@@ -232,7 +237,7 @@ def query_dead_letters(home: Home, job: str, limit: int, as_json: bool) -> None:
     """Print input records that could not become rows, with the reason."""
     from cluster.present import show_dead_letters
 
-    click.echo(show_dead_letters(_client(home).dead_letters(job, limit), as_json=as_json))
+    _print(show_dead_letters(_client(home).dead_letters(job, limit), as_json=as_json))
 
 
 @query.command("events")
@@ -264,7 +269,7 @@ def query_events(
     wanted = EventQuery(
         is_latest=latest, patterns=patterns, time_from=time_from, time_to=time_to, count_max=limit, oldest_first=oldest
     )
-    click.echo(show_events(query_stored_events(_client(home), job, wanted), as_json=as_json))
+    _print(show_events(query_stored_events(_client(home), job, wanted), as_json=as_json))
 
 
 @cli.command()

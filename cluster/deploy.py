@@ -5,6 +5,8 @@ hosts of the former one. Ray restarts an actor that died; state comes back from 
 *handle* is Ray's; everybody else uses the ports made here.
 """
 
+import importlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,6 +18,8 @@ from actors.remote import HostBatch, PartitionHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.home import ClusterRecord, Home
 from cluster.stream_host import StreamHost
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = "tocsin"
 """Ray namespace of all our actors."""
@@ -118,12 +122,19 @@ def connect(home: Home) -> ClusterRecord:
         NotRunningError: nothing runs there, or it does not answer.
     """
     record = home.read_record()
+    _keep_output_for_results()
     if not ray.is_initialized():
         try:
             ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
         except (ConnectionError, RuntimeError) as error:
             raise NotRunningError(f"the cluster at {record.ray_address} does not answer; run `tocsin down`") from error
     return record
+
+
+def _keep_output_for_results() -> None:
+    """Log what Ray has to say of workers that died, which it would print among the results of commands."""
+    worker: Any = importlib.import_module("ray._private.worker")
+    worker.print_to_stdstream = lambda data, ignore_prefix: log.info("ray reports", extra={"lines": data["lines"]})
 
 
 def start_member(group_id: int, member_id: str, settings: bytes, home: Home) -> Handle:

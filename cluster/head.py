@@ -18,8 +18,8 @@ NODE_ADDRESS = "127.0.0.2"
 """Loopback address of the local node."""
 
 ACTOR_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "RAY_worker_niceness": "0"}
-"""Variables of all actors: the cores of a machine are shared by actors, not by the threads of one actor, and who watches
-a busy machine must not give way to what makes it busy (Ray would start actors at niceness 15)."""
+"""Variables of all actors: a machine's cores are shared by actors, not by the threads of one, and who watches a busy
+machine must not give way to what makes it busy (Ray would start actors at niceness 15)."""
 
 READY_PREFIX = "ready "
 """Start of the line that tells the parent where Ray listens."""
