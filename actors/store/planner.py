@@ -6,7 +6,7 @@ events, every other one to the first configured series, in order, that is ordere
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from actors.store.config import OrderBy, SeriesConfig
 from actors.store.errors import QueryError
@@ -27,11 +27,16 @@ class Order(StrEnum):
     """The oldest event first."""
 
 
-class AnyPayload:
-    """Stands for a payload that is not compared (`None` is an event without payload)."""
+class AnyPayload(Enum):
+    """Stands for a payload that is not compared (`None` is an event without payload).
+
+    An enumeration, because queries travel between processes and its one member is the same in each.
+    """
+
+    ANY = "any"
 
 
-ANY_PAYLOAD = AnyPayload()
+ANY_PAYLOAD = AnyPayload.ANY
 """The one value of `AnyPayload`."""
 
 
