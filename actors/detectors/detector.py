@@ -195,12 +195,12 @@ class Detector:
         self.mark_saved()
 
     def snapshot(self) -> bytes:
-        """Return everything known as bytes."""
+        """Return everything known as bytes: equal rows give equal bytes, however they were cut into batches."""
         entries = {_VERSION: self._version_entry()}
         entries.update(self._group_entry(code) for code in range(len(self._groups.ids)))
         for index, memory in enumerate(self._memories):
             entries.update(self._memory_entry(index, memory, code) for code in sorted(memory.codes()))
-        return bytes(msgpack.packb(entries))
+        return bytes(msgpack.packb(dict(sorted(entries.items()))))
 
     def restore(self, data: bytes) -> None:
         """Take over a snapshot into a detector that has seen nothing; all of it counts as changed.

@@ -14,6 +14,10 @@ MakeDetail = Callable[[int, Mapping[str, Any]], str]
 CODE, NOW, ROW, ROWS, GAP, FIRST = "\0code", "\0now", "\0row", "\0rows", "\0gap", "\0first"
 """Columns of `distinct_values`: group, last time, first row, all rows, longest time between two rows, first time."""
 
+_FLOATS = pl.col(pl.Float64)
+_PLAIN_ZEROS = pl.when(_FLOATS == 0.0).then(0.0).otherwise(_FLOATS).name.keep()
+"""-0.0 and 0.0 are one value: it is not to be shown as whichever comes first in a batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -32,7 +36,7 @@ def distinct_values(batch: Batch, columns: Sequence[str], *, with_times: bool) -
     own = [pl.Series(CODE, batch.codes), rows.alias(ROW)]
     if with_times:
         own.append(pl.Series(NOW, batch.now))
-    frame = batch.frame.select(columns).with_columns(own)
+    frame = batch.frame.select(columns).with_columns(own).with_columns(_PLAIN_ZEROS)
     if any(batch.frame[name].null_count() for name in columns):
         frame = frame.drop_nulls(list(columns))
     found = [pl.col(ROW).alias(ROWS), pl.col(ROW).first()]

@@ -2,8 +2,9 @@
 
 Invariants: a group's code is its position in the order of first appearance here, and means nothing outside; what is
 saved names groups by their values. The learning rows of a group come before all that are judged, because the number of
-rows and the watermark (the latest time so far) never fall. Once a group has learned enough, and unless ages are asked
-for, its rows change nothing here.
+rows and the watermark (the latest time so far) never fall. Only learned rows count, unless all times are asked for:
+the last of them need not be the last of a batch, and what is saved must not show where batches were cut. Once a group
+has learned enough, its rows change nothing here, but for the watermark where all times are asked for.
 """
 
 from collections.abc import Iterable, Sequence
@@ -107,11 +108,7 @@ class Groups:
         within = np.arange(len(offsets)) - np.repeat(starts, lengths)
         ranks = within + np.repeat(self._row_count[group_codes], lengths)
         is_learning = self._are_learning(ranks, now, np.repeat(group_codes, lengths), phase)
-        ends = starts + lengths - 1
-        self._note_last(group_codes, now[ends] if len(ends) else now)
-        if phase is not Phase.DETECT:
-            self._note_learned(group_codes, lengths, ~is_learning[ends] if len(ends) else is_learning)
-        return Batch(
+        batch = Batch(
             frame=frame,
             offsets=offsets,
             codes=np.repeat(group_codes, lengths),
@@ -121,6 +118,9 @@ class Groups:
             now=now,
             is_learning=is_learning,
         )
+        if batch.row_count:
+            self._note(batch, lengths, phase)
+        return batch
 
     def code(self, group: GroupId) -> int:
         """Return the code of a group, made if need be."""
@@ -210,15 +210,17 @@ class Groups:
             is_learning |= now < learn.until
         return is_learning & ~self._is_done[codes]
 
-    def _note_last(self, codes: Ints, last: Ints) -> None:
-        touched = np.ones(len(codes), np.bool_) if self._keeps_time else ~self._is_done[codes]
-        self._watermark[codes[touched]] = last[touched]
-        self.changed.update(codes[touched].tolist())
-
-    def _note_learned(self, codes: Ints, lengths: Ints, is_over: Bools) -> None:
+    def _note(self, batch: Batch, lengths: Ints, phase: Phase) -> None:
+        codes = batch.group_codes
         is_open = ~self._is_done[codes]
-        self._row_count[codes[is_open]] += lengths[is_open]
-        self._is_done[codes] |= is_over
+        learned = np.add.reduceat(batch.is_learning, batch.starts, dtype=np.int64)
+        noted = lengths if self._keeps_time or phase is Phase.DETECT else learned
+        moves = (noted > 0) & (is_open | self._keeps_time)
+        self._watermark[codes[moves]] = batch.now[(batch.starts + noted - 1)[moves]]
+        self.changed.update(codes[is_open | self._keeps_time].tolist())
+        if phase is not Phase.DETECT:
+            self._row_count[codes[is_open]] += learned[is_open]
+            self._is_done[codes] |= learned < lengths
 
 
 def segments(batch: Batch) -> Iterable[tuple[int, int, int]]:

@@ -64,6 +64,8 @@ class KnownValueWatcher:
         """Stop watching a group, and forget what it knows."""
         self._muted.add(code)
         self._known.pop(code, None)
+        # How much was learned before depends on where batches were cut, when the group is being configured.
+        self._learned_count.pop(code, None)
         self.changed.add(code)
 
     def codes(self) -> Iterable[int]:
@@ -142,6 +144,8 @@ class KnownValueWatcher:
                 known[value] = now
             elif batch.is_learning[row]:
                 self._learn(code, value, now)
+                if code in self._muted:
+                    return []
             else:
                 found.append(row)
                 if self._reports_once:

@@ -52,7 +52,7 @@ def make_detector(spec: GroupSpec, schema: Schema, time_column: str, key_columns
         group_columns=maker.group_columns,
         learn=_effective_learn(spec),
         make_parts=maker.make_parts,
-        keeps_time=getattr(spec, "expire_after", None) is not None,
+        keeps_time=_needs_all_times(spec),
     )
 
 
@@ -173,6 +173,11 @@ def _known_values(
         expire_after=spec.expire_after,
         reports_once=spec.report == "once",
     )
+
+
+def _needs_all_times(spec: GroupSpec) -> bool:
+    """Return whether judged rows, too, are judged by the latest time of their group."""
+    return any(getattr(spec, name, None) is not None for name in ("expire_after", "window_ticks"))
 
 
 def _effective_learn(spec: GroupSpec) -> LearnPhase:

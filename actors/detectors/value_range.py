@@ -71,7 +71,8 @@ class ValueRangeWatcher:
             self._has_range[code] = True
 
     def _learn(self, codes: Ints, values: Numbers, is_learned: Bools) -> None:
-        learned_codes, learned = codes[is_learned], values[is_learned]
+        # Adding 0 makes -0.0 a plain 0.0: the two are equal, so that swapping them would not count as a change.
+        learned_codes, learned = codes[is_learned], values[is_learned] + 0
         if not len(learned):
             return
         touched = np.unique(learned_codes)

@@ -126,6 +126,9 @@ class Outcome:
     events: list[Event]
     """Stored events by id."""
 
+    detectors: dict[int, list[tuple[bytes, bytes]]]
+    """By partition: the state of its detectors as stored."""
+
     watermarks: dict[int, dict[int, int]]
     """By partition and split."""
 
@@ -139,13 +142,14 @@ class Outcome:
 def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink: MemorySink) -> Outcome:
     """Return what closed partitions hold and what the sink has taken; sequences must have no holes."""
     anomalies, letters, events, gaps = [], [], [], []
-    watermarks = {}
+    detectors, watermarks = {}, {}
     for number in range(job.partitions):
         with Partition.open(job, number, directory / f"{number:04d}") as partition:
             anomalies += partition.anomaly_entries()
             letters += partition.dead_letters(1_000_000)
             for split in splits:
                 events += partition.events(QueryServerParams(server_id=split, max_results=100_000))
+            detectors[number] = read_table(partition, "detectors")
             watermarks[number] = read_meta(partition)["watermarks"]
             gaps += [(number, gap) for gap in partition.stat().gaps]
             assert partition.stat().outbox_count == 0, "the sink has not been given everything"
@@ -153,6 +157,7 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink:
         anomalies=sorted(anomalies),
         dead_letters=sorted(letters, key=lambda letter: (letter.split, letter.offset)),
         events=sorted(events, key=lambda event: event.id),
+        detectors=detectors,
         watermarks=watermarks,
         sent=_sent(sink),
         gaps=gaps,

@@ -35,7 +35,7 @@ ROWS = st.lists(
         st.sampled_from("AB"),
         st.none() | st.integers(0, 2),
         st.none() | st.integers(-5, 5),
-        st.none() | st.sampled_from([0.5, 1.0, 2.0]),
+        st.none() | st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.0]),
         st.none() | st.text("abc", max_size=3),
     ),
     max_size=40,
@@ -50,6 +50,7 @@ SPECS: list[Any] = [
     ValueRangeSpec(name="d", variables=("qty", "price", "time"), learn=LEARN, configure_row_count=7),
     CharsetSpec(name="d", variables=("user",), learn=LEARN, configure_row_count=4),
     EventSequenceSpec(name="d", event_id_columns=("ev",), length=3, learn=LEARN),
+    NewValueSpec(name="d", variables=("qty",), learn=LEARN, expire_after=5, report="once", distinct_count_max=3),
     CountVectorSpec(name="d", event_id_columns=("ev",), window_ticks=7, learn=LEARN, report="once"),
     RuleSpec(
         name="d", rules=({"name": "r", "conditions": [{"column": "qty", "operator": ">", "value": 3}]},), learn=LEARN
@@ -73,8 +74,11 @@ def found_rows(spec: Any, rows: Any) -> list[int]:
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: type(spec).__name__)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=3), restarts=st.booleans())
 @settings(max_examples=25, deadline=None)
-def test_neither_cuts_nor_restarts_change_what_is_found(spec: Any, rows: Any, cuts: list[int], restarts: bool) -> None:
-    whole = make(spec).process(frame_of(rows), np.arange(len(rows)))
+def test_neither_cuts_nor_restarts_change_what_is_found_and_stored(
+    spec: Any, rows: Any, cuts: list[int], restarts: bool
+) -> None:
+    undivided = make(spec)
+    whole = undivided.process(frame_of(rows), np.arange(len(rows)))
     detector, stored, parts = make(spec), dict[bytes, bytes](), [whole.clear()]
     for start, end in pairwise(sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})):
         parts.append(detector.process(frame_of(rows[start:end]), np.arange(start, end)))
@@ -87,6 +91,8 @@ def test_neither_cuts_nor_restarts_change_what_is_found(spec: Any, rows: Any, cu
             again.restore(snapshot)
             assert again.snapshot() == snapshot
     assert pl.concat(parts).equals(whole)
+    assert stored == undivided.changed_state()
+    assert detector.snapshot() == undivided.snapshot()
 
 
 @given(rows=ROWS)

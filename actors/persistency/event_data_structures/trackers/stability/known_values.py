@@ -16,7 +16,7 @@ from actors.persistency.event_data_structures.trackers.stability.value_semantics
 )
 from actors.persistency.rle_list import RLEList
 from actors.persistency.sketch import RELATIVE_ERROR, DistinctSketch
-from actors.persistency.values import canonical_value
+from actors.persistency.values import canonical_value, value_hash
 
 _TOLERANCE = 3 * RELATIVE_ERROR
 """Share by which an estimate may fall short of the number of observations and still mean that all are distinct."""
@@ -85,7 +85,8 @@ class KnownValues:
     def to_state(self) -> dict[str, Any]:
         """Return everything that is kept, as plain values."""
         ordered = self._order is not None
-        rest = self._values.difference(self._order or ())
+        # A set has an order of its own in each process; what is saved must be equal for what is equal.
+        rest = sorted(self._values.difference(self._order or ()), key=value_hash)
         return {
             "unique_set": [*(self._order or ()), *rest],
             "unique_set_is_ordered": ordered,
