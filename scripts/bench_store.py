@@ -185,7 +185,7 @@ def measure_plain(directory: Path, count: int, rounds: int) -> dict[str, float]:
     figures["disk bytes/event"] = disk_bytes(directory) / count
 
     def query(limit: int, order: int = 0, upper: int = (1 << 64) - 1, words: tuple[str, ...] | None = None) -> int:
-        found = []
+        found: list[Any] = []
         with env.begin() as txn, txn.cursor(series) as cursor:
             more = cursor.set_range(key.pack(order, upper, *[(1 << 64) - 1] * 3))
             more = cursor.prev() if more else cursor.last()
