@@ -40,11 +40,14 @@ def ray_environment(token_path: Path) -> Mapping[str, str]:
 def main() -> None:
     """Start Ray, print one `ready` line of JSON, and stop it when told to.
 
-    Arguments: Ray's directory, port of the job server (0: without), number of CPUs, bytes of the object store.
+    Arguments: Ray's directory, port of the job server (0: without), number of CPUs, bytes of the object store, and 1 to
+    stop also when the standard input ends, which it does however the process at its other end dies.
     """
     directory, dashboard_port, cpu_count, store_bytes = sys.argv[1], *map(int, sys.argv[2:5])
     stop = threading.Event()
     _stop_on_signals(stop)
+    if sys.argv[5] == "1":
+        threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     import ray
 
     context: Any = ray.init(
@@ -63,6 +66,11 @@ def main() -> None:
     _stop_on_signals(stop)
     stop.wait()
     ray.shutdown()
+
+
+def _stop_at_end_of_input(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

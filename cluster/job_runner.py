@@ -200,6 +200,7 @@ class JobRunner:
         checkpointer = Checkpointer(self._group, self._job_id, self._epoch, settings, now_us)
         every = _Every(WATCH_S)
         delivery = _Every(settings.flush.period_ms / 1000)
+        tick = _Every(settings.flush.period_ms / 1000)
         try:
             while not self._stopping.is_set():
                 moved = pump.pump_once()
@@ -215,7 +216,8 @@ class JobRunner:
                 if not moved:
                     if self._is_complete(pump, checkpointer):
                         return
-                    pump.tick()
+                    if tick.is_due():
+                        pump.tick()
                     self._stopping.wait(IDLE_S)
         finally:
             checkpointer.close()

@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -34,6 +34,9 @@ LEADER_TIMEOUT_S = 120.0
 
 STOP_TIMEOUT_S = 20.0
 """Seconds that Ray's processes have to end before they are killed."""
+
+
+_heads: "dict[int, subprocess.Popen[str]]" = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,9 @@ class ClusterOptions:
 
     object_store_bytes: int = 400 << 20
     """Shared memory for batches on their way."""
+
+    ends_with_parent: bool = False
+    """Whether the cluster ends when the process that started it does, however that dies."""
 
 
 def prepare_environment(home: Home) -> None:
@@ -142,17 +148,21 @@ def _start_ray(home: Home, options: ClusterOptions, dashboard_port: int) -> tupl
 def _start_head(
     home: Home, options: ClusterOptions, ray_directory: str, dashboard_port: int
 ) -> tuple["subprocess.Popen[str]", str]:
-    arguments = [ray_directory, dashboard_port, options.cpu_count or os.cpu_count() or 1, options.object_store_bytes]
+    cpu_count = options.cpu_count or os.cpu_count() or 1
+    ending = int(options.ends_with_parent)
+    arguments = [ray_directory, dashboard_port, cpu_count, options.object_store_bytes, ending]
     with home.log_path.open("a") as log:
         head = subprocess.Popen(
             [sys.executable, "-m", "cluster.head", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if options.ends_with_parent else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
             start_new_session=True,
             env={**os.environ, **ACTOR_ENVIRONMENT},
         )
+    # Kept here, because a pipe to its input closes with the last reference to it.
+    _heads[head.pid] = head
     assert head.stdout is not None
     for line in head.stdout:
         if line.startswith(READY_PREFIX):
@@ -192,6 +202,7 @@ def stop_cluster(home: Home) -> bool:
         home.remove_record()
         return False
     _disconnect()
+    _heads.pop(record.head_pid, None)
     head = _head_process(record)
     if head is not None:
         head.send_signal(signal.SIGTERM)
@@ -265,8 +276,8 @@ def _free_ports(count: int) -> list[int]:
 
 @contextmanager
 def local_cluster(home: Home, options: ClusterOptions) -> Iterator[ClusterRecord]:
-    """Start a cluster and end it afterwards."""
-    record = start_cluster(home, options)
+    """Start a cluster and end it afterwards, whatever becomes of this process."""
+    record = start_cluster(home, replace(options, ends_with_parent=True))
     try:
         yield record
     finally:
