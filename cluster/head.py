@@ -5,6 +5,7 @@ cluster of the machine is touched. Everything listens on loopback: Ray replaces 
 so the node is 127.0.0.2. The environment must be complete before Ray is imported (see `ray_environment`).
 """
 
+import functools
 import json
 import os
 import signal
@@ -49,7 +50,12 @@ def main() -> None:
     if sys.argv[5] == "1":
         threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     import ray
+    from ray._private import parameter
 
+    # `ray.init` has no argument for the one port that is the same for all clusters of a machine: the second cluster's
+    # job server would have no agent. 0 lets Ray choose, as `ray start --dashboard-agent-listen-port=0` does.
+    any_port = functools.partialmethod(parameter.RayParams.__init__, dashboard_agent_listen_port=0)
+    parameter.RayParams.__init__ = any_port  # type: ignore[method-assign,assignment]  # see above
     context: Any = ray.init(
         _node_ip_address=NODE_ADDRESS,
         _temp_dir=directory,
