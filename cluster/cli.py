@@ -8,8 +8,8 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,12 @@ from cluster.local import prepare_environment
 from raft.errors import RaftError
 
 if TYPE_CHECKING:
+    from actors.anomalies import Anomaly
     from cluster.client import Client
+    from cluster.embedded import EmbeddedJob
+
+DEAD_LETTERS_SHOWN_MAX = 3
+"""Dead letters whose reasons `tocsin run` tells."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -70,25 +75,38 @@ def check(job_file: Path) -> None:
 @cli.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--directory", type=click.Path(path_type=Path), help="Keep the partitions there (default: nowhere).")
-@click.option("--follow", is_flag=True, help="Go on when the source has nothing more for now.")
-@click.option("--limit", default=1_000_000, show_default=True, help="Print at most so many anomalies.")
+@click.option("--follow", is_flag=True, help="Go on when the source has nothing more for now, until Ctrl-C.")
+@click.option(
+    "--limit", default=1_000_000, show_default=True, type=click.IntRange(min=0), help="Print at most so many anomalies."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
 def run(job_file: Path, directory: Path | None, follow: bool, limit: int, as_json: bool) -> None:
     """Run a job in this process, without a cluster, and print its anomalies."""
     from cluster.embedded import run_file
-    from cluster.present import show_anomalies
+    from cluster.present import show_anomalies, show_run
 
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
         job, running = stack.enter_context(run_file(job_file, place, _now_us))
         running.run()
-        while follow:
-            time.sleep(job.flush.period_ms / 1000)
-            running.run()
-        found = running.anomalies(limit)
-        _print(show_anomalies(job, found, as_json=as_json))
-        stat = running.pump.stat()
-        _say(f"{stat.row_count} rows, {stat.dead_letter_count} dead letters, {stat.anomaly_count} anomalies")
+        _print(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
+        if follow:
+            with suppress(KeyboardInterrupt):
+                for found in _follow(running, job.flush.period_ms / 1000, limit):
+                    _print(show_anomalies(job, found, as_json=as_json, has_header=False))
+        _say(show_run(running.pump.stat(), sum(stat.late_row_count for stat in running.host.stat())))
+        for letter in running.host.dead_letters(DEAD_LETTERS_SHOWN_MAX)[:DEAD_LETTERS_SHOWN_MAX]:
+            _say(f"dead letter at split {letter.split}, offset {letter.offset}: {letter.reason}")
+
+
+def _follow(running: "EmbeddedJob", period_s: float, limit: int) -> Iterator[list["Anomaly"]]:
+    """Go on with a job until interrupted, and give what it finds."""
+    while True:
+        time.sleep(period_s)
+        running.run()
+        found = running.new_anomalies(limit)
+        if found:
+            yield found
 
 
 @cli.command()
@@ -125,7 +143,7 @@ def down(home: Home) -> None:
 @click.pass_obj
 def submit(home: Home, job_file: Path, wait: bool) -> None:
     """Submit a job to the cluster, through Ray's job submission."""
-    from cluster.submission import submit_job
+    from cluster.submission import submit_job, wait_and_tell
     from config.load import load_job
 
     job = load_job(job_file)
@@ -133,15 +151,16 @@ def submit(home: Home, job_file: Path, wait: bool) -> None:
     submission_id = submit_job(client, home, job)
     click.echo(f"submitted {job.name} ({submission_id})")
     if wait:
-        summary = client.wait_finished(job.name, timeout_s=86_400)
-        _print_summary(job.name, summary)
+        _print_summary(job.name, wait_and_tell(client, job.name, _say))
 
 
 def _print_summary(name: str, summary: dict[str, Any]) -> None:
     if "failed" in summary:
         raise click.ClickException(f"job {name} failed: {summary['failed']}")
-    pump = summary.get("pump", {})
-    click.echo(f"finished {name}: {pump.get('row_count')} rows, {pump.get('dead_letter_count')} dead letters")
+    if "pump" not in summary:
+        raise click.ClickException(f"job {name} was stopped before its end")
+    pump = summary["pump"]
+    click.echo(f"finished {name}: {pump['row_count']} rows, {pump['dead_letter_count']} dead letters")
 
 
 @cli.command()
@@ -188,7 +207,7 @@ def query() -> None:
 @click.option("--to", "time_to", metavar="TIME", help="Latest time, inclusive: ISO text or ticks.")
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--type", "kind", type=int, help="Position of the metric or detector.")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 @click.option("--newest", is_flag=True, help="Newest first, by offset.")
 @click.option("--wide", is_flag=True, help="Show split, offset, ordinal and detail too.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
@@ -211,12 +230,16 @@ def query_anomalies(
 
     client = _client(home)
     settings = client.settings(job)
+    if key and len(key) != len(settings.key_columns):
+        names = ", ".join(settings.key_columns) or "none"
+        raise click.BadParameter(f"{len(key)} values of --key, but the key columns are: {names}; give one for each")
     wanted = AnomalyFilter(
         time_from=_time(parse_time, settings, time_from),
         time_to=_time(parse_time, settings, time_to),
         key=key or None,
         type=kind,
     )
+    client.open_for_queries(job)
     found = client.anomalies(job, wanted, limit, newest_first=newest)
     _print(show_anomalies(settings, found, as_json=as_json, is_wide=wide))
 
@@ -230,14 +253,16 @@ def _time(parse: Callable[..., int | None], settings: Any, text: str | None) -> 
 
 @query.command("dead-letters")
 @click.argument("job")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
 @click.pass_obj
 def query_dead_letters(home: Home, job: str, limit: int, as_json: bool) -> None:
     """Print input records that could not become rows, with the reason."""
     from cluster.present import show_dead_letters
 
-    _print(show_dead_letters(_client(home).dead_letters(job, limit), as_json=as_json))
+    client = _client(home)
+    client.open_for_queries(job)
+    _print(show_dead_letters(client.dead_letters(job, limit), as_json=as_json))
 
 
 @query.command("events")
@@ -246,9 +271,9 @@ def query_dead_letters(home: Home, job: str, limit: int, as_json: bool) -> None:
 @click.option(
     "--type", "patterns", multiple=True, metavar="A/B/*", help="Event types: parts by /, ? one part, * the rest."
 )
-@click.option("--from", "time_from", metavar="TIME", help="Earliest time of the event, inclusive.")
-@click.option("--to", "time_to", metavar="TIME", help="Latest time of the event, inclusive.")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--from", "time_from", metavar="TIME", help="Earliest time, inclusive: ISO text or microseconds.")
+@click.option("--to", "time_to", metavar="TIME", help="Latest time, inclusive: ISO text or microseconds.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 @click.option("--oldest", is_flag=True, help="Oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
 @click.pass_obj
@@ -266,10 +291,16 @@ def query_events(
     """Print stored events: the latest of each type, or a range of time."""
     from cluster.event_query import EventQuery, query_stored_events, show_events
 
+    if latest and (time_from or time_to):
+        raise click.UsageError(
+            "--latest is the newest event of each type, whatever its time; leave out --from and --to"
+        )
     wanted = EventQuery(
         is_latest=latest, patterns=patterns, time_from=time_from, time_to=time_to, count_max=limit, oldest_first=oldest
     )
-    _print(show_events(query_stored_events(_client(home), job, wanted), as_json=as_json))
+    client = _client(home)
+    client.open_for_queries(job)
+    _print(show_events(query_stored_events(client, job, wanted), as_json=as_json))
 
 
 @cli.command()
@@ -280,9 +311,13 @@ def query_events(
 def scale(home: Home, job: str, host_count: int, wait: bool) -> None:
     """Spread a job's partitions over another number of hosts; the job goes on."""
     from cluster.placement import host_names
+    from raft.group import JobStatus
 
     client = _client(home)
     client.scale(job, host_count)
+    if client.job(job).status is not JobStatus.RUNNING:
+        click.echo(f"{job}: {host_count} hosts when it runs again")
+        return
     if wait:
         wanted = set(host_names(host_count))
         client.wait(job, lambda found: set(found.owners) == wanted and not found.moves, 120)

@@ -42,6 +42,9 @@ MEMBER_TIMEOUT_S = 15.0
 LOOK_TIMEOUT_S = 2.0
 """Seconds that all members together have to say how they are; one that was just killed does not answer."""
 
+OPEN_TIMEOUT_S = 15.0
+"""Seconds that a query waits for the partitions of a job that is just being recovered."""
+
 PROPOSE_DEADLINE_S = 30.0
 """Seconds after which a proposal is given up; an election in between is waited out."""
 
@@ -68,6 +71,11 @@ class Client:
         self._home = home
         self._record = deploy.connect(home)
         self._group_id = self._record.group_id
+
+    @property
+    def group_id(self) -> int:
+        """Id of the group."""
+        return self._group_id
 
     def members(self) -> list[MemberView]:
         """Ask every member for its status, all at once."""
@@ -153,7 +161,13 @@ class Client:
             deploy.end_host(self._group_id, name, host)
 
     def scale(self, name: str, host_count: int) -> None:
-        """Want another number of hosts for a job."""
+        """Want another number of hosts for a job; one that is stopped has them when it runs again.
+
+        Raises:
+            ClusterError: the job is finished, so that nothing moves its partitions any more.
+        """
+        if self.job(name).status is JobStatus.FINISHED:
+            raise ClusterError(f"job {name!r} is finished; its partitions do not move any more")
         self.propose(ScaleRequested(request_id=_request_id(), job_id=self.job(name).job_id, host_count=host_count))
 
     def job(self, name: str) -> Job:
@@ -208,6 +222,43 @@ class Client:
         names = sorted(set(self.job(name).owners) - {""})
         found = (deploy.find_host(self._group_id, name, host) for host in names)
         return [host for host in found if host is not None]
+
+    def open_for_queries(self, name: str) -> None:
+        """Wait until all partitions that have an owner are open, since others would be missing from answers unseen.
+
+        Nobody runs a stopped or finished job, so its partitions are opened here when their hosts have ended since.
+
+        Raises:
+            NoAnswerError: some are not open in time.
+        """
+        deadline = time.monotonic() + OPEN_TIMEOUT_S
+        while True:
+            job = self.job(name)
+            missing = self._missing_partitions(job)
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                numbers = ", ".join(map(str, missing))
+                raise NoAnswerError(f"partitions {numbers} of job {name!r} are not open; see `tocsin status {name}`")
+            if job.status is JobStatus.RUNNING:
+                time.sleep(0.2)
+            else:
+                self._open_at_rest(job, {job.owners[number] for number in missing})
+
+    def _missing_partitions(self, job: Job) -> list[int]:
+        try:
+            found = {stat.partition for stat in self.partition_stats(job.job_id)}
+        except NoAnswerError:
+            found = set()
+        return [number for number, owner in enumerate(job.owners) if owner and number not in found]
+
+    def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
+        epoch, directory = self.state().epoch, str(self._home.partitions_directory(job.job_id))
+        for name in sorted(hosts):
+            host = deploy.ensure_host(self._group_id, job.job_id, name, job.spec, directory)
+            # All of them, since a host that hears of a new epoch gives up those that are not named.
+            owned = [number for number, owner in enumerate(job.owners) if owner == name]
+            host.open(epoch, owned, {}, {}, time.time_ns() // 1000).wait()
 
     def partition_stats(self, name: str) -> list[PartitionStat]:
         """Return the counters of every partition that is open, in order."""

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from actors.anomalies import Anomaly, AnomalyFilter
+from actors.model import AnomalyId
 from actors.remote import HostBatch, PartitionHost
 from actors.source import Source
 from actors.source_host import HostFeed
@@ -57,6 +58,8 @@ class EmbeddedJob:
         self._now_us = now_us
         self.feed: HostFeed | None = None
         """Measures this machine before every run, when that is the job's source."""
+        self._returned: set[AnomalyId] = set()
+        self._counted = 0
         self._host = PartitionHost(job.to_bytes(), str(directory))
         try:
             earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
@@ -90,6 +93,17 @@ class EmbeddedJob:
         """Return committed anomalies in the order of their ids."""
         found = self._host.anomalies(AnomalyFilter(), count_max, False)
         return sorted(found, key=lambda anomaly: anomaly.id)[:count_max]
+
+    def new_anomalies(self, count_max: int) -> list[Anomaly]:
+        """Return the committed anomalies that no call has returned before; all calls together return `count_max`."""
+        if len(self._returned) >= count_max or (self._returned and self._counted == self._pump.stat().anomaly_count):
+            return []
+        self._counted = self._pump.stat().anomaly_count
+        # Ids of another split may come before those known, so that a position in the order would not do.
+        found = [one for one in self.anomalies(count_max + len(self._returned)) if one.id not in self._returned]
+        found = found[: count_max - len(self._returned)]
+        self._returned.update(one.id for one in found)
+        return found
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""

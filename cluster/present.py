@@ -11,6 +11,7 @@ from actors.anomalies import Anomaly
 from actors.frames import present_times, to_physical
 from actors.model import Column
 from actors.source import DeadLetter
+from cluster.pump import PumpStat
 from config.settings import JobSettings
 
 
@@ -33,7 +34,9 @@ def anomaly_frame(job: JobSettings, anomalies: Sequence[Anomaly]) -> pl.DataFram
     return present_times(schema, frame)
 
 
-def show_anomalies(job: JobSettings, anomalies: Sequence[Anomaly], *, as_json: bool, is_wide: bool = False) -> str:
+def show_anomalies(
+    job: JobSettings, anomalies: Sequence[Anomaly], *, as_json: bool, is_wide: bool = False, has_header: bool = True
+) -> str:
     """Return anomalies as text; the table leaves out what names the row unless it `is_wide`."""
     frame = anomaly_frame(job, anomalies)
     if as_json:
@@ -41,12 +44,13 @@ def show_anomalies(job: JobSettings, anomalies: Sequence[Anomaly], *, as_json: b
     if not is_wide:
         hidden = ["split", "offset", "ordinal"] + (["detail"] if frame["detail"].is_null().all() else [])
         frame = frame.drop(hidden)
-    return show_table(frame)
+    table = show_table(frame)
+    return table if has_header else "\n".join(table.splitlines()[2:])
 
 
 def show_table(frame: pl.DataFrame) -> str:
     """Return a frame as a plain table with columns wide enough for their values."""
-    rows = [[_cell(value) for value in row] for row in frame.iter_rows()]
+    rows = [[show_cell(value) for value in row] for row in frame.iter_rows()]
     return show_rows(frame.columns, rows)
 
 
@@ -79,12 +83,22 @@ def show_dead_letters(letters: Iterable[DeadLetter], *, as_json: bool) -> str:
     if as_json:
         return show_json_lines(found)
     names = ("split", "offset", "reason", "raw")
-    return show_rows(names, [[_cell(letter[name])[:100] for name in names] for letter in found])
+    return show_rows(names, [[show_cell(letter[name])[:100] for name in names] for letter in found])
+
+
+def show_run(stat: PumpStat, late_row_count: int) -> str:
+    """Return what a run has read and found; rows that were set aside are named only when there are any."""
+    late = f", {late_row_count} late rows that were not tested" if late_row_count else ""
+    return f"{stat.row_count} rows, {stat.dead_letter_count} dead letters{late}, {stat.anomaly_count} new anomalies"
 
 
 def show_json_lines(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return records as lines of JSON."""
-    return "\n".join(json.dumps(record, default=str, ensure_ascii=False) for record in records)
+    """Return records as lines of JSON; all times have the same number of digits."""
+    return "\n".join(json.dumps(record, default=_json_value, ensure_ascii=False) for record in records)
+
+
+def _json_value(value: Any) -> str:
+    return value.isoformat(sep=" ", timespec="microseconds") if isinstance(value, datetime) else str(value)
 
 
 def show_time_us(time_us: int | None) -> str:
@@ -118,7 +132,8 @@ def _ticks(column: Column, moment: datetime) -> int:
     return int(value[0])
 
 
-def _cell(value: Any) -> str:
+def show_cell(value: Any) -> str:
+    """Return one value of a table as text."""
     if value is None:
         return "NULL"
     if isinstance(value, datetime):

@@ -116,4 +116,7 @@ def show_job(job: dict[str, Any]) -> str:
         for stat in job["partitions"]
     ]
     lines.append(show_rows(names, rows))
+    closed = sum(bool(owner) for owner in job["owners"]) - len(rows)
+    if closed > 0:
+        lines.append(f"{closed} partitions are not open; a running job opens them by itself, other jobs when queried")
     return "\n".join(lines)

@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ClusterError, NotRunningError
 from cluster.home import Home
 from config.settings import JobSettings
-from raft.group import JobStatus
+from raft.group import Job, JobStatus
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -33,6 +34,9 @@ JOB_SIZE_BYTES_MAX = 100_000
 
 SUBMIT_TIMEOUT_S = 120.0
 """Seconds that Ray has to start the entry point of a job."""
+
+FOLLOW_TIMEOUT_S = 86_400.0
+"""Longest wait for the end of a job."""
 
 PROGRESS_PERIOD_S = 1.0
 """Seconds between two lines of progress."""
@@ -109,6 +113,25 @@ def follow_job(client: "Client") -> None:
     summary = client.wait_finished(job.name, timeout_s=60)
     if "failed" in summary:
         raise ClusterError(f"job {job.name} failed: {summary['failed']}")
+
+
+def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Wait until a job no longer runs and return its summary; say each trouble on the way when it begins."""
+    last = ""
+    due_s = 0.0
+
+    def is_over(job: Job) -> bool:
+        nonlocal last, due_s
+        if time.monotonic() >= due_s:
+            due_s = time.monotonic() + PROGRESS_PERIOD_S
+            trouble = (client.runner_status(name) or {}).get("trouble") or ""
+            if trouble not in ("", last):
+                say(f"{name}: {trouble}; trying again, `tocsin stop {name}` gives up")
+            last = trouble or last
+        return job.status is not JobStatus.RUNNING
+
+    client.wait(name, is_over, FOLLOW_TIMEOUT_S)
+    return client.wait_finished(name, timeout_s=60)
 
 
 def _event_of_signal() -> threading.Event:

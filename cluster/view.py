@@ -19,7 +19,7 @@ from actors.anomalies import Anomaly, AnomalyFilter
 from actors.errors import TocsinError
 from actors.partition import PartitionStat
 from cluster.client import Client, MemberView
-from cluster.present import anomaly_frame
+from cluster.present import anomaly_frame, show_cell
 from cluster.status import show_offsets
 from config.settings import JobSettings
 
@@ -154,7 +154,7 @@ class View:
         for name in names:
             table.add_column(name, no_wrap=True)
         for row in frame.select(names).iter_rows():
-            table.add_row(*("NULL" if value is None else str(value) for value in row))
+            table.add_row(*map(show_cell, row))
         return table
 
 

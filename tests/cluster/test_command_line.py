@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actors.errors import TocsinError
+from cluster import deploy
 from cluster.cli import cli
 from cluster.client import Client
 from cluster.home import Home
+from cluster.submission import wait_and_tell
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "trades.yaml"
 
@@ -134,6 +136,54 @@ def test_a_second_cluster_in_a_home_is_refused(run: Run) -> None:
     result = run("up")
     assert isinstance(result.exception, TocsinError)
     assert "`tocsin down` ends it" in str(result.exception)
+
+
+def test_a_finished_job_is_queried_after_its_hosts_have_ended(run: Run, client: Client, sensors: Path) -> None:
+    before = [run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")]
+    for host in client.hosts("sensors"):
+        deploy.end_host(client.group_id, "sensors", host.name)
+    assert [
+        run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")
+    ] == before
+    assert len(before[0].splitlines()) == 2
+
+
+def test_a_finished_job_is_not_scaled(run: Run, sensors: Path) -> None:
+    result = run("scale", "sensors", "--hosts", "3")
+    assert isinstance(result.exception, TocsinError)
+    assert "job 'sensors' is finished" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("anomalies", "sensors", "--key", "a", "--key", "b"), "the key columns are: sensor"),
+        (("anomalies", "sensors", "--limit", "-3"), "-3 is not in the range"),
+        (("events", "sensors", "--latest", "--from", "2026-01-01"), "leave out --from and --to"),
+    ],
+)
+def test_a_query_that_cannot_be_answered_as_asked_is_refused(
+    run: Run, sensors: Path, arguments: tuple[str, ...], text: str
+) -> None:
+    result = run("query", *arguments)
+    assert result.exit_code == 2
+    assert text in result.stderr
+
+
+def test_a_job_without_its_file_says_so_while_it_is_waited_for(run: Run, client: Client, sensors: Path) -> None:
+    (sensors / "lost.yaml").write_text(
+        JOB.replace("job: sensors", "job: lost").replace("path: sensors.csv", "path: no.csv")
+    )
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        client.stop("lost")
+
+    assert run("submit", str(sensors / "lost.yaml")).exit_code == 0
+    assert wait_and_tell(client, "lost", say) == {}
+    assert "there is no file" in said[0]
+    assert run("remove", "lost").exit_code == 0
 
 
 def test_a_removed_job_is_gone_and_its_data_stay(run: Run, home: Home, client: Client, sensors: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from actors.anomalies import Anomaly
 from actors.model import AnomalyId
 from actors.source import DeadLetter
-from cluster.present import parse_time, show_anomalies, show_dead_letters, show_rows, show_time_us
+from cluster.present import parse_time, show_anomalies, show_dead_letters, show_rows, show_run, show_time_us
+from cluster.pump import PumpStat
 from tests.support.partition_jobs import make_partition_job
 
 JOB = make_partition_job()
@@ -54,6 +55,17 @@ def test_programs_get_lines_of_json() -> None:
         "offset": 20,
         "ordinal": 3,
     }
+
+
+def test_programs_get_whole_seconds_with_as_many_digits() -> None:
+    line = show_anomalies(JOB, [make_anomaly("A", time=1_700_000_000_000)], as_json=True)
+    assert json.loads(line)["time"] == "2023-11-14 22:13:20.000000"
+
+
+def test_a_run_names_the_rows_that_were_too_late_to_be_tested() -> None:
+    stat = PumpStat(row_count=9, dead_letter_count=1, anomaly_count=2, positions={0: 10}, at_end=True)
+    assert show_run(stat, 0) == "9 rows, 1 dead letters, 2 new anomalies"
+    assert show_run(stat, 4) == "9 rows, 1 dead letters, 4 late rows that were not tested, 2 new anomalies"
 
 
 def test_an_anomaly_without_a_time_is_shown() -> None:

@@ -60,6 +60,11 @@ def test_a_job_that_nobody_runs_shows_its_partitions_all_the_same() -> None:
     assert len(text.splitlines()) == 3
 
 
+def test_partitions_that_are_not_open_are_counted() -> None:
+    job = {"name": "trades", "runner": None, "partitions": [make_stat(1)], "owners": ["host-0", "host-1", ""]}
+    assert show_job(job).splitlines()[-1].startswith("1 partitions are not open;")
+
+
 @pytest.mark.parametrize(
     ("offsets", "text"),
     [({}, "-"), ({0: 5}, "0:5"), ({0: 5, 1: 7}, "0:5 1:7"), (dict.fromkeys(range(5), 10), "50 in 5 splits")],
