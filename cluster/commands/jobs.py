@@ -1,0 +1,138 @@
+"""Commands on the jobs of a cluster: submit them, look at them, scale, stop and remove them."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.commands.terminal import client_of, say, show
+from cluster.home import Home
+
+
+@click.command()
+@click.argument("job_file", type=click.Path(path_type=Path))
+@click.option("--wait/--no-wait", default=False, help="Follow the job until it is finished.")
+@click.pass_obj
+def submit(home: Home, job_file: Path, wait: bool) -> None:
+    """Submit a job to the cluster, through Ray's job submission."""
+    from cluster.submission import submit_job, wait_and_tell
+    from config.load import load_job
+
+    job = load_job(job_file)
+    client = client_of(home)
+    submission_id = submit_job(client, home, job)
+    click.echo(f"submitted {job.name} ({submission_id})")
+    if wait:
+        _print_summary(job.name, wait_and_tell(client, job.name, say))
+
+
+def _print_summary(name: str, summary: dict[str, Any]) -> None:
+    if "failed" in summary:
+        raise click.ClickException(f"job {name} failed: {summary['failed']}")
+    if "pump" not in summary:
+        raise click.ClickException(f"job {name} was stopped before its end")
+    pump = summary["pump"]
+    click.echo(f"finished {name}: {pump['row_count']} rows, {pump['dead_letter_count']} dead letters")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@click.pass_obj
+def jobs(home: Home, as_json: bool) -> None:
+    """List the jobs of the group."""
+    from cluster.present import show_json_lines, show_rows
+
+    found = [
+        {"job": job.job_id, "status": str(job.status), "partitions": job.partition_count, "hosts": job.host_count}
+        for job in client_of(home).state().jobs.values()
+    ]
+    if as_json:
+        show(show_json_lines(found))
+    else:
+        click.echo(
+            show_rows(("job", "status", "partitions", "hosts"), [[str(v) for v in job.values()] for job in found])
+        )
+
+
+@click.command()
+@click.argument("job", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def status(home: Home, job: str | None, as_json: bool) -> None:
+    """Show members, leader and, for a job, its partitions. Exit code 1: nobody leads."""
+    from cluster.status import cluster_status, show_status
+
+    found = cluster_status(client_of(home), job)
+    click.echo(json.dumps(found, default=str, indent=2) if as_json else show_status(found))
+    if found["leader"] is None:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--seconds", type=float, help="End after so long (default: until interrupted).")
+@click.pass_obj
+def top(home: Home, job: str, seconds: float | None) -> None:
+    """Watch a job live: rows per second, lag, partitions, leader, latest anomalies."""
+    from cluster.view import watch
+
+    watch(client_of(home), job, seconds)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--hosts", "host_count", type=click.IntRange(min=1), required=True, help="Hosts wanted.")
+@click.option("--wait/--no-wait", default=True, help="Wait until the partitions have moved.")
+@click.pass_obj
+def scale(home: Home, job: str, host_count: int, wait: bool) -> None:
+    """Spread a job's partitions over another number of hosts; the job goes on."""
+    from cluster.placement import host_names
+    from raft.group import JobStatus
+
+    client = client_of(home)
+    client.scale(job, host_count)
+    if client.job(job).status is not JobStatus.RUNNING:
+        click.echo(f"{job}: {host_count} hosts when it runs again")
+        return
+    if wait:
+        wanted = set(host_names(host_count))
+        client.wait(job, lambda found: set(found.owners) == wanted and not found.moves, 120)
+    click.echo(f"{job}: {host_count} hosts")
+
+
+@click.command()
+@click.argument("job")
+@click.pass_obj
+def stop(home: Home, job: str) -> None:
+    """Let a job rest; its data stay and can be queried."""
+    client_of(home).stop(job)
+    click.echo(f"stopped {job}")
+
+
+@click.command()
+@click.argument("job")
+@click.pass_obj
+def resume(home: Home, job: str) -> None:
+    """Let a stopped job run again, from where it stood."""
+    client_of(home).resume(job)
+    click.echo(f"resumed {job}")
+
+
+@click.command()
+@click.argument("job")
+@click.pass_obj
+def remove(home: Home, job: str) -> None:
+    """Forget a job that does not run; its directory stays until you delete it."""
+    client_of(home).remove(job)
+    click.echo(f"removed {job}; its data are in {home.job_directory(job)}")
+
+
+@click.command(hidden=True)
+@click.pass_obj
+def attach(home: Home) -> None:
+    """Run as the entry point of a Ray job: submit the job given in the environment and follow it."""
+    from cluster.submission import follow_job
+
+    follow_job(client_of(home))

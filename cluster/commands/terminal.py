@@ -1,0 +1,33 @@
+"""What all commands share: where results and remarks go, and the client of a home."""
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster.home import Home
+
+if TYPE_CHECKING:
+    from cluster.client import Client
+
+
+def client_of(home: Home) -> "Client":
+    """Return a client of the home's cluster; imports Ray."""
+    from cluster.client import Client
+
+    return Client(home)
+
+
+def say(text: str) -> None:
+    """Print a remark, which is no result."""
+    click.echo(text, err=True)
+
+
+def show(text: str) -> None:
+    """Print a result; no records are no lines."""
+    click.echo(text, nl=bool(text))
+
+
+def now_us() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
