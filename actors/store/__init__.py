@@ -3,7 +3,7 @@
 `EventStore` is the entry; `StoreConfig` says what is kept; `Query...Params` say what is asked. Everything else here is
 how it is done: values (`events`, `payloads`, `patterns`, `conditions`, `limits`), rows in memory and on disk
 (`columns`, `blocks`, `log`, `source_series`, `latest`, `pending`), and what is done with them (`registering`,
-`writing`, `trimming`, `reading`, `merging`, `planner`, `queries`, `frames`). No Ray, no clock of its own.
+`writing`, `trimming`, `reading`, `merging`, `planner`, `queries`, `frames`, `history`). No Ray, no clock of its own.
 """
 
 from actors.store.config import OrderBy, SeriesConfig, SetConfig, StoreConfig

@@ -48,6 +48,9 @@ class Criteria:
     gaps: tuple[Gap, ...] = ()
     """Times that the series lacks."""
 
+    server: int | None = None
+    """Server that is wanted."""
+
     needs_source: bool = False
     """Whether rows without source timestamp are left out."""
 
@@ -84,6 +87,10 @@ def matching_rows(chunk: Chunk, mask: Array | None, criteria: Criteria) -> Array
     if mask is None and criteria.types is not None:
         mask = criteria.types[chunk.type_id]
     rows = np.arange(len(chunk.type_id)) if mask is None else np.flatnonzero(mask)
+    if isinstance(chunk, Block):
+        criteria = _still_open(criteria, chunk)
+    if criteria.server is not None:
+        rows = rows[chunk.server[rows] == criteria.server]
     if criteria.time_from is not None:
         rows = rows[chunk.time[rows] >= criteria.time_from]
     if criteria.time_to is not None:
@@ -101,6 +108,18 @@ def matching_rows(chunk: Chunk, mask: Array | None, criteria: Criteria) -> Array
     for gap in criteria.gaps:
         rows = _rows_outside(chunk, rows, gap)
     return rows
+
+
+def _still_open(criteria: Criteria, block: Block) -> Criteria:
+    """Return criteria without what the ranges of a block answer for all its rows."""
+    if criteria.time_from is not None and block.time_min >= criteria.time_from:
+        criteria = replace(criteria, time_from=None)
+    if criteria.time_to is not None and block.time_max <= criteria.time_to:
+        criteria = replace(criteria, time_to=None)
+    if criteria.after is not None and criteria.order_by is OrderBy.TIMESTAMP:
+        beyond = block.time_max < criteria.after[0] if criteria.descending else block.time_min > criteria.after[0]
+        criteria = replace(criteria, after=None) if beyond else criteria
+    return criteria
 
 
 def rows_after(chunk: Chunk, rows: Array, position: Position) -> Array:

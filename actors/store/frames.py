@@ -1,12 +1,12 @@
-"""Frames: what a query finds as columns for engines, without making an event of every row."""
+"""Frames: what is found as columns for engines, without making an event of every row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from actors.store.columns import Array
+from actors.store.columns import Array, Chunk
 from actors.store.fields import read_field
 from actors.store.merging import Selection
 from actors.store.queries import SeriesQuery, matching_selections
@@ -16,28 +16,82 @@ from actors.store.type_table import TypeTable
 FieldTypes = Mapping[str, Any]
 """Polars type of each wanted top-level field of the JSON payloads."""
 
-_IDS = ("server", "session", "instance")
-_COLUMNS = (*_IDS, "type_id", "time", "source_time", "has_source")
+ROW_COLUMNS = ("server", "session", "instance", "type", "timestamp", "source_timestamp")
+"""Columns of a frame beside the fields: ids (UInt64), type (words joined by "/"), and microseconds (Int64)."""
+
+_READ: Mapping[str, tuple[str, ...]] = {"type": ("type_id",), "timestamp": ("time",)}
+_READ = {**_READ, "source_timestamp": ("source_time", "has_source")}
 
 
 def query_frame(types: TypeTable, view: View, query: SeriesQuery | None, fields: FieldTypes) -> pl.DataFrame:
     """Return what a query finds as a frame of ids, types, times and fields."""
-    parts: dict[str, list[Array]] = {name: [] for name in _COLUMNS}
-    values: dict[str, list[pl.Series]] = {name: [] for name in fields}
+    builder = FrameBuilder(types, ROW_COLUMNS, fields)
     for selection in [] if query is None else matching_selections(types, view, query):
-        for name, arrays in parts.items():
-            arrays.append(_gather(selection, name))
-        for name, kind in fields.items():
-            values[name].append(_field(selection, name, kind))
-    columns = {name: np.concatenate(arrays) if arrays else np.zeros(0) for name, arrays in parts.items()}
-    frame = [pl.Series(name, columns[name], dtype=pl.UInt64) for name in _IDS]
-    names = pl.Series("type", ["/".join(one) for one in types.types], dtype=pl.String)
-    frame.append(names.gather(pl.Series(columns["type_id"], dtype=pl.UInt32)))
-    frame.append(_times("timestamp", columns["time"]))
-    missing = pl.Series([None], dtype=pl.Int64)
-    source = _times("source_timestamp", columns["source_time"])
-    frame.append(source.zip_with(pl.Series(columns["has_source"], dtype=pl.Boolean), missing))
-    return pl.DataFrame([*frame, *(_joined(name, kind, values[name]) for name, kind in fields.items())])
+        builder.add(selection)
+    return builder.frame()
+
+
+class FrameBuilder:
+    """Gathers rows of selections and makes one frame of them."""
+
+    def __init__(self, types: TypeTable, columns: Sequence[str], fields: FieldTypes) -> None:
+        self._types = types
+        self._columns = columns
+        self._fields = fields
+        self._parts: dict[str, list[Array]] = {one: [] for column in columns for one in _READ.get(column, (column,))}
+        self._values: dict[str, list[pl.Series]] = {name: [] for name in fields}
+        self.row_count = 0
+
+    def add(self, selection: Selection) -> None:
+        """Add rows after the others."""
+        for name, arrays in self._parts.items():
+            arrays.append(gather(selection, name))
+        for name, kind in self._fields.items():
+            self._values[name].append(_field(selection, name, kind))
+        self.row_count += len(selection.rows)
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows as a frame."""
+        arrays = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in self._parts.items()}
+        columns = [self._column(name, arrays) for name in self._columns]
+        columns += [_joined(name, kind, self._values[name]) for name, kind in self._fields.items()]
+        return pl.DataFrame(columns)
+
+    def _column(self, name: str, arrays: Mapping[str, Array]) -> pl.Series:
+        if name == "type":
+            names = pl.Series("type", ["/".join(one) for one in self._types.types], dtype=pl.String)
+            return names.gather(pl.Series(arrays["type_id"], dtype=pl.UInt32))
+        if name == "timestamp":
+            return _times(name, arrays["time"])
+        if name == "source_timestamp":
+            times, present = _times(name, arrays["source_time"]), arrays["has_source"]
+            if bool(present.all()):
+                return times
+            return times.zip_with(pl.Series(present, dtype=pl.Boolean), pl.Series([None], dtype=pl.Int64))
+        return pl.Series(name, arrays[name], dtype=pl.UInt64)
+
+
+def gather(selection: Selection, name: str) -> Array:
+    """Return a column of a chunk for the rows of a selection."""
+    return _gather(selection, lambda chunk: getattr(chunk, name))
+
+
+def _gather(selection: Selection, column_of: Callable[[Chunk], Array]) -> Array:
+    if selection.which is None:
+        column = column_of(selection.parts[0].chunk)
+        return column if len(selection.rows) == len(column) and _ascends(selection.rows) else column[selection.rows]
+    columns = [column_of(part.chunk) for part in selection.parts]
+    wide = any(one.dtype == object for one in columns)
+    gathered = np.empty(len(selection.rows), dtype=object if wide else columns[0].dtype)
+    for number, column in enumerate(columns):
+        own = selection.which == number
+        gathered[own] = column[selection.rows[own]]
+    return gathered
+
+
+def _ascends(rows: Array) -> bool:
+    # As many distinct rows as there are: all of them, in one direction or the other.
+    return len(rows) < 2 or bool(rows[0] < rows[-1] and (rows[1:] > rows[:-1]).all())
 
 
 def _joined(name: str, kind: Any, parts: Sequence[pl.Series]) -> pl.Series:
@@ -48,19 +102,6 @@ def _times(name: str, ticks: Array) -> pl.Series:
     # Times beyond 64 bits of microseconds have no place in a frame.
     values = ticks.tolist() if ticks.dtype == object else ticks
     return pl.Series(name, values, dtype=pl.Int64, strict=False)
-
-
-def _gather(selection: Selection, name: str) -> Array:
-    if selection.which is None:
-        column: Array = getattr(selection.parts[0].chunk, name)[selection.rows]
-        return column
-    columns = [getattr(part.chunk, name) for part in selection.parts]
-    wide = any(one.dtype == object for one in columns)
-    gathered = np.empty(len(selection.rows), dtype=object if wide else columns[0].dtype)
-    for number, column in enumerate(columns):
-        own = selection.which == number
-        gathered[own] = column[selection.rows[own]]
-    return gathered
 
 
 def _field(selection: Selection, name: str, kind: Any) -> pl.Series:

@@ -5,7 +5,7 @@ decided event by event, and only when they are asked for.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from actors.store.planner import (
     QueryTimeseriesParams,
 )
 from actors.store.reading import View, events_of, key_of, selected_events
-from actors.store.state import BEFORE_ALL, Key, SeriesState
+from actors.store.state import BEFORE_ALL, Gap, Key, Position, SeriesState
 from actors.store.trimming import live_rows
 from actors.store.type_table import TypeTable
 
@@ -78,6 +78,15 @@ class SeriesQuery:
     tests_conditions: bool
     """Whether stored events may fail the present conditions."""
 
+    after: Key | None = None
+    """Key that the rows come after, in the asked direction."""
+
+    until: Mapping[int, Position] | None = None
+    """Last event of each server that is looked at, servers not named having none; `None` means all."""
+
+    server: int | None = None
+    """Only events of this server; `None` means all."""
+
     @property
     def tests_each(self) -> bool:
         """Whether payloads have to be looked at one by one."""
@@ -104,12 +113,14 @@ def prepare_series(types: TypeTable, view: View, query: SeriesQuery) -> Iterator
     mask, type_ids = _wanted_types(types, params.event_types, member)
     if type_ids is not None and not type_ids:
         return None
-    after: Key | None = None
+    after = query.after
     if params.last_event_id is not None:
         after = _find_sentinel(types, view, series, query, member)
         if after is None:
             return None
-    criteria = _criteria(params, mask, after)
+    criteria = replace(_criteria(params, mask, after), server=query.server)
+    if query.until is not None:
+        series = replace(series, gaps=(*series.gaps, Gap(start=query.until, end=None)))
     return view.selections(series, criteria, type_ids)
 
 

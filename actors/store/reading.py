@@ -55,6 +55,9 @@ class View:
         criteria = replace(criteria, gaps=series.gaps)
         if series.order_by is OrderBy.TIMESTAMP:
             servers = {*self.state.servers, *self.pending}
+            if criteria.server is not None:
+                servers &= {criteria.server}
+                criteria = replace(criteria, server=None)
             sources = [self._by_time(series, server, criteria, type_ids) for server in sorted(servers)]
         else:
             readers = (RunReader(self.txn, self.tables.runs, series.number, run) for run in series.runs)

@@ -22,7 +22,8 @@ from actors.store.config import SeriesConfig, StoreConfig
 from actors.store.errors import QueryError, StoreBusyError, StoreClosedError, StoreError
 from actors.store.events import Event, EventId, Timestamp, Verdict
 from actors.store.flushing import BackgroundFlush
-from actors.store.frames import FieldTypes, query_frame
+from actors.store.frames import FieldTypes, FrameBuilder, query_frame
+from actors.store.history import HistoryParams, history_frames
 from actors.store.incoming import ColumnBatch
 from actors.store.latest import Entry, LatestTable
 from actors.store.pending import Group
@@ -238,6 +239,28 @@ class EventStore:
         with self._view() as (view, _):
             query = None if series is None else self._series_query(params, series, view, limit)
             return query_frame(self._types, view, query, fields or {})
+
+    def read_history(self, params: HistoryParams) -> Iterator[pl.DataFrame]:
+        """Yield a long range as frames, the oldest first, pending events included; at least one frame.
+
+        No transaction stays open between two frames. What is registered after the first frame was asked for is left
+        out. `actors.store.history.read_history` reads a shard that another process owns.
+        """
+        with self._room:
+            self._check_open()
+            until = {server: position for server, (position, _) in self._registrar.last().items()}
+        query = params.query()
+        series = choose_series(query, self._series)
+        if series is None:
+            yield FrameBuilder(self._types, params.columns, params.fields).frame()
+            return
+
+        @contextmanager
+        def opened() -> Iterator[tuple[View, SeriesQuery]]:
+            with self._view() as (view, _):
+                yield view, self._series_query(query, series, view, None)
+
+        yield from history_frames(self._types, opened, params, until)
 
     def write(self, txn: Txn, now_us: int) -> None:
         """Put everything pending into a transaction and give up what the limits no longer allow.
