@@ -19,6 +19,7 @@ from actors.engine.alignment import alignment_size
 from actors.engine.analysis import Metric, MetricKind, contains
 from actors.engine.arguments import EngineSettings, checked_settings
 from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
+from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.errors import ArgumentError
 from actors.engine.explain import Explanation, part_values
 from actors.engine.functions import Kind
@@ -348,6 +349,18 @@ class AnomalyDetectionEngine:
             next_offset=self._counts["next_offset"],
             snapshot_offset=self._snapshot_offset,
         )
+
+    def costs(self) -> EngineCosts:
+        """Return what each metric keeps and does."""
+        shared = self._keys.kept() if self._is_sorted else []
+        if self._windows is not None:
+            shared.append(self._latest.kept("latest time"))
+        return engine_costs(self.metrics, self._nodes, self._windows, shared)
+
+    def memory(self) -> EngineMemory:
+        """Return the bytes that the state takes now; cheap enough to be asked once a second."""
+        late = sum(int(frame.estimated_size()) for frame in self._late)
+        return memory_of(self.costs(), self._keys.count, late)
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; equal rows give equal bytes."""

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from actors.engine.kept import Kept, held_size_bytes, value_size_bytes
 from actors.engine.segments import Layout, expand, grown, starts_of
 from actors.engine.vectors import Array
 
 _ROOM_MIN = 2
+_ALL = slice(None)
 
 
 class KeyedLog:
@@ -62,6 +64,19 @@ class KeyedLog:
         excess = np.maximum(self.lengths[numbers] - counts, 0)
         self.starts[numbers] += excess
         self.lengths[numbers] -= excess
+
+    def kept(self, what: str, *, entry: str = "row", entry_count_max: int | None = None, part: slice = _ALL) -> Kept:
+        """Return what the columns of a part keep of each key; the part with the first one has the key's position."""
+        columns = self.columns[part]
+        positions = [self.starts, self.lengths, self._limits] if part.indices(len(self.columns))[0] == 0 else []
+        return Kept(
+            what=what,
+            key_size_bytes=value_size_bytes(array.dtype for array in positions),
+            entry_size_bytes=value_size_bytes(column.dtype for column in columns),
+            entry=entry,
+            entry_count_max=entry_count_max,
+            held_size_bytes=held_size_bytes([*positions, *columns], int(self.lengths.sum())),
+        )
 
     def state(self) -> dict[str, Array]:
         """Return all entries, packed in key order."""

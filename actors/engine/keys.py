@@ -6,17 +6,26 @@ this process only; a second, independent hash tells when two texts share the fir
 Fingerprints of numbers are the numbers themselves. Fingerprints are never saved.
 """
 
+import sys
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from actors.engine.kept import TEXT_SIZE_BYTES, Kept
 from actors.engine.segments import grown
 from actors.engine.vectors import Array
 
 SMALL_ROWS = 128
 """Batches up to this size ask the dictionary directly."""
+
+_NUMBER_SIZE_BYTES = 32
+"""Bytes of a whole number of Python."""
+
+_ENTRY_SIZE_BYTES = 70 + _NUMBER_SIZE_BYTES + 3 * 12 + 8
+"""Bytes of a key in the dictionary, of its number, and in the table that stands in front."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _UNLIKELY = -0x1B873593CC9E2D51
@@ -35,6 +44,11 @@ class FingerprintTable:
         self._shift = np.uint64(64 - (size.bit_length() - 1))
         self._fingerprints = np.zeros(size, dtype=np.uint64)
         self._numbers = np.full(size, -1, dtype=np.int32)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the table."""
+        return self._fingerprints.nbytes + self._numbers.nbytes
 
     def find(self, fingerprints: Array) -> Array:
         """Return the number of each fingerprint, -1 where there is none."""
@@ -125,6 +139,17 @@ class ColumnKeys:
         if second is not None:
             self._second[numbers] = second[rows]
 
+    def kept(self) -> Kept:
+        """Return what is kept of each key; the values of a few stand for those of all."""
+        few = [sys.getsizeof(value) for value in islice(self._numbers, 100)]
+        objects = int((sum(few) / max(len(few), 1) + _NUMBER_SIZE_BYTES) * self.count)
+        held = sys.getsizeof(self._numbers) + self._table.size_bytes + self._second.nbytes
+        return Kept(
+            what="the key itself",
+            key_size_bytes=_ENTRY_SIZE_BYTES + (TEXT_SIZE_BYTES if self._is_text else _NUMBER_SIZE_BYTES),
+            held_size_bytes=objects + held,
+        )
+
     def values(self) -> list[Any]:
         """Return all values in number order."""
         return list(self._numbers)
@@ -159,6 +184,10 @@ class KeyNumbers:
             combined = (numbers << 32) | keys.number(_physical(column))
             numbers = pairs.number(pl.Series(combined))
         return numbers
+
+    def kept(self) -> list[Kept]:
+        """Return what each part keeps of each key."""
+        return [part.kept() for part in (*self._columns, *self._pairs)]
 
     def state(self) -> list[list[Any]]:
         """Return the values of every part in number order."""

@@ -68,6 +68,10 @@ class Partial(Protocol):
     """The operations of a partial aggregate; instances are values, equal if they compute the same."""
 
     @property
+    def what(self) -> str:
+        """Its name for people."""
+
+    @property
     def neutral(self) -> tuple[Any, ...]:
         """Components of no rows; the numpy type of each says the type of the component."""
 
@@ -104,6 +108,10 @@ class Size:
     """Number of rows, NULL or not."""
 
     @property
+    def what(self) -> str:
+        return "number of rows"
+
+    @property
     def neutral(self) -> tuple[Any, ...]:
         return (np.int64(0),)
 
@@ -123,6 +131,10 @@ class Size:
 @dataclass(frozen=True, slots=True)
 class Count:
     """Number of rows in which no argument is NULL."""
+
+    @property
+    def what(self) -> str:
+        return "number of values"
 
     @property
     def neutral(self) -> tuple[Any, ...]:
@@ -182,6 +194,15 @@ _TERMS: dict[str, Callable[[Sequence[Vector]], Any]] = {
 }
 
 
+_TOTALS = {
+    "plain": "sum",
+    "truth": "number of true values",
+    "product": "sum of products",
+    "fourth": "sum of 4th powers",
+}
+"""Names of totals for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Total:
     """Sum or product of one term per row; rows with a NULL argument are left out."""
@@ -198,6 +219,10 @@ class Total:
     @property
     def _ufunc(self) -> np.ufunc:
         return np.multiply if self.multiplies else np.add
+
+    @property
+    def what(self) -> str:
+        return "product" if self.multiplies else _TOTALS.get(self.term, f"sum of {self.term}s")
 
     @property
     def neutral(self) -> tuple[Any, ...]:
@@ -239,6 +264,10 @@ class Extreme:
         return np.maximum if self.is_largest else np.minimum
 
     @property
+    def what(self) -> str:
+        return "largest value" if self.is_largest else "smallest value"
+
+    @property
     def neutral(self) -> tuple[Any, ...]:
         if self.is_real:
             return (np.float64(-np.inf if self.is_largest else np.inf),)
@@ -272,6 +301,10 @@ class Edge:
 
     skipped: bool | int | float | str | None = None
     """A further value to skip; `None` for no other."""
+
+    @property
+    def what(self) -> str:
+        return "last value" if self.is_last else "first value"
 
     @property
     def neutral(self) -> tuple[Any, ...]:
@@ -308,6 +341,10 @@ class Moments:
 
     Keeping differences instead of values makes the variance of equal values exactly 0 and avoids cancellation.
     """
+
+    @property
+    def what(self) -> str:
+        return "count, centre and moments"
 
     @property
     def neutral(self) -> tuple[Any, ...]:
@@ -369,6 +406,10 @@ def _spread(values: Array, starts: Array, count: int) -> Array:
 @dataclass(frozen=True, slots=True)
 class PairMoments:
     """Count, centres, and sums of differences, their squares and products, of two arguments where both are there."""
+
+    @property
+    def what(self) -> str:
+        return "count, centres and joint moments"
 
     @property
     def neutral(self) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from actors.engine.aggregates import Aggregate, Mergeable
+from actors.engine.kept import WINDOW_ROWS_GUESS, Kept, Work, held_size_bytes, value_size_bytes
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.partials import Count
 from actors.engine.segments import Layout, accumulate, chunks, expand, grown, lower_bound
@@ -32,6 +33,12 @@ class SequenceState(Protocol):
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
+
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+
+    def work(self) -> Work:
+        """Return what a row costs."""
 
 
 class PerKey:
@@ -58,6 +65,12 @@ class PerKey:
         """Return what stands in an array for keys without state."""
         return self._fills[name]
 
+    def kept(self, what: str) -> Kept:
+        """Return what is kept of each key."""
+        arrays = self._arrays.values()
+        size_bytes = value_size_bytes(array.dtype for array in arrays)
+        return Kept(what=what, key_size_bytes=size_bytes, held_size_bytes=held_size_bytes(arrays, self._count))
+
     def state(self) -> dict[str, Array]:
         """Return the arrays."""
         return {name: array[: self._count] for name, array in self._arrays.items()}
@@ -66,6 +79,11 @@ class PerKey:
         """Take over arrays that `state` gave."""
         self._arrays = {name: state[name].astype(array.dtype) for name, array in self._arrays.items()}
         self._count = min(len(array) for array in self._arrays.values())
+
+
+def constant_work(why: str) -> Work:
+    """Return the work of what does the same for every row."""
+    return Work(order="O(1)", per="row", why=why, weight=1)
 
 
 def _dtype_of(fill: Any) -> Any:
@@ -101,6 +119,14 @@ class PreviousState:
         last_valid[numbers] = True if valid is None else valid[layout.lasts]
         return simplified(earlier, there)
 
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._last.kept("the value of the row before")
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        return constant_work("takes the value of the row before")
+
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
         return self._last.state()
@@ -130,6 +156,14 @@ class EarlierState:
         self._log.keep_last(layout.numbers, self._distance)
         return simplified(np.where(there, values, self._filler), there & valid)
 
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._log.kept("look-back rows", entry_count_max=self._distance)
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        return constant_work(f"takes the value {self._distance} rows earlier")
+
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
         return self._log.state()
@@ -149,6 +183,14 @@ class ComparedState:
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the combination for every row."""
         return self._combine(vectors[0], self._earlier.evaluate(vectors, layout))
+
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._earlier.kept()
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        return self._earlier.work()
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
@@ -183,6 +225,14 @@ class FilledState:
         self._last["value"][layout.numbers] = result[layout.lasts]
         self._last["age"][layout.numbers] = age[layout.lasts]
         return simplified(result, there)
+
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._last.kept("the last value that is there, and its age")
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        return constant_work("remembers one value")
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
@@ -239,6 +289,15 @@ class MovingState:
             return Vector(values, both_valid(valid, lengths == self._window))
         (count,) = Mergeable((Count(),), lambda parts: Vector(parts[0][0], None)).reduce(vectors, lengths)[:1]
         return Vector(values, both_valid(valid, count >= self._period_min))
+
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._log.kept("look-back rows", entry_count_max=self._window - 1)
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        why = f"looks at the last {self._window} rows again"
+        return Work(order=f"O({self._window} rows)", per="row", why=why, weight=self._window)
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
@@ -306,6 +365,15 @@ class TimedState:
             return Vector(np.where(timed, values, 0), valid)
         return Vector(values, both_valid(valid, timed))
 
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._log.kept(f"rows of the last {self._window} ticks, with their times")
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        why = f"looks at the rows of the last {self._window} ticks again"
+        return Work(order="O(rows of its window)", per="row", why=why, weight=WINDOW_ROWS_GUESS)
+
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
         return self._log.state()
@@ -337,6 +405,19 @@ class CumulativeState:
                 carried[name][layout.numbers] = component[layout.lasts]
             finished.append(components)
         return self._aggregate.finish(finished)
+
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        parts = [carried.kept("running partial aggregates") for carried in self._carried]
+        return Kept(
+            what=parts[0].what,
+            key_size_bytes=sum(part.key_size_bytes for part in parts),
+            held_size_bytes=sum(part.held_size_bytes for part in parts),
+        )
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        return constant_work("adds to running partial aggregates")
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from actors.engine.kept import Kept, Work
 from actors.engine.segments import Layout, length_classes
 from actors.engine.sequences import PerKey
 from actors.engine.vectors import Array, Vector, number_values, simplified, validity
@@ -39,6 +40,15 @@ class RecurrentState:
             for name in self._names:
                 self._carried[name][numbers] = state[name]
         return simplified(np.where(there, result, 0.0), there)
+
+    def kept(self) -> Kept:
+        """Return what is kept of each key."""
+        return self._carried.kept("the running average")
+
+    def work(self) -> Work:
+        """Return what a row costs."""
+        why = "goes row by row, all keys of a batch side by side"
+        return Work(order="O(1)", per="row", why=why, weight=20)
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""

@@ -14,11 +14,12 @@ import numpy as np
 from actors.engine.aggregates import Aggregate, Mergeable
 from actors.engine.analysis import contains
 from actors.engine.functions import Kind
+from actors.engine.kept import WINDOW_ROWS_GUESS, Kept, Work
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.partials import Components, Partial, Runs, Size, reduce_ranges
 from actors.engine.program import Context, Node, Program, no_aggregate
 from actors.engine.segments import Layout, chunks, expand, layout_of, lower_bound, run_lengths, run_starts, starts_of
-from actors.engine.sequences import EXPANSION_ROWS_MAX, PerKey
+from actors.engine.sequences import EXPANSION_ROWS_MAX, PerKey, constant_work
 from actors.engine.vectors import DTYPES, Array, Type, Vector, simplified, validity
 
 NO_PANE = np.int64(np.iinfo(np.int64).min)
@@ -141,6 +142,14 @@ class _Ended(NamedTuple):
 
     components: list[Components]
     """Their components, slot by slot."""
+
+
+class Holding(NamedTuple):
+    """A part of the windows' state and who needs it."""
+
+    kept: Kept
+    calls: tuple[int, ...]
+    """Indexes of the aggregate calls that need it; empty if all do."""
 
 
 class Windows:
@@ -478,6 +487,45 @@ class Windows:
                 kept += sums[first + held] - sums[first]
         if self._stored:
             self._rows.keep_last(numbers, kept)
+
+    def kept(self) -> list[Holding]:
+        """Return what is kept of each key."""
+        found = [Holding(self._keys.kept("open pane and latest window"), ())]
+        column, panes = 1, self._pane_count
+        for number, slot in enumerate(self.slots):
+            users = () if number == 0 else tuple(call.node.index for call in self._calls if number in call.slots)
+            of = ", ".join(argument.term.source for argument in slot.arguments)
+            what = f"{slot.partial.what} of {of}" if of else slot.partial.what
+            found.append(Holding(slot.open.kept(f"open pane: {what}"), users))
+            part = slice(column if number else 0, column + len(slot.names))
+            column = part.stop
+            if panes > 1:
+                kept = self._closed.kept(f"closed panes: {what}", entry="pane", entry_count_max=panes - 1, part=part)
+                found.append(Holding(kept, users))
+        for number, node in enumerate(self._stored):
+            users = tuple(call.node.index for call in self._calls if number in call.stored)
+            part = slice(2 * number, 2 * number + 2)
+            found.append(Holding(self._rows.kept(f"rows of the window: {node.term.source}", part=part), users))
+        for call in self._calls:
+            if call.node.index in self._held:
+                what = f"latest value of {call.node.term.source}"
+                found.append(Holding(self._held[call.node.index].kept(what), (call.node.index,)))
+        return found
+
+    def work(self, index: int) -> list[Work]:
+        """Return what an aggregate call costs."""
+        call = next(call for call in self._calls if call.node.index == index)
+        if call.stored:
+            why = "needs all rows of the window at once" + (", in order" if call.is_replayed else "")
+            if self._pane_count > 1:
+                why += f"; each row is in {self._pane_count} windows"
+            rows = Work(order="O(rows of the window)", per="closing", why=why, weight=WINDOW_ROWS_GUESS)
+            return [constant_work("keeps the row's values"), rows]
+        added = constant_work("adds to partial aggregates")
+        if self._pane_count == 1:
+            return [added, Work(order="O(1)", per="closing", why="finishes them", weight=1)]
+        why = f"joins {self._pane_count} panes"
+        return [added, Work(order="O(panes)", per="closing", why=why, weight=self._pane_count)]
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
