@@ -1,13 +1,13 @@
 """The anomalies of one partition: their table, the outbox that feeds sinks, and the dead letters.
 
 An *anomaly* is stored once, under its id (split, offset, ordinal), so replaying a row overwrites what the row raised
-before and can neither lose nor double it. The *outbox* lists ids in the order of their commit, numbered from 0 by
-`sequence`; what every sink has taken is deleted from it. A *dead letter* is an input record that could not become a
+before and can neither lose nor double it. The ids of a split only grow from commit to commit, so the *outbox* is one
+mark for each split: the last id that every sink has taken. A *dead letter* is an input record that could not become a
 row, stored under its (split, offset). Everything here takes a transaction and never begins or commits one.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ import polars as pl
 from actors.model import AnomalyId
 
 _ID = struct.Struct(">IQI")
-_SEQUENCE = struct.Struct(">Q")
+_SPLIT = struct.Struct(">I")
 _RECORD = struct.Struct(">IQ")
 
 
@@ -161,14 +161,25 @@ def _entries(cursor: Any, after: AnomalyId | None, newest_first: bool) -> Iterat
     return iter(cursor.iterprev() if newest_first else cursor.iternext())
 
 
-def encode_sequence(sequence: int) -> bytes:
-    """Return the key bytes of an outbox position."""
-    return _SEQUENCE.pack(sequence)
+def waiting_entries(txn: lmdb.Transaction, table: Any, outbox: Any) -> Iterator[tuple[bytes, bytes]]:
+    """Give the entries above the outbox marks, split after split, in the order of ids."""
+    with txn.cursor(table) as cursor:
+        placed = cursor.first()
+        while placed:
+            split = cursor.key()[: _SPLIT.size]
+            mark = txn.get(split, db=outbox)
+            if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
+                cursor.next()
+            while (key := cursor.key()) and key[: _SPLIT.size] == split:
+                yield key, cursor.value()
+                cursor.next()
+            placed = bool(key)
 
 
-def decode_sequence(key: bytes) -> int:
-    """Return the outbox position of key bytes."""
-    return int(_SEQUENCE.unpack(key)[0])
+def raise_marks(txn: lmdb.Transaction, outbox: Any, taken: Sequence[AnomalyId]) -> None:
+    """Mark anomalies, each split's in the order of ids, and all before them as taken by every sink."""
+    for split, last in {anomaly_id.split: anomaly_id for anomaly_id in taken}.items():
+        txn.put(_SPLIT.pack(split), encode_id(last), db=outbox)
 
 
 def encode_record(split: int, offset: int) -> bytes:

@@ -13,8 +13,9 @@ clock: `now_us` is an argument and decides no more than when to flush and what r
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,12 +28,12 @@ from actors.anomalies import (
     AnomalyFilter,
     decode_entry,
     decode_record,
-    decode_sequence,
     encode_entries,
     encode_record,
-    encode_sequence,
     merge_anomalies,
+    raise_marks,
     scan_anomalies,
+    waiting_entries,
 )
 from actors.assembly import build_detectors, build_engine, build_store
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
@@ -156,7 +157,7 @@ class Partition:
         self._flushed_at_us: int | None = None
         self._degraded: str | None = None
         self._is_broken = False
-        self._sequence_min = 0
+        self._outbox_count = 0
         self._gaps: list[tuple[int, int, int]] = []
         self._load()
 
@@ -268,6 +269,7 @@ class Partition:
             parts.append(found.with_columns((pl.col("type") + base).cast(pl.Int32)))
             base += len(detector.metrics)
         merged = merge_anomalies(parts)
+        assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
         self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged)
         self._pending_dead_letters |= {
             encode_record(letter.split, letter.offset): msgpack.packb((letter.reason, letter.raw))
@@ -329,7 +331,6 @@ class Partition:
             if snapshot is not None:
                 txn.put(b"snapshot", snapshot, db=self._tables["engine"])
             self._trim_dead_letters(txn)
-            self._write_outbox(txn)
             txn.put(b"marks", meta, db=self._tables["partition"])
 
         try:
@@ -361,21 +362,13 @@ class Partition:
                     cursor.delete()
                     excess -= 1
 
-    def _write_outbox(self, txn: Txn) -> None:
-        if not self._job.sinks:
-            return
-        table = self._tables["outbox"]
-        sequence = self._stored_sequence(txn)
-        for key, _ in self._pending_anomalies:
-            txn.put(encode_sequence(sequence), key, db=table, append=True)
-            sequence += 1
-        txn.put(b"sequence", sequence.to_bytes(8, "big"), db=self._tables["partition"])
-
     def _after_flush(self, engine: dict[int, int], now_us: int) -> None:
         if self._store is not None:
             self._store.committed()
         for detector in self._detectors:
             detector.mark_saved()
+        if self._job.sinks:
+            self._outbox_count += len(self._pending_anomalies)
         self._pending_anomalies.clear()
         self._dead_letter_count += len(self._pending_dead_letters)
         self._pending_dead_letters.clear()
@@ -414,6 +407,8 @@ class Partition:
             snapshot = txn.get(b"snapshot", db=self._tables["engine"])
             with txn.cursor(self._tables["detectors"]) as cursor:
                 entries = [(bytes(key), bytes(value)) for key, value in cursor]
+            if self._job.sinks:
+                self._outbox_count = sum(1 for _ in self._waiting(txn))
         meta = msgpack.unpackb(stored, strict_map_key=False)
         self._check_fingerprint(meta["fingerprint"])
         if snapshot is not None:
@@ -451,17 +446,8 @@ class Partition:
             "engine": self._engine.snapshot(),
             "detectors": [detector.snapshot() for detector in self._detectors],
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
-            "sequence": self._next_sequence(),
         }
         return bytes(msgpack.packb(body))
-
-    def _next_sequence(self) -> int:
-        with self._shard.read() as txn:
-            return self._stored_sequence(txn) + (len(self._pending_anomalies) if self._job.sinks else 0)
-
-    def _stored_sequence(self, txn: Txn) -> int:
-        stored = txn.get(b"sequence", db=self._tables["partition"])
-        return max(int.from_bytes(stored, "big") if stored is not None else 0, self._sequence_min)
 
     def restore(self, snapshot: bytes, now_us: int) -> None:
         """Take over a snapshot, into a shard that is still empty; history below it is recorded as a gap.
@@ -497,7 +483,6 @@ class Partition:
         self._gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]
         if self._row_events is not None:
             self._row_events.watermarks = body["watermarks"]
-        self._sequence_min = body["sequence"]
         self._rows_since_snapshot = self._job.snapshot_interval_rows
 
     def events(self, params: QueryParams) -> list[Event]:
@@ -526,27 +511,20 @@ class Partition:
                 found.append(DeadLetter(split=split, offset=offset, reason=reason, raw=raw))
         return found
 
-    def outbox(self, count_max: int) -> list[tuple[int, Anomaly]]:
-        """Return the oldest anomalies that sinks have not taken, each with its sequence."""
-        found: list[tuple[int, Anomaly]] = []
-        with self._shard.read() as txn, txn.cursor(self._tables["outbox"]) as cursor:
-            for key, anomaly_key in cursor:
-                if len(found) >= count_max:
-                    break
-                value = txn.get(anomaly_key, db=self._tables["anomalies"])
-                assert value is not None, "the outbox names an anomaly that is not stored"
-                found.append((decode_sequence(key), decode_entry(anomaly_key, value)))
-        return found
+    def outbox(self, count_max: int) -> list[Anomaly]:
+        """Return anomalies that sinks have not taken, split after split, each split's oldest first."""
+        if not self._job.sinks:
+            return []
+        with self._shard.read() as txn:
+            return [decode_entry(key, value) for key, value in islice(self._waiting(txn), count_max)]
 
-    def acknowledge(self, sequence: int) -> None:
-        """Forget the outbox up to and including a sequence: every sink has it durably."""
+    def _waiting(self, txn: Txn) -> Iterator[tuple[bytes, bytes]]:
+        return waiting_entries(txn, self._tables["anomalies"], self._tables["outbox"])
 
-        def write(txn: Txn) -> None:
-            with txn.cursor(self._tables["outbox"]) as cursor:
-                while cursor.first() and decode_sequence(bytes(cursor.key())) <= sequence:
-                    cursor.delete()
-
-        self._shard.write(write)
+    def acknowledge(self, taken: Sequence[Anomaly]) -> None:
+        """Take anomalies that `outbox` gave out of it: every sink has them durably."""
+        self._shard.write(lambda txn: raise_marks(txn, self._tables["outbox"], [anomaly.id for anomaly in taken]))
+        self._outbox_count -= len(taken)
 
     def stat(self) -> PartitionStat:
         """Return counters; cheap enough to be asked once a second."""
@@ -564,7 +542,7 @@ class Partition:
             dead_letter_count=self._dead_letter_count,
             event_count=self._event_count,
             flush_count=self._flush_count,
-            outbox_count=counts["outbox"],
+            outbox_count=self._outbox_count,
             size_bytes=self._shard.stat().used_size_bytes,
             degraded=self._degraded,
             gaps=tuple(self._gaps),

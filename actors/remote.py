@@ -176,19 +176,18 @@ class PartitionHost:
             waiting = partition.outbox(DELIVERY_COUNT_MAX)
             if not waiting:
                 return 0
-            records = [self._sink_record(partition.number, sequence, anomaly) for sequence, anomaly in waiting]
+            records = [self._sink_record(partition.number, anomaly) for anomaly in waiting]
             for sink in sinks:
                 sink.write(records)
-            partition.acknowledge(waiting[-1][0])
+            partition.acknowledge(waiting)
         except ShardClosedError:
             # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
             return 0
         return len(waiting)
 
-    def _sink_record(self, number: int, sequence: int, anomaly: Anomaly) -> SinkRecord:
+    def _sink_record(self, number: int, anomaly: Anomaly) -> SinkRecord:
         return SinkRecord(
             partition=number,
-            sequence=sequence,
             id=anomaly.id,
             time=anomaly.time,
             key=dict(zip(self._job.key_columns, anomaly.key, strict=True)),

@@ -1,9 +1,9 @@
 """Sinks: who is told about committed anomalies, and what every sink promises.
 
-A sink is fed from the outbox of a partition after the commit. The *sequence* counts the anomalies of one partition
-from 0 without gaps; after a crash the outbox delivers again from the last acknowledged sequence, so a sink that
-already holds a sequence leaves it alone. When `write` returns, the records are durable. Which sinks a job has is
-decided in `actors.sink_open`.
+A sink is fed from the outbox of a partition after the commit. Within one split of one partition ids only grow; after a
+crash, or when a lost shard has been rebuilt, the outbox delivers again what it does not know to be taken, so a sink
+leaves alone what is not above the last id it holds of that partition and split. When `write` returns, the records are
+durable. Which sinks a job has is decided in `actors.sink_open`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,6 @@ class SinkRecord:
 
     partition: int
     """Partition that raised it."""
-
-    sequence: int
-    """Position among the anomalies of the partition, from 0."""
 
     id: AnomalyId
     """Where it comes from; unique within the job."""
@@ -44,10 +41,10 @@ class SinkRecord:
 
 @runtime_checkable
 class Sink(Protocol):
-    """Takes anomalies; idempotent by (partition, sequence)."""
+    """Takes anomalies; idempotent by id within a partition and split."""
 
     def write(self, anomalies: Sequence[SinkRecord]) -> None:
-        """Take anomalies, each partition's in order of sequence; durable when it returns, known ones are left alone.
+        """Take anomalies, in order of ids within a partition and split, except known ones; durable when it returns.
 
         Raises:
             SinkError: the sink does not take them; none counts as taken and the same call may be made again.

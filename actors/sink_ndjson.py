@@ -1,9 +1,9 @@
-"""Anomalies as lines of JSON: a file `partition-NNNN.ndjson` for each partition, in order of sequence.
+"""Anomalies as lines of JSON: a file `partition-NNNN-split-NNNN.ndjson` for each partition and split, in order of ids.
 
 A write is one append followed by fsync. What a crash or a full disk leaves behind is mended by the next write: an end
-that is no whole line is cut off, and the sequence of the last line tells which anomalies the file holds already. The
-file is looked at afresh whenever its size is not what this sink left, so a partition may move to another process and
-back.
+that is no whole line is cut off, and the id of the last line tells which anomalies the file holds already. So a file's
+bytes depend on the rows of its split alone, whatever has died. The file is looked at afresh whenever its size is not
+what this sink left, so a partition may move to another process and back.
 """
 
 import fcntl
@@ -23,6 +23,12 @@ from actors.sink import SinkRecord
 
 _CHUNK_SIZE_BYTES = 1 << 16
 
+_Place = tuple[int, int]
+"""Offset and ordinal of an anomaly: its place within its split."""
+
+_NOTHING: _Place = (-1, -1)
+"""Place of the last line of an empty file."""
+
 _OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 """Letters that some programs take for the end of a line."""
 
@@ -33,7 +39,7 @@ class NdjsonSink:
     def __init__(self, directory: Path, time_type: ColumnType) -> None:
         self._directory = directory
         self._schema = Schema((Column(name="time", type=time_type),))
-        self._ends: dict[int, tuple[int, int]] = {}
+        self._ends: dict[Path, tuple[_Place, int]] = {}
 
     def write(self, anomalies: Sequence[SinkRecord]) -> None:
         """Append the anomalies that the files do not hold yet; durable when it returns.
@@ -41,38 +47,38 @@ class NdjsonSink:
         Raises:
             SinkError: a file cannot be written, or is not one of this sink.
         """
-        by_partition: dict[int, list[SinkRecord]] = {}
+        by_path: dict[Path, list[SinkRecord]] = {}
         for record in anomalies:
-            by_partition.setdefault(record.partition, []).append(record)
-        for partition, records in by_partition.items():
-            path = self._directory / f"partition-{partition:04}.ndjson"
+            name = f"partition-{record.partition:04}-split-{record.id.split:04}.ndjson"
+            by_path.setdefault(self._directory / name, []).append(record)
+        for path, records in by_path.items():
             try:
-                self._append(path, partition, records)
+                self._append(path, records)
             except OSError as error:
-                self._ends.pop(partition, None)
+                self._ends.pop(path, None)
                 raise SinkError(f"{path} cannot be written: {error.strerror or error}; the anomalies wait") from error
 
     def close(self) -> None:
         """Forget what is known of the files; they are only open during a write."""
         self._ends.clear()
 
-    def _append(self, path: Path, partition: int, records: Sequence[SinkRecord]) -> None:
+    def _append(self, path: Path, records: Sequence[SinkRecord]) -> None:
         is_new = not path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         with io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = os.fstat(file.fileno()).st_size
-            last, known_size = self._ends.get(partition, (-1, -1))
+            last, known_size = self._ends.get(path, (_NOTHING, -1))
             if known_size != size:
                 last, size = _mend(file, path, size)
-            fresh = [record for record in records if record.sequence > last]
+            fresh = [record for record in records if (record.id.offset, record.id.ordinal) > last]
             if fresh:
-                self._ends.pop(partition, None)
+                self._ends.pop(path, None)
                 data = b"".join(self._lines(fresh))
                 _write_all(file, data, size)
                 os.fsync(file.fileno())
-                last, size = fresh[-1].sequence, size + len(data)
-            self._ends[partition] = (last, size)
+                last, size = (fresh[-1].id.offset, fresh[-1].id.ordinal), size + len(data)
+            self._ends[path] = (last, size)
         if is_new:
             _sync_directory(path.parent)
 
@@ -93,7 +99,6 @@ class NdjsonSink:
 def _line(record: SinkRecord, time: Any) -> Mapping[str, Any]:
     return {
         "partition": record.partition,
-        "sequence": record.sequence,
         "split": record.id.split,
         "offset": record.id.offset,
         "ordinal": record.id.ordinal,
@@ -113,20 +118,20 @@ def _detail(text: str | None) -> Any:
         return text
 
 
-def _mend(file: io.FileIO, path: Path, size: int) -> tuple[int, int]:
-    """Cut off what is no whole line at the end of a file; return the last sequence (-1 for none) and the size."""
+def _mend(file: io.FileIO, path: Path, size: int) -> tuple[_Place, int]:
+    """Cut off what is no whole line at the end of a file; return the place of the last line and the size."""
     tail, start = b"", size
     while True:
         end = start + tail.rfind(b"\n") + 1
         before = tail[: max(end - start - 1, 0)]
         if b"\n" in before or start == 0:
             line = before[before.rfind(b"\n") + 1 :]
-            sequence = _sequence(line, path)
-            if sequence is not None or not before:
+            place = _place(line, path)
+            if place is not None or not before:
                 kept = end if before else 0
                 if kept != size:
                     file.truncate(kept)
-                return (-1 if sequence is None else sequence), kept
+                return (_NOTHING if place is None else place), kept
             # A line that is no JSON was torn by a crash: the line before is the last.
             tail = before[: before.rfind(b"\n") + 1]
             continue
@@ -135,14 +140,14 @@ def _mend(file: io.FileIO, path: Path, size: int) -> tuple[int, int]:
         tail = _read_at(file, start, step) + tail
 
 
-def _sequence(line: bytes, path: Path) -> int | None:
+def _place(line: bytes, path: Path) -> _Place | None:
     try:
         found = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("sequence"), int):
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), int) for name in ("offset", "ordinal")):
         raise SinkError(f"{path} holds other lines than anomalies; give the sink a folder of its own")
-    return int(found["sequence"])
+    return int(found["offset"]), int(found["ordinal"])
 
 
 def _read_at(file: io.FileIO, position: int, size: int) -> bytes:

@@ -13,14 +13,14 @@ from actors.sink_ndjson import NdjsonSink
 from tests.support.memory_sink import MemorySink
 
 Taken = Callable[[int], list[int]]
-"""Gives the sequences of a partition that a sink holds."""
+"""Gives the places of a partition's anomalies that a sink holds."""
 
 
-def record(sequence: int, partition: int = 0) -> SinkRecord:
+def record(place: int, partition: int = 0, split: int = 0) -> SinkRecord:
+    """Return the anomaly at a place: two of each row."""
     return SinkRecord(
         partition=partition,
-        sequence=sequence,
-        id=AnomalyId(split=0, offset=10 * sequence, ordinal=0),
+        id=AnomalyId(split=split, offset=place // 2, ordinal=place % 2),
         time=1538960461003,
         key={"sym": "A"},
         type=0,
@@ -30,13 +30,19 @@ def record(sequence: int, partition: int = 0) -> SinkRecord:
 
 def make_memory(_: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
     sink = MemorySink()
-    return sink, lambda: sink, lambda partition: [one.sequence for one in sink.taken.get(partition, [])]
+    return (
+        sink,
+        lambda: sink,
+        lambda partition: [2 * one.id.offset + one.id.ordinal for one in sink.taken.get(partition, [])],
+    )
 
 
 def make_ndjson(directory: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
     def taken(partition: int) -> list[int]:
-        path = directory / "out" / f"partition-{partition:04}.ndjson"
-        return [json.loads(line)["sequence"] for line in path.read_text().splitlines()] if path.exists() else []
+        found = []
+        for path in sorted((directory / "out").glob(f"partition-{partition:04}-split-*.ndjson")):
+            found += [json.loads(line) for line in path.read_text().splitlines()]
+        return [2 * line["offset"] + line["ordinal"] for line in found]
 
     def open_again() -> Sink:
         return NdjsonSink(directory / "out", ColumnType.TIMESTAMP)
@@ -66,22 +72,29 @@ def test_keeps_the_order_of_each_partition(made: tuple[Sink, Callable[[], Sink],
 
 
 @pytest.mark.parametrize("again", [[0], [0, 1], [1, 2], [0, 1, 2, 3]])
-def test_a_known_sequence_is_left_alone(made: tuple[Sink, Callable[[], Sink], Taken], again: list[int]) -> None:
+def test_a_known_anomaly_is_left_alone(made: tuple[Sink, Callable[[], Sink], Taken], again: list[int]) -> None:
     sink, _, taken = made
     sink.write([record(0), record(1)])
-    sink.write([record(sequence) for sequence in again])
+    sink.write([record(place) for place in again])
     assert taken(0) == list(range(max(2, again[-1] + 1)))
 
 
 @pytest.mark.parametrize("again", [[0], [1, 2], [2]])
-def test_after_opening_again_known_sequences_are_still_known(
+def test_after_opening_again_known_anomalies_are_still_known(
     made: tuple[Sink, Callable[[], Sink], Taken], again: list[int]
 ) -> None:
     sink, open_again, taken = made
     sink.write([record(0), record(1)])
     sink.close()
-    open_again().write([record(sequence) for sequence in again])
+    open_again().write([record(place) for place in again])
     assert taken(0) == list(range(max(2, again[-1] + 1)))
+
+
+def test_each_split_counts_for_itself(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+    sink, open_again, taken = made
+    sink.write([record(0), record(5, split=1), record(1)])
+    open_again().write([record(4, split=1), record(2), record(5, split=1), record(6, split=1)])
+    assert sorted(taken(0)) == [0, 1, 2, 5, 6]
 
 
 def test_two_sinks_take_turns(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:

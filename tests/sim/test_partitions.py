@@ -119,12 +119,12 @@ def test_nothing_is_lost_or_doubled_in_longer_runs(
     check_nothing_is_lost(make_world(seed, name, 100, fault_count=40), expected)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_lost_shard_is_rebuilt_from_the_source(
-    seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
+@pytest.mark.parametrize(("name", "seed"), [("events", seed) for seed in range(6)] + [("sinks", s) for s in range(10)])
+def test_a_lost_shard_is_rebuilt_from_the_source_and_sinks_miss_nothing(
+    name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
 ) -> None:
-    expected = undisturbed_runs("events", seed % DATA_COUNT, 40)
-    check_nothing_is_lost(make_world(seed, "events", 40, may_lose_shards=True), expected)
+    expected = undisturbed_runs(name, seed % DATA_COUNT, 40)
+    check_nothing_is_lost(make_world(seed, name, 40, may_lose_shards=True, fault_count=20), expected)
 
 
 def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], Partition]:

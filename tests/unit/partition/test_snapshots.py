@@ -36,7 +36,6 @@ def test_a_restored_partition_goes_on_as_the_one_that_was_saved(tmp_path: Path) 
         }
         assert {name: contents(new)[name] for name in later} == later
         assert contents(new)["detectors"] == contents(old)["detectors"]
-        assert contents(new)["sequence"] == contents(old)["sequence"]
         assert contents(new)["events"] == [event for event in contents(old)["events"] if event.id.session > 30]
 
 
@@ -83,7 +82,6 @@ def test_a_snapshot_taken_during_a_replay_teaches_detectors_nothing_twice(tmp_pa
             send(partition, JOB, 60, epoch=3)
             partition.flush(3, 0)
         assert contents(new)["detectors"] == contents(old)["detectors"]
-        assert contents(new)["sequence"] == contents(old)["sequence"]
 
 
 def test_a_shard_that_holds_rows_takes_no_snapshot(tmp_path: Path) -> None:
@@ -111,7 +109,7 @@ def test_a_torn_snapshot_is_refused(kept: int, tmp_path: Path) -> None:
         partition.restore(snapshot[:kept], 0)
 
 
-@pytest.mark.parametrize("part", ["engine", "detectors", "received", "committed", "watermarks", "version", "sequence"])
+@pytest.mark.parametrize("part", ["engine", "detectors", "received", "committed", "watermarks", "version"])
 def test_a_snapshot_with_a_damaged_part_is_refused_and_never_written(part: str, tmp_path: Path) -> None:
     body = msgpack.unpackb(make_snapshot(tmp_path / "old", 30), strict_map_key=False)
     torn = {name: value for name, value in body.items() if name != part}

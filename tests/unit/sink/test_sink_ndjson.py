@@ -1,4 +1,4 @@
-"""The file of each partition: its lines, and what is mended after a crash."""
+"""The file of each partition and split: its lines, and what is mended after a crash."""
 
 import json
 import os
@@ -13,14 +13,13 @@ from actors.sink_ndjson import NdjsonSink
 from actors.sink_open import open_sinks
 from tests.support.jobs import make_trades_job
 
-FILE = "partition-0000.ndjson"
+FILE = "partition-0000-split-0001.ndjson"
 
 
-def record(sequence: int, detail: str | None = None) -> SinkRecord:
+def record(offset: int, detail: str | None = None) -> SinkRecord:
     return SinkRecord(
         partition=0,
-        sequence=sequence,
-        id=AnomalyId(split=1, offset=5, ordinal=2),
+        id=AnomalyId(split=1, offset=offset, ordinal=2),
         time=1538960461003,
         key={"sym": "A"},
         type=0,
@@ -29,14 +28,14 @@ def record(sequence: int, detail: str | None = None) -> SinkRecord:
     )
 
 
-def sequences(path: Path) -> list[int]:
-    return [json.loads(line)["sequence"] for line in path.read_text().splitlines()]
+def offsets(path: Path) -> list[int]:
+    return [json.loads(line)["offset"] for line in path.read_text().splitlines()]
 
 
 def test_a_line_has_all_fields(tmp_path: Path) -> None:
     NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(7, '{"value": 6}')])
     assert (tmp_path / FILE).read_text() == (
-        '{"partition": 0, "sequence": 7, "split": 1, "offset": 5, "ordinal": 2, "time": "2018-10-08T01:01:01.003000", '
+        '{"partition": 0, "split": 1, "offset": 7, "ordinal": 2, "time": "2018-10-08T01:01:01.003000", '
         '"ticks": 1538960461003, "key": {"sym": "A"}, "type": 0, "metric": "sum(qty) > 5", "detail": {"value": 6}}\n'
     )
 
@@ -44,11 +43,11 @@ def test_a_line_has_all_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "torn",
     [
-        b'{"sequence": 2',
+        b'{"offset": 2',
         b"{",
         b"\x00" * 5000,
         b"\x00\n\x00",
-        b'{"sequence": 2\n',
+        b'{"offset": 2\n',
         b"x\ny\nz\n",
         b"\xff\n",
         b"\n",
@@ -61,11 +60,11 @@ def test_a_torn_end_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     (tmp_path / FILE).write_bytes(whole + torn)
     NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(1), record(2)])
     assert (tmp_path / FILE).read_bytes().startswith(whole)
-    assert sequences(tmp_path / FILE) == [0, 1, 2]
+    assert offsets(tmp_path / FILE) == [0, 1, 2]
 
 
 def test_a_file_cut_anywhere_is_completed(tmp_path: Path) -> None:
-    records = [record(sequence) for sequence in range(3)]
+    records = [record(offset) for offset in range(3)]
     NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write(records)
     whole = (tmp_path / FILE).read_bytes()
     for size in range(0, len(whole), 13):
@@ -78,7 +77,7 @@ def test_long_lines_are_found_again(tmp_path: Path) -> None:
     long = json.dumps({"text": "x" * 200_000})
     NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(0), record(1, long)])
     NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(1, long), record(2)])
-    assert sequences(tmp_path / FILE) == [0, 1, 2]
+    assert offsets(tmp_path / FILE) == [0, 1, 2]
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_may_be_tried_again(tmp_
         sink.write([record(0)])
     os.unlink(tmp_path / "out")
     sink.write([record(0)])
-    assert sequences(tmp_path / "out" / FILE) == [0]
+    assert offsets(tmp_path / "out" / FILE) == [0]
 
 
 def test_a_failed_write_is_taken_back_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +105,11 @@ def test_a_failed_write_is_taken_back_by_the_next(tmp_path: Path, monkeypatch: p
         with pytest.raises(SinkError, match="No space left"):
             sink.write([record(1)])
     sink.write([record(1), record(2)])
-    assert sequences(tmp_path / FILE) == [0, 1, 2]
+    assert offsets(tmp_path / FILE) == [0, 1, 2]
 
 
 def test_a_job_names_its_sinks(tmp_path: Path) -> None:
     job = make_trades_job({"rows": []}, sinks=[{"type": "ndjson", "path": str(tmp_path)}])
     (sink,) = open_sinks(job)
     sink.write([record(0)])
-    assert sequences(tmp_path / FILE) == [0]
+    assert offsets(tmp_path / FILE) == [0]
