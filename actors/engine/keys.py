@@ -1,9 +1,8 @@
 """Key numbers: a dense number for every key, in order of first appearance.
 
-The truth is a dictionary from values to numbers. In front of it stands an open-addressing table of 64-bit fingerprints
-that finds the numbers of a whole batch without Python per row. The fingerprint of a text is a hash that is good within
-this process only; a second, independent hash tells when two texts share the first, and such rows ask the dictionary.
-Fingerprints of numbers are the numbers themselves. Fingerprints are never saved.
+Small batches ask a dictionary. Larger ones ask a table of fingerprints, without Python per row, and compare what they
+get with the values that have the numbers; where a value is another one, the dictionary decides. The values are the
+truth; table and dictionary are made from them when they are first needed.
 """
 
 import sys
@@ -15,7 +14,8 @@ import numpy as np
 import polars as pl
 
 from actors.engine.kept import TEXT_SIZE_BYTES, Kept
-from actors.engine.segments import grown
+from actors.engine.key_table import FingerprintTable
+from actors.engine.key_values import KeyValues, TextValues, WholeValues
 from actors.engine.vectors import Array
 
 SMALL_ROWS = 128
@@ -27,138 +27,114 @@ _NUMBER_SIZE_BYTES = 32
 _ENTRY_SIZE_BYTES = 70 + _NUMBER_SIZE_BYTES + 3 * 12 + 8
 """Bytes of a key in the dictionary, of its number, and in the table that stands in front."""
 
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_UNLIKELY = -0x1B873593CC9E2D51
-"""Fingerprint of NULL among numbers."""
-
-
-class FingerprintTable:
-    """Open addressing from 64-bit fingerprints to numbers."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._resize(1 << 10)
-
-    def _resize(self, size: int) -> None:
-        self._size = size
-        self._shift = np.uint64(64 - (size.bit_length() - 1))
-        self._fingerprints = np.zeros(size, dtype=np.uint64)
-        self._numbers = np.full(size, -1, dtype=np.int32)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the table."""
-        return self._fingerprints.nbytes + self._numbers.nbytes
-
-    def find(self, fingerprints: Array) -> Array:
-        """Return the number of each fingerprint, -1 where there is none."""
-        slots = ((fingerprints * _MULTIPLIER) >> self._shift).view(np.int64)
-        numbers = self._numbers[slots].astype(np.int64)
-        pending = ((self._fingerprints[slots] != fingerprints) & (numbers >= 0)).nonzero()[0]
-        while len(pending):
-            slots[pending] = (slots[pending] + 1) & (self._size - 1)
-            found = self._numbers[slots[pending]]
-            numbers[pending] = found
-            same = self._fingerprints[slots[pending]] == fingerprints[pending]
-            pending = pending[~same & (found >= 0)]
-        return numbers
-
-    def insert(self, fingerprints: Array, numbers: Array) -> None:
-        """Add fingerprints, none of which is there yet or occurs twice."""
-        if 2 * (self._count + len(numbers)) > self._size:
-            used = self._numbers >= 0
-            old = self._fingerprints[used], self._numbers[used]
-            self._resize(1 << (4 * (self._count + len(numbers))).bit_length())
-            self._place(*old)
-        self._place(fingerprints, numbers)
-        self._count += len(numbers)
-
-    def _place(self, fingerprints: Array, numbers: Array) -> None:
-        slots = ((fingerprints * _MULTIPLIER) >> self._shift).view(np.int64)
-        pending = np.arange(len(numbers))
-        while len(pending):
-            free = self._numbers[slots[pending]] < 0
-            self._numbers[slots[pending[free]]] = numbers[pending[free]]
-            placed = self._numbers[slots[pending]] == numbers[pending]
-            self._fingerprints[slots[pending[placed]]] = fingerprints[pending[placed]]
-            pending = pending[~placed]
-            slots[pending] = (slots[pending] + 1) & (self._size - 1)
-
 
 class ColumnKeys:
     """Numbers of the values of one key column; NULL is a value like any other."""
 
     def __init__(self, is_text: bool) -> None:
         self._is_text = is_text
-        self._numbers: dict[Any, int] = {}
+        self._values: KeyValues = TextValues() if is_text else WholeValues()
         self._table = FingerprintTable()
-        self._second = np.zeros(0, dtype=np.uint64)
+        self._tabled = 0
+        self._numbers: dict[Any, int] | None = None
 
     @property
     def count(self) -> int:
         """Keys seen so far."""
-        return len(self._numbers)
+        return self._values.count if self._numbers is None else len(self._numbers)
+
+    @property
+    def dictionary(self) -> dict[Any, int]:
+        """Numbers by value; a new value may be added with the next number."""
+        if self._numbers is None:
+            self._numbers = {value: number for number, value in enumerate(self._values.series().to_list())}
+        return self._numbers
 
     def number(self, values: pl.Series) -> Array:
         """Return the number of each value; new values get the next numbers in order of appearance."""
         if len(values) <= SMALL_ROWS:
-            return self._from_dictionary(values.to_list())
-        first, second = self._fingerprints(values)
-        numbers = self._table.find(first)
-        unknown = np.flatnonzero(numbers < 0)
-        if len(unknown):
-            self._learn(values, first, second, unknown)
-            numbers[unknown] = self._table.find(first[unknown])
-        if second is not None:
-            doubtful = np.flatnonzero(self._second[numbers] != second)
-            if len(doubtful):
-                numbers[doubtful] = self._from_dictionary(values[doubtful].to_list())
+            return self._from_dictionary(values)
+        self._catch_up()
+        fingerprints = self._values.fingerprints(values)
+        numbers = self._table.find(fingerprints)
+        count = self._values.count
+        unknown = (numbers < 0).nonzero()[0]
+        fresh = self._provisional(values, fingerprints, numbers, unknown) if len(unknown) else None
+        if not self._values.are(values, numbers):
+            # Different values have the same fingerprint: the dictionary knows better.
+            self._values.shorten(count)
+            return self._from_dictionary(values)
+        if fresh is not None:
+            self._learn(fingerprints[fresh], count)
         return numbers
 
-    def _from_dictionary(self, values: Sequence[Any]) -> Array:
-        known = self._numbers
-        return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
+    def _provisional(self, values: pl.Series, fingerprints: Array, numbers: Array, unknown: Array) -> Array:
+        """Number the unknown rows, add their values and return the row in which each of them came first."""
+        _, firsts, value_of_row = np.unique(fingerprints[unknown], return_index=True, return_inverse=True)
+        order = np.argsort(firsts)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        numbers[unknown] = self._values.count + rank[value_of_row]
+        rows: Array = unknown[firsts[order]]
+        self._values.extend(values[rows].to_list())
+        return rows
 
-    def _fingerprints(self, values: pl.Series) -> tuple[Array, Array | None]:
-        if self._is_text:
-            frame = values.to_frame()
-            return frame.hash_rows(1).to_numpy(), frame.hash_rows(2).to_numpy()
-        if values.null_count():
-            # A NULL must differ from every number, which no 64-bit fingerprint can promise: it needs the second one.
-            missing = values.is_null().to_numpy()
-            return values.fill_null(_UNLIKELY).to_numpy().view(np.uint64), missing.astype(np.uint64)
-        return values.to_numpy().view(np.uint64), np.zeros(len(values), dtype=np.uint64)
+    def _learn(self, fingerprints: Array, first: int) -> None:
+        """Take values added from number `first` on into the table and, if there is one, the dictionary."""
+        count = self._values.count
+        if self._numbers is not None:
+            added = self._values.series()[first:].to_list()
+            self._numbers.update(zip(added, range(first, count), strict=True))
+        if self._table.has_room(len(fingerprints)):
+            self._table.insert(fingerprints, np.arange(first, count))
+            self._tabled = count
+        else:
+            self._fill_table()
 
-    def _learn(self, values: pl.Series, first: Array, second: Array | None, unknown: Array) -> None:
-        fingerprints, positions = np.unique(first[unknown], return_index=True)
-        in_order = np.argsort(positions, kind="stable")
-        rows = unknown[positions[in_order]]
-        numbers = self._from_dictionary(values[rows].to_list())
-        self._table.insert(fingerprints[in_order], numbers)
-        self._second = grown(self._second, self.count, 0)
-        if second is not None:
-            self._second[numbers] = second[rows]
+    def _catch_up(self) -> None:
+        """Take in what was learned through the dictionary, and make the table after a restart."""
+        count = self.count
+        if self._numbers is not None and self._values.count < count:
+            added = list(islice(reversed(self._numbers), count - self._values.count))
+            self._values.extend(added[::-1])
+        if self._tabled < count:
+            self._fill_table()
+
+    def _fill_table(self) -> None:
+        """Bring the table up to date; entries that do not fit in are placed anew with all others."""
+        count, first = self._values.count, self._tabled
+        if not self._table.has_room(count - first):
+            self._table.clear(count)
+            first = 0
+        self._table.insert(self._values.fingerprints(self._values.series()[first:]), np.arange(first, count))
+        self._tabled = count
+
+    def _from_dictionary(self, values: pl.Series) -> Array:
+        known = self.dictionary
+        return np.array([known.setdefault(value, len(known)) for value in values.to_list()], dtype=np.int64)
 
     def kept(self) -> Kept:
         """Return what is kept of each key; the values of a few stand for those of all."""
-        few = [sys.getsizeof(value) for value in islice(self._numbers, 100)]
-        objects = int((sum(few) / max(len(few), 1) + _NUMBER_SIZE_BYTES) * self.count)
-        held = sys.getsizeof(self._numbers) + self._table.size_bytes + self._second.nbytes
+        held = self._table.size_bytes + self._values.size_bytes
+        if self._numbers is not None:
+            few = [sys.getsizeof(value) for value in islice(self._numbers, 100)]
+            objects = int((sum(few) / max(len(few), 1) + _NUMBER_SIZE_BYTES) * self.count)
+            held += sys.getsizeof(self._numbers) + objects
         return Kept(
             what="the key itself",
             key_size_bytes=_ENTRY_SIZE_BYTES + (TEXT_SIZE_BYTES if self._is_text else _NUMBER_SIZE_BYTES),
-            held_size_bytes=objects + held,
+            held_size_bytes=held,
         )
 
     def values(self) -> list[Any]:
         """Return all values in number order."""
-        return list(self._numbers)
+        return self._values.series().to_list() if self._numbers is None else list(self._numbers)
 
     def load(self, values: Sequence[Any]) -> None:
         """Take over values that `values` gave."""
-        self._numbers = {value: number for number, value in enumerate(values)}
-        self._table = FingerprintTable()
-        self._second = np.zeros(0, dtype=np.uint64)
+        self._values = TextValues() if self._is_text else WholeValues()
+        self._values.extend(values)
+        self._table, self._tabled, self._numbers = FingerprintTable(), 0, None
 
 
 class KeyNumbers:

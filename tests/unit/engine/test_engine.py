@@ -18,7 +18,6 @@ from actors.engine import (
     subscribe_table,
 )
 from actors.engine.keyed_log import KeyedLog
-from actors.engine.keys import ColumnKeys, FingerprintTable
 from actors.engine.reference import reference
 from actors.engine.segments import layout_of
 from actors.engine.streaming import get_snapshot_message_id
@@ -241,34 +240,6 @@ def test_an_output_table_of_another_time_type_is_refused() -> None:
 def test_the_reference_is_current() -> None:
     page = Path(__file__).parents[3] / "docs" / "metrics.md"
     assert page.read_text(encoding="utf-8") == reference(), "run python -m actors.engine.reference docs/metrics.md"
-
-
-def test_texts_with_one_fingerprint_are_still_two_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = ColumnKeys(is_text=True)
-    second = {"a": 1, "b": 2}
-
-    def collide(values: pl.Series) -> Any:
-        return np.zeros(len(values), dtype=np.uint64), np.array([second[v] for v in values], dtype=np.uint64)
-
-    monkeypatch.setattr(keys, "_fingerprints", collide)
-    numbers = keys.number(pl.Series(["a", "b"] * 100))
-    assert numbers.tolist() == [0, 1] * 100
-
-
-def test_a_fingerprint_table_finds_what_was_inserted() -> None:
-    table = FingerprintTable()
-    fingerprints = np.arange(0, 30_000, 3, dtype=np.uint64)
-    for start in range(0, 10_000, 1_000):
-        table.insert(fingerprints[start : start + 1_000], np.arange(start, start + 1_000))
-    assert (table.find(fingerprints) == np.arange(10_000)).all()
-    assert (table.find(fingerprints + np.uint64(1)) == -1).all()
-
-
-def test_a_null_number_is_a_key_of_its_own_in_large_batches() -> None:
-    keys = ColumnKeys(is_text=False)
-    numbers = keys.number(pl.Series([0, None, 5] * 100))
-    assert numbers.tolist() == [0, 1, 2] * 100
-    assert keys.number(pl.Series([None, 0] * 100)).tolist() == [1, 0] * 100
 
 
 def test_a_keyed_log_keeps_the_order_of_each_key_while_it_moves_and_packs() -> None:

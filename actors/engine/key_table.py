@@ -1,0 +1,83 @@
+"""From 64-bit fingerprints to key numbers for a whole batch at once: an open-addressing table.
+
+An entry is one word: the key number plus one, and half of the fingerprint as a tag. Fingerprints of different keys may
+agree in place and tag, so whoever looks a key up compares it with the one that has the number found.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from actors.engine.vectors import Array
+
+_HALF = np.uint64(32)
+_TAG = 0 if np.little_endian else 1
+"""Which half of a word is the tag."""
+
+_SIZE_MIN = 1 << 10
+
+
+class FingerprintTable:
+    """Numbers of keys by fingerprint; all bits of a fingerprint should depend on all of the key."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._resize(_SIZE_MIN)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the table."""
+        return self._words.nbytes
+
+    def _resize(self, size: int) -> None:
+        self._shift = np.uint64(64 - (size.bit_length() - 1))
+        self._words = np.zeros(size, dtype=np.uint64)
+
+    def find(self, fingerprints: Array) -> Array:
+        """Return the number of each fingerprint, -1 where there is none."""
+        places = (fingerprints >> self._shift).view(np.int64)
+        words = self._words.take(places)
+        tags, wanted = _halves(words, _TAG), _halves(fingerprints, _TAG)
+        pending = ((tags != wanted) & (words != 0)).nonzero()[0]
+        while len(pending):
+            places[pending] = (places[pending] + 1) & (len(self._words) - 1)
+            found = self._words.take(places[pending])
+            words[pending] = found
+            pending = pending[(_halves(found, _TAG) != wanted[pending]) & (found != 0)]
+        numbers: Array = _halves(words, 1 - _TAG) - np.int64(1)
+        return numbers
+
+    def insert(self, fingerprints: Array, numbers: Array) -> None:
+        """Add fingerprints; there must be room."""
+        words = _words(fingerprints, numbers)
+        assert self.has_room(len(words))
+        self._place(fingerprints, words)
+        self._count += len(words)
+
+    def has_room(self, count: int) -> bool:
+        """Return whether so many more fingerprints fit in."""
+        return 2 * (self._count + count) <= len(self._words)
+
+    def clear(self, count: int) -> None:
+        """Empty the table and make room for twice as many fingerprints as are expected."""
+        self._count = 0
+        self._resize(max(_SIZE_MIN, 1 << (4 * count - 1).bit_length()))
+
+    def _place(self, fingerprints: Array, words: Array) -> None:
+        places = (fingerprints >> self._shift).view(np.int64)
+        pending: Any = np.arange(len(words))
+        while len(pending):
+            free = pending[self._words[places[pending]] == 0]
+            self._words[places[free]] = words[free]
+            pending = pending[self._words[places[pending]] != words[pending]]
+            places[pending] = (places[pending] + 1) & (len(self._words) - 1)
+
+
+def _words(fingerprints: Array, numbers: Array) -> Array:
+    words: Array = (numbers.astype(np.uint64) + np.uint64(1)) << _HALF
+    words |= fingerprints & np.uint64(0xFFFFFFFF)
+    return words
+
+
+def _halves(words: Array, which: int) -> Array:
+    return words.view(np.uint32)[which::2]
