@@ -38,6 +38,15 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * _UNITS_NS[unit] for number, unit in _PART.findall(text))
 
 
+def show_duration(length_ns: int) -> str:
+    """Return a length of time as `parse_duration` reads it, in few units: `1h30m`, `250ms`."""
+    parts, rest = [], length_ns
+    for unit, unit_ns in sorted(_UNITS_NS.items(), key=lambda unit: -unit[1]):
+        count, rest = divmod(rest, unit_ns)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"
+
+
 def parse_size(text: str) -> int:
     """Return a size such as `64 MiB` or `10MB` in bytes.
 

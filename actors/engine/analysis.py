@@ -3,6 +3,8 @@
 Terms are compared by what they compute, not by where they stand, so equal parts of several metrics are one term.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -179,8 +181,9 @@ class _Analysis:
     def _column(self, node: Name) -> Term:
         column = self._schema.find(node.name)
         if column is None:
-            names = ", ".join(self._schema.names)
-            raise self._error("unknown_column", f"there is no column `{node.name}`", node, f"Columns are {names}.")
+            names = self._schema.names
+            way_out = _nearest(node.name, names) or f"Columns are {', '.join(names)}."
+            raise self._error("unknown_column", f"there is no column `{node.name}`", node, way_out)
         return Term(function=None, type=column_type(column), column=column.name, source=node.name)
 
     def _call(self, node: Call) -> Term:
@@ -189,9 +192,9 @@ class _Analysis:
             raise self._error("forbidden_function", f"`{node.function}` cannot be used", node, _FORBIDDEN[name])
         candidates = BY_NAME.get(name)
         if candidates is None:
-            raise self._error(
-                "unknown_function", f"there is no function `{node.function}`", node, "docs/metrics.md lists them all."
-            )
+            known = [function.name for functions in BY_NAME.values() for function in functions]
+            way_out = _nearest(node.function, known) or "docs/metrics.md lists them all."
+            raise self._error("unknown_function", f"there is no function `{node.function}`", node, way_out)
         for argument in node.arguments:
             if isinstance(argument, Pair) and name != "between":
                 problem = f"`{node.function}` takes no pair of bounds"
@@ -342,6 +345,13 @@ class _Analysis:
             function.build(term.usage(True))
         except ValueError as error:
             raise self._error("bad_argument", str(error), node, f"Its form is {signature(function)}.") from None
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    """Return the question whether a known word was meant, empty if none is near."""
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return f"Did you mean `{folded[near[0]]}`?" if near else ""
 
 
 def _spread_pairs(arguments: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -128,7 +128,7 @@ def _users(indexes: Sequence[int], calls: Sequence[Sequence[Node]]) -> tuple[int
 
 
 def _named(node: Node, state: StateCost) -> StateCost:
-    named = replace(state.kept, what=f"{state.kept.what}: {node.term.source}")
+    named = replace(state.kept, of=node.term.source)
     return StateCost(kept=named, metrics=state.metrics)
 
 
@@ -144,7 +144,7 @@ def _work(nodes: Sequence[Node], windows: Windows | None) -> tuple[Work, ...]:
 
 def memory_of(costs: EngineCosts, key_count: int, late_size_bytes: int) -> EngineMemory:
     """Return the bytes that state takes, as its parts say."""
-    parts = sorted(((state.kept.what, state.kept.held_size_bytes) for state in costs.states), key=lambda part: -part[1])
+    parts = sorted(((str(state.kept), state.kept.held_size_bytes) for state in costs.states), key=lambda part: -part[1])
     return EngineMemory(
         state_size_bytes=sum(size for _, size in parts),
         key_count=key_count,

@@ -23,6 +23,9 @@ class Kept:
     what: str
     """What it is, in words."""
 
+    of: str = ""
+    """What part of the metrics it is of; empty if it is of all."""
+
     key_size_bytes: int
     """Bytes of every key."""
 
@@ -37,6 +40,9 @@ class Kept:
 
     held_size_bytes: int = 0
     """Bytes that it takes now, for all keys, with the room for more."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.of}" if self.of else self.what
 
     @property
     def bounded_size_bytes(self) -> int:

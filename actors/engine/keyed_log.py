@@ -65,12 +65,15 @@ class KeyedLog:
         self.starts[numbers] += excess
         self.lengths[numbers] -= excess
 
-    def kept(self, what: str, *, entry: str = "row", entry_count_max: int | None = None, part: slice = _ALL) -> Kept:
+    def kept(
+        self, what: str, of: str = "", *, entry: str = "row", entry_count_max: int | None = None, part: slice = _ALL
+    ) -> Kept:
         """Return what the columns of a part keep of each key; the part with the first one has the key's position."""
         columns = self.columns[part]
         positions = [self.starts, self.lengths, self._limits] if part.indices(len(self.columns))[0] == 0 else []
         return Kept(
             what=what,
+            of=of,
             key_size_bytes=value_size_bytes(array.dtype for array in positions),
             entry_size_bytes=value_size_bytes(column.dtype for column in columns),
             entry=entry,

@@ -65,11 +65,11 @@ class PerKey:
         """Return what stands in an array for keys without state."""
         return self._fills[name]
 
-    def kept(self, what: str) -> Kept:
+    def kept(self, what: str, of: str = "") -> Kept:
         """Return what is kept of each key."""
         arrays = self._arrays.values()
         size_bytes = value_size_bytes(array.dtype for array in arrays)
-        return Kept(what=what, key_size_bytes=size_bytes, held_size_bytes=held_size_bytes(arrays, self._count))
+        return Kept(what=what, of=of, key_size_bytes=size_bytes, held_size_bytes=held_size_bytes(arrays, self._count))
 
     def state(self) -> dict[str, Array]:
         """Return the arrays."""

@@ -496,20 +496,20 @@ class Windows:
             users = () if number == 0 else tuple(call.node.index for call in self._calls if number in call.slots)
             of = ", ".join(argument.term.source for argument in slot.arguments)
             what = f"{slot.partial.what} of {of}" if of else slot.partial.what
-            found.append(Holding(slot.open.kept(f"open pane: {what}"), users))
+            found.append(Holding(slot.open.kept("open pane", what), users))
             part = slice(column if number else 0, column + len(slot.names))
             column = part.stop
             if panes > 1:
-                kept = self._closed.kept(f"closed panes: {what}", entry="pane", entry_count_max=panes - 1, part=part)
+                kept = self._closed.kept("closed panes", what, entry="pane", entry_count_max=panes - 1, part=part)
                 found.append(Holding(kept, users))
         for number, node in enumerate(self._stored):
             users = tuple(call.node.index for call in self._calls if number in call.stored)
             part = slice(2 * number, 2 * number + 2)
-            found.append(Holding(self._rows.kept(f"rows of the window: {node.term.source}", part=part), users))
+            found.append(Holding(self._rows.kept("rows of the window", node.term.source, part=part), users))
         for call in self._calls:
             if call.node.index in self._held:
-                what = f"latest value of {call.node.term.source}"
-                found.append(Holding(self._held[call.node.index].kept(what), (call.node.index,)))
+                kept = self._held[call.node.index].kept("latest value", call.node.term.source)
+                found.append(Holding(kept, (call.node.index,)))
         return found
 
     def work(self, index: int) -> list[Work]:

@@ -1,5 +1,6 @@
 """Commands on a job file, without a cluster: `check` and `run`."""
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,18 +22,14 @@ DEAD_LETTERS_SHOWN_MAX = 3
 
 @click.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
-def check(job_file: Path) -> None:
-    """Check a job file and say what it will do."""
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(job_file: Path, as_json: bool) -> None:
+    """Check a job file and say what its metrics keep and cost."""
+    from cluster.job_report import job_report, show_report
     from config.load import load_job
 
-    job = load_job(job_file)
-    click.echo(
-        f"job {job.name}: {len(job.metrics)} metrics, {len(job.detectors)} detectors, {job.partitions} partitions"
-    )
-    from actors.assembly import build_engine
-
-    for number, metric in enumerate(build_engine(job).metrics):
-        click.echo(f"  {number}  {metric.kind.value:<6}  {metric.text}")
+    report = job_report(load_job(job_file))
+    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else show_report(report))
 
 
 @click.command()

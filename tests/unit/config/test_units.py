@@ -3,7 +3,7 @@
 import pytest
 
 from actors.model import ColumnType
-from config.units import duration_ticks, parse_duration, parse_size, time_ticks
+from config.units import duration_ticks, parse_duration, parse_size, show_duration, time_ticks
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,8 @@ def test_a_size_is_a_number_and_a_unit(text: str, size: int) -> None:
 def test_anything_else_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is no size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(("nanoseconds", "text"), [(0, "0s"), (250_000_000, "250ms"), (5_400_000_000_000, "1h30m")])
+def test_a_length_of_time_is_shown_in_few_units(nanoseconds: int, text: str) -> None:
+    assert show_duration(nanoseconds) == text

@@ -22,7 +22,7 @@ def engine(*metrics: str, size: int | None = 1000, step: int | None = 1000) -> A
 
 def kept(cost: MetricCost) -> list[tuple[str, int, int, int | None]]:
     """Return name, bytes of a key, bytes of an entry and number of entries of all states of a metric."""
-    return [(s.kept.what, s.kept.key_size_bytes, s.kept.entry_size_bytes, s.kept.entry_count_max) for s in cost.states]
+    return [(str(s.kept), s.kept.key_size_bytes, s.kept.entry_size_bytes, s.kept.entry_count_max) for s in cost.states]
 
 
 def orders(cost: MetricCost) -> list[tuple[str, str]]:
@@ -74,7 +74,7 @@ def test_aggregates_of_one_argument_share_their_partial_aggregates() -> None:
     total, average = engine("sum(qty) > 5", "avg(qty) > qty").costs().metrics
     assert kept(total) == [("open pane: sum of qty", 8, 0, None), ("open pane: number of values of qty", 8, 0, None)]
     assert [state.metrics for state in average.states] == [(0, 1), (0, 1), (1,)]
-    assert kept(average)[-1] == ("latest value of avg(qty)", 9, 0, None)
+    assert kept(average)[-1] == ("latest value: avg(qty)", 9, 0, None)
 
 
 def test_sliding_windows_keep_the_panes_that_closed_and_join_them() -> None:
