@@ -16,6 +16,9 @@ _TAG = 0 if np.little_endian else 1
 
 _SIZE_MIN = 1 << 10
 
+_SPARSE_SIZE_MAX = 1 << 16
+"""Largest table, in entries, that is kept nearly empty so that most keys are in their first place."""
+
 
 class FingerprintTable:
     """Numbers of keys by fingerprint; all bits of a fingerprint should depend on all of the key."""
@@ -35,17 +38,27 @@ class FingerprintTable:
 
     def find(self, fingerprints: Array) -> Array:
         """Return the number of each fingerprint, -1 where there is none."""
-        places = (fingerprints >> self._shift).view(np.int64)
-        words = self._words.take(places)
+        words = self._words.take((fingerprints >> self._shift).view(np.int64))
         tags, wanted = _halves(words, _TAG), _halves(fingerprints, _TAG)
         pending = ((tags != wanted) & (words != 0)).nonzero()[0]
-        while len(pending):
-            places[pending] = (places[pending] + 1) & (len(self._words) - 1)
-            found = self._words.take(places[pending])
-            words[pending] = found
-            pending = pending[(_halves(found, _TAG) != wanted[pending]) & (found != 0)]
+        if len(pending):
+            words[pending] = self._probe(fingerprints[pending])
         numbers: Array = _halves(words, 1 - _TAG) - np.int64(1)
         return numbers
+
+    def _probe(self, fingerprints: Array) -> Array:
+        """Return the entries of fingerprints whose first place has another one."""
+        entries = np.zeros(len(fingerprints), dtype=np.uint64)
+        places = (fingerprints >> self._shift).view(np.int64)
+        wanted, rows = _halves(fingerprints, _TAG), np.arange(len(fingerprints))
+        while len(rows):
+            places = (places + 1) & (len(self._words) - 1)
+            found = self._words.take(places)
+            other = (_halves(found, _TAG) != wanted) & (found != 0)
+            entries[rows] = found
+            left = other.nonzero()[0]
+            rows, places, wanted = rows.take(left), places.take(left), wanted.take(left)
+        return entries
 
     def insert(self, fingerprints: Array, numbers: Array) -> None:
         """Add fingerprints; there must be room."""
@@ -59,9 +72,9 @@ class FingerprintTable:
         return 2 * (self._count + count) <= len(self._words)
 
     def clear(self, count: int) -> None:
-        """Empty the table and make room for twice as many fingerprints as are expected."""
+        """Empty the table and make room for twice as many fingerprints as are expected, or more if that is cheap."""
         self._count = 0
-        self._resize(max(_SIZE_MIN, 1 << (4 * count - 1).bit_length()))
+        self._resize(max(1 << (4 * count - 1).bit_length(), min(_SPARSE_SIZE_MAX, 1 << (16 * count - 1).bit_length())))
 
     def _place(self, fingerprints: Array, words: Array) -> None:
         places = (fingerprints >> self._shift).view(np.int64)
