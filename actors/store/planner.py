@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
+from actors.store.conditions import Condition
 from actors.store.config import OrderBy, SeriesConfig
 from actors.store.errors import QueryError
 from actors.store.events import Event, EventId, EventType, Payload, Timestamp
 from actors.store.patterns import PatternSet
+from actors.store.state import Key
 
 SERVER_MAX_RESULTS = 4096
 """Most events that one server query returns."""
@@ -53,7 +55,7 @@ class QueryTimeseriesParams:
     """Asks for events in the order of one of their times; all bounds are inclusive.
 
     Raises:
-        QueryError: `max_results` is negative.
+        QueryError: `max_results` is negative, or both `last_event_id` and `after` are given.
     """
 
     event_types: tuple[EventType, ...] | None = None
@@ -77,6 +79,9 @@ class QueryTimeseriesParams:
     payload: Payload | AnyPayload = ANY_PAYLOAD
     """Payload to equal, as Python compares."""
 
+    conditions: tuple[Condition, ...] = ()
+    """What the payload must satisfy, all of it."""
+
     order: Order = Order.DESCENDING
     """Direction of the result."""
 
@@ -92,8 +97,13 @@ class QueryTimeseriesParams:
     last_event_id: EventId | None = None
     """Event that ended the page before: the result begins after it. It must itself lie in the series and range."""
 
+    after: Key | None = None
+    """Place in the order that the result begins after, as `place_of` gives it; no event need be there."""
+
     def __post_init__(self) -> None:
         check_max_results(self.max_results)
+        if self.last_event_id is not None and self.after is not None:
+            raise QueryError("last_event_id and after are two ways to continue; give one of them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +150,18 @@ class QueryResult:
     """Whether at least one further event would have matched."""
 
 
+def place_of(event: Event, order_by: OrderBy) -> Key:
+    """Return where an event stands in a series of that order, for `after` of the next page's query.
+
+    Raises:
+        QueryError: the event has no source timestamp, so that it is in no series by that time.
+    """
+    time = event.timestamp if order_by is OrderBy.TIMESTAMP else event.source_timestamp
+    if time is None:
+        raise QueryError(f"event {tuple(event.id)} has no source timestamp; it stands in no series by that time")
+    return time.ticks, *event.id
+
+
 def check_max_results(max_results: int | None) -> None:
     """Refuse a negative number of results.
 
@@ -161,7 +183,9 @@ def asks_for_latest(params: QueryTimeseriesParams) -> bool:
         and params.source_t_from is None
         and params.source_t_to is None
         and params.payload is ANY_PAYLOAD
+        and not params.conditions
         and params.last_event_id is None
+        and params.after is None
     )
 
 

@@ -90,7 +90,7 @@ class SeriesQuery:
     @property
     def tests_each(self) -> bool:
         """Whether payloads have to be looked at one by one."""
-        return self.tests_conditions or self.params.payload is not ANY_PAYLOAD
+        return self.tests_conditions or bool(self.params.conditions) or self.params.payload is not ANY_PAYLOAD
 
 
 def query_series(types: TypeTable, view: View, query: SeriesQuery) -> QueryResult:
@@ -113,7 +113,7 @@ def prepare_series(types: TypeTable, view: View, query: SeriesQuery) -> Iterator
     mask, type_ids = _wanted_types(types, params.event_types, member)
     if type_ids is not None and not type_ids:
         return None
-    after = query.after
+    after = params.after if query.after is None else query.after
     if params.last_event_id is not None:
         after = _find_sentinel(types, view, series, query, member)
         if after is None:
@@ -218,6 +218,8 @@ def _first_of_types(selection: Selection, seen: set[int | None]) -> Selection:
 def _is_wanted(types: TypeTable, event: Event, query: SeriesQuery, seen: set[EventType]) -> bool:
     """Return whether an event passes the tests of single events; remember its type when only one of each is wanted."""
     if query.params.payload is not ANY_PAYLOAD and event.payload != query.params.payload:
+        return False
+    if not all(condition.holds(event.payload) for condition in query.params.conditions):
         return False
     if query.tests_conditions and not _satisfies(types, event):
         return False
