@@ -2,13 +2,16 @@
 
 A *record* is a line, counted from 0 after the header; the number of a record never changes while a file only grows. An
 *index* of one entry a block maps records to bytes; it is built while reading and only ever extended. Lines longer than
-the limit are handed out on their own, cut, so that memory stays bounded whatever a file holds.
+the limit are handed out on their own, cut, so that memory stays bounded whatever a file holds. Where lines belong
+together, because an expression tells which of them *begin* something, every block begins with such a line and holds
+all that belongs to its lines.
 """
 
 import bisect
 import codecs
 import io
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,20 +43,33 @@ class LineBlock:
     """Where the next block begins, in bytes."""
 
     is_too_long: bool = False
-    """Whether this is one line beyond the limit; its content is cut then."""
+    """Whether this is one line, or lines that belong together, beyond the limit; the content is cut then."""
 
 
 class LineFile:
-    """The lines of one file. `is_complete` tells whether its last line counts even without a line end."""
+    """The lines of one file. `is_complete` tells whether its last line counts even without a line end.
+
+    `beginning` finds the lines, within bytes, with which the next lines belong together; without it each stands alone.
+    """
 
     def __init__(
-        self, path: Path, *, has_header: bool, record_size_bytes_max: int, is_complete: bool, block_size_bytes: int = 0
+        self,
+        path: Path,
+        *,
+        has_header: bool,
+        record_size_bytes_max: int,
+        is_complete: bool,
+        block_size_bytes: int = 0,
+        beginning: re.Pattern[bytes] | None = None,
     ) -> None:
         self.path = path
         self.is_complete = is_complete
         self._has_header = has_header
+        self._beginning = beginning
         self._record_size_bytes_max = record_size_bytes_max
-        self._block_size_bytes = max(block_size_bytes or BLOCK_SIZE_BYTES, record_size_bytes_max + 2)
+        # The end of lines that belong together shows in the line after them.
+        line_count = 1 if beginning is None else 2
+        self._block_size_bytes = max(block_size_bytes or BLOCK_SIZE_BYTES, line_count * record_size_bytes_max + 2)
         self._header: bytes | None = None
         self._records: list[int] = []
         self._positions: list[int] = []
@@ -149,6 +165,12 @@ class LineFile:
             )
         data = self._read(descriptor, position)
         end = data.rfind(b"\n") + 1
+        if self._beginning is not None and not (self.is_complete and len(data) < self._block_size_bytes):
+            end = self._last_beginning(data[:end])
+            if not end and len(data) >= self._block_size_bytes:
+                return self._scan_long_record(descriptor, first, position, data)
+            if not end:
+                return None
         if not end and len(data) >= self._block_size_bytes:
             return self._scan_long_line(descriptor, first, position, data)
         if not end:
@@ -158,6 +180,32 @@ class LineFile:
         content = data[:end]
         count = content.count(b"\n") + (not content.endswith(b"\n"))
         return LineBlock(first_record=first, record_count=count, content=content, next_position=position + end)
+
+    def _last_beginning(self, content: bytes) -> int:
+        """Return where the last line begins that begins something, or 0 when it is the first or there is none."""
+        assert self._beginning is not None
+        return max((found.start() for found in self._beginning.finditer(content)), default=0)
+
+    def _scan_long_record(self, descriptor: int, first: int, position: int, data: bytes) -> LineBlock | None:
+        assert self._beginning is not None
+        content, count, at_line_start = data[:RAW_SIZE_BYTES_MAX], 0, False
+        while data:
+            # Lines are looked at whole; the start of one that goes on from the piece before means nothing.
+            end = data.rfind(b"\n") + 1 or len(data)
+            found = next((at for at in self._beginning.finditer(data[:end]) if at.start() or at_line_start), None)
+            end = end if found is None else found.start()
+            count += data.count(b"\n", 0, end)
+            position += end
+            if found is not None:
+                break
+            at_line_start = data[end - 1 : end] == b"\n"
+            data = self._read(descriptor, position)
+        if not data and not self.is_complete:
+            return None
+        count += not data and not at_line_start
+        return LineBlock(
+            first_record=first, record_count=count, content=content, next_position=position, is_too_long=True
+        )
 
     def _scan_long_line(self, descriptor: int, first: int, position: int, data: bytes) -> LineBlock | None:
         start, content = position, data[:RAW_SIZE_BYTES_MAX]

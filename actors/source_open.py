@@ -11,13 +11,14 @@ from actors.source_host import HostFeed, HostSampler
 from actors.source_inline import InlineSource
 from actors.source_parquet import open_parquet
 from actors.source_stream import StreamSource
-from actors.source_text import open_csv, open_ndjson
+from actors.source_text import open_csv, open_log, open_ndjson
 from actors.stream import StreamLimits, StreamTable
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
     CsvSource,
     HostMetricsSource,
+    LogSource,
     NdjsonSource,
     ParquetSource,
 )
@@ -28,7 +29,7 @@ from config.sources import (
     StreamSource as StreamSettings,
 )
 
-FileSettings = CsvSource | NdjsonSource | ParquetSource
+FileSettings = CsvSource | NdjsonSource | LogSource | ParquetSource
 
 
 def open_source(job: JobSettings, stream_directory: Path, tables: Mapping[str, StreamTable] | None = None) -> Source:
@@ -105,7 +106,11 @@ def row_rules(job: JobSettings, *, parse_text: bool, time_format: str = "auto") 
 
 
 def _open_files(job: JobSettings, source: FileSettings) -> FileSource:
-    rules = row_rules(job, parse_text=not isinstance(source, NdjsonSource), time_format=source.time_format)
+    time_format = source.time_format
+    if isinstance(source, LogSource) and source.year is not None:
+        # The reader puts the year in front of each time.
+        time_format = f"%Y {time_format}"
+    rules = row_rules(job, parse_text=not isinstance(source, NdjsonSource), time_format=time_format)
     choice = FileChoice(
         paths=source.paths,
         suffixes=tuple(suffix for suffix, kind in FILE_SUFFIXES.items() if kind == source.type),
@@ -120,4 +125,6 @@ def _file_opener(source: FileSettings, rules: RowRules) -> Callable[[Path, bool]
         return lambda path, is_complete: open_csv(source, rules, path, is_complete)
     if isinstance(source, NdjsonSource):
         return lambda path, is_complete: open_ndjson(source, rules, path, is_complete)
+    if isinstance(source, LogSource):
+        return lambda path, is_complete: open_log(source, rules, path, is_complete)
     return lambda path, is_complete: open_parquet(source, rules, path, is_complete)

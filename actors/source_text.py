@@ -1,4 +1,4 @@
-"""Files of lines as records: CSV and NDJSON, decoded block by block."""
+"""Files of lines as records: CSV, NDJSON and logs, decoded block by block."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,9 @@ from actors.source_columns import DecodedRows, RowDecoder, RowRules
 from actors.source_csv import CsvReader, find_columns, read_names
 from actors.source_files import RecordBlock, field_names, stem_column
 from actors.source_lines import LineBlock, LineFile, split_lines
+from actors.source_log import LogReader, start_expression
 from actors.source_ndjson import NdjsonReader
-from config.sources import CsvSource, NdjsonSource
+from config.sources import CsvSource, LogSource, NdjsonSource
 
 Decode = Callable[[bytes], tuple[DecodedRows, Offsets, dict[int, str]]]
 """Decodes a block: rows of the good lines, the numbers of these lines, and what is wrong with the others."""
@@ -74,7 +75,7 @@ class LineRecordFile:
         decoded, numbers, _ = decode(b"")
         return RecordBlock(
             first_record=block.first_record,
-            record_count=1,
+            record_count=block.record_count,
             frame=decoded.frame,
             records=numbers,
             faults=((block.first_record, reason, block.content),),
@@ -119,4 +120,28 @@ def open_ndjson(source: NdjsonSource, rules: RowRules, path: Path, is_complete: 
         return rows.decode_values({name: columns[name] for name in rules.schema.names}, numbers.size), numbers, faults
 
     lines = LineFile(path, has_header=False, record_size_bytes_max=limit, is_complete=is_complete)
+    return LineRecordFile(lines, lambda _: decode, limit)
+
+
+def open_log(source: LogSource, rules: RowRules, path: Path, is_complete: bool) -> LineRecordFile:
+    """Return the records of a log."""
+    limit = source.record_size_bytes_max
+    rows = RowDecoder(rules)
+    fields = field_names(rules.schema, source.columns)
+    reader = LogReader(source, fields, rules.schema[rules.time_column].name, path)
+
+    def decode(content: bytes) -> tuple[DecodedRows, Offsets, dict[int, str]]:
+        columns, numbers, faults = reader.read(content, limit)
+        for name in rules.schema.names:
+            if name not in columns:
+                columns[name] = stem_column(path, numbers.size).alias(name)
+        return rows.decode(columns), numbers, faults
+
+    lines = LineFile(
+        path,
+        has_header=False,
+        record_size_bytes_max=limit,
+        is_complete=is_complete,
+        beginning=start_expression(source),
+    )
     return LineRecordFile(lines, lambda _: decode, limit)

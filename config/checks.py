@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from actors.model import Schema
 from config.base import fault, suggest
-from config.detectors import DETECTOR_TYPES
-from config.sources import HOST_METRICS_SCHEMA, CsvSource, FileSource, HostMetricsSource, InlineSource
+from config.detectors import DETECTOR_TYPES, EVERY_VARIABLE
+from config.sources import HOST_METRICS_SCHEMA, CsvSource, FileSource, HostMetricsSource, InlineSource, LogSource
 from config.units import duration_ticks
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def _check_columns(job: "JobSettings", schema: Schema) -> None:
         _require_columns(schema, detector.event, ("detectors", index, "event"))
         for number, part in enumerate(detector.watch):
             path = ("detectors", index, "watch", number)
-            if isinstance(part, str):
+            if part == EVERY_VARIABLE:
+                _check_has_variables(job, path)
+            elif isinstance(part, str):
                 _require_column(schema, part, path)
             else:
                 _require_columns(schema, part, path)
@@ -94,8 +96,33 @@ def _check_source(job: "JobSettings", schema: Schema) -> None:
                 )
         if isinstance(source, CsvSource) and not source.header and source.columns:
             raise fault(("source", "columns"), "a file without a header has no names; leave `columns` out")
+        if isinstance(source, LogSource):
+            _check_log(source, schema)
     elif isinstance(source, InlineSource):
         _check_rows(source, schema)
+
+
+def _check_log(source: LogSource, schema: Schema) -> None:
+    """Check that lines have what the columns of the schema want, which other files say only when they are opened."""
+    mapped = {name.lower(): field for name, field in source.columns.items()}
+    fields = {name.lower() for name in source.fields}
+    for column in schema.columns:
+        field = mapped.get(column.name.lower(), column.name)
+        if field.lower() not in fields and field.lower() != "file":
+            text = f"no line has a field {field!r}; {suggest(field, (*source.fields, 'file'))}"
+            raise fault(("schema", column.name), text)
+    name = next((name for name, field in source.columns.items() if field.lower() == "event_id"), "event_id")
+    ids = schema.find(name)
+    for index, template in enumerate(source.templates):
+        if ids is not None and not ids.type.is_text and not template.event_id.lstrip("-").isdigit():
+            text = f"column {ids.name!r} is {ids.type}, which cannot hold {template.event_id!r}; make it a SYMBOL"
+            raise fault(("source", "templates", index), text)
+
+
+def _check_has_variables(job: "JobSettings", path: Path) -> None:
+    if not isinstance(job.source, LogSource) or not job.source.templates:
+        text = f"{EVERY_VARIABLE!r} stands for the variables of templates, which this source has not; name columns"
+        raise fault(path, text)
 
 
 def _check_host_columns(job: "JobSettings") -> None:

@@ -22,6 +22,9 @@ DETECTOR_TYPES = (
 )
 """Types of detectors."""
 
+EVERY_VARIABLE = "*"
+"""In `watch`: the variables of all templates, as far as the type of detector can watch their columns."""
+
 
 _Watch = str | tuple[str | tuple[str, ...], ...]
 

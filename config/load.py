@@ -26,15 +26,19 @@ def load_job(path: str | Path) -> JobSettings:
         ConfigError: the file cannot be read, or what it says cannot be used.
     """
     file = Path(path)
+    text = _read_text(file, "the job file")
+    return parse_job(text, file.resolve().parent, name=str(path))
+
+
+def _read_text(file: Path, what: str) -> str:
     try:
         if file.stat().st_size > FILE_SIZE_BYTES_MAX:
-            raise ConfigError(f"{path}: larger than {FILE_SIZE_BYTES_MAX} bytes; keep rows in a file of their own")
-        text = file.read_text(encoding="utf-8")
+            raise ConfigError(f"{file}: larger than {FILE_SIZE_BYTES_MAX} bytes; keep rows in a file of their own")
+        return file.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot read the job file {str(path)!r}: {error.strerror or error}") from error
+        raise ConfigError(f"cannot read {what} {str(file)!r}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    return parse_job(text, file.resolve().parent, name=str(path))
+        raise ConfigError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
 def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> JobSettings:
@@ -49,6 +53,7 @@ def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> Jo
             name, (Problem(path="", line=None, text="a job file is a mapping; begin with `job: NAME`"),)
         )
     data = _with_absolute_paths(dict(document.data), Path(base_directory))
+    data = _with_templates(data, Path(base_directory), document)
     try:
         job = JobSettings.model_validate(data)
     except ValidationError as error:
@@ -76,6 +81,25 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
             for sink in sinks
         ]
     return data
+
+
+def _with_templates(data: dict[str, Any], base: Path, document: Document) -> dict[str, Any]:
+    """Return the job with the templates of the file that it names for them: they become part of the job."""
+    source = data.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("templates"), str):
+        return data
+    name = source["templates"]
+    try:
+        found = read_document(_read_text(base / name, "the file of templates"), name).data
+        if isinstance(found, Mapping) and list(found) == ["templates"]:
+            found = found["templates"]
+        if not isinstance(found, list):
+            raise ConfigError(f"{name}: a file of templates is a list of them, as `tocsin learn templates` prints it")
+    except ConfigError as error:
+        path = ("source", "templates")
+        problem = Problem(path=".".join(path), line=document.line_of(path), text=str(error))
+        raise problems_error(document.name, (problem,)) from error
+    return data | {"source": source | {"templates": found}}
 
 
 def _absolute(path: Any, base: Path) -> Any:

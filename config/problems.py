@@ -10,6 +10,8 @@ from config.errors import Problem
 
 PROBLEM_COUNT_MAX = 20
 
+_SOURCE_TYPES = "inline, csv, ndjson, log, parquet, stream, host_metrics"
+
 _TEXTS = {
     "missing": "missing; it must be given",
     "int_type": "must be a whole number, not {value}",
@@ -76,7 +78,9 @@ def _text(details: dict[str, Any]) -> str:
     context = details.get("ctx", {})
     pattern = _TEXTS.get(details["type"])
     if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        context = context | {"tags": context.get("expected_tags", "inline, csv, ndjson, parquet, stream, host_metrics")}
+        context = context | {
+            "tags": context.get("expected_tags", "inline, csv, ndjson, log, parquet, stream, host_metrics")
+        }
     if pattern is None:
         text = str(details["msg"])
         return text.removeprefix("Value error, ")

@@ -21,7 +21,7 @@ from config.detectors import DetectorSettings
 from config.errors import ConfigError, problems_error
 from config.events import EventsSettings
 from config.problems import find_problems
-from config.sources import HOST_METRICS_SCHEMA, SourceSettings, with_type
+from config.sources import HOST_METRICS_SCHEMA, SourceSettings, schema_of_log, with_type
 from config.units import duration_ticks
 
 FORMAT_VERSION = 1
@@ -194,6 +194,9 @@ class JobSettings(Settings):
         source = data.get("source") if isinstance(data, Mapping) else None
         if isinstance(source, Mapping) and source.get("type") == "host_metrics":
             return {"schema": HOST_METRICS_SCHEMA, "time": "time", "key": ["key"], **data}
+        if isinstance(data, Mapping) and "schema" not in data and "schema_types" not in data:
+            schema = schema_of_log(with_type(source))
+            return data if schema is None else {"schema": schema, "time": "time", **data}
         return data
 
     @field_validator("schema_types", mode="after")

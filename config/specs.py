@@ -6,9 +6,11 @@ The libraries are imported when they are asked for, so reading a job file loads 
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import TocsinError
-from config.detectors import DetectorSettings
+from actors.model import ColumnType
+from config.detectors import EVERY_VARIABLE, DetectorSettings
 from config.errors import ConfigError
 from config.settings import JobSettings
+from config.sources import LogSource
 from config.units import duration_ticks, time_ticks
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ def _detector_arguments(job: JobSettings, detector: DetectorSettings) -> dict[st
         "name": detector.name or detector.type,
         "event_id_columns": detector.event,
         "learn": _learn_phase(job, detector),
-        "variables": _flat(detector.watch),
+        "variables": _variables(job, detector),
         "combinations": _combinations(detector.watch),
         "expire_after": None if detector.expire_after is None else duration_ticks(detector.expire_after, time_type),
         "distinct_count_max": detector.max_distinct,
@@ -153,6 +155,30 @@ def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":
 
 def _spec_name(detector_type: str) -> str:
     return "".join(word.capitalize() for word in detector_type.split("_")) + "Spec"
+
+
+def _variables(job: JobSettings, detector: DetectorSettings) -> tuple[str, ...]:
+    """Return the columns that are watched, each by itself; a star is the variables of templates that can be."""
+    named = _flat(detector.watch)
+    if EVERY_VARIABLE not in named or not isinstance(job.source, LogSource):
+        return named
+    variables = {name.lower() for name in job.source.variables}
+    fields = {name.lower(): field.lower() for name, field in job.source.columns.items()}
+    found = [
+        column.name
+        for column in job.row_schema.columns
+        if fields.get(column.name.lower(), column.name.lower()) in variables and _can_watch(detector.type, column.type)
+    ]
+    named = tuple(name for name in named if name != EVERY_VARIABLE)
+    # What tells groups apart is the same within each.
+    known = {name.lower() for name in (*named, *job.key, *detector.event)}
+    return (*named, *(name for name in found if name.lower() not in known))
+
+
+def _can_watch(detector_type: str, kind: ColumnType) -> bool:
+    if detector_type == "value_range":
+        return not kind.is_text and kind is not ColumnType.BOOL
+    return kind.is_text or detector_type != "charset"
 
 
 def _flat(watch: tuple[str | tuple[str, ...], ...]) -> tuple[str, ...]:

@@ -55,6 +55,15 @@ def make_ndjson(directory: Path) -> Source:
     return open_source(make_trades_job({"path": str(directory / "a.ndjson")}), directory)
 
 
+def make_log(directory: Path) -> Source:
+    lines = [
+        f"{time} {'gives' if number in BAD else 'takes'} {qty} of {sym}" for number, (time, sym, qty) in enumerate(ROWS)
+    ]
+    (directory / "a.log").write_text("\n".join(lines))
+    settings = {"format": r"(?P<time>\d+) (?P<message>.*)", "templates": [{"id": 1, "text": "takes <qty> of <sym>"}]}
+    return open_source(make_trades_job({"path": str(directory / "a.log")} | settings), directory)
+
+
 def make_parquet(directory: Path) -> Source:
     rows = [(None if number in BAD else time, sym, qty) for number, (time, sym, qty) in enumerate(ROWS)]
     frame = pl.DataFrame(rows, schema=["time", "sym", "qty"], orient="row")
@@ -74,7 +83,7 @@ def make_stream(directory: Path) -> Source:
     return open_source(job, directory, {"trades": table})
 
 
-MAKERS = [make_list, make_inline, make_csv, make_followed_csv, make_ndjson, make_parquet, make_stream]
+MAKERS = [make_list, make_inline, make_csv, make_followed_csv, make_ndjson, make_log, make_parquet, make_stream]
 
 
 @pytest.fixture(params=MAKERS, ids=[maker.__name__ for maker in MAKERS])

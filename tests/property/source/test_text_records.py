@@ -33,6 +33,19 @@ JSON_PIECES = [
 ]  # fmt: skip
 
 
+LOG_PIECES = [
+    b"2018-10-08 01:01:01", b" ", b"  ", b"\t", b"[7]", b"\r", b"A", b"\xff", b"\xc3\xa9", b"\x00", b"9999-12-31 00:00",
+    b"qty 5 of A at 1.5", b"qty -7 of B at x", b"qty 99999999999999999999 of C at 2", b"open true", b"open ", b"<*>",
+    b"2018-10-08 01:01:01 qty 5 of A at 1.5", b"2018-10-08T01:01:01.5+02:00 open false", b"\xe2\x80\xa8", b"\x1f",
+]  # fmt: skip
+
+LOG_TEMPLATES = [
+    {"id": "qty", "text": "qty <qty> of <sym> at <price>"},
+    {"id": "open", "text": "open <open>"},
+    {"id": "any", "regex": r"[A-Z](?P<sym>.*)"},
+]
+
+
 def lines_of(pieces: list[bytes]) -> st.SearchStrategy[list[bytes]]:
     line = st.lists(st.sampled_from(pieces), max_size=9).map(b"".join)
     return st.lists(line, max_size=12)
@@ -52,6 +65,7 @@ def read(kind: str, lines: list[bytes], *, batch: int = 1000, ends: bool = True,
         header = [b"time,sym,qty,price,open"] if kind == "csv" else []
         path.write_bytes(b"\n".join(header + lines) + (b"\n" if ends and header + lines else b""))
         settings = {"type": kind, "path": str(path), "record_size_bytes_max": 120, "follow": follow}
+        settings |= {"templates": LOG_TEMPLATES} if kind == "log" else {}
         return read_split(open_source(make_trades_job(settings, schema=SCHEMA), Path(folder)), batch=batch)
 
 
@@ -84,12 +98,17 @@ def test_ndjson_lines_of_any_bytes(lines: list[bytes], batch: int) -> None:
     check("ndjson", lines, batch)
 
 
-@given(st.sampled_from(["csv", "ndjson"]), st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 5))
+@given(lines_of(LOG_PIECES), st.integers(1, 5))
+def test_log_lines_of_any_bytes(lines: list[bytes], batch: int) -> None:
+    check("log", lines, batch)
+
+
+@given(st.sampled_from(["csv", "ndjson", "log"]), st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 5))
 def test_raw_bytes(kind: str, chunks: list[bytes], batch: int) -> None:
     check(kind, b"\n".join(chunks).split(b"\n") if chunks else [], batch)
 
 
-@given(st.sampled_from(["csv", "ndjson"]), lines_of(CSV_PIECES + JSON_PIECES))
+@given(st.sampled_from(["csv", "ndjson", "log"]), lines_of(CSV_PIECES + JSON_PIECES))
 def test_a_last_line_without_end_counts_only_when_the_file_is_complete(kind: str, lines: list[bytes]) -> None:
     whole = read(kind, [*lines, b"x"], ends=False)
     followed = read(kind, [*lines, b"x"], ends=False, follow=True)
