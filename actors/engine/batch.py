@@ -73,16 +73,23 @@ class Batch:
         }
 
 
-def sort_by_key(numbers: Array) -> tuple[Array, Layout]:
-    """Return the order that sorts rows by key and arrival, and the layout of the sorted rows."""
+def sort_by_key(numbers: Array, key_count: int) -> tuple[Array, Layout]:
+    """Return the order that sorts rows by key and arrival, and the layout of the sorted rows.
+
+    `key_count` is more than any key number. Number and row are sorted as one integer, of 32 bits where they fit in.
+    """
     count = len(numbers)
     if count == 1:
         return _ZERO, Layout(numbers, _ZERO, _ONE, _ZERO, 1)
-    bits = max(count - 1, 1).bit_length()
-    combined = (numbers << bits) | np.arange(count)
+    bits = (count - 1).bit_length()
+    dtype = np.uint32 if (key_count << bits) >> 32 == 0 else np.uint64
+    combined = numbers.astype(dtype)
+    combined <<= bits
+    combined |= np.arange(count, dtype=dtype)
     combined.sort()
-    order = combined & ((1 << bits) - 1)
-    return order, _layout(combined >> bits)
+    order = (combined & ((1 << bits) - 1)).astype(np.int64)
+    combined >>= bits
+    return order, _layout(combined)
 
 
 _ZERO = np.zeros(1, dtype=np.int64)
@@ -93,7 +100,8 @@ def _layout(sorted_numbers: Array) -> Layout:
     count = len(sorted_numbers)
     starts = run_starts(sorted_numbers)
     lengths = run_lengths(starts, count)
-    return Layout(sorted_numbers[starts], starts, lengths, starts + lengths - 1, count)
+    numbers = sorted_numbers.take(starts).astype(np.int64)
+    return Layout(numbers, starts, lengths, starts + lengths - 1, count)
 
 
 def accepted_rows(times: Array, layout: Layout, latest: Array) -> Array | None:

@@ -272,7 +272,7 @@ class AnomalyDetectionEngine:
         frame, keys = batch.frame, self.settings.key_columns
         if keys:
             numbers = self._keys.number([frame.get_column(key) for key in keys], frame.height)
-            batch.order, layout = sort_by_key(numbers)
+            batch.order, layout = sort_by_key(numbers, self._keys.count)
         else:
             layout = single_key(frame.height)
         if self._windows is None:

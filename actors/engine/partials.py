@@ -38,24 +38,29 @@ class Runs:
         self.firsts = firsts
         """Number of the first run of each key."""
 
+        self.is_one_each = len(firsts) == len(starts)
+        """Whether every key has one run."""
+
+    def at_firsts(self, values: Array) -> Array:
+        """Return the value of each key's first run."""
+        return values if self.is_one_each else values.take(self.firsts)
+
     @cached_property
     def run_of_row(self) -> Array:
         """Number of the run that each row belongs to."""
-        row_count = int(self.starts[-1] + self.lengths[-1])
-        changed = np.zeros(row_count, dtype=np.int64)
-        changed[self.starts[1:]] = 1
-        numbers: Array = np.cumsum(changed)
-        return numbers
+        return np.repeat(np.arange(len(self.starts)), self.lengths)
 
     def sums(self, values: Array) -> Array:
         """Return the sums of whole numbers over each run."""
         running = np.cumsum(values)
-        totals: Array = running[self.starts + self.lengths - 1]
+        totals: Array = running.take(self.starts + (self.lengths - 1))
         totals[1:] -= totals[:-1].copy()
         return totals
 
     def spread(self, neutral: tuple[Any, ...], carry: Components) -> Components:
         """Return components for every run: the carried ones for the first of each key, neutral ones for others."""
+        if self.is_one_each:
+            return tuple(carried.copy() for carried in carry)
         spread = []
         for fill, carried in zip(neutral, carry, strict=True):
             component = np.full(len(self.starts), fill, dtype=carried.dtype)
@@ -89,8 +94,12 @@ class Partial(Protocol):
 
 
 def _added(totals: Array, runs: Runs, carried: Array) -> Array:
-    totals[runs.firsts] += carried
-    return totals
+    if runs.is_one_each:
+        summed: Array = totals + carried
+        return summed
+    result = totals.copy()
+    result[runs.firsts] += carried
+    return result
 
 
 def _first_where(found: Array, starts: Array) -> Array:
@@ -119,7 +128,7 @@ class Size:
         return (np.ones(len(vectors[0].values), dtype=np.int64),)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        return (_added(runs.lengths.copy(), runs, carry[0]),)
+        return (_added(runs.lengths, runs, carry[0]),)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         return (np.add.reduceat(components[0], starts),)
@@ -149,7 +158,7 @@ class Count:
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
         if all(vector.valid is None for vector in vectors):
-            return (_added(runs.lengths.copy(), runs, carry[0]),)
+            return (_added(runs.lengths, runs, carry[0]),)
         return (_added(runs.sums(self.lift(vectors)[0]), runs, carry[0]),)
 
     def reduce(self, components: Components, starts: Array) -> Components:

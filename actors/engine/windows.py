@@ -111,9 +111,6 @@ class _Closed:
     reach: Array | None
     """Windows closed by each pane that closed any; `None` for one each."""
 
-    key: Array
-    """Position of each window's key in the layout."""
-
     ends: Array
     rooms: Array | None
     row_counts: Array
@@ -132,6 +129,37 @@ class _Panes:
 
     key: Array
     """Position of each pane's key in the layout."""
+
+    def at_lasts(self, values: Array) -> Array:
+        """Return the value of each key's last pane."""
+        return values if self.runs.is_one_each else values.take(self.lasts)
+
+    def before(self, values: Array, carried: Array, chosen: Array) -> Array:
+        """Return, for chosen panes, the value of the pane before: the carried one for the first pane of a key."""
+        if self.runs.is_one_each:
+            return carried.take(chosen)
+        shifted = np.empty_like(values)
+        shifted[1:] = values[:-1]
+        shifted[self.runs.firsts] = carried
+        return shifted.take(chosen)
+
+
+class _Fold(NamedTuple):
+    """One partial aggregate of a batch."""
+
+    folded: Components
+    """Its components of every pane."""
+
+    carried: Components
+    """Its components of the pane that each key had open before."""
+
+
+class _Closes(NamedTuple):
+    """Which panes of a batch closed the pane before them."""
+
+    mask: Array
+    closing: Array
+    """Their positions."""
 
 
 class _Ended(NamedTuple):
@@ -208,62 +236,63 @@ class Windows:
         numbers = layout.numbers
         self._keys.cover(numbers)
         panes = self._cut(layout, times)
-        carried_pane = self._keys["pane"][numbers]
-        goes_on = carried_pane == panes.index[panes.runs.firsts]
-        if len(panes.index) == len(numbers) and goes_on.all():
-            self._fold(layout, panes, context, goes_on)
+        carried_pane = self._keys["pane"].take(numbers)
+        goes_on = carried_pane == panes.runs.at_firsts(panes.index)
+        if panes.runs.is_one_each and goes_on.all():
+            self._fold(layout, panes, context, None)
             if self._stored:
                 self._rows.append(layout, self._stored_columns(context))
             return self._no_closings(layout)
-        closes_carried = (carried_pane != NO_PANE) & ~goes_on
-        ended_keys = numbers[closes_carried]
-        old = [tuple(slot.open[name][ended_keys] for name in slot.names) for slot in self.slots]
-        folded = self._fold(layout, panes, context, goes_on)
-        self._keys["pane"][numbers] = panes.index[panes.lasts]
+        folds = self._fold(layout, panes, context, goes_on)
+        self._keys["pane"][numbers] = panes.at_lasts(panes.index)
         first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
 
         # Every pane but the first of its key closes the pane before it; the first may close the carried one.
-        carried, firsts = carried_pane[closes_carried], panes.runs.firsts
-        closes = np.ones(len(panes.index), dtype=np.bool_)
-        closes[firsts] = closes_carried
-        source = np.arange(len(carried) - 1, len(carried) + len(panes.index) - 1)
-        source[firsts[closes_carried]] = np.arange(len(carried))
-        source = source[closes]
-        components = [
-            tuple(np.concatenate(pair)[source] for pair in zip(*parts, strict=True))
-            for parts in zip(old, folded, strict=True)
-        ]
-        ended = np.concatenate((carried, panes.index))[source]
-        return self._close(layout, panes, closes, _Ended(ended, components), first_row)
-
-    def _close(self, layout: Layout, panes: _Panes, closes: Array, ended: _Ended, first_row: Array | None) -> Closings:
-        """Compute the windows that closed; `first_row` is the stored position of each key's first new row."""
+        closes_carried = carried_pane != NO_PANE
+        closes_carried &= ~goes_on
+        if panes.runs.is_one_each:
+            closes = closes_carried
+        else:
+            closes = np.ones(len(panes.index), dtype=np.bool_)
+            closes[panes.runs.firsts] = closes_carried
         closing = closes.nonzero()[0]
+        components = [
+            tuple(panes.before(part, carried, closing) for part, carried in zip(fold.folded, fold.carried, strict=True))
+            for fold in folds
+        ]
+        ended = _Ended(panes.before(panes.index, carried_pane, closing), components)
+        return self._close(layout, panes, _Closes(closes, closing), ended, first_row)
+
+    def _close(
+        self, layout: Layout, panes: _Panes, closes: _Closes, ended: _Ended, first_row: Array | None
+    ) -> Closings:
+        """Compute the windows that closed; `first_row` is the stored position of each key's first new row."""
+        closing = closes.closing
         if self._pane_count == 1:
             reach = rooms = None
             windows, ends, closer, closer_of_room = ended.components, ended.panes + 1, closing, closing
         else:
-            reach = np.minimum(panes.index[closing] - ended.panes, self._pane_count)
-            windows, ends, rooms = self._slide(layout, panes.key[closing], ended, reach)
+            reach = np.minimum(panes.index.take(closing) - ended.panes, self._pane_count)
+            windows, ends, rooms = self._slide(layout, panes.key.take(closing), ended, reach)
             closer = np.repeat(closing, reach)
             closer_of_room = closer[run_starts(rooms)]
-        key = panes.key[closer]
+        key = panes.key.take(closer)
         stops = None
         if first_row is not None:
-            key_of_room = panes.key[closer_of_room]
+            key_of_room = panes.key.take(closer_of_room)
             stops = first_row[key_of_room] + panes.runs.starts[closer_of_room] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
         ends = ends * self._step
         if not self._one_grid:
             ends += self._keys["phase"][layout.numbers][key]
-        closed = _Closed(closes=closes, reach=reach, key=key, ends=ends, rooms=rooms, row_counts=windows[0][0])
+        closed = _Closed(closes=closes.mask, reach=reach, ends=ends, rooms=rooms, row_counts=windows[0][0])
         held = self._hold(layout, panes, closed, values)
         if len(closing):
-            self._trim(layout, panes, panes.key[closing])
+            self._trim(layout, panes, closing)
         return Closings(
             count=len(closer),
             ends=ends,
-            rows=panes.runs.starts[closer],
+            rows=panes.runs.starts.take(closer),
             rooms=rooms,
             row_counts=windows[0][0],
             values=values,
@@ -275,7 +304,7 @@ class Windows:
         if self._one_grid:
             pane = times // self._step
         else:
-            fresh = self._keys["pane"][layout.numbers] == NO_PANE
+            fresh = self._keys["pane"].take(layout.numbers) == NO_PANE
             first = times[layout.starts]
             base = first - first % self._alignment
             phase = np.where(fresh, base % self._step, self._keys["phase"][layout.numbers])
@@ -286,30 +315,37 @@ class Windows:
         changed[layout.starts] = True
         starts = changed.nonzero()[0]
         lengths = run_lengths(starts, len(pane))
+        index = pane.take(starts)
         if len(starts) == len(layout.starts):
             firsts = np.arange(len(starts))
-            return _Panes(runs=Runs(starts, lengths, firsts), index=pane[starts], lasts=firsts, key=firsts)
-        firsts = starts.searchsorted(layout.starts)
+            return _Panes(runs=Runs(starts, lengths, firsts), index=index, lasts=firsts, key=firsts)
+        is_first = np.zeros(len(pane), dtype=np.bool_)
+        is_first[layout.starts] = True
+        firsts = is_first.take(starts).nonzero()[0]
         counts = run_lengths(firsts, len(starts))
         key = np.repeat(np.arange(len(firsts)), counts)
-        return _Panes(runs=Runs(starts, lengths, firsts), index=pane[starts], lasts=firsts + counts - 1, key=key)
+        return _Panes(runs=Runs(starts, lengths, firsts), index=index, lasts=firsts + counts - 1, key=key)
 
-    def _fold(self, layout: Layout, panes: _Panes, context: Context, goes_on: Array) -> list[Components]:
-        """Fold the batch into panes and return the components of all of them; the last of each key stays open."""
-        folded = []
-        goes_on_all = bool(goes_on.all())
+    def _fold(self, layout: Layout, panes: _Panes, context: Context, goes_on: Array | None) -> list[_Fold]:
+        """Fold the batch into panes; the last of each key stays open.
+
+        `goes_on` says which keys go on in the pane they had open; `None` stands for all.
+        """
+        folds = []
+        numbers = layout.numbers
         for slot in self.slots:
-            slot.open.cover(layout.numbers)
-            carry = tuple(slot.open[name][layout.numbers] for name in slot.names)
-            if not goes_on_all:
-                neutral = slot.partial.neutral
-                carry = tuple(np.where(goes_on, part, fill) for part, fill in zip(carry, neutral, strict=True))
+            slot.open.cover(numbers)
+            carried = carry = tuple(slot.open[name].take(numbers) for name in slot.names)
+            if goes_on is not None:
+                carry = tuple(
+                    np.where(goes_on, part, fill) for part, fill in zip(carried, slot.partial.neutral, strict=True)
+                )
             vectors = [context.rows(node) for node in slot.arguments]
-            fresh = slot.partial.fold(vectors, panes.runs, carry)
-            for name, component in zip(slot.names, fresh, strict=True):
-                slot.open[name][layout.numbers] = component[panes.lasts]
-            folded.append(fresh)
-        return folded
+            folded = slot.partial.fold(vectors, panes.runs, carry)
+            for name, component in zip(slot.names, folded, strict=True):
+                slot.open[name][numbers] = panes.at_lasts(component)
+            folds.append(_Fold(folded, carried))
+        return folds
 
     def _stored_columns(self, context: Context) -> list[Array]:
         vectors = [context.rows(node) for node in self._stored]
@@ -421,57 +457,64 @@ class Windows:
         numbers, count = layout.numbers, len(closed.row_counts)
         for held in self._held.values():
             held.cover(numbers)
-        before = {i: (held["value"][numbers], held["valid"][numbers]) for i, held in self._held.items()}
-        end_before, rows_before = self._keys["window_end"][numbers], self._keys["window_rows"][numbers]
+        before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self._held.items()}
+        end_before, rows_before = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
         last_window = np.cumsum(closed.closes) - 1
         if closed.reach is not None:
             last_window = np.concatenate((np.zeros(1, np.int64), np.cumsum(closed.reach)))[last_window + 1] - 1
         last_room = last_window if closed.rooms is None or not count else closed.rooms[last_window]
-        row_source = np.where(closed.closes, last_room, count + panes.key)[panes.runs.run_of_row]
+        source_of_pane = np.where(closed.closes, last_room, count + panes.key)
+        lengths = panes.runs.lengths
+
+        def at_rows(now: Array, then: Array) -> Array:
+            return np.repeat(np.concatenate((now, then)).take(source_of_pane), lengths)
+
         computed = None
         if not rows_before.all():
-            computed = np.concatenate((np.ones(count, dtype=np.bool_), rows_before > 0))[row_source]
+            computed = at_rows(np.ones(count, dtype=np.bool_), rows_before > 0)
 
         def values_at_rows(node: Node) -> Vector:
             (now, now_valid), (then, then_valid) = values[node.index], before[node.index]
-            joined = np.concatenate((now, then))[row_source]
+            joined = at_rows(now, then)
             if now_valid is None and then_valid.all():
                 return Vector(joined, None)
             now_valid = np.ones(count, dtype=np.bool_) if now_valid is None else now_valid
-            return simplified(joined, np.concatenate((now_valid, then_valid))[row_source])
+            return simplified(joined, at_rows(now_valid, then_valid))
 
         def window(row: int) -> tuple[int, int]:
-            pane, source = int(panes.runs.run_of_row[row]), int(row_source[row])
+            pane = int(panes.runs.starts.searchsorted(row, side="right")) - 1
+            source = int(source_of_pane[pane])
             if source < count:
                 return int(closed.ends[last_window[pane]]), int(closed.row_counts[source])
             return int(end_before[source - count]), int(rows_before[source - count])
 
         if count:
-            self._keep(numbers, closed, values)
+            closed_keys = panes.at_lasts(closed.closes).nonzero()[0]
+            final = panes.at_lasts(last_window).take(closed_keys)
+            self._keep(numbers.take(closed_keys), final, closed, values)
         return Held(values=values_at_rows, computed=computed, window=window)
 
-    def _keep(self, numbers: Array, closed: _Closed, values: dict[int, Vector]) -> None:
-        """Take the last window of each key into the state."""
-        final = run_lengths(run_starts(closed.key), len(closed.key)).cumsum() - 1
-        numbers = numbers[closed.key[final]]
-        room = final if closed.rooms is None else closed.rooms[final]
+    def _keep(self, numbers: Array, final: Array, closed: _Closed, values: dict[int, Vector]) -> None:
+        """Take the last window of each of some keys into the state."""
+        room = final if closed.rooms is None else closed.rooms.take(final)
         for i, held in self._held.items():
-            last = values[i].values[room]
+            last = values[i].values.take(room)
             if values[i].valid is None:
                 held["value"][numbers], held["valid"][numbers] = last, True
                 continue
             # What stands where there is no value must not depend on other keys: it is part of the snapshot.
-            there = values[i].valid[room]
+            there = values[i].valid.take(room)
             held["value"][numbers] = np.where(there, last, held.fill("value"))
             held["valid"][numbers] = there
-        self._keys["window_end"][numbers] = closed.ends[final]
-        self._keys["window_rows"][numbers] = closed.row_counts[room]
+        self._keys["window_end"][numbers] = closed.ends.take(final)
+        self._keys["window_rows"][numbers] = closed.row_counts.take(room)
 
-    def _trim(self, layout: Layout, panes: _Panes, keys: Array) -> None:
-        """Forget the panes and rows that no window still to close can hold; keys ascend and may repeat."""
+    def _trim(self, layout: Layout, panes: _Panes, closing: Array) -> None:
+        """Forget the panes and rows that no window still to close can hold."""
         if self._pane_count == 1 and not self._stored:
             return
-        keys = keys[run_starts(keys)]
+        keys = panes.key.take(closing)
+        keys = keys.take(run_starts(keys))
         numbers = layout.numbers[keys]
         kept = self.slots[0].open["component0"][numbers].copy()
         if self._pane_count > 1:
