@@ -369,10 +369,15 @@ def text_edge(at_start: bool) -> Callable[[Usage], Evaluate]:
     )
 
 
+def like_pattern(usage: Usage) -> re.Pattern[str]:
+    """Return the pattern of `like`, in which `%` stands for any characters."""
+    pieces = [re.escape(piece) for piece in str(usage.constants["pattern"]).split("%")]
+    return re.compile(".*".join(pieces), re.DOTALL)
+
+
 def text_pattern(usage: Usage) -> Evaluate:
     """Whether a text fits a pattern in which `%` stands for any characters."""
-    pieces = [re.escape(piece) for piece in str(usage.constants["pattern"]).split("%")]
-    pattern = re.compile(".*".join(pieces), re.DOTALL)
+    pattern = like_pattern(usage)
     find = np.frompyfunc(lambda text: pattern.fullmatch(text) is not None, 1, 1)
     return lambda operand: Vector(np.asarray(find(operand.values)).astype(np.bool_), operand.valid)
 

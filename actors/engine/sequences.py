@@ -94,23 +94,29 @@ def _fill_of(kind: Type) -> Any:
     return "" if kind is Type.TEXT else DTYPES[kind](0)
 
 
+def _filled(values: Array, valid: Array | None, fill: Any) -> Array:
+    """Return values to keep; where there is none, what stands there must not depend on how it was computed."""
+    return values if valid is None else np.where(valid, values, fill)
+
+
 class PreviousState:
     """The value of the row before."""
 
     def __init__(self, kind: Type) -> None:
-        self._last = PerKey(value=_fill_of(kind), valid=np.False_)
+        self.last = PerKey(value=_fill_of(kind), valid=np.False_)
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the previous row's value for every row."""
         values, valid = vectors[0]
         numbers, starts = layout.numbers, layout.starts
-        self._last.cover(numbers)
-        last, last_valid = self._last["value"], self._last["valid"]
+        self.last.cover(numbers)
+        last, last_valid = self.last["value"], self.last["valid"]
         earlier = np.empty_like(values)
         earlier[1:] = values[:-1]
         earlier[starts] = last[numbers]
         carried_valid = last_valid[numbers]
-        last[numbers] = values[layout.lasts]
+        kept = values[layout.lasts], None if valid is None else valid[layout.lasts]
+        last[numbers] = _filled(*kept, self.last.fill("value"))
         if valid is None and carried_valid.all():
             return Vector(earlier, None)
         there = np.empty(layout.row_count, dtype=np.bool_)
@@ -121,7 +127,7 @@ class PreviousState:
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
-        return self._last.kept("the value of the row before")
+        return self.last.kept("the value of the row before")
 
     def work(self) -> Work:
         """Return what a row costs."""
@@ -129,106 +135,107 @@ class PreviousState:
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return self._last.state()
+        return self.last.state()
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
-        self._last.load(state)
+        self.last.load(state)
 
 
 class EarlierState:
     """The value a fixed number of rows earlier."""
 
     def __init__(self, kind: Type, distance: int) -> None:
-        self._distance = distance
-        self._log = KeyedLog((DTYPES[kind], np.bool_))
+        self.distance = distance
+        self.log = KeyedLog((DTYPES[kind], np.bool_))
         self._filler = filler(kind)
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the earlier value for every row."""
-        if not self._distance:
+        if not self.distance:
             return vectors[0]
-        first = self._log.append(layout, (vectors[0].values, validity(vectors[0])))
-        wanted = expand(first, layout.lengths) - self._distance
-        there = wanted >= np.repeat(self._log.starts[layout.numbers], layout.lengths)
+        values, valid = vectors[0]
+        first = self.log.append(layout, (_filled(values, valid, self._filler), validity(vectors[0])))
+        wanted = expand(first, layout.lengths) - self.distance
+        there = wanted >= np.repeat(self.log.starts[layout.numbers], layout.lengths)
         position = np.where(there, wanted, first[0])
-        values, valid = (column[position] for column in self._log.columns)
-        self._log.keep_last(layout.numbers, self._distance)
+        values, valid = (column[position] for column in self.log.columns)
+        self.log.keep_last(layout.numbers, self.distance)
         return simplified(np.where(there, values, self._filler), there & valid)
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
-        return self._log.kept("look-back rows", entry_count_max=self._distance)
+        return self.log.kept("look-back rows", entry_count_max=self.distance)
 
     def work(self) -> Work:
         """Return what a row costs."""
-        return constant_work(f"takes the value {self._distance} rows earlier")
+        return constant_work(f"takes the value {self.distance} rows earlier")
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return self._log.state()
+        return self.log.state()
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
-        self._log.load(state)
+        self.log.load(state)
 
 
 class ComparedState:
     """A row's value together with an earlier one, such as their difference."""
 
     def __init__(self, earlier: SequenceState, combine: Callable[[Vector, Vector], Vector]) -> None:
-        self._earlier = earlier
+        self.earlier = earlier
         self._combine = combine
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the combination for every row."""
-        return self._combine(vectors[0], self._earlier.evaluate(vectors, layout))
+        return self._combine(vectors[0], self.earlier.evaluate(vectors, layout))
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
-        return self._earlier.kept()
+        return self.earlier.kept()
 
     def work(self) -> Work:
         """Return what a row costs."""
-        return self._earlier.work()
+        return self.earlier.work()
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return self._earlier.state()
+        return self.earlier.state()
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
-        self._earlier.load(state)
+        self.earlier.load(state)
 
 
 class FilledState:
     """The last value that is there, at most `limit` rows old."""
 
     def __init__(self, kind: Type, limit: int | None) -> None:
-        self._limit = limit
-        self._last = PerKey(value=_fill_of(kind), age=np.int64(_LONG_AGO))
+        self.limit = limit
+        self.last = PerKey(value=_fill_of(kind), age=np.int64(_LONG_AGO))
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the filled value for every row."""
         values, valid = vectors[0].values, validity(vectors[0])
-        self._last.cover(layout.numbers)
+        self.last.cover(layout.numbers)
         rows = np.arange(layout.row_count)
         latest = np.maximum.accumulate(np.where(valid, rows, -1))
         starts = np.repeat(layout.starts, layout.lengths)
         carried = latest < starts
-        carried_age = np.repeat(self._last["age"][layout.numbers], layout.lengths)
+        carried_age = np.repeat(self.last["age"][layout.numbers], layout.lengths)
         age = np.where(carried, np.where(carried_age < 0, _LONG_AGO, carried_age + rows - starts + 1), rows - latest)
         result = np.where(
-            carried, np.repeat(self._last["value"][layout.numbers], layout.lengths), values[np.maximum(latest, 0)]
+            carried, np.repeat(self.last["value"][layout.numbers], layout.lengths), values[np.maximum(latest, 0)]
         )
-        there = (age >= 0) if self._limit is None else (age >= 0) & (age <= self._limit)
-        self._last["value"][layout.numbers] = result[layout.lasts]
-        self._last["age"][layout.numbers] = age[layout.lasts]
+        there = (age >= 0) if self.limit is None else (age >= 0) & (age <= self.limit)
+        self.last["value"][layout.numbers] = result[layout.lasts]
+        self.last["age"][layout.numbers] = age[layout.lasts]
         return simplified(result, there)
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
-        return self._last.kept("the last value that is there, and its age")
+        return self.last.kept("the last value that is there, and its age")
 
     def work(self) -> Work:
         """Return what a row costs."""
@@ -236,11 +243,11 @@ class FilledState:
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return self._last.state()
+        return self.last.state()
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
-        self._last.load(state)
+        self.last.load(state)
 
 
 def _columns(vectors: Sequence[Vector]) -> list[Array]:
@@ -387,8 +394,8 @@ class CumulativeState:
     """An aggregate over all rows of the key so far."""
 
     def __init__(self, aggregate: Mergeable) -> None:
-        self._aggregate = aggregate
-        self._carried = [
+        self.aggregate = aggregate
+        self.carried = [
             PerKey(**{f"component{i}": fill for i, fill in enumerate(partial.neutral)})
             for partial in aggregate.partials
         ]
@@ -396,7 +403,7 @@ class CumulativeState:
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the running aggregate for every row."""
         finished = []
-        for partial, carried in zip(self._aggregate.partials, self._carried, strict=True):
+        for partial, carried in zip(self.aggregate.partials, self.carried, strict=True):
             carried.cover(layout.numbers)
             names = [f"component{i}" for i in range(len(partial.neutral))]
             carry = tuple(carried[name][layout.numbers] for name in names)
@@ -404,11 +411,11 @@ class CumulativeState:
             for name, component in zip(names, components, strict=True):
                 carried[name][layout.numbers] = component[layout.lasts]
             finished.append(components)
-        return self._aggregate.finish(finished)
+        return self.aggregate.finish(finished)
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
-        parts = [carried.kept("running partial aggregates") for carried in self._carried]
+        parts = [carried.kept("running partial aggregates") for carried in self.carried]
         return Kept(
             what=parts[0].what,
             key_size_bytes=sum(part.key_size_bytes for part in parts),
@@ -421,9 +428,9 @@ class CumulativeState:
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return {f"{i}.{name}": array for i, part in enumerate(self._carried) for name, array in part.state().items()}
+        return {f"{i}.{name}": array for i, part in enumerate(self.carried) for name, array in part.state().items()}
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
-        for i, part in enumerate(self._carried):
+        for i, part in enumerate(self.carried):
             part.load({name: state[f"{i}.{name}"] for name in part.state()})

@@ -18,18 +18,18 @@ class RecurrentState:
 
     def __init__(self, names: Sequence[str], step: Step) -> None:
         self._names = tuple(names)
-        self._carried = PerKey(**{name: np.float64(0) for name in names})
+        self.carried = PerKey(**{name: np.float64(0) for name in names})
         self._step = step
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the smoothed value for every row."""
-        self._carried.cover(layout.numbers)
+        self.carried.cover(layout.numbers)
         values, valid = number_values(vectors[0]).astype(np.float64), validity(vectors[0])
         result, there = np.zeros(layout.row_count), np.zeros(layout.row_count, dtype=np.bool_)
         for chosen, width in length_classes(layout.lengths):
             chosen = chosen[np.argsort(-layout.lengths[chosen], kind="stable")]
             numbers, starts, lengths = layout.numbers[chosen], layout.starts[chosen], layout.lengths[chosen]
-            state = {name: self._carried[name][numbers] for name in self._names}
+            state = {name: self.carried[name][numbers] for name in self._names}
             for row in range(width):
                 count = int(np.searchsorted(-lengths, -row, side="left"))
                 rows = starts[:count] + row
@@ -38,12 +38,12 @@ class RecurrentState:
                 for name in self._names:
                     state[name][:count] = part[name]
             for name in self._names:
-                self._carried[name][numbers] = state[name]
+                self.carried[name][numbers] = state[name]
         return simplified(np.where(there, result, 0.0), there)
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
-        return self._carried.kept("the running average")
+        return self.carried.kept("the running average")
 
     def work(self) -> Work:
         """Return what a row costs."""
@@ -52,11 +52,11 @@ class RecurrentState:
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return self._carried.state()
+        return self.carried.state()
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
-        self._carried.load(state)
+        self.carried.load(state)
 
 
 def exponential_average(window: int, warms_up: bool) -> RecurrentState:
