@@ -166,12 +166,12 @@ def waiting_entries(txn: lmdb.Transaction, table: Any, outbox: Any) -> Iterator[
     with txn.cursor(table) as cursor:
         placed = cursor.first()
         while placed:
-            split = cursor.key()[: _SPLIT.size]
+            split = bytes(cursor.key()[: _SPLIT.size])
             mark = txn.get(split, db=outbox)
             if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
                 cursor.next()
-            while (key := cursor.key()) and key[: _SPLIT.size] == split:
-                yield key, cursor.value()
+            while (key := bytes(cursor.key())) and key[: _SPLIT.size] == split:
+                yield key, bytes(cursor.value())
                 cursor.next()
             placed = bool(key)
 
