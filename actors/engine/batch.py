@@ -55,7 +55,7 @@ class Batch:
 
     def arrivals(self, rows: Array) -> Array:
         """Return the positions in the frame of rows in the batch's order."""
-        return rows if self.order is None else self.order[rows]
+        return rows if self.order is None else self.order.take(rows)
 
     def slices(self, row_count_max: int) -> Iterator["Batch"]:
         """Cut a batch, before it is sorted, into shorter ones."""

@@ -319,16 +319,17 @@ class AnomalyDetectionEngine:
                 assert closings is not None
                 mask = mask if closings.held.computed is None else mask & closings.held.computed
             found.append(Fired(metric_index, batch.arrivals(mask.nonzero()[0]), None))
-        return ordered(found, 0 if closings is None else closings.count, len(self.metrics))
+        window_count = 0 if closings is None else closings.count
+        return ordered(found, batch.frame.height, window_count, len(self.metrics))
 
     def _anomaly_times(self, batch: Batch, anomalies: Anomalies, closings: Closings | None) -> Array:
         """Return each anomaly's time: the end of its window, or the time of its row."""
-        times = batch.frame.get_column(self.settings.time_column).to_numpy()[anomalies.rows]
+        times: Array = batch.frame.get_column(self.settings.time_column).to_numpy().take(anomalies.rows)
         if closings is None or not closings.count:
             return times
         of_window = (anomalies.windows < closings.count).nonzero()[0]
         if len(of_window):
-            times[of_window] = closings.ends[anomalies.windows[of_window]]
+            times[of_window] = closings.ends.take(anomalies.windows.take(of_window))
         return times
 
     def take_late(self) -> pl.DataFrame:

@@ -47,34 +47,46 @@ class Anomalies(NamedTuple):
 
 
 _NONE = np.zeros(0, dtype=np.int64)
-_NOTHING = Anomalies(_NONE, _NONE, _NONE, _NONE)
+_NOTHING = Anomalies(_NONE, _NONE.astype(np.uint32), _NONE, _NONE.astype(np.int32))
 
 
-def ordered(fired: Sequence[Fired], window_count: int, metric_count: int) -> Anomalies:
-    """Return all anomalies in output order."""
+def ordered(fired: Sequence[Fired], row_count: int, window_count: int, metric_count: int) -> Anomalies:
+    """Return all anomalies in output order: row, window and metric sorted as one integer, of 32 bits if they fit in."""
     metric_bits = max(metric_count - 1, 1).bit_length()
     window_bits = window_count.bit_length()
+    dtype: Any = np.uint32 if row_count.bit_length() + window_bits + metric_bits <= 32 else np.uint64
     parts = []
     for metric_index, rows, windows in fired:
         if not len(rows):
             continue
-        window: Any = window_count if windows is None else windows
-        parts.append((((rows << window_bits) | window) << metric_bits) | metric_index)
+        part = rows.astype(dtype)
+        part <<= window_bits
+        part |= dtype(window_count) if windows is None else windows.astype(dtype)
+        part <<= metric_bits
+        part |= dtype(metric_index)
+        parts.append(part)
     if not parts:
         return _NOTHING
     combined = np.concatenate(parts)
     combined.sort()
-    metric = combined & ((1 << metric_bits) - 1)
-    closed = (combined >> metric_bits) & ((1 << window_bits) - 1)
-    rows = combined >> (metric_bits + window_bits)
-    return Anomalies(rows, metric, closed, _ordinals(rows))
+    metric = (combined & ((1 << metric_bits) - 1)).astype(np.uint32, copy=False)
+    combined >>= metric_bits
+    closed = (combined & ((1 << window_bits) - 1)).astype(np.int64)
+    combined >>= window_bits
+    return Anomalies(combined.astype(np.int64), metric, closed, _ordinals(combined))
 
 
 def _ordinals(rows: Array) -> Array:
-    position = np.arange(len(rows))
-    first = position.copy()
-    first[1:][rows[1:] == rows[:-1]] = 0
-    ordinals: Array = position - np.maximum.accumulate(first)
+    """Return how many entries before each have the same row, for ascending rows."""
+    ordinals = np.zeros(len(rows), dtype=np.int32)
+    again = (rows[1:] == rows[:-1]).nonzero()[0]
+    if len(again):
+        again += 1
+        # Entries of one row follow one another: the count goes on from the last entry that began a row.
+        first = again - np.arange(len(again))
+        starts = np.concatenate((np.ones(1, dtype=np.bool_), first[1:] != first[:-1]))
+        run = np.cumsum(starts) - 1
+        ordinals[again] = again - again[starts][run] + 1
     return ordinals
 
 
@@ -111,16 +123,17 @@ class Presenter:
             keys = [self._few(batch.frame.get_column(name), rows) for name in self._key_columns]
             texts = pl.Series("metric", [self._texts[index] for index in metrics], dtype=pl.String)
         else:
-            keys = [batch.frame.get_column(name)[anomalies.rows] for name in self._key_columns]
-            texts = self._text_series[anomalies.metric_index]
+            chosen = pl.Series(anomalies.rows.astype(np.uint32))
+            keys = [batch.frame.get_column(name)[chosen] for name in self._key_columns]
+            texts = self._text_series[pl.Series(anomalies.metric_index)]
         named = [pl.Series(self._time_column, times), *keys]
         if is_dated:
             named = [_dated(column, self._dated.get(column.name)) for column in named]
         own = [
-            pl.Series("type", anomalies.metric_index.astype(np.int32)),
+            pl.Series("type", anomalies.metric_index.view(np.int32)),
             texts,
-            pl.Series("offset", batch.offsets[anomalies.rows]),
-            pl.Series("ordinal", anomalies.ordinals.astype(np.int32)),
+            pl.Series("offset", batch.offsets.take(anomalies.rows)),
+            pl.Series("ordinal", anomalies.ordinals),
         ]
         return pl.DataFrame([*named, *own])
 
