@@ -7,7 +7,7 @@ row, stored under its (split, offset). Everything here takes a transaction and n
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,13 @@ from actors.model import AnomalyId
 _ID = struct.Struct(">IQI")
 _SPLIT = struct.Struct(">I")
 _RECORD = struct.Struct(">IQ")
+
+
+Packed = Sequence[Any] | None
+"""The detail of a metric's anomaly as it is stored; the engine that gave it makes text of it."""
+
+Renderer = Callable[[int, Sequence[Any]], str | None]
+"""From the type of an anomaly and its packed detail to JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,7 @@ class Anomaly:
     """Canonical text of the metric, or its description."""
 
     detail: str | None
-    """What a detector knows of the anomaly, as JSON; `None` for metrics."""
+    """What is known of the anomaly, as JSON: of a metric its values and window; `None` if nothing is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,24 +98,44 @@ def decode_id(key: bytes) -> AnomalyId:
     return AnomalyId(split=split, offset=offset, ordinal=ordinal)
 
 
-def encode_entries(key_columns: tuple[str, ...], split: int, frame: pl.DataFrame) -> list[tuple[bytes, bytes]]:
-    """Return the table entries of a merged anomaly frame, whose first column is the time, in the frame's order."""
+def encode_entries(
+    key_columns: tuple[str, ...], split: int, frame: pl.DataFrame, packed: Sequence[Packed] = (), metric_count: int = 0
+) -> list[tuple[bytes, bytes]]:
+    """Return the table entries of a merged anomaly frame, whose first column is the time, in the frame's order.
+
+    `packed` are the details of its anomalies whose type is below `metric_count`, in their order, or nothing.
+    """
     if frame.is_empty():
         return []
     times = frame.to_series(0).to_list()
     keys = (
         zip(*(frame[name].to_list() for name in key_columns), strict=True) if key_columns else iter([()] * len(times))
     )
-    rest = zip(*(frame[name].to_list() for name in ("type", "metric", "detail", "offset", "ordinal")), strict=True)
+    types, metrics, offsets, ordinals = (frame[name].to_list() for name in ("type", "metric", "offset", "ordinal"))
+    rest = zip(types, metrics, _details(frame, types, packed, metric_count), offsets, ordinals, strict=True)
     return [
         (_ID.pack(split, offset, ordinal), msgpack.packb((time, key, kind, metric, detail)))
         for time, key, (kind, metric, detail, offset, ordinal) in zip(times, keys, rest, strict=True)
     ]
 
 
-def decode_entry(key: bytes, value: bytes) -> Anomaly:
-    """Return the anomaly of one table entry."""
+def _details(
+    frame: pl.DataFrame, types: Sequence[int], packed: Sequence[Packed], metric_count: int
+) -> Sequence[str | Packed]:
+    if len(packed) == len(types):
+        return packed
+    texts: list[str | None] = frame["detail"].to_list()
+    if not packed:
+        return texts
+    remaining = iter(packed)
+    return [next(remaining) if kind < metric_count else text for kind, text in zip(types, texts, strict=True)]
+
+
+def decode_entry(key: bytes, value: bytes, render: Renderer | None = None) -> Anomaly:
+    """Return the anomaly of one table entry; `render` makes the text of a packed detail, which is left out without."""
     time, columns, kind, metric, detail = msgpack.unpackb(value)
+    if isinstance(detail, list):
+        detail = None if render is None else render(kind, detail)
     return Anomaly(id=decode_id(key), time=time, key=tuple(columns), type=kind, metric=metric, detail=detail)
 
 
@@ -132,7 +159,13 @@ def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def scan_anomalies(
-    txn: lmdb.Transaction, table: Any, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
+    txn: lmdb.Transaction,
+    table: Any,
+    wanted: AnomalyFilter,
+    count_max: int,
+    *,
+    newest_first: bool = False,
+    render: Renderer | None = None,
 ) -> list[Anomaly]:
     """Return at most `count_max` wanted anomalies, in the order of ids or, `newest_first`, against it."""
     found: list[Anomaly] = []
@@ -140,7 +173,7 @@ def scan_anomalies(
         for key, value in _entries(cursor, wanted.after, newest_first):
             if len(found) >= count_max:
                 break
-            anomaly = decode_entry(key, value)
+            anomaly = decode_entry(key, value, render)
             if wanted.accepts(anomaly):
                 found.append(anomaly)
     return found

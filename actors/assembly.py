@@ -31,6 +31,13 @@ class IdleEngine:
         """Return no anomalies."""
         return self._nothing
 
+    def take_details(self) -> list[Any]:
+        """Return no details."""
+        return []
+
+    def render_detail(self, metric_index: int, packed: Any) -> None:
+        """Return no text."""
+
     def snapshot(self) -> bytes:
         """Return the bytes of no state."""
         return self.fingerprint.encode()

@@ -260,9 +260,12 @@ class Partition:
             return 0
         frame, offsets = _from_offset(batch.frame, batch.offsets, needed)
         committed = self._marks.committed.get(batch.split, 0)
-        raised = self._engine.append_physical(frame, offsets)
         fresh, fresh_offsets = _from_offset(frame, offsets, committed)
-        parts = [raised.filter(pl.col("offset") >= committed) if committed > needed else raised]
+        if len(fresh_offsets) < len(offsets):
+            # The shard has what these rows raised.
+            known = len(offsets) - len(fresh_offsets)
+            self._engine.append_physical(frame[:known], offsets[:known])
+        parts = [self._engine.append_physical(fresh, fresh_offsets)]
         base = len(self._job.metrics)
         for detector in self._detectors:
             found = detector.process(fresh, fresh_offsets)
@@ -270,7 +273,8 @@ class Partition:
             base += len(detector.metrics)
         merged = merge_anomalies(parts)
         assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
-        self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged)
+        packed, metric_count = self._engine.take_details(), len(self._job.metrics)
+        self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged, packed, metric_count)
         self._pending_dead_letters |= {
             encode_record(letter.split, letter.offset): msgpack.packb((letter.reason, letter.raw))
             for letter in batch.dead_letters
@@ -492,7 +496,8 @@ class Partition:
     def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
         """Return committed anomalies, in the order of ids or against it."""
         with self._shard.read() as txn:
-            return scan_anomalies(txn, self._tables["anomalies"], wanted, count_max, newest_first=newest_first)
+            table, render = self._tables["anomalies"], self._engine.render_detail
+            return scan_anomalies(txn, table, wanted, count_max, newest_first=newest_first, render=render)
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the committed anomaly table as it is stored, to compare runs byte by byte."""
@@ -516,7 +521,8 @@ class Partition:
         if not self._job.sinks:
             return []
         with self._shard.read() as txn:
-            return [decode_entry(key, value) for key, value in islice(self._waiting(txn), count_max)]
+            waiting = islice(self._waiting(txn), count_max)
+            return [decode_entry(key, value, self._engine.render_detail) for key, value in waiting]
 
     def _waiting(self, txn: Txn) -> Iterator[tuple[bytes, bytes]]:
         return waiting_entries(txn, self._tables["anomalies"], self._tables["outbox"])

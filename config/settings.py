@@ -63,6 +63,9 @@ class EngineSettings(Settings):
     nulls: Literal["smallest", "unknown"] = "smallest"
     """What comparisons make of NULL: the smallest value, or never true."""
 
+    explain: Literal["all", "windows", "none"] = "all"
+    """What is kept with an anomaly: the values of all parts of its metric and its window, the window, or nothing."""
+
 
 class NdjsonSink(Settings):
     """Anomalies as lines of JSON, a file per partition."""

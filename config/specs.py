@@ -31,6 +31,7 @@ def engine_arguments(job: JobSettings) -> dict[str, Any]:
         "garbage_size": job.engine.garbage_size,
         "round_time": job.engine.round_time,
         "nulls": job.engine.nulls,
+        "explain": job.engine.explain,
         "anomaly_descriptions": _descriptions(job),
     }
 

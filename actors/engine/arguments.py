@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.engine.analysis import Metric, MetricKind, analyse_metric
+from actors.engine.details import LEVELS
 from actors.engine.errors import ArgumentError
-from actors.model import Schema
+from actors.model import Column, Schema
 
 NULL_RULES = ("smallest", "unknown")
 """What NULL means in comparisons: the smallest value, or a comparison that is never true."""
@@ -48,6 +49,9 @@ class EngineSettings:
     nulls: str
     """One of `NULL_RULES`."""
 
+    explain: str
+    """One of `LEVELS`: what the `detail` of each anomaly tells; with `none` there is no such column."""
+
     late_rows_max: int
     """Late rows kept for `take_late`."""
 
@@ -73,6 +77,7 @@ def checked_settings(
     snapshot_interval_rows: int | None = None,
     anomaly_descriptions: Sequence[str] | None = None,
     nulls: str = "smallest",
+    explain: str = "none",
     late_rows_max: int = 10_000,
 ) -> EngineSettings:
     """Return the settings of an engine.
@@ -84,28 +89,26 @@ def checked_settings(
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise _bad(f"the name {name!r} must be letters, digits and underscores, first a letter")
-    known = schema if isinstance(schema, Schema) else Schema.from_mapping(schema)
+    known = _as_schema(schema)
     texts = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     if not texts:
         raise _bad("there are no metrics; give at least one")
-    time = known[time_column]
-    if not time.type.is_temporal:
-        raise _bad(f"the time column {time.name!r} is {time.type}; it must be temporal")
+    time = _checked_time(known[time_column])
     keys = (key_columns,) if isinstance(key_columns, str) else tuple(key_columns)
     analysed = tuple(analyse_metric(text, known) for text in texts)
     has_windows = any(metric.kind is not MetricKind.ROW for metric in analysed)
     if has_windows:
         _check_window(window_size, step)
-    _check_positive("garbage_size", garbage_size)
-    _check_positive("late_rows_max", late_rows_max)
-    if nulls not in NULL_RULES:
-        raise _bad(f"nulls is {nulls!r}; use one of {', '.join(NULL_RULES)}")
+    for argument, number in (("garbage_size", garbage_size), ("late_rows_max", late_rows_max)):
+        _check_positive(argument, number)
+    _check_choice("nulls", nulls, NULL_RULES)
+    _check_choice("explain", explain, LEVELS)
     folder = _checked_folder(snapshot_dir, snapshot_interval_rows)
     return EngineSettings(
         name=name,
         metrics=analysed,
         schema=known,
-        time_column=time.name,
+        time_column=time,
         key_columns=_checked_keys(known, keys),
         window_size=window_size if has_windows else None,
         step=step if has_windows else None,
@@ -113,10 +116,21 @@ def checked_settings(
         round_time=round_time,
         descriptions=_checked_descriptions(anomaly_descriptions, analysed),
         nulls=nulls,
+        explain=explain,
         late_rows_max=late_rows_max,
         snapshot_dir=folder,
         snapshot_interval_rows=snapshot_interval_rows,
     )
+
+
+def _as_schema(given: Schema | Mapping[str, str]) -> Schema:
+    return given if isinstance(given, Schema) else Schema.from_mapping(given)
+
+
+def _checked_time(column: Column) -> str:
+    if not column.type.is_temporal:
+        raise _bad(f"the time column {column.name!r} is {column.type}; it must be temporal")
+    return column.name
 
 
 def _bad(message: str) -> ArgumentError:
@@ -126,6 +140,11 @@ def _bad(message: str) -> ArgumentError:
 def _check_positive(name: str, value: int | None) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _bad(f"{name} is {value!r}; give a positive whole number")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise _bad(f"{name} is {value!r}; use one of {', '.join(choices)}")
 
 
 def _check_window(window_size: int | None, step: int | None) -> None:

@@ -20,6 +20,7 @@ from actors.engine.analysis import Metric, MetricKind, contains
 from actors.engine.arguments import EngineSettings, checked_settings
 from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
 from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
+from actors.engine.details import Details, Packed
 from actors.engine.errors import ArgumentError
 from actors.engine.explain import Explanation, part_values
 from actors.engine.functions import Kind
@@ -117,6 +118,9 @@ class AnomalyDetectionEngine:
         self._is_sorted = self._windows is not None or self._has_sequences
         self._keys = KeyNumbers([schema[key].type.is_text for key in settings.key_columns])
         self._latest = PerKey(time=NEVER)
+        self._details: Details | None = None
+        if settings.explain != "none":
+            self._details = Details(self.metrics, self._nodes, settings.window_size or 0, settings.explain)
         self._presenter = Presenter(schema, settings.time_column, settings.key_columns, settings.descriptions)
         self._columns, self._types = list(schema.names), list(polars_schema(schema).values())
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
@@ -150,14 +154,30 @@ class AnomalyDetectionEngine:
         is_ready = isinstance(rows, pl.DataFrame) and rows.columns == self._columns and rows.dtypes == self._types
         frame = rows if is_ready else rows_to_frame(schema, rows)
         assert isinstance(frame, pl.DataFrame)
-        return self._append(frame, offsets, is_dated=True)
+        found = self._append(frame, offsets, is_dated=True)
+        if self._details is None:
+            return found
+        types, packed = found["type"].to_list(), self.take_details()
+        told = [self.render_detail(kind, detail) for kind, detail in zip(types, packed, strict=True)]
+        return found.with_columns(pl.Series("detail", told, dtype=pl.String))
 
     def append_physical(self, frame: pl.DataFrame, offsets: Array | Sequence[int] | None = None) -> pl.DataFrame:
         """Test the rows of a canonical frame and return their anomalies, with times as integers.
 
-        `offsets` are the rows' offsets, ascending; without them rows are numbered from the last one on.
+        `offsets` are the rows' offsets, ascending; without them rows are numbered from the last one on. Their details
+        wait for `take_details`.
         """
+        if self._details is not None:
+            self._details.take()
         return self._append(frame, offsets, is_dated=False)
+
+    def take_details(self) -> list[Packed]:
+        """Return the details of the latest batch's anomalies, in order; none unless `explain` asks for them."""
+        return [] if self._details is None else self._details.take()
+
+    def render_detail(self, metric_index: int, packed: Packed) -> str | None:
+        """Return the JSON text of a detail that `take_details` gave."""
+        return None if self._details is None else self._details.render(metric_index, packed)
 
     def _append(self, frame: pl.DataFrame, offsets: Array | Sequence[int] | None, is_dated: bool) -> pl.DataFrame:
         given = default_offsets(self._counts["next_offset"], offsets, frame.height)
@@ -218,7 +238,8 @@ class AnomalyDetectionEngine:
             position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
             if metric.kind is MetricKind.MIXED:
                 assert closings is not None
-                end, size = closings.held.window(position)
+                ends, sizes = closings.held.window(np.array([position]))
+                end, size = int(ends[0]), int(sizes[0])
             values = part_values(node, last.context, position)
         width = self.settings.window_size or 0
         times = self._anomaly_times(last.batch, anomalies, closings)
@@ -265,6 +286,8 @@ class AnomalyDetectionEngine:
         anomalies = self._collect(batch, context, closings, over_windows)
         self._last.append(_LastBatch(batch, anomalies, context, closings, over_windows))
         self._counts["anomaly"] += len(anomalies.rows)
+        if self._details is not None:
+            self._details.collect(anomalies, batch, context, closings, over_windows)
         return self._presenter.frame(anomalies, batch, self._anomaly_times(batch, anomalies, closings), is_dated)
 
     def _sort(self, batch: Batch) -> Layout:

@@ -97,8 +97,8 @@ class Held:
     computed: Array | None
     """At which rows there is such a window; `None` for all of them."""
 
-    window: Callable[[int], tuple[int, int]]
-    """From a row to the exclusive end of its window and the number of rows in it."""
+    window: Callable[[Array], tuple[Array, Array]]
+    """From rows to the exclusive ends of their windows and the numbers of rows in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -441,9 +441,9 @@ class Windows:
             value, valid = held["value"][numbers], held["valid"][numbers]
             return simplified(np.repeat(value, lengths), np.repeat(valid, lengths))
 
-        def window(row: int) -> tuple[int, int]:
-            key = int(layout.starts.searchsorted(row, side="right")) - 1
-            return int(ends[key]), int(row_counts[key])
+        def window(rows: Array) -> tuple[Array, Array]:
+            keys = layout.starts.searchsorted(rows, side="right") - 1
+            return ends[keys], row_counts[keys]
 
         everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
         none = np.zeros(0, dtype=np.int64)
@@ -453,7 +453,7 @@ class Windows:
     def _hold(self, layout: Layout, panes: _Panes, closed: _Closed, values: dict[int, Vector]) -> Held:
         """Keep the aggregates of each key's last window and return those that hold at each row."""
         if not self._held:
-            return Held(values=no_aggregate, computed=None, window=lambda row: (0, 0))
+            return Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))
         numbers, count = layout.numbers, len(closed.row_counts)
         for held in self._held.values():
             held.cover(numbers)
@@ -481,12 +481,21 @@ class Windows:
             now_valid = np.ones(count, dtype=np.bool_) if now_valid is None else now_valid
             return simplified(joined, at_rows(now_valid, then_valid))
 
+<<<<<<< Updated upstream
         def window(row: int) -> tuple[int, int]:
             pane = int(panes.runs.starts.searchsorted(row, side="right")) - 1
             source = int(source_of_pane[pane])
             if source < count:
                 return int(closed.ends[last_window[pane]]), int(closed.row_counts[source])
             return int(end_before[source - count]), int(rows_before[source - count])
+=======
+        def window(rows: Array) -> tuple[Array, Array]:
+            sources, before_all = row_source[rows], np.concatenate((closed.row_counts, rows_before))
+            is_now, key = sources < count, panes.key[panes.runs.run_of_row[rows]]
+            ends = end_before[key]
+            ends[is_now] = closed.ends[last_window[panes.runs.run_of_row[rows[is_now]]]]
+            return ends, before_all[sources]
+>>>>>>> Stashed changes
 
         if count:
             closed_keys = panes.at_lasts(closed.closes).nonzero()[0]

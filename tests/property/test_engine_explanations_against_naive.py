@@ -1,12 +1,15 @@
 """The engine explains an anomaly as the naive one does: the window it rests on, the values of the metric's parts."""
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from actors.engine import AnomalyDetectionEngine
+from actors.frames import to_frame
 from tests.support.choices import SeededChoices
 from tests.support.engine_case import EngineCase, create, feed
 from tests.support.naive.engine import NaiveEngine
@@ -55,3 +58,27 @@ def test_an_anomaly_of_the_last_batch_is_explained(seed: int) -> None:
         assert window == (reason.window or (None, None, None))
         assert [value for text, value in found.values.items() if parse(text) == parse(found.metric)] == [True]
         assert different_values(found.values, reason.values) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_details_are_what_the_naive_engine_says_and_do_not_show_the_cuts(seed: int) -> None:
+    case, naive, _ = last_batch(seed)
+    details, again = all_details(case, case.batches), all_details(case, [[row] for row in case.rows])
+    assert details == again
+    assert list(details) == sorted(naive.reasons)
+    for place, detail in details.items():
+        told, reason = json.loads(detail or "{}"), naive.reasons[place]
+        assert different_values(told.get("values", {}), reason.values) == []
+        window = told.get("window")
+        assert (window and (window["start"], window["end"], window["rows"])) == reason.window
+
+
+def all_details(case: EngineCase, batches: Sequence[Sequence[Any]]) -> dict[tuple[int, int], str | None]:
+    engine = AnomalyDetectionEngine("test", schema=case.schema, explain="all", **case.arguments())
+    details = {}
+    for rows in batches:
+        found = engine.append_physical(to_frame(engine.settings.schema, list(rows)))
+        packed = zip(found["type"], engine.take_details(), strict=True)
+        places = zip(found["offset"], found["ordinal"], strict=True)
+        details |= dict(zip(places, [engine.render_detail(*one) for one in packed], strict=True))
+    return details
