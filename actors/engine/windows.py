@@ -481,21 +481,13 @@ class Windows:
             now_valid = np.ones(count, dtype=np.bool_) if now_valid is None else now_valid
             return simplified(joined, at_rows(now_valid, then_valid))
 
-<<<<<<< Updated upstream
-        def window(row: int) -> tuple[int, int]:
-            pane = int(panes.runs.starts.searchsorted(row, side="right")) - 1
-            source = int(source_of_pane[pane])
-            if source < count:
-                return int(closed.ends[last_window[pane]]), int(closed.row_counts[source])
-            return int(end_before[source - count]), int(rows_before[source - count])
-=======
         def window(rows: Array) -> tuple[Array, Array]:
-            sources, before_all = row_source[rows], np.concatenate((closed.row_counts, rows_before))
-            is_now, key = sources < count, panes.key[panes.runs.run_of_row[rows]]
-            ends = end_before[key]
-            ends[is_now] = closed.ends[last_window[panes.runs.run_of_row[rows[is_now]]]]
-            return ends, before_all[sources]
->>>>>>> Stashed changes
+            pane = panes.runs.starts.searchsorted(rows, side="right") - 1
+            source = source_of_pane[pane]
+            is_now, sizes = source < count, np.concatenate((closed.row_counts, rows_before))
+            ends = end_before[panes.key[pane]]
+            ends[is_now] = closed.ends[last_window[pane[is_now]]]
+            return ends, sizes[source]
 
         if count:
             closed_keys = panes.at_lasts(closed.closes).nonzero()[0]
