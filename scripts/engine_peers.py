@@ -111,13 +111,14 @@ def run_river(rows: list[Row], limit: int, started: Started) -> int:
         pane = now // WINDOW
         state = states.get(key)
         if state is None:
-            state = states[key] = [pane, stats.Sum(), stats.Mean(), None, None]
+            state = states[key] = [pane, stats.Sum(), stats.Count(), None, None]
         elif pane != state[0]:
             found += state[1].get() > limit
-            state[3] = state[2].get()
-            state[0], state[1], state[2] = pane, stats.Sum(), stats.Mean()
+            # The library's running mean is rounded in another way and would not find the same anomalies.
+            state[3] = state[1].get() / state[2].get()
+            state[0], state[1], state[2] = pane, stats.Sum(), stats.Count()
         state[1].update(quantity)
-        state[2].update(quantity)
+        state[2].update()
         found += quantity < 4
         found += state[3] is not None and state[3] > quantity
         found += state[4] is None or price > 1.05 * state[4]
