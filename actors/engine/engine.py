@@ -19,6 +19,7 @@ from actors.engine.alignment import alignment_size
 from actors.engine.analysis import Metric, MetricKind, contains
 from actors.engine.arguments import EngineSettings, checked_settings
 from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
+from actors.engine.closed import closed_frame, empty_closed
 from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.details import Details, Packed
 from actors.engine.errors import ArgumentError
@@ -221,6 +222,16 @@ class AnomalyDetectionEngine:
             "bad_argument",
             f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained",
         )
+
+    def closed_windows(self) -> pl.DataFrame:
+        """Return the windows that the latest batch closed, by key: key columns, end, number of rows, each aggregate."""
+        types, keys = polars_schema(self.settings.schema), self.settings.key_columns
+        calls = self._program.aggregates
+        frames = [empty_closed({name: types[name] for name in keys}, calls)]
+        for last in self._last:
+            if last.closings is not None and last.closings.count:
+                frames.append(closed_frame(last.batch, last.closings, calls, keys))
+        return pl.concat(frames)
 
     def _explain(self, last: "_LastBatch", index: int) -> Explanation:
         anomalies, closings = last.anomalies, last.closings
