@@ -6,7 +6,7 @@ are. Arrays grow by doubling, so that what is held may be a few times what is ke
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,6 +48,14 @@ class Kept:
     def bounded_size_bytes(self) -> int:
         """Bytes of each key, entries included where their number is known."""
         return self.key_size_bytes + self.entry_size_bytes * (self.entry_count_max or 0)
+
+
+class Holding(NamedTuple):
+    """A part of the state of windows and who needs it."""
+
+    kept: Kept
+    calls: tuple[int, ...]
+    """Indexes of the aggregate calls that need it; empty if all do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

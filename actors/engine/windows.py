@@ -14,7 +14,7 @@ import numpy as np
 from actors.engine.aggregates import Aggregate, Mergeable
 from actors.engine.analysis import contains
 from actors.engine.functions import Kind
-from actors.engine.kept import WINDOW_ROWS_GUESS, Kept, Work
+from actors.engine.kept import WINDOW_ROWS_GUESS, Holding, Work
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.partials import Components, Partial, Runs, Size, reduce_ranges
 from actors.engine.program import Context, Node, Program, no_aggregate
@@ -170,14 +170,6 @@ class _Ended(NamedTuple):
 
     components: list[Components]
     """Their components, slot by slot."""
-
-
-class Holding(NamedTuple):
-    """A part of the windows' state and who needs it."""
-
-    kept: Kept
-    calls: tuple[int, ...]
-    """Indexes of the aggregate calls that need it; empty if all do."""
 
 
 class Windows:
