@@ -19,6 +19,7 @@ DETECTOR_TYPES = (
     "event_sequence",
     "count_vector",
     "rule",
+    "stability",
 )
 """Types of detectors."""
 

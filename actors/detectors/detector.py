@@ -18,6 +18,7 @@ from actors.detectors.errors import DetectorSpecError, DetectorStateError
 from actors.detectors.findings import Finding
 from actors.detectors.groups import Batch, Groups, Ints, Phase
 from actors.detectors.specs import GroupSpec, LearnPhase
+from actors.detectors.stability import StabilityTrackers, Verdict
 from actors.frames import polars_schema
 from actors.model import Schema
 
@@ -66,6 +67,9 @@ class Parts:
     memories: Sequence[Memory] = ()
     """What watchers remember apart from what they know."""
 
+    trackers: Sequence[StabilityTrackers] = ()
+    """What follows variables without reporting anything."""
+
     configuration: Configuration | None = None
     """Decides which groups the watchers leave alone; `None` where that is not to be decided."""
 
@@ -97,9 +101,10 @@ class Detector:
         self._groups = Groups(group_columns, self._time_column, learn, keeps_time)
         parts = make_parts(self._groups)
         self._watchers = list(parts.watchers)
+        self._trackers = list(parts.trackers)
         self._configuration = parts.configuration
         decisions = [] if parts.configuration is None else [parts.configuration]
-        self._memories: list[Memory] = [*self._watchers, *parts.memories, *decisions]
+        self._memories: list[Memory] = [*self._watchers, *self._trackers, *parts.memories, *decisions]
         types = polars_schema(schema)
         self._columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
         self._columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
@@ -156,13 +161,25 @@ class Detector:
         group = tuple(event_id) if isinstance(event_id, tuple | list) else (event_id,) if self.group_columns else ()
         if len(group) != len(self.group_columns):
             raise DetectorSpecError(f"{event_id!r} does not name a group; give {', '.join(self.group_columns) or '()'}")
-        for watcher in self._watchers:
+        watchers: list[Watcher | StabilityTrackers] = [*self._watchers, *self._trackers]
+        for watcher in watchers:
             if variable == watcher.metric or watcher.metric.endswith(f" of {variable}"):
                 code = self._groups.code(group)
                 self._groups.changed.add(code)
                 watcher.accept(code, tuple(value) if isinstance(value, list) else value, self._groups.watermark(code))
                 return
-        raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {', '.join(self.metrics)}")
+        known = ", ".join(watcher.metric for watcher in watchers)
+        raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {known}")
+
+    def verdicts(self) -> list[Verdict]:
+        """Return how each variable of each group behaves, where this detector follows that; sorted by group."""
+        found = [
+            verdict
+            for code, group in enumerate(self._groups.ids)
+            for tracker in self._trackers
+            if (verdict := tracker.verdict(code, self.name, group)) is not None
+        ]
+        return sorted(found, key=lambda verdict: [(value is not None, str(value)) for value in verdict.group])
 
     def changed_state(self) -> dict[bytes, bytes]:
         """Return the entries that have changed since they were last saved; keys are at most 19 bytes."""
@@ -225,6 +242,8 @@ class Detector:
             self._configuration.settle(batch, learns=phase is not Phase.DETECT)
         if not batch.row_count:
             return pl.DataFrame(schema=self._columns)
+        for tracker in self._trackers:
+            tracker.observe(batch)
         rows: list[int] = []
         types: list[int] = []
         details: list[str] = []

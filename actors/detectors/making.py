@@ -26,12 +26,18 @@ from actors.detectors.specs import (
     NewValueCombinationSpec,
     NewValueSpec,
     RuleSpec,
+    StabilitySpec,
     ValueRangeSpec,
 )
+from actors.detectors.stability import StabilityTrackers
 from actors.detectors.value_range import ValueRangeWatcher
 from actors.errors import SchemaError
 from actors.frames import physical_type, polars_schema
 from actors.model import ColumnType, Schema
+from actors.persistency.event_data_structures.trackers import SingleStabilityTracker
+
+TIME_BUCKET_COUNT = 256
+"""Spans in which times of values are counted, where stability is judged by time."""
 
 _WATCHES_EVENTS = (NewEventSpec, EventSequenceSpec, CountVectorSpec)
 """Kinds whose event id is what is watched, and therefore no part of the group."""
@@ -51,7 +57,7 @@ def make_detector(spec: GroupSpec, schema: Schema, time_column: str, key_columns
         maker.keys,
         group_columns=maker.group_columns,
         learn=_effective_learn(spec),
-        make_parts=maker.make_parts,
+        make_parts=lambda groups: maker.make_parts(groups, schema[time_column].name),
         keeps_time=_needs_all_times(spec),
     )
 
@@ -80,9 +86,11 @@ class _Maker:
         self.group_columns = tuple(dict.fromkeys((*self.keys, *id_columns)))
         self._id_places = [self.group_columns.index(name) for name in id_columns]
 
-    def make_parts(self, groups: Groups) -> Parts:
+    def make_parts(self, groups: Groups, time_column: str) -> Parts:
         """Return the parts of the detector whose groups these are."""
         spec = self._spec
+        if isinstance(spec, StabilitySpec):
+            return self._make_stability(spec, time_column)
         if isinstance(spec, NewValueSpec | ValueRangeSpec | CharsetSpec):
             watched = [find_columns(spec, self._schema, [name]) for name in spec.variables]
         elif isinstance(spec, NewValueCombinationSpec):
@@ -134,6 +142,22 @@ class _Maker:
             make_detail=detail,
         )
         return Parts(watchers=[watcher], memories=[windows])
+
+    def _make_stability(self, spec: StabilitySpec, time_column: str) -> Parts:
+        columns = find_columns(spec, self._schema, spec.variables)
+        is_limited = any(limit is not None for limit in (spec.learn.row_count, spec.learn.duration, spec.learn.until))
+
+        def make_tracker() -> SingleStabilityTracker:
+            return SingleStabilityTracker(
+                spec.min_samples,
+                spec.segmentation,
+                segment_thresholds=spec.segment_thresholds,
+                max_distinct=spec.value_count_max,
+                time_buckets=None if spec.segmentation == "count" else TIME_BUCKET_COUNT,
+            )
+
+        trackers = [StabilityTrackers(column, time_column, make_tracker, learns_only=is_limited) for column in columns]
+        return Parts(watchers=[], trackers=trackers)
 
     def _make_rules(self, spec: RuleSpec, groups: Groups) -> Parts:
         types: dict[str, Any] = dict(polars_schema(self._schema))

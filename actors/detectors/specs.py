@@ -219,6 +219,41 @@ class CountVectorSpec(KnownSpec):
             raise DetectorSpecError(f"distance_max {self.distance_max} of {self.name!r} must be at least 0")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StabilitySpec(GroupSpec):
+    """Follows how the values of variables behave, and reports nothing: STATIC, STABLE, UNSTABLE or RANDOM.
+
+    With a learn phase only the rows of that are followed, without one all rows.
+    """
+
+    variables: tuple[str, ...]
+    """Columns followed, each by itself. NULL is no value."""
+
+    value_count_max: int = 1000
+    """Distinct values of a variable kept exactly; beyond, their number is an estimate."""
+
+    min_samples: int = 3
+    """Fewest values that allow a verdict."""
+
+    segmentation: str = "count"
+    """What the series is cut into: equal numbers of values (`count`), equal spans of time (`time`), or `both`."""
+
+    segment_thresholds: tuple[float, ...] = (1.1, 0.3, 0.1, 0.01)
+    """One for each segment: the share of values never seen before that its segment must stay below to be STABLE."""
+
+    def _check(self) -> None:
+        object.__setattr__(self, "segment_thresholds", tuple(self.segment_thresholds))
+        check_variables(self.name, self.variables)
+        for name in ("value_count_max", "min_samples"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise DetectorSpecError(f"{name} {value} of {self.name!r} must be a number of at least 1")
+        if self.segmentation not in ("count", "time", "both"):
+            raise DetectorSpecError(f"segmentation {self.segmentation!r} of {self.name!r} must be count, time or both")
+        if not self.segment_thresholds or not all(isinstance(share, int | float) for share in self.segment_thresholds):
+            raise DetectorSpecError(f"segment_thresholds of {self.name!r} must be numbers, one for each segment")
+
+
 OPERATORS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in", "is null", "is not null", "contains", "matches")
 """What a condition may ask; `matches` takes a regular expression. NULL fulfils `is null` only."""
 

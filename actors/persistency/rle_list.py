@@ -84,6 +84,13 @@ class RLEList(Generic[T]):
                 yield from range(start, end)
             start = end
 
+    def last_true_position(self) -> int:
+        """Return the index of the last true value, or -1 when there is none."""
+        for value, end in zip(reversed(self._values), reversed(self._ends), strict=True):
+            if value:
+                return end - 1
+        return -1
+
     def runs(self) -> list[tuple[T, int]]:
         """Return the runs as `(value, count)`, in order."""
         starts = [0, *self._ends[:-1]]

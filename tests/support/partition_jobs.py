@@ -58,6 +58,8 @@ ALL_DETECTORS: dict[str, Any] = {
         {"type": "charset", "watch": ["user"], "learn": {"rows": 3}},
         {"type": "event_sequence", "event": ["user"], "learn": {"rows": 6}, "options": {"length": 2}},
         {"type": "count_vector", "event": ["user"], "learn": {"rows": 6}, "options": {"window_row_count": 3}},
+        {"type": "stability", "event": ["user"], "watch": ["qty"], "options": {"value_count_max": 3}},
+        {"type": "stability", "name": "times", "watch": ["qty", "user"], "options": {"segmentation": "both"}},
     ],
 }
 

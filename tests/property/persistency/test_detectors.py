@@ -22,6 +22,7 @@ from actors.detectors import (
     ValueRangeSpec,
     make_detector,
 )
+from actors.detectors.specs import StabilitySpec
 from actors.model import Schema
 from tests.support.naive_persistency import naive_charsets, naive_counts, naive_ranges, naive_sequences
 
@@ -52,6 +53,9 @@ SPECS: list[Any] = [
     EventSequenceSpec(name="d", event_id_columns=("ev",), length=3, learn=LEARN),
     NewValueSpec(name="d", variables=("qty",), learn=LEARN, expire_after=5, report="once", distinct_count_max=3),
     CountVectorSpec(name="d", event_id_columns=("ev",), window_ticks=7, learn=LEARN, report="once"),
+    StabilitySpec(name="d", variables=("qty", "price", "time"), event_id_columns=("ev",), value_count_max=3),
+    StabilitySpec(name="d", variables=("user", "qty"), segmentation="both", segment_thresholds=(1.1, 0.5)),
+    StabilitySpec(name="d", variables=("user",), learn=LEARN),
     RuleSpec(
         name="d", rules=({"name": "r", "conditions": [{"column": "qty", "operator": ">", "value": 3}]},), learn=LEARN
     ),
