@@ -176,25 +176,25 @@ class Windows:
     """State of all windows of all keys."""
 
     def __init__(self, program: Program, grid: Grid, held: set[int]) -> None:
-        self._step = step = grid.step
-        self._alignment = alignment = grid.alignment
-        self._pane_count = grid.window_size // step
-        self._one_grid = alignment % step == 0
+        self.step = step = grid.step
+        self.alignment = alignment = grid.alignment
+        self.pane_count = grid.window_size // step
+        self.one_grid = alignment % step == 0
         self._program = program
         self.slots: list[Slot] = [Slot(Size(), ())]
-        self._stored: list[Node] = []
-        self._calls = [self._plan(node) for node in program.aggregates]
-        self._keys = PerKey(pane=NO_PANE, phase=np.int64(0), window_end=np.int64(0), window_rows=np.int64(0))
-        self._held = {
+        self.stored: list[Node] = []
+        self.calls = [self._plan(node) for node in program.aggregates]
+        self.keys = PerKey(pane=NO_PANE, phase=np.int64(0), window_end=np.int64(0), window_rows=np.int64(0))
+        self.held = {
             call.node.index: PerKey(value=_zero(call.node.term.type), valid=np.False_)
-            for call in self._calls
+            for call in self.calls
             if call.node.index in held
         }
         """Aggregates of each key's latest computed window, for the nodes whose values rows need."""
 
         components = [np.asarray(fill).dtype if not isinstance(fill, str) else np.object_ for fill in self._fills()]
-        self._closed = KeyedLog([np.int64, *components])
-        self._rows = KeyedLog([d for node in self._stored for d in (DTYPES[node.term.type], np.bool_)])
+        self.closed = KeyedLog([np.int64, *components])
+        self._rows = KeyedLog([d for node in self.stored for d in (DTYPES[node.term.type], np.bool_)])
 
     def _fills(self) -> list[object]:
         return [fill for slot in self.slots for fill in slot.partial.neutral]
@@ -219,25 +219,25 @@ class Windows:
         return len(self.slots) - 1
 
     def _store(self, node: Node) -> int:
-        if node not in self._stored:
-            self._stored.append(node)
-        return self._stored.index(node)
+        if node not in self.stored:
+            self.stored.append(node)
+        return self.stored.index(node)
 
     def advance(self, layout: Layout, times: Array, context: Context) -> Closings:
         """Take in a batch whose rows are sorted by key and, within a key, do not go back in time."""
         numbers = layout.numbers
-        self._keys.cover(numbers)
+        self.keys.cover(numbers)
         panes = self._cut(layout, times)
-        carried_pane = self._keys["pane"].take(numbers)
+        carried_pane = self.keys["pane"].take(numbers)
         goes_on = carried_pane == panes.runs.at_firsts(panes.index)
         if panes.runs.is_one_each and goes_on.all():
             self._fold(layout, panes, context, None)
-            if self._stored:
+            if self.stored:
                 self._rows.append(layout, self._stored_columns(context))
             return self._no_closings(layout)
         folds = self._fold(layout, panes, context, goes_on)
-        self._keys["pane"][numbers] = panes.at_lasts(panes.index)
-        first_row = self._rows.append(layout, self._stored_columns(context)) if self._stored else None
+        self.keys["pane"][numbers] = panes.at_lasts(panes.index)
+        first_row = self._rows.append(layout, self._stored_columns(context)) if self.stored else None
 
         # Every pane but the first of its key closes the pane before it; the first may close the carried one.
         closes_carried = carried_pane != NO_PANE
@@ -260,11 +260,11 @@ class Windows:
     ) -> Closings:
         """Compute the windows that closed; `first_row` is the stored position of each key's first new row."""
         closing = closes.closing
-        if self._pane_count == 1:
+        if self.pane_count == 1:
             reach = rooms = None
             windows, ends, closer, closer_of_room = ended.components, ended.panes + 1, closing, closing
         else:
-            reach = np.minimum(panes.index.take(closing) - ended.panes, self._pane_count)
+            reach = np.minimum(panes.index.take(closing) - ended.panes, self.pane_count)
             windows, ends, rooms = self._slide(layout, panes.key.take(closing), ended, reach)
             closer = np.repeat(closing, reach)
             closer_of_room = closer[run_starts(rooms)]
@@ -274,9 +274,9 @@ class Windows:
             key_of_room = panes.key.take(closer_of_room)
             stops = first_row[key_of_room] + panes.runs.starts[closer_of_room] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
-        ends = ends * self._step
-        if not self._one_grid:
-            ends += self._keys["phase"][layout.numbers][key]
+        ends = ends * self.step
+        if not self.one_grid:
+            ends += self.keys["phase"][layout.numbers][key]
         closed = _Closed(closes=closes.mask, reach=reach, ends=ends, rooms=rooms, row_counts=windows[0][0])
         held = self._hold(layout, panes, closed, values)
         if len(closing):
@@ -293,15 +293,15 @@ class Windows:
 
     def _cut(self, layout: Layout, times: Array) -> _Panes:
         """Cut the rows of a batch into panes."""
-        if self._one_grid:
-            pane = times // self._step
+        if self.one_grid:
+            pane = times // self.step
         else:
-            fresh = self._keys["pane"].take(layout.numbers) == NO_PANE
+            fresh = self.keys["pane"].take(layout.numbers) == NO_PANE
             first = times[layout.starts]
-            base = first - first % self._alignment
-            phase = np.where(fresh, base % self._step, self._keys["phase"][layout.numbers])
-            self._keys["phase"][layout.numbers] = phase
-            pane = (times - np.repeat(phase, layout.lengths)) // self._step
+            base = first - first % self.alignment
+            phase = np.where(fresh, base % self.step, self.keys["phase"][layout.numbers])
+            self.keys["phase"][layout.numbers] = phase
+            pane = (times - np.repeat(phase, layout.lengths)) // self.step
         changed = np.empty(len(pane), dtype=np.bool_)
         np.not_equal(pane[1:], pane[:-1], out=changed[1:])
         changed[layout.starts] = True
@@ -340,7 +340,7 @@ class Windows:
         return folds
 
     def _stored_columns(self, context: Context) -> list[Array]:
-        vectors = [context.rows(node) for node in self._stored]
+        vectors = [context.rows(node) for node in self.stored]
         return [array for vector in vectors for array in (vector.values, validity(vector))]
 
     def _slide(self, layout: Layout, key: Array, ended: _Ended, reach: Array) -> tuple[list[Components], Array, Array]:
@@ -354,16 +354,16 @@ class Windows:
         chosen, counts = key[first_of_key], run_lengths(first_of_key, len(key))
         numbers = layout.numbers[chosen]
         flat = [component for parts in ended.components for component in parts]
-        first = self._closed.append(layout_of(numbers, counts), [ended.panes, *flat])
+        first = self.closed.append(layout_of(numbers, counts), [ended.panes, *flat])
         position = expand(first, counts)
-        key_start = np.repeat(self._closed.starts_for(numbers), counts)
+        key_start = np.repeat(self.closed.starts_for(numbers), counts)
         repeat = np.repeat(np.arange(len(key)), reach)
         last_pane = expand(ended.panes, reach)
         stops = position[repeat] + 1
-        starts = np.maximum(key_start[repeat], stops - self._pane_count)
+        starts = np.maximum(key_start[repeat], stops - self.pane_count)
         several = (stops - starts > 1).nonzero()[0]
-        oldest = last_pane[several] - self._pane_count + 1
-        starts[several] = lower_bound(self._closed.columns[0], starts[several], stops[several], oldest)
+        oldest = last_pane[several] - self.pane_count + 1
+        starts[several] = lower_bound(self.closed.columns[0], starts[several], stops[several], oldest)
         first_of_room = run_starts(starts, stops)
         shared = run_lengths(first_of_room, len(starts))
         starts, stops = starts[first_of_room], stops[first_of_room]
@@ -376,7 +376,7 @@ class Windows:
             joined, column = [], 1
             for slot in self.slots:
                 width = len(slot.names)
-                components = tuple(c[positions] for c in self._closed.columns[column : column + width])
+                components = tuple(c[positions] for c in self.closed.columns[column : column + width])
                 joined.append(reduce_ranges(slot.partial, components, lengths[part]))
                 column += width
             parts.append(joined)
@@ -390,7 +390,7 @@ class Windows:
     def _finish(self, windows: list[Components], stops: Array | None) -> dict[int, Vector]:
         sizes = windows[0][0]
         values = {}
-        for call in self._calls:
+        for call in self.calls:
             if isinstance(call.aggregate, Mergeable) and call.slots:
                 values[call.node.index] = call.aggregate.finish([windows[slot] for slot in call.slots])
             elif len(sizes):
@@ -417,7 +417,7 @@ class Windows:
         return simplified(values, np.concatenate([validity(part) for part in parts]))
 
     def _replay(self, call: Call, vectors: list[Vector], lengths: Array) -> list[Vector]:
-        columns = {self._stored[i].term.column: vector for i, vector in zip(call.stored, vectors, strict=True)}
+        columns = {self.stored[i].term.column: vector for i, vector in zip(call.stored, vectors, strict=True)}
         layout = layout_of(np.arange(len(lengths)), lengths)
         context = Context(layout.row_count, columns.__getitem__, no_aggregate, layout, {})
         return [context.rows(argument) for argument in call.node.arguments]
@@ -425,10 +425,10 @@ class Windows:
     def _no_closings(self, layout: Layout) -> Closings:
         """Return what holds when a batch closes no window: the aggregates that held before."""
         numbers, lengths = layout.numbers, layout.lengths
-        ends, row_counts = self._keys["window_end"][numbers], self._keys["window_rows"][numbers]
+        ends, row_counts = self.keys["window_end"][numbers], self.keys["window_rows"][numbers]
 
         def values(node: Node) -> Vector:
-            held = self._held[node.index]
+            held = self.held[node.index]
             held.cover(numbers)
             value, valid = held["value"][numbers], held["valid"][numbers]
             return simplified(np.repeat(value, lengths), np.repeat(valid, lengths))
@@ -444,13 +444,13 @@ class Windows:
 
     def _hold(self, layout: Layout, panes: _Panes, closed: _Closed, values: dict[int, Vector]) -> Held:
         """Keep the aggregates of each key's last window and return those that hold at each row."""
-        if not self._held:
+        if not self.held:
             return Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))
         numbers, count = layout.numbers, len(closed.row_counts)
-        for held in self._held.values():
+        for held in self.held.values():
             held.cover(numbers)
-        before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self._held.items()}
-        end_before, rows_before = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
+        before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self.held.items()}
+        end_before, rows_before = self.keys["window_end"].take(numbers), self.keys["window_rows"].take(numbers)
         last_window = np.cumsum(closed.closes) - 1
         if closed.reach is not None:
             last_window = np.concatenate((np.zeros(1, np.int64), np.cumsum(closed.reach)))[last_window + 1] - 1
@@ -490,7 +490,7 @@ class Windows:
     def _keep(self, numbers: Array, final: Array, closed: _Closed, values: dict[int, Vector]) -> None:
         """Take the last window of each of some keys into the state."""
         room = final if closed.rooms is None else closed.rooms.take(final)
-        for i, held in self._held.items():
+        for i, held in self.held.items():
             last = values[i].values.take(room)
             if values[i].valid is None:
                 held["value"][numbers], held["valid"][numbers] = last, True
@@ -499,76 +499,76 @@ class Windows:
             there = values[i].valid.take(room)
             held["value"][numbers] = np.where(there, last, held.fill("value"))
             held["valid"][numbers] = there
-        self._keys["window_end"][numbers] = closed.ends.take(final)
-        self._keys["window_rows"][numbers] = closed.row_counts.take(room)
+        self.keys["window_end"][numbers] = closed.ends.take(final)
+        self.keys["window_rows"][numbers] = closed.row_counts.take(room)
 
     def _trim(self, layout: Layout, panes: _Panes, closing: Array) -> None:
         """Forget the panes and rows that no window still to close can hold."""
-        if self._pane_count == 1 and not self._stored:
+        if self.pane_count == 1 and not self.stored:
             return
         keys = panes.key.take(closing)
         keys = keys.take(run_starts(keys))
         numbers = layout.numbers[keys]
         kept = self.slots[0].open["component0"][numbers].copy()
-        if self._pane_count > 1:
-            starts, stops = self._closed.starts_for(numbers), self._closed.stops_for(numbers)
-            oldest = panes.index[panes.lasts[keys]] - self._pane_count + 1
-            starts = lower_bound(self._closed.columns[0], starts, stops, oldest)
-            self._closed.keep_last(numbers, stops - starts)
-            if self._stored:
+        if self.pane_count > 1:
+            starts, stops = self.closed.starts_for(numbers), self.closed.stops_for(numbers)
+            oldest = panes.index[panes.lasts[keys]] - self.pane_count + 1
+            starts = lower_bound(self.closed.columns[0], starts, stops, oldest)
+            self.closed.keep_last(numbers, stops - starts)
+            if self.stored:
                 held = stops - starts
-                sizes = self._closed.columns[1][expand(starts, held)]
+                sizes = self.closed.columns[1][expand(starts, held)]
                 sums = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(sizes)))
                 first = starts_of(held)
                 kept += sums[first + held] - sums[first]
-        if self._stored:
+        if self.stored:
             self._rows.keep_last(numbers, kept)
 
     def kept(self) -> list[Holding]:
         """Return what is kept of each key."""
-        found = [Holding(self._keys.kept("open pane and latest window"), ())]
-        column, panes = 1, self._pane_count
+        found = [Holding(self.keys.kept("open pane and latest window"), ())]
+        column, panes = 1, self.pane_count
         for number, slot in enumerate(self.slots):
-            users = () if number == 0 else tuple(call.node.index for call in self._calls if number in call.slots)
+            users = () if number == 0 else tuple(call.node.index for call in self.calls if number in call.slots)
             of = ", ".join(argument.term.source for argument in slot.arguments)
             what = f"{slot.partial.what} of {of}" if of else slot.partial.what
             found.append(Holding(slot.open.kept("open pane", what), users))
             part = slice(column if number else 0, column + len(slot.names))
             column = part.stop
             if panes > 1:
-                kept = self._closed.kept("closed panes", what, entry="pane", entry_count_max=panes - 1, part=part)
+                kept = self.closed.kept("closed panes", what, entry="pane", entry_count_max=panes - 1, part=part)
                 found.append(Holding(kept, users))
-        for number, node in enumerate(self._stored):
-            users = tuple(call.node.index for call in self._calls if number in call.stored)
+        for number, node in enumerate(self.stored):
+            users = tuple(call.node.index for call in self.calls if number in call.stored)
             part = slice(2 * number, 2 * number + 2)
             found.append(Holding(self._rows.kept("rows of the window", node.term.source, part=part), users))
-        for call in self._calls:
-            if call.node.index in self._held:
-                kept = self._held[call.node.index].kept("latest value", call.node.term.source)
+        for call in self.calls:
+            if call.node.index in self.held:
+                kept = self.held[call.node.index].kept("latest value", call.node.term.source)
                 found.append(Holding(kept, (call.node.index,)))
         return found
 
     def work(self, index: int) -> list[Work]:
         """Return what an aggregate call costs."""
-        call = next(call for call in self._calls if call.node.index == index)
+        call = next(call for call in self.calls if call.node.index == index)
         if call.stored:
             why = "needs all rows of the window at once" + (", in order" if call.is_replayed else "")
-            if self._pane_count > 1:
-                why += f"; each row is in {self._pane_count} windows"
+            if self.pane_count > 1:
+                why += f"; each row is in {self.pane_count} windows"
             rows = Work(order="O(rows of the window)", per="closing", why=why, weight=WINDOW_ROWS_GUESS)
             return [constant_work("keeps the row's values"), rows]
         added = constant_work("adds to partial aggregates")
-        if self._pane_count == 1:
+        if self.pane_count == 1:
             return [added, Work(order="O(1)", per="closing", why="finishes them", weight=1)]
-        why = f"joins {self._pane_count} panes"
-        return [added, Work(order="O(panes)", per="closing", why=why, weight=self._pane_count)]
+        why = f"joins {self.pane_count} panes"
+        return [added, Work(order="O(panes)", per="closing", why=why, weight=self.pane_count)]
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        parts: dict[str, dict[str, Array]] = {"keys": self._keys.state()}
+        parts: dict[str, dict[str, Array]] = {"keys": self.keys.state()}
         parts |= {f"slot{i}": slot.open.state() for i, slot in enumerate(self.slots)}
-        parts |= {f"held{i}": held.state() for i, held in self._held.items()}
-        parts |= {"closed": self._closed.state(), "rows": self._rows.state()}
+        parts |= {f"held{i}": held.state() for i, held in self.held.items()}
+        parts |= {"closed": self.closed.state(), "rows": self._rows.state()}
         return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
 
     def load(self, state: dict[str, Array]) -> None:
@@ -577,12 +577,12 @@ class Windows:
         def part(name: str) -> dict[str, Array]:
             return {key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(name + ".")}
 
-        self._keys.load(part("keys"))
+        self.keys.load(part("keys"))
         for i, slot in enumerate(self.slots):
             slot.open.load(part(f"slot{i}"))
-        for i, held in self._held.items():
+        for i, held in self.held.items():
             held.load(part(f"held{i}"))
-        self._closed.load(part("closed"))
+        self.closed.load(part("closed"))
         self._rows.load(part("rows"))
 
 
