@@ -31,6 +31,10 @@ class IdleEngine:
         """Return no anomalies."""
         return self._nothing
 
+    def take_late(self) -> pl.DataFrame:
+        """Return no rows: nothing is late where nothing is tested."""
+        return pl.DataFrame()
+
     def take_details(self) -> list[Any]:
         """Return no details."""
         return []

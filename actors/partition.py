@@ -27,9 +27,7 @@ from actors.anomalies import (
     Anomaly,
     AnomalyFilter,
     decode_entry,
-    decode_record,
     encode_entries,
-    encode_record,
     merge_anomalies,
     raise_marks,
     scan_anomalies,
@@ -38,6 +36,7 @@ from actors.anomalies import (
 from actors.assembly import build_detectors, build_engine, build_store
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.row_events import RowEvents
+from actors.set_aside import LateRow, SetAside, add_late, add_letters, scan_late, scan_letters
 from actors.shard import Shard, ShardFullError
 from actors.shard.shard import Txn
 from actors.source import DeadLetter
@@ -92,6 +91,9 @@ class PartitionStat:
     """Rows that fed the engine only, because the shard had them already."""
 
     late_row_count: int
+    """Rows that the metrics discarded, late or without a time, of all time; the shard keeps the newest, up to
+    `limits.late_rows_max`."""
+
     anomaly_count: int
     """Anomalies in the shard, of all time."""
 
@@ -149,8 +151,8 @@ class Partition:
         self._store = build_store(job, shard)
         self._row_events = RowEvents(job) if self._store is not None else None
         self._pending_anomalies: list[tuple[bytes, bytes]] = []
-        self._pending_dead_letters: dict[bytes, bytes] = {}
-        self._dead_letter_count = 0
+        self._dead_letters = SetAside(self._tables["dead_letters"], job.limits.dead_letters_max)
+        self._late_rows = SetAside(self._tables["late_rows"], job.limits.late_rows_max)
         self._row_count = self._replayed_row_count = self._event_count = 0
         self._flush_count = 0
         self._rows_since_flush = self._rows_since_snapshot = 0
@@ -265,7 +267,9 @@ class Partition:
             # The shard has what these rows raised.
             known = len(offsets) - len(fresh_offsets)
             self._engine.append_physical(frame[:known], offsets[:known])
+            self._engine.take_late()
         parts = [self._engine.append_physical(fresh, fresh_offsets)]
+        add_late(self._late_rows, batch.split, self._engine.take_late())
         base = len(self._job.metrics)
         for detector in self._detectors:
             found = detector.process(fresh, fresh_offsets)
@@ -275,11 +279,7 @@ class Partition:
         assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
         packed, metric_count = self._engine.take_details(), len(self._job.metrics)
         self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged, packed, metric_count)
-        self._pending_dead_letters |= {
-            encode_record(letter.split, letter.offset): msgpack.packb((letter.reason, letter.raw))
-            for letter in batch.dead_letters
-            if letter.offset >= committed
-        }
+        add_letters(self._dead_letters, batch.dead_letters, committed)
         if self._store is not None and self._row_events is not None:
             self._event_count += self._row_events.register(self._store, batch.split, fresh, fresh_offsets, merged)
         self._row_count += len(fresh_offsets)
@@ -334,7 +334,8 @@ class Partition:
                 txn.put(key, value, db=self._tables[table])
             if snapshot is not None:
                 txn.put(b"snapshot", snapshot, db=self._tables["engine"])
-            self._trim_dead_letters(txn)
+            self._dead_letters.trim(txn)
+            self._late_rows.trim(txn)
             txn.put(b"marks", meta, db=self._tables["partition"])
 
         try:
@@ -348,23 +349,12 @@ class Partition:
 
     def _changed_entries(self) -> list[tuple[str, bytes, bytes]]:
         entries = [("anomalies", key, value) for key, value in self._pending_anomalies]
-        entries += [("dead_letters", key, value) for key, value in self._pending_dead_letters.items()]
+        entries += [("dead_letters", key, value) for key, value in self._dead_letters.entries()]
+        entries += [("late_rows", key, value) for key, value in self._late_rows.entries()]
         for number, detector in enumerate(self._detectors):
             prefix = number.to_bytes(2, "big")
             entries += [("detectors", prefix + key, value) for key, value in detector.changed_state().items()]
         return entries
-
-    def _trim_dead_letters(self, txn: Txn) -> None:
-        # Those of a split give way to newer ones of the same, so that a noisy split does not hide the others.
-        table = self._tables["dead_letters"]
-        excess = int(txn.stat(db=table)["entries"]) - self._job.limits.dead_letters_max
-        with txn.cursor(table) as cursor:
-            for split in sorted({decode_record(key)[0] for key in self._pending_dead_letters}):
-                while (
-                    excess > 0 and cursor.set_range(encode_record(split, 0)) and decode_record(cursor.key())[0] == split
-                ):
-                    cursor.delete()
-                    excess -= 1
 
     def _after_flush(self, engine: dict[int, int], now_us: int) -> None:
         if self._store is not None:
@@ -374,8 +364,8 @@ class Partition:
         if self._job.sinks:
             self._outbox_count += len(self._pending_anomalies)
         self._pending_anomalies.clear()
-        self._dead_letter_count += len(self._pending_dead_letters)
-        self._pending_dead_letters.clear()
+        self._dead_letters.mark_saved()
+        self._late_rows.mark_saved()
         self._marks.committed = self._marks.reached()
         self._marks.engine = engine
         self._rows_since_flush = 0
@@ -384,7 +374,7 @@ class Partition:
         self._flushed_at_us = now_us
 
     def _open_tables(self) -> None:
-        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "detectors")
+        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "late_rows", "detectors")
         self._tables = {name: self._shard.table(name) for name in names}
 
     def _encode_meta(self, engine: Mapping[int, int]) -> bytes:
@@ -396,7 +386,8 @@ class Partition:
             "engine": engine,
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
             "gaps": self._gaps,
-            "dead_letter_count": self._dead_letter_count + len(self._pending_dead_letters),
+            "dead_letter_count": self._dead_letters.total,
+            "late_row_count": self._late_rows.total,
         }
         return bytes(msgpack.packb(meta))
 
@@ -422,7 +413,8 @@ class Partition:
             detector.load_state({key[2:]: value for key, value in entries if key.startswith(prefix)})
         self._epoch = meta["epoch"]
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
-        self._dead_letter_count = meta.get("dead_letter_count", 0)
+        self._dead_letters.count = meta.get("dead_letter_count", 0)
+        self._late_rows.count = meta.get("late_row_count", 0)
         self._marks = _Marks(
             received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
         )
@@ -506,15 +498,13 @@ class Partition:
 
     def dead_letters(self, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters, oldest first."""
-        found: list[DeadLetter] = []
-        with self._shard.read() as txn, txn.cursor(self._tables["dead_letters"]) as cursor:
-            for key, value in cursor:
-                if len(found) >= count_max:
-                    break
-                split, offset = decode_record(key)
-                reason, raw = msgpack.unpackb(value)
-                found.append(DeadLetter(split=split, offset=offset, reason=reason, raw=raw))
-        return found
+        with self._shard.read() as txn:
+            return scan_letters(self._dead_letters, txn, count_max)
+
+    def late_rows(self, count_max: int) -> list[LateRow]:
+        """Return committed rows that the metrics discarded, oldest first."""
+        with self._shard.read() as txn:
+            return scan_late(self._late_rows, txn, count_max)
 
     def outbox(self, count_max: int) -> list[Anomaly]:
         """Return anomalies that sinks have not taken, split after split, each split's oldest first."""
@@ -543,9 +533,9 @@ class Partition:
             committed=dict(self._marks.committed),
             row_count=self._row_count,
             replayed_row_count=self._replayed_row_count,
-            late_row_count=self._engine.stat().late_row_count,
+            late_row_count=self._late_rows.total,
             anomaly_count=counts["anomalies"],
-            dead_letter_count=self._dead_letter_count,
+            dead_letter_count=self._dead_letters.count,
             event_count=self._event_count,
             flush_count=self._flush_count,
             outbox_count=self._outbox_count,

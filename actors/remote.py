@@ -19,6 +19,7 @@ from actors.anomalies import Anomaly, AnomalyFilter
 from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
+from actors.set_aside import LateRow
 from actors.shard import ShardClosedError
 from actors.sink import Sink, SinkRecord
 from actors.sink_open import open_sinks
@@ -226,6 +227,10 @@ class PartitionHost:
     def dead_letters(self, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of every partition owned."""
         return self._collect(lambda partition: partition.dead_letters(count_max))
+
+    def late_rows(self, count_max: int) -> list[LateRow]:
+        """Return committed rows that the metrics of every partition owned discarded."""
+        return self._collect(lambda partition: partition.late_rows(count_max))
 
     def _collect(self, read: Callable[[Partition], list[T]]) -> list[T]:
         return [item for partition in list(self._partitions.values()) for item in read(partition)]

@@ -15,6 +15,7 @@ import msgpack
 from actors.anomalies import Anomaly, AnomalyFilter
 from actors.errors import TocsinError
 from actors.partition import PartitionStat
+from actors.set_aside import LateRow
 from actors.source import DeadLetter
 from actors.store import Event
 from actors.store.planner import QueryParams
@@ -283,6 +284,11 @@ class Client:
         """Return committed dead letters of all partitions, in the order of split and offset."""
         found = self._collect(name, "dead_letters", count_max)
         return sorted(found, key=lambda letter: (letter.split, letter.offset))[:count_max]
+
+    def late_rows(self, name: str, count_max: int) -> list[LateRow]:
+        """Return committed rows that metrics discarded, of all partitions, in the order of split and offset."""
+        found = self._collect(name, "late_rows", count_max)
+        return sorted(found, key=lambda late: (late.split, late.offset))[:count_max]
 
     def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
         replies = [host.query(method, *arguments) for host in self.hosts(name)]

@@ -100,6 +100,9 @@ class LimitsSettings(Settings):
     dead_letters_max: Annotated[int, Field(ge=0, strict=True)] = 10_000
     """Dead letters that a partition keeps; all are counted."""
 
+    late_rows_max: Annotated[int, Field(ge=0, strict=True)] = 10_000
+    """Rows discarded by the metrics that a partition keeps; all are counted."""
+
     stream_rows_max: Count | None = None
     """Rows of each split that the job's stream table keeps; `None` means all."""
 

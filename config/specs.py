@@ -32,6 +32,7 @@ def engine_arguments(job: JobSettings) -> dict[str, Any]:
         "round_time": job.engine.round_time,
         "nulls": job.engine.nulls,
         "explain": job.engine.explain,
+        "late_rows_max": job.limits.batch_rows_max,
         "anomaly_descriptions": _descriptions(job),
     }
 

@@ -6,7 +6,6 @@ before the row that closes them is tested. The output does not depend on how row
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,7 @@ from actors.engine.errors import ArgumentError
 from actors.engine.explain import Explanation, part_values
 from actors.engine.functions import Kind
 from actors.engine.keys import KeyNumbers
+from actors.engine.late import LateRows, lateness
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
 from actors.engine.segments import Layout
@@ -125,7 +125,7 @@ class AnomalyDetectionEngine:
         self._presenter = Presenter(schema, settings.time_column, settings.key_columns, settings.descriptions)
         self._columns, self._types = list(schema.names), list(polars_schema(schema).values())
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
-        self._late: deque[pl.DataFrame] = deque()
+        self._late = LateRows(schema, settings.late_rows_max)
         self.fingerprint = _fingerprint(settings)
         self._last: list[_LastBatch] = []
         self._rows_since_snapshot = 0
@@ -276,7 +276,9 @@ class AnomalyDetectionEngine:
             return batch
         self._counts["timeless"] += missing
         present = times.is_not_null()
-        return Batch(batch.frame.filter(present), batch.offsets[present.to_numpy()])
+        there = present.to_numpy()
+        self._late.add(batch.frame.filter(~present), batch.offsets[~there], None)
+        return Batch(batch.frame.filter(present), batch.offsets[there])
 
     def _process(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         with np.errstate(all="ignore"):
@@ -313,26 +315,26 @@ class AnomalyDetectionEngine:
             return layout
         times = batch.column(self.settings.time_column).values
         self._latest.cover(layout.numbers)
-        accepted = accepted_rows(times, layout, self._latest["time"][layout.numbers])
+        latest = self._latest["time"][layout.numbers]
+        accepted = accepted_rows(times, layout, latest)
         if accepted is not None:
             if batch.order is None:
                 batch.order = np.arange(frame.height)
-            self._set_aside(batch, np.flatnonzero(~accepted))
+            late = np.flatnonzero(~accepted)
+            self._set_aside(batch, late, lateness(times, layout, latest, late))
             batch.keep(accepted)
             layout = relaid(layout, accepted)
             times = batch.column(self.settings.time_column).values
         self._latest["time"][layout.numbers] = times[layout.lasts]
         return layout
 
-    def _set_aside(self, batch: Batch, late: Array) -> None:
-        """Count late rows and keep them, with their offsets, for `take_late`."""
-        rows = np.sort(batch.arrivals(late))
-        self._counts["late"] += len(rows)
-        offsets = pl.Series("offset", batch.offsets[rows])
-        self._late.append(batch.frame[rows].with_columns(offsets.alias("offset")))
-        held = sum(frame.height for frame in self._late)
-        while held > self.settings.late_rows_max and self._late:
-            held -= self._late.popleft().height
+    def _set_aside(self, batch: Batch, late: Array, late_by: Array) -> None:
+        """Count late rows and keep them for `take_late`."""
+        self._counts["late"] += len(late)
+        arrivals = batch.arrivals(late)
+        in_order = arrivals.argsort()
+        rows = arrivals[in_order]
+        self._late.add(batch.frame[rows], batch.offsets[rows], late_by[in_order])
 
     def _collect(
         self, batch: Batch, context: Context, closings: Closings | None, over_windows: Context | None
@@ -367,11 +369,12 @@ class AnomalyDetectionEngine:
         return times
 
     def take_late(self) -> pl.DataFrame:
-        """Return the late rows since the last call, the newest `late_rows_max` of them, with their `offset`."""
-        frames = list(self._late)
-        self._late.clear()
-        types: dict[str, pl.DataType] = {**polars_schema(self.settings.schema), "offset": pl.Int64()}
-        return pl.concat(frames) if frames else pl.DataFrame(schema=types)
+        """Return the rows discarded since the last call, the newest `late_rows_max` of them.
+
+        Beside the row's columns there are its `offset` and `late_by`: by how many ticks its key was ahead of it, NULL
+        for a row without a time.
+        """
+        return self._late.take()
 
     def stat(self) -> EngineStat:
         """Return counters."""
@@ -394,8 +397,7 @@ class AnomalyDetectionEngine:
 
     def memory(self) -> EngineMemory:
         """Return the bytes that the state takes now; cheap enough to be asked once a second."""
-        late = sum(int(frame.estimated_size()) for frame in self._late)
-        return memory_of(self.costs(), self._keys.count, late)
+        return memory_of(self.costs(), self._keys.count, self._late.size_bytes)
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; equal rows give equal bytes."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from actors.engine import EngineSnapshotError
@@ -31,7 +32,9 @@ def test_the_engine_counts_what_the_naive_one_counts(seed: int) -> None:
     stat = engine.stat()
     assert (stat.row_count, stat.anomaly_count, stat.next_offset) == (len(case.rows), len(anomalies), len(case.rows))
     assert (stat.late_row_count, stat.timeless_row_count) == (len(naive.late_offsets), len(naive.untimed_offsets))
-    assert engine.take_late()["offset"].to_list() == naive.late_offsets
+    discarded = engine.take_late().sort("offset")
+    assert discarded.filter(pl.col("late_by") > 0)["offset"].to_list() == naive.late_offsets
+    assert discarded.filter(pl.col("late_by").is_null())["offset"].to_list() == naive.untimed_offsets
 
 
 @pytest.mark.parametrize("seed", SEEDS)

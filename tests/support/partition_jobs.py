@@ -14,6 +14,7 @@ import pytest
 from actors.frames import to_frame
 from actors.partition import Partition, RoutedBatch
 from actors.remote import PartitionHost
+from actors.set_aside import LateRow
 from actors.sink import Sink, SinkRecord
 from actors.source import DeadLetter, Source
 from actors.store import Event
@@ -125,6 +126,9 @@ class Outcome:
     dead_letters: list[DeadLetter]
     """Dead letters by split and offset."""
 
+    late_rows: list[LateRow]
+    """Discarded rows by split and offset."""
+
     events: list[Event]
     """Stored events by id."""
 
@@ -143,12 +147,13 @@ class Outcome:
 
 def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink: MemorySink) -> Outcome:
     """Return what closed partitions hold and what the sink has taken."""
-    anomalies, letters, events, gaps = [], [], [], []
+    anomalies, letters, late, events, gaps = [], [], [], [], []
     detectors, watermarks = {}, {}
     for number in range(job.partitions):
         with Partition.open(job, number, directory / f"{number:04d}") as partition:
             anomalies += partition.anomaly_entries()
             letters += partition.dead_letters(1_000_000)
+            late += partition.late_rows(1_000_000)
             for split in splits:
                 events += partition.events(QueryServerParams(server_id=split, max_results=100_000))
             detectors[number] = read_table(partition, "detectors")
@@ -158,6 +163,7 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink:
     return Outcome(
         anomalies=sorted(anomalies),
         dead_letters=sorted(letters, key=lambda letter: (letter.split, letter.offset)),
+        late_rows=sorted(late, key=lambda row: (row.split, row.offset)),
         events=sorted(events, key=lambda event: event.id),
         detectors=detectors,
         watermarks=watermarks,

@@ -86,7 +86,22 @@ def test_late_rows_are_set_aside_if_any_metric_has_an_aggregate() -> None:
     late = subject.take_late()
     assert late["offset"].to_list() == [1, 4]
     assert late["qty"].to_list() == [2, 0]
+    assert late["late_by"].to_list() == [1, 2]
     assert subject.take_late().height == 0
+
+
+def test_rows_without_a_time_are_set_aside_too() -> None:
+    subject = engine("qty < 4")
+    fire(subject, [row(5, 1), row(None, 7)])
+    assert subject.take_late().select("qty", "offset", "late_by").rows() == [(7, 1, None)]
+
+
+def test_the_newest_late_rows_are_kept() -> None:
+    subject = engine("sum(qty) > 100", window_size=10, step=10, late_rows_max=2)
+    fire(subject, [row(5, 1), row(4, 2), row(3, 3), row(2, 4)])
+    fire(subject, [row(1, 5)])
+    assert subject.take_late()["qty"].to_list() == [4, 5]
+    assert subject.stat().late_row_count == 4
 
 
 def test_lateness_is_measured_against_the_latest_accepted_row() -> None:
