@@ -43,15 +43,16 @@ Aggregate = Mergeable | Whole
 
 
 def _where_any(values: Any, count: Array) -> Vector:
-    there = count > 0
-    if there.all():
+    if count.all():
         return Vector(values, None)
+    there = count > 0
     return Vector(np.where(there, values, 0), there)
 
 
 def _checked(values: Any, there: Array) -> Vector:
-    good = there & np.isfinite(values)
-    return Vector(np.where(good, values, 0.0), None if good.all() else good)
+    good = np.isfinite(values)
+    good &= there
+    return Vector(values, None) if good.all() else Vector(np.where(good, values, 0.0), good)
 
 
 def total(types: Sequence[Type], term: str = "plain", multiplies: bool = False) -> Mergeable:
@@ -73,8 +74,10 @@ def average(types: Sequence[Type]) -> Mergeable:
     """Arithmetic mean."""
 
     def finish(parts: Sequence[Components]) -> Vector:
-        count = parts[1][0]
-        return _checked(parts[0][0] / np.maximum(count, 1), count > 0)
+        summed, count = parts[0][0], parts[1][0]
+        if count.all():
+            return finite(summed / count, None)
+        return _checked(summed / np.maximum(count, 1), count > 0)
 
     return Mergeable((Total("plain", Type.REAL in types), Count()), finish)
 

@@ -23,7 +23,7 @@ def vector_of(values: pl.Series) -> Vector:
     array = values.to_numpy()
     if array.dtype == np.float64 and not (good := np.isfinite(array)).all():
         return Vector(np.where(good, array, 0.0), good if valid is None else good & valid)
-    if values.dtype == pl.String and array.dtype != np.object_:
+    if array.dtype.kind not in "ifbO" and values.dtype == pl.String:
         array = array.astype(object)
     return Vector(array, valid)
 

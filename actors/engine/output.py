@@ -4,7 +4,7 @@ The order is: arrival of the causing row; of one row first the windows it closed
 order; then the row's own metrics. The anomalies of one row are numbered from 0, their *ordinal*.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,9 @@ from actors.engine.batch import Batch
 from actors.engine.vectors import Array
 from actors.frames import logical_type, polars_schema, present_times
 from actors.model import Column, ColumnType, Schema
+
+Firing = tuple[int, int, int, Any, Any]
+"""What a row by row test found: row number, position of the metric, time, state of the key before the row, detail."""
 
 SMALL_COUNT = 100
 """Anomalies up to this number are gathered in Python, which costs less than a call of Polars."""
@@ -60,10 +63,11 @@ def ordered(fired: Sequence[Fired], row_count: int, window_count: int, metric_co
         if not len(rows):
             continue
         part = rows.astype(dtype)
-        part <<= window_bits
-        part |= dtype(window_count) if windows is None else windows.astype(dtype)
-        part <<= metric_bits
-        part |= dtype(metric_index)
+        part <<= window_bits + metric_bits
+        if windows is None:
+            part |= (window_count << metric_bits) | metric_index
+        else:
+            part |= (windows.astype(dtype) << metric_bits) | metric_index
         parts.append(part)
     if not parts:
         return _NOTHING
@@ -78,15 +82,11 @@ def ordered(fired: Sequence[Fired], row_count: int, window_count: int, metric_co
 
 def _ordinals(rows: Array) -> Array:
     """Return how many entries before each have the same row, for ascending rows."""
-    ordinals = np.zeros(len(rows), dtype=np.int32)
-    again = (rows[1:] == rows[:-1]).nonzero()[0]
-    if len(again):
-        again += 1
-        # Entries of one row follow one another: the count goes on from the last entry that began a row.
-        first = again - np.arange(len(again))
-        starts = np.concatenate((np.ones(1, dtype=np.bool_), first[1:] != first[:-1]))
-        run = np.cumsum(starts) - 1
-        ordinals[again] = again - again[starts][run] + 1
+    position = np.arange(len(rows), dtype=np.int32)
+    first = position.copy()
+    first[1:] *= rows[1:] != rows[:-1]
+    np.maximum.accumulate(first, out=first)
+    ordinals: Array = position - first
     return ordinals
 
 
@@ -134,6 +134,31 @@ class Presenter:
             texts,
             pl.Series("offset", batch.offsets.take(anomalies.rows)),
             pl.Series("ordinal", anomalies.ordinals),
+        ]
+        return pl.DataFrame([*named, *own])
+
+    def few(
+        self, fired: Sequence[Firing], columns: Mapping[str, Sequence[Any]], offsets: Array, is_dated: bool
+    ) -> pl.DataFrame:
+        """Return what a row by row test found, in output order; columns are those of the rows."""
+        if not fired:
+            return self.empty(is_dated)
+        rows, metrics, times, _, _ = zip(*fired, strict=True)
+        named = [pl.Series(self._time_column, times, dtype=pl.Int64)]
+        for name in self._key_columns:
+            values = columns[name]
+            named.append(pl.Series(name, [values[row] for row in rows], dtype=self._types[name]))
+        if is_dated:
+            named = [_dated(column, self._dated.get(column.name)) for column in named]
+        ordinals = [0] * len(rows)
+        for place in range(1, len(rows)):
+            if rows[place] == rows[place - 1]:
+                ordinals[place] = ordinals[place - 1] + 1
+        own = [
+            pl.Series("type", metrics, dtype=pl.Int32),
+            pl.Series("metric", [self._texts[index] for index in metrics], dtype=pl.String),
+            pl.Series("offset", [offsets.item(row) for row in rows], dtype=pl.Int64),
+            pl.Series("ordinal", ordinals, dtype=pl.Int32),
         ]
         return pl.DataFrame([*named, *own])
 

@@ -288,8 +288,8 @@ class Extreme:
         return (values if vectors[0].valid is None else np.where(vectors[0].valid, values, self.neutral[0]),)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        result = self._ufunc.reduceat(self.lift(vectors)[0], runs.starts)
-        result[runs.firsts] = self._ufunc(result[runs.firsts], carry[0])
+        (result,) = runs.spread(self.neutral, carry)
+        self._ufunc.at(result, runs.run_of_row, self.lift(vectors)[0])
         return (result,)
 
     def reduce(self, components: Components, starts: Array) -> Components:
@@ -367,13 +367,18 @@ class Moments:
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
         carry = runs.spread(self.neutral, carry)
-        count, value = self.lift(vectors)[:2]
-        centre = _centre(count, value, runs.starts, carry[0], carry[1])
-        difference = np.where(count > 0, value - centre[runs.run_of_row], 0.0)
+        if vectors[0].valid is None:
+            value = number_values(vectors[0]).astype(np.float64, copy=False)
+            centre = np.where(carry[0] > 0, carry[1], value.take(runs.starts))
+            difference, added = value - np.repeat(centre, runs.lengths), runs.lengths
+        else:
+            count, value = self.lift(vectors)[:2]
+            centre = _centre(count, value, runs.starts, carry[0], carry[1])
+            difference, added = np.where(count > 0, value - np.repeat(centre, runs.lengths), 0.0), runs.sums(count)
         first, second = carry[2], carry[3]
         np.add.at(first, runs.run_of_row, difference)
         np.add.at(second, runs.run_of_row, difference * difference)
-        return (carry[0] + runs.sums(count), centre, first, second)
+        return (carry[0] + added, centre, first, second)
 
     def reduce(self, components: Components, starts: Array) -> Components:
         count, old, first, second = components

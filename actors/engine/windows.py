@@ -5,7 +5,6 @@ only for aggregates that need all of them. A window of `pane_count` panes is com
 reaches its end, if it has a row. Empty windows are not visited, so a gap of any length costs nothing.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +15,9 @@ from actors.engine.analysis import contains
 from actors.engine.functions import Kind
 from actors.engine.kept import WINDOW_ROWS_GUESS, Holding, Work
 from actors.engine.keyed_log import KeyedLog
-from actors.engine.partials import Components, Partial, Runs, Size, reduce_ranges
+from actors.engine.latest import Closed, Held, LatestWindows
+from actors.engine.panes import Panes, cut
+from actors.engine.partials import Components, Partial, Size, reduce_ranges
 from actors.engine.program import Context, Node, Program, no_aggregate
 from actors.engine.segments import Layout, chunks, expand, layout_of, lower_bound, run_lengths, run_starts, starts_of
 from actors.engine.sequences import EXPANSION_ROWS_MAX, PerKey, constant_work
@@ -83,65 +84,8 @@ class Closings:
     values: dict[int, Vector]
     """Aggregates over each room, by node index."""
 
-    held: "Held"
+    held: Held
     """What holds at each row of the batch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What holds at each row of a batch: the latest computed window of its key."""
-
-    values: Callable[[Node], Vector]
-    """Aggregates over that window."""
-
-    computed: Array | None
-    """At which rows there is such a window; `None` for all of them."""
-
-    window: Callable[[Array], tuple[Array, Array]]
-    """From rows to the exclusive ends of their windows and the numbers of rows in them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Closed:
-    """The windows that a batch closed, while they are computed."""
-
-    closes: Array
-    """Whether each pane of the batch closed the pane before it."""
-
-    reach: Array | None
-    """Windows closed by each pane that closed any; `None` for one each."""
-
-    ends: Array
-    rooms: Array | None
-    row_counts: Array
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Panes:
-    """The panes of a batch, ordered by key, then by time."""
-
-    runs: Runs
-    index: Array
-    """Number of each pane in its key's grid of time."""
-
-    lasts: Array
-    """Position of the last pane of each key."""
-
-    key: Array
-    """Position of each pane's key in the layout."""
-
-    def at_lasts(self, values: Array) -> Array:
-        """Return the value of each key's last pane."""
-        return values if self.runs.is_one_each else values.take(self.lasts)
-
-    def before(self, values: Array, carried: Array, chosen: Array) -> Array:
-        """Return, for chosen panes, the value of the pane before: the carried one for the first pane of a key."""
-        if self.runs.is_one_each:
-            return carried.take(chosen)
-        shifted = np.empty_like(values)
-        shifted[1:] = values[:-1]
-        shifted[self.runs.firsts] = carried
-        return shifted.take(chosen)
 
 
 class _Fold(NamedTuple):
@@ -152,14 +96,6 @@ class _Fold(NamedTuple):
 
     carried: Components
     """Its components of the pane that each key had open before."""
-
-
-class _Closes(NamedTuple):
-    """Which panes of a batch closed the pane before them."""
-
-    mask: Array
-    closing: Array
-    """Their positions."""
 
 
 class _Ended(NamedTuple):
@@ -192,6 +128,7 @@ class Windows:
         }
         """Aggregates of each key's latest computed window, for the nodes whose values rows need."""
 
+        self._latest = LatestWindows(self.keys, self.held)
         components = [np.asarray(fill).dtype if not isinstance(fill, str) else np.object_ for fill in self._fills()]
         self.closed = KeyedLog([np.int64, *components])
         self._rows = KeyedLog([d for node in self.stored for d in (DTYPES[node.term.type], np.bool_)])
@@ -248,27 +185,31 @@ class Windows:
             closes = np.ones(len(panes.index), dtype=np.bool_)
             closes[panes.runs.firsts] = closes_carried
         closing = closes.nonzero()[0]
+        other = (~closes).nonzero()[0] if len(closing) < len(closes) else closing[:0]
         components = [
             tuple(panes.before(part, carried, closing) for part, carried in zip(fold.folded, fold.carried, strict=True))
             for fold in folds
         ]
         ended = _Ended(panes.before(panes.index, carried_pane, closing), components)
-        return self._close(layout, panes, _Closes(closes, closing), ended, first_row)
+        return self._close(layout, panes, (closing, other), ended, first_row)
 
     def _close(
-        self, layout: Layout, panes: _Panes, closes: _Closes, ended: _Ended, first_row: Array | None
+        self, layout: Layout, panes: Panes, parts: tuple[Array, Array], ended: _Ended, first_row: Array | None
     ) -> Closings:
-        """Compute the windows that closed; `first_row` is the stored position of each key's first new row."""
-        closing = closes.closing
+        """Compute the windows that closed; `first_row` is the stored position of each key's first new row.
+
+        `parts` are the panes that closed the one before them, and all others.
+        """
+        closing, other = parts
         if self.pane_count == 1:
-            reach = rooms = None
+            final = rooms = None
             windows, ends, closer, closer_of_room = ended.components, ended.panes + 1, closing, closing
         else:
             reach = np.minimum(panes.index.take(closing) - ended.panes, self.pane_count)
             windows, ends, rooms = self._slide(layout, panes.key.take(closing), ended, reach)
+            final = np.cumsum(reach) - 1
             closer = np.repeat(closing, reach)
             closer_of_room = closer[run_starts(rooms)]
-        key = panes.key.take(closer)
         stops = None
         if first_row is not None:
             key_of_room = panes.key.take(closer_of_room)
@@ -276,9 +217,10 @@ class Windows:
         values = self._finish(windows, stops)
         ends = ends * self.step
         if not self.one_grid:
-            ends += self.keys["phase"][layout.numbers][key]
-        closed = _Closed(closes=closes.mask, reach=reach, ends=ends, rooms=rooms, row_counts=windows[0][0])
-        held = self._hold(layout, panes, closed, values)
+            ends += self.keys["phase"].take(layout.numbers).take(panes.key.take(closer))
+        row_counts = windows[0][0]
+        closed = Closed(closing=closing, other=other, final=final, ends=ends, rooms=rooms, row_counts=row_counts)
+        held = self._latest.hold(layout, panes, closed, values)
         if len(closing):
             self._trim(layout, panes, closing)
         return Closings(
@@ -286,12 +228,12 @@ class Windows:
             ends=ends,
             rows=panes.runs.starts.take(closer),
             rooms=rooms,
-            row_counts=windows[0][0],
+            row_counts=row_counts,
             values=values,
             held=held,
         )
 
-    def _cut(self, layout: Layout, times: Array) -> _Panes:
+    def _cut(self, layout: Layout, times: Array) -> Panes:
         """Cut the rows of a batch into panes."""
         if self.one_grid:
             pane = times // self.step
@@ -302,36 +244,23 @@ class Windows:
             phase = np.where(fresh, base % self.step, self.keys["phase"][layout.numbers])
             self.keys["phase"][layout.numbers] = phase
             pane = (times - np.repeat(phase, layout.lengths)) // self.step
-        changed = np.empty(len(pane), dtype=np.bool_)
-        np.not_equal(pane[1:], pane[:-1], out=changed[1:])
-        changed[layout.starts] = True
-        starts = changed.nonzero()[0]
-        lengths = run_lengths(starts, len(pane))
-        index = pane.take(starts)
-        if len(starts) == len(layout.starts):
-            firsts = np.arange(len(starts))
-            return _Panes(runs=Runs(starts, lengths, firsts), index=index, lasts=firsts, key=firsts)
-        is_first = np.zeros(len(pane), dtype=np.bool_)
-        is_first[layout.starts] = True
-        firsts = is_first.take(starts).nonzero()[0]
-        counts = run_lengths(firsts, len(starts))
-        key = np.repeat(np.arange(len(firsts)), counts)
-        return _Panes(runs=Runs(starts, lengths, firsts), index=index, lasts=firsts + counts - 1, key=key)
+        return cut(pane, layout)
 
-    def _fold(self, layout: Layout, panes: _Panes, context: Context, goes_on: Array | None) -> list[_Fold]:
+    def _fold(self, layout: Layout, panes: Panes, context: Context, goes_on: Array | None) -> list[_Fold]:
         """Fold the batch into panes; the last of each key stays open.
 
         `goes_on` says which keys go on in the pane they had open; `None` stands for all.
         """
         folds = []
         numbers = layout.numbers
+        stale = None if goes_on is None or goes_on.all() else (~goes_on).nonzero()[0]
         for slot in self.slots:
             slot.open.cover(numbers)
             carried = carry = tuple(slot.open[name].take(numbers) for name in slot.names)
-            if goes_on is not None:
-                carry = tuple(
-                    np.where(goes_on, part, fill) for part, fill in zip(carried, slot.partial.neutral, strict=True)
-                )
+            if stale is not None:
+                carry = tuple(part.copy() for part in carried)
+                for part, fill in zip(carry, slot.partial.neutral, strict=True):
+                    part[stale] = fill
             vectors = [context.rows(node) for node in slot.arguments]
             folded = slot.partial.fold(vectors, panes.runs, carry)
             for name, component in zip(slot.names, folded, strict=True):
@@ -424,85 +353,10 @@ class Windows:
 
     def _no_closings(self, layout: Layout) -> Closings:
         """Return what holds when a batch closes no window: the aggregates that held before."""
-        numbers, lengths = layout.numbers, layout.lengths
-        ends, row_counts = self.keys["window_end"][numbers], self.keys["window_rows"][numbers]
-
-        def values(node: Node) -> Vector:
-            held = self.held[node.index]
-            held.cover(numbers)
-            value, valid = held["value"][numbers], held["valid"][numbers]
-            return simplified(np.repeat(value, lengths), np.repeat(valid, lengths))
-
-        def window(rows: Array) -> tuple[Array, Array]:
-            keys = layout.starts.searchsorted(rows, side="right") - 1
-            return ends[keys], row_counts[keys]
-
-        everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
-        none = np.zeros(0, dtype=np.int64)
-        held = Held(values=values, computed=everywhere, window=window)
+        none, held = np.zeros(0, dtype=np.int64), self._latest.unchanged(layout)
         return Closings(count=0, ends=none, rows=none, rooms=None, row_counts=none, values={}, held=held)
 
-    def _hold(self, layout: Layout, panes: _Panes, closed: _Closed, values: dict[int, Vector]) -> Held:
-        """Keep the aggregates of each key's last window and return those that hold at each row."""
-        if not self.held:
-            return Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))
-        numbers, count = layout.numbers, len(closed.row_counts)
-        for held in self.held.values():
-            held.cover(numbers)
-        before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self.held.items()}
-        end_before, rows_before = self.keys["window_end"].take(numbers), self.keys["window_rows"].take(numbers)
-        last_window = np.cumsum(closed.closes) - 1
-        if closed.reach is not None:
-            last_window = np.concatenate((np.zeros(1, np.int64), np.cumsum(closed.reach)))[last_window + 1] - 1
-        last_room = last_window if closed.rooms is None or not count else closed.rooms[last_window]
-        source_of_pane = np.where(closed.closes, last_room, count + panes.key)
-        lengths = panes.runs.lengths
-
-        def at_rows(now: Array, then: Array) -> Array:
-            return np.repeat(np.concatenate((now, then)).take(source_of_pane), lengths)
-
-        computed = None
-        if not rows_before.all():
-            computed = at_rows(np.ones(count, dtype=np.bool_), rows_before > 0)
-
-        def values_at_rows(node: Node) -> Vector:
-            (now, now_valid), (then, then_valid) = values[node.index], before[node.index]
-            joined = at_rows(now, then)
-            if now_valid is None and then_valid.all():
-                return Vector(joined, None)
-            now_valid = np.ones(count, dtype=np.bool_) if now_valid is None else now_valid
-            return simplified(joined, at_rows(now_valid, then_valid))
-
-        def window(rows: Array) -> tuple[Array, Array]:
-            pane = panes.runs.starts.searchsorted(rows, side="right") - 1
-            source = source_of_pane[pane]
-            is_now, sizes = source < count, np.concatenate((closed.row_counts, rows_before))
-            ends = end_before[panes.key[pane]]
-            ends[is_now] = closed.ends[last_window[pane[is_now]]]
-            return ends, sizes[source]
-
-        if count:
-            closed_keys = panes.at_lasts(closed.closes).nonzero()[0]
-            final = panes.at_lasts(last_window).take(closed_keys)
-            self._keep(numbers.take(closed_keys), final, closed, values)
-        return Held(values=values_at_rows, computed=computed, window=window)
-
-    def _keep(self, numbers: Array, final: Array, closed: _Closed, values: dict[int, Vector]) -> None:
-        """Take the last window of each of some keys into the state."""
-        room = final if closed.rooms is None else closed.rooms.take(final)
-        for i, held in self.held.items():
-            last = values[i].values.take(room)
-            if values[i].valid is None:
-                held["value"][numbers], held["valid"][numbers] = last, True
-                continue
-            # What stands where there is no value must not depend on other keys: it is part of the snapshot.
-            there = values[i].valid.take(room)
-            held["value"][numbers] = np.where(there, last, held.fill("value"))
-            held["valid"][numbers] = there
-        self.keys["window_end"][numbers] = closed.ends.take(final)
-        self.keys["window_rows"][numbers] = closed.row_counts.take(room)
-
-    def _trim(self, layout: Layout, panes: _Panes, closing: Array) -> None:
+    def _trim(self, layout: Layout, panes: Panes, closing: Array) -> None:
         """Forget the panes and rows that no window still to close can hold."""
         if self.pane_count == 1 and not self.stored:
             return
