@@ -6,29 +6,32 @@ A block is laid out so that most questions are answered by its first part alone:
     types         the sorted type numbers in the block, 2 or 4 bytes each
     chain         for each type how many blocks before this one the last one that holds it is (0: none), 1 or 4 bytes
     type index    for each row the position of its type among the types; left out when there is only one
-    columns       msgpack of the other columns, packed to the fewest bytes and deflated
-    payloads      the payloads' bytes, deflated; when all have one length, all first bytes come first, and so on
+    columns       the other columns (`actors.store.block_columns`)
+    payloads      fields as columns (`actors.store.payload_columns`); where payloads have none, their bytes, deflated;
+                  when all have one length, all first bytes come first, and so on
 
-All numbers are little endian. The three parts have a checksum each, tested when the part is read, so damage is found
+All numbers are little endian. Every part, and every column, has a checksum, tested when it is read, so damage is found
 and named, and the other blocks are still served. Blocks that are still being filled are not deflated.
 """
 
 import struct
 import zlib
-from typing import Any
 
 import msgpack
 import numpy as np
 
-from actors.store.columns import TICKS_MAX, TICKS_MIN, Array, Columns, times
+from actors.store.block_columns import LENGTH, BlockColumns, head_size, pack_columns
+from actors.store.columns import Array, Columns, offsets_of
 from actors.store.errors import BlockDamagedError, StoreFormatError
 from actors.store.events import US_PER_S
+from actors.store.packing import Section
+from actors.store.payload_columns import PayloadColumns
 
-FORMAT = 1
-"""Version of the layout."""
+FORMAT = 2
+"""Version of the layout; blocks of version 1 are read, and lack the last codec."""
 
-RAW, DEFLATED, TRANSPOSED = 0, 1, 2
-"""Codecs of the columns and payloads; the last one is chosen by itself where it applies."""
+RAW, DEFLATED, TRANSPOSED, BY_FIELD = 0, 1, 2, 3
+"""Codecs of the columns and payloads; the last two are chosen by themselves where they apply."""
 
 TRANSPOSED_LENGTH_MAX = 4096
 """Bytes of a payload up to which payloads are transposed."""
@@ -39,14 +42,15 @@ DISTANCE_MAX = (1 << 32) - 1
 _HEADER = struct.Struct("<BBBBIII qI qI qI qI QQQ QQQ III III")
 _CRC = struct.Struct("<I")
 _LEVEL = 1
-_MASK = (1 << 64) - 1
 
 
-def encode_block(columns: Columns, codec: int, heads: Array | None = None, number: int = 0) -> bytes:
+def encode_block(
+    columns: Columns, codec: int, heads: Array | None = None, number: int = 0, fields: bytes | None = None
+) -> bytes:
     """Return the bytes of a block of at least one row.
 
     `heads` gives for each type number the newest block before this one, whose number is `number`, that holds it, and
-    -1 where there is none.
+    -1 where there is none. `fields` are the payloads as columns, when they can be.
     """
     types, index = np.unique(columns.type_id, return_inverse=True)
     distances = np.zeros(len(types), dtype=np.int64)
@@ -54,14 +58,9 @@ def encode_block(columns: Columns, codec: int, heads: Array | None = None, numbe
         distances = np.where(heads[types] >= 0, number - heads[types], 0)
     type_width = 2 if int(types[-1]) < 1 << 16 else 4
     chain_width = 1 if int(distances.max()) < 1 << 8 else 4
-    body = _pack_columns(columns)
-    payloads = columns.data
-    length = _common_length(columns) if codec == DEFLATED else 0
-    if length:
-        # Payloads of one layout differ in few places: deflate meets long runs, which is faster and smaller.
-        codec, payloads = TRANSPOSED, _transposed(payloads, length)
-    if codec != RAW:
-        body, payloads = zlib.compress(body, _LEVEL), zlib.compress(payloads, _LEVEL)
+    codec, payloads = _encode_payloads(columns, codec, fields)
+    body = pack_columns(columns, with_lengths=codec != BY_FIELD, deflates=codec != RAW)
+    checked = payloads if codec != BY_FIELD else payloads[: head_size(payloads)]
     sources = columns.source_time[columns.has_source]
     source_range = (int(sources.min()), int(sources.max())) if len(sources) else (0, 0)
     header = _HEADER.pack(
@@ -81,8 +80,8 @@ def encode_block(columns: Columns, codec: int, heads: Array | None = None, numbe
         len(body),
         len(payloads),
         len(columns.data),
-        zlib.crc32(body),
-        zlib.crc32(payloads),
+        zlib.crc32(body[: head_size(body)]),
+        zlib.crc32(checked),
         0,
     )
     parts = [header, types.astype(f"<u{type_width}").tobytes(), distances.astype(f"<u{chain_width}").tobytes()]
@@ -100,10 +99,13 @@ class Block:
         "_body_start",
         "_columns",
         "_data",
+        "_fields",
         "_index",
         "_lengths",
         "_name",
+        "_offsets",
         "_raw",
+        "_version",
         "codec",
         "distances",
         "first_id",
@@ -128,8 +130,8 @@ class Block:
         if len(raw) < _HEADER.size:
             raise BlockDamagedError(f"{name} is cut short to {len(raw)} bytes; restore the shard from a copy")
         fields = _HEADER.unpack_from(raw)
-        if fields[0] != FORMAT or fields[1] > TRANSPOSED:
-            given, known = f"format {fields[0]}, codec {fields[1]}", f"format {FORMAT}, codecs up to {TRANSPOSED}"
+        if not 0 < fields[0] <= FORMAT or fields[1] > (BY_FIELD if fields[0] == FORMAT else TRANSPOSED):
+            given, known = f"format {fields[0]}, codec {fields[1]}", f"format {FORMAT}, codecs up to {BY_FIELD}"
             raise StoreFormatError(f"{name} has {given}, this program reads {known}; use a matching one")
         self._raw, self._name = raw, name
         self.codec: int = fields[1]
@@ -155,7 +157,10 @@ class Block:
         self._index: Array | None = (
             np.frombuffer(raw, f"<u{index_width}", self.row_count, index_start) if index_width else None
         )
-        self._columns: tuple[Array, ...] | None = None
+        self._version: int = fields[0]
+        self._columns: BlockColumns | None = None
+        self._offsets: Array | None = None
+        self._fields: PayloadColumns | None = None
         self._data: bytes | None = None
 
     def __len__(self) -> int:
@@ -169,80 +174,117 @@ class Block:
     @property
     def time(self) -> Array:
         """Timestamps, ticks."""
-        return self._decoded()[0]
+        return self._body().time
 
     @property
     def source_time(self) -> Array:
         """Source timestamps, ticks; 0 where there is none."""
-        return self._decoded()[1]
+        return self._body().source_time
 
     @property
     def has_source(self) -> Array:
         """Whether there is a source timestamp."""
-        return self._decoded()[2]
+        return self._body().has_source
 
     @property
     def server(self) -> Array:
         """Server numbers."""
-        return self._decoded()[3]
+        return self._body().server
 
     @property
     def session(self) -> Array:
         """Session numbers."""
-        return self._decoded()[4]
+        return self._body().session
 
     @property
     def instance(self) -> Array:
         """Instance numbers."""
-        return self._decoded()[5]
+        return self._body().instance
 
     @property
     def kind(self) -> Array:
         """Kinds of the payloads."""
-        return self._decoded()[6]
+        return self._body().kind
 
     @property
     def offsets(self) -> Array:
         """Where each payload begins in `data`, and the end."""
-        return self._decoded()[7]
+        if self._offsets is None:
+            if self.codec == BY_FIELD:
+                self._rebuild()
+            else:
+                self._offsets = self._body().offsets
+        assert self._offsets is not None, "rebuilding sets the offsets"
+        return self._offsets
 
     @property
     def data(self) -> bytes:
         """All payloads."""
         if self._data is None:
+            if self.codec == BY_FIELD:
+                return self._rebuild()
             start = self._body_start + self._lengths[0]
             data = self._part(start, self._lengths[1], self._lengths[4], "payloads")
             self._data = _transposed(data, self.row_count) if self.codec == TRANSPOSED else data
         return self._data
+
+    @property
+    def fields(self) -> PayloadColumns | None:
+        """The payloads as columns, `None` when they are not kept so."""
+        if self.codec == BY_FIELD and self._fields is None:
+            head, section = self._split(self._body_start + self._lengths[0], self._lengths[1], 4, "payloads")
+            self._fields = PayloadColumns(head, section)
+        return self._fields
 
     def mask_types(self, wanted: Array) -> Array | None:
         """Return which rows have a type that `wanted` (true per type number) allows; `None` when no row has."""
         allowed = wanted[self.types]
         if not allowed.any():
             return None
+        if allowed.all():
+            return np.ones(self.row_count, dtype=bool)
         return np.repeat(allowed, self.row_count) if self._index is None else allowed[self._index]
 
     def to_columns(self) -> Columns:
         """Return everything as columns."""
-        time, source_time, has_source, server, session, instance, kind, offsets = self._decoded()
         return Columns(
-            time=time,
-            source_time=source_time,
-            has_source=has_source,
-            server=server,
-            session=session,
-            instance=instance,
+            time=self.time,
+            source_time=self.source_time,
+            has_source=self.has_source,
+            server=self.server,
+            session=self.session,
+            instance=self.instance,
             type_id=self.type_id,
-            kind=kind,
-            offsets=offsets,
+            kind=self.kind,
+            offsets=self.offsets,
             data=self.data,
         )
 
-    def _decoded(self) -> tuple[Array, ...]:
+    def _body(self) -> BlockColumns:
         if self._columns is None:
-            body = self._part(self._body_start, self._lengths[0], self._lengths[3], "columns")
-            self._columns = _unpack_columns(body, self.row_count)
+            start, length = self._body_start, self._lengths[0]
+            if self._version == 1:
+                body = self._part(start, length, self._lengths[3], "columns")
+                self._columns = BlockColumns(msgpack.unpackb(body), None, self.row_count)
+            else:
+                head, section = self._split(start, length, 3, "columns")
+                self._columns = BlockColumns(msgpack.unpackb(head), section, self.row_count)
         return self._columns
+
+    def _rebuild(self) -> bytes:
+        fields = self.fields
+        assert fields is not None, "only blocks with fields are rebuilt"
+        payloads = fields.to_bytes()
+        self._offsets, self._data = offsets_of(payloads), b"".join(payloads)
+        return self._data
+
+    def _split(self, start: int, length: int, checksum: int, what: str) -> tuple[bytes, Section]:
+        """Return head and section of a part that has both."""
+        part = memoryview(self._raw)[start : start + length]
+        end = head_size(part)
+        if zlib.crc32(part[:end]) != self._lengths[checksum]:
+            raise self._damaged(what)
+        return bytes(part[LENGTH.size : end]), Section(part[end:], lambda: self._damaged(what))
 
     def _part(self, start: int, length: int, checksum: int, what: str) -> bytes:
         part = self._raw[start : start + length]
@@ -263,6 +305,19 @@ class Block:
         )
 
 
+def _encode_payloads(columns: Columns, codec: int, fields: bytes | None) -> tuple[int, bytes]:
+    """Return the codec that a block gets, and its payloads."""
+    if codec == RAW:
+        return RAW, columns.data
+    if fields is not None:
+        return BY_FIELD, fields
+    length = _common_length(columns)
+    if not length:
+        return codec, zlib.compress(columns.data, _LEVEL)
+    # Payloads of one layout differ in few places: deflate meets long runs, which is faster and smaller.
+    return TRANSPOSED, zlib.compress(_transposed(columns.data, length), _LEVEL)
+
+
 def _common_length(columns: Columns) -> int:
     """Return the length of every payload, 0 when they differ or are too long."""
     length = len(columns.data) // len(columns)
@@ -278,96 +333,3 @@ def _transposed(data: bytes, width: int) -> bytes:
 
 def _id_at(columns: Columns, row: int) -> tuple[int, int, int]:
     return int(columns.server[row]), int(columns.session[row]), int(columns.instance[row])
-
-
-def _pack_columns(columns: Columns) -> bytes:
-    wide = object in (columns.time.dtype, columns.source_time.dtype)
-    lag = np.where(columns.has_source, _subtract(columns.source_time, columns.time), 0)
-    return bytes(
-        msgpack.packb(
-            [
-                _pack_wide(columns.time) if wide else _pack_deltas(columns.time),
-                _pack_wide(columns.source_time) if wide else _pack(lag),
-                np.packbits(columns.has_source).tobytes(),
-                _pack_deltas(columns.server),
-                _pack_deltas(columns.session),
-                _pack_deltas(columns.instance),
-                _pack(columns.kind.astype(np.int64)),
-                _pack(columns.payload_lengths()),
-            ]
-        )
-    )
-
-
-def _unpack_columns(body: bytes, count: int) -> tuple[Array, ...]:
-    time, source, has, server, session, instance, kind, lengths = msgpack.unpackb(body)
-    has_source = np.unpackbits(np.frombuffer(has, np.uint8), count=count).astype(bool)
-    if isinstance(time, dict):
-        time_column, source_column = _unpack_wide(time), _unpack_wide(source)
-    else:
-        time_column = _unpack_deltas(time, count).view(np.int64)
-        lag = _unpack(source, count)
-        source_column = np.where(has_source, lag + time_column.view(np.uint64), np.uint64(0)).view(np.int64)
-    offsets = np.zeros(count + 1, dtype=np.int64)
-    np.cumsum(_unpack(lengths, count).view(np.int64), out=offsets[1:])
-    return (
-        time_column,
-        source_column,
-        has_source,
-        _unpack_deltas(server, count),
-        _unpack_deltas(session, count),
-        _unpack_deltas(instance, count),
-        _unpack(kind, count).astype(np.uint8),
-        offsets,
-    )
-
-
-# Numbers are packed as [smallest, width in bytes, bytes of the distances from the smallest]. All arithmetic is modulo
-# 2^64, so signed and unsigned columns of any spread come back exactly.
-
-
-def _pack(values: Array) -> list[Any]:
-    smallest = int(values.min())
-    spread = int(values.max()) - smallest
-    width = 0 if spread == 0 else 1 if spread < 1 << 8 else 2 if spread < 1 << 16 else 4 if spread < 1 << 32 else 8
-    if width == 0:
-        return [smallest, 0, b""]
-    distances = values.view(np.uint64) - np.uint64(smallest & _MASK)
-    return [smallest, width, distances.astype(f"<u{width}").tobytes()]
-
-
-def _unpack(packed: list[Any], count: int) -> Array:
-    smallest, width, data = packed
-    base = np.uint64(smallest & _MASK)
-    if width == 0:
-        return np.full(count, base, dtype=np.uint64)
-    return np.frombuffer(data, f"<u{width}").astype(np.uint64) + base
-
-
-def _pack_deltas(values: Array) -> list[Any]:
-    whole = np.ascontiguousarray(values).view(np.int64)
-    return [int(whole[0]), _pack(_subtract(whole[1:], whole[:-1])) if len(whole) > 1 else None]
-
-
-def _unpack_deltas(packed: list[Any], count: int) -> Array:
-    values = np.empty(count, dtype=np.uint64)
-    values[0] = np.uint64(packed[0] & _MASK)
-    if count > 1:
-        values[1:] = _unpack(packed[1], count - 1)
-    return np.cumsum(values, dtype=np.uint64)
-
-
-def _subtract(left: Array, right: Array) -> Array:
-    if left.dtype == object or right.dtype == object:
-        return np.subtract(left, right)
-    return (np.ascontiguousarray(left).view(np.uint64) - np.ascontiguousarray(right).view(np.uint64)).view(np.int64)
-
-
-def _pack_wide(values: Array) -> dict[str, Any]:
-    return {"wide": [list(divmod(int(value), US_PER_S)) for value in values]}
-
-
-def _unpack_wide(packed: dict[str, Any]) -> Array:
-    ticks = [seconds * US_PER_S + microseconds for seconds, microseconds in packed["wide"]]
-    narrow = all(TICKS_MIN <= value <= TICKS_MAX for value in ticks)
-    return times(ticks) if narrow else np.array(ticks, dtype=object)

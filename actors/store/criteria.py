@@ -106,7 +106,8 @@ def matching_rows(chunk: Chunk, mask: Array | None, criteria: Criteria) -> Array
     if criteria.after is not None:
         rows = _rows_after_key(chunk, rows, criteria, criteria.after)
     for gap in criteria.gaps:
-        rows = _rows_outside(chunk, rows, gap)
+        if not (isinstance(chunk, Block) and _is_before(chunk, gap, criteria.order_by)):
+            rows = _rows_outside(chunk, rows, gap)
     return rows
 
 
@@ -127,6 +128,11 @@ def rows_after(chunk: Chunk, rows: Array, position: Position) -> Array:
     session, instance = chunk.session[rows], chunk.instance[rows]
     chosen: Array = rows[(session > position[0]) | ((session == position[0]) & (instance > position[1]))]
     return chosen
+
+
+def _is_before(block: Block, gap: Gap, order_by: OrderBy) -> bool:
+    """Return whether the last id of a block of one server's log shows that all its rows come before a gap."""
+    return order_by is OrderBy.TIMESTAMP and block.last_id[1:] <= gap.start.get(block.last_id[0], (0, 0))
 
 
 def _rows_outside(chunk: Chunk, rows: Array, gap: Gap) -> Array:

@@ -16,9 +16,10 @@ import msgpack
 import numpy as np
 import polars as pl
 
+from actors.store.blocks import Block
 from actors.store.columns import Array, Chunk
-from actors.store.events import JsonPayload
-from actors.store.payloads import JSON, decode_payload
+from actors.store.packed_fields import field_of, read_packed_field, series_of
+from actors.store.payloads import JSON
 
 SAMPLES_MAX = 8
 """Layouts that are tried per chunk."""
@@ -45,18 +46,18 @@ class _Bytes:
 
 def read_field(chunk: Chunk, rows: Array, name: str, kind: Any) -> pl.Series:
     """Return a field of the payloads of some rows; null where it is missing or of another type."""
+    if isinstance(chunk, Block) and chunk.fields is not None:
+        return read_packed_field(chunk.fields, chunk.kind, rows, name, kind)
     if kind in (pl.Float64, pl.Int64):
         return _read_numbers(chunk, rows, name, kind)
-    return pl.Series(name, list(_read_slowly(chunk, rows, name)), dtype=kind, strict=False)
+    return series_of(name, list(_read_slowly(chunk, rows, name)), kind)
 
 
 def _read_slowly(chunk: Chunk, rows: Array, name: str) -> Iterator[Any]:
     data, offsets = chunk.data, chunk.offsets
     begins, ends, kinds = offsets[rows].tolist(), offsets[rows + 1].tolist(), chunk.kind[rows].tolist()
     for kind, begin, end in zip(kinds, begins, ends, strict=True):
-        payload = decode_payload(kind, data[begin:end])
-        is_map = isinstance(payload, JsonPayload) and isinstance(payload.data, dict)
-        yield payload.data.get(name) if is_map else None  # type: ignore[union-attr]
+        yield field_of(kind, data[begin:end], name)
 
 
 def _read_numbers(chunk: Chunk, rows: Array, name: str, kind: Any) -> pl.Series:
@@ -83,7 +84,7 @@ def _read_numbers(chunk: Chunk, rows: Array, name: str, kind: Any) -> pl.Series:
 def _with_slow_rows(chunk: Chunk, rows: Array, name: str, column: pl.Series, unread: Array) -> pl.Series:
     if not len(unread):
         return column
-    slow = pl.Series(name, list(_read_slowly(chunk, rows[unread], name)), dtype=column.dtype, strict=False)
+    slow = series_of(name, list(_read_slowly(chunk, rows[unread], name)), column.dtype)
     return column.scatter(unread, slow)
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from actors.store.columns import Array, Chunk
 from actors.store.fields import read_field
 from actors.store.merging import Selection
+from actors.store.packed_fields import is_everything
 from actors.store.queries import SeriesQuery, matching_selections
 from actors.store.reading import View
 from actors.store.type_table import TypeTable
@@ -79,7 +80,7 @@ def gather(selection: Selection, name: str) -> Array:
 def _gather(selection: Selection, column_of: Callable[[Chunk], Array]) -> Array:
     if selection.which is None:
         column = column_of(selection.parts[0].chunk)
-        return column if len(selection.rows) == len(column) and _ascends(selection.rows) else column[selection.rows]
+        return column if is_everything(selection.rows, len(column)) else column[selection.rows]
     columns = [column_of(part.chunk) for part in selection.parts]
     wide = any(one.dtype == object for one in columns)
     gathered = np.empty(len(selection.rows), dtype=object if wide else columns[0].dtype)
@@ -87,11 +88,6 @@ def _gather(selection: Selection, column_of: Callable[[Chunk], Array]) -> Array:
         own = selection.which == number
         gathered[own] = column[selection.rows[own]]
     return gathered
-
-
-def _ascends(rows: Array) -> bool:
-    # As many distinct rows as there are: all of them, in one direction or the other.
-    return len(rows) < 2 or bool(rows[0] < rows[-1] and (rows[1:] > rows[:-1]).all())
 
 
 def _joined(name: str, kind: Any, parts: Sequence[pl.Series]) -> pl.Series:

@@ -117,6 +117,7 @@ def history_frames(
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows up to the last positions `until` in batches; at least one frame, which may be empty."""
     after: Key | None = None
+    last: tuple[Selection, int] | None = None
     is_first = True
     while True:
         builder = FrameBuilder(types, params.columns, params.fields)
@@ -124,10 +125,12 @@ def history_frames(
             bounded = replace(query, after=after, until=until, server=params.server)
             for selection in matching_selections(types, view, bounded):
                 room = params.batch_row_count - builder.row_count
-                taken, after = _taken(selection, params, room)
+                taken, end = _taken(selection, params, room)
                 builder.add(taken)
+                last = (selection, end)
                 if builder.row_count == params.batch_row_count:
                     break
+            after = None if last is None else _key_before(*last, params.order_by)
         if builder.row_count or is_first:
             yield builder.frame()
         if builder.row_count < params.batch_row_count:
@@ -135,8 +138,8 @@ def history_frames(
         is_first = False
 
 
-def _taken(selection: Selection, params: HistoryParams, room: int) -> tuple[Selection, Key]:
-    """Return the rows of a selection that go into a batch, and the key of the last one that was looked at."""
+def _taken(selection: Selection, params: HistoryParams, room: int) -> tuple[Selection, int]:
+    """Return the rows of a selection that go into a batch, and how many were looked at."""
     end = len(selection.rows)
     if params.instance is not None:
         own = np.flatnonzero(gather(selection, "instance") == params.instance)
@@ -146,8 +149,12 @@ def _taken(selection: Selection, params: HistoryParams, room: int) -> tuple[Sele
     else:
         end = min(end, room)
         taken = selection if end == len(selection.rows) else selection.picked(np.arange(end))
+    return taken, end
+
+
+def _key_before(selection: Selection, end: int, order_by: OrderBy) -> Key:
     place = 0 if selection.which is None else int(selection.which[end - 1])
-    return taken, key_at(selection.parts[place].chunk, int(selection.rows[end - 1]), params.order_by)
+    return key_at(selection.parts[place].chunk, int(selection.rows[end - 1]), order_by)
 
 
 def _stored_series(state: StoreState, params: HistoryParams) -> SeriesConfig | None:

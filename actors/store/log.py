@@ -20,9 +20,10 @@ from actors.store.columns import Array, Columns, cut_rows, join_columns, slice_c
 from actors.store.criteria import Criteria, matching_rows, rows_after
 from actors.store.errors import BlockDamagedError
 from actors.store.merging import Part
+from actors.store.payload_columns import PayloadEncoder
 from actors.store.state import BEFORE_ALL, Position, ServerState
 
-BLOCK_ROW_COUNT = 1024
+BLOCK_ROW_COUNT = 4096
 """Rows of a full block."""
 
 BLOCK_PAYLOAD_BYTES = 1 << 18
@@ -75,10 +76,15 @@ def append_log(
     written: list[Written] = []
     number = state.tail_block
     cuts = list(cut_rows(everything, BLOCK_ROW_COUNT, BLOCK_PAYLOAD_BYTES))
+    encoder = None
     for start, end in cuts:
         block = slice_columns(everything, start, end)
         is_full = end < len(everything) or end - start == BLOCK_ROW_COUNT
-        raw = encode_block(block, DEFLATED if is_full else RAW, heads, number)
+        fields = None
+        if is_full:
+            encoder = encoder or PayloadEncoder(everything)
+            fields = encoder.encode(start, end)
+        raw = encode_block(block, DEFLATED if is_full else RAW, heads, number, fields)
         txn.put(_KEY.pack(server, number), raw, db=table)
         written.append(Written(columns=block, size_bytes=len(raw), is_full=is_full))
         if is_full:

@@ -18,6 +18,7 @@ from actors.store.criteria import Criteria, matching_rows
 from actors.store.events import US_PER_S, Event, EventId, EventType, JsonPayload, Payload, Timestamp
 from actors.store.log import LogReader, read_heads
 from actors.store.merging import Part, Selection, Source, key_at, merge_sources, search_time
+from actors.store.payload_columns import PayloadColumns, find_places
 from actors.store.payloads import JSON, decode_many, decode_payload
 from actors.store.pending import Group
 from actors.store.source_series import RunReader, sort_by_source
@@ -205,6 +206,8 @@ def _timestamps(ticks: Array) -> Iterable[Timestamp]:
 
 
 def _payloads(chunk: Chunk, rows: Array) -> Iterable[Payload]:
+    if isinstance(chunk, Block) and chunk.fields is not None:
+        return _payloads_of_fields(chunk.fields, chunk.kind, rows)
     kinds, data = chunk.kind[rows], chunk.data
     begins, ends = chunk.offsets[rows], chunk.offsets[rows + 1]
     if len(rows) and (kinds == JSON).all():
@@ -215,6 +218,22 @@ def _payloads(chunk: Chunk, rows: Array) -> Iterable[Payload]:
             return map(_JSON_PAYLOAD, zip(reversed(values) if down else values))
     spans = zip(kinds.tolist(), begins.tolist(), ends.tolist(), strict=True)
     return [decode_payload(kind, data[begin:end]) for kind, begin, end in spans]
+
+
+def _payloads_of_fields(fields: PayloadColumns, kinds: Array, rows: Array) -> Iterable[Payload]:
+    if fields.layout_count == 1 and fields.rows_of(0) is None:
+        return map(_JSON_PAYLOAD, zip(fields.mappings(0, rows)))
+    payloads: list[Payload] = [None] * len(rows)
+    for layout in range(fields.layout_count):
+        places, positions = find_places(fields.rows_of(layout), rows)
+        for place, mapping in zip(places.tolist(), fields.mappings(layout, positions), strict=True):
+            payloads[place] = JsonPayload(mapping)
+    places, positions = find_places(fields.other_rows(), rows)
+    if len(places):
+        others = fields.other_payloads()
+        for place, position in zip(places.tolist(), positions.tolist(), strict=True):
+            payloads[place] = decode_payload(int(kinds[rows[place]]), others[position])
+    return payloads
 
 
 def _find_row(columns: Columns, position: Position) -> int | None:

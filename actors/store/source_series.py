@@ -22,6 +22,7 @@ from actors.store.criteria import Criteria, matching_rows
 from actors.store.errors import BlockDamagedError
 from actors.store.log import BLOCK_PAYLOAD_BYTES, BLOCK_ROW_COUNT, Written
 from actors.store.merging import Part, Source, key_at, search_key
+from actors.store.payload_columns import PayloadEncoder
 from actors.store.state import Key, Run, SeriesState
 
 RUNS_PER_LEVEL = 16
@@ -244,10 +245,15 @@ def _write_blocks(
     """Write rows as blocks from a place on; return the last block's number and, when it is not full, its rows."""
     series, run, number = place
     left = slice_columns(columns, len(columns), len(columns))
+    encoder = None
     for start, end in cut_rows(columns, BLOCK_ROW_COUNT, BLOCK_PAYLOAD_BYTES):
         block = slice_columns(columns, start, end)
         is_full = deflate_all or end < len(columns) or end - start == BLOCK_ROW_COUNT
-        raw = encode_block(block, DEFLATED if is_full else RAW)
+        fields = None
+        if is_full:
+            encoder = encoder or PayloadEncoder(columns)
+            fields = encoder.encode(start, end)
+        raw = encode_block(block, DEFLATED if is_full else RAW, fields=fields)
         txn.put(_KEY.pack(series, run, number), raw, db=table)
         written.append(Written(columns=block, size_bytes=len(raw), is_full=is_full))
         left = left if is_full else block

@@ -17,8 +17,8 @@ from actors.store.errors import StoreFormatError
 from actors.store.events import US_PER_S, EventType
 from actors.store.patterns import PatternSet
 
-FORMAT = 1
-"""Version of the record and of the tables beside it."""
+FORMAT = 2
+"""Version of the record and of the tables beside it; version 1, without blocks by field, is read."""
 
 STATE_KEY = b"state"
 """Key of the record."""
@@ -205,8 +205,10 @@ def decode_state(raw: bytes) -> StoreState:
         StoreFormatError: they are of another version.
     """
     record = msgpack.unpackb(raw, use_list=False, strict_map_key=False, unicode_errors="surrogatepass")
-    if record["format"] != FORMAT:
-        raise StoreFormatError(f"the store has format {record['format']}, this program reads {FORMAT}; use a match")
+    if not 0 < record["format"] <= FORMAT:
+        raise StoreFormatError(
+            f"the store has format {record['format']}, this program reads up to {FORMAT}; use a match"
+        )
     series = [_unpack_series(one) for one in record["series"]]
     return StoreState(
         sequence=record["sequence"],

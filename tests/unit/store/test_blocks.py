@@ -1,7 +1,9 @@
 """Blocks give back what was put in, and notice damage."""
 
+import base64
 import random
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -20,6 +22,26 @@ COLUMNS = make_columns(
     [b"", b"\xc0", b"\x01", b"long" * 100],
 )
 FAR = 1 << 70
+OLD_BLOCKS = {
+    RAW: (
+        b"0RRF41^@s60ssI21poj500000000003IG5A0000000000DF6Tf00000000002><{90000000000EdT%j2LJ#7000000RR9100000"
+        b"0RR91000002LJ#7000000{{R3000000ssI200000L;wH)NB{r;NB{r;g(8#K>J-EWCfveA000930000100992n34*U00G1W3IGoU"
+        b"0h9Xy#0CTf1^@#I!~wjL2a^B*!~l{3lK=t41pom60RWN#lm7w41p)v900NT%0K@>33;@IcfuVNG0000000000fuVNGKllIu00000"
+        b"fuVNGKnMT;00000fuVNGKoS4|00000fuVNGKo|f300000fuVNGKpp@900000"
+    ),
+    TRANSPOSED: (
+        b"0RjR61^@s60ssI21poj500000000003IG5A0000000000DF6Tf00000000002><{90000000000EdT%j2LJ#7000000RR9100000"
+        b"0RR91000002LJ#7000000{{R3000000ssI200000KmY&$AOHXWNB{r;YzZ_d!$H^7Gck2e000930000100992cmW-XK?;B{5Cao+"
+        b"D=mV5-&}l5kNYbRHON2+%se>+Rt(%hy{vXb!`_QCPXUGGAArVxIo@DIOI@B1LL(43cmZo{1c8NMPzDC4!GOWu0SFj=a0p4rF%SU&"
+        b"!R-**"
+    ),
+    DEFLATED: (
+        b"0RaL51^@s60ssI21poj500000000003IG5A0000000000DF6Tf00000000002><{90000000000EdT%j2LJ#7000000RR9100000"
+        b"0RR91000002LJ#7000000{{R3000000ssI200000LI3~&C;$KeLI3~&VjvhYP3clG^Cy~G000930000100992cmW-YK?;CC3<DF_"
+        b"R@{q!Z!SK@V}IpA!!iT{ncOu6c1&DBz3kj0G0x^whk!<L37~QREN?KPN2MQ`aDJoE5Lb8sYg|}%ngI$Lfo%I95YE#4l8n?Mkcfj2"
+        b"L<G#1Kw`^5*Z_3V5cU"
+    ),
+}
 
 
 def same(left: Columns, right: Columns) -> bool:
@@ -94,6 +116,26 @@ def test_damage_is_reported_with_the_range_of_ids() -> None:
 def test_a_block_cut_short_is_noticed() -> None:
     with pytest.raises(BlockDamagedError, match="cut short to 10 bytes"):
         Block(encode_block(COLUMNS, RAW)[:10], "it")
+
+
+@pytest.mark.parametrize("codec", [RAW, DEFLATED, TRANSPOSED])
+def test_blocks_of_the_first_format_are_read(codec: int) -> None:
+    values = [msgpack.packb({"v": n * 1.5}) for n in range(6)]
+    if codec == DEFLATED:
+        values[2] = b"\xa5other"
+    expected = make_columns(
+        [10, 20, 20, 35, 40, 41],
+        [9, None, 21, 30, 38, 45],
+        [7] * 6,
+        [1, 1, 2, 2, 3, 3],
+        [1, 2, 1, 2, 1, 2],
+        [0, 3, 0, 3, 3, 0],
+        [1] * 6,
+        values,
+    )
+    block = Block(base64.b85decode(OLD_BLOCKS[codec]), "it")
+    assert block.codec == codec
+    assert same(block.to_columns(), expected)
 
 
 def test_rows_are_cut_by_number_and_by_size() -> None:

@@ -27,10 +27,11 @@ from actors.store import (
     Timestamp,
 )
 from actors.store.config import OrphanPolicy
-from actors.store.errors import BlockDamagedError, StoreClosedError
+from actors.store.errors import BlockDamagedError, StoreClosedError, StoreFormatError
 from actors.store.limits import Limit
 from actors.store.patterns import PatternSet
 from actors.store.queries import query_series
+from actors.store.state import StoreState, decode_state, encode_state
 from tests.support.store_setup import MANUAL, event, instances, open_store, small_blocks
 
 ASCENDING = QueryTimeseriesParams(order=Order.ASCENDING)
@@ -392,3 +393,13 @@ def test_errors_of_the_shard_are_errors_of_tocsin(tmp_path: Path) -> None:
     (tmp_path / DATA_FILE).write_bytes(b"not a shard" * 1000)
     with pytest.raises(ShardError, match="is no shard"):
         open_store(tmp_path)
+
+
+@pytest.mark.parametrize(("version", "is_read"), [(1, True), (2, True), (3, False)])
+def test_records_of_earlier_formats_are_read_and_later_ones_refused(version: int, is_read: bool) -> None:
+    raw = encode_state(StoreState(sequence=7)).replace(b"\xa6format\x02", b"\xa6format" + bytes([version]))
+    if is_read:
+        assert decode_state(raw).sequence == 7
+    else:
+        with pytest.raises(StoreFormatError, match="the store has format 3, this program reads up to 2"):
+            decode_state(raw)
