@@ -23,6 +23,7 @@ import msgpack
 import numpy as np
 import polars as pl
 
+from actors.acceptances import Acceptance
 from actors.anomalies import (
     Anomaly,
     AnomalyFilter,
@@ -33,8 +34,10 @@ from actors.anomalies import (
     scan_anomalies,
     waiting_entries,
 )
-from actors.assembly import build_detectors, build_engine, build_store
+from actors.assembly import build_engine, build_store
+from actors.detectors.stability import Verdict
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
+from actors.learning import TABLE, Learning, read_verdicts
 from actors.row_events import RowEvents
 from actors.set_aside import LateRow, SetAside, add_late, add_letters, scan_late, scan_letters
 from actors.shard import Shard, ShardFullError
@@ -144,7 +147,7 @@ class Partition:
         self._number = number
         self._shard = shard
         self._engine = build_engine(job)
-        self._detectors = build_detectors(job)
+        self._learning = Learning(job, number)
         self._marks = _Marks()
         self._epoch = 0
         self._open_tables()
@@ -268,13 +271,9 @@ class Partition:
             known = len(offsets) - len(fresh_offsets)
             self._engine.append_physical(frame[:known], offsets[:known])
             self._engine.take_late()
-        parts = [self._engine.append_physical(fresh, fresh_offsets)]
+        raised = self._engine.append_physical(fresh, fresh_offsets)
         add_late(self._late_rows, batch.split, self._engine.take_late())
-        base = len(self._job.metrics)
-        for detector in self._detectors:
-            found = detector.process(fresh, fresh_offsets)
-            parts.append(found.with_columns((pl.col("type") + base).cast(pl.Int32)))
-            base += len(detector.metrics)
+        parts = [raised, *self._learning.process(batch.split, fresh, fresh_offsets)]
         merged = merge_anomalies(parts)
         assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
         packed, metric_count = self._engine.take_details(), len(self._job.metrics)
@@ -287,6 +286,16 @@ class Partition:
         self._rows_since_flush += len(offsets)
         self._rows_since_snapshot += len(offsets)
         return len(merged)
+
+    def accept(self, epoch: int, acceptances: Sequence[Acceptance]) -> None:
+        """Let values count as known from their places on; durable with the next flush, and known ones change nothing.
+
+        Raises:
+            StaleEpochError: a newer leader has been here.
+        """
+        self._check_epoch(epoch)
+        for acceptance in acceptances:
+            self._learning.accept(acceptance)
 
     def flush(self, epoch: int, now_us: int, *, with_snapshot: bool = False) -> None:
         """Make everything applied so far durable, in one transaction; `with_snapshot` spares the next owner a replay.
@@ -351,16 +360,13 @@ class Partition:
         entries = [("anomalies", key, value) for key, value in self._pending_anomalies]
         entries += [("dead_letters", key, value) for key, value in self._dead_letters.entries()]
         entries += [("late_rows", key, value) for key, value in self._late_rows.entries()]
-        for number, detector in enumerate(self._detectors):
-            prefix = number.to_bytes(2, "big")
-            entries += [("detectors", prefix + key, value) for key, value in detector.changed_state().items()]
+        entries += [(TABLE, key, value) for key, value in self._learning.changed_entries()]
         return entries
 
     def _after_flush(self, engine: dict[int, int], now_us: int) -> None:
         if self._store is not None:
             self._store.committed()
-        for detector in self._detectors:
-            detector.mark_saved()
+        self._learning.mark_saved()
         if self._job.sinks:
             self._outbox_count += len(self._pending_anomalies)
         self._pending_anomalies.clear()
@@ -374,7 +380,7 @@ class Partition:
         self._flushed_at_us = now_us
 
     def _open_tables(self) -> None:
-        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "late_rows", "detectors")
+        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "late_rows", TABLE)
         self._tables = {name: self._shard.table(name) for name in names}
 
     def _encode_meta(self, engine: Mapping[int, int]) -> bytes:
@@ -392,7 +398,7 @@ class Partition:
         return bytes(msgpack.packb(meta))
 
     def _fingerprint(self) -> list[str]:
-        return [self._engine.fingerprint, *(detector.fingerprint for detector in self._detectors)]
+        return [self._engine.fingerprint, *self._learning.fingerprints]
 
     def _load(self) -> None:
         with self._shard.read() as txn:
@@ -400,7 +406,7 @@ class Partition:
             if stored is None:
                 return
             snapshot = txn.get(b"snapshot", db=self._tables["engine"])
-            with txn.cursor(self._tables["detectors"]) as cursor:
+            with txn.cursor(self._tables[TABLE]) as cursor:
                 entries = [(bytes(key), bytes(value)) for key, value in cursor]
             if self._job.sinks:
                 self._outbox_count = sum(1 for _ in self._waiting(txn))
@@ -408,9 +414,7 @@ class Partition:
         self._check_fingerprint(meta["fingerprint"])
         if snapshot is not None:
             self._engine.restore(snapshot)
-        for number, detector in enumerate(self._detectors):
-            prefix = number.to_bytes(2, "big")
-            detector.load_state({key[2:]: value for key, value in entries if key.startswith(prefix)})
+        self._learning.load(entries)
         self._epoch = meta["epoch"]
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
         self._dead_letters.count = meta.get("dead_letter_count", 0)
@@ -440,7 +444,7 @@ class Partition:
             "received": self._marks.received,
             "committed": self._marks.reached(),
             "engine": self._engine.snapshot(),
-            "detectors": [detector.snapshot() for detector in self._detectors],
+            **self._learning.snapshot(),
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
         }
         return bytes(msgpack.packb(body))
@@ -473,8 +477,7 @@ class Partition:
 
     def _take_over(self, body: Mapping[str, Any]) -> None:
         self._engine.restore(body["engine"])
-        for detector, state in zip(self._detectors, body["detectors"], strict=True):
-            detector.restore(state)
+        self._learning.restore(body)
         self._marks.received, self._marks.committed = dict(body["received"]), dict(body["committed"])
         self._gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]
         if self._row_events is not None:
@@ -484,6 +487,10 @@ class Partition:
     def events(self, params: QueryParams) -> list[Event]:
         """Return stored events, pending ones included; none when the job stores no events."""
         return [] if self._store is None else list(self._store.query(params).events)
+
+    def verdicts(self) -> list[Verdict]:
+        """Return how the variables that the job follows behave, as committed."""
+        return read_verdicts(self._job, self._shard)
 
     def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
         """Return committed anomalies, in the order of ids or against it."""

@@ -15,7 +15,9 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from actors.acceptances import Acceptance
 from actors.anomalies import Anomaly, AnomalyFilter
+from actors.detectors.stability import Verdict
 from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
@@ -70,6 +72,7 @@ class PartitionHost:
         self._partitions: dict[int, Partition] = {}
         self._epoch = 0
         self._sinks: list[Sink] | None = None
+        self._acceptances: dict[str, Acceptance] = {}
         self._nothing = (empty_frame(self._job.row_schema), np.empty(0, np.int64))
 
     def pid(self) -> int:
@@ -113,6 +116,7 @@ class PartitionHost:
             if snapshot is not None and not any(partition.committed.values()):
                 partition.restore(snapshot, now_us)
             needed = partition.begin(epoch, earliest, now_us)
+            partition.accept(epoch, list(self._acceptances.values()))
         except BaseException:
             # A leader whose epoch is over must not take the shard away from the host that owns it.
             partition.close()
@@ -132,6 +136,15 @@ class PartitionHost:
         return RoutedBatch(
             split=batch.split, start=batch.start, end=batch.end, frame=frame, offsets=offsets, dead_letters=letters
         )
+
+    def accept(self, epoch: int, acceptances: list[bytes]) -> None:
+        """Let values that were reported count as known, each from its place on, in the partitions of their keys."""
+        self._follow(epoch)
+        found = [Acceptance.from_bytes(data) for data in acceptances]
+        # Partitions that come here later have to know them too.
+        self._acceptances |= {acceptance.acceptance_id: acceptance for acceptance in found}
+        for partition in self._partitions.values():
+            partition.accept(epoch, found)
 
     def tick(self, epoch: int, now_us: int) -> None:
         """Flush what has waited for the flush period; sent when no rows come."""
@@ -215,6 +228,10 @@ class PartitionHost:
     def anomalies(self, wanted: AnomalyFilter, count_max: int, newest_first: bool) -> list[Anomaly]:
         """Return committed anomalies of every partition owned, each partition's in order, not merged."""
         return self._collect(lambda partition: partition.anomalies(wanted, count_max, newest_first=newest_first))
+
+    def verdicts(self) -> list[Verdict]:
+        """Return how variables behave in every partition owned."""
+        return self._collect(Partition.verdicts)
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the anomaly tables as they are stored, not merged."""

@@ -126,6 +126,34 @@ class ScaleRequested(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValueAccepted(Command):
+    """A value that a job's detectors reported shall count as known from now on; the request's id names it."""
+
+    job_id: str
+    """The job."""
+
+    content: bytes
+    """Which value, opaque here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptancePlaced(Command):
+    """The leader says from which rows on an accepted value counts as known: none of them has been sent yet."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    job_id: str
+    """The job."""
+
+    acceptance_id: str
+    """Id of the request that accepted the value."""
+
+    positions: tuple[tuple[int, int], ...]
+    """Pairs of split and offset, by ascending split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveStarted(Command):
     """A partition is about to be handed over; its owner stays until the move is finished."""
 
@@ -316,6 +344,8 @@ _COMMANDS: Final[Mapping[str, type[Command]]] = {
         JobRemoved,
         AssignmentChanged,
         ScaleRequested,
+        ValueAccepted,
+        AcceptancePlaced,
         MoveStarted,
         MoveFinished,
         MoveAbandoned,

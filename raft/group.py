@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from raft.commands import (
+    AcceptancePlaced,
     Accepted,
     Action,
     Answer,
@@ -43,6 +44,7 @@ from raft.commands import (
     ScaleRequested,
     SnapshotReplicated,
     StepDown,
+    ValueAccepted,
 )
 
 ANSWER_COUNT_MAX: Final = 512
@@ -59,6 +61,13 @@ SPEC_SIZE_BYTES_MAX: Final = 256 << 10
 
 MANIFEST_COUNT_MAX: Final = 2
 """Manifests kept for each partition: the newest, and the one before in case the newest is being read."""
+
+
+ACCEPTANCE_COUNT_MAX: Final = 1000
+"""Accepted values of one job; all are kept, because a shard may have to be rebuilt from the first row."""
+
+ACCEPTANCE_SIZE_BYTES_MAX: Final = 4096
+"""Length of what tells an accepted value."""
 
 
 class JobStatus(StrEnum):
@@ -87,6 +96,20 @@ class Manifest:
 
     epoch: int
     """Epoch under which it was taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptanceRecord:
+    """A value that counts as known."""
+
+    acceptance_id: str
+    """Id of the request that accepted it."""
+
+    content: bytes
+    """Which value, opaque here."""
+
+    positions: tuple[tuple[int, int], ...] | None = None
+    """Pairs of split and the offset from which on it holds; `None` until the leader has said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +142,9 @@ class Job:
 
     manifests: Mapping[int, tuple[Manifest, ...]] = field(default_factory=dict)
     """Manifests of each partition, oldest first."""
+
+    acceptances: tuple[AcceptanceRecord, ...] = ()
+    """Accepted values, in the order of the requests."""
 
     def newest_manifest(self, partition: int) -> Manifest | None:
         """The partition's newest manifest, if it has one."""
@@ -307,6 +333,37 @@ def _scale(state: GroupState, command: ScaleRequested) -> Applied:
     return _with_job(state, replace(job, host_count=command.host_count))
 
 
+def _accept_value(state: GroupState, command: ValueAccepted) -> Applied:
+    """Keep an accepted value; its place among the rows follows."""
+    job = _job(state, command.job_id)
+    if job.status is JobStatus.FINISHED:
+        raise _RefusalError(f"job {job.job_id!r} is finished; there are no more rows in which the value could occur")
+    if not command.request_id:
+        raise _RefusalError("an accepted value is named by its request; give the request an id")
+    if len(job.acceptances) >= ACCEPTANCE_COUNT_MAX:
+        raise _RefusalError(f"job {job.job_id!r} has {ACCEPTANCE_COUNT_MAX} accepted values, its limit")
+    if len(command.content) > ACCEPTANCE_SIZE_BYTES_MAX:
+        raise _RefusalError(f"the value takes {len(command.content)} bytes, allowed are {ACCEPTANCE_SIZE_BYTES_MAX}")
+    if any(known.acceptance_id == command.request_id for known in job.acceptances):
+        return state, ()
+    record = AcceptanceRecord(acceptance_id=command.request_id, content=command.content)
+    return _with_job(state, replace(job, acceptances=(*job.acceptances, record)))
+
+
+def _place_acceptance(state: GroupState, command: AcceptancePlaced) -> Applied:
+    """Say from which rows on an accepted value counts; that is said once."""
+    _check_epoch(state, command.epoch)
+    job = _job(state, command.job_id)
+    found = {known.acceptance_id: known for known in job.acceptances}.get(command.acceptance_id)
+    if found is None or found.positions is not None:
+        known = "has its place already" if found is not None else "is unknown"
+        raise _RefusalError(f"the accepted value {command.acceptance_id!r} {known}")
+    placed = tuple(
+        replace(known, positions=command.positions) if known is found else known for known in job.acceptances
+    )
+    return _with_job(state, replace(job, acceptances=placed))
+
+
 def _start_move(state: GroupState, command: MoveStarted) -> Applied:
     """Name the target of a partition; its owner stays."""
     _check_epoch(state, command.epoch)
@@ -391,6 +448,8 @@ _RULES: Final[Mapping[type[Command], Callable[[GroupState, Any], Applied]]] = {
     JobRemoved: _remove,
     AssignmentChanged: _assign,
     ScaleRequested: _scale,
+    ValueAccepted: _accept_value,
+    AcceptancePlaced: _place_acceptance,
     MoveStarted: _start_move,
     MoveFinished: _finish_move,
     MoveAbandoned: _abandon_move,
@@ -476,6 +535,8 @@ def _validate_job(state: GroupState, job: Job) -> None:
     """Assert every invariant of a job."""
     assert len(job.owners) == job.partition_count <= PARTITION_COUNT_MAX
     assert 1 <= job.host_count <= job.partition_count
+    assert len(job.acceptances) <= ACCEPTANCE_COUNT_MAX
+    assert len({known.acceptance_id for known in job.acceptances}) == len(job.acceptances)
     assert job.summary == b"" or job.status is JobStatus.FINISHED
     for partition, target in job.moves.items():
         assert job.owners[partition]

@@ -10,10 +10,13 @@ import msgpack
 
 from raft.commands import Answer, decode_answer, encode_answer
 from raft.errors import FormatError
-from raft.group import GroupState, Job, JobStatus, Manifest, MemberRecord
+from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, Manifest, MemberRecord
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Version of the encoded state; its first value."""
+
+_READABLE_VERSIONS: Final = (1, STATE_VERSION)
+"""Versions that can be read; a job of version 1 has no accepted values."""
 
 
 def encode_state(state: GroupState) -> bytes:
@@ -38,7 +41,7 @@ def decode_state(data: bytes) -> GroupState:
     """
     try:
         version, fields = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=False)
-        if version != STATE_VERSION:
+        if version not in _READABLE_VERSIONS:
             raise FormatError(f"state version {version} is unknown, known is {STATE_VERSION}; update this member")
         return _state_from_fields(fields)
     except FormatError:
@@ -77,6 +80,7 @@ def _job_fields(job: Job) -> dict[str, Any]:
         "manifests": [
             (partition, [_manifest_fields(m) for m in kept]) for partition, kept in sorted(job.manifests.items())
         ],
+        "acceptances": [(known.acceptance_id, known.content, known.positions) for known in job.acceptances],
     }
 
 
@@ -98,6 +102,10 @@ def _job_from_fields(fields: dict[str, Any]) -> Job:
         owners=fields["owners"],
         moves=dict(fields["moves"]),
         manifests=manifests,
+        acceptances=tuple(
+            AcceptanceRecord(acceptance_id=acceptance_id, content=content, positions=positions)
+            for acceptance_id, content, positions in fields.get("acceptances", ())
+        ),
     )
 
 

@@ -161,15 +161,31 @@ class Detector:
         group = tuple(event_id) if isinstance(event_id, tuple | list) else (event_id,) if self.group_columns else ()
         if len(group) != len(self.group_columns):
             raise DetectorSpecError(f"{event_id!r} does not name a group; give {', '.join(self.group_columns) or '()'}")
-        watchers: list[Watcher | StabilityTrackers] = [*self._watchers, *self._trackers]
-        for watcher in watchers:
-            if variable == watcher.metric or watcher.metric.endswith(f" of {variable}"):
+        for watcher in self._accepting():
+            if _is_about(watcher.metric, variable):
                 code = self._groups.code(group)
                 self._groups.changed.add(code)
                 watcher.accept(code, tuple(value) if isinstance(value, list) else value, self._groups.watermark(code))
                 return
-        known = ", ".join(watcher.metric for watcher in watchers)
+        known = ", ".join(watcher.metric for watcher in self._accepting())
         raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {known}")
+
+    def _accepting(self) -> "list[Watcher | StabilityTrackers]":
+        return [*self._watchers, *self._trackers]
+
+    def knows(self, variable: str) -> bool:
+        """Return whether values of a variable may be accepted, by the text of a metric or what it is about."""
+        return any(_is_about(watcher.metric, variable) for watcher in self._accepting())
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What metrics are about: a column, or columns joined by a comma and a blank."""
+        return tuple(watcher.metric.partition(" of ")[2] or watcher.metric for watcher in self._accepting())
+
+    @property
+    def follows(self) -> bool:
+        """Whether this detector follows how variables behave."""
+        return bool(self._trackers)
 
     def verdicts(self) -> list[Verdict]:
         """Return how each variable of each group behaves, where this detector follows that; sorted by group."""
@@ -301,6 +317,10 @@ class Detector:
             if key[:1] == _MEMORY:
                 group, saved = msgpack.unpackb(entry)
                 self._memories[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
+
+
+def _is_about(metric: str, variable: str) -> bool:
+    return variable == metric or metric.endswith(f" of {variable}")
 
 
 def _fingerprint(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str]) -> str:

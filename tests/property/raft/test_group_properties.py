@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raft.commands import (
+    AcceptancePlaced,
     Accepted,
     AssignmentChanged,
     Command,
@@ -21,6 +22,7 @@ from raft.commands import (
     MoveStarted,
     ScaleRequested,
     SnapshotReplicated,
+    ValueAccepted,
     decode_command,
     encode_command,
 )
@@ -58,6 +60,15 @@ commands: st.SearchStrategy[Command] = st.one_of(
         owners=st.lists(st.tuples(partitions, hosts), max_size=3).map(tuple),
     ),
     st.builds(ScaleRequested, request_id=requests, job_id=jobs, host_count=counts),
+    st.builds(ValueAccepted, request_id=requests, job_id=jobs, content=st.binary(max_size=2)),
+    st.builds(
+        AcceptancePlaced,
+        request_id=requests,
+        epoch=epochs,
+        job_id=jobs,
+        acceptance_id=requests,
+        positions=offsets,
+    ),
     st.builds(
         MoveStarted,
         request_id=requests,

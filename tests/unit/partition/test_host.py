@@ -158,7 +158,7 @@ def test_a_partition_that_broke_is_opened_anew(hosts: Hosts, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise MemoryError("no memory left")
 
-    monkeypatch.setattr(host._partitions[0]._detectors[0], "process", fail)
+    monkeypatch.setattr(host._partitions[0]._learning._detectors[0], "process", fail)
     with pytest.raises(MemoryError):
         host.apply(1, batch_for(0, start=4), 0)
     assert host.open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}

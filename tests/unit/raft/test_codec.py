@@ -14,7 +14,7 @@ from raft.commands import (
     encode_command,
 )
 from raft.errors import FormatError
-from raft.group import GroupState, Job, Manifest, MemberRecord
+from raft.group import AcceptanceRecord, GroupState, Job, Manifest, MemberRecord
 from raft.group_codec import decode_state, encode_state
 
 JOB = JobSubmitted(request_id="r", job_id="j", spec=b"\x00\xff", partition_count=2, host_count=1)
@@ -76,6 +76,10 @@ def test_a_state_keeps_its_value() -> None:
         owners=("a", ""),
         moves={0: "b"},
         manifests={1: (manifest,)},
+        acceptances=(
+            AcceptanceRecord(acceptance_id="r", content=b"c", positions=((0, 5), (1, 7))),
+            AcceptanceRecord(acceptance_id="s", content=b"d"),
+        ),
     )
     state = GroupState(
         epoch=2,
@@ -89,6 +93,14 @@ def test_a_state_keeps_its_value() -> None:
     assert list(decode_state(encode_state(state)).answers) == ["b", "a"]
 
 
+def test_a_state_of_version_1_has_jobs_without_accepted_values() -> None:
+    job = Job(job_id="j", spec=b"s", partition_count=1, host_count=1, owners=("",))
+    version, fields = msgpack.unpackb(encode_state(GroupState(jobs={"j": job})))
+    assert version == 2
+    del fields["jobs"][0]["acceptances"]
+    assert decode_state(msgpack.packb((1, fields))).jobs == {"j": job}
+
+
 def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
     one, other = (MemberRecord(address=f"h:{number}", identity=str(number)) for number in (1, 2))
     assert encode_state(GroupState(members={"a": one, "b": other})) == encode_state(
@@ -97,7 +109,7 @@ def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([2, {}]), "state version 2")]
+    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([3, {}]), "state version 3")]
 )
 def test_what_is_no_state_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=words):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from raft.commands import (
+    AcceptancePlaced,
     Accepted,
     AssignmentChanged,
     BecomeLeader,
@@ -26,9 +27,12 @@ from raft.commands import (
     ScaleRequested,
     SnapshotReplicated,
     StepDown,
+    ValueAccepted,
 )
 from raft.group import (
+    ACCEPTANCE_COUNT_MAX,
     ANSWER_COUNT_MAX,
+    AcceptanceRecord,
     Applied,
     GroupState,
     JobStatus,
@@ -263,3 +267,45 @@ def test_members_come_and_go_by_incarnation(group: Group) -> None:
     assert group.refusal(late) == "'m3' is no member, or another incarnation of it is"
     group.do(MemberRemoved(request_id="3", member_id="m3", identity="i3"))
     assert "m3" not in group.state.members
+
+
+def place(number: int, *, epoch: int = 1, request_id: str = "place it") -> AcceptancePlaced:
+    """The leader's word that accepted value `a{number}` holds from row 7 on."""
+    return AcceptancePlaced(
+        request_id=request_id, epoch=epoch, job_id="j", acceptance_id=f"a{number}", positions=((0, 7),)
+    )
+
+
+def test_an_accepted_value_is_kept_until_the_leader_places_it_once(group: Group) -> None:
+    group.do(ValueAccepted(request_id="a0", job_id="j", content=b"x"))
+    assert group.state.jobs["j"].acceptances == (AcceptanceRecord(acceptance_id="a0", content=b"x"),)
+    group.do(place(0))
+    assert group.state.jobs["j"].acceptances[0].positions == ((0, 7),)
+    assert "has its place already" in group.refusal(place(0, request_id="again"))
+
+
+def test_an_accepted_value_is_not_placed_by_a_leader_of_before(group: Group) -> None:
+    group.do(ValueAccepted(request_id="a0", job_id="j", content=b"x"))
+    group.do(LeaderElected(member_id="m1", term=5, members=MEMBERS))
+    assert "epoch 1 is not current" in group.refusal(place(0))
+    assert "is unknown" in group.refusal(place(1, epoch=2, request_id="unknown"))
+
+
+def test_a_request_that_is_repeated_long_after_accepts_nothing_twice(group: Group) -> None:
+    group.do(ValueAccepted(request_id="a0", job_id="j", content=b"x"))
+    for number in range(ANSWER_COUNT_MAX):
+        group.do(ScaleRequested(request_id=f"r{number}", job_id="j", host_count=2))
+    group.do(ValueAccepted(request_id="a0", job_id="j", content=b"x"))
+    assert len(group.state.jobs["j"].acceptances) == 1
+
+
+def test_values_are_refused_beyond_the_limits(group: Group) -> None:
+    assert "allowed are 4096" in group.refusal(ValueAccepted(request_id="a", job_id="j", content=b"x" * 5000))
+    for number in range(ACCEPTANCE_COUNT_MAX):
+        group.do(ValueAccepted(request_id=f"a{number}", job_id="j", content=b""))
+    assert "1000 accepted values, its limit" in group.refusal(ValueAccepted(request_id="b", job_id="j", content=b""))
+
+
+def test_a_finished_job_accepts_nothing(group: Group) -> None:
+    group.do(JobFinished(request_id="f", epoch=1, job_id="j", summary=b""))
+    assert "is finished" in group.refusal(ValueAccepted(request_id="a", job_id="j", content=b""))

@@ -1,0 +1,251 @@
+"""Acceptances: what people say is usual after all, and from which row on.
+
+An *acceptance* lets a value that detectors reported count as known, for one key. It is the one input of a partition
+that is no row, so it has a place among the rows: for each split the offset from which on it holds (0 for a split that
+is not named). It is applied before the first row of its key at or after that offset, and that it was applied is
+committed with the detectors' state: replay, another owner and a shard that is rebuilt come to the same result.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+import polars as pl
+
+from actors.detectors import Detector
+from actors.detectors.specs import CountVectorSpec, EventSequenceSpec, GroupSpec, NewEventSpec, NewValueCombinationSpec
+from actors.errors import TocsinError
+from actors.frames import physical_type
+from actors.model import Column, ColumnType, Schema
+
+Array = np.ndarray[Any, np.dtype[np.int64]]
+
+NO_EVENT = "-"
+"""Stands for the event id where people name a detector that learns without one."""
+
+CONTENT_VERSION = 1
+"""Version of the bytes of an acceptance."""
+
+
+class AcceptanceError(TocsinError):
+    """An acceptance that no detector of the job could follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """A value that shall count as known."""
+
+    acceptance_id: str
+    """Unique within the job; one that is known is not applied again."""
+
+    key: tuple[Any, ...]
+    """Values of the key columns."""
+
+    groups: tuple[tuple[int, tuple[Any, ...]], ...]
+    """Number of each detector that is meant, and the group there."""
+
+    variable: str
+    """What the detectors' metrics are about: a column, or columns joined by a comma and a blank."""
+
+    value: Any
+    """The value, in the physical type of its column; a list for combinations, sequences and counts."""
+
+    positions: Mapping[int, int]
+    """Offset from which on it holds, by split; 0 for the others."""
+
+    def to_bytes(self) -> bytes:
+        """Return the versioned bytes of everything."""
+        rest = (self.key, self.groups, self.variable, self.value, sorted(self.positions.items()))
+        return bytes(msgpack.packb((CONTENT_VERSION, self.acceptance_id, *rest)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Acceptance":
+        """Return the acceptance that `to_bytes` wrote.
+
+        Raises:
+            AcceptanceError: torn or foreign bytes, or of a later version.
+        """
+        try:
+            version, acceptance_id, key, groups, variable, value, positions = msgpack.unpackb(data, use_list=False)
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise AcceptanceError(f"these {len(data)} bytes are no acceptance: {error}") from error
+        if version != CONTENT_VERSION:
+            raise AcceptanceError(f"an acceptance of format {version}; this version reads format {CONTENT_VERSION}")
+        return cls(
+            acceptance_id=acceptance_id,
+            key=key,
+            groups=groups,
+            variable=variable,
+            value=value,
+            positions=dict(positions),
+        )
+
+    def placed(self, acceptance_id: str, positions: Mapping[int, int]) -> "Acceptance":
+        """Return the same acceptance with an id, from these offsets on."""
+        return Acceptance(
+            acceptance_id=acceptance_id,
+            key=self.key,
+            groups=self.groups,
+            variable=self.variable,
+            value=self.value,
+            positions=dict(positions),
+        )
+
+
+class Acceptances:
+    """Those of one partition: which wait for the first row of their key, and which have been applied."""
+
+    def __init__(self, key_columns: Sequence[str]) -> None:
+        self._key_columns = list(key_columns)
+        self._waiting: dict[str, Acceptance] = {}
+        self._applied: set[str] = set()
+        self._changed: set[str] = set()
+
+    def add(self, acceptance: Acceptance) -> None:
+        """Take note of an acceptance, unless it is known."""
+        if acceptance.acceptance_id not in self._applied and acceptance.acceptance_id not in self._waiting:
+            self._waiting[acceptance.acceptance_id] = acceptance
+            self._changed.add(acceptance.acceptance_id)
+
+    def parts(
+        self, split: int, frame: pl.DataFrame, offsets: Array
+    ) -> Iterator[tuple[list[Acceptance], pl.DataFrame, Array]]:
+        """Yield rows in parts, each with the acceptances that are to be applied before it."""
+        due = self._due(split, frame, offsets)
+        if not due:
+            yield [], frame, offsets
+            return
+        rows = sorted({0, *(row for row, _ in due)})
+        for start, end in zip(rows, [*rows[1:], len(offsets)], strict=True):
+            found = [acceptance for row, acceptance in due if row == start]
+            for acceptance in found:
+                del self._waiting[acceptance.acceptance_id]
+                self._applied.add(acceptance.acceptance_id)
+                self._changed.add(acceptance.acceptance_id)
+            yield found, frame[start:end], offsets[start:end]
+
+    def changed_entries(self) -> dict[bytes, bytes]:
+        """Return what has changed since it was last saved: nothing is left of an applied one but its id."""
+        return {name.encode(): self._entry(name) for name in sorted(self._changed)}
+
+    def mark_saved(self) -> None:
+        """Note that what `changed_entries` gave is durable."""
+        self._changed.clear()
+
+    def load(self, entries: Mapping[bytes, bytes]) -> None:
+        """Take over saved entries."""
+        for name, data in entries.items():
+            if data:
+                self._waiting[name.decode()] = Acceptance.from_bytes(data)
+            else:
+                self._applied.add(name.decode())
+
+    def snapshot(self) -> list[tuple[bytes, bytes]]:
+        """Return everything, as entries."""
+        return [(name.encode(), self._entry(name)) for name in sorted({*self._waiting, *self._applied})]
+
+    def restore(self, entries: Sequence[Sequence[bytes]]) -> None:
+        """Take over a snapshot; all of it counts as changed."""
+        self.load({name: data for name, data in entries})  # noqa: C416  # pairs come as lists
+        self._changed.update({*self._waiting, *self._applied})
+
+    def _entry(self, name: str) -> bytes:
+        return b"" if name in self._applied else self._waiting[name].to_bytes()
+
+    def _due(self, split: int, frame: pl.DataFrame, offsets: Array) -> list[tuple[int, Acceptance]]:
+        """Return the first row of its key of each acceptance that a row lets take effect, in order of rows and ids."""
+        found = []
+        for acceptance in self._waiting.values():
+            first = int(np.searchsorted(offsets, acceptance.positions.get(split, 0)))
+            if first < len(offsets):
+                is_key = _has_key(frame[first:], self._key_columns, acceptance.key)
+                if is_key.any():
+                    found.append((first + int(is_key.argmax()), acceptance))
+        return sorted(found, key=lambda pair: (pair[0], pair[1].acceptance_id))
+
+
+def _has_key(frame: pl.DataFrame, key_columns: Sequence[str], key: Sequence[Any]) -> Any:
+    is_key = np.ones(frame.height, dtype=np.bool_)
+    for name, value in zip(key_columns, key, strict=True):
+        is_key &= frame[name].eq_missing(pl.Series([value], dtype=frame.schema[name])).to_numpy()
+    return is_key
+
+
+def find_acceptance(
+    detectors: Sequence[Detector],
+    schema: Schema,
+    key_columns: Sequence[str],
+    *,
+    key: Sequence[str],
+    event: str,
+    variable: str,
+    value: str,
+    name: str | None = None,
+) -> Acceptance:
+    """Return the acceptance that typed words mean; it has no id and no place yet.
+
+    `event` is the event id, or `-` for detectors that learn without one; `value` is a JSON list for combinations,
+    sequences and counts; `name` is a detector, otherwise all that know the variable are meant.
+
+    Raises:
+        AcceptanceError: no detector knows the event id and the variable, or a word does not fit its column.
+    """
+    if len(key) != len(key_columns):
+        names = ", ".join(key_columns) or "none"
+        raise AcceptanceError(f"{len(key)} values of the key are given, but the key columns are: {names}")
+    values = tuple(_typed(schema[column], text) for column, text in zip(key_columns, key, strict=True))
+    groups: list[tuple[int, tuple[Any, ...]]] = []
+    found: list[Any] = []
+    for number, detector in enumerate(detectors):
+        columns = detector.group_columns[len(key_columns) :]
+        is_meant = name in (None, detector.name) and detector.knows(variable)
+        if is_meant and len(columns) == (event != NO_EVENT) and _takes_list(detector.spec) == _is_list(value):
+            groups.append((number, (*values, *(_typed(schema[column], event) for column in columns))))
+            found.append(_value(detector.spec, schema, variable, value))
+    if not groups:
+        raise AcceptanceError(_explain_nothing(detectors, variable, name))
+    return Acceptance(
+        acceptance_id="", key=values, groups=tuple(groups), variable=variable, value=found[0], positions={}
+    )
+
+
+def _explain_nothing(detectors: Sequence[Detector], variable: str, name: str | None) -> str:
+    known = [detector for detector in detectors if name in (None, detector.name)]
+    metrics = [f"{detector.name}: {', '.join(detector.variables)}" for detector in known]
+    text = f"no detector can accept this value of {variable!r}"
+    way = f"give an event id to those that learn by event, {NO_EVENT!r} to others, and a JSON list to those of lists"
+    return f"{text}; there is {'; '.join(metrics) or 'none'}. {way.capitalize()}"
+
+
+def _takes_list(spec: GroupSpec) -> bool:
+    if isinstance(spec, NewEventSpec):
+        return len(spec.event_id_columns) > 1
+    return isinstance(spec, NewValueCombinationSpec | EventSequenceSpec | CountVectorSpec)
+
+
+def _is_list(text: str) -> bool:
+    return text.lstrip().startswith("[")
+
+
+def _value(spec: GroupSpec, schema: Schema, variable: str, text: str) -> Any:
+    if not _takes_list(spec):
+        return _typed(schema[variable], text)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise AcceptanceError(f"{text!r} is no JSON list: {error}") from None
+
+
+def _typed(column: Column, text: str) -> Any:
+    """Return a value of a column as it stands in frames."""
+    if column.type.is_text:
+        return text
+    try:
+        if column.type is ColumnType.BOOL:
+            return {"true": True, "false": False}[text.lower()]
+        return float(text) + 0.0 if physical_type(column.type) == pl.Float64 else int(text)
+    except (KeyError, ValueError):
+        raise AcceptanceError(f"column {column.name!r} is {column.type}, which cannot hold {text!r}") from None
