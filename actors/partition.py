@@ -44,7 +44,7 @@ from actors.shard import Shard, ShardFullError
 from actors.shard.shard import Txn
 from actors.source import DeadLetter
 from actors.store import Event
-from actors.store.planner import QueryParams
+from actors.store.planner import QueryParams, QueryResult
 from config.settings import JobSettings
 
 log = logging.getLogger(__name__)
@@ -486,7 +486,11 @@ class Partition:
 
     def events(self, params: QueryParams) -> list[Event]:
         """Return stored events, pending ones included; none when the job stores no events."""
-        return [] if self._store is None else list(self._store.query(params).events)
+        return list(self.event_page(params).events)
+
+    def event_page(self, params: QueryParams) -> QueryResult:
+        """Return stored events, pending ones included, and whether more would have matched."""
+        return QueryResult((), False) if self._store is None else self._store.query(params)
 
     def verdicts(self) -> list[Verdict]:
         """Return how the variables that the job follows behave, as committed."""

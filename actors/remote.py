@@ -26,8 +26,7 @@ from actors.shard import ShardClosedError
 from actors.sink import Sink, SinkRecord
 from actors.sink_open import open_sinks
 from actors.source import DeadLetter
-from actors.store import Event
-from actors.store.planner import QueryParams
+from actors.store.planner import QueryParams, QueryResult
 from config.settings import JobSettings
 
 T = TypeVar("T")
@@ -237,9 +236,9 @@ class PartitionHost:
         """Return the anomaly tables as they are stored, not merged."""
         return self._collect(Partition.anomaly_entries)
 
-    def events(self, params: QueryParams) -> list[Event]:
-        """Return stored events of every partition owned, each partition's in the order asked for, not merged."""
-        return self._collect(lambda partition: partition.events(params))
+    def event_pages(self, partitions: list[int], params: QueryParams) -> dict[int, QueryResult]:
+        """Return the stored events of partitions, each one's in the order asked for."""
+        return {number: self._partition(number).event_page(params) for number in partitions}
 
     def dead_letters(self, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of every partition owned."""

@@ -6,8 +6,8 @@ and are merged here by the id of the anomaly or the time of the event.
 
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
@@ -15,12 +15,16 @@ import msgpack
 from actors.anomalies import Anomaly, AnomalyFilter
 from actors.errors import TocsinError
 from actors.partition import PartitionStat
+from actors.remote import NotOpenError
 from actors.set_aside import LateRow
+from actors.shard import ShardClosedError
 from actors.source import DeadLetter
 from actors.store import Event
-from actors.store.planner import QueryParams
+from actors.store.errors import StoreClosedError
+from actors.store.planner import QueryParams, QueryResult
 from cluster import deploy
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
+from cluster.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_page, stream_events
 from cluster.home import Home
 from config.settings import JobSettings
 from raft.commands import (
@@ -272,13 +276,56 @@ class Client:
         found = self._collect(name, "anomalies", wanted, count_max, newest_first)
         return sorted(found, key=lambda anomaly: anomaly.id, reverse=newest_first)[:count_max]
 
+    def anomaly_stream(self, name: str, wanted: AnomalyFilter, *, newest_first: bool = False) -> Iterator[Anomaly]:
+        """Yield committed anomalies of all partitions, however many, in the order of ids or against it."""
+        while page := self.anomalies(name, wanted, PAGE_EVENT_COUNT, newest_first=newest_first):
+            yield from page
+            wanted = replace(wanted, after=page[-1].id)
+
     def anomaly_entries(self, name: str) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""
         return sorted(self._collect(name, "anomaly_entries"))
 
-    def events(self, name: str, params: QueryParams) -> list[Event]:
-        """Return stored events of all partitions, not merged."""
-        return self._collect(name, "events", params)
+    def events(self, name: str, params: QueryParams) -> EventPage:
+        """Return stored events of all partitions in one order, at most `max_results` of them in all (`None`: all).
+
+        `QueryLatestParams` give one event of each type, the newest first.
+        """
+        return read_page(range(len(self.job(name).owners)), params, self._asker(name))
+
+    def event_stream(self, name: str, params: QueryParams) -> Iterator[Event]:
+        """Yield the stored events of all partitions in one order, however many; memory holds a page of each."""
+        return stream_events(range(len(self.job(name).owners)), params, self._asker(name))
+
+    def _asker(self, name: str) -> Ask:
+        """Return what asks partitions for a page, wherever they are, and again when they have moved meanwhile."""
+
+        def ask(partitions: Sequence[int], params: QueryParams) -> dict[int, QueryResult]:
+            deadline = time.monotonic() + OPEN_TIMEOUT_S
+            while True:
+                try:
+                    return self._ask_partitions(name, partitions, params)
+                except (NotOpenError, NoAnswerError, ShardClosedError, StoreClosedError):
+                    if time.monotonic() > deadline:
+                        raise
+                    self.open_for_queries(name)
+
+        return ask
+
+    def _ask_partitions(self, name: str, partitions: Sequence[int], params: QueryParams) -> dict[int, QueryResult]:
+        owners = self.job(name).owners
+        # A partition that never had an owner has no events yet.
+        pages = {number: QueryResult((), False) for number in partitions if not owners[number]}
+        replies = []
+        for host in sorted({owners[number] for number in partitions} - {""}):
+            found = deploy.find_host(self._group_id, name, host)
+            if found is None:
+                raise NotOpenError(f"host {host!r} of job {name!r} does not run")
+            own = [number for number in partitions if owners[number] == host]
+            replies.append(found.query("event_pages", own, params))
+        for reply in replies:
+            pages |= reply.wait()
+        return pages
 
     def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of all partitions, in the order of split and offset."""

@@ -8,17 +8,26 @@ from typing import Any
 import polars as pl
 
 from actors.anomalies import Anomaly
-from actors.frames import present_times, to_physical
+from actors.frames import polars_schema, present_times, to_physical
 from actors.model import Column
 from actors.source import DeadLetter
+from cluster.errors import ClusterError
 from cluster.pump import PumpStat
+from cluster.typed_times import read_time
 from config.settings import JobSettings
+
+RAW_SHOWN_MAX = 100
+"""Characters of a dead letter that a table shows."""
 
 
 def anomaly_frame(job: JobSettings, anomalies: Sequence[Anomaly]) -> pl.DataFrame:
     """Return anomalies as the output table: time, key columns, type, metric, detail, and where they come from."""
     schema = job.row_schema
-    keys = {name: [anomaly.key[i] for anomaly in anomalies] for i, name in enumerate(job.key_columns)}
+    types = polars_schema(schema)
+    keys = {
+        name: pl.Series([anomaly.key[i] for anomaly in anomalies], dtype=types[name])
+        for i, name in enumerate(job.key_columns)
+    }
     frame = pl.DataFrame(
         {
             job.time_column: pl.Series([anomaly.time for anomaly in anomalies], dtype=pl.Int64),
@@ -69,21 +78,19 @@ def show_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, rows)])
 
 
-def show_dead_letters(letters: Iterable[DeadLetter], *, as_json: bool) -> str:
-    """Return dead letters as text."""
-    found = [
+def dead_letter_frame(letters: Sequence[DeadLetter], *, is_cut: bool = False) -> pl.DataFrame:
+    """Return dead letters as a frame; `is_cut` shortens what is long, for people."""
+    length = RAW_SHOWN_MAX if is_cut else None
+    return pl.DataFrame(
         {
-            "split": letter.split,
-            "offset": letter.offset,
-            "reason": letter.reason,
-            "raw": letter.raw.decode("utf-8", errors="backslashreplace"),
+            "split": pl.Series([letter.split for letter in letters], dtype=pl.Int64),
+            "offset": pl.Series([letter.offset for letter in letters], dtype=pl.Int64),
+            "reason": pl.Series([letter.reason[:length] for letter in letters], dtype=pl.String),
+            "raw": pl.Series(
+                [letter.raw.decode("utf-8", errors="backslashreplace")[:length] for letter in letters], dtype=pl.String
+            ),
         }
-        for letter in letters
-    ]
-    if as_json:
-        return show_json_lines(found)
-    names = ("split", "offset", "reason", "raw")
-    return show_rows(names, [[show_cell(letter[name])[:100] for name in names] for letter in found])
+    )
 
 
 def show_run(stat: PumpStat, late_row_count: int) -> str:
@@ -108,28 +115,32 @@ def show_time_us(time_us: int | None) -> str:
     return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
-def parse_time(job: JobSettings, text: str | None) -> int | None:
-    """Return the ticks of the job's time column that a typed time means: ticks, or an ISO date and time in UTC.
+def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool = False) -> int | None:
+    """Return the ticks of the job's time column that a typed time means: ticks, or a time as people type it.
+
+    A day means its beginning, or with `is_end` its last tick.
 
     Raises:
-        ValueError: it is neither.
+        ClusterError: it is neither.
     """
     if text is None:
         return None
     if text.lstrip("-").isdigit():
         return int(text)
     column = job.row_schema[job.time]
-    moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return _ticks(column, moment)
+    typed = read_time(text, now_us)
+    if not is_end or typed.end_us is None:
+        return _ticks(column, typed.start_us)
+    end, last = _ticks(column, typed.end_us), _ticks(column, typed.last_us)
+    # Ticks may be finer than microseconds, or as long as a month.
+    return end - 1 if last < end else end
 
 
-def _ticks(column: Column, moment: datetime) -> int:
+def _ticks(column: Column, time_us: int) -> int:
     if not column.type.has_date:
-        raise ValueError(f"column {column.name!r} is {column.type}, which has no date; give its ticks")
-    value = to_physical(pl.Series(column.name, [moment], dtype=pl.Datetime("us")), column)
-    return int(value[0])
+        raise ClusterError(f"column {column.name!r} is {column.type}, which has no date; give its ticks")
+    moment = pl.Series(column.name, [time_us], dtype=pl.Int64).cast(pl.Datetime("us"))
+    return int(to_physical(moment, column)[0])
 
 
 def show_cell(value: Any) -> str:

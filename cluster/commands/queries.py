@@ -1,12 +1,18 @@
 """The command `query`: anomalies, events and dead letters of a job."""
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from cluster.commands.terminal import client_of, show
+from cluster.commands.event_queries import output_of, output_options, query_events
+from cluster.commands.terminal import client_of, now_us, say
 from cluster.home import Home
+
+PAGE_MAX = 4096
+"""Anomalies up to which one answer of every partition is enough."""
+
+DEAD_LETTERS_MAX = 1 << 40
+"""More dead letters than a job ever keeps."""
 
 
 @click.group()
@@ -16,101 +22,64 @@ def query() -> None:
 
 @query.command("anomalies")
 @click.argument("job")
-@click.option("--from", "time_from", metavar="TIME", help="Earliest time, inclusive: ISO text or ticks.")
-@click.option("--to", "time_to", metavar="TIME", help="Latest time, inclusive: ISO text or ticks.")
+@click.option("--from", "time_from", metavar="TIME", help="Earliest time: ISO, 15m or 2h ago, ticks.")
+@click.option("--to", "time_to", metavar="TIME", help="Latest time, inclusive; a day means its end.")
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--type", "kind", type=int, help="Position of the metric or detector.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@click.option("--after", metavar="CURSOR", help="Go on where a page before has ended.")
 @click.option("--newest", is_flag=True, help="Newest first, by offset.")
 @click.option("--wide", is_flag=True, help="Show split, offset, ordinal and detail too.")
-@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@output_options
 @click.pass_obj
-def query_anomalies(
-    home: Home,
-    job: str,
-    time_from: str | None,
-    time_to: str | None,
-    key: tuple[str, ...],
-    kind: int | None,
-    limit: int,
-    newest: bool,
-    wide: bool,
-    as_json: bool,
-) -> None:
+def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
     """Print anomalies in the order of the rows that raised them."""
     from actors.anomalies import AnomalyFilter
-    from cluster.present import parse_time, show_anomalies
+    from cluster.anomaly_export import export_anomalies, read_cursor
+    from cluster.present import parse_time
 
+    output = output_of(options)
     client = client_of(home)
     settings = client.settings(job)
     if key and len(key) != len(settings.key_columns):
         names = ", ".join(settings.key_columns) or "none"
         raise click.BadParameter(f"{len(key)} values of --key, but the key columns are: {names}; give one for each")
+    now = now_us()
     wanted = AnomalyFilter(
-        time_from=_time(parse_time, settings, time_from),
-        time_to=_time(parse_time, settings, time_to),
+        time_from=parse_time(settings, options["time_from"], now),
+        time_to=parse_time(settings, options["time_to"], now, is_end=True),
         key=key or None,
         type=kind,
+        after=None if options["after"] is None else read_cursor(options["after"]),
     )
     client.open_for_queries(job)
-    found = client.anomalies(job, wanted, limit, newest_first=newest)
-    show(show_anomalies(settings, found, as_json=as_json, is_wide=wide))
-
-
-def _time(parse: Callable[..., int | None], settings: Any, text: str | None) -> int | None:
-    try:
-        return parse(settings, text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no time: {error}") from None
+    limit, newest = options["limit"] or None, options["newest"]
+    if limit is not None and limit < PAGE_MAX:
+        found = iter(client.anomalies(job, wanted, limit + 1, newest_first=newest))
+    else:
+        found = client.anomaly_stream(job, wanted, newest_first=newest)
+    exported = export_anomalies(output, settings, found, limit, is_wide=options["wide"])
+    if output.path is not None:
+        say(f"{exported.count} anomalies are in {output.path}")
+    if exported.more_follows:
+        say(f"more anomalies follow: --after {exported.next}")
 
 
 @query.command("dead-letters")
 @click.argument("job")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@output_options
 @click.pass_obj
-def query_dead_letters(home: Home, job: str, limit: int, as_json: bool) -> None:
+def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> None:
     """Print input records that could not become rows, with the reason."""
-    from cluster.present import show_dead_letters
+    from cluster.output import write_frames
+    from cluster.present import dead_letter_frame
 
+    output = output_of(options)
     client = client_of(home)
     client.open_for_queries(job)
-    show(show_dead_letters(client.dead_letters(job, limit), as_json=as_json))
+    frame = dead_letter_frame(client.dead_letters(job, limit or DEAD_LETTERS_MAX), is_cut=output.form.value == "table")
+    write_frames(output, frame.schema, [frame])
 
 
-@query.command("events")
-@click.argument("job")
-@click.option("--latest", is_flag=True, help="The newest event of each type.")
-@click.option(
-    "--type", "patterns", multiple=True, metavar="A/B/*", help="Event types: parts by /, ? one part, * the rest."
-)
-@click.option("--from", "time_from", metavar="TIME", help="Earliest time, inclusive: ISO text or microseconds.")
-@click.option("--to", "time_to", metavar="TIME", help="Latest time, inclusive: ISO text or microseconds.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-@click.option("--oldest", is_flag=True, help="Oldest first.")
-@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-@click.pass_obj
-def query_events(
-    home: Home,
-    job: str,
-    latest: bool,
-    patterns: tuple[str, ...],
-    time_from: str | None,
-    time_to: str | None,
-    limit: int,
-    oldest: bool,
-    as_json: bool,
-) -> None:
-    """Print stored events: the latest of each type, or a range of time."""
-    from cluster.event_query import EventQuery, query_stored_events, show_events
-
-    if latest and (time_from or time_to):
-        raise click.UsageError(
-            "--latest is the newest event of each type, whatever its time; leave out --from and --to"
-        )
-    wanted = EventQuery(
-        is_latest=latest, patterns=patterns, time_from=time_from, time_to=time_to, count_max=limit, oldest_first=oldest
-    )
-    client = client_of(home)
-    client.open_for_queries(job)
-    show(show_events(query_stored_events(client, job, wanted), as_json=as_json))
+query.add_command(query_events)

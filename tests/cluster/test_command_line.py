@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from actors.anomalies import AnomalyFilter
 from actors.errors import TocsinError
+from actors.store import QueryTimeseriesParams
 from cluster import deploy
 from cluster.cli import cli
 from cluster.client import Client
@@ -107,6 +110,47 @@ def test_events_are_found_latest_and_by_time(run: Run, sensors: Path) -> None:
     assert [one["type"] for one in oldest] == ["sensors/a", "sensors/b", "sensors/anomaly/0"]
 
 
+def test_pages_of_events_go_on_over_all_partitions(run: Run, client: Client, sensors: Path) -> None:
+    whole = records(run("query", "events", "sensors", "--oldest", "--json"))
+    found: list[dict[str, Any]] = []
+    after: list[str] = []
+    while page := records(run("query", "events", "sensors", "--oldest", "--json", "--limit", "2", *after)):
+        cursor = page.pop()["next"] if "next" in page[-1] else None
+        found += page
+        if cursor is None:
+            break
+        after = ["--after", cursor]
+    assert found == whole
+    assert len(found) == 5
+    assert client.events("sensors", QueryTimeseriesParams(max_results=3)).more_follows
+    assert len(list(client.event_stream("sensors", QueryTimeseriesParams()))) == 5
+    assert len(list(client.anomaly_stream("sensors", AnomalyFilter()))) == 2
+
+
+def test_events_are_selected_by_field_id_type_and_split(run: Run, sensors: Path) -> None:
+    def ids(*arguments: str) -> list[str]:
+        return [one["id"] for one in records(run("query", "events", "sensors", "--json", *arguments))]
+
+    assert ids("--where", "level=9.5") == ["0/3/1"]
+    assert ids("--where", "sensor=a", "--order-by", "source", "--oldest") == ["0/1/1", "0/5/1"]
+    assert ids("--id", "0/5/1", "--id", "0/3/2", "--source-to", "2026-01-01T00:00:02") == ["0/3/2"]
+    assert ids("--unique", "--type", "sensors/?") == ["0/5/1", "0/3/1"]
+    assert ids("--split", "0", "--limit", "3") == ["0/1/1", "0/3/1", "0/3/2"]
+    assert ids("--from", "15m") == []
+
+
+def test_results_are_files_of_every_form(run: Run, sensors: Path) -> None:
+    for name in ("rows.csv", "rows.parquet", "rows.json"):
+        arguments = ("--type", "sensors/?", "--oldest", "--limit", "0", "--output", str(sensors / name))
+        assert run("query", "events", "sensors", *arguments).exit_code == 0
+        assert "is there already; --force replaces it" in str(run("query", "events", "sensors", *arguments).exception)
+    assert pl.read_parquet(sensors / "rows.parquet")["level"].to_list() == [1.5, 9.5, 12.5]
+    assert pl.read_csv(sensors / "rows.csv")["sensor"].to_list() == ["a", "b", "a"]
+    assert len((sensors / "rows.json").read_text().splitlines()) == 3
+    chosen = run("query", "anomalies", "sensors", "--as", "csv", "--columns", "sensor,offset")
+    assert chosen.stdout.splitlines() == ["sensor,offset", "b,2", "a,4"]
+
+
 def test_sinks_have_every_anomaly_once(sensors: Path) -> None:
     lines = [line for file in (sensors / "out").glob("*.ndjson") for line in file.read_text().splitlines()]
     assert sorted(json.loads(line)["offset"] for line in lines) == [2, 4]
@@ -159,15 +203,19 @@ def test_a_finished_job_is_not_scaled(run: Run, sensors: Path) -> None:
     [
         (("anomalies", "sensors", "--key", "a", "--key", "b"), "the key columns are: sensor"),
         (("anomalies", "sensors", "--limit", "-3"), "-3 is not in the range"),
-        (("events", "sensors", "--latest", "--from", "2026-01-01"), "leave out --from and --to"),
+        (("events", "sensors", "--json", "--as", "csv"), "--json is --as json"),
+        (("events", "sensors", "--latest", "--from", "2026-01-01"), "leave out --from"),
+        (("events", "sensors", "--as", "parquet"), "name a file with --output"),
+        (("events", "sensors", "--after", "7"), "'7' is no cursor"),
+        (("anomalies", "sensors", "--from", "soon"), "'soon' is no time; write it like 2026-01-31"),
     ],
 )
 def test_a_query_that_cannot_be_answered_as_asked_is_refused(
     run: Run, sensors: Path, arguments: tuple[str, ...], text: str
 ) -> None:
     result = run("query", *arguments)
-    assert result.exit_code == 2
-    assert text in result.stderr
+    assert result.exit_code == 2 or isinstance(result.exception, TocsinError)
+    assert text in result.stderr + str(result.exception)
 
 
 def test_a_job_without_its_file_says_so_while_it_is_waited_for(run: Run, client: Client, sensors: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from actors.anomalies import Anomaly
 from actors.model import AnomalyId
 from actors.source import DeadLetter
-from cluster.present import parse_time, show_anomalies, show_dead_letters, show_rows, show_run, show_time_us
+from cluster.errors import ClusterError
+from cluster.present import dead_letter_frame, parse_time, show_anomalies, show_rows, show_run, show_time_us
 from cluster.pump import PumpStat
 from tests.support.partition_jobs import make_partition_job
 
@@ -89,16 +90,15 @@ def test_numbers_stand_to_the_right_and_text_to_the_left() -> None:
 
 def test_dead_letters_are_shown_whatever_their_bytes() -> None:
     letters = [DeadLetter(split=0, offset=7, reason="no time", raw=b"\xff,x")]
-    assert show_dead_letters(letters, as_json=False).splitlines()[2] == "    0       7  no time  \\xff,x"
-    assert json.loads(show_dead_letters(letters, as_json=True)) == {
-        "split": 0, "offset": 7, "reason": "no time", "raw": "\\xff,x",
-    }  # fmt: skip
+    assert dead_letter_frame(letters).to_dicts() == [
+        {"split": 0, "offset": 7, "reason": "no time", "raw": "\\xff,x"},
+    ]
 
 
-def test_long_dead_letters_are_cut_in_tables_only() -> None:
+def test_long_dead_letters_are_cut_for_people_only() -> None:
     letters = [DeadLetter(split=0, offset=7, reason="r", raw=b"x" * 500)]
-    assert len(show_dead_letters(letters, as_json=False).splitlines()[2]) < 150
-    assert len(json.loads(show_dead_letters(letters, as_json=True))["raw"]) == 500
+    assert len(dead_letter_frame(letters, is_cut=True)["raw"][0]) == 100
+    assert len(dead_letter_frame(letters)["raw"][0]) == 500
 
 
 @pytest.mark.parametrize(("time_us", "text"), [(None, "-"), (0, "00:00:00.000"), (3_661_234_999, "01:01:01.234")])
@@ -126,11 +126,27 @@ def test_a_time_of_day_is_shown(time_us: int | None, text: str) -> None:
 )
 def test_a_typed_time_becomes_ticks(kind: str, typed: str | None, ticks: int | None) -> None:
     job = make_partition_job(schema={"time": kind, "sym": "SYMBOL", "qty": "INT"}, window=None, metrics=["qty > 1"])
-    assert parse_time(job, typed) == ticks
+    assert parse_time(job, typed, 0) == ticks
 
 
 @pytest.mark.parametrize(("kind", "typed"), [("TIMESTAMP", "soon"), ("SECOND", "2023-11-14T22:13:20")])
 def test_a_typed_time_that_means_nothing_is_refused(kind: str, typed: str) -> None:
     job = make_partition_job(schema={"time": kind, "sym": "SYMBOL", "qty": "INT"}, window=None, metrics=["qty > 1"])
-    with pytest.raises(ValueError, match=r"soon|has no date"):
-        parse_time(job, typed)
+    with pytest.raises(ClusterError, match=r"soon|has no date"):
+        parse_time(job, typed, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "last"),
+    [
+        ("TIMESTAMP", 1_700_006_400_000, 1_700_092_799_999),
+        ("NANOTIMESTAMP", 1_700_006_400_000_000_000, 1_700_092_799_999_999_999),
+        ("DATE", 19_676, 19_676),
+        ("MONTH", 2023 * 12 + 10, 2023 * 12 + 10),
+    ],
+)
+def test_a_day_reaches_from_its_first_tick_to_its_last(kind: str, first: int, last: int) -> None:
+    job = make_partition_job(schema={"time": kind, "sym": "SYMBOL", "qty": "INT"}, window=None, metrics=["qty > 1"])
+    assert parse_time(job, "2023-11-15", 0) == first
+    assert parse_time(job, "2023-11-15", 0, is_end=True) == last
+    assert parse_time(job, "yesterday", 1_700_100_000_000_000, is_end=True) == last
