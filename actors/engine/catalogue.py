@@ -1,7 +1,7 @@
 """The table of all functions: one entry for each name and arity. `docs/metrics.md` is written from it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,9 @@ from actors.engine.functions import (
     whole,
     word,
 )
+from actors.engine.rowwise_aggregates import FINISH_FORMS
+from actors.engine.rowwise_scalars import SCALAR_FORMS
+from actors.engine.rowwise_sequences import SEQUENCE_FORMS
 from actors.engine.scalars import Usage
 from actors.engine.vectors import Type
 
@@ -572,7 +575,13 @@ def _all_functions() -> list[Function]:
     return [*_operators(), *_numbers(), *_conditions(), *_texts(), *base, *_lookbacks(), *derived, _rank()]
 
 
-FUNCTIONS: tuple[Function, ...] = tuple(_all_functions())
+_ROW_FORMS: dict[Kind, Mapping[str, Any]] = {
+    Kind.SCALAR: SCALAR_FORMS,
+    Kind.AGGREGATE: FINISH_FORMS,
+    Kind.SEQUENCE: SEQUENCE_FORMS,
+}
+
+FUNCTIONS: tuple[Function, ...] = tuple(replace(f, row_form=_ROW_FORMS[f.kind].get(f.name)) for f in _all_functions())
 """Every function and operator of the expression language."""
 
 

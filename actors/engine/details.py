@@ -7,7 +7,7 @@ itself, which was true, constants, and the arguments of aggregates.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -43,6 +43,14 @@ class Details:
         """Return the details since the last call, one for each anomaly in order of the output."""
         collected, self._collected = self._collected, []
         return collected
+
+    def parts(self, metric_index: int) -> list[Node]:
+        """Return the parts of a metric whose values are told."""
+        return self._parts[metric_index]
+
+    def keep(self, packed: Iterable[Packed]) -> None:
+        """Keep details that have been packed elsewhere."""
+        self._collected += packed
 
     def collect(
         self,

@@ -7,7 +7,7 @@ before the row that closes them is tested. The output does not depend on how row
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgpack
@@ -18,7 +18,7 @@ from actors.engine.alignment import alignment_size
 from actors.engine.analysis import Metric, MetricKind, contains
 from actors.engine.arguments import EngineSettings, checked_settings
 from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
-from actors.engine.closed import closed_frame, empty_closed
+from actors.engine.closed import END, closed_frame, empty_closed
 from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.details import Details, Packed
 from actors.engine.errors import ArgumentError
@@ -28,6 +28,8 @@ from actors.engine.keys import KeyNumbers
 from actors.engine.late import LateRows, lateness
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
+from actors.engine.rowwise import ROWS_MAX, RowByRow, TestedRows
+from actors.engine.rowwise_program import row_program
 from actors.engine.segments import Layout
 from actors.engine.sequences import PerKey
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
@@ -122,16 +124,25 @@ class AnomalyDetectionEngine:
         self._details: Details | None = None
         if settings.explain != "none":
             self._details = Details(self.metrics, self._nodes, settings.window_size or 0, settings.explain)
+        self._rows = self._row_by_row(settings)
+        # How many rows are few changes the speed, never the output.
+        self.few_rows_max = ROWS_MAX
         self._presenter = Presenter(schema, settings.time_column, settings.key_columns, settings.descriptions)
         self._columns, self._types = list(schema.names), list(polars_schema(schema).values())
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
         self._late = LateRows(schema, settings.late_rows_max)
         self.fingerprint = _fingerprint(settings)
         self._last: list[_LastBatch] = []
+        self._last_rows: list[TestedRows] = []
         self._rows_since_snapshot = 0
         self._snapshot_offset = -1
         if settings.snapshot_dir is not None:
             load_snapshot(settings.snapshot_dir, settings.name, self.restore)
+
+    def _row_by_row(self, settings: EngineSettings) -> RowByRow | None:
+        """Return the short path for few rows, if the metrics have one."""
+        made = row_program(settings, self._program, self._nodes, self._windows, self._latest, self._details)
+        return None if made is None else RowByRow(made, self._keys, settings.schema, len(settings.key_columns))
 
     def _held_aggregates(self) -> set[int]:
         """Return the aggregates that metrics look at row by row."""
@@ -186,7 +197,7 @@ class AnomalyDetectionEngine:
             return self._presenter.empty(is_dated)
         self._counts["row"] += frame.height
         self._counts["next_offset"] = int(given[-1]) + 1
-        self._last = []
+        self._last, self._last_rows = [], []
         batch = self._timed(Batch(frame, given))
         if not batch.row_count:
             found = self._presenter.empty(is_dated)
@@ -218,6 +229,10 @@ class AnomalyDetectionEngine:
             index = _find(last, offset, ordinal)
             if index is not None:
                 return self._explain(last, index)
+        for tested in self._last_rows:
+            firing = tested.find(offset, ordinal)
+            if firing is not None:
+                return self._again(tested, [(firing[0], firing[3])]).explain(offset, ordinal)
         raise ArgumentError(
             "bad_argument",
             f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained",
@@ -231,7 +246,29 @@ class AnomalyDetectionEngine:
         for last in self._last:
             if last.closings is not None and last.closings.count:
                 frames.append(closed_frame(last.batch, last.closings, calls, keys))
+        for tested in self._last_rows:
+            found = [self._again(tested, closings).closed_windows() for closings in tested.closings_by_turn()]
+            frames.append(self._by_key(pl.concat([frames[0], *found])))
         return pl.concat(frames)
+
+    def _by_key(self, windows: pl.DataFrame) -> pl.DataFrame:
+        """Return closed windows in order of keys, and of one key in order of ends."""
+        keys = windows.select(self.settings.key_columns).rows() if self.settings.key_columns else [()] * windows.height
+        numbers = [self._keys.number_of(key) for key in keys]
+        order = sorted(range(windows.height), key=list(zip(numbers, windows[END], strict=True)).__getitem__)
+        return windows[order]
+
+    def _again(self, tested: TestedRows, rows: Sequence[tuple[int, Any]]) -> "AnomalyDetectionEngine":
+        """Return an engine that has tested rows of different keys with vectors, from their states before."""
+        twin = object.__new__(AnomalyDetectionEngine)
+        twin.settings = replace(self.settings, snapshot_dir=None, snapshot_interval_rows=None)
+        twin._start(twin.settings)
+        if twin._rows is not None and self._is_sorted:
+            twin._rows.write(np.arange(len(rows)), list(zip(*[state[1:] for _, state in rows], strict=True)))
+        numbers = [number for number, _ in rows]
+        with np.errstate(all="ignore"):
+            twin._test(Batch(tested.batch.frame[numbers], tested.batch.offsets[numbers]), is_dated=False)
+        return twin
 
     def _explain(self, last: "_LastBatch", index: int) -> Explanation:
         anomalies, closings = last.anomalies, last.closings
@@ -281,8 +318,23 @@ class AnomalyDetectionEngine:
         return Batch(batch.frame.filter(present), batch.offsets[there])
 
     def _process(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
+        if self._rows is not None:
+            if batch.frame.height <= self.few_rows_max:
+                return self._test_rows(self._rows.test(batch), is_dated)
+            self._rows.settle()
+            self._rows.forget()
         with np.errstate(all="ignore"):
             return self._test(batch, is_dated)
+
+    def _test_rows(self, tested: TestedRows, is_dated: bool) -> pl.DataFrame:
+        """Take in what the short path found."""
+        self._last_rows.append(tested)
+        if tested.late:
+            self._set_aside(tested.batch, *np.array(tested.late).T)
+        self._counts["anomaly"] += len(tested.fired)
+        if self._details is not None:
+            self._details.keep([firing[4] for firing in tested.fired])
+        return self._presenter.few(tested.fired, tested.columns, tested.batch.offsets, is_dated)
 
     def _test(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         layout = self._sort(batch) if self._is_sorted else None
@@ -401,6 +453,8 @@ class AnomalyDetectionEngine:
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; equal rows give equal bytes."""
+        if self._rows is not None:
+            self._rows.settle()
         return encode_snapshot(self.fingerprint, self._counts, self._keys.state(), self._parts())
 
     def restore(self, snapshot: bytes) -> None:
@@ -413,8 +467,10 @@ class AnomalyDetectionEngine:
         self._counts = counts
         self._keys.load(keys)
         self._load(parts)
+        if self._rows is not None:
+            self._rows.forget()
         self._late.clear()
-        self._last = []
+        self._last, self._last_rows = [], []
         self._rows_since_snapshot = 0
         self._snapshot_offset = counts["next_offset"] - 1
 

@@ -77,6 +77,9 @@ class Function:
     sign: str = ""
     """The operator that means the same."""
 
+    row_form: Callable[[Any], Any] | None = None
+    """Makes the same for one row, as source text (`actors.engine.rowwise_code`); `None` if only vectors can do it."""
+
     @property
     def values(self) -> tuple[Parameter, ...]:
         """The parameters that are not constants."""

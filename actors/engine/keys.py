@@ -161,6 +161,20 @@ class KeyNumbers:
             numbers = pairs.number(pl.Series(combined))
         return numbers
 
+    def number_of(self, key: Sequence[Any]) -> int:
+        """Return the number of one key, given the values of its columns; texts, whole numbers and Booleans alone."""
+        number = 0
+        for place, value in enumerate(key):
+            plain = int(value) if isinstance(value, bool) else value
+            known = self._columns[place].dictionary
+            of_value = known.setdefault(plain, len(known))
+            if not place:
+                number = of_value
+                continue
+            pairs = self._pairs[place - 1].dictionary
+            number = pairs.setdefault((number << 32) | of_value, len(pairs))
+        return number
+
     def kept(self) -> list[Kept]:
         """Return what each part keeps of each key."""
         return [part.kept() for part in (*self._columns, *self._pairs)]
