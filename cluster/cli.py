@@ -9,7 +9,7 @@ import sys
 import click
 
 from actors.errors import TocsinError
-from cluster.commands import clusters, job_files, jobs, queries
+from cluster.commands import backtests, clusters, job_files, jobs, learn, queries
 from cluster.commands.terminal import say
 from cluster.home import Home
 from cluster.local import prepare_environment
@@ -31,6 +31,7 @@ def cli(context: click.Context, directory: str | None) -> None:
 for _command in (
     job_files.check,
     job_files.run,
+    backtests.backtest,
     clusters.up,
     clusters.down,
     clusters.demo,
@@ -45,6 +46,7 @@ for _command in (
     jobs.remove,
     jobs.attach,
     queries.query,
+    learn.learn,
 ):
     cli.add_command(_command)
 

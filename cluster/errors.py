@@ -6,7 +6,9 @@ The tree::
     ├── NotRunningError      there is no cluster, group or leader to talk to
     ├── AlreadyRunningError  a cluster of this home runs already
     ├── UnknownJobError      no job of that name
-    └── NoAnswerError        somebody did not answer in time
+    ├── NoAnswerError        somebody did not answer in time
+    └── BacktestError        a backtest that cannot be made
+        └── TooManyAnomaliesError   more of them than can be compared
 """
 
 from actors.errors import TocsinError
@@ -30,3 +32,11 @@ class UnknownJobError(ClusterError):
 
 class NoAnswerError(ClusterError):
     """Somebody did not answer before the deadline."""
+
+
+class BacktestError(ClusterError):
+    """A backtest that cannot be made of a job or an input."""
+
+
+class TooManyAnomaliesError(BacktestError):
+    """There are more anomalies than can be compared."""

@@ -69,6 +69,9 @@ class Settings(BaseModel):
 
 def unknown_key(key: str, known: Iterable[str]) -> PydanticCustomError:
     """Return the error for a key that does not exist."""
+    if any(sign in key for sign in "()<>"):
+        # In `{when: f(x, 1) > 2}` the comma ends the value, and the rest looks like a key.
+        return fault((key,), f"unknown key {key!r}; put an expression with commas in quotes")
     return fault((key,), f"unknown key {key!r}; {suggest(key, known)}")
 
 

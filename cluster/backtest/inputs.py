@@ -1,0 +1,77 @@
+"""Inputs of a backtest: the job's own source, or another file read by the same rules."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from actors.source import Source
+from actors.source_open import open_source
+from cluster.backtest.replay import Input, InputBatch
+from cluster.errors import BacktestError
+from config.settings import JobSettings, make_job
+from config.sources import FILE_SUFFIXES
+
+_LIVE_SOURCES = ("stream", "host_metrics")
+"""Sources that are not a record by themselves."""
+
+
+def source_input(job: JobSettings) -> Input:
+    """Return the input that a job's source is.
+
+    Raises:
+        BacktestError: the job reads something live.
+    """
+    if job.source.type in _LIVE_SOURCES:
+        raise BacktestError(
+            f"job {job.name!r} reads {job.source.type}, which is not there without a cluster; "
+            "name a record of it by --source FILE"
+        )
+    ended = _without_follow(job)
+
+    def batches() -> Iterator[InputBatch]:
+        with closing(open_source(ended, Path())) as source:
+            yield from _read_all(source, ended.limits.batch_rows_max)
+
+    return batches
+
+
+def with_source(job: JobSettings, path: Path) -> JobSettings:
+    """Return a job that reads another file; what its source says of columns and times holds if it fits.
+
+    Raises:
+        BacktestError: the name of the file does not say what it is.
+        ConfigError: the job cannot read such a file.
+    """
+    kind = FILE_SUFFIXES.get(path.suffix.lower())
+    own = job.source.model_dump(mode="json")
+    if kind is None and not ("path" in own and path.exists()):
+        known = ", ".join(FILE_SUFFIXES)
+        raise BacktestError(f"{str(path)!r} is no file that a backtest can read; its name ends with one of {known}")
+    if not path.exists():
+        raise BacktestError(f"there is no file {str(path)!r}")
+    kept: dict[str, Any] = own if kind in (None, own["type"]) else {"type": kind}
+    if kind is not None and kind != own["type"] and "path" in own:
+        kept |= {name: own[name] for name in ("columns", "time_format") if name in own}
+    plain = job.model_dump(mode="json", by_alias=True)
+    return make_job(plain | {"source": {**kept, "path": str(path.resolve())}})
+
+
+def _without_follow(job: JobSettings) -> JobSettings:
+    if not getattr(job.source, "follow", False):
+        return job
+    return job.model_copy(update={"source": job.source.model_copy(update={"follow": False})})
+
+
+def _read_all(source: Source, row_count_max: int) -> Iterator[InputBatch]:
+    """Yield what a source has, a batch of each split in turn, as the pump of a job reads it."""
+    positions = {split.number: source.earliest_offset(split.number) for split in source.splits()}
+    while positions:
+        for split, start in list(positions.items()):
+            batch = source.read(split, start, row_count_max)
+            yield InputBatch(
+                split=split, frame=batch.frame, offsets=batch.offsets, dead_letters=tuple(batch.dead_letters)
+            )
+            positions[split] = batch.next_offset
+            if batch.at_end or batch.next_offset <= start:
+                del positions[split]

@@ -1,0 +1,126 @@
+"""The command `backtest`: a job over recorded rows, its summary, its picture, and another job beside it."""
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cluster.commands.terminal import now_us, say, show
+from cluster.errors import BacktestError
+
+if TYPE_CHECKING:
+    from cluster.backtest.counting import Backtest, TimeRange
+    from cluster.backtest.replay import Input
+    from config.settings import JobSettings
+
+PICTURES = (".png", ".svg", ".html")
+
+
+@click.command()
+@click.argument("job_file", type=click.Path(path_type=Path))
+@click.option("--from", "time_from", metavar="TIME", help="Earliest time of a row, inclusive: ISO text or ticks.")
+@click.option("--to", "time_to", metavar="TIME", help="Latest time of a row, inclusive: ISO text or ticks.")
+@click.option("--source", "source", type=click.Path(path_type=Path), help="Read this file instead of the job's source.")
+@click.option("--against", type=click.Path(path_type=Path), help="Compare with this job file, over the same rows.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture: .png, .svg, or .html with the tables.")
+@click.option("--key", "key", multiple=True, help="Draw this key: a value for each key column, in order.")
+@click.option("--top", default=5, show_default=True, type=click.IntRange(min=0), help="Keys named for each metric.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backtest(job_file: Path, as_json: bool, **options: Any) -> None:
+    """Run a job over recorded rows, at full speed and without keeping anything, and sum up what it finds."""
+    _check_options(**options)
+    from cluster.backtest.inputs import source_input, with_source
+    from config.load import load_job
+
+    job = load_job(job_file)
+    if options["source"] is not None:
+        job = with_source(job, options["source"])
+    rows, times = source_input(job), _times(job, options["time_from"], options["time_to"])
+    if options["against"] is not None:
+        _compare(job, load_job(options["against"]), rows, times, as_json=as_json)
+    else:
+        _sum_up(job, rows, times, options, as_json=as_json)
+
+
+def _check_options(against: Path | None, plot: Path | None, key: tuple[str, ...], **_: Any) -> None:
+    if against is not None and plot is not None:
+        raise click.UsageError("--plot shows one job and --against compares two; leave one of them out")
+    if key and plot is None:
+        raise click.UsageError("--key says what --plot draws; give --plot too")
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise click.BadParameter(f"{str(plot)!r} is no name of a picture; let it end with {', '.join(PICTURES)}")
+
+
+def _times(job: "JobSettings", time_from: str | None, time_to: str | None) -> "TimeRange":
+    from cluster.backtest.counting import TimeRange
+    from cluster.present import parse_time
+
+    now = now_us()
+    return TimeRange(time_from=parse_time(job, time_from, now), time_to=parse_time(job, time_to, now, is_end=True))
+
+
+def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict[str, Any], *, as_json: bool) -> None:
+    from cluster.backtest.summary import show_summary, summarise
+
+    result, spent = _timed(job, rows, times, keeps_ids=False)
+    summary = summarise(result, options["top"]) | spent
+    if as_json:
+        click.echo(json.dumps(summary, indent=2, default=str, ensure_ascii=False))
+    else:
+        show(show_summary(summary, job.key_columns))
+        say(f"{summary['seconds']:.2f} s, {summary['rows_per_second']} rows per second")
+    if options["plot"] is not None:
+        _draw(result, rows, times, options)
+        say(f"drew {options['plot']}")
+
+
+def _timed(
+    job: "JobSettings", rows: "Input", times: "TimeRange", *, keeps_ids: bool
+) -> tuple["Backtest", dict[str, Any]]:
+    from cluster.backtest.counting import run_backtest
+
+    started = time.perf_counter()
+    result = run_backtest(job, rows, times, keeps_ids=keeps_ids)
+    seconds = time.perf_counter() - started
+    return result, {"seconds": round(seconds, 3), "rows_per_second": round(result.row_count / max(seconds, 1e-6))}
+
+
+def _compare(first: "JobSettings", second: "JobSettings", rows: "Input", times: "TimeRange", *, as_json: bool) -> None:
+    from cluster.backtest.comparing import compare, show_comparison
+    from cluster.backtest.summary import summarise
+
+    if second.row_schema != first.row_schema or second.time_column != first.time_column:
+        raise BacktestError(f"jobs {first.name!r} and {second.name!r} have other columns; compare jobs of one schema")
+    results = [_timed(job, rows, times, keeps_ids=True)[0] for job in (first, second)]
+    compared = compare(*results)
+    names = [first.name, second.name] if first.name != second.name else ["A", "B"]
+    if as_json:
+        summaries = [summarise(result, 0) for result in results]
+        click.echo(json.dumps({"jobs": summaries, "metrics": compared}, indent=2, default=str, ensure_ascii=False))
+        return
+    for name, result in zip(names, results, strict=True):
+        show(f"{name}: {result.row_count} rows, {result.anomaly_count} anomalies, {result.late_row_count} late rows")
+    show("\n" + show_comparison(names[0], names[1], compared))
+
+
+def _draw(result: "Backtest", rows: "Input", times: "TimeRange", options: dict[str, Any]) -> None:
+    from cluster.backtest.drawing import draw, draw_svg
+    from cluster.backtest.page import page
+    from cluster.backtest.series import gather, parse_key
+    from cluster.backtest.summary import summarise
+
+    plot: Path = options["plot"]
+    picture = gather(result, rows, times, parse_key(result.job, options["key"]))
+    is_page = plot.suffix.lower() == ".html"
+    if not picture.panels and not is_page:
+        raise BacktestError("no metric or detector looks at a column of numbers, so there is nothing to draw")
+    try:
+        if is_page:
+            svg = draw_svg(picture) if picture.panels else None
+            plot.write_text(page(summarise(result, options["top"]), result.job.key_columns, svg), encoding="utf-8")
+        else:
+            draw(picture, plot)
+    except OSError as error:
+        raise BacktestError(f"cannot write {str(plot)!r}: {error.strerror or error}") from error

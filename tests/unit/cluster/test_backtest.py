@@ -1,0 +1,198 @@
+"""Backtests: they find what the job finds, count it, compare it and draw it."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from actors.errors import TocsinError
+from cluster.backtest.comparing import compare, pair_metrics
+from cluster.backtest.counting import EVER, Backtest, TimeRange, run_backtest
+from cluster.backtest.inputs import source_input, with_source
+from cluster.backtest.series import gather, thinned
+from cluster.backtest.summary import summarise
+from cluster.commands.backtests import backtest
+from cluster.embedded import run_file
+from config import JobSettings, load_job, parse_job
+
+JOB = """
+job: pumps
+schema: {time: DATETIME, pump: SYMBOL, pressure: DOUBLE, errors: INT}
+time: time
+key: [pump]
+metrics:
+  - pressure > 9
+  - {when: sum(errors) > 3, describe: many errors}
+  - pressure > 1.5 * avg(pressure)
+window: {size: 1m, step: 20s}
+source: {path: pumps.csv}
+detectors:
+  - {type: new_value, watch: errors, learn: {rows: 20}}
+partitions: 3
+"""
+
+
+def write_rows(directory: Path, row_count: int = 600) -> Path:
+    """Write a job file and its rows: three pumps in turn, a bad record, a late row, and return the job file."""
+    rng = np.random.default_rng(3)
+    lines = ["time,pump,pressure,errors"]
+    for number in range(row_count):
+        time = np.datetime64("2026-03-01T00:00:00") + number * 2
+        lines.append(f"{time},{'abc'[number % 3]},{rng.normal(6, 1.5):.3f},{rng.poisson(0.4)}")
+    lines.insert(100, "2026-03-01T00:01:00,a,high,1")
+    lines.insert(300, "2026-03-01T00:00:00,b,5.0,0")
+    (directory / "pumps.csv").write_text("\n".join(lines) + "\n")
+    (directory / "job.yaml").write_text(JOB)
+    return directory / "job.yaml"
+
+
+def found_by(job: JobSettings, times: TimeRange = EVER) -> Backtest:
+    """Return what a job finds in its own source."""
+    return run_backtest(job, source_input(job), times, keeps_ids=True)
+
+
+def test_a_backtest_finds_what_the_job_finds(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    with run_file(path, tmp_path / "kept", lambda: 1_700_000_000_000_000) as (job, running):
+        running.run()
+        expected = sorted((one.id.offset, one.type, one.time) for one in running.anomalies(10_000))
+        late = sum(stat.late_row_count for stat in running.host.stat())
+    result = found_by(job)
+    assert result.ids is not None
+    assert sorted(result.ids.select("offset", "type", "time").iter_rows()) == expected
+    assert (result.late_row_count, result.dead_letter_count) == (late, 1) == (1, 1)
+    assert {index for _, index, _ in expected} == {0, 1, 2, 3}
+
+
+def test_counts_are_summed_up_by_metric_and_key(tmp_path: Path) -> None:
+    result = found_by(load_job(write_rows(tmp_path)))
+    summary = summarise(result, 2)
+    assert (summary["rows"], summary["keys"]) == (601, 3)
+    assert [metric["metric"] for metric in summary["metrics"]][:2] == ["pressure > 9", "many errors"]
+    first = summary["metrics"][0]
+    assert first["anomalies"] == result.counts.filter(pl.col("type") == 0)["anomalies"].sum() > 3
+    assert first["per_1000_rows"] == round(1000 * first["anomalies"] / 601, 3)
+    assert [key["anomalies"] for key in first["top_keys"]] == sorted(k["anomalies"] for k in first["top_keys"])[::-1]
+    assert sum(summary["metrics"][index]["anomalies"] for index in range(4)) == summary["anomalies"]
+
+
+def test_batches_change_no_count(tmp_path: Path) -> None:
+    job = load_job(write_rows(tmp_path))
+    small = job.model_copy(update={"limits": job.limits.model_copy(update={"batch_rows_max": 7})})
+    assert summarise(found_by(small)) == summarise(found_by(job))
+
+
+def test_only_rows_of_the_time_asked_for_take_part(tmp_path: Path) -> None:
+    start = 1_772_323_200
+    result = found_by(load_job(write_rows(tmp_path)), TimeRange(time_from=start + 100, time_to=start + 199))
+    assert (result.row_count, result.time_first, result.time_last) == (50, start + 100, start + 198)
+
+
+def test_an_empty_input_has_nothing(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    (tmp_path / "pumps.csv").write_text("time,pump,pressure,errors\n")
+    summary = summarise(found_by(load_job(path)))
+    assert (summary["rows"], summary["anomalies"], summary["from"]) == (0, 0, None)
+
+
+def test_metrics_are_paired_by_text_then_by_order() -> None:
+    assert pair_metrics(["a", "b"], ["b", "c"]) == [(0, 1), (1, 0)]
+    assert pair_metrics(["a", "b"], ["x", "a", "y"]) == [(0, 1), (1, 0), (None, 2)]
+    assert pair_metrics(["a", "b"], ["b"]) == [(0, None), (1, 0)]
+
+
+def test_a_stricter_threshold_finds_a_part_of_what_the_other_found(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    loose, strict = load_job(path), parse_job(JOB.replace("pressure > 9", "pressure > 10"), tmp_path)
+    first = compare(found_by(loose), found_by(strict))[0]
+    assert first["metrics"] == ["pressure > 9", "pressure > 10"]
+    assert (first["both"], first["only"][1]) == (first["anomalies"][1], 0)
+    assert first["only"][0] == first["anomalies"][0] - first["anomalies"][1] > 0
+    assert len(first["examples"][0]) == 3
+
+
+def test_another_file_is_read_by_the_rules_of_the_jobs_source(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    job = parse_job(JOB.replace("path: pumps.csv", "path: no.csv, columns: {pressure: bar}"), tmp_path)
+    (tmp_path / "other.csv").write_text("time,pump,bar,errors\n2026-03-01T00:00:00,a,9.5,0\n")
+    assert found_by(with_source(job, tmp_path / "other.csv")).anomaly_count == 1
+    assert with_source(load_job(path), tmp_path / "pumps.csv").source.type == "csv"
+
+
+def test_a_picture_has_a_panel_for_each_key_and_column(tmp_path: Path) -> None:
+    job = load_job(write_rows(tmp_path))
+    picture = gather(found_by(job), source_input(job), EVER)
+    assert [(panel.key, panel.column) for panel in picture.panels][:2] == [
+        (picture.panels[0].key, "pressure"),
+        (picture.panels[0].key, "errors"),
+    ]
+    assert len(picture.panels) == 6
+    pressure, errors = picture.panels[:2]
+    assert list(pressure.windows) == ["avg(pressure)"]
+    assert (set(pressure.marks), set(errors.marks)) == ({0, 2}, {1, 3})
+    assert errors.mark_windows == {1: "sum(errors)"}
+    assert all(value > 3 for value in errors.marks[1].values)
+
+
+def test_thinning_keeps_extremes() -> None:
+    values = np.sin(np.arange(100_000) / 50.0)
+    values[40_007], values[70_001] = 9.0, np.nan
+    times, kept = thinned(np.arange(100_000), values, 1000)
+    assert len(times) <= 1001
+    assert (times[np.nanargmax(kept)], np.nanmin(kept)) == (40_007, values[np.nanargmin(values)])
+    assert bool(np.all(np.diff(times) > 0))
+
+
+@pytest.mark.parametrize("name", ["picture.png", "picture.svg", "page.html"])
+def test_pictures_and_pages_are_written(tmp_path: Path, name: str) -> None:
+    arguments = [str(write_rows(tmp_path)), "--plot", str(tmp_path / name), "--key", "a"]
+    result = CliRunner().invoke(backtest, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    written = (tmp_path / name).read_bytes()
+    assert len(written) > 10_000
+    if name.endswith(".html"):
+        assert b"<svg" in written
+        assert b"many errors" in written
+        assert not re.search(rb'(src|href)="(?!#)', written)
+
+
+def test_the_summary_is_json_for_programs(tmp_path: Path) -> None:
+    arguments = [str(write_rows(tmp_path)), "--json", "--top", "1", "--to", "2026-03-01T00:05:00"]
+    found = json.loads(CliRunner().invoke(backtest, arguments, catch_exceptions=False).stdout)
+    assert (found["job"], found["rows"], found["to"]) == ("pumps", 152, "2026-03-01 00:05:00")
+    assert len(found["metrics"][0]["top_keys"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--source", "no.csv"], "there is no file 'no.csv'"),
+        (["--source", "no.doc"], "its name ends with one of .csv"),
+        (["--plot", "x.doc"], "let it end with .png"),
+        (["--plot", "no/such/x.png"], "cannot write 'no/such/x.png'"),
+        (["--plot", "x.png", "--key", "z"], "no row has the key z"),
+        (["--plot", "x.png", "--key", "a", "--key", "b"], "the key columns are: pump"),
+        (["--plot", "x.png", "--against", "job.yaml"], "leave one of them out"),
+        (["--key", "a"], "give --plot too"),
+        (["--from", "soon"], "soon"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    path = write_rows(tmp_path, 60)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(backtest, [str(path), *options])
+    error = result.stderr + (str(result.exception) if isinstance(result.exception, TocsinError) else "")
+    assert result.exit_code != 0
+    assert said in error
+
+
+def test_live_sources_need_a_record(tmp_path: Path) -> None:
+    job = parse_job("job: m\nsource: {type: host_metrics}\nmetrics: [value > 1]", tmp_path)
+    with pytest.raises(TocsinError, match="name a record of it by --source FILE"):
+        source_input(job)
