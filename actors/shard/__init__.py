@@ -14,6 +14,7 @@ from actors.shard.errors import (
     ShardIdentifierError,
     ShardMissingError,
     ShardOwnedError,
+    ShardReadExpiredError,
 )
 from actors.shard.shard import Shard, ShardStat
 
@@ -27,5 +28,6 @@ __all__ = [
     "ShardIdentifierError",
     "ShardMissingError",
     "ShardOwnedError",
+    "ShardReadExpiredError",
     "ShardStat",
 ]

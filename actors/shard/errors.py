@@ -8,6 +8,7 @@ The tree::
     ├── ShardFormatError        the files are not a shard of this version
     ├── ShardIdentifierError    the shard belongs to something else
     ├── ShardFullError          the map may not grow further, or the disk is full; nothing changed
+    ├── ShardReadExpiredError   a read transaction stayed open too long and was ended
     ├── ShardBusyError          the map must grow or close while a read transaction stays open; nothing changed
     └── ShardClosedError        the shard has been closed
 """
@@ -41,6 +42,10 @@ class ShardFullError(ShardError):
 
 class ShardBusyError(ShardError):
     """A read transaction of this process stayed open too long for the map to be resized or closed."""
+
+
+class ShardReadExpiredError(ShardError):
+    """A read transaction stayed open while others wrote for longer than allowed, and was ended."""
 
 
 class ShardClosedError(ShardError):

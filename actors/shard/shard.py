@@ -8,11 +8,12 @@ nothing. Growth doubles the map up to `map_size_bytes_max`; the file itself only
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import lmdb
 import msgpack
@@ -29,6 +30,7 @@ from actors.shard.errors import (
 )
 from actors.shard.gate import ReaderGate
 from actors.shard.ownership import Ownership
+from actors.shard.reading import ReadTxn
 
 if TYPE_CHECKING:
     Txn = lmdb.Transaction[bytes]
@@ -55,6 +57,9 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 READER_WAIT_S_MAX = 30.0
 """Seconds that growth waits for the readers of this process."""
 
+READER_TIMEOUT_S = 60.0
+"""Seconds that a read may stay open while others write, unless a shard is opened with another limit."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardStat:
@@ -75,6 +80,9 @@ class ShardStat:
     reader_count: int
     """Read transactions of this process that are open."""
 
+    oldest_read_s: float
+    """Seconds that the oldest of them has been open; the file grows while it keeps old pages from being used again."""
+
     transaction_id: int
     """Number of the last committed write transaction."""
 
@@ -85,12 +93,19 @@ class ShardStat:
 class Shard:
     """One LMDB environment; made by `open`, usable from any thread, closed by `close` or as a context manager."""
 
-    def __init__(self, directory: Path, env: lmdb.Environment, ownership: Ownership | None, size_max: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        env: lmdb.Environment,
+        ownership: Ownership | None,
+        size_max: int,
+        reader_timeout_s: float | None = READER_TIMEOUT_S,
+    ) -> None:
         self._directory = directory
         self._env = env
         self._ownership = ownership
         self._map_size_bytes_max = size_max
-        self._gate = ReaderGate()
+        self._gate = ReaderGate(reader_timeout_s)
         self._write_lock = threading.Lock()
         self._writing_thread: int | None = None
         self._tables: dict[str, lmdb._Database] = {}
@@ -106,11 +121,13 @@ class Shard:
         map_size_bytes_max: int = 1 << 40,
         table_count_max: int = 64,
         read_only: bool = False,
+        reader_timeout_s: float | None = READER_TIMEOUT_S,
     ) -> "Shard":
         """Open the shard of a directory and create it when there is none.
 
         `identifier` is stored when the shard has none, compared otherwise, and ignored when `None`. With `read_only`
-        nothing is created, no ownership is taken, and the owner may be another living process.
+        nothing is created, no ownership is taken, and the owner may be another living process. A read of this process
+        that has been open for more than `reader_timeout_s` seconds is ended by the next write.
 
         Raises:
             ShardOwnedError: the shard is open already.
@@ -131,7 +148,7 @@ class Shard:
             if ownership is not None:
                 ownership.release()
             raise
-        shard = cls(directory, env, ownership, map_size_bytes_max)
+        shard = cls(directory, env, ownership, map_size_bytes_max, reader_timeout_s)
         try:
             shard._check_meta(identifier, read_only)
         except BaseException:
@@ -164,10 +181,14 @@ class Shard:
 
     @contextmanager
     def read(self) -> Iterator[Txn]:
-        """Open a read transaction: a view of the last commit that no later write changes."""
+        """Open a read transaction: a view of the last commit that no later write changes.
+
+        Raises:
+            ShardReadExpiredError: from any call of the transaction, when it has been open for too long.
+        """
         self._check_open()
         while True:
-            with self._gate.reading():
+            with self._gate.reading() as passage:
                 # Closed while this read waited at the gate.
                 self._check_open()
                 try:
@@ -179,8 +200,11 @@ class Shard:
                         f"shard {self._directory} has no free reader slot; end some reads first"
                     ) from error
                 if txn is not None:
-                    with txn:
-                        yield txn
+                    passage.read = read = ReadTxn(txn, time.monotonic())
+                    try:
+                        yield cast(Txn, read)
+                    finally:
+                        read.end()
                     return
             self._resize(0)
 
@@ -219,13 +243,42 @@ class Shard:
         if any(directory.iterdir()):
             raise ShardError(f"{directory} is not empty; give a new directory for the copy")
         try:
-            with self._gate.reading():
-                self._env.copy(str(directory), compact=True)
+            self._copy_environment(directory)
             _sync(directory / DATA_FILE)
         except (lmdb.Error, OSError) as error:
             (directory / DATA_FILE).unlink(missing_ok=True)
             raise ShardFullError(f"the copy to {directory} failed: {error}; free some space and repeat it") from error
         _sync(directory)
+
+    def _copy_environment(self, directory: Path) -> None:
+        while True:
+            try:
+                with self._gate.reading():
+                    self._env.copy(str(directory), compact=True)
+                return
+            except lmdb.MapResizedError:
+                # The owner, another process, has made the map larger.
+                (directory / DATA_FILE).unlink(missing_ok=True)
+                self._resize(0)
+
+    def table_names(self) -> list[str]:
+        """Return the names of all tables, sorted."""
+        with self.read() as txn, txn.cursor() as cursor:
+            return [bytes(key).decode() for key in cursor.iternext(values=False)]
+
+    def reading_processes(self) -> dict[int, int]:
+        """Return the processes that have read the shard and have it open, with the number of their reader slots.
+
+        Slots of processes that have died are freed, so that the pages that they held are used again.
+        """
+        self._check_open()
+        self._env.reader_check()
+        found: dict[int, int] = {}
+        for line in self._env.readers().splitlines():
+            words = line.split()
+            if words and words[0].isdigit():
+                found[int(words[0])] = found.get(int(words[0]), 0) + 1
+        return found
 
     def stat(self) -> ShardStat:
         """Measure the shard."""
@@ -240,6 +293,7 @@ class Shard:
             map_size_bytes=info["map_size"],
             map_size_bytes_max=self._map_size_bytes_max,
             reader_count=self._gate.reader_count,
+            oldest_read_s=self._gate.oldest_read_s,
             transaction_id=info["last_txnid"],
             entry_counts=counts,
         )
@@ -266,6 +320,7 @@ class Shard:
         self.close()
 
     def _write_until_it_fits(self, action: Callable[[Txn], T]) -> T:
+        self._gate.expire()
         while True:
             try:
                 with self._env.begin(write=True) as txn:
@@ -282,6 +337,8 @@ class Shard:
                 ) from error
 
     def _grow(self) -> None:
+        # Readers that were killed would keep freed pages from being used again, for ever.
+        self._env.reader_check()
         size = self._env.info()["map_size"]
         if size >= self._map_size_bytes_max:
             raise ShardFullError(

@@ -20,6 +20,7 @@ from actors.shard import (
     ShardIdentifierError,
     ShardMissingError,
     ShardOwnedError,
+    ShardReadExpiredError,
 )
 from actors.shard.shard import Txn
 
@@ -303,3 +304,49 @@ def test_a_full_disk_changes_nothing_and_is_survived(small_disk: Path) -> None:
         (small_disk / "ballast").unlink()
         put(shard, b"large", bytes(512 * KIB))
         assert get(shard, b"large") == bytes(512 * KIB)
+
+
+def test_a_read_that_stays_open_too_long_is_ended_by_a_write(tmp_path: Path) -> None:
+    with Shard.open(tmp_path, reader_timeout_s=0.0) as shard:
+        put(shard, b"key", b"value")
+        table = shard.table("t")
+        with shard.read() as txn:
+            assert txn.get(b"key", db=table) == b"value"
+            assert shard.stat().oldest_read_s > 0
+            put(shard, b"key", b"other")
+            assert shard.stat().oldest_read_s == 0
+            with pytest.raises(ShardReadExpiredError, match="larger reader_timeout_s"):
+                txn.get(b"key", db=table)
+        assert get(shard, b"key") == b"other"
+
+
+def test_a_read_is_not_ended_before_its_time_or_inside_a_cursor(tmp_path: Path) -> None:
+    for timeout_s in (None, 3600.0, 0.0):
+        with Shard.open(tmp_path, reader_timeout_s=timeout_s) as shard:
+            put(shard, b"key", b"value")
+            with shard.read() as txn, txn.cursor(shard.table("t")) as cursor:
+                writer = threading.Thread(target=put, args=(shard, b"key", b"other"))
+                writer.start()
+                writer.join()
+                assert list(cursor) == [(b"key", b"value")]
+
+
+@pytest.mark.parametrize(("timeout_s", "grows"), [(None, True), (0.0, False)])
+def test_a_forgotten_read_makes_the_file_grow_only_until_its_timeout(
+    tmp_path: Path, timeout_s: float | None, grows: bool
+) -> None:
+    with Shard.open(tmp_path, reader_timeout_s=timeout_s) as shard:
+        put(shard, b"key", bytes(100 * KIB))
+        with shard.read():
+            for _ in range(30):
+                put(shard, b"key", bytes(100 * KIB))
+            assert (shard.stat().used_size_bytes > 2000 * KIB) is grows
+
+
+def test_growth_does_not_wait_for_a_read_beyond_its_timeout(tmp_path: Path) -> None:
+    with Shard.open(tmp_path, map_size_bytes=64 * KIB, reader_timeout_s=0.0) as shard:
+        with shard.read():
+            writer = threading.Thread(target=put, args=(shard, b"key", bytes(500 * KIB)))
+            writer.start()
+            writer.join()
+        assert get(shard, b"key") == bytes(500 * KIB)
