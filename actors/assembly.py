@@ -6,6 +6,7 @@ import polars as pl
 
 from actors.detectors import Detector, make_detector
 from actors.engine import AnomalyDetectionEngine
+from actors.engine.costs import EngineMemory
 from actors.engine.engine import EngineStat
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
@@ -54,6 +55,10 @@ class IdleEngine:
         """
         if snapshot != self.snapshot():
             raise SnapshotError(f"these {len(snapshot)} bytes are a snapshot of another engine")
+
+    def memory(self) -> EngineMemory:
+        """Return the bytes of nothing."""
+        return EngineMemory(state_size_bytes=0, key_count=0, late_size_bytes=0, parts=())
 
     def stat(self) -> EngineStat:
         """Return counters of nothing."""

@@ -93,6 +93,9 @@ class PartitionStat:
     replayed_row_count: int
     """Rows that fed the engine only, because the shard had them already."""
 
+    state_size_bytes: int
+    """Bytes that the engine's state took in memory at the last flush."""
+
     late_row_count: int
     """Rows that the metrics discarded, late or without a time, of all time; the shard keeps the newest, up to
     `limits.late_rows_max`."""
@@ -157,7 +160,7 @@ class Partition:
         self._dead_letters = SetAside(self._tables["dead_letters"], job.limits.dead_letters_max)
         self._late_rows = SetAside(self._tables["late_rows"], job.limits.late_rows_max)
         self._row_count = self._replayed_row_count = self._event_count = 0
-        self._flush_count = 0
+        self._flush_count = self._state_size_bytes = 0
         self._rows_since_flush = self._rows_since_snapshot = 0
         self._flushed_at_us: int | None = None
         self._degraded: str | None = None
@@ -375,6 +378,8 @@ class Partition:
         self._marks.committed = self._marks.reached()
         self._marks.engine = engine
         self._rows_since_flush = 0
+        # Measured here, because `stat` is asked by other threads while rows change the state.
+        self._state_size_bytes = self._engine.memory().state_size_bytes
         self._flush_count += 1
         self._degraded = None
         self._flushed_at_us = now_us
@@ -544,6 +549,7 @@ class Partition:
             committed=dict(self._marks.committed),
             row_count=self._row_count,
             replayed_row_count=self._replayed_row_count,
+            state_size_bytes=self._state_size_bytes,
             late_row_count=self._late_rows.total,
             anomaly_count=counts["anomalies"],
             dead_letter_count=self._dead_letters.count,

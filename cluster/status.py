@@ -100,7 +100,18 @@ def show_job(job: dict[str, Any]) -> str:
         )
         if runner["trouble"]:
             lines.append(f"last trouble: {runner['trouble']}")
-    names = ("partition", "host", "next offsets", "rows", "late", "anomalies", "dead letters", "KiB", "trouble")
+    names = (
+        "partition",
+        "host",
+        "next offsets",
+        "rows",
+        "late",
+        "anomalies",
+        "dead letters",
+        "KiB",
+        "state KiB",
+        "trouble",
+    )
     rows = [
         [
             str(stat["partition"]),
@@ -111,6 +122,7 @@ def show_job(job: dict[str, Any]) -> str:
             str(stat["anomaly_count"]),
             str(stat["dead_letter_count"]),
             str(stat["size_bytes"] // 1024),
+            str(stat["state_size_bytes"] // 1024),
             stat["degraded"] or "",
         ]
         for stat in job["partitions"]

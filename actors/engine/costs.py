@@ -142,9 +142,10 @@ def _work(nodes: Sequence[Node], windows: Windows | None) -> tuple[Work, ...]:
     return tuple(sorted(found, key=lambda work: (work.weight, work.per != "row", work.why)))
 
 
-def memory_of(costs: EngineCosts, key_count: int, late_size_bytes: int) -> EngineMemory:
-    """Return the bytes that state takes, as its parts say."""
-    parts = sorted(((str(state.kept), state.kept.held_size_bytes) for state in costs.states), key=lambda part: -part[1])
+def memory_of(costs: EngineCosts, others: Sequence[Kept], key_count: int, late_size_bytes: int) -> EngineMemory:
+    """Return the bytes that state takes, as its parts and others beside them say."""
+    kept = [*(state.kept for state in costs.states), *others]
+    parts = sorted(((str(part), part.held_size_bytes) for part in kept), key=lambda part: -part[1])
     return EngineMemory(
         state_size_bytes=sum(size for _, size in parts),
         key_count=key_count,

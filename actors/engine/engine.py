@@ -334,7 +334,7 @@ class AnomalyDetectionEngine:
         self._counts["anomaly"] += len(tested.fired)
         if self._details is not None:
             self._details.keep([firing[4] for firing in tested.fired])
-        return self._presenter.few(tested.fired, tested.columns, tested.batch.offsets, is_dated)
+        return self._presenter.few(tested.fired, tested.batch.frame, tested.batch.offsets, is_dated)
 
     def _test(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         layout = self._sort(batch) if self._is_sorted else None
@@ -449,7 +449,8 @@ class AnomalyDetectionEngine:
 
     def memory(self) -> EngineMemory:
         """Return the bytes that the state takes now; cheap enough to be asked once a second."""
-        return memory_of(self.costs(), self._keys.count, self._late.size_bytes)
+        at_hand = [] if self._rows is None else [self._rows.kept()]
+        return memory_of(self.costs(), at_hand, self._keys.count, self._late.size_bytes)
 
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; equal rows give equal bytes."""

@@ -5,6 +5,7 @@ are cheaper without. The keys at hand have their state in tuples; the arrays are
 date, which the engine does before anything else looks at them.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -14,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from actors.engine.batch import Batch
+from actors.engine.kept import Kept
 from actors.engine.keys import KeyNumbers
 from actors.engine.output import Firing
 from actors.engine.rowwise_program import RowProgram
@@ -26,6 +28,9 @@ ROWS_MAX = 400
 KEYS_MAX = 1 << 16
 """Keys at hand; with more, all are written back and forgotten."""
 
+_TUPLE_SIZE_BYTES, _VALUE_SIZE_BYTES = 40, 36
+"""Bytes of a tuple, and of each value in it with its reference, about."""
+
 _WHOLE_ROWS_MAX = 20
 """Rows of a batch up to which taking whole rows out of a frame is cheaper than taking columns."""
 
@@ -35,9 +40,6 @@ class TestedRows:
     """What the rows of a batch gave."""
 
     batch: Batch
-    columns: Mapping[str, Sequence[Any]]
-    """Values of the time column, the key columns and those that metrics look at."""
-
     fired: list[Firing]
     late: list[tuple[int, int]]
     """Number of each late row, and by how many ticks its key was ahead of it."""
@@ -78,7 +80,7 @@ class RowByRow:
     def test(self, batch: Batch) -> TestedRows:
         """Test rows that have a time."""
         columns = self._columns(batch.frame)
-        tested = TestedRows(batch, columns, [], [], [])
+        tested = TestedRows(batch, [], [], [])
         test = self._program.test_complete if self._is_complete(columns) else self._program.test
         self._is_settled = not self._program.is_stateful
         numbers = range(batch.frame.height)
@@ -126,6 +128,12 @@ class RowByRow:
         """Write the state of keys, which ascend, to the arrays: for each field a column of values."""
         for field, values in zip(self._program.fields, columns, strict=True):
             field.write(numbers, values)
+
+    def kept(self) -> Kept:
+        """Return what the keys at hand take; there are at most `KEYS_MAX` of them."""
+        fields = 1 + len(self._program.fields)
+        tuples = len(self._states) * (_TUPLE_SIZE_BYTES + fields * _VALUE_SIZE_BYTES)
+        return Kept(what="keys at hand", key_size_bytes=0, held_size_bytes=sys.getsizeof(self._states) + tuples)
 
     def forget(self) -> None:
         """Forget the keys at hand, because the arrays are about to change."""

@@ -19,7 +19,7 @@ STATUS: dict[str, Any] = {
 def make_stat(number: int, **changed: Any) -> dict[str, Any]:
     plain = {
         "partition": number, "committed": {0: 50}, "row_count": 50, "late_row_count": 1, "anomaly_count": 7,
-        "dead_letter_count": 2, "size_bytes": 409_600, "degraded": None,
+        "dead_letter_count": 2, "size_bytes": 409_600, "state_size_bytes": 20_480, "degraded": None,
     }  # fmt: skip
     return plain | changed
 
@@ -51,7 +51,7 @@ def test_a_job_shows_its_partitions_and_their_trouble() -> None:
     lines = show_job(job).splitlines()
     assert lines[0] == "trades: running under epoch 2, open since 00:00:00.000, 0 rows sent again, 3 restarts"
     assert lines[1] == "last trouble: the disk is full"
-    assert lines[4].split() == ["0", "host-0", "0:50", "50", "1", "7", "2", "400"]
+    assert lines[4].split() == ["0", "host-0", "0:50", "50", "1", "7", "2", "400", "20"]
     assert lines[5].split()[-1] == "full"
 
 

@@ -158,3 +158,11 @@ def test_nothing_is_flushed_when_nothing_has_changed(tmp_path: Path) -> None:
         count = partition.stat().flush_count
         partition.flush_if_due(1, 10_000_000)
         assert partition.stat().flush_count == count
+
+
+def test_the_bytes_of_the_engines_state_are_known_after_a_flush(tmp_path: Path) -> None:
+    with Partition.open(make_partition_job(), 0, tmp_path) as partition:
+        partition.begin(1, {0: 0}, 0)
+        partition.apply(1, make_batch(JOB, 0, [row(9, sym=f"key-{number}") for number in range(1000)]), 0)
+        partition.flush(1, 0)
+        assert partition.stat().state_size_bytes > 1000 * 50
