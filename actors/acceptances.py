@@ -216,8 +216,8 @@ def _explain_nothing(detectors: Sequence[Detector], variable: str, name: str | N
     known = [detector for detector in detectors if name in (None, detector.name)]
     metrics = [f"{detector.name}: {', '.join(detector.variables)}" for detector in known]
     text = f"no detector can accept this value of {variable!r}"
-    way = f"give an event id to those that learn by event, {NO_EVENT!r} to others, and a JSON list to those of lists"
-    return f"{text}; there is {'; '.join(metrics) or 'none'}. {way.capitalize()}"
+    way = f"Give an event id to those that learn by event, {NO_EVENT!r} to others, and a JSON list to those of lists"
+    return f"{text}; there is {'; '.join(metrics) or 'none'}. {way}"
 
 
 def _takes_list(spec: GroupSpec) -> bool:

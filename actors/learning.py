@@ -102,7 +102,8 @@ def read_verdicts(job: JobSettings, shard: Shard) -> list[Verdict]:
     detectors = [(number, detector) for number, detector in enumerate(build_detectors(job)) if detector.follows]
     if not detectors:
         return []
-    with shard.read() as txn, txn.cursor(shard.table(TABLE)) as cursor:
+    table = shard.table(TABLE)
+    with shard.read() as txn, txn.cursor(table) as cursor:
         entries = [(bytes(key), bytes(value)) for key, value in cursor]
     for number, detector in detectors:
         detector.load_state(_below(entries, _prefix(number)))

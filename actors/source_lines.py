@@ -165,9 +165,10 @@ class LineFile:
             )
         data = self._read(descriptor, position)
         end = data.rfind(b"\n") + 1
-        if self._beginning is not None and not (self.is_complete and len(data) < self._block_size_bytes):
-            end = self._last_beginning(data[:end])
-            if not end and len(data) >= self._block_size_bytes:
+        if self._beginning is not None:
+            is_all = self.is_complete and len(data) < self._block_size_bytes
+            end = len(data) if is_all else self._last_beginning(data[:end])
+            if not end and len(data) == self._block_size_bytes:
                 return self._scan_long_record(descriptor, first, position, data)
             if not end:
                 return None

@@ -13,6 +13,7 @@ from typing import Any
 import msgpack
 
 from actors.anomalies import Anomaly, AnomalyFilter
+from actors.detectors.stability import Verdict
 from actors.errors import TocsinError
 from actors.partition import PartitionStat
 from actors.remote import NotOpenError
@@ -35,10 +36,11 @@ from raft.commands import (
     JobSubmitted,
     Refused,
     ScaleRequested,
+    ValueAccepted,
     decode_answer,
     encode_command,
 )
-from raft.group import GroupState, Job, JobStatus
+from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
 from raft.group_codec import decode_state
 
 MEMBER_TIMEOUT_S = 15.0
@@ -49,6 +51,9 @@ LOOK_TIMEOUT_S = 2.0
 
 OPEN_TIMEOUT_S = 15.0
 """Seconds that a query waits for the partitions of a job that is just being recovered."""
+
+PLACE_TIMEOUT_S = 30.0
+"""Seconds in which a running job gives an accepted value its place; a failover in between is waited out."""
 
 PROPOSE_DEADLINE_S = 30.0
 """Seconds after which a proposal is given up; an election in between is waited out."""
@@ -326,6 +331,27 @@ class Client:
         for reply in replies:
             pages |= reply.wait()
         return pages
+
+    def verdicts(self, name: str) -> list[Verdict]:
+        """Return how the variables that a job follows behave, of all partitions."""
+        return self._collect(name, "verdicts")
+
+    def accept(self, name: str, content: bytes) -> AcceptanceRecord:
+        """Let a value count as known, and return what the group knows of it: with its place, when the job runs.
+
+        Raises:
+            NoAnswerError: the job runs but its leader gave the value no place in time; it will.
+        """
+        request_id = _request_id()
+        self.propose(ValueAccepted(request_id=request_id, job_id=self.job(name).job_id, content=content))
+
+        def found(job: Job) -> AcceptanceRecord:
+            return next(known for known in job.acceptances if known.acceptance_id == request_id)
+
+        def is_settled(job: Job) -> bool:
+            return job.status is not JobStatus.RUNNING or found(job).positions is not None
+
+        return found(self.wait(name, is_settled, PLACE_TIMEOUT_S))
 
     def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of all partitions, in the order of split and offset."""

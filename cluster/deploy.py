@@ -83,6 +83,10 @@ class RayHost:
         """Send a batch."""
         return RayReply(self._handle.apply.remote(epoch, batch, now_us))
 
+    def accept(self, epoch: int, acceptances: list[bytes]) -> RayReply[None]:
+        """Let values count as known, each from its place on."""
+        return RayReply(self._handle.accept.remote(epoch, acceptances))
+
     def tick(self, epoch: int, now_us: int) -> RayReply[None]:
         """Let the host flush what has waited long enough."""
         return RayReply(self._handle.tick.remote(epoch, now_us))

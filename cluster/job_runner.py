@@ -21,6 +21,7 @@ from actors.shard import ShardIdentifierError
 from actors.source import Source
 from actors.source_open import open_source
 from cluster import deploy
+from cluster.accepting import first_unsent, place_acceptances, placed_acceptances
 from cluster.checkpoint import Checkpointer
 from cluster.group_port import GroupPort
 from cluster.home import Home
@@ -67,6 +68,7 @@ class JobRunner:
         self._epoch = epoch
         self._home = home
         self._stopping = threading.Event()
+        self._received: dict[int, int] = {}
         self._status: dict[str, Any] = {"epoch": epoch, "phase": "starting", "trouble": None, "failure_count": 0}
         self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
 
@@ -141,11 +143,12 @@ class JobRunner:
         owners = self._owners(settings)
         needed = self._open_hosts(owners, earliest)
         positions = first_needed(needed, earliest)
+        self._received = {split: max(marks.get(split, 0) for marks in needed) for split in earliest}
         self._status.update(
             phase="running",
             trouble=None,
             opened_us=now_us(),
-            rows_sent_again=sum(max(marks.get(split, 0) for marks in needed) - positions[split] for split in earliest),
+            rows_sent_again=sum(self._received[split] - positions[split] for split in earliest),
         )
         return Pump(settings, source, owners, positions, self._epoch, now_us)
 
@@ -163,7 +166,12 @@ class JobRunner:
 
     def _host(self, record: Job, name: str) -> deploy.RayHost:
         directory = str(self._home.partitions_directory(self._job_id))
-        return deploy.ensure_host(self._group.group_id, self._job_id, name, record.spec, directory)
+        host = deploy.ensure_host(self._group.group_id, self._job_id, name, record.spec, directory)
+        accepted = placed_acceptances(self._group.state().jobs[self._job_id])
+        if accepted:
+            # Whoever is sent rows knows the values that were accepted before them.
+            host.accept(self._epoch, accepted).wait()
+        return host
 
     def _open_hosts(self, owners: dict[int, deploy.RayHost], earliest: dict[int, int]) -> list[dict[int, int]]:
         by_host: dict[str, tuple[deploy.RayHost, list[int]]] = {}
@@ -210,6 +218,7 @@ class JobRunner:
                         self._rest(pump)
                         return
                     self._scale(settings, pump)
+                    self._accept(pump)
                 if delivery.is_due():
                     pump.deliver()
                 checkpointer.after(pump)
@@ -221,6 +230,13 @@ class JobRunner:
                     self._stopping.wait(IDLE_S)
         finally:
             checkpointer.close()
+
+    def _accept(self, pump: Pump) -> None:
+        """Give accepted values that wait for it a place among the rows, and tell the hosts."""
+        place = first_unsent(pump.stat().positions, self._received)
+        if place_acceptances(self._group, self._job_id, self._epoch, place):
+            for name in {port.name for port in pump.owners.values()}:
+                self._host(self._group.state().jobs[self._job_id], name)
 
     def _rest(self, pump: Pump) -> None:
         pump.finish()

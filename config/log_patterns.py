@@ -2,8 +2,9 @@
 
 A *format* takes a record apart into its time, what goes with it (host, process) and its message; a *template* takes a
 message apart into variables. Both are regular expressions that must fit the whole text; a template may be given as
-plain text instead, where `<name>` and `<*>` stand for words and `<name...>` and `<...>` for any text. Expressions run
-in linear time whatever a line holds, so look-around and references to groups do not exist.
+plain text instead, where `<name>` and `<*>` stand for words and `<name...>` and `<...>` for any text; a backslash in
+front makes them plain text. Expressions run in linear time whatever a line holds, so look-around and references to
+groups do not exist.
 """
 
 import re
@@ -34,7 +35,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 }
 """Formats that have a name: the expression and how the time is written."""
 
-_PLACEHOLDER = re.compile(r"<(\*|[A-Za-z_][A-Za-z0-9_]*)?(\.\.\.)?>")
+_PLACEHOLDER = re.compile(r"(\\)?<(\*|[A-Za-z_][A-Za-z0-9_]*)?(\.\.\.)?>")
 _YEAR_DIRECTIVES = re.compile(r"%[YyCGsFDcxv+]")
 
 
@@ -95,6 +96,11 @@ def regex_of_text(text: str) -> str:
     return rf"(?s)\s*{words}\s*"
 
 
+def escape_text(message: str) -> str:
+    """Return the template text that stands for a message as it is, blanks aside."""
+    return _PLACEHOLDER.sub(lambda found: found[0] if found[0] == "<>" else f"\\{found[0]}", message)
+
+
 def needs_year(time_format: str) -> bool:
     """Return whether times of a format tell no year."""
     return "%" in time_format and _YEAR_DIRECTIVES.search(time_format) is None
@@ -111,9 +117,12 @@ def _regex_of_word(word: str) -> str:
     for found in _PLACEHOLDER.finditer(word):
         if found[0] == "<>":
             continue
-        name = found[1] if found[1] not in (None, "*") else None
         parts.append(re.escape(word[position : found.start()]))
-        content = r".*?" if found[2] else r"\S+?"
+        if found[1]:
+            position = found.start() + 1
+            continue
+        name = found[2] if found[2] not in (None, "*") else None
+        content = r".*?" if found[3] else r"\S+?"
         parts.append(f"(?P<{name}>{content})" if name else f"({content})")
         position = found.end()
     parts.append(re.escape(word[position:]))

@@ -134,6 +134,8 @@ def test_variables_have_the_type_of_their_column(tmp_path: Path) -> None:
         ("(<*>) a.b <>", "(1) a.b <>", ["1"]),
         ("a<...>b", "ab", [""]),
         ("<1>", "<1>", []),
+        (r"\<none> <*>", "<none> x", ["x"]),
+        (r"\\<*>", r"\<*>", []),
     ],
 )
 def test_a_template_may_be_plain_text(tmp_path: Path, text: str, message: str, values: list[str]) -> None:
@@ -182,6 +184,12 @@ def test_a_record_of_several_lines_is_whole_wherever_it_is_cut(
     assert content == read_split(apt(tmp_path / "a.log", time_format="%Y-%m-%d  %H:%M:%S"))
     late = read_split(apt(tmp_path / "a.log", time_format="%Y-%m-%d  %H:%M:%S"), start=3)
     assert late.rows == content.rows[1:]
+
+
+def test_the_last_line_of_a_complete_file_belongs_to_its_record_without_a_line_end(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(BLOCKS[:-1])
+    content = read_split(apt(tmp_path / "a.log", time_format="%Y-%m-%d  %H:%M:%S"))
+    assert ([offset for offset, _ in content.rows], content.next_offset) == ([1, 7], 9)
 
 
 def test_the_last_record_of_a_growing_file_waits_for_the_next(tmp_path: Path) -> None:

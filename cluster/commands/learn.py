@@ -1,0 +1,107 @@
+"""The command `learn`: what a job has learned, values that are usual after all, and templates for logs."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.commands.terminal import client_of, now_us, say, show
+from cluster.home import Home
+
+
+@click.group()
+def learn() -> None:
+    """Look at what jobs have learned, correct it, and find templates of logs."""
+
+
+@learn.command("status")
+@click.argument("job")
+@click.option("--directory", type=click.Path(path_type=Path), help="JOB is a job file, run in this directory.")
+@click.option("--wide", is_flag=True, help="Show the reason of each verdict too.")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@click.pass_obj
+def learn_status(home: Home, job: str, directory: Path | None, wide: bool, as_json: bool) -> None:
+    """Print how each variable of each event behaves, as far as `stability` detectors follow it."""
+    from cluster.learning import follows_variables, read_directory, show_verdicts
+
+    if directory is not None:
+        settings = _load(job)
+        verdicts = read_directory(settings, directory)
+    else:
+        client = client_of(home)
+        settings = client.settings(job)
+        client.open_for_queries(job)
+        verdicts = client.verdicts(job)
+    if not follows_variables(settings):
+        raise click.ClickException(
+            f"job {settings.name!r} has no detector of type `stability`; no variable is followed"
+        )
+    show(show_verdicts(settings, verdicts, as_json=as_json, is_wide=wide))
+
+
+@learn.command("accept")
+@click.argument("job")
+@click.argument("event_id")
+@click.argument("variable")
+@click.argument("value")
+@click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
+@click.option("--detector", help="Only this detector (default: all that know the variable).")
+@click.option("--directory", type=click.Path(path_type=Path), help="JOB is a job file, run in this directory.")
+@click.pass_obj
+def learn_accept(
+    home: Home,
+    job: str,
+    event_id: str,
+    variable: str,
+    value: str,
+    key: tuple[str, ...],
+    detector: str | None,
+    directory: Path | None,
+) -> None:
+    """Let a reported value count as known from the next rows on; EVENT_ID is - where detectors learn without one."""
+    from cluster.learning import accept_in_directory, parse_acceptance
+
+    if directory is not None:
+        settings = _load(job)
+        acceptance = parse_acceptance(settings, key, event_id, variable, value, detector)
+        number = accept_in_directory(settings, directory, acceptance, uuid.uuid4().hex, now_us())
+        click.echo(f"accepted {value!r} of {variable} in partition {number}, for the rows to come")
+        return
+    client = client_of(home)
+    acceptance = parse_acceptance(client.settings(job), key, event_id, variable, value, detector)
+    record = client.accept(job, acceptance.to_bytes())
+    if record.positions is None:
+        click.echo(f"accepted {value!r} of {variable}, for the rows that come when {job} runs again")
+    else:
+        places = ", ".join(f"offset {offset} of split {split}" for split, offset in record.positions)
+        click.echo(f"accepted {value!r} of {variable}, from {places or 'the first row'} on")
+
+
+@learn.command("templates")
+@click.argument("log_file", type=click.Path(path_type=Path))
+@click.option("--format", "log_format", default="iso", show_default=True, help="As `format` in a job file.")
+@click.option("--record-start", help="As `record_start` in a job file.")
+@click.option(
+    "--similarity", default=0.5, show_default=True, type=click.FloatRange(0, 1), help="Share of words in common."
+)
+@click.option("--depth", default=4, show_default=True, type=click.IntRange(min=3), help="Depth of Drain's tree.")
+@click.option("--min-count", default=2, show_default=True, type=click.IntRange(min=1), help="Lines that a kind needs.")
+def learn_templates(
+    log_file: Path, log_format: str, record_start: str | None, similarity: float, depth: int, min_count: int
+) -> None:
+    """Print templates of the messages in a log, as YAML for a job file (needs the extra `drain`)."""
+    from cluster.templates import Mining, mine_templates, show_templates
+
+    mining = Mining(
+        log_format=log_format, record_start=record_start, similarity=similarity, depth=depth, count_min=min_count
+    )
+    found = mine_templates(log_file, mining)
+    show(show_templates(found))
+    say(f"{len(found.templates)} templates fit {found.matched_count} of {found.line_count} lines")
+
+
+def _load(job_file: str) -> Any:
+    from config.load import load_job
+
+    return load_job(job_file)

@@ -1,0 +1,198 @@
+"""Log jobs from the file to what is found, learned and accepted, in one process."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.cli import cli
+from cluster.embedded import EmbeddedJob, run_file
+from tests.support.repository import ROOT
+
+JOB = """
+job: logins
+source:
+  path: app.log
+  format: journal
+  follow: true
+  templates:
+    - {{id: login, name: somebody comes, text: "session opened for <user> from <*>"}}
+    - {{id: failure, text: "failed password for <user> after <count> tries"}}
+  unmatched: other
+key: [{key}]
+detectors:
+  - {{type: new_value, event: event_id, watch: [user], learn: {{rows: 12}}}}
+  - {{type: new_event, event: event_id, learn: {{rows: 20}}}}
+  - {{type: stability, event: event_id, watch: "*"}}
+metrics: [count(event_id) > 18]
+window: {{size: 1m}}
+events: {{store: true, type: [logins, "{{event_id}}"]}}
+partitions: {partitions}
+limits: {{batch_rows_max: {batch}}}
+"""
+
+
+def line(number: int, host: str, message: str) -> str:
+    clock = f"{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}"
+    return f"2026-03-01T{clock}+00:00 {host} sshd[{number % 7}]: {message}\n"
+
+
+def generated(count: int) -> str:
+    """Return a log of three hosts, the same every time: users that repeat, a failure now and then, one odd line."""
+    lines = []
+    for number in range(count):
+        host = f"web{number % 3}"
+        if number == 150:
+            message = "segfault at 0"
+        elif number % 17 == 16:
+            message = f"failed password for root after {number % 5} tries"
+        else:
+            user = "mallory" if number in (160, 161, 200, 202) else ("ann", "bob", "cid")[number * number % 3]
+            message = f"session opened for {user} from 10.0.0.{number % 4}"
+        lines.append(line(number, host, message))
+    return "".join(lines)
+
+
+def write_job(folder: Path, *, key: str = "host", partitions: int = 4, batch: int = 1000, count: int = 240) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "app.log").write_text(generated(count))
+    (folder / "job.yaml").write_text(JOB.format(key=key, partitions=partitions, batch=batch))
+    return folder / "job.yaml"
+
+
+@contextmanager
+def running(path: Path) -> Iterator[EmbeddedJob]:
+    with run_file(path, path.parent / "kept", lambda: 1_700_000_000_000_000) as (_, job):
+        job.run()
+        yield job
+
+
+def found(job: EmbeddedJob) -> list[tuple[int, str, Any]]:
+    return [
+        (one.id.offset, one.metric, json.loads(one.detail)["value"])
+        for one in job.anomalies(10_000)
+        if one.detail is not None and one.metric.startswith("new")
+    ]
+
+
+def tocsin(*arguments: object) -> str:
+    result = CliRunner().invoke(cli, [*map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_what_was_never_there_is_found_per_host(tmp_path: Path) -> None:
+    with running(write_job(tmp_path)) as job:
+        assert found(job) == [
+            (150, "new event of event_id", "other"),
+            *((offset, "new value of user", "mallory") for offset in (160, 161, 200, 202)),
+        ]
+
+
+@pytest.mark.parametrize(("partitions", "batch"), [(1, 1000), (1, 7), (16, 50)])
+def test_neither_partitions_nor_batches_change_what_is_found(tmp_path: Path, partitions: int, batch: int) -> None:
+    paths = write_job(tmp_path / "one"), write_job(tmp_path / "other", partitions=partitions, batch=batch)
+    with running(paths[0]) as one, running(paths[1]) as other:
+        assert other.anomaly_entries() == one.anomaly_entries()
+        assert len(one.anomaly_entries()) > 5
+        assert sorted(map(repr, other.host.verdicts())) == sorted(map(repr, one.host.verdicts()))
+
+
+def test_the_state_of_learning_is_shown_of_a_job_that_rests(tmp_path: Path) -> None:
+    path = write_job(tmp_path)
+    with running(path):
+        pass
+    lines = tocsin("learn", "status", path, "--directory", tmp_path / "kept", "--json").splitlines()
+    records = [json.loads(text) for text in lines]
+    users = {
+        record["key"]["host"]: record
+        for record in records
+        if record["event"] == "login" and record["variable"] == "user"
+    }
+    assert list(users) == ["web0", "web1", "web2"]
+    assert users["web0"] | {"reason": None} == {
+        "detector": "stability",
+        "key": {"host": "web0"},
+        "event": "login",
+        "variable": "user",
+        "class": "STATIC",
+        "observations": 74,
+        "distinct": 1,
+        "changes": 1,
+        "last_change": "2026-03-01 00:00:00.000000",
+        "reason": None,
+        "template": "somebody comes",
+    }
+    assert (users["web1"]["distinct"], users["web1"]["last_change"]) == (2, "2026-03-01 00:02:40.000000")
+    table = tocsin("learn", "status", path, "--directory", tmp_path / "kept").splitlines()
+    assert table[0].split()[:4] == ["host", "event", "variable", "class"]
+    assert len(table) == 2 + len(records)
+
+
+def test_an_accepted_value_is_not_reported_again(tmp_path: Path) -> None:
+    path = write_job(tmp_path, count=170)
+    with running(path) as job:
+        assert (161, "new value of user", "mallory") in found(job)
+    words = ("learn", "accept", path, "login", "user", "mallory", "--key", "web2", "--directory", tmp_path / "kept")
+    assert "for the rows to come" in tocsin(*words)
+    (tmp_path / "app.log").write_text(generated(240))
+    with running(path) as job:
+        assert [offset for offset, metric, _ in found(job) if metric == "new value of user"] == [160, 161, 202]
+    with running(path) as job:
+        assert len(found(job)) == 4
+
+
+def test_a_job_that_runs_accepts_nothing_from_outside(tmp_path: Path) -> None:
+    path = write_job(tmp_path)
+    with running(path):
+        words = [
+            "learn",
+            "accept",
+            str(path),
+            "login",
+            "user",
+            "eve",
+            "--key",
+            "web2",
+            "--directory",
+            f"{tmp_path}/kept",
+        ]
+        result = CliRunner().invoke(cli, words)
+    assert "another process" in str(result.exception) or "open" in str(result.exception)
+
+
+def test_a_job_that_follows_nothing_says_how(tmp_path: Path) -> None:
+    path = write_job(tmp_path)
+    text = path.read_text()
+    path.write_text("\n".join(one for one in text.splitlines() if "stability" not in one))
+    with running(path):
+        pass
+    result = CliRunner().invoke(cli, ["learn", "status", str(path), "--directory", f"{tmp_path}/kept"])
+    assert "has no detector of type `stability`" in result.stderr
+
+
+def test_the_example_finds_a_removal_and_what_comes_with_it(tmp_path: Path) -> None:
+    with run_file(ROOT / "config" / "examples" / "packages.yaml", tmp_path, lambda: 0) as (job, embedded):
+        embedded.run()
+        assert embedded.pump.stat().dead_letter_count == 0
+        metrics = [one.metric for one in embedded.anomalies(100)]
+        assert (job.name, sorted(set(metrics))) == (
+            "packages",
+            ["a package is removed", "new sequence of event_id", "new value of arch", "new value of state"],
+        )
+
+
+def test_the_log_of_this_machine_is_read_without_a_dead_letter(tmp_path: Path) -> None:
+    log = Path("/var/log/dpkg.log")
+    if not log.exists() or not log.stat().st_size:
+        pytest.skip("this machine has no log of its packages")
+    text = (ROOT / "config" / "examples" / "packages.yaml").read_text()
+    (tmp_path / "job.yaml").write_text(text.replace("path: packages.log", f"path: {log}"))
+    with run_file(tmp_path / "job.yaml", tmp_path, lambda: 0) as (_, embedded):
+        embedded.run()
+        stat = embedded.pump.stat()
+        assert (stat.row_count > 0, stat.dead_letter_count) == (True, 0)

@@ -1,0 +1,62 @@
+"""Templates found in logs: they fit what they were found in, and stand in a job file."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.cli import cli
+from cluster.templates import Mining, mine_templates, show_templates
+from config import load_job
+
+pytest.importorskip("drain3", reason="templates are found by drain3, from the extra `drain`")
+
+LINES = [f"2026-01-01 00:00:{n:02d} connect from 10.0.0.{n} port {n}" for n in range(20)]
+LINES += [
+    f"2026-01-01 00:01:{n:02d} user {name} <none> logged in" for n, name in enumerate(["ann", "bob", "cid", "dan"])
+]
+LINES += ["2026-01-01 00:02:00 only once", "no time"]
+
+
+def write(folder: Path) -> Path:
+    path = folder / "a.log"
+    path.write_text("\n".join(LINES) + "\n")
+    return path
+
+
+def test_kinds_of_messages_become_templates(tmp_path: Path) -> None:
+    found = mine_templates(write(tmp_path), Mining())
+    assert found.templates == (
+        ("user_none_logged_in", r"user <*> \<none> logged in", 4),
+        ("connect_from_port", "connect from <*> port <*>", 20),
+    )
+    assert (found.matched_count, found.line_count) == (24, 25)
+
+
+def test_a_kind_may_need_fewer_lines(tmp_path: Path) -> None:
+    found = mine_templates(write(tmp_path), Mining(count_min=1))
+    assert [event_id for event_id, _, _ in found.templates] == ["only_once", "user_none_logged_in", "connect_from_port"]
+    assert found.matched_count == 25
+
+
+def test_the_same_log_gives_the_same_templates(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    assert show_templates(mine_templates(path, Mining())) == show_templates(mine_templates(path, Mining()))
+
+
+def test_what_is_printed_is_a_part_of_a_job_file(tmp_path: Path) -> None:
+    printed = CliRunner().invoke(cli, ["learn", "templates", str(write(tmp_path))])
+    assert "2 templates fit 24 of 25 lines" in printed.stderr
+    (tmp_path / "templates.yaml").write_text(printed.stdout)
+    (tmp_path / "job.yaml").write_text(
+        "job: a\nevents: {store: true}\nsource: {path: a.log, templates: templates.yaml}\n"
+    )
+    job = load_job(tmp_path / "job.yaml")
+    assert list(job.schema_types) == ["time", "event_id", "var_0", "var_1", "message"]
+
+
+def test_blocks_of_lines_are_messages_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("\n".join(f"Start: 2026-01-01 00:00:0{n}\nEnd: user{n} left" for n in range(9)))
+    mining = Mining(log_format=r"(?s)Start: (?P<time>\S+ \S+)\n(?P<message>.*)", record_start="Start: ")
+    assert mine_templates(path, mining).templates == (("end_left", "End: <*> left", 9),)
