@@ -22,7 +22,7 @@ import numpy as np
 
 from actors.store.block_columns import LENGTH, BlockColumns, head_size, pack_columns
 from actors.store.columns import Array, Columns, offsets_of
-from actors.store.errors import BlockDamagedError, StoreFormatError
+from actors.store.errors import BlockDamagedError
 from actors.store.events import US_PER_S
 from actors.store.packing import Section
 from actors.store.payload_columns import PayloadColumns
@@ -124,15 +124,15 @@ class Block:
         """Read the header; `name` tells people which block it is.
 
         Raises:
-            BlockDamagedError: the header does not fit its checksum.
-            StoreFormatError: the block is of another version.
+            BlockDamagedError: the header does not fit its checksum, or names a format that there is not.
         """
         if len(raw) < _HEADER.size:
             raise BlockDamagedError(f"{name} is cut short to {len(raw)} bytes; restore the shard from a copy")
         fields = _HEADER.unpack_from(raw)
         if not 0 < fields[0] <= FORMAT or fields[1] > (BY_FIELD if fields[0] == FORMAT else TRANSPOSED):
             given, known = f"format {fields[0]}, codec {fields[1]}", f"format {FORMAT}, codecs up to {BY_FIELD}"
-            raise StoreFormatError(f"{name} has {given}, this program reads {known}; use a matching one")
+            # A store of a later format is refused as a whole, so this can only be damage.
+            raise BlockDamagedError(f"{name} has {given}, this program reads {known}; restore the shard from a copy")
         self._raw, self._name = raw, name
         self.codec: int = fields[1]
         type_width, chain_width = fields[2], fields[3]

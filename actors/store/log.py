@@ -159,6 +159,19 @@ class LogReader:
             raise BlockDamagedError(f"{name} is missing; restore the shard from a copy")
         return Block(raw, name)
 
+    def last_id_before(self, number: int) -> tuple[int, int, int]:
+        """Return the last id in front of a block, as far as blocks tell; (server, 0, 0) when none does."""
+        for one in range(number - 1, self._first - 1, -1):
+            with suppress(BlockDamagedError):
+                return self.block(one).last_id
+        return (self._server, *BEFORE_ALL)
+
+    def types_in(self, number: int, type_count: int) -> Array:
+        """Return the numbers of the types in a block, of all types when its header is damaged."""
+        with suppress(BlockDamagedError):
+            return self.block(number).types
+        return np.arange(type_count)
+
     def parts(
         self, criteria: Criteria, dead: Position, heads: Mapping[int, int] | None = None, source: int = 0
     ) -> Iterator[Part]:

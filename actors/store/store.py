@@ -95,6 +95,9 @@ class StoreStat:
     series: tuple[SeriesStat, ...]
     """The series on disk."""
 
+    damages: tuple[str, ...] = ()
+    """Blocks found damaged while opening or flushing, each with the range that is lost."""
+
 
 class EventStore:
     """Events in a shard; all methods may be called from any thread."""
@@ -133,6 +136,7 @@ class EventStore:
         self._closed = False
         self._clock: Callable[[], int] | None = None
         self._background: BackgroundFlush | None = None
+        self._expiry: tuple[int, int | None] = (-1, None)
 
     @classmethod
     def open(
@@ -347,6 +351,7 @@ class EventStore:
                 type_count=len(self._types),
                 is_degraded=bool(self._last_error),
                 last_error=self._last_error,
+                damages=self._writer.damages,
                 series=tuple(
                     SeriesStat(
                         order_by=one.order_by,
@@ -378,9 +383,21 @@ class EventStore:
         with self._room:
             if self._closed:
                 return
-            due = self._registrar.pending.row_count or self._latest.take_changes() or self._writer.has_duration_limit
-        if due:
+            due = bool(self._registrar.pending.row_count or self._latest.take_changes())
+        if due or self._has_expired():
             self.flush()
+
+    def _has_expired(self) -> bool:
+        """Return whether an event on disk is too old for its series; what is oldest changes only with a flush."""
+        assert self._clock is not None, "only a store that owns its shard flushes by itself"
+        if not self._writer.has_duration_limit:
+            return False
+        number = self._writer.state.flush_number
+        if self._expiry[0] != number:
+            with self._shard.read() as txn:
+                self._expiry = (number, self._writer.next_expiry_us(txn))
+        moment = self._expiry[1]
+        return moment is not None and self._clock() >= moment
 
     def _flush_up_to(self, sequence: int) -> None:
         """Flush unless everything up to a call is on disk and nothing can have expired."""

@@ -68,6 +68,13 @@ def trim_series(view: TrimView, series: SeriesState, limit: Limit, types: Array,
     return drop_oldest(view.txn, view.runs, series, taken)
 
 
+def oldest_ticks(view: TrimView, series: SeriesState, types: Array) -> int | None:
+    """Return the time of the oldest event of a series, `None` without any."""
+    for selection in _oldest_first(view, series, types, None) if series.count else ():
+        return int(_times(selection, series.order_by)[0])
+    return None
+
+
 def delete_unneeded(
     view: TrimView, all_series: Sequence[tuple[SeriesState, Array]], servers: Mapping[int, ServerState]
 ) -> dict[int, ServerState]:
@@ -111,13 +118,19 @@ def _alive_by_source(txn: Txn, table: lmdb._Database, part: Part, series: Series
     if series.ceiling is None:
         return part.rows
     chunk, ceiling = part.chunk, series.ceiling
+    times = chunk.source_time[part.rows]
+    above = times > ceiling[0]
+    # Of what lies below, runs are asked only for rows in their range, and few runs begin below the ceiling.
+    doubtful = np.zeros(len(times), dtype=bool)
+    for run in series.runs:
+        doubtful |= (times >= run.first_ticks) & (times <= run.last_key[0])
+    doubtful = (doubtful & ~above) | (times == ceiling[0])
     readers = [RunReader(txn, table, series.number, run) for run in series.runs]
-    alive = []
-    for row in part.rows.tolist():
-        key = key_at(chunk, row, OrderBy.SOURCE_TIMESTAMP)
-        if key > ceiling or any(reader.find(key) for reader in readers):
-            alive.append(row)
-    return np.array(alive, dtype=np.int64)
+    for place in np.flatnonzero(doubtful).tolist():
+        key = key_at(chunk, int(part.rows[place]), OrderBy.SOURCE_TIMESTAMP)
+        above[place] = key > ceiling or any(reader.find(key) for reader in readers)
+    kept: Array = part.rows[above]
+    return kept
 
 
 def _is_needed(

@@ -6,6 +6,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import lmdb
@@ -16,6 +17,7 @@ from actors.shard.shard import Shard, Txn
 from actors.store.columns import Array, Columns, empty_columns, join_columns, take_columns
 from actors.store.config import OrderBy, OrphanPolicy, SeriesConfig, StoreConfig
 from actors.store.errors import BlockDamagedError
+from actors.store.events import US_PER_S
 from actors.store.latest import Entry, save_entries
 from actors.store.log import LogReader, Written, append_log, grown_heads, load_heads, save_heads
 from actors.store.source_series import append_runs, delete_runs, find_main, load_tail, sort_by_source
@@ -29,7 +31,7 @@ from actors.store.state import (
     encode_state,
     read_state,
 )
-from actors.store.trimming import TrimView, delete_unneeded, trim_series
+from actors.store.trimming import TrimView, delete_unneeded, oldest_ticks, trim_series
 from actors.store.type_table import TypeTable
 
 log = logging.getLogger(__name__)
@@ -106,6 +108,8 @@ class StoreWriter:
         self._run_tails: dict[int, tuple[int, Columns]] = {}
         self._heads: dict[int, Array] = {}
         self._draft: _Draft | None = None
+        self._sealed: list[int] = []
+        self._damages: dict[str, None] = {}
         self.conditions = bytes(msgpack.packb([repr(rule.describe()) for rule in config.conditions]))
 
     @property
@@ -118,6 +122,26 @@ class StoreWriter:
         """Whether events expire while nothing is registered."""
         return any(series.limit.duration is not None for series in self._config.all_series())
 
+    @property
+    def damages(self) -> tuple[str, ...]:
+        """What was found damaged and is not written to any more, each with the range that is lost."""
+        return tuple(self._damages)
+
+    def next_expiry_us(self, txn: Txn) -> int | None:
+        """Return when the first event on disk gets too old for its series, `None` when none ever does."""
+        state = self._state
+        view = TrimView(txn=txn, log=self._tables.log, runs=self._tables.runs, servers=state.servers)
+        moments = []
+        for one in self._config.all_series():
+            series = state.series[self.series_number(one)]
+            if one.limit.duration is not None and series.count > (one.limit.min_entries or 0):
+                ticks = None
+                with suppress(BlockDamagedError):
+                    ticks = oldest_ticks(view, series, self._mask(series))
+                if ticks is not None:
+                    moments.append(ticks + round(one.limit.duration * US_PER_S) + 1)
+        return min(moments, default=None)
+
     def series_number(self, series: SeriesConfig) -> int:
         """Return the number of a configured series."""
         return self._numbers[series.order_by, series.subscriptions.patterns]
@@ -127,9 +151,13 @@ class StoreWriter:
         self._state = read_state(txn, self._tables.meta)
         self._heads = load_heads(txn, self._tables.heads, len(self._types))
         for server, state in self._state.servers.items():
-            if state.tail_rows:
-                reader = LogReader(txn, self._tables.log, server, state)
+            if not state.tail_rows:
+                continue
+            reader = LogReader(txn, self._tables.log, server, state)
+            try:
                 self._tails[server] = reader.block(state.tail_block).to_columns()
+            except BlockDamagedError as error:
+                self._seal(reader, server, state, error)
 
     def configure(self, txn: Txn) -> StoreState:
         """Bring the series on disk in line with the settings and return the record that was written."""
@@ -148,6 +176,8 @@ class StoreWriter:
         for order_by, patterns in sorted(wanted - set(by_identity)):
             series[number] = SeriesState(number=number, order_by=order_by, patterns=patterns, dead=positions)
             number += 1
+        for server in self._sealed:
+            save_heads(txn, self._tables.heads, server, grown_heads(None, 0), self._heads[server])
         state = replace(self._state, series=series)
         txn.put(STATE_KEY, encode_state(state), db=self._tables.meta)
         return state
@@ -200,6 +230,25 @@ class StoreWriter:
     def masks(self, series: Iterable[SeriesState]) -> list[tuple[SeriesState, Array]]:
         """Return series together with the types in them."""
         return [(one, self._mask(one)) for one in series]
+
+    def _seal(self, reader: LogReader, server: int, state: ServerState, error: BlockDamagedError) -> None:
+        """Leave a damaged tail as it is and go on behind it; queries that need it name it."""
+        number = state.tail_block
+        before = reader.last_id_before(number)
+        lost = f"{state.tail_rows} events after id {before} up to {(server, *state.last)}"
+        self._report(f"block {number} of server {server}'s log: {lost} are lost ({error})")
+        heads = grown_heads(self._heads.get(server), len(self._types))
+        # Any type may be in a block whose header is damaged.
+        heads[reader.types_in(number, len(self._types))] = number
+        self._heads[server] = heads
+        servers = {**self._state.servers, server: replace(state, tail_block=number + 1, tail_rows=0)}
+        self._state = replace(self._state, servers=servers)
+        self._sealed.append(server)
+
+    def _report(self, damage: str) -> None:
+        if damage not in self._damages:
+            log.error("a block is damaged and left alone", extra={"damage": damage})
+        self._damages[damage] = None
 
     def _mask(self, series: SeriesState) -> Array:
         return self._types.mask(series.pattern_set).array()
@@ -254,7 +303,12 @@ class StoreWriter:
         main, known = find_main(series), self._run_tails.get(series.number)
         if main is not None and known is not None and known[0] == main.number:
             return known[1]
-        return load_tail(txn, self._tables.runs, series)
+        try:
+            return load_tail(txn, self._tables.runs, series)
+        except BlockDamagedError as error:
+            # What comes goes into a block behind it.
+            self._report(f"the last block of the series by source timestamp {series.number}: {error}")
+            return empty_columns()
 
 
 def _measured(series: SeriesState, blocks: Iterable[Written], mask: Array) -> SeriesState:

@@ -168,3 +168,19 @@ def test_a_page_after_a_trimmed_event_is_empty(tmp_path: Path) -> None:
             assert store.query(params).events == ()
             params = QueryTimeseriesParams(order=Order.ASCENDING, order_by=order_by, last_event_id=given[2].id)
             assert instances(store.query(params)) == [4, 5]
+
+
+def test_an_idle_store_commits_only_when_something_has_expired(tmp_path: Path) -> None:
+    clock = Clock()
+    with open_limited(tmp_path, clock, duration=10) as store:
+        store.register([event(1, source=1), event(5, source=5)])
+        store.flush()
+        commits = store._shard.stat().transaction_id
+        for clock.now_us in (5_000_000, 11_000_000):
+            store._flush_due()
+        assert store._shard.stat().transaction_id == commits
+        clock.now_us = 11_000_001
+        store._flush_due()
+        store._flush_due()
+        assert store._shard.stat().transaction_id == commits + 1
+        assert instances(store.query(QueryTimeseriesParams())) == [5]
