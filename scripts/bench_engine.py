@@ -2,9 +2,10 @@
 
 The workload: one row a millisecond, K keys (strings), a price and a quantity; rules over 3 s windows, and over 60 s
 windows every 5 s. Beside the engine runs a plain Python loop over dictionaries with the same rules, and Polars
-over the whole data at once. Runs are interleaved and medians printed, with their ratio to the plain loop.
+over the whole data at once. Small batches are compared with a plain loop that gets the same frames, keeps its state,
+and returns the same frames of anomalies. Runs are interleaved and medians printed, with their ratio to the plain loop.
 
-    python scripts/bench_engine.py [--quick] [--sliding] [--keys 10 1000 100000] [--rows 400000]
+    python scripts/bench_engine.py [--quick] [--sliding | --small] [--keys 10 1000 100000] [--rows 400000]
 """
 
 import argparse
@@ -15,11 +16,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from plain_trades import PlainTrades
 
 from actors.engine import AnomalyDetectionEngine
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "price": "DOUBLE", "qty": "INT"}
 WINDOW = 3_000
+SMALL_SIZES = (1, 10, 100, 300, 1_000)
+"""Batch sizes of the comparison with a plain loop that gets and gives frames."""
 
 
 def trades(row_count: int, key_count: int) -> pl.DataFrame:
@@ -133,8 +137,10 @@ def measure(metrics: list[str], window: int, step: int, warm: pl.DataFrame, fram
 
 def check_agreement(frame: pl.DataFrame, metrics: list[str], limit: int) -> None:
     """Stop if the engine, the plain loop and Polars do not find as many anomalies as one another."""
-    found = engine_for(metrics, WINDOW, WINDOW).append(frame).height
-    counts = (found, plain_loop(frame.rows(), limit), whole_polars(frame, limit))
+    anomalies = engine_for(metrics, WINDOW, WINDOW).append(frame)
+    if not PlainTrades(metrics, WINDOW, limit).append(frame).equals(anomalies):
+        raise SystemExit("engine and plain loop found different anomalies; they must agree")
+    counts = (anomalies.height, plain_loop(frame.rows(), limit), whole_polars(frame, limit))
     if len(set(counts)) > 1:
         raise SystemExit(f"engine, plain loop and Polars found {counts} anomalies; they must agree")
 
@@ -171,21 +177,51 @@ def bench_sliding(key_count: int, row_count: int, repeats: int) -> None:
     _print(f"sliding, {key_count} keys", results)
 
 
+def bench_small(key_count: int, row_count: int, repeats: int) -> None:
+    """Print rows per second on the tumbling rules in small batches, beside a plain loop from frames to frames."""
+    data = trades(100_000 + row_count, key_count)
+    metrics, limit = tumbling_metrics(key_count), sum_limit(key_count)
+    results: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for size in SMALL_SIZES:
+            count = min(row_count, 1_000 * size)
+            frames = [data[100_000 + i : 100_000 + i + size] for i in range(0, count, size)]
+            for name, system in _systems(metrics, limit):
+                system.append(data[:100_000])
+                rate = count / cpu_seconds(lambda s=system, f=frames: [s.append(part) for part in f]) / 1e6  # type: ignore[misc]
+                results.setdefault(f"batches of {size:4}: {name}", []).append(rate)
+        rows = data[100_000:].rows()
+        rate = len(rows) / cpu_seconds(lambda rows=rows: plain_loop(rows, limit)) / 1e6  # type: ignore[misc]
+        results.setdefault("plain loop, tuples to a count", []).append(rate)
+    _print(f"small batches, {key_count} keys", results)
+
+
+def _systems(metrics: list[str], limit: int) -> list[tuple[str, AnomalyDetectionEngine | PlainTrades]]:
+    """Return what is compared on small batches: the engine with and without its short path, and a plain loop."""
+    vectors = engine_for(metrics, WINDOW, WINDOW)
+    vectors.few_rows_max = 0
+    plain = PlainTrades(metrics, WINDOW, limit)
+    return [
+        ("engine", engine_for(metrics, WINDOW, WINDOW)),
+        ("engine, vectors alone", vectors),
+        ("plain loop, frame to frame", plain),
+    ]
+
+
 def bench_latency(key_count: int, count: int) -> None:
-    """Print how long one row takes."""
+    """Print how long one row takes, from `append` to its result."""
     data = trades(20_000 + count, key_count)
-    engine = engine_for(tumbling_metrics(key_count), WINDOW, WINDOW)
-    feed(engine, data[:20_000], 10_000)
-    single = [data[20_000 + i : 20_001 + i] for i in range(count)]
-    times = []
-    for frame in single:
-        start = time.perf_counter()
-        engine.append(frame)
-        times.append(time.perf_counter() - start)
-    times.sort()
-    print(
-        f"one row, {key_count} keys: p50 {times[count // 2] * 1e6:.0f} us, p99 {times[count * 99 // 100] * 1e6:.0f} us"
-    )
+    for name, system in _systems(tumbling_metrics(key_count), sum_limit(key_count)):
+        system.append(data[:20_000])
+        times = []
+        for i in range(20_000, 20_000 + count):
+            frame = data[i : i + 1]
+            start = time.perf_counter()
+            system.append(frame)
+            times.append(time.perf_counter() - start)
+        times.sort()
+        middle, late = times[count // 2] * 1e6, times[count * 99 // 100] * 1e6
+        print(f"one row, {key_count} keys, {name:28} p50 {middle:6.0f} us, p99 {late:6.0f} us")
 
 
 def bench_snapshot(key_count: int) -> None:
@@ -215,15 +251,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rows and one repeat")
     parser.add_argument("--sliding", action="store_true", help="the sliding rules alone")
+    parser.add_argument("--small", action="store_true", help="small batches and single rows alone")
     parser.add_argument("--keys", type=int, nargs="+", default=[10, 1_000, 100_000])
     parser.add_argument("--rows", type=int, default=400_000)
     options = parser.parse_args()
     rows, repeats = (100_000, 1) if options.quick else (options.rows, 3)
-    for key_count in options.keys:
+    for key_count in () if options.small else options.keys:
         if not options.sliding:
             bench_throughput(key_count, rows, repeats)
         bench_sliding(key_count, rows, repeats)
     if not options.sliding:
+        bench_small(1_000, 20_000 if options.quick else 60_000, repeats)
+        print()
         bench_latency(1_000, 300 if options.quick else 2_000)
         bench_snapshot(100_000)
 

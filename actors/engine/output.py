@@ -4,7 +4,7 @@ The order is: arrival of the causing row; of one row first the windows it closed
 order; then the row's own metrics. The anomalies of one row are numbered from 0, their *ordinal*.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,38 +138,38 @@ class Presenter:
         ]
         return pl.DataFrame([*named, *own])
 
-    def few(
-        self, fired: Sequence[Firing], columns: Mapping[str, Sequence[Any]], offsets: Array, is_dated: bool
-    ) -> pl.DataFrame:
-        """Return what a row by row test found, in output order; columns are those of the rows."""
+    def few(self, fired: Sequence[Firing], frame: pl.DataFrame, offsets: Array, is_dated: bool) -> pl.DataFrame:
+        """Return what a row by row test of a frame found, in output order."""
         if not fired:
             return self.empty(is_dated)
         rows, metrics, times, _, _ = (list(column) for column in zip(*fired, strict=True))
-        named = [pl.Series(self._time_column, times, dtype=pl.Int64)]
-        for name in self._key_columns:
-            values = columns[name]
-            named.append(pl.Series(name, [values[row] for row in rows], dtype=type(self._types[name])))
+        named = [pl.Series(self._time_column, times)]
+        if frame.height == 1:
+            named += [frame.get_column(name).new_from_index(0, len(rows)) for name in self._key_columns]
+        elif self._key_columns:
+            chosen = _indexes(rows)
+            named += [frame.get_column(name)[chosen] for name in self._key_columns]
         if is_dated:
             named = [_dated(column, self._dated.get(column.name)) for column in named]
         if metrics.count(metrics[0]) == len(metrics):
             types, texts = (
-                made.new_from_index(metrics[0], len(rows)) for made in (self._type_series, self._text_series)
+                every.new_from_index(metrics[0], len(rows)) for every in (self._type_series, self._text_series)
             )
         else:
-            types = pl.Series("type", metrics, dtype=pl.Int32)
-            texts = self._text_series[types]
-        own = [
-            types,
-            texts,
-            pl.Series("offset", [offsets.item(row) for row in rows], dtype=pl.Int64),
-            _ordinals_of(rows),
-        ]
+            chosen = _indexes(metrics)
+            types, texts = self._type_series[chosen], self._text_series[chosen]
+        own = [types, texts, pl.Series("offset", offsets[rows].tolist()), _ordinals_of(rows)]
         # Adding columns to a frame of one costs a third of making a frame.
         return named[0].to_frame().hstack([*named[1:], *own])
 
     def _few(self, values: pl.Series, rows: list[int]) -> pl.Series:
         listed = values.to_list()
         return pl.Series(values.name, [listed[row] for row in rows], dtype=self._types[values.name])
+
+
+def _indexes(numbers: list[int]) -> pl.Series:
+    """Return numbers as Polars takes them best; whole numbers without a type are made faster than with one."""
+    return pl.Series("", numbers).cast(pl.UInt32)
 
 
 def _ordinals_of(rows: list[int]) -> pl.Series:

@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.engine.aggregates import TINY_VARIANCE
 from actors.engine.partials import Total
-from actors.engine.rowwise_code import Operand, checked
+from actors.engine.rowwise_code import Operand, checked, wrapped
 from actors.engine.vectors import Type
 
 
@@ -29,10 +29,15 @@ class FinishCall:
     bind: Callable[[object], str]
     """Makes an object known to the generated function and returns its name there."""
 
+    def total(self, part: int) -> str:
+        """Return a total, of 64 bits if it is a whole number."""
+        partial, name = self.partials[part], self.parts[part][0]
+        return wrapped(name) if isinstance(partial, Total) and not partial.is_real else name
+
     def real(self, part: int) -> str:
         """Return a total as a real number."""
-        partial, name = self.partials[part], self.parts[part][0]
-        return name if isinstance(partial, Total) and partial.is_real else f"float({name})"
+        partial = self.partials[part]
+        return self.parts[part][0] if isinstance(partial, Total) and partial.is_real else f"float({self.total(part)})"
 
 
 FinishForm = Callable[[FinishCall], Operand]
@@ -44,7 +49,7 @@ def _value(call: FinishCall, text: str, is_nullable: bool = True) -> Operand:
 
 def total(call: FinishCall) -> Operand:
     """NULL without values."""
-    value, count = call.parts[0][0], call.parts[1][0]
+    value, count = call.total(0), call.parts[1][0]
     return _value(call, f"({checked(value) if call.type is Type.REAL else value} if {count} else None)")
 
 
@@ -104,7 +109,7 @@ def spread(is_sample: bool, is_root: bool, per_root_count: bool = False) -> Fini
 
 def weighted(call: FinishCall) -> Operand:
     """Mean of the first argument weighted by the second."""
-    weight, present = call.parts[1][0], call.parts[2][0]
+    weight, present = call.total(1), call.parts[2][0]
     quotient = checked(f"{call.real(0)} / {call.real(1)}")
     return _value(call, f"({quotient} if {present} and {weight} != 0 else None)")
 

@@ -87,7 +87,8 @@ def _total(partial: Total) -> PartialForm:
         is_power = partial.term in ("square", "cube", "fourth")
         needs_real = is_power and operands[0].type is not Type.REAL
         term = _TERMS[partial.term](*([f"float({texts[0]})"] if needs_real else texts))
-        if partial.is_real:
+        if partial.is_real or not partial.multiplies:
+            # A sum may leave 64 bits: what they keep of it is the same if it is cut down when it is used.
             return _where(present(operands), [f"{places[0]} {sign}= {term}"])
         lines = [
             f"{places[0]} {sign}= {term}",

@@ -9,6 +9,7 @@ the aggregate of the latest window, `p2_0` a place of slot 2 in the open pane, `
 the value of node 7 over a window that closes, `s7...` what sequence 7 keeps.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,6 +106,8 @@ class _Writer:
         self._is_complete = is_complete
         self._bound: dict[str, Any] = {"wrap": wrap}
         self._values: dict[int, Operand] = {}
+        self._use_counts = Counter(argument.index for node in program.nodes for argument in node.arguments)
+        self._use_counts.update(node.index for node in nodes)
         self._plain_lines: list[str] = []
         self._mixed_lines: list[str] = []
         self.tested: set[str] = set()
@@ -185,11 +188,17 @@ class _Writer:
 
     def _test_lines(self, metric_index: int, node: Node) -> list[str]:
         metric = self._settings.metrics[metric_index]
-        condition = self._value(node).text
+        condition = self._condition(node)
         if metric.kind is MetricKind.MIXED:
             condition = f"window_rows and {condition}"
         time = self._column(self._settings.time_column)
         return [f"if {condition}:", f"    fire((i, {metric_index}, {time}, state, {self._detail(metric_index)}))"]
+
+    def _condition(self, node: Node) -> str:
+        """Return the text of a metric that is tested; what nothing else looks at needs no name."""
+        if self._use_counts[node.index] > 1 or node.apply is None:
+            return self._value(node).text
+        return self._scalar(node, tuple(self._value(argument) for argument in node.arguments)).text
 
     def _detail(self, metric_index: int) -> str:
         if self._details is None:
@@ -255,5 +264,8 @@ class _Writer:
         if code is None:
             raise NoRowForm(term.source)
         self.fields += code.fields
-        self._plain_lines += [*code.lines, f"v{node.index} = {code.value.text}"]
+        self._plain_lines += code.lines
+        if code.value.text.isidentifier():
+            return code.value
+        self._plain_lines.append(f"v{node.index} = {code.value.text}")
         return Operand(text=f"v{node.index}", type=term.type, is_nullable=code.value.is_nullable)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from actors.engine.keyed_log import KeyedLog
+from actors.engine.rowwise_code import wrap
 from actors.engine.segments import layout_of
 from actors.engine.sequences import PerKey
 from actors.engine.vectors import Array
@@ -46,7 +47,10 @@ class PlainField:
     def write(self, numbers: Array, values: Sequence[Any]) -> None:
         """Put back the values of keys."""
         self._arrays.cover(numbers)
-        self._arrays[self._array][numbers] = values
+        try:
+            self._arrays[self._array][numbers] = values
+        except OverflowError:
+            self._arrays[self._array][numbers] = [wrap(value) for value in values]
 
 
 class NullableField:
@@ -131,7 +135,10 @@ class LogField:
             if valid is not None:
                 columns[valid] = np.array([item is not None for item in given], dtype=np.bool_)
                 given = [fill if item is None else item for item in given]
-            columns[value] = np.array(given, dtype=dtype)
+            try:
+                columns[value] = np.array(given, dtype=dtype)
+            except OverflowError:
+                columns[value] = np.array([wrap(item) for item in given], dtype=dtype)
         return columns
 
 
