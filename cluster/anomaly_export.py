@@ -1,8 +1,10 @@
 """Anomalies on their way to a screen or a file, in whatever form, without holding them all."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import polars as pl
 
@@ -76,3 +78,30 @@ def _batches(found: Iterator[Anomaly], count_max: int | None, exported: Exported
         exported.next = f"{last.split}/{last.offset}/{last.ordinal}"
         yield batch
     exported.more_follows = count_max is not None and next(found, None) is not None
+
+
+def export_stored_anomalies(output: Output, found: Iterator[Anomaly], count_max: int | None) -> ExportedAnomalies:
+    """Write anomalies of which no job is known: times are ticks, keys are JSON.
+
+    Raises:
+        ClusterError: a column that there is not, or a file that cannot be written.
+    """
+    exported = ExportedAnomalies()
+    frames = (_stored_frame(batch) for batch in _batches(found, count_max, exported))
+    write_frames(output, _stored_frame([]).schema, frames)
+    write_next(output, exported.next if exported.more_follows else None)
+    return exported
+
+
+def _stored_frame(anomalies: Sequence[Anomaly]) -> pl.DataFrame:
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "split": ([one.id.split for one in anomalies], pl.Int64),
+        "offset": ([one.id.offset for one in anomalies], pl.Int64),
+        "ordinal": ([one.id.ordinal for one in anomalies], pl.Int64),
+        "ticks": ([one.time for one in anomalies], pl.Int64),
+        "key": ([json.dumps(one.key, ensure_ascii=False) for one in anomalies], pl.String),
+        "type": ([one.type for one in anomalies], pl.Int32),
+        "metric": ([one.metric for one in anomalies], pl.String),
+        "detail": ([one.detail for one in anomalies], pl.String),
+    }
+    return pl.DataFrame([pl.Series(name, values, dtype=kind) for name, (values, kind) in columns.items()])
