@@ -20,12 +20,18 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 SESSION_EVENTS = 100
+TRIMMED_EVENTS = 20_000
+LARGE_TYPE_COUNT = 100_000
+READER_S = 4.0
+READER_BATCH_EVENTS, READER_BATCH_S = 50, 0.01
 START_S = 1_700_000_000
 PEER_VERSION = "0.9.44"
 TYPE_COUNT = 1000
@@ -42,6 +48,17 @@ def make_rows(count: int, seed: int = 7) -> Iterator[tuple[int, int, tuple[str, 
         words = ("plant", f"line{device % 7}", f"device{device}", "measure")
         payload = {"value": rng.random() * 100, "quality": "good", "unit": "degrees", "number": number}
         yield 1 + number // SESSION_EVENTS, 1 + number % SESSION_EVENTS, words, now, now - rng.randrange(5000), payload
+
+
+def make_types(count: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield number and type of events that all have different types."""
+    for number in range(count):
+        yield number, ("plant", f"line{number % 100}", f"device{number}")
+
+
+def percentile_99(values: list[float]) -> float:
+    """Return the value that one in a hundred exceeds."""
+    return sorted(values)[int(len(values) * 0.99)]
 
 
 def disk_bytes(path: Path) -> int:
@@ -75,6 +92,7 @@ def measure_ours(directory: Path, count: int, rounds: int) -> dict[str, float]:
         StoreConfig,
         Timestamp,
     )
+    from actors.store.limits import Limit
 
     config = StoreConfig(sets=(SetConfig(),), flush_period_ms=None)
     events = [
@@ -109,13 +127,89 @@ def measure_ours(directory: Path, count: int, rounds: int) -> dict[str, float]:
     figures["one type, newest 100"] = ask(max_results=100, event_types=(one_type,))
     figures["a type that is not there"] = ask(event_types=(("no", "such", "type"),))
     figures["ten pages of 1000"] = timed(page, max(1, rounds // 3))
+    last = None
+    for _ in range(9):
+        last = store.query(QueryTimeseriesParams(max_results=1000, last_event_id=last)).events[-1].id
+    figures["tenth page of 1000"] = ask(max_results=1000, last_event_id=last)
     store.close()
     start = time.perf_counter()
     store = EventStore.open(directory, config, clock=lambda: 0)
     figures["open"] = time.perf_counter() - start
-    figures["scan values/s"] = count / timed(lambda: scan(store), 3)
+    processor = time.process_time()
+    for _ in range(3):
+        scan(store)
+    figures["scan values/CPU/s"] = 3 * count / (time.process_time() - processor)
+    processor = time.process_time()
+    for _ in range(3):
+        read_history(store)
+    figures["history values/CPU/s"] = 3 * count / (time.process_time() - processor)
+    store.close()
+    limit = Limit(max_entries=count - TRIMMED_EVENTS)
+    trimmed = SetConfig(timestamp_limit=limit, source_timestamp_limit=limit)
+    store = EventStore.open(directory, replace(config, sets=(trimmed,)), clock=lambda: 0)
+    start = time.perf_counter()
+    store.flush()
+    figures["trim entries/s"] = 2 * TRIMMED_EVENTS / (time.perf_counter() - start)
+    assert [one.entry_count for one in store.stat().series] == [count - TRIMMED_EVENTS] * 2
     store.close()
     return figures
+
+
+def measure_our_reader(directory: Path) -> dict[str, float]:
+    """Measure how long readers wait while 5,000 events a second come in."""
+    from actors.store import Event, EventId, EventStore, JsonPayload, QueryTimeseriesParams, SetConfig, StoreConfig
+    from actors.store import Timestamp as Stamp
+
+    rows = list(make_rows(int(READER_S / READER_BATCH_S) * READER_BATCH_EVENTS))
+    events = [
+        Event(
+            EventId(1, 1, number + 1), row[2], Stamp.from_ticks(row[3]), Stamp.from_ticks(row[4]), JsonPayload(row[5])
+        )
+        for number, row in enumerate(rows)
+    ]
+    taken: list[float] = []
+    with EventStore.open(directory, StoreConfig(sets=(SetConfig(),)), clock=lambda: time.time_ns() // 1000) as store:
+
+        def write() -> None:
+            start = time.perf_counter()
+            for number, first in enumerate(range(0, len(events), READER_BATCH_EVENTS)):
+                store.register(events[first : first + READER_BATCH_EVENTS])
+                time.sleep(max(0.0, start + (number + 1) * READER_BATCH_S - time.perf_counter()))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        while writer.is_alive():
+            start = time.perf_counter()
+            store.query(QueryTimeseriesParams(max_results=100))
+            taken.append(time.perf_counter() - start)
+            time.sleep(0.002)
+        writer.join()
+    return {"reader p99 at 5k events/s": percentile_99(taken)}
+
+
+def measure_our_types(directory: Path) -> dict[str, float]:
+    """Measure opening a store with many types."""
+    from actors.store import Event, EventId, EventStore, SetConfig, StoreConfig, Timestamp
+
+    config = StoreConfig(sets=(SetConfig(),), flush_period_ms=None)
+    with EventStore.open(directory, config, clock=lambda: 0) as store:
+        for number, words in make_types(LARGE_TYPE_COUNT):
+            store.register([Event(EventId(1, 1, number + 1), words, Timestamp(START_S + number, 0))])
+
+    def reopen() -> None:
+        EventStore.open(directory, config, clock=lambda: 0).drop()
+
+    return {"open with 100k types": timed(reopen, 3)}
+
+
+def read_history(store: Any) -> None:
+    """Read one numeric field of every event, with its place and time, batch by batch."""
+    import polars as pl
+
+    from actors.store.history import HistoryParams
+
+    params = HistoryParams(fields={"value": pl.Float64}, columns=("session", "timestamp"))
+    assert sum(frame["value"].null_count() for frame in store.read_history(params)) == 0
 
 
 def scan(store: Any) -> None:
@@ -266,12 +360,98 @@ async def measure_hat(directory: Path, count: int, rounds: int) -> dict[str, flo
     start = time.perf_counter()
     await page()
     figures["ten pages of 1000"] = time.perf_counter() - start
+    last = None
+    for _ in range(9):
+        params = common.QueryTimeseriesParams(max_results=1000, last_event_id=last)
+        last = list((await backend.query(params)).events)[-1].id
+    figures["tenth page of 1000"] = await ask(3, max_results=1000, last_event_id=last)
     await backend.async_close()
     start = time.perf_counter()
     backend = await module.create(hat_settings(directory), None, None)
     figures["open"] = time.perf_counter() - start
     await backend.async_close()
+    figures["trim entries/s"] = await measure_hat_trim(directory, count)
     return figures
+
+
+async def measure_hat_trim(directory: Path, count: int) -> float:
+    """Measure how fast entries beyond a limit are removed: that begins by itself when the store is opened."""
+    from hat.event import common
+    from hat.event.backends.lmdb import backend as module
+
+    settings = hat_settings(directory)
+    for series in settings["timeseries"]:
+        series["limit"] = {"max_entries": count - TRIMMED_EVENTS}
+    rows = [(row[3], row[4]) for row in make_rows(count)]
+    expected = [sorted(times)[TRIMMED_EVENTS] for times in zip(*rows, strict=True)]
+    start = time.perf_counter()
+    backend = await module.create(settings, None, None)
+    for position, order_by in enumerate((common.OrderBy.TIMESTAMP, common.OrderBy.SOURCE_TIMESTAMP)):
+        oldest = None
+        while oldest != expected[position]:
+            await asyncio.sleep(0.05)
+            params = common.QueryTimeseriesParams(max_results=1, order=common.Order.ASCENDING, order_by=order_by)
+            event = next(iter((await backend.query(params)).events))
+            stamp = event.source_timestamp if position else event.timestamp
+            oldest = stamp.s * 1_000_000 + stamp.us
+    taken = time.perf_counter() - start
+    await backend.async_close()
+    return 2 * TRIMMED_EVENTS / taken
+
+
+async def measure_hat_reader(directory: Path) -> dict[str, float]:
+    """Measure how long readers wait while 5,000 events a second come in."""
+    from hat.event import common
+    from hat.event.backends.lmdb import backend as module
+
+    def stamp(ticks: int) -> Any:
+        return common.Timestamp(*divmod(ticks, 1_000_000))
+
+    rows = list(make_rows(int(READER_S / READER_BATCH_S) * READER_BATCH_EVENTS))
+    events = [
+        common.Event(common.EventId(1, 1, n + 1), row[2], stamp(row[3]), stamp(row[4]), common.EventPayloadJson(row[5]))
+        for n, row in enumerate(rows)
+    ]
+    backend = await module.create({**hat_settings(directory), "flush_period": 0.5}, None, None)
+
+    async def write() -> None:
+        start = time.perf_counter()
+        for number, first in enumerate(range(0, len(events), READER_BATCH_EVENTS)):
+            await backend.register(events[first : first + READER_BATCH_EVENTS])
+            await asyncio.sleep(max(0.0, start + (number + 1) * READER_BATCH_S - time.perf_counter()))
+
+    taken: list[float] = []
+    writer = asyncio.ensure_future(write())
+    while not writer.done():
+        start = time.perf_counter()
+        await backend.query(common.QueryTimeseriesParams(max_results=100))
+        taken.append(time.perf_counter() - start)
+        await asyncio.sleep(0.002)
+    await writer
+    await backend.async_close()
+    return {"reader p99 at 5k events/s": percentile_99(taken)}
+
+
+async def measure_hat_types(directory: Path) -> dict[str, float]:
+    """Measure opening a store with many types."""
+    from hat.event import common
+    from hat.event.backends.lmdb import backend as module
+
+    settings = hat_settings(directory)
+    backend = await module.create(settings, None, None)
+    events = [
+        common.Event(common.EventId(1, 1, number + 1), words, common.Timestamp(START_S + number, 0), None, None)
+        for number, words in make_types(LARGE_TYPE_COUNT)
+    ]
+    for first in range(0, len(events), 10_000):
+        await backend.register(events[first : first + 10_000])
+        await backend.flush()
+    await backend.async_close()
+    start = time.perf_counter()
+    backend = await module.create(settings, None, None)
+    taken = time.perf_counter() - start
+    await backend.async_close()
+    return {"open with 100k types": taken}
 
 
 def run_side(side: str, count: int, rounds: int) -> dict[str, float]:
@@ -279,10 +459,13 @@ def run_side(side: str, count: int, rounds: int) -> dict[str, float]:
     directory = Path(tempfile.mkdtemp(prefix="bench-store-"))
     try:
         if side == "ours":
-            return measure_ours(directory / "a", count, rounds) | measure_columns(directory / "b", count)
+            figures = measure_ours(directory / "a", count, rounds) | measure_columns(directory / "b", count)
+            return figures | measure_our_reader(directory / "c") | measure_our_types(directory / "d")
         if side == "plain":
             return measure_plain(directory, count, rounds)
-        return asyncio.run(measure_hat(directory, count, rounds))
+        figures = asyncio.run(measure_hat(directory / "a", count, rounds))
+        figures |= asyncio.run(measure_hat_reader(directory / "c"))
+        return figures | asyncio.run(measure_hat_types(directory / "d"))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

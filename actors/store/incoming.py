@@ -93,7 +93,7 @@ def columns_of_events(types: TypeTable, events: Sequence[Event]) -> Columns | No
     try:
         ids, event_types, stamps, sources, payloads = zip(*events, strict=True)
         server, session, instance = zip(*ids, strict=True)
-        type_ids = list(map(types.find, event_types))
+        type_ids = types.find_all(event_types)
         if None in type_ids or len(set(server)) != 1 or not _are_uint64(server, session, instance):
             return None
         time = _ticks(stamps)

@@ -11,15 +11,17 @@ from typing import NamedTuple
 
 import lmdb
 import msgpack
+import numpy as np
 
 from actors.shard.shard import Txn
-from actors.store.columns import Columns
+from actors.store.columns import Array, Columns
 from actors.store.conditions import Condition
 from actors.store.events import US_PER_S, Event, EventId, Timestamp
 from actors.store.payloads import decode_payload
 from actors.store.type_table import TypeTable, Wanted
 
 _KEY = struct.Struct(">I")
+_LATEST = Wanted.LATEST.value
 
 
 class Entry(NamedTuple):
@@ -74,8 +76,14 @@ class LatestTable:
     def _settle(self) -> None:
         """Make entries of the rows that were offered: columns are not kept longer than until the flush."""
         recent, self._recent, self._recent_server = self._recent, {}, None
+        by_columns: dict[int, tuple[Columns, list[int], list[int]]] = {}
         for type_id, (columns, row) in recent.items():
-            self._offer(type_id, _entry_at(columns, row))
+            _, type_ids, rows = by_columns.setdefault(id(columns), (columns, [], []))
+            type_ids.append(type_id)
+            rows.append(row)
+        for columns, type_ids, rows in by_columns.values():
+            for type_id, entry in zip(type_ids, entries_at(columns, np.array(rows)), strict=True):
+                self._offer(type_id, entry)
 
     def _offer(self, type_id: int, entry: Entry) -> bool:
         stored = self._entries.get(type_id)
@@ -114,12 +122,16 @@ class LatestTable:
 
 def read_entries(txn: Txn, table: lmdb._Database, types: TypeTable) -> Iterator[tuple[int, Entry]]:
     """Yield the entries on disk that are still wanted and satisfy the conditions."""
+    wanted, conditions = types.wanted, types.conditions
     with txn.cursor(table) as cursor:
-        for key, value in cursor:
-            (type_id,) = _KEY.unpack(key)
-            entry = _decode(value)
-            if types.wanted[type_id] & Wanted.LATEST.value and all_hold(types.conditions[type_id], entry):
-                yield type_id, entry
+        type_ids = np.frombuffer(b"".join(cursor.iternext(keys=True, values=False)), dtype=">u4").tolist()
+        unpacker = msgpack.Unpacker(max_buffer_size=0)
+        unpacker.feed(b"".join(cursor.iternext(keys=False, values=True)))
+    for type_id, (time, source, *rest) in zip(type_ids, unpacker, strict=True):
+        source_ticks = None if source is None else source[0] * US_PER_S + source[1]
+        entry = Entry(time[0] * US_PER_S + time[1], source_ticks, *rest)
+        if wanted[type_id] & _LATEST and (not conditions[type_id] or all_hold(conditions[type_id], entry)):
+            yield type_id, entry
 
 
 def save_entries(txn: Txn, table: lmdb._Database, entries: Mapping[int, Entry]) -> None:
@@ -149,24 +161,25 @@ def entry_event(types: TypeTable, type_id: int, entry: Entry) -> Event:
     )
 
 
-def _entry_at(columns: Columns, row: int) -> Entry:
-    return Entry(
-        int(columns.time[row]),
-        int(columns.source_time[row]) if columns.has_source[row] else None,
-        int(columns.server[row]),
-        int(columns.session[row]),
-        int(columns.instance[row]),
-        int(columns.kind[row]),
-        columns.data[int(columns.offsets[row]) : int(columns.offsets[row + 1])],
+def entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:
+    """Yield rows of columns as entries."""
+    fields = zip(
+        columns.time[rows].tolist(),
+        columns.source_time[rows].tolist(),
+        columns.has_source[rows].tolist(),
+        columns.server[rows].tolist(),
+        columns.session[rows].tolist(),
+        columns.instance[rows].tolist(),
+        columns.kind[rows].tolist(),
+        columns.offsets[rows].tolist(),
+        columns.offsets[rows + 1].tolist(),
+        strict=True,
     )
+    for ticks, source, has_source, server, session, instance, kind, begin, end in fields:
+        payload = columns.data[begin:end]
+        yield Entry(ticks, source if has_source else None, server, session, instance, kind, payload)
 
 
 def _encode(entry: Entry) -> bytes:
     source = None if entry.source_ticks is None else divmod(entry.source_ticks, US_PER_S)
     return bytes(msgpack.packb([divmod(entry.ticks, US_PER_S), source, *entry[2:]]))
-
-
-def _decode(value: bytes) -> Entry:
-    time, source, *rest = msgpack.unpackb(value)
-    source_ticks = None if source is None else source[0] * US_PER_S + source[1]
-    return Entry(time[0] * US_PER_S + time[1], source_ticks, *rest)

@@ -116,11 +116,14 @@ def load_heads(txn: Txn, table: lmdb._Database, type_count: int) -> dict[int, Ar
     """Return the heads of every server."""
     heads: dict[int, Array] = {}
     with txn.cursor(table) as cursor:
-        for key, value in cursor:
-            server, type_id = _HEAD_KEY.unpack(key)
-            if server not in heads:
-                heads[server] = grown_heads(None, type_count)
-            heads[server][type_id] = _HEAD.unpack(value)[0]
+        keys = b"".join(cursor.iternext(keys=True, values=False))
+        values = b"".join(cursor.iternext(keys=False, values=True))
+    places = np.frombuffer(keys, dtype=[("server", ">u8"), ("type", ">u4")])
+    blocks = np.frombuffer(values, dtype=">u8").astype(np.int64)
+    for server in np.unique(places["server"]).tolist():
+        own = places["server"] == server
+        heads[server] = grown_heads(None, type_count)
+        heads[server][places["type"][own]] = blocks[own]
     return heads
 
 

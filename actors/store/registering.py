@@ -5,7 +5,7 @@ its conditions, and whether any storage wants it. What is accepted is encoded an
 trace. The fast path takes rows that are columns already and falls back to judging row by row where that is needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from actors.store.events import (
     find_fault,
 )
 from actors.store.incoming import ColumnBatch, columns_of_batch, columns_of_events
-from actors.store.latest import Entry, LatestTable
+from actors.store.latest import Entry, LatestTable, entries_at
 from actors.store.payloads import decode_payload, encode_payload
 from actors.store.pending import PendingRows
 from actors.store.state import BEFORE_ALL, Position, StoreState
@@ -183,7 +183,7 @@ class Registrar:
         """Judge rows one by one; their `type_id` is the position in `types`."""
         gathered: dict[int, _Gathered] = {}
         rows = np.arange(len(columns))
-        judged = zip(columns.type_id.tolist(), _entries_at(columns, rows), strict=True)
+        judged = zip(columns.type_id.tolist(), entries_at(columns, rows), strict=True)
         accepted = np.array([self._take(types[place], entry, gathered) is ACCEPTED for place, entry in judged])
         if accepted.any():
             self.pending.add({server: rows.columns() for server, rows in gathered.items()})
@@ -213,21 +213,3 @@ def _refuse_order(entry: Entry, last: tuple[Position, int]) -> Verdict | None:
             f"the timestamp lies {behind_us} us before the last of server {entry.server}; use at least that one",
         )
     return None
-
-
-def _entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:
-    fields = zip(
-        columns.time[rows].tolist(),
-        columns.source_time[rows].tolist(),
-        columns.has_source[rows].tolist(),
-        columns.server[rows].tolist(),
-        columns.session[rows].tolist(),
-        columns.instance[rows].tolist(),
-        columns.kind[rows].tolist(),
-        columns.offsets[rows].tolist(),
-        columns.offsets[rows + 1].tolist(),
-        strict=True,
-    )
-    for ticks, source, has_source, server, session, instance, kind, begin, end in fields:
-        payload = columns.data[begin:end]
-        yield Entry(ticks, source if has_source else None, server, session, instance, kind, payload)

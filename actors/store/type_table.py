@@ -8,7 +8,7 @@ work per event is an index into an array.
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntFlag
 
 import lmdb
@@ -72,8 +72,11 @@ class TypeMask:
             larger = np.zeros(max(count, 2 * len(self._array)), dtype=bool)
             larger[: self._known] = self._array[: self._known]
             self._array = larger
-        for number in range(self._known, count):
-            self._array[number] = self._patterns.matches(self._types[number])
+        if self._patterns.is_everything:
+            self._array[self._known : count] = True
+        else:
+            for number in range(self._known, count):
+                self._array[number] = self._patterns.matches(self._types[number])
         self._known = count
 
 
@@ -86,8 +89,7 @@ class TypeTable:
         self._wanted: list[int] = []
         self._flags: list[int] = []
         self._conditions: list[tuple[Condition, ...]] = []
-        self._latest = config.latest
-        self._series = [
+        self._wanted_by = [(config.latest, _LATEST)] + [
             (one.subscriptions, _BY_TIME if one.order_by is OrderBy.TIMESTAMP else _BY_SOURCE)
             for one in config.all_series()
         ]
@@ -123,6 +125,10 @@ class TypeTable:
         """Return the number of a type, `None` when it has none."""
         return self._numbers.get(event_type)
 
+    def find_all(self, event_types: Iterable[EventType]) -> list[int | None]:
+        """Return the number of each type, `None` for those that have none."""
+        return list(map(self._numbers.get, event_types))
+
     def number(self, event_type: EventType) -> int:
         """Return the number of a type, which gets one when it has none."""
         number = self._numbers.get(event_type)
@@ -147,8 +153,21 @@ class TypeTable:
     def load(self, txn: Txn, table: lmdb._Database) -> None:
         """Read all types."""
         with txn.cursor(table) as cursor:
-            for _, value in cursor:
-                self._add(tuple(msgpack.unpackb(value, unicode_errors="surrogatepass")))
+            values = b"".join(cursor.iternext(keys=False, values=True))
+        unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False, unicode_errors="surrogatepass")
+        unpacker.feed(values)
+        types: list[EventType] = list(unpacker)
+        if self._rules or not all(patterns.is_everything for patterns, _ in self._wanted_by):
+            for event_type in types:
+                self._add(event_type)
+        else:
+            # The usual store keeps everything: one judgement is every type's.
+            wanted, _ = self._judge(())
+            self._numbers.update(zip(types, range(len(types)), strict=True))
+            self._wanted += [wanted] * len(types)
+            self._flags += [wanted] * len(types)
+            self._conditions += [()] * len(types)
+            self._types += types
         self._saved = len(self._types)
 
     def save(self, txn: Txn, table: lmdb._Database) -> int:
@@ -174,8 +193,8 @@ class TypeTable:
         return number
 
     def _judge(self, event_type: EventType) -> tuple[int, tuple[Condition, ...]]:
-        wanted = _LATEST if self._latest.matches(event_type) else 0
-        for patterns, flag in self._series:
+        wanted = 0
+        for patterns, flag in self._wanted_by:
             if patterns.matches(event_type):
                 wanted |= flag
         return wanted, rules_for(self._rules, event_type)

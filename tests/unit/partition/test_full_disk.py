@@ -2,12 +2,15 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from actors.partition import Partition
 from actors.shard import ShardFullError
+from actors.store import QueryTimeseriesParams
+from config.specs import store_config
 from tests.support.partition_jobs import EVENTS, make_batch, make_partition_job
 
 MAP_SIZE_BYTES = 1 << 18
@@ -102,3 +105,18 @@ def test_a_map_that_may_grow_does_so_unnoticed(tmp_path: Path) -> None:
         partition.apply(1, make_batch(ROOMY, 0, rows(0, 300)), 0)
         partition.flush(1, 0)
         assert (partition.committed, partition.stat().degraded) == ({0: 300}, None)
+
+
+def test_a_batch_larger_than_the_store_may_hold_is_taken_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "actors.assembly.store_config", lambda job: replace(store_config(job), pending_size_bytes_max=50_000)
+    )
+    monkeypatch.setattr("actors.partition.STORE_PENDING_BYTES_MAX", 12_500)
+    with Partition.open(ROOMY, 0, tmp_path) as partition:
+        partition.begin(1, {0: 0}, 0)
+        for start in (0, 5, 300):
+            partition.apply(1, make_batch(ROOMY, start, rows(start, 5 if not start else 295)), 0)
+        assert (partition.received, partition.is_broken) == ({0: 595}, False)
+        partition.flush(1, 0)
+        params = QueryTimeseriesParams(max_results=4000, event_types=(("trades", "A"),))
+        assert len(partition.events(params)) == 595
