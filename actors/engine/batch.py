@@ -1,6 +1,7 @@
 """One batch of rows: its columns as vectors, in arrival order or sorted by key."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,7 +84,7 @@ def sort_by_key(numbers: Array, key_count: int) -> tuple[Array, Layout]:
         return _ZERO, Layout(numbers, _ZERO, _ONE, _ZERO, 1)
     bits = (count - 1).bit_length()
     dtype = np.uint32 if (key_count << bits) >> 32 == 0 else np.uint64
-    combined = numbers.astype(dtype)
+    combined: Any = numbers.astype(dtype)
     combined <<= bits
     combined |= np.arange(count, dtype=dtype)
     combined.sort()

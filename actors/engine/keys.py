@@ -93,12 +93,15 @@ class ColumnKeys:
 
     def _catch_up(self) -> None:
         """Take in what was learned through the dictionary, and make the table after a restart."""
-        count = self.count
-        if self._numbers is not None and self._values.count < count:
-            added = list(islice(reversed(self._numbers), count - self._values.count))
-            self._values.extend(added[::-1])
-        if self._tabled < count:
+        self._add_learned()
+        if self._tabled < self._values.count:
             self._fill_table()
+
+    def _add_learned(self) -> None:
+        """Add the values that were learned through the dictionary."""
+        missing = self.count - self._values.count
+        if missing:
+            self._values.extend(list(islice(reversed(self.dictionary), missing))[::-1])
 
     def _fill_table(self) -> None:
         """Bring the table up to date; entries that do not fit in are placed anew with all others."""
@@ -130,10 +133,14 @@ class ColumnKeys:
         """Return all values in number order."""
         return self._values.series().to_list() if self._numbers is None else list(self._numbers)
 
-    def load(self, values: Sequence[Any]) -> None:
-        """Take over values that `values` gave."""
-        self._values = TextValues() if self._is_text else WholeValues()
-        self._values.extend(values)
+    def state(self) -> pl.Series:
+        """Return all values in number order."""
+        self._add_learned()
+        return self._values.series()
+
+    def load(self, state: pl.Series) -> None:
+        """Take over what `state` gave."""
+        self._values.load(state)
         self._table, self._tabled, self._numbers = FingerprintTable(), 0, None
 
 
@@ -179,11 +186,11 @@ class KeyNumbers:
         """Return what each part keeps of each key."""
         return [part.kept() for part in (*self._columns, *self._pairs)]
 
-    def state(self) -> list[list[Any]]:
+    def state(self) -> list[pl.Series]:
         """Return the values of every part in number order."""
-        return [part.values() for part in (*self._columns, *self._pairs)]
+        return [part.state() for part in (*self._columns, *self._pairs)]
 
-    def load(self, state: Sequence[Sequence[Any]]) -> None:
+    def load(self, state: Sequence[pl.Series]) -> None:
         """Take over what `state` gave."""
         for part, values in zip((*self._columns, *self._pairs), state, strict=True):
             part.load(values)

@@ -67,6 +67,6 @@ def test_keys_of_several_columns_are_numbered_by_all_of_them() -> None:
 def test_key_values_that_were_loaded_keep_their_numbers() -> None:
     before, after = ColumnKeys(is_text=False), ColumnKeys(is_text=False)
     before.number(pl.Series([9, None, 4] * 100))
-    after.load(before.values())
+    after.load(before.state())
     assert after.number(pl.Series([4, None, 9, 8] * 100)).tolist() == [2, 1, 0, 3] * 100
     assert after.number(pl.Series([8, 4])).tolist() == [3, 2]

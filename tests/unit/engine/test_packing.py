@@ -1,0 +1,72 @@
+"""What is packed comes back bit for bit, in few bytes."""
+
+from typing import Any
+
+import msgpack
+import numpy as np
+import polars as pl
+import pytest
+
+from actors.engine.packing import pack, pack_series, unpack, unpack_series
+
+
+def through(array: Any) -> Any:
+    return unpack(msgpack.unpackb(msgpack.packb(pack(array))))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [7],
+        [-(2**63), 2**63 - 1, 0],
+        [1_700_000_000_000 + i for i in range(300)],
+    ],
+)
+def test_whole_numbers_come_back(values: list[int]) -> None:
+    back = through(np.array(values, dtype=np.int64))
+    assert back.dtype == np.int64
+    assert back.tolist() == values
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], [0.0, -0.0], [1.25, -3.5, 0.1], [1 / 3, 2.5], [float("inf"), 1.0], [1e300, 1e-300], [4503599627370497.0]],
+)
+def test_real_numbers_come_back_with_their_bits(values: list[float]) -> None:
+    given = np.array(values, dtype=np.float64)
+    assert through(given).view(np.int64).tolist() == given.view(np.int64).tolist()
+
+
+def test_prices_are_stored_as_whole_cents() -> None:
+    prices = np.round(np.random.default_rng(1).random(10_000) * 100, 2)
+    assert pack(prices)[:2] == ["decimal", 2]
+    assert len(msgpack.packb(pack(prices))) < 20_000
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [],
+        ["a", "b"],
+        ["", "", ""],
+        ["a", "longer", ""],
+        ["grün", "rot", "日本"],
+        ["grün", "abcde"],
+        [None],
+        ["a", None, ""],
+    ],
+)
+def test_texts_come_back(texts: list[str | None]) -> None:
+    packed = pack_series(pl.Series(texts, dtype=pl.String))
+    assert unpack_series(msgpack.unpackb(msgpack.packb(packed))).to_list() == texts
+
+
+def test_whole_keys_come_back_with_null() -> None:
+    values = pl.Series([3, None, -1], dtype=pl.Int64)
+    assert unpack_series(pack_series(values)).to_list() == [3, None, -1]
+
+
+def test_truth_values_and_text_arrays_come_back() -> None:
+    assert through(np.array([True, False, True])).tolist() == [True, False, True]
+    assert through(np.array(["x", "", "yz"], dtype=object)).tolist() == ["x", "", "yz"]
