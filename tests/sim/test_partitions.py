@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.acceptances import Acceptance
 from actors.anomalies import decode_entry
 from actors.frames import empty_frame
 from actors.partition import Partition, RoutedBatch
+from actors.remote import PartitionHost
 from actors.routing import partition_of_key
 from actors.shard import Shard
 from cluster.pump import route
@@ -117,6 +119,39 @@ def test_nothing_is_lost_or_doubled_in_longer_runs(
 ) -> None:
     expected = undisturbed_runs(name, seed % DATA_COUNT, 100)
     check_nothing_is_lost(make_world(seed, name, 100, fault_count=40), expected)
+
+
+ACCEPTED = [
+    Acceptance(
+        acceptance_id=key,
+        key=(key,),
+        groups=tuple((number, (key,)) for number in (0, 1, 3)),
+        variable="user",
+        value="dan",
+        positions={0: position, 1: position},
+    )
+    for key, position in (("A0", 0), ("B0", 15), ("C1", 15), ("D1", 30), ("E1", 1000))
+]
+"""Values for detectors of new values, events and characters."""
+
+
+@pytest.mark.parametrize(("seed", "may_lose_shards"), [(seed, seed % 3 == 2) for seed in range(4)])
+def test_accepted_values_hold_from_their_places_on(
+    seed: int, may_lose_shards: bool, make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_host(job: bytes, directory: str) -> PartitionHost:
+        host = PartitionHost(job, directory)
+        host.accept(0, [acceptance.to_bytes() for acceptance in ACCEPTED])
+        return host
+
+    for place in ("tests.sim.partition_world.PartitionHost", "cluster.embedded.PartitionHost"):
+        monkeypatch.setattr(place, make_host)
+    world = make_world(seed, "all detectors", 40, may_lose_shards=may_lose_shards)
+    source = ListSource(world.job.row_schema, make_records(seed % DATA_COUNT, 2, 40))
+    expected = undisturbed(world.job, source, tmp_path / "undisturbed")
+    applied = [key for table in expected.detectors.values() for key, value in table if not value]
+    assert len(applied) > 1
+    check_nothing_is_lost(world, expected)
 
 
 @pytest.mark.parametrize(("name", "seed"), [("events", seed) for seed in range(6)] + [("sinks", s) for s in range(10)])
