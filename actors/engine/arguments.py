@@ -7,6 +7,7 @@ from pathlib import Path
 
 from actors.engine.analysis import Metric, MetricKind, analyse_metric
 from actors.engine.details import LEVELS
+from actors.engine.episodes import Lifecycle, LifecycleSettings
 from actors.engine.errors import ArgumentError
 from actors.model import Column, Schema
 
@@ -52,6 +53,9 @@ class EngineSettings:
     explain: str
     """One of `LEVELS`: what the `detail` of each anomaly tells; with `none` there is no such column."""
 
+    lifecycles: tuple[Lifecycle | None, ...]
+    """For each metric how its anomalies become episodes; `None` for those that have none. Empty: none has."""
+
     late_rows_max: int
     """Late rows kept for `take_late`."""
 
@@ -79,6 +83,7 @@ def checked_settings(
     nulls: str = "smallest",
     explain: str = "none",
     late_rows_max: int = 10_000,
+    lifecycles: Sequence[LifecycleSettings | None] = (),
 ) -> EngineSettings:
     """Return the settings of an engine.
 
@@ -117,6 +122,7 @@ def checked_settings(
         descriptions=_checked_descriptions(anomaly_descriptions, analysed),
         nulls=nulls,
         explain=explain,
+        lifecycles=_checked_lifecycles(lifecycles, analysed, known),
         late_rows_max=late_rows_max,
         snapshot_dir=folder,
         snapshot_interval_rows=snapshot_interval_rows,
@@ -169,6 +175,28 @@ def _checked_descriptions(given: Sequence[str] | None, metrics: tuple[Metric, ..
     if len(given) != len(metrics) or isinstance(given, str):
         raise _bad(f"there are {len(given)} anomaly_descriptions for {len(metrics)} metrics; give one for each")
     return tuple(given)
+
+
+def _checked_lifecycles(
+    given: Sequence[LifecycleSettings | None], metrics: tuple[Metric, ...], schema: Schema
+) -> tuple[Lifecycle | None, ...]:
+    if all(one is None for one in given):
+        return ()
+    if len(given) != len(metrics):
+        raise _bad(f"there are {len(given)} lifecycles for {len(metrics)} metrics; give one, or None, for each")
+    has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
+    return tuple(None if one is None else _checked_lifecycle(one, schema, has_windows) for one in given)
+
+
+def _checked_lifecycle(given: LifecycleSettings, schema: Schema, has_windows: bool) -> Lifecycle:
+    for name, ticks in (("hold", given.hold), ("keep_firing", given.keep_firing)):
+        if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
+            raise _bad(f"{name} is {ticks!r}; give a whole number of ticks, at least 0")
+    clear = None if given.clear is None else analyse_metric(given.clear, schema)
+    if clear is not None and clear.kind is not MetricKind.ROW and not has_windows:
+        # It would change what the metrics themselves say: with windows, late rows are discarded.
+        raise _bad(f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too")
+    return Lifecycle(hold=given.hold, keep_firing=given.keep_firing, clear=clear)
 
 
 def _checked_folder(folder: str | Path | None, interval: int | None) -> Path | None:

@@ -21,11 +21,13 @@ from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, s
 from actors.engine.closed import END, closed_frame, empty_closed
 from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.details import Details, Packed
+from actors.engine.episodes import Episode, Lifecycle
 from actors.engine.errors import ArgumentError
 from actors.engine.explain import Explanation, part_values
 from actors.engine.functions import Kind
 from actors.engine.keys import KeyNumbers
 from actors.engine.late import LateRows, lateness
+from actors.engine.lifecycle import EpisodeChanges, EpisodeTracker, View
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
 from actors.engine.rowwise import ROWS_MAX, RowByRow, TestedRows
@@ -106,8 +108,9 @@ class AnomalyDetectionEngine:
         schema = settings.schema
         self._program = Program(settings.nulls == "smallest")
         self._nodes = [self._program.node(metric.term) for metric in self.metrics]
+        self._tracker = _tracker(settings, self._program)
         aggregates = self._program.aggregates
-        self._has_sequences = any(contains(metric.term, Kind.SEQUENCE) for metric in self.metrics)
+        self._has_sequences = any(contains(node.term, Kind.SEQUENCE) for node in self._program.nodes)
         self._windows: Windows | None = None
         self._rows_at_once = WINDOWS_AT_ONCE_MAX
         if aggregates:
@@ -118,7 +121,7 @@ class AnomalyDetectionEngine:
             self._windows = Windows(self._program, grid, self._held_aggregates())
             # One row may close as many windows as a window has steps, and each takes memory until it is tested.
             self._rows_at_once = max(1, WINDOWS_AT_ONCE_MAX * settings.step // settings.window_size)
-        self._is_sorted = self._windows is not None or self._has_sequences
+        self._is_sorted = self._windows is not None or self._has_sequences or self._tracker is not None
         self._keys = KeyNumbers([schema[key].type.is_text for key in settings.key_columns])
         self._latest = PerKey(time=NEVER)
         self._details: Details | None = None
@@ -147,6 +150,8 @@ class AnomalyDetectionEngine:
     def _held_aggregates(self) -> set[int]:
         """Return the aggregates that metrics look at row by row."""
         pending = [n for n, m in zip(self._nodes, self.metrics, strict=True) if m.kind is MetricKind.MIXED]
+        if self._tracker is not None:
+            pending += self._tracker.held_nodes
         found = set()
         while pending:
             node = pending.pop()
@@ -351,6 +356,9 @@ class AnomalyDetectionEngine:
         anomalies = self._collect(batch, context, closings, over_windows)
         self._last.append(_LastBatch(batch, anomalies, context, closings, over_windows))
         self._counts["anomaly"] += len(anomalies.rows)
+        if self._tracker is not None:
+            assert layout is not None
+            self._tracker.observe(View(batch, layout, times, context, closings, over_windows))
         if self._details is not None:
             self._details.collect(anomalies, batch, context, closings, over_windows)
         return self._presenter.frame(anomalies, batch, self._anomaly_times(batch, anomalies, closings), is_dated)
@@ -420,6 +428,19 @@ class AnomalyDetectionEngine:
             times[of_window] = closings.ends.take(anomalies.windows.take(of_window))
         return times
 
+    def follow_split(self, split: int) -> None:
+        """Say which split the next rows come from; episodes are named after it (0 unless said)."""
+        if self._tracker is not None:
+            self._tracker.split = split
+
+    def take_episodes(self) -> EpisodeChanges:
+        """Return what has become of episodes since the last call; nothing without lifecycles."""
+        return EpisodeChanges(changed={}, notices=()) if self._tracker is None else self._tracker.take()
+
+    def open_episodes(self) -> list[Episode]:
+        """Return the episodes that are pending or firing."""
+        return [] if self._tracker is None else self._tracker.open_episodes()
+
     def take_late(self) -> pl.DataFrame:
         """Return the rows discarded since the last call, the newest `late_rows_max` of them.
 
@@ -482,6 +503,8 @@ class AnomalyDetectionEngine:
         parts = {f"sequence{i}": node.state.state() for i, node in enumerate(self._sequences()) if node.state}
         if self._windows is not None:
             parts |= {"windows": self._windows.state(), "latest": self._latest.state()}
+        if self._tracker is not None:
+            parts["episodes"] = self._tracker.state()
         return parts
 
     def _load(self, parts: dict[str, dict[str, Array]]) -> None:
@@ -491,6 +514,8 @@ class AnomalyDetectionEngine:
         if self._windows is not None:
             self._windows.load(parts["windows"])
             self._latest.load(parts["latest"])
+        if self._tracker is not None:
+            self._tracker.load(parts["episodes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +535,12 @@ def _find(last: _LastBatch, offset: int, ordinal: int) -> int | None:
     return int(where[0]) if len(where) else None
 
 
+def _tracker(settings: EngineSettings, program: Program) -> EpisodeTracker | None:
+    if not settings.lifecycles:
+        return None
+    return EpisodeTracker(settings.metrics, settings.lifecycles, program, settings.key_columns)
+
+
 def _window_context(closings: Closings) -> Context:
     return Context(len(closings.row_counts), no_column, lambda node: closings.values[node.index], None)
 
@@ -525,5 +556,11 @@ def _fingerprint(settings: EngineSettings) -> str:
         "window": [settings.window_size, settings.step, settings.round_time],
         "nulls": settings.nulls,
     }
+    if settings.lifecycles:
+        parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
     packed: bytes = msgpack.packb(parts)
     return hashlib.blake2b(packed, digest_size=16).hexdigest()
+
+
+def _lifecycle_parts(rule: Lifecycle | None) -> list[Any] | None:
+    return None if rule is None else [rule.hold, rule.keep_firing, rule.clear and rule.clear.text]
