@@ -8,6 +8,8 @@ from actors.detectors import Detector, make_detector
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.costs import EngineMemory
 from actors.engine.engine import EngineStat
+from actors.engine.episodes import Episode
+from actors.engine.lifecycle import EpisodeChanges
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from actors.shard import Shard
@@ -35,6 +37,17 @@ class IdleEngine:
     def take_late(self) -> pl.DataFrame:
         """Return no rows: nothing is late where nothing is tested."""
         return pl.DataFrame()
+
+    def follow_split(self, split: int) -> None:
+        """Follow nothing."""
+
+    def take_episodes(self) -> EpisodeChanges:
+        """Return no episodes."""
+        return EpisodeChanges(changed={}, notices=())
+
+    def open_episodes(self) -> list[Episode]:
+        """Return no episodes."""
+        return []
 
     def take_details(self) -> list[Any]:
         """Return no details."""

@@ -32,10 +32,12 @@ from actors.anomalies import (
     merge_anomalies,
     raise_marks,
     scan_anomalies,
-    waiting_entries,
 )
 from actors.assembly import build_engine, build_store
 from actors.detectors.stability import Verdict
+from actors.engine.episodes import Episode
+from actors.episode_table import TABLES as EPISODE_TABLES
+from actors.episode_table import EpisodeFilter, EpisodeTable, LateOrdinals
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.learning import TABLE, Learning, read_verdicts
 from actors.row_events import RowEvents
@@ -158,6 +160,9 @@ class Partition:
         self._row_events = RowEvents(job) if self._store is not None else None
         self._pending_anomalies: list[tuple[bytes, bytes]] = []
         self._dead_letters = SetAside(self._tables["dead_letters"], job.limits.dead_letters_max)
+        texts = [metric.describe or metric.when for metric in job.metrics]
+        self._episodes = EpisodeTable(self._tables, texts, has_notices=bool(job.sinks) and job.episodes.deliver)
+        self._has_replayed_episodes = True
         self._late_rows = SetAside(self._tables["late_rows"], job.limits.late_rows_max)
         self._row_count = self._replayed_row_count = self._event_count = 0
         self._flush_count = self._state_size_bytes = 0
@@ -269,13 +274,7 @@ class Partition:
         frame, offsets = _from_offset(batch.frame, batch.offsets, needed)
         committed = self._marks.committed.get(batch.split, 0)
         fresh, fresh_offsets = _from_offset(frame, offsets, committed)
-        if len(fresh_offsets) < len(offsets):
-            # The shard has what these rows raised.
-            known = len(offsets) - len(fresh_offsets)
-            self._engine.append_physical(frame[:known], offsets[:known])
-            self._engine.take_late()
-        raised = self._engine.append_physical(fresh, fresh_offsets)
-        add_late(self._late_rows, batch.split, self._engine.take_late())
+        raised = self._test(batch.split, frame, offsets, len(offsets) - len(fresh_offsets))
         parts = [raised, *self._learning.process(batch.split, fresh, fresh_offsets)]
         merged = merge_anomalies(parts)
         assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
@@ -289,6 +288,21 @@ class Partition:
         self._rows_since_flush += len(offsets)
         self._rows_since_snapshot += len(offsets)
         return len(merged)
+
+    def _test(self, split: int, frame: pl.DataFrame, offsets: np.ndarray, known_count: int) -> pl.DataFrame:
+        """Give rows to the engine; of the first ones the shard has everything already but the engine's state."""
+        self._engine.follow_split(split)
+        if known_count:
+            self._engine.append_physical(frame[:known_count], offsets[:known_count])
+            self._engine.take_late()
+            replayed = self._engine.take_episodes()
+            if not self._has_replayed_episodes:
+                self._episodes.put(replayed.changed)
+        raised = self._engine.append_physical(frame[known_count:], offsets[known_count:])
+        add_late(self._late_rows, split, self._engine.take_late())
+        ordinals = LateOrdinals(self._number, self._job.partitions)
+        self._episodes.add(split, self._engine.take_episodes(), ordinals)
+        return raised
 
     def accept(self, epoch: int, acceptances: Sequence[Acceptance]) -> None:
         """Let values count as known from their places on; durable with the next flush, and known ones change nothing.
@@ -348,6 +362,7 @@ class Partition:
                 txn.put(b"snapshot", snapshot, db=self._tables["engine"])
             self._dead_letters.trim(txn)
             self._late_rows.trim(txn)
+            self._episodes.write(txn)
             txn.put(b"marks", meta, db=self._tables["partition"])
 
         try:
@@ -371,10 +386,11 @@ class Partition:
             self._store.committed()
         self._learning.mark_saved()
         if self._job.sinks:
-            self._outbox_count += len(self._pending_anomalies)
+            self._outbox_count += len(self._pending_anomalies) + self._episodes.pending_notice_count
         self._pending_anomalies.clear()
         self._dead_letters.mark_saved()
         self._late_rows.mark_saved()
+        self._episodes.mark_saved()
         self._marks.committed = self._marks.reached()
         self._marks.engine = engine
         self._rows_since_flush = 0
@@ -385,7 +401,7 @@ class Partition:
         self._flushed_at_us = now_us
 
     def _open_tables(self) -> None:
-        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "late_rows", TABLE)
+        names = ("partition", "engine", "anomalies", "outbox", "dead_letters", "late_rows", *EPISODE_TABLES, TABLE)
         self._tables = {name: self._shard.table(name) for name in names}
 
     def _encode_meta(self, engine: Mapping[int, int]) -> bytes:
@@ -482,6 +498,9 @@ class Partition:
 
     def _take_over(self, body: Mapping[str, Any]) -> None:
         self._engine.restore(body["engine"])
+        # The shard is empty: episodes that began before are told anew, those of the replay too.
+        self._episodes.put({episode.id: episode for episode in self._engine.open_episodes()})
+        self._has_replayed_episodes = False
         self._learning.restore(body)
         self._marks.received, self._marks.committed = dict(body["received"]), dict(body["committed"])
         self._gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]
@@ -522,6 +541,11 @@ class Partition:
         with self._shard.read() as txn:
             return scan_late(self._late_rows, txn, count_max)
 
+    def episodes(self, wanted: EpisodeFilter, count_max: int, *, newest_first: bool = False) -> list[Episode]:
+        """Return committed episodes, in the order of the rows that began them or against it."""
+        with self._shard.read() as txn:
+            return self._episodes.scan(txn, wanted, count_max, newest_first=newest_first)
+
     def outbox(self, count_max: int) -> list[Anomaly]:
         """Return anomalies that sinks have not taken, split after split, each split's oldest first."""
         if not self._job.sinks:
@@ -531,11 +555,17 @@ class Partition:
             return [decode_entry(key, value, self._engine.render_detail) for key, value in waiting]
 
     def _waiting(self, txn: Txn) -> Iterator[tuple[bytes, bytes]]:
-        return waiting_entries(txn, self._tables["anomalies"], self._tables["outbox"])
+        return self._episodes.waiting(txn, self._tables["anomalies"], self._tables["outbox"])
 
     def acknowledge(self, taken: Sequence[Anomaly]) -> None:
         """Take anomalies that `outbox` gave out of it: every sink has them durably."""
-        self._shard.write(lambda txn: raise_marks(txn, self._tables["outbox"], [anomaly.id for anomaly in taken]))
+        ids = [anomaly.id for anomaly in taken]
+
+        def write(txn: Txn) -> None:
+            raise_marks(txn, self._tables["outbox"], ids)
+            self._episodes.forget(txn, ids)
+
+        self._shard.write(write)
         self._outbox_count -= len(taken)
 
     def stat(self) -> PartitionStat:

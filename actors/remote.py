@@ -18,6 +18,8 @@ import polars as pl
 from actors.acceptances import Acceptance
 from actors.anomalies import Anomaly, AnomalyFilter
 from actors.detectors.stability import Verdict
+from actors.engine.episodes import Episode
+from actors.episode_table import EpisodeFilter
 from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
@@ -243,6 +245,10 @@ class PartitionHost:
     def dead_letters(self, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of every partition owned."""
         return self._collect(lambda partition: partition.dead_letters(count_max))
+
+    def episodes(self, wanted: EpisodeFilter, count_max: int, newest_first: bool) -> list[Episode]:
+        """Return committed episodes of every partition owned, each partition's in order, not merged."""
+        return self._collect(lambda partition: partition.episodes(wanted, count_max, newest_first=newest_first))
 
     def late_rows(self, count_max: int) -> list[LateRow]:
         """Return committed rows that the metrics of every partition owned discarded."""

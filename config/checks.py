@@ -29,6 +29,7 @@ def check_job(job: "JobSettings") -> None:
         _check_host_columns(job)
     _check_columns(job, schema)
     _check_window(job, schema)
+    _check_episodes(job, schema)
     _check_source(job, schema)
     _check_events(job, schema)
     if not job.metrics and not job.detectors and not job.events.store:
@@ -81,6 +82,16 @@ def _check_window(job: "JobSettings", schema: Schema) -> None:
     if ticks["size"] % ticks["step"]:
         text = f"{job.window.step!r} does not divide the size, {job.window.size!r}; the size is a multiple of the step"
         raise fault(("window", "step"), text)
+
+
+def _check_episodes(job: "JobSettings", schema: Schema) -> None:
+    kind = schema[job.time].type
+    for index, metric in enumerate(job.metrics):
+        for name, given in (("for", metric.hold), ("keep_firing", metric.keep_firing)):
+            try:
+                duration_ticks(given or 0, kind)
+            except ValueError as error:
+                raise fault(("metrics", index, name), str(error)) from None
 
 
 def _check_source(job: "JobSettings", schema: Schema) -> None:

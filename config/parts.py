@@ -31,6 +31,11 @@ def _check_metrics(job: JobSettings, problems: dict[Path, Problem]) -> None:
     for index, metric in enumerate(job.metrics):
         alone = arguments | {"metrics": [metric.when]}
         _attempt(("metrics", index), problems, partial(AnomalyDetectionEngine, **alone))
+        if metric.clear is not None:
+            cleared = arguments | {"metrics": [metric.clear]}
+            _attempt(("metrics", index, "clear"), problems, partial(AnomalyDetectionEngine, **cleared))
+    if not problems:
+        _attempt(("metrics",), problems, partial(AnomalyDetectionEngine, **engine_arguments(job)))
 
 
 def _attempt(path: Path, problems: dict[Path, Problem], build: Callable[[], Any]) -> None:

@@ -40,6 +40,20 @@ class MetricSettings(Settings):
     describe: str | None = None
     """Text that replaces the expression in the output."""
 
+    hold: DurationTicks | None = Field(default=None, alias="for")
+    """How long the condition must hold before an episode fires."""
+
+    keep_firing: DurationTicks | None = None
+    """How long after the last row or window that was true an episode goes on at least."""
+
+    clear: str | None = Field(default=None, min_length=1)
+    """Boolean expression that ends an episode; `None` means that the condition does not hold."""
+
+    @property
+    def has_episodes(self) -> bool:
+        """Whether anomalies become episodes."""
+        return any(value is not None for value in (self.hold, self.keep_firing, self.clear))
+
 
 class WindowSettings(Settings):
     """The window of the aggregates."""
@@ -65,6 +79,13 @@ class EngineSettings(Settings):
 
     explain: Literal["all", "windows", "none"] = "all"
     """What is kept with an anomaly: the values of all parts of its metric and its window, the window, or nothing."""
+
+
+class EpisodesSettings(Settings):
+    """What becomes of the episodes of metrics with `for`, `keep_firing` or `clear`, besides the table of them."""
+
+    deliver: bool = False
+    """Whether sinks are told of episodes that fire or end."""
 
 
 class NdjsonSink(Settings):
@@ -172,6 +193,9 @@ class JobSettings(Settings):
 
     events: EventsSettings = EventsSettings()
     """What is stored as events."""
+
+    episodes: EpisodesSettings = EpisodesSettings()
+    """Who is told about episodes."""
 
     sinks: tuple[NdjsonSink, ...] = ()
     """Who is told about anomalies, besides the table that is always kept."""

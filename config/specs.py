@@ -15,6 +15,7 @@ from config.units import duration_ticks, time_ticks
 
 if TYPE_CHECKING:
     from actors.detectors.specs import GroupSpec, LearnPhase
+    from actors.engine.episodes import LifecycleSettings
     from actors.store.config import StoreConfig
 
 
@@ -34,6 +35,7 @@ def engine_arguments(job: JobSettings) -> dict[str, Any]:
         "explain": job.engine.explain,
         "late_rows_max": job.limits.batch_rows_max,
         "anomaly_descriptions": _descriptions(job),
+        "lifecycles": _lifecycles(job),
     }
 
 
@@ -106,6 +108,30 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
     except (TocsinError, TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
     return spec
+
+
+def metric_ticks(job: JobSettings, duration: int | str | None) -> int:
+    """Return a duration in ticks of the time column, 0 for none.
+
+    Raises:
+        ValueError: it is no duration, or no whole number of ticks.
+    """
+    return 0 if duration is None else duration_ticks(duration, job.row_schema[job.time_column].type)
+
+
+def _lifecycles(job: JobSettings) -> "list[LifecycleSettings | None]":
+    if not any(metric.has_episodes for metric in job.metrics):
+        return []
+    from actors.engine.episodes import LifecycleSettings
+
+    return [
+        LifecycleSettings(
+            hold=metric_ticks(job, metric.hold), keep_firing=metric_ticks(job, metric.keep_firing), clear=metric.clear
+        )
+        if metric.has_episodes
+        else None
+        for metric in job.metrics
+    ]
 
 
 def _descriptions(job: JobSettings) -> list[str] | None:

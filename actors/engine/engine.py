@@ -144,6 +144,8 @@ class AnomalyDetectionEngine:
 
     def _row_by_row(self, settings: EngineSettings) -> RowByRow | None:
         """Return the short path for few rows, if the metrics have one."""
+        if self._tracker is not None:
+            return None
         made = row_program(settings, self._program, self._nodes, self._windows, self._latest, self._details)
         return None if made is None else RowByRow(made, self._keys, settings.schema, len(settings.key_columns))
 

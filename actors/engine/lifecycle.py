@@ -6,6 +6,7 @@ have an open episode or a true evaluation in the batch; all others change nothin
 fired or ended, each with the row at which that was seen.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -56,10 +57,6 @@ class EpisodeChanges:
 
 _Placed = tuple[tuple[int, int, int], Notice]
 """A notice with its place: arrival of the row, number of the window, metric."""
-
-_STATE_NAMES = (
-    *("type", "number", "now", "cleared_at", "split", "offset", "start", "fired_at", "last_true", "count", "peak"),
-)
 
 
 class View(NamedTuple):
@@ -185,20 +182,18 @@ class EpisodeTracker:
         return changes
 
     def state(self) -> dict[str, Array]:
-        """Return the open episodes as arrays, in the order of metrics and keys."""
-        rows = [
-            (*place, alert.now, alert.cleared_at, *_stored(alert.episode))
-            for place, alert in sorted(self._alerts.items(), key=lambda item: item[0])
-        ]
-        names = [*_STATE_NAMES, *(f"key{i}" for i in range(len(self._key_columns)))]
-        columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-        return {name: _objects(list(column)) for name, column in zip(names, columns, strict=True)}
+        """Return the open episodes, a text for each, in the order of metrics and keys."""
+        alerts = sorted(self._alerts.items(), key=lambda item: item[0])
+        texts = [json.dumps((*place, alert.now, alert.cleared_at, *_stored(alert.episode))) for place, alert in alerts]
+        return {"alerts": np.array(texts, dtype=object)}
 
     def load(self, state: Mapping[str, Array]) -> None:
         """Take over arrays that `state` gave; what was not taken is forgotten."""
         self._alerts, self._changed, self._notices = {}, {}, []
-        for row in zip(*(array.tolist() for array in state.values()), strict=True):
-            kind, number, now, cleared_at, split, offset, start, fired_at, last_true, count, peak, *key = row
+        for text in state["alerts"].tolist():
+            kind, number, now, cleared_at, split, offset, start, fired_at, last_true, count, peak, *key = json.loads(
+                text
+            )
             episode = Episode(
                 split=split,
                 offset=offset,
@@ -217,12 +212,6 @@ class EpisodeTracker:
 def _stored(episode: Episode) -> tuple[Any, ...]:
     begun = (episode.split, episode.offset, episode.start, episode.fired_at)
     return *begun, episode.last_true, episode.count, episode.peak, *episode.key
-
-
-def _objects(values: list[Any]) -> Array:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
 
 
 def _watch(number: int, metric: Metric, rule: Lifecycle, program: Program) -> _Watch:

@@ -9,6 +9,7 @@ import pytest
 
 from actors.acceptances import Acceptance
 from actors.anomalies import decode_entry
+from actors.engine.episodes import EpisodeState
 from actors.frames import empty_frame
 from actors.partition import Partition, RoutedBatch
 from actors.remote import PartitionHost
@@ -19,6 +20,7 @@ from tests.sim.partition_world import World
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
     ALL_DETECTORS,
+    EPISODES,
     EVENTS,
     LEARNING,
     SINKS,
@@ -34,6 +36,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "sinks": SINKS,
     "detectors": LEARNING | SINKS,
     "events": EVENTS,
+    "episodes": EPISODES | SINKS,
     "no metrics": {"metrics": [], "window": None} | LEARNING,
     "all detectors": ALL_DETECTORS,
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
@@ -44,6 +47,7 @@ SEED_COUNTS = {
     "sinks": 20,
     "detectors": 10,
     "events": 12,
+    "episodes": 10,
     "no metrics": 5,
     "all detectors": 6,
     "everything": 16,
@@ -160,6 +164,13 @@ def test_a_lost_shard_is_rebuilt_from_the_source_and_sinks_miss_nothing(
 ) -> None:
     expected = undisturbed_runs(name, seed % DATA_COUNT, 40)
     check_nothing_is_lost(make_world(seed, name, 40, may_lose_shards=True, fault_count=20), expected)
+
+
+def test_the_simulated_episodes_reach_every_state(
+    undisturbed_runs: Callable[[str, int, int], Outcome],
+) -> None:
+    found = [one.state for data in range(DATA_COUNT) for one in undisturbed_runs("episodes", data, 40).episodes]
+    assert set(found) == set(EpisodeState)
 
 
 def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], Partition]:

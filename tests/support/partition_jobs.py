@@ -11,6 +11,8 @@ import msgpack
 import numpy as np
 import pytest
 
+from actors.engine.episodes import Episode
+from actors.episode_table import EpisodeFilter
 from actors.frames import to_frame
 from actors.partition import Partition, RoutedBatch
 from actors.remote import PartitionHost
@@ -62,6 +64,15 @@ ALL_DETECTORS: dict[str, Any] = {
         {"type": "stability", "event": ["user"], "watch": ["qty"], "options": {"value_count_max": 3}},
         {"type": "stability", "name": "times", "watch": ["qty", "user"], "options": {"segmentation": "both"}},
     ],
+}
+
+EPISODES: dict[str, Any] = {
+    "metrics": [
+        {"when": "qty > 6", "for": 3, "keep_firing": 9},
+        {"when": "sum(qty) > 8", "clear": "sum(qty) < 6"},
+        "qty > prev(qty)",
+    ],
+    "episodes": {"deliver": True},
 }
 
 EVENTS: dict[str, Any] = {"events": {"store": True, "anomalies": True, "type": ["trades", "{sym}"]}}
@@ -126,6 +137,9 @@ class Outcome:
     dead_letters: list[DeadLetter]
     """Dead letters by split and offset."""
 
+    episodes: list[Episode]
+    """Episodes by id."""
+
     late_rows: list[LateRow]
     """Discarded rows by split and offset."""
 
@@ -147,13 +161,14 @@ class Outcome:
 
 def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink: MemorySink) -> Outcome:
     """Return what closed partitions hold and what the sink has taken."""
-    anomalies, letters, late, events, gaps = [], [], [], [], []
+    anomalies, letters, late, episodes, events, gaps = [], [], [], [], [], []
     detectors, watermarks = {}, {}
     for number in range(job.partitions):
         with Partition.open(job, number, directory / f"{number:04d}") as partition:
             anomalies += partition.anomaly_entries()
             letters += partition.dead_letters(1_000_000)
             late += partition.late_rows(1_000_000)
+            episodes += partition.episodes(EpisodeFilter(), 1_000_000)
             for split in splits:
                 events += partition.events(QueryServerParams(server_id=split, max_results=100_000))
             detectors[number] = read_table(partition, "detectors")
@@ -163,6 +178,7 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink:
     return Outcome(
         anomalies=sorted(anomalies),
         dead_letters=sorted(letters, key=lambda letter: (letter.split, letter.offset)),
+        episodes=sorted(episodes, key=lambda episode: episode.id),
         late_rows=sorted(late, key=lambda row: (row.split, row.offset)),
         events=sorted(events, key=lambda event: event.id),
         detectors=detectors,

@@ -5,6 +5,7 @@ import pytest
 
 from actors.detectors import make_detector
 from actors.engine import AnomalyDetectionEngine
+from actors.engine.episodes import LifecycleSettings
 from config import ConfigError, JobSettings, make_job
 from config.settings import FORMAT_VERSION
 from config.specs import detector_specs, engine_arguments, store_config
@@ -172,3 +173,20 @@ def test_host_metrics_bring_their_own_columns() -> None:
                 "source": {"type": "host_metrics"},
             }
         )
+
+
+def test_a_metric_may_have_episodes() -> None:
+    metric = {"when": "qty > 8", "for": "30s", "keep_firing": "1m", "clear": "qty < 5"}
+    job = make_trades_job(SOURCE, metrics=[metric, "qty > 9"])
+    found = engine_arguments(job)["lifecycles"]
+    assert found == [LifecycleSettings(hold=30_000, keep_firing=60_000, clear="qty < 5"), None]
+    assert JobSettings.from_bytes(job.to_bytes()) == job
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [({"for": "3 parsecs"}, r"metrics\[0\].for"), ({"keep_firing": "1us"}, r"metrics\[0\].keep_firing: .*ticks")],
+)
+def test_durations_of_episodes_are_checked(metric: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_trades_job(SOURCE, metrics=[{"when": "qty > 8"} | metric])

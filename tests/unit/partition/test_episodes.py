@@ -1,0 +1,98 @@
+"""Episodes of a partition: kept, told to sinks if that is asked for, and the same whatever happens in between."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from actors.episode_table import LATE_ORDINALS, EpisodeFilter
+from actors.partition import Partition
+from config import JobSettings
+from tests.support.partition_jobs import SINKS, make_batch, make_partition_job
+
+METRIC = {"when": "qty > 8", "for": 2, "keep_firing": 10, "clear": "qty < 5"}
+JOB = make_partition_job(metrics=[METRIC], window=None, episodes={"deliver": True}, **SINKS)
+ROWS = [(at, "A", qty, "ann") for at, qty in ((1000, 9), (1001, 10), (1003, 9), (1004, 7), (1005, 2), (1016, 9))]
+"""The episode of 1000 fires at 1003 and is clear at 1005, but keeps firing until 1013; another begins at 1016."""
+
+
+def opened(directory: Path, job: JobSettings = JOB, epoch: int = 1) -> Partition:
+    partition = Partition.open(job, 0, directory)
+    partition.begin(epoch, {0: 0}, 0)
+    return partition
+
+
+def episodes(partition: Partition, **wanted: Any) -> list[tuple[Any, ...]]:
+    found = partition.episodes(EpisodeFilter(**wanted), 100)
+    return [(one.start, str(one.state), one.fired_at, one.end, one.count, one.peak) for one in found]
+
+
+def test_an_episode_goes_from_pending_over_firing_to_resolved(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        shown = []
+        for at, row in enumerate(ROWS):
+            partition.apply(1, make_batch(JOB, at, [row]), 0)
+            partition.flush(1, 0)
+            shown.append(episodes(partition))
+    assert shown[1] == [(1000, "pending", None, None, 2, 10)]
+    assert shown[2] == shown[4] == [(1000, "firing", 1003, None, 3, 10)]
+    assert shown[5] == [(1000, "resolved", 1003, 1013, 3, 10), (1016, "pending", None, None, 1, 9)]
+
+
+def test_a_query_may_want_some_only(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS), 0)
+        partition.flush(1, 0)
+        assert [one[0] for one in episodes(partition, state="pending")] == [1016]
+        assert episodes(partition, key=("B",)) == episodes(partition, type=1) == []
+        newest = partition.episodes(EpisodeFilter(), 1, newest_first=True)
+        assert [one.start for one in newest] == [1016]
+
+
+def test_a_pending_episode_that_comes_to_nothing_is_forgotten(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS[:1]), 0)
+        partition.flush(1, 0)
+        partition.apply(1, make_batch(JOB, 1, [(1001, "A", 7, "ann")]), 0)
+        partition.flush(1, 0)
+        assert episodes(partition) == []
+
+
+def test_sinks_are_told_of_episodes_between_the_anomalies(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS), 0)
+        partition.flush(1, 0)
+        waiting = partition.outbox(100)
+        places = [(one.id.offset, one.id.ordinal - LATE_ORDINALS if one.id.ordinal else 0) for one in waiting]
+        assert places == [(0, 0), (1, 0), (2, 0), (2, 0), (5, 0), (5, 0)]
+        told = [json.loads(str(waiting[place].detail))["episode"] for place in (3, 5)]
+        assert [(one["state"], one["end"]) for one in told] == [("firing", None), ("resolved", 1013)]
+        partition.acknowledge(waiting[:4])
+        assert partition.outbox(100) == waiting[4:]
+        assert partition.stat().outbox_count == 2
+
+
+def test_episodes_are_told_once_after_a_crash(tmp_path: Path) -> None:
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS[:4]), 0)
+        partition.flush(1, 0)
+        partition.apply(1, make_batch(JOB, 4, ROWS[4:]), 0)
+    with opened(tmp_path, epoch=2) as partition:
+        partition.acknowledge(partition.outbox(100))
+        partition.apply(2, make_batch(JOB, 0, ROWS), 0)
+        partition.flush(2, 0)
+        assert [one.id.offset for one in partition.outbox(100)] == [5, 5]
+        assert len(episodes(partition)) == 2
+
+
+def test_a_snapshot_brings_open_episodes_to_an_empty_shard(tmp_path: Path) -> None:
+    with opened(tmp_path / "first") as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS[:3]), 0)
+        partition.flush(1, 0)
+        snapshot = partition.snapshot()
+    with Partition.open(JOB, 0, tmp_path / "second") as partition:
+        partition.restore(snapshot, 0)
+        partition.begin(2, {0: 3}, 0)
+        assert episodes(partition) == [(1000, "firing", 1003, None, 3, 10)]
+        partition.apply(2, make_batch(JOB, 3, ROWS[3:]), 0)
+        partition.flush(2, 0)
+        assert [one[1] for one in episodes(partition)] == ["resolved", "pending"]
