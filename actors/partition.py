@@ -14,7 +14,6 @@ clock: `now_us` is an argument and decides no more than when to flush and what r
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -40,6 +39,7 @@ from actors.episode_table import TABLES as EPISODE_TABLES
 from actors.episode_table import EpisodeFilter, EpisodeTable, LateOrdinals
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.learning import TABLE, Learning, read_verdicts
+from actors.partition_values import Marks, PartitionStat, RoutedBatch
 from actors.row_events import RowEvents
 from actors.set_aside import LateRow, SetAside, add_late, add_letters, scan_late, scan_letters
 from actors.shard import Shard, ShardFullError
@@ -49,6 +49,8 @@ from actors.store import Event
 from actors.store.planner import QueryParams, QueryResult
 from config.settings import JobSettings
 
+__all__ = ["Partition", "PartitionStat", "RoutedBatch"]
+
 log = logging.getLogger(__name__)
 
 SNAPSHOT_VERSION = 1
@@ -56,87 +58,6 @@ SNAPSHOT_VERSION = 1
 
 STORE_PENDING_BYTES_MAX = 64 << 20
 """Bytes of pending events that make a flush due."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutedBatch:
-    """What one partition gets of one batch of a split: its rows, and how far the batch reaches."""
-
-    split: int
-    """Number of the split."""
-
-    start: int
-    """First offset of the batch, whether or not its row belongs to this partition."""
-
-    end: int
-    """Offset after the last of the batch (exclusive)."""
-
-    frame: pl.DataFrame
-    """Canonical frame of this partition's rows."""
-
-    offsets: np.ndarray
-    """int64[rows]: offset of each row, strictly increasing, in `start..end`."""
-
-    dead_letters: tuple[DeadLetter, ...] = ()
-    """Records of the batch that are no rows, for the partition that keeps them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionStat:
-    """Counters of one partition; every count starts anew when the partition is opened, except where it says so."""
-
-    partition: int
-    epoch: int
-    received: Mapping[int, int]
-    committed: Mapping[int, int]
-    row_count: int
-    """Rows applied to everything since the partition was opened."""
-
-    replayed_row_count: int
-    """Rows that fed the engine only, because the shard had them already."""
-
-    state_size_bytes: int
-    """Bytes that the engine's state took in memory at the last flush."""
-
-    late_row_count: int
-    """Rows that the metrics discarded, late or without a time, of all time; the shard keeps the newest, up to
-    `limits.late_rows_max`."""
-
-    anomaly_count: int
-    """Anomalies in the shard, of all time."""
-
-    dead_letter_count: int
-    """Dead letters committed, of all time; the shard keeps the newest, up to `limits.dead_letters_max`."""
-
-    event_count: int
-    """Rows registered as events since the partition was opened."""
-
-    flush_count: int
-    outbox_count: int
-    """Anomalies that sinks have not taken yet."""
-
-    size_bytes: int
-    """Bytes the shard uses."""
-
-    degraded: str | None
-    """Why the last flush failed, or `None`."""
-
-    gaps: tuple[tuple[int, int, int], ...]
-    """(split, from, to) of input that was gone from the source before this partition had read it."""
-
-
-@dataclass(slots=True)
-class _Marks:
-    """Offsets of one partition, by split."""
-
-    received: dict[int, int] = field(default_factory=dict)
-    committed: dict[int, int] = field(default_factory=dict)
-    engine: dict[int, int] = field(default_factory=dict)
-
-    def reached(self) -> dict[int, int]:
-        """Return what `committed` is after a flush: while the engine replays, rows above `received` are stored."""
-        splits = {**self.committed, **self.received}
-        return {split: max(self.received.get(split, 0), self.committed.get(split, 0)) for split in splits}
 
 
 class Partition:
@@ -153,7 +74,7 @@ class Partition:
         self._shard = shard
         self._engine = build_engine(job)
         self._learning = Learning(job, number)
-        self._marks = _Marks()
+        self._marks = Marks()
         self._epoch = 0
         self._open_tables()
         self._store = build_store(job, shard)
@@ -440,7 +361,7 @@ class Partition:
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
         self._dead_letters.count = meta.get("dead_letter_count", 0)
         self._late_rows.count = meta.get("late_row_count", 0)
-        self._marks = _Marks(
+        self._marks = Marks(
             received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
         )
         if self._row_events is not None:

@@ -92,8 +92,7 @@ def checked_settings(
         MetricError: a metric cannot be used.
         SchemaError: the schema cannot be used or lacks a column.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise _bad(f"the name {name!r} must be letters, digits and underscores, first a letter")
+    _check_name(name)
     known = _as_schema(schema)
     texts = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     if not texts:
@@ -127,6 +126,11 @@ def checked_settings(
         snapshot_dir=folder,
         snapshot_interval_rows=snapshot_interval_rows,
     )
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise _bad(f"the name {name!r} must be letters, digits and underscores, first a letter")
 
 
 def _as_schema(given: Schema | Mapping[str, str]) -> Schema:
