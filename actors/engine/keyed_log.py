@@ -1,9 +1,9 @@
 """Keyed log: for each key a sequence of entries that grows at the end and is trimmed at the front.
 
 All keys share one pool of columns; the entries of a key are consecutive in it, so a range of a key's history is a range
-of positions. A key that has no room left is moved to the end of the pool with room to grow, and the pool is packed when
-most of it is waste. Positions are good until the next `append`. Key numbers are given in
-ascending order.
+of positions. A key has a *room* of positions. When its entries reach the end of it they go back to its beginning, if
+what was trimmed there leaves half of it free, or else to a larger room at the end of the pool; the pool is packed when
+most of it is waste. Positions are good until the next `append`. Key numbers are given in ascending order.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ class KeyedLog:
     def __init__(self, dtypes: Sequence[Any]) -> None:
         self.starts = np.zeros(0, dtype=np.int64)
         self.lengths = np.zeros(0, dtype=np.int64)
+        self._begins = np.zeros(0, dtype=np.int64)
         self._limits = np.zeros(0, dtype=np.int64)
         self._used = 0
         self._key_count = 0
@@ -34,11 +35,13 @@ class KeyedLog:
         """Add the rows of a batch and return the position of each segment's first new entry."""
         self._cover(layout.numbers)
         numbers = layout.numbers
-        stops = self.starts[numbers] + self.lengths[numbers]
-        full = stops + layout.lengths > self._limits[numbers]
+        stops = self.starts.take(numbers) + self.lengths.take(numbers)
+        full = stops + layout.lengths > self._limits.take(numbers)
         if full.any():
-            self._move(layout, full)
-            stops = self.starts[numbers] + self.lengths[numbers]
+            full = self._go_back(layout, full)
+            if full.any():
+                self._move(layout, full)
+            stops = self.starts.take(numbers) + self.lengths.take(numbers)
         if layout.row_count == 1:
             for column, values in zip(self.columns, columns, strict=True):
                 column[stops[0]] = values[0]
@@ -70,7 +73,9 @@ class KeyedLog:
     ) -> Kept:
         """Return what the columns of a part keep of each key; the part with the first one has the key's position."""
         columns = self.columns[part]
-        positions = [self.starts, self.lengths, self._limits] if part.indices(len(self.columns))[0] == 0 else []
+        positions = (
+            [self.starts, self.lengths, self._begins, self._limits] if part.indices(len(self.columns))[0] == 0 else []
+        )
         return Kept(
             what=what,
             of=of,
@@ -92,7 +97,7 @@ class KeyedLog:
         """Take over entries that `state` gave."""
         self.lengths = state["lengths"].astype(np.int64)
         self.starts = starts_of(self.lengths)
-        self._limits = self.starts + self.lengths
+        self._begins, self._limits = self.starts.copy(), self.starts + self.lengths
         self._used = int(self.lengths.sum())
         self._key_count = len(self.lengths)
         self.columns = [state[f"column{i}"].astype(column.dtype) for i, column in enumerate(self.columns)]
@@ -102,7 +107,25 @@ class KeyedLog:
         self._key_count = max(self._key_count, count)
         if count > len(self.lengths):
             self.starts, self.lengths = grown(self.starts, count, 0), grown(self.lengths, count, 0)
-            self._limits = grown(self._limits, count, 0)
+            self._begins, self._limits = grown(self._begins, count, 0), grown(self._limits, count, 0)
+
+    def _go_back(self, layout: Layout, full: Array) -> Array:
+        """Let full keys whose room is half free go back to its beginning; return which keys are still full."""
+        numbers = layout.numbers
+        wanted = self.lengths.take(numbers) + layout.lengths
+        goes = full & (2 * wanted <= self._limits.take(numbers) - self._begins.take(numbers))
+        chosen = numbers[goes]
+        if len(chosen):
+            self._copy(chosen, self._begins[chosen])
+            self.starts[chosen] = self._begins[chosen]
+        return full & ~goes
+
+    def _copy(self, numbers: Array, starts: Array) -> None:
+        """Copy the entries of keys to where they are to start."""
+        lengths = self.lengths[numbers]
+        origins, targets = expand(self.starts[numbers], lengths), expand(starts, lengths)
+        for column in self.columns:
+            column[targets] = column.take(origins)
 
     def _move(self, layout: Layout, full: Array) -> None:
         """Give room at the end of the pool to the keys that are full."""
@@ -113,12 +136,9 @@ class KeyedLog:
             full = np.ones(len(full), dtype=np.bool_)
         numbers = layout.numbers[full]
         room = 2 * (self.lengths[numbers] + layout.lengths[full] + _ROOM_MIN)
-        origins = expand(self.starts[numbers], self.lengths[numbers])
         starts = self._used + starts_of(room)
-        targets = expand(starts, self.lengths[numbers])
-        for column in self.columns:
-            column[targets] = column[origins]
-        self.starts[numbers] = starts
+        self._copy(numbers, starts)
+        self.starts[numbers] = self._begins[numbers] = starts
         self._limits[numbers] = starts + room
         self._used += int(room.sum())
 
@@ -128,8 +148,8 @@ class KeyedLog:
         size = max(2 * live + 2 * needed, 1024)
         for i, column in enumerate(self.columns):
             larger = np.zeros(size, dtype=column.dtype)
-            larger[:live] = column[positions]
+            larger[:live] = column.take(positions)
             self.columns[i] = larger
         self.starts = starts_of(self.lengths)
-        self._limits = self.starts + self.lengths
+        self._begins, self._limits = self.starts.copy(), self.starts + self.lengths
         self._used = live

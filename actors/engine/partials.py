@@ -382,14 +382,23 @@ class Moments:
 
     def reduce(self, components: Components, starts: Array) -> Components:
         count, old, first, second = components
-        centre = _centre(count, old, starts, np.zeros(len(starts), np.int64), np.zeros(len(starts)))
-        shift = np.where(count > 0, old - _spread(centre, starts, len(count)), 0.0)
-        moved = first + count * shift
+        if count.all():
+            centre = old.take(starts)
+            shift = old - _spread(centre, starts, len(count))
+        else:
+            centre = _centre(count, old, starts, np.zeros(len(starts), np.int64), np.zeros(len(starts)))
+            shift = np.where(count > 0, old - _spread(centre, starts, len(count)), 0.0)
+        weighted = count * shift
+        squares = 2 * shift
+        squares *= first
+        squares += second
+        squares += weighted * shift
+        weighted += first
         return (
             np.add.reduceat(count, starts),
             centre,
-            np.add.reduceat(moved, starts),
-            np.add.reduceat(second + 2 * shift * first + count * shift * shift, starts),
+            np.add.reduceat(weighted, starts),
+            np.add.reduceat(squares, starts),
         )
 
     def scan(self, components: Components, layout: Layout, carry: Components) -> Components:

@@ -115,15 +115,21 @@ def accumulate(ufunc: np.ufunc, values: Array, layout: Layout, carry: Array) -> 
 
 def lower_bound(values: Array, starts: Array, stops: Array, wanted: Array) -> Array:
     """Return, for each ascending range of `values`, the first position whose value is at least `wanted`."""
-    low, high = starts.copy(), stops.copy()
-    widest = int((stops - starts).max()) if len(starts) else 0
+    found = starts.copy()
+    left = (starts < stops).nonzero()[0]
+    # The first value is often the one wanted, such as where a key had rows in every pane.
+    left = left.take((values.take(starts.take(left)) < wanted.take(left)).nonzero()[0])
+    low, high, goal = starts.take(left) + 1, stops.take(left), wanted.take(left)
+    widest = int((high - low).max()) if len(left) else 0
     for _ in range(widest.bit_length()):
         middle = (low + high) >> 1
-        open_ranges = low < high
-        smaller = open_ranges & (values[np.where(open_ranges, middle, 0)] < wanted)
+        is_open = low < high
+        smaller = values.take(middle, mode="clip") < goal
+        smaller &= is_open
         low = np.where(smaller, middle + 1, low)
-        high = np.where(open_ranges & ~smaller, middle, high)
-    return low
+        high = np.where(smaller | ~is_open, high, middle)
+    found[left] = low
+    return found
 
 
 def running_maximum(values: Array, layout: Layout) -> Array:

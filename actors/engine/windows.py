@@ -305,7 +305,7 @@ class Windows:
             joined, column = [], 1
             for slot in self.slots:
                 width = len(slot.names)
-                components = tuple(c[positions] for c in self.closed.columns[column : column + width])
+                components = tuple(c.take(positions) for c in self.closed.columns[column : column + width])
                 joined.append(reduce_ranges(slot.partial, components, lengths[part]))
                 column += width
             parts.append(joined)

@@ -85,20 +85,20 @@ def test_sliding_windows_keep_the_panes_that_closed_and_join_them() -> None:
 
 def test_a_percentile_keeps_the_rows_of_its_window() -> None:
     (cost,) = engine("percentile(price, 90) > 5").costs().metrics
-    assert kept(cost) == [("rows of the window: price", 24, 9, None)]
+    assert kept(cost) == [("rows of the window: price", 32, 9, None)]
     assert orders(cost)[-1] == ("O(rows of the window)", "closing")
 
 
 def test_order_sensitive_functions_keep_what_they_look_back_at() -> None:
     moving, before = engine("mavg(price, 20) > 5", "qty < prev(qty)").costs().metrics
-    assert kept(moving) == [("look-back rows: mavg(price, 20)", 24, 9, 19)]
+    assert kept(moving) == [("look-back rows: mavg(price, 20)", 32, 9, 19)]
     assert orders(moving) == [("O(20 rows)", "row")]
     assert kept(before) == [("the value of the row before: prev(qty)", 9, 0, None)]
 
 
 def test_what_stands_inside_an_aggregate_is_part_of_its_rows() -> None:
     (cost,) = engine("sum(deltas(qty)) > 5").costs().metrics
-    assert kept(cost) == [("rows of the window: qty", 24, 9, None)]
+    assert kept(cost) == [("rows of the window: qty", 32, 9, None)]
 
 
 def test_every_function_says_what_it_keeps() -> None:
