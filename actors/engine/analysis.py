@@ -12,7 +12,7 @@ from typing import Any
 from actors.engine.catalogue import BY_NAME, FORBIDDEN
 from actors.engine.errors import MetricError
 from actors.engine.functions import REQUIRED, Function, Kind, Parameter
-from actors.engine.grammar import parse_metric
+from actors.engine.grammar import WHOLE_MAX, parse_metric
 from actors.engine.scalars import Usage
 from actors.engine.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
 from actors.engine.text import canonical_text, render
@@ -316,6 +316,9 @@ class _Analysis:
             tick = 1_000_000_000 // TICKS_PER_SECOND[column.type]
         else:
             tick = 1_000_000_000 * SECONDS_PER_TICK[column.type]
+        if nanoseconds // tick > WHOLE_MAX // 4:
+            way_out = f"`{column.name}` is {column.type}; choose a shorter one."
+            raise self._error("bad_argument", "this length of time is too long", given, way_out)
         if nanoseconds % tick or not nanoseconds:
             problem = f"`{given.count}{given.unit}` is no whole number of ticks of `{column.name}`"
             raise self._error("bad_argument", problem, given, f"`{column.name}` is {column.type}.")

@@ -14,6 +14,9 @@ Codes of snapshots: `damaged_snapshot`, `foreign_snapshot`.
 
 from actors.errors import SnapshotError, TocsinError
 
+SHOWN_MAX = 160
+"""Characters of a metric that an error shows, of a longer one those around the fault; names in words are cut too."""
+
 
 class EngineError(TocsinError):
     """Root of the engine's errors."""
@@ -33,8 +36,18 @@ class MetricError(EngineError, ValueError):
         self.way_out = way_out
 
     def __str__(self) -> str:
-        caret = " " * self.position + "^"
-        return f"{self.problem}\n  {self.expression}\n  {caret}\n{self.way_out}"
+        shown, position = _around(self.expression, self.position)
+        problem = self.problem if len(self.problem) <= SHOWN_MAX else f"{self.problem[:SHOWN_MAX]}..."
+        return f"{problem}\n  {shown}\n  {' ' * position}^\n{self.way_out}"
+
+
+def _around(expression: str, position: int) -> tuple[str, int]:
+    """Return the part of an expression around a position as one line, and the position in it."""
+    line = "".join(letter if letter.isprintable() else " " for letter in expression)
+    first = max(position - SHOWN_MAX // 2, 0) if len(line) > SHOWN_MAX else 0
+    shown = line[first : first + SHOWN_MAX]
+    before, after = "..." if first else "", "..." if first + SHOWN_MAX < len(line) else ""
+    return f"{before}{shown}{after}", position - first + len(before)
 
 
 class ArgumentError(EngineError, ValueError):

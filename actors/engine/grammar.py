@@ -5,6 +5,7 @@ Binding, weakest first: `or`, `and`, comparisons and `in`, `+ -`, `* / \ %`, pre
 """
 
 from functools import reduce
+from math import isfinite
 from typing import Any
 
 from lark import Lark, Token, Transformer, Tree, v_args
@@ -61,6 +62,12 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 DEPTH_MAX = 100
 """Deepest expression that is taken; a chain of operators counts once for each of them."""
 
+LENGTH_MAX = 100_000
+"""Longest text that is taken, in characters."""
+
+WHOLE_MIN, WHOLE_MAX = -(2**63), 2**63 - 1
+"""Whole numbers that rows can hold, and so those that may be written."""
+
 _NAMES = {"||": "or", "or": "or", "&&": "and", "and": "and", "<>": "!=", "!": "not", "not": "not"}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -76,6 +83,11 @@ def _start(token: Token) -> int:
 
 def _stop(token: Token) -> int:
     return int(token.end_pos or 0)
+
+
+def _whole(digits: str) -> int:
+    """Return a whole number; one of very many digits is cut, because it is refused in any case."""
+    return int(digits.lstrip("0")[:40] or "0")
 
 
 def _combine(function: str, left: Node, right: Node, position: int) -> Call:
@@ -100,11 +112,12 @@ class _Builder(Transformer[Token, Node]):
         return Literal(value=float(token), position=_start(token), stop=_stop(token))
 
     def integer(self, token: Token) -> Node:
-        return Literal(value=int(token), position=_start(token), stop=_stop(token))
+        return Literal(value=_whole(str(token)), position=_start(token), stop=_stop(token))
 
     def duration(self, token: Token) -> Node:
         digits = str(token).rstrip("nusmhHdw")
-        return Duration(count=int(digits), unit=str(token)[len(digits) :], position=_start(token), stop=_stop(token))
+        unit = str(token)[len(digits) :]
+        return Duration(count=_whole(digits), unit=unit, position=_start(token), stop=_stop(token))
 
     def string(self, token: Token) -> Node:
         body, text, escaped = str(token)[1:-1], "", False
@@ -206,10 +219,15 @@ def parse_metric(text: str) -> Node:
         MetricError: the text is no expression (code `parse`).
     """
     try:
+        if len(text) > LENGTH_MAX:
+            problem = f"the metric has {len(text)} characters, and {LENGTH_MAX} are the most"
+            raise MetricError("parse", problem, f"{text[:60]}...", 0, "Split it into several metrics.")
         tree = _PARSER.parse(text)
         if _depth(tree) > DEPTH_MAX:
             raise MetricError("parse", "the metric is nested too deeply", text, 0, "Split it into several metrics.")
-        return _BUILDER.transform(tree)
+        node = _BUILDER.transform(tree)
+        _check_numbers(node, text)
+        return node
     except MetricError:
         raise
     except UnexpectedInput as error:
@@ -222,6 +240,25 @@ def parse_metric(text: str) -> Node:
         raise _parse_error(text, position) from None
     except (LarkError, ValueError):
         raise _parse_error(text, 0) from None
+
+
+def _check_numbers(node: Node, text: str) -> None:
+    """Refuse numbers that no row can hold."""
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Call):
+            pending += [*part.arguments, *(argument for _, argument in part.named)]
+        elif isinstance(part, Listing):
+            pending += part.items
+        elif isinstance(part, Pair):
+            pending += [part.low, part.high]
+        elif isinstance(part, Literal) and type(part.value) is int and not WHOLE_MIN <= part.value <= WHOLE_MAX:
+            way_out = "Write it as a real number, such as 1e20, or choose one of at most 18 digits."
+            raise MetricError("bad_argument", "this whole number has more than 64 bits", text, part.position, way_out)
+        elif isinstance(part, Literal) and isinstance(part.value, float) and not isfinite(part.value):
+            problem = "this number is larger than real numbers can be"
+            raise MetricError("bad_argument", problem, text, part.position, "The largest is about 1.8e308.")
 
 
 def _parse_error(text: str, position: int) -> MetricError:
