@@ -47,6 +47,7 @@ from actors.shard.shard import Txn
 from actors.source import DeadLetter
 from actors.store import Event
 from actors.store.planner import QueryParams, QueryResult
+from actors.warm_start import warm_up
 from config.settings import JobSettings
 
 __all__ = ["Partition", "PartitionStat", "RoutedBatch"]
@@ -93,6 +94,7 @@ class Partition:
         self._is_broken = False
         self._outbox_count = 0
         self._gaps: list[tuple[int, int, int]] = []
+        self._stale_keys: list[bytes] = []
         self._load()
 
     @classmethod
@@ -277,6 +279,8 @@ class Partition:
         def write(txn: Txn) -> None:
             if self._store is not None:
                 self._store.write(txn, now_us)
+            for key in self._stale_keys:
+                txn.delete(key, db=self._tables[TABLE])
             for table, key, value in entries:
                 txn.put(key, value, db=self._tables[table])
             if snapshot is not None:
@@ -306,6 +310,7 @@ class Partition:
         if self._store is not None:
             self._store.committed()
         self._learning.mark_saved()
+        self._stale_keys.clear()
         if self._job.sinks:
             self._outbox_count += len(self._pending_anomalies) + self._episodes.pending_notice_count
         self._pending_anomalies.clear()
@@ -353,10 +358,12 @@ class Partition:
             if self._job.sinks:
                 self._outbox_count = sum(1 for _ in self._waiting(txn))
         meta = msgpack.unpackb(stored, strict_map_key=False)
-        self._check_fingerprint(meta["fingerprint"])
-        if snapshot is not None:
-            self._engine.restore(snapshot)
-        self._learning.load(entries)
+        is_warm_start = self._job.warm_start is not None and list(meta["fingerprint"]) != self._fingerprint()
+        if not is_warm_start:
+            self._check_fingerprint(meta["fingerprint"])
+            if snapshot is not None:
+                self._engine.restore(snapshot)
+            self._learning.load(entries)
         self._epoch = meta["epoch"]
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
         self._dead_letters.count = meta.get("dead_letter_count", 0)
@@ -366,12 +373,31 @@ class Partition:
         )
         if self._row_events is not None:
             self._row_events.watermarks = meta["watermarks"]
+        if is_warm_start:
+            self._begin_anew([key for key, _ in entries], meta["watermarks"])
+
+    def _begin_anew(self, stale_keys: Sequence[bytes], watermarks: Mapping[int, int]) -> None:
+        """Let a changed job learn from stored rows and go on where the job before it stopped."""
+        assert self._store is not None, "a warm start needs a store"
+        self._replayed_row_count = warm_up(self._job, self._store, watermarks, self._relearn)
+        self._stale_keys = list(stale_keys)
+        self._episodes.put({episode.id: episode for episode in self._engine.open_episodes()})
+        # The first flush replaces everything that was learned, and the engine's snapshot.
+        self._marks.received = self._marks.reached()
+        self._rows_since_snapshot = self._job.snapshot_interval_rows
+
+    def _relearn(self, split: int, frame: pl.DataFrame, offsets: np.ndarray) -> None:
+        self._engine.append_physical(frame, offsets)
+        self._engine.take_late()
+        self._engine.take_details()
+        self._engine.take_episodes()
+        self._learning.process(split, frame, offsets)
 
     def _check_fingerprint(self, stored: Sequence[str]) -> None:
         if list(stored) != self._fingerprint():
             raise SnapshotError(
                 f"the shard of partition {self._number} was made by a job {self._job.name!r} with other metrics, keys, "
-                "windows, columns or detectors; submit the changed job under a new name"
+                "windows, columns or detectors; set `warm_start`, or submit the changed job under a new name"
             )
 
     def snapshot(self) -> bytes:

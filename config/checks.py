@@ -32,6 +32,7 @@ def check_job(job: "JobSettings") -> None:
     _check_episodes(job, schema)
     _check_source(job, schema)
     _check_events(job, schema)
+    _check_warm_start(job, schema)
     if not job.metrics and not job.detectors and not job.events.store:
         raise fault(("metrics",), "the job would do nothing; give a metric, a detector, or `events: {store: true}`")
 
@@ -148,6 +149,19 @@ def _check_rows(source: InlineSource, schema: Schema) -> None:
         if len(row) != len(schema.columns):
             text = f"the row has {len(row)} values; the schema has {len(schema.columns)} columns"
             raise fault(("source", "rows", index), text)
+
+
+def _check_warm_start(job: "JobSettings", schema: Schema) -> None:
+    if job.warm_start is None:
+        return
+    if not job.events.store:
+        raise fault(("warm_start",), "rows are learnt again from stored events; set `events: {store: true}`")
+    if not any(one.order_by == "timestamp" for one in job.events.series):
+        raise fault(("warm_start",), "rows are read from a series by timestamp; give `events.series` one")
+    stored = {name.lower() for name in job.events.payload or schema.names}
+    for name in schema.names:
+        if name.lower() not in stored:
+            raise fault(("warm_start",), f"column {name!r} is not in `events.payload`; store all columns")
 
 
 def _check_events(job: "JobSettings", schema: Schema) -> None:

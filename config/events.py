@@ -69,3 +69,10 @@ class EventsSettings(Settings):
 
     conditions: tuple[ConditionSettings, ...] = ()
     """Conditions that events must satisfy, each with the types that it is for."""
+
+
+class WarmStartSettings(Settings):
+    """What a changed job learns from before its first row."""
+
+    last: DurationSeconds
+    """Seconds of stored rows, back from the newest one."""

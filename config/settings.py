@@ -19,7 +19,7 @@ from config.base import Count, DurationTicks, Names, Settings, SizeBytes, fault,
 from config.checks import check_job
 from config.detectors import DetectorSettings
 from config.errors import ConfigError, problems_error
-from config.events import EventsSettings
+from config.events import EventsSettings, WarmStartSettings
 from config.problems import find_problems
 from config.sources import HOST_METRICS_SCHEMA, SourceSettings, schema_of_log, with_type
 from config.units import duration_ticks
@@ -27,7 +27,7 @@ from config.units import duration_ticks
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
 
-_PROCESS_KEYS = ("hosts", "flush", "limits", "snapshot_interval_rows")
+_PROCESS_KEYS = ("hosts", "flush", "limits", "snapshot_interval_rows", "warm_start")
 """Settings that decide how a job runs but not what it computes."""
 
 
@@ -193,6 +193,9 @@ class JobSettings(Settings):
 
     events: EventsSettings = EventsSettings()
     """What is stored as events."""
+
+    warm_start: WarmStartSettings | None = None
+    """How a job with changed metrics or detectors begins; `None` refuses shards of the job as it was."""
 
     episodes: EpisodesSettings = EpisodesSettings()
     """Who is told about episodes."""
