@@ -128,8 +128,8 @@ def show_database(found: Mapping[str, Any]) -> str:
         lines += [f"gap: split {split} from {start} to {end}" for split, start, end in partition["gaps"]]
     if events is not None:
         lines.append(
-            f"events: format {events['format']}, blocks of format {events['block_format']} and older,"
-            f" {events['types']} types, {events['latest']} latest, {events['flushes']} flushes"
+            f"events: format {events['format']}, {events['types']} types, {events['latest']} latest,"
+            f" {events['flushes']} flushes"
         )
         names = ("order_by", "types", "events", "event_bytes", "runs", "oldest", "newest")
         rows = [[_cell(one[name]) for name in names] for one in events["series"]]
@@ -241,7 +241,6 @@ def _read_meta(shard: Shard) -> dict[str, Any]:
 def _store_record(store: StoreFacts) -> dict[str, Any]:
     return {
         "format": store.format,
-        "block_format": store.block_format,
         "flushes": store.flush_number,
         "types": store.type_count,
         "latest": store.latest_count,

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from actors.store.blocks import FORMAT as BLOCK_FORMAT
+import msgpack
+
 from actors.store.config import OrderBy
 from actors.store.events import Event, EventId, EventType, Timestamp
 from actors.store.planner import Order, QueryTimeseriesParams
 from actors.store.reader import StoreReader
 from actors.store.reading import View
-from actors.store.state import FORMAT, SeriesState
+from actors.store.state import FORMAT, STATE_KEY, SeriesState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,7 @@ class StoreFacts:
     """A store."""
 
     format: int
-    """Version of the record and its tables."""
-
-    block_format: int
-    """Version of the blocks that this program writes; older ones may be among them."""
+    """Version of the record, of the tables beside it and of their newest blocks; older blocks may be among them."""
 
     flush_number: int
     """Number of the last flush."""
@@ -95,9 +93,11 @@ def read_facts(reader: StoreReader) -> StoreFacts:
     """
     with reader.view() as view:
         state = view.state
+        raw = view.txn.get(STATE_KEY, db=view.tables.meta)
         return StoreFacts(
-            format=FORMAT,
-            block_format=BLOCK_FORMAT,
+            format=msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogatepass")["format"]
+            if raw
+            else FORMAT,
             flush_number=state.flush_number,
             type_count=len(reader.types),
             latest_count=view.txn.stat(db=view.tables.latest)["entries"],
