@@ -131,9 +131,9 @@ class KeyedLog:
         """Give room at the end of the pool to the keys that are full."""
         needed = 2 * int((self.lengths[layout.numbers] + layout.lengths + _ROOM_MIN).sum())
         if self._used + needed > (len(self.columns[0]) if self.columns else 0):
-            # Packing takes the spare room of all keys, so all keys of the batch need new room.
             self._make_room(needed)
-            full = np.ones(len(full), dtype=np.bool_)
+            stops = self.starts.take(layout.numbers) + self.lengths.take(layout.numbers)
+            full = stops + layout.lengths > self._limits.take(layout.numbers)
         numbers = layout.numbers[full]
         room = 2 * (self.lengths[numbers] + layout.lengths[full] + _ROOM_MIN)
         starts = self._used + starts_of(room)
@@ -143,13 +143,14 @@ class KeyedLog:
         self._used += int(room.sum())
 
     def _make_room(self, needed: int) -> None:
-        live = int(self.lengths.sum())
-        positions = expand(self.starts, self.lengths)
-        size = max(2 * live + 2 * needed, 1024)
+        """Pack the pool; keys keep their rooms, so that a pool that has grown enough is packed no more."""
+        wanted = np.maximum(self.lengths, np.minimum(self._limits - self._begins, 4 * (self.lengths + _ROOM_MIN)))
+        begins = starts_of(wanted)
+        self._used = int(wanted.sum())
+        origins, targets = expand(self.starts, self.lengths), expand(begins, self.lengths)
+        size = max(self._used + max(2 * needed, self._used // 2), 1024)
         for i, column in enumerate(self.columns):
             larger = np.zeros(size, dtype=column.dtype)
-            larger[:live] = column.take(positions)
+            larger[targets] = column.take(origins)
             self.columns[i] = larger
-        self.starts = starts_of(self.lengths)
-        self._begins, self._limits = self.starts.copy(), self.starts + self.lengths
-        self._used = live
+        self.starts, self._begins, self._limits = begins, begins.copy(), begins + wanted

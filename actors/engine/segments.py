@@ -67,7 +67,10 @@ def starts_of(lengths: Array) -> Array:
 def expand(starts: Array, lengths: Array) -> Array:
     """Return the positions of all ranges `start ... start + length - 1`, one range after the other."""
     total = int(lengths.sum())
-    positions: Array = np.arange(total) + np.repeat(starts - starts_of(lengths), lengths)
+    if total == len(lengths) and (lengths == 1).all():
+        return starts.copy()
+    positions: Array = np.repeat(starts - starts_of(lengths), lengths)
+    positions += np.arange(total)
     return positions
 
 
