@@ -158,13 +158,20 @@ class Acceptances:
     def _due(self, split: int, frame: pl.DataFrame, offsets: Array) -> list[tuple[int, Acceptance]]:
         """Return the first row of its key of each acceptance that a row lets take effect, in order of rows and ids."""
         found = []
-        for acceptance in self._waiting.values():
+        for acceptance in self._of_keys_in(frame):
             first = int(np.searchsorted(offsets, acceptance.positions.get(split, 0)))
             if first < len(offsets):
                 is_key = _has_key(frame[first:], self._key_columns, acceptance.key)
                 if is_key.any():
                     found.append((first + int(is_key.argmax()), acceptance))
         return sorted(found, key=lambda pair: (pair[0], pair[1].acceptance_id))
+
+    def _of_keys_in(self, frame: pl.DataFrame) -> list[Acceptance]:
+        """Return those that wait whose key occurs: many may wait for keys that seldom come."""
+        if not self._waiting or not self._key_columns:
+            return list(self._waiting.values())
+        keys = set(frame.select(self._key_columns).unique().rows())
+        return [acceptance for acceptance in self._waiting.values() if acceptance.key in keys]
 
 
 def _has_key(frame: pl.DataFrame, key_columns: Sequence[str], key: Sequence[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from config.base import Count, Settings, fault
 from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year, regex_of_text
@@ -144,6 +144,14 @@ class TemplateSettings(Settings):
         return compile_regex(self.regex if self.regex is not None else regex_of_text(self.text or ""))
 
 
+_TemplatesInFile: TypeAlias = str | tuple[TemplateSettings, ...]
+
+
+def _as_it_is(value: Any) -> Any:
+    """Return what the file of a job gave; the name of a file was replaced by its content when the job was loaded."""
+    return value
+
+
 class LogSource(TextSource):
     """Lines of a log: a time, what the format names, and a message that templates make an event with variables."""
 
@@ -157,7 +165,9 @@ class LogSource(TextSource):
     record_start: str | None = Field(default=None, min_length=1)
     """Regular expression of the first line of a record of several lines; `None` means that each line is a record."""
 
-    templates: tuple[TemplateSettings, ...] = Field(default=(), max_length=1000)
+    templates: Annotated[
+        tuple[TemplateSettings, ...], BeforeValidator(_as_it_is, json_schema_input_type=_TemplatesInFile)
+    ] = Field(default=(), max_length=1000)
     """Kinds of messages; the first that fits gives event id and variables. A job file may name a file of them."""
 
     unmatched: str = DEAD_LETTER
