@@ -14,6 +14,17 @@ import polars as pl
 from actors.errors import SchemaError
 from actors.model import Column, ColumnType, Schema
 
+_MISFITS = (
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+)
+"""What Polars and Python raise for values that cannot be those of a column."""
+
 Rows = pl.DataFrame | Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]]
 """What a user may hand in as rows: a frame, a list of rows in schema order, or a list of mappings."""
 
@@ -107,24 +118,41 @@ def _present(column: Column) -> pl.Expr:
     return (ticks.cast(pl.Int32) if logical == pl.Date else ticks).cast(logical)
 
 
-def _from_sequence(schema: Schema, rows: Sequence[Any]) -> pl.DataFrame:
+def _from_sequence(schema: Schema, rows: Any) -> pl.DataFrame:
     wanted = polars_schema(schema)
+    if not isinstance(rows, list | tuple) and (isinstance(rows, str | bytes) or not isinstance(rows, Sequence)):
+        raise SchemaError(f"the rows are {_kind(rows)}; give a frame, a list of rows, or a list of mappings")
     try:
-        if rows and isinstance(rows[0], Mapping):
-            by_name = [{name.lower(): value for name, value in row.items()} for row in rows]
-            for name in schema.names:
-                if not any(name.lower() in row for row in by_name):
-                    raise SchemaError(f"the rows have no column {name!r}; they have {', '.join(map(str, rows[0]))}")
-            columns = {name: [row.get(name.lower()) for row in by_name] for name in schema.names}
-        else:
-            width = len(schema.columns)
-            for number, row in enumerate(rows):
-                if len(row) != width:
-                    raise SchemaError(f"row {number} has {len(row)} values; the schema has {width} columns")
-            columns = {name: [row[i] for row in rows] for i, name in enumerate(schema.names)}
+        is_named = bool(rows) and isinstance(rows[0], Mapping)
+        columns = _from_mappings(schema, rows) if is_named else _from_rows(schema, rows)
         return pl.DataFrame([_series(name, values, wanted[name]) for name, values in columns.items()])
-    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
+    except _MISFITS as error:
         raise SchemaError(f"the rows do not fit the schema {', '.join(schema.names)}: {error}") from error
+
+
+def _from_mappings(schema: Schema, rows: Sequence[Any]) -> dict[str, list[Any]]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise SchemaError(f"row {number} is {_kind(row)}, but the first one is a mapping; give one kind of rows")
+    by_name = [{str(name).lower(): value for name, value in row.items()} for row in rows]
+    for name in schema.names:
+        if not any(name.lower() in row for row in by_name):
+            raise SchemaError(f"the rows have no column {name!r}; they have {', '.join(map(str, rows[0]))}")
+    return {name: [row.get(name.lower()) for row in by_name] for name in schema.names}
+
+
+def _from_rows(schema: Schema, rows: Sequence[Any]) -> dict[str, list[Any]]:
+    width = len(schema.columns)
+    for number, row in enumerate(rows):
+        if isinstance(row, str | bytes | Mapping) or not (hasattr(row, "__len__") and hasattr(row, "__getitem__")):
+            raise SchemaError(f"row {number} is {_kind(row)}; give the values of its {width} columns")
+        if len(row) != width:
+            raise SchemaError(f"row {number} has {len(row)} values; the schema has {width} columns")
+    return {name: [row[i] for row in rows] for i, name in enumerate(schema.names)}
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
 def _series(name: str, values: list[Any], wanted: pl.DataType) -> pl.Series:
@@ -159,5 +187,11 @@ def _time_to_physical(values: pl.Series, column: Column) -> pl.Series:
         raise SchemaError(f"column {column.name!r} is {column.type} but the rows hold {values.dtype}; convert it first")
     if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
         values = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    ticks = values.cast(logical).cast(pl.Int64)
+    if values.dtype == pl.Duration:
+        raise SchemaError(f"column {column.name!r} is {column.type} but the rows hold {values.dtype}; convert it first")
+    # Not strict: Polars panics when it words the failure of a time that it cannot show.
+    shown = values.cast(logical, strict=False)
+    if shown.null_count() > values.null_count():
+        raise SchemaError(f"column {column.name!r} is {column.type}, which cannot hold all times of {values.dtype}")
+    ticks = shown.cast(pl.Int64)
     return (ticks if factor == 1 else ticks // factor).alias(column.name)
