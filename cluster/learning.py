@@ -23,6 +23,7 @@ from cluster.errors import ClusterError
 from cluster.present import show_cell, show_json_lines, show_rows
 from config.settings import JobSettings
 from config.sources import LogSource
+from raft.group import AcceptanceRecord
 
 
 def follows_variables(job: JobSettings) -> bool:
@@ -100,6 +101,36 @@ def show_verdicts(job: JobSettings, verdicts: Sequence[Verdict], *, as_json: boo
     rows = [{name: value for name, value in _flat(record).items() if name not in hidden} for record in records]
     names = [*rows[0]] if rows else ["event", "variable", "class"]
     return show_rows(names, [[show_cell(row[name]) for name in names] for row in rows])
+
+
+def show_accepted(job: JobSettings, accepted: Sequence[AcceptanceRecord], *, as_json: bool) -> str:
+    """Return the accepted values of a job as text, in the order in which they were accepted."""
+    names = [detector.name or detector.type for detector in job.detectors]
+    records = []
+    for known in accepted:
+        found = Acceptance.from_bytes(known.content)
+        record = {
+            "key": dict(zip(job.key_columns, found.key, strict=True)),
+            "event": next((group[len(found.key) :] for _, group in found.groups), ()),
+            "variable": found.variable,
+            "value": found.value,
+            "detectors": [names[number] for number, _ in found.groups],
+            "from": None if known.positions is None else dict(known.positions),
+        }
+        records.append(record)
+    if as_json:
+        return show_json_lines(records)
+    rows = [[_shown_part(value) for value in _flat(record).values()] for record in records]
+    return show_rows([*job.key_columns, "event", "variable", "value", "detectors", "from"], rows)
+
+
+def _shown_part(value: Any) -> str:
+    """Return a value of a table: parts of a list, and offsets by split."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{split}/{offset}" for split, offset in value.items()) or "0"
+    return "when it runs" if value is None else str(value)
 
 
 def _shard_directory(directory: Path, number: int) -> Path:

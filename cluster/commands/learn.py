@@ -78,6 +78,18 @@ def learn_accept(
         click.echo(f"accepted {value!r} of {variable}, from {places or 'the first row'} on")
 
 
+@learn.command("accepted")
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@click.pass_obj
+def learn_accepted(home: Home, job: str, as_json: bool) -> None:
+    """Print the values that were accepted, and from which offset of which split on they count as known."""
+    from cluster.learning import show_accepted
+
+    client = client_of(home)
+    show(show_accepted(client.settings(job), client.job(job).acceptances, as_json=as_json))
+
+
 @learn.command("templates")
 @click.argument("log_file", type=click.Path(path_type=Path))
 @click.option("--format", "log_format", default="iso", show_default=True, help="As `format` in a job file.")

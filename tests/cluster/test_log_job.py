@@ -54,6 +54,8 @@ def test_an_accepted_value_holds_whatever_dies(client: Client, home: Home, log: 
     assert reported(client) == [160, 161]
     said = tocsin(home, "learn", "accept", "logins", "login", "user", "mallory", "--key", "web2")
     assert said == "accepted 'mallory' of user, from offset 170 of split 0 on\n"
+    listed = json.loads(tocsin(home, "learn", "accepted", "logins", "--json"))
+    assert (listed["value"], listed["event"], listed["from"]) == ("mallory", ["login"], {"0": 170})
     client.kill_leader()
     log.write_text(generated(240))
     eventually(lambda: has_all(client, 240))

@@ -11,6 +11,9 @@ from click.testing import CliRunner
 
 from cluster.cli import cli
 from cluster.embedded import EmbeddedJob, run_file
+from cluster.learning import parse_acceptance, show_accepted
+from config import load_job
+from raft.group import AcceptanceRecord
 from tests.support.login_log import JOB, generated
 from tests.support.repository import ROOT
 
@@ -154,3 +157,21 @@ def test_the_log_of_this_machine_is_read_without_a_dead_letter(tmp_path: Path) -
         embedded.run()
         stat = embedded.pump.stat()
         assert (stat.row_count > 0, stat.dead_letter_count) == (True, 0)
+
+
+def test_accepted_values_are_listed_with_their_places(tmp_path: Path) -> None:
+    job = load_job(write_job(tmp_path))
+    placed = parse_acceptance(job, ["web2"], "login", "user", "mallory", None).to_bytes()
+    waiting = parse_acceptance(job, ["web1"], "-", "event_id", "other", None).to_bytes()
+    shown = show_accepted(
+        job,
+        [
+            AcceptanceRecord(acceptance_id="a", content=placed, positions=((0, 170),)),
+            AcceptanceRecord(acceptance_id="b", content=waiting),
+        ],
+        as_json=False,
+    )
+    assert [" ".join(line.split()) for line in shown.splitlines()[2:]] == [
+        "web2 login user mallory new_value, stability 0/170",
+        "web1 - event_id other new_event when it runs",
+    ]
