@@ -29,7 +29,7 @@ def check_job(job: "JobSettings") -> None:
         _check_host_columns(job)
     _check_columns(job, schema)
     _check_window(job, schema)
-    _check_episodes(job, schema)
+    _check_durations(job, schema)
     _check_source(job, schema)
     _check_events(job, schema)
     _check_warm_start(job, schema)
@@ -85,14 +85,17 @@ def _check_window(job: "JobSettings", schema: Schema) -> None:
         raise fault(("window", "step"), text)
 
 
-def _check_episodes(job: "JobSettings", schema: Schema) -> None:
+def _check_durations(job: "JobSettings", schema: Schema) -> None:
     kind = schema[job.time].type
+    durations: list[tuple[Path, int | str | None]] = [(("engine", "max_lateness"), job.engine.max_lateness)]
     for index, metric in enumerate(job.metrics):
-        for name, given in (("for", metric.hold), ("keep_firing", metric.keep_firing)):
-            try:
-                duration_ticks(given or 0, kind)
-            except ValueError as error:
-                raise fault(("metrics", index, name), str(error)) from None
+        durations.append((("metrics", index, "for"), metric.hold))
+        durations.append((("metrics", index, "keep_firing"), metric.keep_firing))
+    for path, given in durations:
+        try:
+            duration_ticks(given or 0, kind)
+        except ValueError as error:
+            raise fault(path, str(error)) from None
 
 
 def _check_source(job: "JobSettings", schema: Schema) -> None:

@@ -77,6 +77,9 @@ class EngineSettings(Settings):
     nulls: Literal["smallest", "unknown"] = "smallest"
     """What comparisons make of NULL: the smallest value, or never true."""
 
+    max_lateness: DurationTicks | None = None
+    """How long rows wait to be put in the order of their times; `None` means that they do not."""
+
     explain: Literal["all", "windows", "none"] = "all"
     """What is kept with an anomaly: the values of all parts of its metric and its window, the window, or nothing."""
 

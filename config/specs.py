@@ -36,6 +36,7 @@ def engine_arguments(job: JobSettings) -> dict[str, Any]:
         "late_rows_max": job.limits.batch_rows_max,
         "anomaly_descriptions": _descriptions(job),
         "lifecycles": _lifecycles(job),
+        "max_lateness": metric_ticks(job, job.engine.max_lateness),
     }
 
 

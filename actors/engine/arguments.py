@@ -56,6 +56,9 @@ class EngineSettings:
     lifecycles: tuple[Lifecycle | None, ...]
     """For each metric how its anomalies become episodes; `None` for those that have none. Empty: none has."""
 
+    max_lateness: int
+    """Ticks for which rows wait to be put in the order of their times; 0 means that they do not."""
+
     late_rows_max: int
     """Late rows kept for `take_late`."""
 
@@ -84,6 +87,7 @@ def checked_settings(
     explain: str = "none",
     late_rows_max: int = 10_000,
     lifecycles: Sequence[LifecycleSettings | None] = (),
+    max_lateness: int = 0,
 ) -> EngineSettings:
     """Return the settings of an engine.
 
@@ -122,6 +126,7 @@ def checked_settings(
         nulls=nulls,
         explain=explain,
         lifecycles=_checked_lifecycles(lifecycles, analysed, known),
+        max_lateness=_checked_ticks("max_lateness", max_lateness),
         late_rows_max=late_rows_max,
         snapshot_dir=folder,
         snapshot_interval_rows=snapshot_interval_rows,
@@ -150,6 +155,12 @@ def _bad(message: str) -> ArgumentError:
 def _check_positive(name: str, value: int | None) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _bad(f"{name} is {value!r}; give a positive whole number")
+
+
+def _checked_ticks(name: str, ticks: int) -> int:
+    if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
+        raise _bad(f"{name} is {ticks!r}; give a whole number of ticks, at least 0")
+    return ticks
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
@@ -193,14 +204,12 @@ def _checked_lifecycles(
 
 
 def _checked_lifecycle(given: LifecycleSettings, schema: Schema, has_windows: bool) -> Lifecycle:
-    for name, ticks in (("hold", given.hold), ("keep_firing", given.keep_firing)):
-        if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
-            raise _bad(f"{name} is {ticks!r}; give a whole number of ticks, at least 0")
+    hold, keep_firing = _checked_ticks("hold", given.hold), _checked_ticks("keep_firing", given.keep_firing)
     clear = None if given.clear is None else analyse_metric(given.clear, schema)
     if clear is not None and clear.kind is not MetricKind.ROW and not has_windows:
         # It would change what the metrics themselves say: with windows, late rows are discarded.
         raise _bad(f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too")
-    return Lifecycle(hold=given.hold, keep_firing=given.keep_firing, clear=clear)
+    return Lifecycle(hold=hold, keep_firing=keep_firing, clear=clear)
 
 
 def _checked_folder(folder: str | Path | None, interval: int | None) -> Path | None:

@@ -30,6 +30,7 @@ from actors.engine.late import LateRows, lateness
 from actors.engine.lifecycle import EpisodeChanges, EpisodeTracker, View
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
+from actors.engine.reorder import ReorderBuffer, ordinals_of, renumbered
 from actors.engine.rowwise import ROWS_MAX, RowByRow, TestedRows
 from actors.engine.rowwise_program import row_program
 from actors.engine.segments import Layout
@@ -127,6 +128,11 @@ class AnomalyDetectionEngine:
         self._details: Details | None = None
         if settings.explain != "none":
             self._details = Details(self.metrics, self._nodes, settings.window_size or 0, settings.explain)
+        self._reorder: ReorderBuffer | None = None
+        if settings.max_lateness:
+            arguments = (schema, settings.time_column, settings.key_columns, settings.max_lateness)
+            self._reorder = ReorderBuffer(*arguments)
+        self._split = 0
         self._rows = self._row_by_row(settings)
         # How many rows are few changes the speed, never the output.
         self.few_rows_max = ROWS_MAX
@@ -144,7 +150,7 @@ class AnomalyDetectionEngine:
 
     def _row_by_row(self, settings: EngineSettings) -> RowByRow | None:
         """Return the short path for few rows, if the metrics have one."""
-        if self._tracker is not None:
+        if self._tracker is not None or self._reorder is not None:
             return None
         made = row_program(settings, self._program, self._nodes, self._windows, self._latest, self._details)
         return None if made is None else RowByRow(made, self._keys, settings.schema, len(settings.key_columns))
@@ -202,9 +208,12 @@ class AnomalyDetectionEngine:
         given = default_offsets(self._counts["next_offset"], offsets, frame.height)
         if not frame.height:
             return self._presenter.empty(is_dated)
-        self._counts["row"] += frame.height
+        row_count = frame.height
+        self._counts["row"] += row_count
         self._counts["next_offset"] = int(given[-1]) + 1
         self._last, self._last_rows = [], []
+        if self._reorder is not None:
+            frame, given = self._reorder.push(self._split, frame, given)
         batch = self._timed(Batch(frame, given))
         if not batch.row_count:
             found = self._presenter.empty(is_dated)
@@ -212,8 +221,10 @@ class AnomalyDetectionEngine:
             found = self._process(batch, is_dated)
         else:
             found = pl.concat([self._process(part, is_dated) for part in batch.slices(self._rows_at_once)])
+        if self._reorder is not None:
+            found = renumbered(found)
         if self.settings.snapshot_dir is not None:
-            self._rows_since_snapshot += len(given)
+            self._rows_since_snapshot += row_count
             self._write_snapshot_if_due()
         return found
 
@@ -356,6 +367,8 @@ class AnomalyDetectionEngine:
             context = context.with_aggregates(closings.held.values)
         over_windows = None if closings is None else _window_context(closings)
         anomalies = self._collect(batch, context, closings, over_windows)
+        if self._reorder is not None:
+            anomalies = anomalies._replace(ordinals=ordinals_of(batch.offsets[anomalies.rows]))
         self._last.append(_LastBatch(batch, anomalies, context, closings, over_windows))
         self._counts["anomaly"] += len(anomalies.rows)
         if self._tracker is not None:
@@ -431,7 +444,8 @@ class AnomalyDetectionEngine:
         return times
 
     def follow_split(self, split: int) -> None:
-        """Say which split the next rows come from; episodes are named after it (0 unless said)."""
+        """Say which split the next rows come from (0 unless said): it names episodes, and rows wait by split."""
+        self._split = split
         if self._tracker is not None:
             self._tracker.split = split
 
@@ -507,6 +521,8 @@ class AnomalyDetectionEngine:
             parts |= {"windows": self._windows.state(), "latest": self._latest.state()}
         if self._tracker is not None:
             parts["episodes"] = self._tracker.state()
+        if self._reorder is not None:
+            parts["reorder"] = self._reorder.state()
         return parts
 
     def _load(self, parts: dict[str, dict[str, Array]]) -> None:
@@ -518,6 +534,8 @@ class AnomalyDetectionEngine:
             self._latest.load(parts["latest"])
         if self._tracker is not None:
             self._tracker.load(parts["episodes"])
+        if self._reorder is not None:
+            self._reorder.load(parts["reorder"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -558,6 +576,8 @@ def _fingerprint(settings: EngineSettings) -> str:
         "window": [settings.window_size, settings.step, settings.round_time],
         "nulls": settings.nulls,
     }
+    if settings.max_lateness:
+        parts["max_lateness"] = settings.max_lateness
     if settings.lifecycles:
         parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
     packed: bytes = msgpack.packb(parts)
