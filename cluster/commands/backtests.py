@@ -9,6 +9,7 @@ import click
 
 from cluster.commands.terminal import now_us, say, show
 from cluster.errors import BacktestError
+from cluster.home import Home
 
 if TYPE_CHECKING:
     from cluster.backtest.counting import Backtest, TimeRange
@@ -23,28 +24,45 @@ PICTURES = (".png", ".svg", ".html")
 @click.option("--from", "time_from", metavar="TIME", help="Earliest time of a row, inclusive: ISO text or ticks.")
 @click.option("--to", "time_to", metavar="TIME", help="Latest time of a row, inclusive: ISO text or ticks.")
 @click.option("--source", "source", type=click.Path(path_type=Path), help="Read this file instead of the job's source.")
+@click.option("--history", metavar="JOB|DIR", help="Read the rows that this job has stored, or one kept there.")
 @click.option("--against", type=click.Path(path_type=Path), help="Compare with this job file, over the same rows.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture: .png, .svg, or .html with the tables.")
 @click.option("--key", "key", multiple=True, help="Draw this key: a value for each key column, in order.")
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=0), help="Keys named for each metric.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def backtest(job_file: Path, as_json: bool, **options: Any) -> None:
+@click.pass_obj
+def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> None:
     """Run a job over recorded rows, at full speed and without keeping anything, and sum up what it finds."""
     _check_options(**options)
-    from cluster.backtest.inputs import source_input, with_source
+    from cluster.backtest.inputs import with_source
     from config.load import load_job
 
     job = load_job(job_file)
     if options["source"] is not None:
         job = with_source(job, options["source"])
-    rows, times = source_input(job), _times(job, options["time_from"], options["time_to"])
+    times = _times(job, options["time_from"], options["time_to"])
+    rows = _input(home, job, options["history"], times)
     if options["against"] is not None:
         _compare(job, load_job(options["against"]), rows, times, as_json=as_json)
     else:
         _sum_up(job, rows, times, options, as_json=as_json)
 
 
-def _check_options(against: Path | None, plot: Path | None, key: tuple[str, ...], **_: Any) -> None:
+def _input(home: Home, job: "JobSettings", history: str | None, times: "TimeRange") -> "Input":
+    from cluster.backtest.history import history_input
+    from cluster.backtest.inputs import source_input
+
+    if history is None:
+        return source_input(job)
+    known = None if "/" in history else home.job_directory(history)
+    return history_input(job, known if known is not None and known.is_dir() else Path(history), times)
+
+
+def _check_options(
+    against: Path | None, plot: Path | None, key: tuple[str, ...], source: Path | None, history: str | None, **_: Any
+) -> None:
+    if source is not None and history is not None:
+        raise click.UsageError("--source and --history both say where rows come from; leave one of them out")
     if against is not None and plot is not None:
         raise click.UsageError("--plot shows one job and --against compares two; leave one of them out")
     if key and plot is None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from actors.errors import TocsinError
 from cluster.backtest.comparing import compare, pair_metrics
 from cluster.backtest.counting import EVER, Backtest, TimeRange, run_backtest
+from cluster.backtest.history import history_input, in_order
 from cluster.backtest.inputs import source_input, with_source
 from cluster.backtest.series import gather, thinned
 from cluster.backtest.summary import summarise
@@ -196,3 +198,49 @@ def test_live_sources_need_a_record(tmp_path: Path) -> None:
     job = parse_job("job: m\nsource: {type: host_metrics}\nmetrics: [value > 1]", tmp_path)
     with pytest.raises(TocsinError, match="name a record of it by --source FILE"):
         source_input(job)
+
+
+def test_a_history_is_the_input_that_the_job_had(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    path.write_text(JOB + "events: {store: true}\n")
+    with run_file(path, tmp_path / "kept", lambda: 1_700_000_000_000_000) as (job, running):
+        running.run()
+    direct = found_by(job)
+    stored = run_backtest(job, history_input(job, tmp_path / "kept", EVER))
+    assert stored.counts.sort("type", "pump").equals(direct.counts.sort("type", "pump"))
+    assert (stored.row_count, stored.late_row_count) == (601, 1)
+
+
+def test_a_history_is_in_the_order_of_time_for_a_job_with_other_keys(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    path.write_text(JOB + "events: {store: true}\nlimits: {batch_rows_max: 40}\n")
+    with run_file(path, tmp_path / "kept", lambda: 1_700_000_000_000_000) as (_, running):
+        running.run()
+    other = parse_job(JOB.replace("key: [pump]", "key: []") + "limits: {batch_rows_max: 40}", tmp_path)
+    stored = run_backtest(other, history_input(other, tmp_path / "kept", EVER))
+    assert (stored.row_count, stored.late_row_count) == (601, 1)
+    start = 1_772_323_200 + 300
+    late = TimeRange(time_from=start)
+    assert run_backtest(other, history_input(other, tmp_path / "kept", late), late).time_first == start
+
+
+def test_streams_are_merged_when_many_rows_have_one_time() -> None:
+    def stream(server: int, times: list[list[int]]) -> Iterator[pl.DataFrame]:
+        for part in times:
+            count = len(part)
+            columns = {"timestamp": part, "server": [server] * count, "session": list(range(count))}
+            yield pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int64))
+
+    merged = in_order([stream(0, [[1, 2, 2], [2, 2], [], [2, 5]]), stream(1, [[], [2, 3], [4]]), stream(2, [[]])])
+    times = [time for frame in merged for time in frame["timestamp"].to_list()]
+    assert times == [1, 2, 2, 2, 2, 2, 2, 3, 4, 5]
+
+
+def test_a_history_without_rows_is_refused(tmp_path: Path) -> None:
+    path = write_rows(tmp_path, 10)
+    with run_file(path, tmp_path / "kept", lambda: 1_700_000_000_000_000) as (job, running):
+        running.run()
+    with pytest.raises(TocsinError, match="store: true"):
+        run_backtest(job, history_input(job, tmp_path / "kept", EVER))
+    with pytest.raises(TocsinError, match="there are no shards in"):
+        history_input(job, tmp_path / "nowhere", EVER)
