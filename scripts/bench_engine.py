@@ -3,7 +3,8 @@
 The workload: one row a millisecond, K keys (strings), a price and a quantity; rules over 3 s windows, and over 60 s
 windows every 5 s. Beside the engine runs a plain Python loop over dictionaries with the same rules, and Polars
 over the whole data at once. Small batches are compared with a plain loop that gets the same frames, keeps its state,
-and returns the same frames of anomalies. Runs are interleaved and medians printed, with their ratio to the plain loop.
+and returns the same frames of anomalies. Runs are interleaved and medians printed, with their ratio to the plain loop;
+a table at the end has all of them beside what they are to reach.
 
     python scripts/bench_engine.py [--quick] [--sliding | --small] [--keys 10 1000 100000] [--rows 400000]
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from bench_targets import Scorecard
 from plain_trades import PlainTrades
 
 from actors.engine import AnomalyDetectionEngine
@@ -128,11 +130,15 @@ def feed(engine: AnomalyDetectionEngine, frame: pl.DataFrame, size: int) -> int:
     return sum(engine.append(frame[start : start + size]).height for start in range(0, frame.height, size))
 
 
-def measure(metrics: list[str], window: int, step: int, warm: pl.DataFrame, frame: pl.DataFrame, size: int) -> float:
-    """Return million rows per CPU second of an engine that has seen the warm-up rows."""
+def measure(
+    metrics: list[str], window: int, step: int, warm: pl.DataFrame, frame: pl.DataFrame, size: int
+) -> tuple[float, list[float]]:
+    """Return million rows per CPU second of an engine that has seen the warm-up rows, and the ms of each batch."""
     engine = engine_for(metrics, window, step)
     feed(engine, warm, 10_000)
-    return frame.height / cpu_seconds(lambda: feed(engine, frame, size)) / 1e6
+    parts = [frame[start : start + size] for start in range(0, frame.height, size)]
+    seconds = [cpu_seconds(lambda part=part: engine.append(part)) for part in parts]  # type: ignore[misc]
+    return frame.height / sum(seconds) / 1e6, [1e3 * second for second in seconds]
 
 
 def check_agreement(frame: pl.DataFrame, metrics: list[str], limit: int) -> None:
@@ -145,7 +151,7 @@ def check_agreement(frame: pl.DataFrame, metrics: list[str], limit: int) -> None
         raise SystemExit(f"engine, plain loop and Polars found {counts} anomalies; they must agree")
 
 
-def bench_throughput(key_count: int, row_count: int, repeats: int) -> None:
+def bench_throughput(key_count: int, row_count: int, repeats: int, card: Scorecard) -> None:
     """Print rows per second on the tumbling rules, for several batch sizes."""
     data = trades(2 * row_count, key_count)
     warm, frame = data[:row_count], data[row_count:]
@@ -153,28 +159,37 @@ def bench_throughput(key_count: int, row_count: int, repeats: int) -> None:
     check_agreement(data[:20_000], metrics, limit)
     sizes = {10_000: row_count, 1_000: row_count // 4, 100: row_count // 20}
     results: dict[str, list[float]] = {}
+    batches: list[float] = []
     for _ in range(repeats):
         for size, count in sizes.items():
-            rate = measure(metrics, WINDOW, WINDOW, warm, frame[:count], size)
+            rate, times = measure(metrics, WINDOW, WINDOW, warm, frame[:count], size)
             results.setdefault(f"engine, batches of {size}", []).append(rate)
+            batches += times if size == 10_000 else []
         rows = frame.rows()
         rate = frame.height / cpu_seconds(lambda rows=rows: plain_loop(rows, limit)) / 1e6  # type: ignore[misc]
         results.setdefault("plain Python loop", []).append(rate)
         rate = frame.height / cpu_seconds(lambda: whole_polars(frame, limit)) / 1e6
         results.setdefault("Polars, whole data", []).append(rate)
     _print(f"tumbling, {key_count} keys", results)
+    middle = {name: statistics.median(rates) for name, rates in results.items()}
+    for size in sizes:
+        card.note(f"tumbling, batches of {size}", key_count, middle[f"engine, batches of {size}"])
+    card.note("tumbling / plain loop", key_count, middle["engine, batches of 10000"] / middle["plain Python loop"])
+    card.note("batch of 10000, p99", key_count, float(np.quantile(batches, 0.99)))
 
 
-def bench_sliding(key_count: int, row_count: int, repeats: int) -> None:
+def bench_sliding(key_count: int, row_count: int, repeats: int, card: Scorecard) -> None:
     """Print rows per second on the sliding rules."""
     data = trades(row_count + 130_000, key_count)
     warm, frame = data[:130_000], data[130_000:]
     results: dict[str, list[float]] = {}
     for _ in range(repeats):
         for name, with_percentile in (("mergeable aggregates", False), ("with percentile", True)):
-            rate = measure(sliding_metrics(with_percentile), 60_000, 5_000, warm, frame, 10_000)
+            rate, _ = measure(sliding_metrics(with_percentile), 60_000, 5_000, warm, frame, 10_000)
             results.setdefault(name, []).append(rate)
     _print(f"sliding, {key_count} keys", results)
+    for name, rates in results.items():
+        card.note(f"sliding, {name}", key_count, statistics.median(rates))
 
 
 def bench_small(key_count: int, row_count: int, repeats: int) -> None:
@@ -224,18 +239,19 @@ def bench_latency(key_count: int, count: int) -> None:
         print(f"one row, {key_count} keys, {name:28} p50 {middle:6.0f} us, p99 {late:6.0f} us")
 
 
-def bench_snapshot(key_count: int) -> None:
+def bench_snapshot(key_count: int, repeats: int, card: Scorecard) -> None:
     """Print time and size of a snapshot."""
     engine = engine_for(tumbling_metrics(key_count), WINDOW, WINDOW)
     feed(engine, trades(5 * key_count, key_count), 10_000)
-    start = time.perf_counter()
     snapshot = engine.snapshot()
-    written = time.perf_counter()
-    engine.restore(snapshot)
-    loaded = time.perf_counter()
-    size = len(snapshot) / 1e6
-    print(f"snapshot, {key_count} keys: {(written - start) * 1e3:.0f} ms, {size:.2f} MB", end="")
-    print(f", restore {(loaded - written) * 1e3:.0f} ms")
+    written, loaded = [], []
+    for _ in range(2 * repeats + 1):
+        written.append(1e3 * cpu_seconds(engine.snapshot))
+        loaded.append(1e3 * cpu_seconds(lambda: engine.restore(snapshot)))
+    write_ms, load_ms, size = statistics.median(written), statistics.median(loaded), len(snapshot) / 1e6
+    print(f"snapshot, {key_count} keys: {write_ms:.0f} ms, {size:.2f} MB, restore {load_ms:.0f} ms")
+    for name, value in (("snapshot", write_ms), ("snapshot size", size), ("restore", load_ms)):
+        card.note(name, key_count, value)
 
 
 def _print(title: str, results: dict[str, list[float]]) -> None:
@@ -256,15 +272,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=400_000)
     options = parser.parse_args()
     rows, repeats = (100_000, 1) if options.quick else (options.rows, 3)
+    card = Scorecard()
     for key_count in () if options.small else options.keys:
         if not options.sliding:
-            bench_throughput(key_count, rows, repeats)
-        bench_sliding(key_count, rows, repeats)
+            bench_throughput(key_count, rows, repeats, card)
+        bench_sliding(key_count, rows, repeats, card)
     if not options.sliding:
         bench_small(1_000, 20_000 if options.quick else 60_000, repeats)
         print()
         bench_latency(1_000, 300 if options.quick else 2_000)
-        bench_snapshot(100_000)
+        bench_snapshot(100_000, repeats, card)
+    card.print()
 
 
 if __name__ == "__main__":
