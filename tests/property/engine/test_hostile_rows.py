@@ -1,5 +1,6 @@
 """Rows of anything: they are taken, or refused with a `SchemaError` and leave the engine as it was."""
 
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -44,7 +45,7 @@ def columns_of_any_type() -> st.SearchStrategy[pl.Series]:
         (pl.Date, st.dates()),
         (pl.Time, st.times()),
         (pl.Datetime("us"), st.datetimes()),
-        (pl.Duration("us"), st.timedeltas()),
+        (pl.Duration("us"), st.timedeltas(timedelta(-5), timedelta(5))),
         (pl.List(pl.Int64), st.lists(st.integers(0, 5), max_size=2)),
         (pl.Categorical, st.sampled_from(["a", "b"])),
         (pl.Null, st.none()),

@@ -90,6 +90,7 @@ def test_a_job_without_metrics_is_reported(tmp_path: Path) -> None:
         ("metric: [qty > 3]", ["unknown key 'metric'; did you mean 'metrics'?"]),
         ("metrics: 7\npartitions: many", ["must be a list, not 7", "must be a whole number, not 'many'"]),
         ("detectors: [{type: new_valu, watch: qty}]", ["did you mean 'new_value'?"]),
+        ("metrics: [{when: mavg(qty, 3) > 2, describe: x}]", ["put an expression with commas in quotes"]),
         ("metrics: [a\nb: {", ["this is no YAML"]),
     ],
 )
