@@ -22,7 +22,9 @@ def make_events(rng: random.Random, count: int) -> list[Event]:
         words = rng.choices(WORDS, WEIGHTS)[0]
         origin = source if rng.random() < 0.9 else None
         event_id = EventId(rng.randrange(1, 3), number, 1)
-        events.append(Event(event_id, words, Timestamp.from_ticks(ticks), origin, JsonPayload(number)))
+        # Payloads of two layouts, and some of none.
+        payload = JsonPayload({"n": number, words[0]: rng.choice(words)} if number % 7 else number)
+        events.append(Event(event_id, words, Timestamp.from_ticks(ticks), origin, payload))
     return events
 
 
