@@ -7,7 +7,7 @@ of JSON text. The layout depends on the events alone, not on how they were gathe
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -15,18 +15,27 @@ import polars as pl
 from actors.store import BinaryPayload, Event, JsonPayload, Timestamp
 from actors.store.events import Payload
 from cluster.event_query import join_type
+from cluster.output import DATETIME_FORMAT
 
 EVENT_COLUMNS = ("timestamp", "source_timestamp", "type", "id")
 """Columns that every event has."""
 
+TIME_COLUMNS = ("timestamp", "source_timestamp")
+"""Those among them that are times."""
+
 PAYLOAD = "payload"
 """Column of the payload, where its fields have none of their own."""
+
+CALENDAR = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Microseconds since 1970 from the year 1 to the year 9999."""
 
 INT64 = range(-(1 << 63), 1 << 63)
 """Integers that a column takes."""
 
 EXACT_FLOATS = range(-(1 << 53), (1 << 53) + 1)
 """Integers that a column of floats takes without rounding."""
+
+_EPOCH = datetime(1970, 1, 1)
 
 
 class EventLayout:
@@ -59,23 +68,22 @@ class EventLayout:
     def frame(self, events: Sequence[Event], *, times_as_text: bool = False) -> pl.DataFrame:
         """Return events as a frame of the schema; `times_as_text` shows them as JSON does."""
         schema = self.schema
-        as_text = times_as_text or self._is_wide
-        show_time = show_timestamp if as_text else _ticks
-        columns: dict[str, list[Any]] = {
-            "timestamp": [show_time(event.timestamp) for event in events],
-            "source_timestamp": [
-                None if event.source_timestamp is None else show_time(event.source_timestamp) for event in events
-            ],
+        times = [event.timestamp.ticks for event in events]
+        sources = [event.source_timestamp and event.source_timestamp.ticks for event in events]
+        columns: dict[str, pl.Series | Sequence[Any]] = {
+            "timestamp": times,
+            "source_timestamp": sources,
             "type": [_whole(join_type(event.type)) for event in events],
             "id": [show_id(event) for event in events],
         }
+        if times_as_text or self._is_wide:
+            schema |= dict.fromkeys(TIME_COLUMNS, pl.String)
+            columns |= {"timestamp": _time_texts(times), "source_timestamp": _time_texts(sources)}
         if PAYLOAD in schema and (self._fields is None or not self._is_flat):
             columns[PAYLOAD] = [_payload_text(event.payload) for event in events]
         elif self._has_payload:
             for name in self._fields or ():
                 columns[_column_name(name)] = self._field(name, events)
-        if as_text:
-            schema = {**schema, "timestamp": pl.String, "source_timestamp": pl.String}
         return pl.DataFrame({name: _series(name, values, schema[name]) for name, values in columns.items()})
 
     def _see_payload(self, payload: Payload) -> None:
@@ -123,11 +131,7 @@ def pick_columns(record: Mapping[str, Any], columns: Sequence[str]) -> Mapping[s
 
 def show_timestamp(timestamp: Timestamp) -> str:
     """Return a timestamp as text in UTC, with microseconds."""
-    try:
-        moment = datetime.fromtimestamp(timestamp.s, UTC).replace(microsecond=timestamp.us, tzinfo=None)
-    except (OverflowError, ValueError, OSError):
-        return f"{timestamp.ticks}us"
-    return moment.isoformat(sep=" ", timespec="microseconds")
+    return _time_text(timestamp.ticks)
 
 
 def show_id(event: Event) -> str:
@@ -135,8 +139,17 @@ def show_id(event: Event) -> str:
     return "/".join(map(str, event.id))
 
 
-def _ticks(timestamp: Timestamp) -> int:
-    return timestamp.ticks
+def _time_text(ticks: int) -> str:
+    try:
+        return (_EPOCH + timedelta(microseconds=ticks)).isoformat(sep=" ", timespec="microseconds")
+    except OverflowError:
+        return f"{ticks}us"
+
+
+def _time_texts(ticks: Sequence[int | None]) -> pl.Series | list[str | None]:
+    if all(one is None or one in CALENDAR for one in ticks):
+        return pl.Series(ticks, dtype=pl.Int64).cast(pl.Datetime("us")).dt.to_string(DATETIME_FORMAT)
+    return [None if one is None else _time_text(one) for one in ticks]
 
 
 def _is_narrow(event: Event) -> bool:
@@ -172,7 +185,9 @@ def _is_text(kinds: set[str]) -> bool:
     return not (present == {"bool"} or present <= {"int", "float"} or present <= {"int", "long"}) or not present
 
 
-def _series(name: str, values: Sequence[Any], kind: Any) -> pl.Series:
+def _series(name: str, values: pl.Series | Sequence[Any], kind: Any) -> pl.Series:
+    if isinstance(values, pl.Series):
+        return values.alias(name)
     if isinstance(kind, pl.Datetime):
         return pl.Series(name, values, dtype=pl.Int64).cast(kind)
     return pl.Series(name, values, dtype=kind)

@@ -7,7 +7,7 @@ import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgpack
 
@@ -29,11 +29,19 @@ class EventSpool:
 
     def add(self, events: Sequence[Event]) -> None:
         """Take a batch."""
-        rows = [
-            (event.id, event.type, event.timestamp, event.source_timestamp, *encode_payload(event.payload))
-            for event in events
+        words = list(dict.fromkeys(event.type for event in events))
+        numbers = {one: number for number, one in enumerate(words)}
+        # Columns of plain numbers, because lists inside of lists are slow to make again.
+        columns = [
+            words,
+            [numbers[event.type] for event in events],
+            [number for event in events for number in event.id],
+            [number for event in events for number in event.timestamp],
+            [event.source_timestamp is not None for event in events],
+            [number for event in events for number in event.source_timestamp or ()],
+            [part for event in events for part in encode_payload(event.payload)],
         ]
-        data = msgpack.packb(rows, unicode_errors="surrogatepass")
+        data = msgpack.packb(columns, unicode_errors="surrogatepass")
         self._file.write(_LENGTH.pack(len(data)))
         self._file.write(data)
 
@@ -41,17 +49,8 @@ class EventSpool:
         """Yield the batches from the beginning."""
         self._file.seek(0)
         while head := self._file.read(_LENGTH.size):
-            rows = msgpack.unpackb(self._file.read(*_LENGTH.unpack(head)), unicode_errors="surrogatepass")
-            yield [
-                Event(
-                    EventId(*name),
-                    tuple(words),
-                    Timestamp(*time),
-                    source and Timestamp(*source),
-                    decode_payload(kind, data),
-                )
-                for name, words, time, source, kind, data in rows
-            ]
+            data = self._file.read(*_LENGTH.unpack(head))
+            yield _events(msgpack.unpackb(data, unicode_errors="surrogatepass"))
 
     def __enter__(self) -> Self:
         return self
@@ -60,3 +59,19 @@ class EventSpool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _events(columns: list[Any]) -> list[Event]:
+    words, types, ids, times, has_source, sources, payloads = columns
+    types_by_number = [tuple(one) for one in words]
+    found = map(Timestamp, sources[::2], sources[1::2])
+    return list(
+        map(
+            Event,
+            map(EventId, ids[::3], ids[1::3], ids[2::3]),
+            map(types_by_number.__getitem__, types),
+            map(Timestamp, times[::2], times[1::2]),
+            [next(found) if has else None for has in has_source],
+            map(decode_payload, payloads[::2], payloads[1::2]),
+        )
+    )

@@ -129,7 +129,8 @@ def test_pages_of_events_go_on_over_all_partitions(run: Run, client: Client, sen
 
 def test_events_are_selected_by_field_id_type_and_split(run: Run, sensors: Path) -> None:
     def ids(*arguments: str) -> list[str]:
-        return [one["id"] for one in records(run("query", "events", "sensors", "--json", *arguments))]
+        found = records(run("query", "events", "sensors", "--json", *arguments))
+        return [one["id"] for one in found if "id" in one]
 
     assert ids("--where", "level=9.5") == ["0/3/1"]
     assert ids("--where", "sensor=a", "--order-by", "source", "--oldest") == ["0/1/1", "0/5/1"]
@@ -149,6 +150,18 @@ def test_results_are_files_of_every_form(run: Run, sensors: Path) -> None:
     assert len((sensors / "rows.json").read_text().splitlines()) == 3
     chosen = run("query", "anomalies", "sensors", "--as", "csv", "--columns", "sensor,offset")
     assert chosen.stdout.splitlines() == ["sensor,offset", "b,2", "a,4"]
+
+
+def test_databases_are_looked_after_while_their_hosts_have_them(run: Run, sensors: Path) -> None:
+    for number in range(3):
+        checked = run("db", "check", f"sensors/{number}")
+        assert (checked.exit_code, checked.stdout) == (0, "")
+    assert json.loads(run("db", "stat", "sensors/0", "--json").stdout)["owner"] is not None
+    assert run("db", "copy", "sensors/0", "--to", str(sensors / "copy")).exit_code == 0
+    assert run("db", "check", str(sensors / "copy")).exit_code == 0
+    refused = run("db", "compact", "sensors/0").exception
+    assert isinstance(refused, TocsinError)
+    assert "`tocsin down` ends a cluster" in str(refused)
 
 
 def test_sinks_have_every_anomaly_once(sensors: Path) -> None:
