@@ -13,7 +13,7 @@ from actors.model import AnomalyId
 from cluster.errors import ClusterError
 from cluster.event_pages import PAGE_EVENT_COUNT
 from cluster.output import Form, Output, write_frames, write_next
-from cluster.present import anomaly_frame
+from cluster.present import anomaly_frame, narrow
 from config.settings import JobSettings
 
 
@@ -48,8 +48,8 @@ def export_anomalies(
     schema = anomaly_frame(job, []).schema
     if output.form is Form.TABLE and not output.columns and not is_wide:
         whole = pl.concat([pl.DataFrame(schema=schema), *frames])
-        hidden = ["split", "offset", "ordinal"] + (["detail"] if whole["detail"].is_null().all() else [])
-        frames, schema = iter([whole.drop(hidden)]), whole.drop(hidden).schema
+        shown = narrow(job, whole)
+        frames, schema = iter([shown]), shown.schema
     write_frames(output, schema, frames)
     write_next(output, exported.next if exported.more_follows else None)
     return exported

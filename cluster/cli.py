@@ -9,7 +9,7 @@ import sys
 import click
 
 from actors.errors import TocsinError
-from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, queries
+from cluster.commands import backtests, clusters, databases, followed, job_files, jobs, learn, queries
 from cluster.commands.terminal import say
 from cluster.home import Home
 from cluster.local import prepare_environment
@@ -46,6 +46,7 @@ for _command in (
     jobs.remove,
     jobs.attach,
     queries.query,
+    followed.explain,
     databases.db,
     learn.learn,
 ):

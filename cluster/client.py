@@ -14,6 +14,8 @@ import msgpack
 
 from actors.anomalies import Anomaly, AnomalyFilter
 from actors.detectors.stability import Verdict
+from actors.engine.episodes import Episode
+from actors.episode_table import EpisodeFilter
 from actors.errors import TocsinError
 from actors.partition import PartitionStat
 from actors.remote import NotOpenError
@@ -357,6 +359,13 @@ class Client:
         """Return committed dead letters of all partitions, in the order of split and offset."""
         found = self._collect(name, "dead_letters", count_max)
         return sorted(found, key=lambda letter: (letter.split, letter.offset))[:count_max]
+
+    def episodes(
+        self, name: str, wanted: EpisodeFilter, count_max: int, *, newest_first: bool = False
+    ) -> list[Episode]:
+        """Return committed episodes of all partitions, in the order of the rows that began them or against it."""
+        found = self._collect(name, "episodes", wanted, count_max, newest_first)
+        return sorted(found, key=lambda episode: episode.id, reverse=newest_first)[:count_max]
 
     def late_rows(self, name: str, count_max: int) -> list[LateRow]:
         """Return committed rows that metrics discarded, of all partitions, in the order of split and offset."""

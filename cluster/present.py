@@ -43,6 +43,13 @@ def anomaly_frame(job: JobSettings, anomalies: Sequence[Anomaly]) -> pl.DataFram
     return present_times(schema, frame)
 
 
+def narrow(job: JobSettings, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return an anomaly frame for people: without what names the row, with the details of detectors alone."""
+    own = pl.when(pl.col("type") >= len(job.metrics)).then(pl.col("detail")).alias("detail")
+    shown = frame.drop("split", "offset", "ordinal").with_columns(own)
+    return shown.drop("detail") if shown["detail"].is_null().all() else shown
+
+
 def show_anomalies(
     job: JobSettings, anomalies: Sequence[Anomaly], *, as_json: bool, is_wide: bool = False, has_header: bool = True
 ) -> str:
@@ -51,8 +58,7 @@ def show_anomalies(
     if as_json:
         return show_json_lines(frame.to_dicts())
     if not is_wide:
-        hidden = ["split", "offset", "ordinal"] + (["detail"] if frame["detail"].is_null().all() else [])
-        frame = frame.drop(hidden)
+        frame = narrow(job, frame)
     table = show_table(frame)
     return table if has_header else "\n".join(table.splitlines()[2:])
 

@@ -107,10 +107,7 @@ def checked_settings(
     has_windows = any(metric.kind is not MetricKind.ROW for metric in analysed)
     if has_windows:
         _check_window(window_size, step)
-    for argument, number in (("garbage_size", garbage_size), ("late_rows_max", late_rows_max)):
-        _check_positive(argument, number)
-    _check_choice("nulls", nulls, NULL_RULES)
-    _check_choice("explain", explain, LEVELS)
+    _check_options(garbage_size, late_rows_max, nulls, explain)
     folder = _checked_folder(snapshot_dir, snapshot_interval_rows)
     return EngineSettings(
         name=name,
@@ -161,6 +158,13 @@ def _checked_ticks(name: str, ticks: int) -> int:
     if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
         raise _bad(f"{name} is {ticks!r}; give a whole number of ticks, at least 0")
     return ticks
+
+
+def _check_options(garbage_size: int, late_rows_max: int, nulls: str, explain: str) -> None:
+    _check_positive("garbage_size", garbage_size)
+    _check_positive("late_rows_max", late_rows_max)
+    _check_choice("nulls", nulls, NULL_RULES)
+    _check_choice("explain", explain, LEVELS)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -568,7 +568,7 @@ def _window_context(closings: Closings) -> Context:
 def _fingerprint(settings: EngineSettings) -> str:
     """Return a hash of everything that the state and the output depend on."""
     schema = settings.schema
-    parts = {
+    parts: dict[str, Any] = {
         "metrics": [metric.text for metric in settings.metrics],
         "time_column": settings.time_column,
         "key_columns": list(settings.key_columns),

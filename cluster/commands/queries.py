@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from cluster.commands.event_queries import output_of, output_options, query_events
+from cluster.commands.followed import query_episodes, query_late
 from cluster.commands.terminal import client_of, now_us, say
 from cluster.home import Home
 
@@ -17,7 +18,7 @@ DEAD_LETTERS_MAX = 1 << 40
 
 @click.group()
 def query() -> None:
-    """Ask for anomalies, events or dead letters of a job."""
+    """Ask for anomalies, episodes, events, dead letters or late rows of a job."""
 
 
 @query.command("anomalies")
@@ -83,3 +84,5 @@ def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> N
 
 
 query.add_command(query_events)
+query.add_command(query_episodes)
+query.add_command(query_late)

@@ -1,6 +1,7 @@
 """What people and programs are shown, and what they may type."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -29,8 +30,9 @@ def test_anomalies_are_a_table() -> None:
     ]
 
 
-def test_a_detail_is_shown_when_there_is_one() -> None:
-    text = show_anomalies(JOB, [make_anomaly("A"), make_anomaly("B", detail='{"value": 3}')], as_json=False)
+def test_a_detail_of_a_detector_is_shown_when_there_is_one() -> None:
+    found = replace(make_anomaly("B", detail='{"value": 3}'), type=len(JOB.metrics))
+    text = show_anomalies(JOB, [make_anomaly("A"), found], as_json=False)
     assert text.splitlines()[0].split() == ["time", "sym", "type", "metric", "detail"]
 
 
