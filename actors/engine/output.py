@@ -136,7 +136,7 @@ class Presenter:
             pl.Series("offset", batch.offsets.take(anomalies.rows)),
             pl.Series("ordinal", anomalies.ordinals),
         ]
-        return pl.DataFrame([*named, *own])
+        return named[0].to_frame().hstack([*named[1:], *own])
 
     def few(self, fired: Sequence[Firing], frame: pl.DataFrame, offsets: Array, is_dated: bool) -> pl.DataFrame:
         """Return what a row by row test of a frame found, in output order."""
