@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-_TYPES = {
+_TYPES: dict[str, Any] = {
     "time": pl.Datetime("ms"),
     "sym": pl.String,
     "type": pl.Int32,

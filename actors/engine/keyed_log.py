@@ -31,6 +31,11 @@ class KeyedLog:
         self._key_count = 0
         self.columns = [np.zeros(0, dtype=dtype) for dtype in dtypes]
 
+    @property
+    def key_count(self) -> int:
+        """Keys known: one more than the largest number that has been asked for."""
+        return self._key_count
+
     def append(self, layout: Layout, columns: Sequence[Array]) -> Array:
         """Add the rows of a batch and return the position of each segment's first new entry."""
         self._cover(layout.numbers)

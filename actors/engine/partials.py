@@ -325,7 +325,9 @@ class Edge:
         found = valid if self.skips_null else np.ones(len(valid), dtype=np.bool_)
         if self.skipped is not None:
             found = found & (vectors[0].values != self.skipped)
-        return (vectors[0].values, valid, found)
+        # What stands where there is no value is kept with it, so it must not depend on how it was computed.
+        values = vectors[0].values if vectors[0].valid is None else np.where(valid, vectors[0].values, self.neutral[0])
+        return (values, valid, found)
 
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
         carry = runs.spread(self.neutral, carry)

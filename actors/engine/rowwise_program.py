@@ -20,7 +20,7 @@ from actors.engine.details import Details
 from actors.engine.functions import Kind
 from actors.engine.program import Node, Program
 from actors.engine.rowwise_code import NoRowForm, Operand, RowCall, wrap
-from actors.engine.rowwise_sequences import SequenceCall
+from actors.engine.rowwise_sequences import SequenceCall, SequenceCode
 from actors.engine.rowwise_state import Field, PlainField
 from actors.engine.rowwise_windows import WindowWriter, constant_operand, packed_text
 from actors.engine.sequences import PerKey
@@ -260,7 +260,7 @@ class _Writer:
         call = SequenceCall(
             state=node.state, usage=usage, operands=operands, type=term.type, prefix=prefix, bind=self._bind
         )
-        code = form and form(call)
+        code: SequenceCode | None = form and form(call)
         if code is None:
             raise NoRowForm(term.source)
         self.fields += code.fields

@@ -96,7 +96,7 @@ class LogField:
 
     def read(self, number: int) -> Any:
         """Return the history of a key."""
-        if number >= len(self._log.lengths):
+        if number >= self._log.key_count:
             return None
         start = self._log.starts.item(number)
         part = slice(start, start + self._log.lengths.item(number))
