@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.kept import TEXT_SIZE_BYTES, Kept
+from actors.engine.kept import Kept
 from actors.engine.key_table import FingerprintTable
 from actors.engine.key_values import KeyValues, TextValues, WholeValues
 from actors.engine.vectors import Array
@@ -24,8 +24,11 @@ SMALL_ROWS = 128
 _NUMBER_SIZE_BYTES = 32
 """Bytes of a whole number of Python."""
 
-_ENTRY_SIZE_BYTES = 70 + _NUMBER_SIZE_BYTES + 3 * 12 + 8
-"""Bytes of a key in the dictionary, of its number, and in the table that stands in front."""
+_TABLE_SIZE_BYTES = 4 * 8
+"""Bytes of a key in the table that finds its number."""
+
+_VALUE_SIZE_BYTES, _TEXT_SIZE_BYTES = 8, 16 + 12
+"""Bytes of a key's value: of a number, and of a text of about a dozen letters."""
 
 
 class ColumnKeys:
@@ -125,7 +128,7 @@ class ColumnKeys:
             held += sys.getsizeof(self._numbers) + objects
         return Kept(
             what="the key itself",
-            key_size_bytes=_ENTRY_SIZE_BYTES + (TEXT_SIZE_BYTES if self._is_text else _NUMBER_SIZE_BYTES),
+            key_size_bytes=_TABLE_SIZE_BYTES + (_TEXT_SIZE_BYTES if self._is_text else _VALUE_SIZE_BYTES),
             held_size_bytes=held,
         )
 
