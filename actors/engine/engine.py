@@ -482,6 +482,8 @@ class AnomalyDetectionEngine:
         shared = self._keys.kept() if self._is_sorted else []
         if self._windows is not None:
             shared.append(self._latest.kept("latest time"))
+        if self._reorder is not None:
+            shared += self._reorder.kept()
         return engine_costs(self.metrics, self._nodes, self._windows, shared)
 
     def memory(self) -> EngineMemory:

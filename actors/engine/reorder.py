@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from actors.engine.kept import Kept
 from actors.engine.keys import KeyNumbers
 from actors.engine.segments import accumulate, layout_of, lower_bound, run_lengths, run_starts
 from actors.engine.vectors import Array
@@ -21,6 +22,10 @@ from actors.model import Schema
 
 NEVER = np.int64(np.iinfo(np.int64).min)
 """Watermark of a key without rows."""
+
+
+_ROW_SIZES: dict[pl.DataType, int] = {pl.String(): 28, pl.Boolean(): 1}
+"""Bytes of a value in a row that waits; others take eight."""
 
 
 class Waiting(NamedTuple):
@@ -45,6 +50,17 @@ class ReorderBuffer:
     def row_count(self) -> int:
         """Rows that wait."""
         return sum(len(waiting.offsets) for waiting in self._waiting.values())
+
+    def kept(self) -> list[Kept]:
+        """Return what is kept of each key, and of each row that waits."""
+        waiting = Kept(
+            what="rows that wait",
+            key_size_bytes=0,
+            entry_size_bytes=8 + sum(_ROW_SIZES.get(kind, 8) for kind in self._types.values()),
+            entry="row",
+            held_size_bytes=sum(int(w.frame.estimated_size()) + w.offsets.nbytes for w in self._waiting.values()),
+        )
+        return [*self._keys.kept(), waiting]
 
     def push(self, split: int, frame: pl.DataFrame, offsets: Array) -> tuple[pl.DataFrame, Array]:
         """Take rows of a split; return those that leave, each with the offset of the row at which it does."""

@@ -1,6 +1,6 @@
 """Counting: what a replay finds, added up by metric and key while it goes on; memory does not grow with the rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -65,6 +65,9 @@ class Backtest:
 
     counts: pl.DataFrame
     """`type`, key columns, number of `anomalies`, `first` and `last` time in ticks, by metric and key."""
+
+    episode_counts: Mapping[int, int]
+    """Episodes that have fired, by type; metrics without a lifecycle have none."""
 
     ids: pl.DataFrame | None
     """`type`, `split`, `offset` and `time` of every anomaly, if they were asked for."""
@@ -167,5 +170,6 @@ class _Tally:
             time_last=self._times[1] if self._times else None,
             keys=self._rows.total(),
             counts=self._found.total(),
+            episode_counts=dict(replay.episode_counts),
             ids=None if self._ids is None else pl.concat(self._ids),
         )

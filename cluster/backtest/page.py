@@ -39,5 +39,5 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(tag: str, column: str, text: str) -> str:
-    kind = ' class="number"' if column in ("anomalies", "rows", "per 1000 rows", "keys", "type") else ""
+    kind = ' class="number"' if column in ("anomalies", "episodes", "rows", "per 1000 rows", "keys", "type") else ""
     return f"<{tag}{kind}>{escape(text)}</{tag}>"

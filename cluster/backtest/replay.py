@@ -4,6 +4,7 @@ There are no shards, no event store and no sinks. Anomalies are those of the job
 on rows and offsets alone. Rows come from an *input*: something that gives batches, the same ones whenever it is asked.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ import polars as pl
 from actors.anomalies import merge_anomalies
 from actors.assembly import build_detectors, build_engine
 from actors.detectors import Detector
+from actors.engine.episodes import EpisodeState
 from actors.source import DeadLetter
 from config.settings import JobSettings
 
@@ -46,6 +48,8 @@ class Replay:
         self._detectors = build_detectors(job)
         counts = [len(job.metrics), *(len(detector.metrics) for detector in self._detectors)]
         self._bases = np.cumsum(counts)[:-1].tolist()
+        self.episode_counts: Counter[int] = Counter()
+        """Episodes that have fired, by type."""
 
     @property
     def metrics(self) -> list[str]:
@@ -61,7 +65,13 @@ class Replay:
 
     def apply(self, batch: InputBatch) -> pl.DataFrame:
         """Return the anomalies of a batch, with integer times, as a partition would report them."""
+        self.engine.follow_split(batch.split)
         parts = [self.engine.append_physical(batch.frame, batch.offsets)]
+        notices = self.engine.take_episodes().notices
+        self.episode_counts.update(one.episode.type for one in notices if one.episode.state is EpisodeState.FIRING)
+        # Not looked at here, and kept for nobody else.
+        self.engine.take_details()
+        self.engine.take_late()
         for detector, base in zip(self._detectors, self._bases, strict=True):
             found = detector.process(batch.frame, batch.offsets)
             parts.append(found.with_columns((pl.col("type") + base).cast(pl.Int32)))

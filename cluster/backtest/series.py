@@ -208,7 +208,8 @@ class _Gatherer:
 
     def add(self, batch: InputBatch) -> None:
         anomalies = self._replay.apply(batch)
-        caused = batch.frame[np.searchsorted(batch.offsets, anomalies["offset"].to_numpy())]
+        places = np.searchsorted(batch.offsets, anomalies["offset"].to_numpy())
+        caused = batch.frame[np.minimum(places, batch.frame.height - 1)]
         engine = self._replay.engine
         closed = engine.closed_windows() if isinstance(engine, AnomalyDetectionEngine) else None
         for panel in self.panels:

@@ -59,12 +59,18 @@ def _metric(result: Backtest, index: int, key_count_max: int) -> dict[str, Any]:
         "type": index,
         "metric": shown_metric(result, index),
         "anomalies": count,
+        "episodes": result.episode_counts.get(index, 0) if _has_lifecycle(result, index) else None,
         "per_1000_rows": _per_1000(count, result.row_count),
         "keys": found.height,
         "first": shown_time(result, _or_none(found["first"].min())),
         "last": shown_time(result, _or_none(found["last"].max())),
         "top_keys": [_key(result, line) for line in by_key.head(key_count_max).iter_rows(named=True)],
     }
+
+
+def _has_lifecycle(result: Backtest, index: int) -> bool:
+    metrics = result.job.metrics
+    return index < len(metrics) and metrics[index].has_episodes
 
 
 def _key(result: Backtest, line: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +95,7 @@ def _per_1000(count: int, row_count: int) -> float:
     return round(1000 * count / row_count, 3) if row_count else 0.0
 
 
-METRIC_NAMES = ("type", "metric", "anomalies", "per 1000 rows", "keys", "first", "last")
+METRIC_NAMES = ("type", "metric", "anomalies", "episodes", "per 1000 rows", "keys", "first", "last")
 
 
 def metric_rows(summary: Summary) -> list[list[str]]:
@@ -99,6 +105,7 @@ def metric_rows(summary: Summary) -> list[list[str]]:
             str(metric["type"]),
             metric["metric"],
             str(metric["anomalies"]),
+            _dash(metric["episodes"]),
             f"{metric['per_1000_rows']:.3f}",
             str(metric["keys"]),
             _dash(metric["first"]),

@@ -244,3 +244,22 @@ def test_a_history_without_rows_is_refused(tmp_path: Path) -> None:
         run_backtest(job, history_input(job, tmp_path / "kept", EVER))
     with pytest.raises(TocsinError, match="there are no shards in"):
         history_input(job, tmp_path / "nowhere", EVER)
+
+
+def test_episodes_of_metrics_are_counted(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    path.write_text(JOB.replace("- pressure > 9", "- {when: pressure > 8, keep_firing: 10s}"))
+    first, second = summarise(found_by(load_job(path)))["metrics"][:2]
+    assert 1 < first["episodes"] < first["anomalies"]
+    assert second["episodes"] is None
+
+
+def test_rows_that_wait_for_late_ones_are_tested_as_in_the_job(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    path.write_text(JOB + "engine: {max_lateness: 30m}\n")
+    with run_file(path, tmp_path / "kept", lambda: 1_700_000_000_000_000) as (job, running):
+        running.run()
+        expected = len(running.anomalies(10_000))
+    result = found_by(job)
+    assert (result.anomaly_count, result.late_row_count) == (expected, 0)
+    assert gather(result, source_input(job), EVER).panels

