@@ -13,11 +13,11 @@ import polars as pl
 from actors.engine.segments import grown
 from actors.engine.vectors import Array
 
-_JOINED_COUNT_MAX = 1 << 18
-"""Texts up to this number are joined whenever some come in."""
+_RECENT_COUNT_MIN = 1_000
+"""Texts up to this number may wait to be joined with the others."""
 
-_CHUNK_COUNT_MAX = 16
-"""Pieces of a longer series, each of them the texts that came in together."""
+_RECENT_SHARE = 8
+"""So many times as many texts as wait are joined already, at least."""
 
 
 class KeyValues(Protocol):
@@ -43,28 +43,28 @@ class KeyValues(Protocol):
     def shorten(self, count: int) -> None:
         """Leave out all values but the first ones."""
 
-    def series(self) -> pl.Series:
-        """Return all values."""
+    def series(self, first: int = 0) -> pl.Series:
+        """Return the values from a number on."""
 
     def load(self, values: pl.Series) -> None:
         """Take over values that `series` gave."""
 
 
 class TextValues:
-    """Texts."""
+    """Texts in one piece, in which they are found fast, and a few more that have come since."""
 
     def __init__(self) -> None:
-        self._values = pl.Series("key", [], dtype=pl.String)
+        self._settled = self._recent = pl.Series("key", [], dtype=pl.String)
 
     @property
     def count(self) -> int:
         """Values there are."""
-        return len(self._values)
+        return len(self._settled) + len(self._recent)
 
     @property
     def size_bytes(self) -> int:
         """Bytes they take."""
-        return int(self._values.estimated_size())
+        return int(self._settled.estimated_size() + self._recent.estimated_size())
 
     def fingerprints(self, values: pl.Series) -> Array:
         """Return a hash of each text."""
@@ -72,26 +72,43 @@ class TextValues:
 
     def are(self, values: pl.Series, numbers: Array) -> bool:
         """Return whether every text is the one that has the number beside it."""
-        return self._values[pl.Series(numbers.astype(np.uint32))].equals(values)
+        first = len(self._settled)
+        if not len(self._recent) or not (is_recent := numbers >= first).any():
+            return self._settled[_positions(numbers)].equals(values)
+        recent, settled = is_recent.nonzero()[0], (~is_recent).nonzero()[0]
+        if not self._recent[_positions(numbers.take(recent) - first)].equals(values[_positions(recent)]):
+            return False
+        return self._settled[_positions(numbers.take(settled))].equals(values[_positions(settled)])
 
     def extend(self, values: Sequence[Any]) -> None:
         """Add texts, copied, so that the batch they came in can be forgotten."""
-        self._values.extend(pl.Series("key", values, dtype=pl.String))
-        # Texts are found ten times faster in one piece, but joining many takes a while.
-        if len(self._values) < _JOINED_COUNT_MAX or self._values.n_chunks() > _CHUNK_COUNT_MAX:
-            self._values = self._values.rechunk()
+        added = pl.Series("key", values, dtype=pl.String)
+        self._recent = pl.concat([self._recent, added], rechunk=True) if len(self._recent) else added
+        if len(self._recent) > max(_RECENT_COUNT_MIN, len(self._settled) // _RECENT_SHARE):
+            self.series()
 
     def shorten(self, count: int) -> None:
         """Leave out all texts but the first ones."""
-        self._values = self._values[:count]
+        first = len(self._settled)
+        self._settled, self._recent = self._settled[:count], self._recent[: max(count - first, 0)]
 
-    def series(self) -> pl.Series:
-        """Return all texts."""
-        return self._values
+    def series(self, first: int = 0) -> pl.Series:
+        """Return the texts from a number on."""
+        if first and first >= len(self._settled):
+            return self._recent[first - len(self._settled) :]
+        if len(self._recent):
+            self._settled = pl.concat([self._settled, self._recent], rechunk=True)
+            self._recent = self._recent[:0]
+        return self._settled[first:]
 
     def load(self, values: pl.Series) -> None:
         """Take over texts."""
-        self._values = values.alias("key")
+        self._settled = values.alias("key").rechunk()
+        self._recent = self._settled[:0]
+
+
+def _positions(numbers: Array) -> pl.Series:
+    return pl.Series(numbers.astype(np.uint32))
 
 
 class WholeValues:
@@ -144,10 +161,10 @@ class WholeValues:
         if self._null_number >= count:
             self._null_number = -1
 
-    def series(self) -> pl.Series:
-        """Return all numbers."""
-        values = pl.Series("key", self._values[: self._count])
-        return values if self._null_number < 0 else values.scatter(self._null_number, None)
+    def series(self, first: int = 0) -> pl.Series:
+        """Return the numbers from a key number on."""
+        values = pl.Series("key", self._values[first : self._count])
+        return values if self._null_number < first else values.scatter(self._null_number - first, None)
 
     def load(self, values: pl.Series) -> None:
         """Take over numbers."""

@@ -86,7 +86,7 @@ class ColumnKeys:
         """Take values added from number `first` on into the table and, if there is one, the dictionary."""
         count = self._values.count
         if self._numbers is not None:
-            added = self._values.series()[first:].to_list()
+            added = self._values.series(first).to_list()
             self._numbers.update(zip(added, range(first, count), strict=True))
         if self._table.has_room(len(fingerprints)):
             self._table.insert(fingerprints, np.arange(first, count))
@@ -112,7 +112,7 @@ class ColumnKeys:
         if not self._table.has_room(count - first):
             self._table.clear(count)
             first = 0
-        self._table.insert(self._values.fingerprints(self._values.series()[first:]), np.arange(first, count))
+        self._table.insert(self._values.fingerprints(self._values.series(first)), np.arange(first, count))
         self._tabled = count
 
     def _from_dictionary(self, values: pl.Series) -> Array:

@@ -70,3 +70,17 @@ def test_key_values_that_were_loaded_keep_their_numbers() -> None:
     after.load(before.state())
     assert after.number(pl.Series([4, None, 9, 8] * 100)).tolist() == [2, 1, 0, 3] * 100
     assert after.number(pl.Series([8, 4])).tolist() == [3, 2]
+
+
+def test_texts_that_came_lately_are_found_beside_the_others() -> None:
+    values = TextValues()
+    values.extend([f"S{i}" for i in range(5_000)])
+    values.extend(["late", None])
+    values.extend(["later"])
+    given = pl.Series(["S7", "later", None, "late", "S4999"])
+    assert values.are(given, np.array([7, 5_002, 5_001, 5_000, 4_999]))
+    assert not values.are(given, np.array([7, 5_000, 5_001, 5_002, 4_999]))
+    assert not values.are(given, np.array([8, 5_002, 5_001, 5_000, 4_999]))
+    assert values.series(5_001).to_list() == [None, "later"]
+    values.shorten(5_001)
+    assert values.series().to_list()[-2:] == ["S4999", "late"]
