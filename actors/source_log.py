@@ -79,6 +79,9 @@ class LogReader:
             first, end = first[fine], end[fine]
             spans = zip(lines.starts[first].tolist(), lines.ends[end - 1].tolist(), strict=True)
             texts = pl.Series([content[low:high].decode() for low, high in spans], dtype=pl.String)
+        if self._start is not None:
+            # Blank lines between two records belong to neither.
+            texts = texts.str.strip_chars_end("\r\n")
         present = texts != ""
         return texts.filter(present), first[present.to_numpy()], faults
 
