@@ -111,7 +111,7 @@ def keys_of(payload: bytes) -> list[bytes] | None:
         return None
     keys = []
     for _ in range(count):
-        key, value = _text_span(payload, at), 0
+        key = _text_span(payload, at) if at < len(payload) else None
         if key is None or key > KEY_BYTES_MAX or at + key >= len(payload):
             return None
         keys.append(payload[at : at + key])

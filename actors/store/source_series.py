@@ -28,6 +28,9 @@ from actors.store.state import Key, Run, SeriesState
 RUNS_PER_LEVEL = 16
 """Runs of about one size that are merged into one."""
 
+RECENT_BLOCKS_MAX = 32
+"""Blocks that a reader keeps while single keys are looked for."""
+
 MERGE_ROW_COUNT_MAX = 1 << 18
 """Rows beyond which runs are not merged any more."""
 
@@ -128,6 +131,7 @@ class RunReader:
         self._table = table
         self._series = series
         self._run = run
+        self._recent: dict[int, Block] = {}
 
     def block(self, number: int) -> Block:
         """Return a block.
@@ -174,14 +178,28 @@ class RunReader:
         """Return the block and row with a key, `None` when the run has it not or no longer."""
         if not self._run.first_ticks <= key[0] <= self._run.last_key[0]:
             return None
-        number = self._first_where(lambda block: key_at(block, len(block) - 1, _SOURCE) >= key)
+        numbers = range(self._run.first_block, self._run.last_block + 1)
+        number = numbers.start + bisect.bisect_left(numbers, key, key=self._last_key)
         if number > self._run.last_block:
             return None
-        block = self.block(number)
+        block = self._recent_block(number)
         at = search_key(Part(block, np.arange(len(block))), key, _SOURCE, "left")
         if at == len(block) or key_at(block, at, _SOURCE) != key:
             return None
         return None if number == self._run.first_block and at < self._run.skip else (block, at)
+
+    def _last_key(self, number: int) -> Key:
+        block = self._recent_block(number)
+        return key_at(block, len(block) - 1, _SOURCE)
+
+    def _recent_block(self, number: int) -> Block:
+        """Return a block, kept for some time: who looks for one key mostly looks for its neighbours too."""
+        block = self._recent.get(number)
+        if block is None:
+            if len(self._recent) >= RECENT_BLOCKS_MAX:
+                self._recent.clear()
+            block = self._recent[number] = self.block(number)
+        return block
 
     def _first_where(self, holds: Callable[[Block], bool]) -> int:
         numbers = range(self._run.first_block, self._run.last_block + 1)

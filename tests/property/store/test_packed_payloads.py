@@ -118,6 +118,28 @@ def test_bytes_that_are_no_payloads_are_kept(noise: bytes, cuts: list[int]) -> N
     assert block.to_columns().data == columns.data
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\x81",
+        b"\x82\xa1a\x01",
+        b"\x81\xd9",
+        b"\x81\xa1a",
+        b"\x81\xa1a\xdb\xff\xff\xff\xff",
+        b"\xde\0",
+        b"\xde\0\1\xa1a\xc4",
+    ],
+)
+def test_torn_payloads_are_kept_wherever_they_stand(payload: bytes) -> None:
+    good = msgpack.packb({"a": 1})
+    ones = [1] * 5
+    columns = make_columns(ones, ones, ones, ones, [1, 2, 3, 4, 5], ones, ones, [payload, good, payload, good, good])
+    block = packed(columns)
+    assert block is not None
+    assert block.to_columns().data == columns.data
+
+
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, -0.0, 5e-324, 1e300, 0.1, 1e16])
 def test_single_floats_come_back(value: float) -> None:
     block = packed(columns_of([{"v": value}, {"v": 1.5}]))
