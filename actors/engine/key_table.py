@@ -16,6 +16,9 @@ _TAG = 0 if np.little_endian else 1
 
 _SIZE_MIN = 1 << 10
 
+_FEW = 16
+"""So many keys are looked for one by one, which takes less than the vectors of one step."""
+
 _SPARSE_SIZE_MAX = 1 << 16
 """Largest table, in entries, that is kept nearly empty so that most keys are in their first place."""
 
@@ -51,14 +54,24 @@ class FingerprintTable:
         entries = np.zeros(len(fingerprints), dtype=np.uint64)
         places = (fingerprints >> self._shift).view(np.int64)
         wanted, rows = _halves(fingerprints, _TAG), np.arange(len(fingerprints))
-        while len(rows):
+        while len(rows) > _FEW:
             places = (places + 1) & (len(self._words) - 1)
             found = self._words.take(places)
             other = (_halves(found, _TAG) != wanted) & (found != 0)
             entries[rows] = found
             left = other.nonzero()[0]
             rows, places, wanted = rows.take(left), places.take(left), wanted.take(left)
+        for row, place, tag in zip(rows.tolist(), places.tolist(), wanted.tolist(), strict=True):
+            entries[row] = self._next(place, tag)
         return entries
+
+    def _next(self, place: int, tag: int) -> int:
+        """Return the first entry after a place that has a tag, or is free."""
+        while True:
+            place = (place + 1) & (len(self._words) - 1)
+            word: int = self._words.item(place)
+            if not word or word & 0xFFFFFFFF == tag:
+                return word
 
     def insert(self, fingerprints: Array, numbers: Array) -> None:
         """Add fingerprints; there must be room."""
