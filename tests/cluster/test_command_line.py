@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from actors.anomalies import AnomalyFilter
 from actors.errors import TocsinError
 from actors.store import QueryTimeseriesParams
-from cluster import deploy
+from cluster import deploy, event_pages
 from cluster.cli import cli
 from cluster.client import Client
 from cluster.home import Home
@@ -203,6 +203,19 @@ def test_a_finished_job_is_queried_after_its_hosts_have_ended(run: Run, client: 
         run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")
     ] == before
     assert len(before[0].splitlines()) == 2
+
+
+def test_a_long_answer_goes_on_when_hosts_end_in_the_middle(
+    client: Client, sensors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_pages, "PAGE_EVENT_COUNT", 1)
+    client.open_for_queries("sensors")
+    whole = client.events("sensors", QueryTimeseriesParams()).events
+    stream = client.event_stream("sensors", QueryTimeseriesParams())
+    first = next(stream)
+    for host in client.hosts("sensors"):
+        deploy.end_host(client.group_id, "sensors", host.name)
+    assert (first, *stream) == whole
 
 
 def test_a_finished_job_is_not_scaled(run: Run, sensors: Path) -> None:
