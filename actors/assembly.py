@@ -41,6 +41,9 @@ class IdleEngine:
     def follow_split(self, split: int) -> None:
         """Follow nothing."""
 
+    def tick(self, time: int, offset: int) -> None:
+        """Let time pass."""
+
     def take_episodes(self) -> EpisodeChanges:
         """Return no episodes."""
         return EpisodeChanges(changed={}, notices=())

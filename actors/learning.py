@@ -35,6 +35,11 @@ class Learning:
         self._acceptances = Acceptances(job.key_columns)
 
     @property
+    def type_count(self) -> int:
+        """Types of anomalies that detectors raise."""
+        return sum(len(detector.metrics) for detector in self._detectors)
+
+    @property
     def fingerprints(self) -> list[str]:
         """What tells whether saved state belongs to these detectors."""
         return [detector.fingerprint for detector in self._detectors]

@@ -36,12 +36,13 @@ from actors.assembly import build_engine, build_store
 from actors.detectors.stability import Verdict
 from actors.engine.episodes import Episode
 from actors.episode_table import TABLES as EPISODE_TABLES
-from actors.episode_table import EpisodeFilter, EpisodeTable, LateOrdinals
+from actors.episode_table import EpisodeFilter, EpisodeTable
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.learning import TABLE, Learning, read_verdicts
 from actors.partition_values import Marks, PartitionStat, RoutedBatch
 from actors.row_events import RowEvents
-from actors.set_aside import LateRow, SetAside, add_late, add_letters, scan_late, scan_letters
+from actors.row_tests import RowTests
+from actors.set_aside import LateRow, SetAside, add_letters, scan_late, scan_letters
 from actors.shard import Shard, ShardFullError
 from actors.shard.shard import Txn
 from actors.source import DeadLetter
@@ -84,8 +85,9 @@ class Partition:
         self._dead_letters = SetAside(self._tables["dead_letters"], job.limits.dead_letters_max)
         texts = [metric.describe or metric.when for metric in job.metrics]
         self._episodes = EpisodeTable(self._tables, texts, has_notices=bool(job.sinks) and job.episodes.deliver)
-        self._has_replayed_episodes = True
         self._late_rows = SetAside(self._tables["late_rows"], job.limits.late_rows_max)
+        self._tests = RowTests(job, number, self._engine, self._late_rows, self._episodes)
+        self._tests.absent_type = len(job.metrics) + self._learning.type_count
         self._row_count = self._replayed_row_count = self._event_count = 0
         self._flush_count = self._state_size_bytes = 0
         self._rows_since_flush = self._rows_since_snapshot = 0
@@ -192,40 +194,29 @@ class Partition:
         return raised
 
     def _apply_rows(self, batch: RoutedBatch, needed: int) -> int:
-        if not len(batch.offsets) and not batch.dead_letters:
+        ticks = tuple(tick for tick in batch.ticks if tick[0] >= needed)
+        if not len(batch.offsets) and not batch.dead_letters and not ticks:
             return 0
         frame, offsets = _from_offset(batch.frame, batch.offsets, needed)
         committed = self._marks.committed.get(batch.split, 0)
         fresh, fresh_offsets = _from_offset(frame, offsets, committed)
-        raised = self._test(batch.split, frame, offsets, len(offsets) - len(fresh_offsets))
-        parts = [raised, *self._learning.process(batch.split, fresh, fresh_offsets)]
-        merged = merge_anomalies(parts)
+        tested = self._tests.test(batch.split, frame, offsets, ticks, committed)
+        merged = merge_anomalies([tested.raised, *self._learning.process(batch.split, fresh, fresh_offsets)])
         assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
-        packed, metric_count = self._engine.take_details(), len(self._job.metrics)
-        self._pending_anomalies += encode_entries(self._job.key_columns, batch.split, merged, packed, metric_count)
+        keys, metric_count = self._job.key_columns, len(self._job.metrics)
+        self._pending_anomalies += encode_entries(keys, batch.split, merged, tested.packed, metric_count)
+        self._pending_anomalies += encode_entries(keys, batch.split, tested.at_ticks)
+        if tested.at_ticks.height:
+            merged = pl.concat([merged, tested.at_ticks.select(merged.columns)]).sort("offset", "ordinal")
         add_letters(self._dead_letters, batch.dead_letters, committed)
         if self._store is not None and self._row_events is not None:
             self._event_count += self._row_events.register(self._store, batch.split, fresh, fresh_offsets, merged)
         self._row_count += len(fresh_offsets)
         self._replayed_row_count += len(offsets) - len(fresh_offsets)
-        self._rows_since_flush += len(offsets)
-        self._rows_since_snapshot += len(offsets)
+        # Ticks change the engine too, so that a partition without rows must not believe its snapshot to be up to date.
+        self._rows_since_flush += len(offsets) + len(ticks)
+        self._rows_since_snapshot += len(offsets) + len(ticks)
         return len(merged)
-
-    def _test(self, split: int, frame: pl.DataFrame, offsets: np.ndarray, known_count: int) -> pl.DataFrame:
-        """Give rows to the engine; of the first ones the shard has everything already but the engine's state."""
-        self._engine.follow_split(split)
-        if known_count:
-            self._engine.append_physical(frame[:known_count], offsets[:known_count])
-            self._engine.take_late()
-            replayed = self._engine.take_episodes()
-            if not self._has_replayed_episodes:
-                self._episodes.put(replayed.changed)
-        raised = self._engine.append_physical(frame[known_count:], offsets[known_count:])
-        add_late(self._late_rows, split, self._engine.take_late())
-        ordinals = LateOrdinals(self._number, self._job.partitions)
-        self._episodes.add(split, self._engine.take_episodes(), ordinals)
-        return raised
 
     def accept(self, epoch: int, acceptances: Sequence[Acceptance]) -> None:
         """Let values count as known from their places on; durable with the next flush, and known ones change nothing.
@@ -273,6 +264,7 @@ class Partition:
         entries = self._changed_entries()
         is_due = self._rows_since_snapshot >= (1 if with_snapshot else self._job.snapshot_interval_rows)
         snapshot = self._engine.snapshot() if is_due else None
+        absence = self._tests.snapshot() if is_due else None
         engine = dict(self._marks.received) if is_due or not self._rows_since_snapshot else self._marks.engine
         meta = self._encode_meta(engine)
 
@@ -285,6 +277,8 @@ class Partition:
                 txn.put(key, value, db=self._tables[table])
             if snapshot is not None:
                 txn.put(b"snapshot", snapshot, db=self._tables["engine"])
+                if absence is not None:
+                    txn.put(b"absence", absence, db=self._tables["engine"])
             self._dead_letters.trim(txn)
             self._late_rows.trim(txn)
             self._episodes.write(txn)
@@ -353,6 +347,7 @@ class Partition:
             if stored is None:
                 return
             snapshot = txn.get(b"snapshot", db=self._tables["engine"])
+            absence = txn.get(b"absence", db=self._tables["engine"])
             with txn.cursor(self._tables[TABLE]) as cursor:
                 entries = [(bytes(key), bytes(value)) for key, value in cursor]
             if self._job.sinks:
@@ -363,6 +358,8 @@ class Partition:
             self._check_fingerprint(meta["fingerprint"])
             if snapshot is not None:
                 self._engine.restore(snapshot)
+                if absence is not None:
+                    self._tests.restore(absence)
             self._learning.load(entries)
         self._epoch = meta["epoch"]
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
@@ -413,6 +410,7 @@ class Partition:
             "received": self._marks.received,
             "committed": self._marks.reached(),
             "engine": self._engine.snapshot(),
+            "absence": self._tests.snapshot(),
             **self._learning.snapshot(),
             "watermarks": self._row_events.watermarks if self._row_events is not None else {},
         }
@@ -446,9 +444,11 @@ class Partition:
 
     def _take_over(self, body: Mapping[str, Any]) -> None:
         self._engine.restore(body["engine"])
+        if body.get("absence") is not None:
+            self._tests.restore(body["absence"])
         # The shard is empty: episodes that began before are told anew, those of the replay too.
         self._episodes.put({episode.id: episode for episode in self._engine.open_episodes()})
-        self._has_replayed_episodes = False
+        self._tests.tells_replayed_episodes = True
         self._learning.restore(body)
         self._marks.received, self._marks.committed = dict(body["received"]), dict(body["committed"])
         self._gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]

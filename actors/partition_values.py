@@ -31,6 +31,9 @@ class RoutedBatch:
     dead_letters: tuple[DeadLetter, ...] = ()
     """Records of the batch that are no rows, for the partition that keeps them."""
 
+    ticks: tuple[tuple[int, int], ...] = ()
+    """Ticks of the split in the batch: offset of the row at which each happened, and the time it says."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStat:

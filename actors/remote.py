@@ -23,6 +23,7 @@ from actors.episode_table import EpisodeFilter
 from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
+from actors.row_tests import Tick
 from actors.set_aside import LateRow
 from actors.shard import ShardClosedError
 from actors.sink import Sink, SinkRecord
@@ -62,6 +63,9 @@ class HostBatch:
 
     dead_letters: Mapping[int, tuple[DeadLetter, ...]]
     """Dead letters by the partition that keeps them."""
+
+    ticks: tuple[Tick, ...] = ()
+    """Ticks of the split in this batch, for all partitions."""
 
 
 class PartitionHost:
@@ -135,7 +139,13 @@ class PartitionHost:
         frame, offsets = batch.rows.get(number, self._nothing)
         letters = batch.dead_letters.get(number, ())
         return RoutedBatch(
-            split=batch.split, start=batch.start, end=batch.end, frame=frame, offsets=offsets, dead_letters=letters
+            split=batch.split,
+            start=batch.start,
+            end=batch.end,
+            frame=frame,
+            offsets=offsets,
+            dead_letters=letters,
+            ticks=batch.ticks,
         )
 
     def accept(self, epoch: int, acceptances: list[bytes]) -> None:

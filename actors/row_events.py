@@ -14,6 +14,7 @@ import msgpack
 import numpy as np
 import polars as pl
 
+from actors.episode_table import LATE_ORDINALS
 from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, ColumnType
 from actors.store import ColumnBatch, EventStore
 from config.settings import JobSettings
@@ -61,10 +62,11 @@ class RowEvents:
         times = frame[self._time]
         present = times.is_not_null().to_numpy()
         if not present.all():
+            timeless = offsets[~present].tolist()
             frame, offsets = frame.filter(pl.Series(present)), offsets[present]
-            anomalies = anomalies.filter(pl.col("offset").is_in(offsets.tolist()))
+            anomalies = anomalies.filter(~pl.col("offset").is_in(timeless) | (pl.col("ordinal") >= LATE_ORDINALS))
         if not len(offsets):
-            return 0
+            return self._register_at_ticks(store, split, anomalies)
         source_us = ticks_to_us(self._time_type, frame[self._time].to_numpy())
         start = self.watermarks.get(split, int(source_us[0]))
         watermarks = np.maximum.accumulate(np.maximum(source_us, start))
@@ -73,7 +75,9 @@ class RowEvents:
         if self._events.store:
             parts.append(self._rows(split, frame, offsets, watermarks, source_us))
         if self._events.anomalies and len(anomalies):
-            parts.append(self._anomalies(split, anomalies, offsets, watermarks))
+            # A tick may happen at a row of another partition, which is after the last own row.
+            places = np.searchsorted(offsets, anomalies["offset"].to_numpy(), side="right")
+            parts.append(self._anomalies(split, anomalies, np.concatenate(([start], watermarks))[places]))
         if not parts:
             return 0
         return int(np.count_nonzero(store.register_columns(_merge(parts))))
@@ -111,9 +115,15 @@ class RowEvents:
     def _type_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(text if name is None else _text(row[name]) for text, name in self._type_parts)
 
-    def _anomalies(self, split: int, anomalies: pl.DataFrame, offsets: Array, watermarks: Array) -> ColumnBatch:
+    def _register_at_ticks(self, store: EventStore, split: int, anomalies: pl.DataFrame) -> int:
+        """Register what ticks between the rows of others have raised."""
+        if not self._events.anomalies or anomalies.is_empty():
+            return 0
+        times = np.full(anomalies.height, self.watermarks[split])
+        return int(np.count_nonzero(store.register_columns(self._anomalies(split, anomalies, times))))
+
+    def _anomalies(self, split: int, anomalies: pl.DataFrame, times: Array) -> ColumnBatch:
         causes = anomalies["offset"].to_numpy()
-        places = np.searchsorted(offsets, causes)
         kinds = sorted(set(anomalies["type"].to_list()))
         keys = [anomalies[name].to_list() for name in self._keys]
         fields = zip(anomalies["metric"].to_list(), anomalies["detail"].to_list(), strict=True)
@@ -129,7 +139,7 @@ class RowEvents:
             type_index=np.searchsorted(np.array(kinds), anomalies["type"].to_numpy()),
             session=causes + 1,
             instance=anomalies["ordinal"].to_numpy().astype(np.int64) + 2,
-            timestamp=watermarks[places],
+            timestamp=times,
             source_timestamp=ticks_to_us(self._time_type, anomalies[self._time].to_numpy()),
             payloads=payloads,
         )

@@ -17,7 +17,9 @@ import polars as pl
 from actors.remote import HostBatch, NotOpenError
 from actors.routing import partition_of
 from actors.source import DeadLetter, Source, SourceBatch
+from cluster.ticks import TickFinder
 from config.settings import JobSettings
+from config.specs import metric_ticks
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -136,6 +138,7 @@ class Pump:
         self._positions = dict(positions)
         self._sent: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._ticks = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
         self._turn = 0
         self._in_flight: dict[str, deque[Reply[int]]] = {}
         self._deliveries: dict[str, Reply[int]] = {}
@@ -171,6 +174,7 @@ class Pump:
 
     def _send(self, split: int, start: int, batch: SourceBatch) -> None:
         rows, letters = route(self._job, split, batch)
+        ticks = self._ticks.find(split, batch.frame, batch.offsets)
         by_host: dict[str, list[int]] = {}
         for partition, port in self._owners.items():
             by_host.setdefault(port.name, []).append(partition)
@@ -183,6 +187,7 @@ class Pump:
                 partitions=tuple(partitions),
                 rows={number: rows[number] for number in partitions if number in rows},
                 dead_letters={number: letters[number] for number in partitions if number in letters},
+                ticks=ticks,
             )
             self._in_flight[name].append(self._hosts[name].apply(self._epoch, message, self._now_us()))
         self._positions[split] = self._sent[split] = batch.next_offset

@@ -33,8 +33,10 @@ def check_job(job: "JobSettings") -> None:
     _check_source(job, schema)
     _check_events(job, schema)
     _check_warm_start(job, schema)
-    if not job.metrics and not job.detectors and not job.events.store:
-        raise fault(("metrics",), "the job would do nothing; give a metric, a detector, or `events: {store: true}`")
+    if not job.metrics and not job.detectors and not job.events.store and job.absent is None:
+        raise fault(
+            ("metrics",), "the job would do nothing; give a metric, a detector, `absent`, or `events: {store: true}`"
+        )
 
 
 def _check_columns(job: "JobSettings", schema: Schema) -> None:
@@ -87,7 +89,17 @@ def _check_window(job: "JobSettings", schema: Schema) -> None:
 
 def _check_durations(job: "JobSettings", schema: Schema) -> None:
     kind = schema[job.time].type
-    durations: list[tuple[Path, int | str | None]] = [(("engine", "max_lateness"), job.engine.max_lateness)]
+    if job.absent is not None and job.ticks is None:
+        raise fault(("absent",), "needs `ticks`, at which keys are looked at; add `ticks: 10s` or the like")
+    if job.ticks is not None and not kind.has_date:
+        raise fault(
+            ("ticks",), f"column {job.time!r} is {kind}, which starts again at midnight; use a type with a date"
+        )
+    durations: list[tuple[Path, int | str | None]] = [
+        (("engine", "max_lateness"), job.engine.max_lateness),
+        (("ticks",), job.ticks),
+        (("absent",), job.absent),
+    ]
     for index, metric in enumerate(job.metrics):
         durations.append((("metrics", index, "for"), metric.hold))
         durations.append((("metrics", index, "keep_firing"), metric.keep_firing))

@@ -200,6 +200,12 @@ class JobSettings(Settings):
     warm_start: WarmStartSettings | None = None
     """How a job with changed metrics or detectors begins; `None` refuses shards of the job as it was."""
 
+    ticks: DurationTicks | None = None
+    """How often the time of the rows themselves is made known to all keys of a split; `None` means never."""
+
+    absent: DurationTicks | None = None
+    """Time without a row after which a key is reported, at a tick; `None` means never."""
+
     episodes: EpisodesSettings = EpisodesSettings()
     """Who is told about episodes."""
 

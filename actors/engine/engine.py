@@ -449,6 +449,11 @@ class AnomalyDetectionEngine:
         if self._tracker is not None:
             self._tracker.split = split
 
+    def tick(self, time: int, offset: int) -> None:
+        """Let the time of the split pass, as seen at a row: episodes end."""
+        if self._tracker is not None:
+            self._tracker.tick(time, offset)
+
     def take_episodes(self) -> EpisodeChanges:
         """Return what has become of episodes since the last call; nothing without lifecycles."""
         return EpisodeChanges(changed={}, notices=()) if self._tracker is None else self._tracker.take()

@@ -10,6 +10,7 @@ import pytest
 from actors.acceptances import Acceptance
 from actors.anomalies import decode_entry
 from actors.engine.episodes import EpisodeState
+from actors.episode_table import LATE_ORDINALS
 from actors.frames import empty_frame
 from actors.partition import Partition, RoutedBatch
 from actors.remote import PartitionHost
@@ -37,6 +38,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "detectors": LEARNING | SINKS,
     "events": EVENTS,
     "episodes": EPISODES | SINKS,
+    "ticks": EPISODES | EVENTS | SINKS | LEARNING | {"ticks": 5, "absent": 12, "partitions": 3},
     "waiting rows": EPISODES | EVENTS | SINKS | LEARNING | {"engine": {"max_lateness": 12}},
     "no metrics": {"metrics": [], "window": None} | LEARNING,
     "all detectors": ALL_DETECTORS,
@@ -50,6 +52,7 @@ SEED_COUNTS = {
     "events": 12,
     "episodes": 8,
     "waiting rows": 8,
+    "ticks": 12,
     "no metrics": 5,
     "all detectors": 6,
     "everything": 16,
@@ -173,6 +176,14 @@ def test_the_simulated_episodes_reach_every_state(
 ) -> None:
     found = [one.state for data in range(DATA_COUNT) for one in undisturbed_runs("episodes", data, 40).episodes]
     assert set(found) == set(EpisodeState)
+
+
+def test_keys_fall_silent_in_the_simulation(undisturbed_runs: Callable[[str, int, int], Outcome]) -> None:
+    stored = undisturbed_runs("ticks", 0, 40).anomalies
+    found = [decode_entry(key, value) for key, value in stored]
+    silent = [one for one in found if one.metric == "absent for 12"]
+    assert len({one.key for one in silent}) > 3
+    assert {one.id.ordinal - LATE_ORDINALS for one in silent} >= {0, 1, 2}
 
 
 def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], Partition]:

@@ -1,0 +1,39 @@
+"""Ticks: where in a split its time, the greatest seen so far, reaches another multiple of the tick.
+
+They follow from the rows of the split alone. Somebody who begins in the middle does not know the greatest time before;
+what he finds are all ticks there are from there on, and perhaps some that are not beyond an earlier one, which
+partitions ignore. So a replay has the same ticks, wherever it begins and however rows are cut into batches.
+"""
+
+import numpy as np
+import polars as pl
+
+from actors.row_tests import Tick
+
+
+class TickFinder:
+    """Finds the ticks of the splits of a job."""
+
+    def __init__(self, time_column: str, tick_ticks: int | None) -> None:
+        self._time_column = time_column
+        self._size = tick_ticks
+        self._latest: dict[int, int] = {}
+
+    def find(self, split: int, frame: pl.DataFrame, offsets: np.ndarray) -> tuple[Tick, ...]:
+        """Return the ticks at the next rows of a split."""
+        if self._size is None or not len(offsets):
+            return ()
+        times = frame.get_column(self._time_column)
+        there = times.is_not_null().to_numpy()
+        moments = np.maximum.accumulate(times.drop_nulls().to_numpy() // self._size)
+        if not len(moments):
+            return ()
+        before = self._latest.get(split)
+        is_tick = np.empty(len(moments), dtype=np.bool_)
+        is_tick[0] = before is None or int(moments[0]) > before
+        np.not_equal(moments[1:], moments[:-1], out=is_tick[1:])
+        if before is not None:
+            is_tick &= moments > before
+        self._latest[split] = int(moments[-1]) if before is None else max(before, int(moments[-1]))
+        places = offsets[there][is_tick].tolist()
+        return tuple(zip(places, (moments[is_tick] * self._size).tolist(), strict=True))
