@@ -20,6 +20,9 @@ from config.settings import JobSettings
 US_PER_S = 1_000_000
 """Microseconds in one second."""
 
+OWN = "event "
+"""Before the names of columns that are not the job's."""
+
 Array = np.ndarray[Any, np.dtype[np.int64]]
 
 Feed = Callable[[int, pl.DataFrame, Array], None]
@@ -51,6 +54,8 @@ def rows_params(job: JobSettings, split: int, since_us: int) -> HistoryParams:
     return HistoryParams(
         fields=polars_schema(job.row_schema),
         columns=("session",),
+        # A space keeps them apart from the job's own columns, whatever these are called.
+        prefix=OWN,
         t_from=Timestamp.from_ticks(since_us),
         server=split,
         # Further instances are anomalies of the row.
@@ -61,5 +66,5 @@ def rows_params(job: JobSettings, split: int, since_us: int) -> HistoryParams:
 
 def rows_of(job: JobSettings, frame: pl.DataFrame) -> tuple[pl.DataFrame, Array]:
     """Return a frame of a store's history as canonical rows and their offsets."""
-    offsets = frame["session"].cast(pl.Int64).to_numpy() - 1
+    offsets = frame[f"{OWN}session"].cast(pl.Int64).to_numpy() - 1
     return frame.select(job.row_schema.names), offsets

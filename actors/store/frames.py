@@ -35,8 +35,9 @@ def query_frame(types: TypeTable, view: View, query: SeriesQuery | None, fields:
 class FrameBuilder:
     """Gathers rows of selections and makes one frame of them."""
 
-    def __init__(self, types: TypeTable, columns: Sequence[str], fields: FieldTypes) -> None:
+    def __init__(self, types: TypeTable, columns: Sequence[str], fields: FieldTypes, prefix: str = "") -> None:
         self._types = types
+        self._prefix = prefix
         self._columns = columns
         self._fields = fields
         self._parts: dict[str, list[Array]] = {one: [] for column in columns for one in _READ.get(column, (column,))}
@@ -54,7 +55,7 @@ class FrameBuilder:
     def frame(self) -> pl.DataFrame:
         """Return the rows as a frame."""
         arrays = {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in self._parts.items()}
-        columns = [self._column(name, arrays) for name in self._columns]
+        columns = [self._column(name, arrays).alias(self._prefix + name) for name in self._columns]
         columns += [_joined(name, kind, self._values[name]) for name, kind in self._fields.items()]
         return pl.DataFrame(columns)
 

@@ -45,6 +45,9 @@ class HistoryParams:
     columns: Sequence[str] = ROW_COLUMNS
     """Which of `ROW_COLUMNS` come before the fields."""
 
+    prefix: str = ""
+    """Put before the names of these columns, so that fields may have the same names."""
+
     event_types: tuple[EventType, ...] | None = None
     """Patterns of the wanted types; `None` means all."""
 
@@ -107,7 +110,7 @@ def read_history(directory: Path, params: HistoryParams) -> Iterator[pl.DataFram
             state = read_state(txn, tables.meta)
         series = _stored_series(state, params)
         if series is None:
-            yield FrameBuilder(types, params.columns, params.fields).frame()
+            yield FrameBuilder(types, params.columns, params.fields, params.prefix).frame()
             return
         yield from history_frames(types, _opened(shard, tables, series, params), params, state.last_positions())
 
@@ -120,7 +123,7 @@ def history_frames(
     last: tuple[Selection, int] | None = None
     is_first = True
     while True:
-        builder = FrameBuilder(types, params.columns, params.fields)
+        builder = FrameBuilder(types, params.columns, params.fields, params.prefix)
         with open_query() as (view, query):
             bounded = replace(query, after=after, until=until, server=params.server)
             for selection in matching_selections(types, view, bounded):

@@ -256,7 +256,7 @@ class EventStore:
         query = params.query()
         series = choose_series(query, self._series)
         if series is None:
-            yield FrameBuilder(self._types, params.columns, params.fields).frame()
+            yield FrameBuilder(self._types, params.columns, params.fields, params.prefix).frame()
             return
 
         @contextmanager

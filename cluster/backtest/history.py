@@ -16,13 +16,14 @@ from actors.row_events import ticks_to_us
 from actors.shard import ShardMissingError
 from actors.store import Timestamp
 from actors.store.history import HistoryParams, read_history
-from actors.warm_start import rows_params
+from actors.warm_start import OWN, rows_params
 from cluster.backtest.counting import TimeRange
 from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError
 from config.settings import JobSettings
 
-_ORDER = ("timestamp", "server", "session")
+_COLUMNS = ("timestamp", "server", "session")
+_ORDER = tuple(OWN + name for name in _COLUMNS)
 
 
 def history_input(job: JobSettings, directory: Path, times: TimeRange) -> Input:
@@ -91,7 +92,7 @@ class _Stream:
     @property
     def last(self) -> int:
         """Time of the last row that is here."""
-        return int(self._pending["timestamp"].to_physical()[-1])
+        return int(self._pending[_ORDER[0]].to_physical()[-1])
 
     def fill(self) -> None:
         """Read on if nothing is here."""
@@ -108,7 +109,7 @@ class _Stream:
         """Take the rows before a time, `None` for all."""
         count = self._pending.height
         if bound is not None:
-            count = int(np.searchsorted(self._pending["timestamp"].to_physical().to_numpy(), bound))
+            count = int(np.searchsorted(self._pending[_ORDER[0]].to_physical().to_numpy(), bound))
         taken, self._pending = self._pending[:count], self._pending[count:]
         return taken
 
@@ -121,7 +122,7 @@ def _params(job: JobSettings, times: TimeRange) -> HistoryParams:
         since_us = int(ticks_to_us(kind, np.array([times.time_from]))[0])
     params = rows_params(job, 0, since_us)
     from_when = None if times.time_from is None else Timestamp.from_ticks(since_us)
-    return replace(params, columns=_ORDER, server=None, t_from=from_when)
+    return replace(params, columns=_COLUMNS, server=None, t_from=from_when)
 
 
 def _rows(shard: Path, params: HistoryParams) -> Iterator[pl.DataFrame]:

@@ -228,11 +228,11 @@ def test_streams_are_merged_when_many_rows_have_one_time() -> None:
     def stream(server: int, times: list[list[int]]) -> Iterator[pl.DataFrame]:
         for part in times:
             count = len(part)
-            columns = {"timestamp": part, "server": [server] * count, "session": list(range(count))}
+            columns = {"event timestamp": part, "event server": [server] * count, "event session": list(range(count))}
             yield pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Int64))
 
     merged = in_order([stream(0, [[1, 2, 2], [2, 2], [], [2, 5]]), stream(1, [[], [2, 3], [4]]), stream(2, [[]])])
-    times = [time for frame in merged for time in frame["timestamp"].to_list()]
+    times = [time for frame in merged for time in frame["event timestamp"].to_list()]
     assert times == [1, 2, 2, 2, 2, 2, 2, 3, 4, 5]
 
 
@@ -263,3 +263,15 @@ def test_rows_that_wait_for_late_ones_are_tested_as_in_the_job(tmp_path: Path) -
     result = found_by(job)
     assert (result.anomaly_count, result.late_row_count) == (expected, 0)
     assert gather(result, source_input(job), EVER).panels
+
+
+def test_columns_may_be_called_like_those_of_events(tmp_path: Path) -> None:
+    text = (
+        "job: j\nschema: {timestamp: DATETIME, session: INT, type: SYMBOL}\ntime: timestamp\nmetrics: [session > 1]\n"
+    )
+    (tmp_path / "rows.csv").write_text("timestamp,session,type\n2026-03-01T00:00:00,2,a\n2026-03-01T00:00:01,1,b\n")
+    (tmp_path / "job.yaml").write_text(text + "events: {store: true}\nsource: {path: rows.csv}\n")
+    with run_file(tmp_path / "job.yaml", tmp_path / "kept", lambda: 1_700_000_000_000_000) as (job, running):
+        running.run()
+    result = run_backtest(job, history_input(job, tmp_path / "kept", EVER))
+    assert (result.row_count, result.anomaly_count) == (2, 1)
