@@ -6,6 +6,7 @@ timestamp. No limit touches the table.
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ class Entry(NamedTuple):
 
     payload: bytes
     """Encoded payload."""
+
+
+_ENTRY = partial(tuple.__new__, Entry)
 
 
 class LatestTable:
@@ -125,11 +129,16 @@ def read_entries(txn: Txn, table: lmdb._Database, types: TypeTable) -> Iterator[
     wanted, conditions = types.wanted, types.conditions
     with txn.cursor(table) as cursor:
         type_ids = np.frombuffer(b"".join(cursor.iternext(keys=True, values=False)), dtype=">u4").tolist()
-        unpacker = msgpack.Unpacker(max_buffer_size=0)
+        unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False)
         unpacker.feed(b"".join(cursor.iternext(keys=False, values=True)))
-    for type_id, (time, source, *rest) in zip(type_ids, unpacker, strict=True):
-        source_ticks = None if source is None else source[0] * US_PER_S + source[1]
-        entry = Entry(time[0] * US_PER_S + time[1], source_ticks, *rest)
+    if not type_ids:
+        return
+    times, sources, *rest = zip(*unpacker, strict=True)
+    ticks = [seconds * US_PER_S + microseconds for seconds, microseconds in times]
+    source_ticks = [None if one is None else one[0] * US_PER_S + one[1] for one in sources]
+    # Mapping `tuple.__new__` over columns keeps the loop in C.
+    entries = map(_ENTRY, zip(ticks, source_ticks, *rest, strict=True))
+    for type_id, entry in zip(type_ids, entries, strict=True):
         if wanted[type_id] & _LATEST and (not conditions[type_id] or all_hold(conditions[type_id], entry)):
             yield type_id, entry
 
