@@ -31,7 +31,7 @@ from actors.engine.lifecycle import EpisodeChanges, EpisodeTracker, View
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
 from actors.engine.reorder import ReorderBuffer, ordinals_of, renumbered
-from actors.engine.rowwise import ROWS_MAX, RowByRow, TestedRows
+from actors.engine.rowwise import RowByRow, TestedRows
 from actors.engine.rowwise_program import row_program
 from actors.engine.segments import Layout
 from actors.engine.sequences import PerKey
@@ -135,7 +135,7 @@ class AnomalyDetectionEngine:
         self._split = 0
         self._rows = self._row_by_row(settings)
         # How many rows are few changes the speed, never the output.
-        self.few_rows_max = ROWS_MAX
+        self.few_rows_max = 0 if self._rows is None else self._rows.rows_max
         self._presenter = Presenter(schema, settings.time_column, settings.key_columns, settings.descriptions)
         self._columns, self._types = list(schema.names), list(polars_schema(schema).values())
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}

@@ -22,9 +22,6 @@ from actors.engine.rowwise_program import RowProgram
 from actors.engine.vectors import Array
 from actors.model import ColumnType, Schema
 
-ROWS_MAX = 400
-"""Rows of a batch up to which the short path is taken."""
-
 KEYS_MAX = 1 << 16
 """Keys at hand; with more, all are written back and forgotten."""
 
@@ -77,15 +74,20 @@ class RowByRow:
         self._states: dict[Any, tuple[Any, ...]] = {}
         self._is_settled = True
 
+    @property
+    def rows_max(self) -> int:
+        """Rows of a batch up to which the short path is the faster one."""
+        return self._program.rows_max
+
     def test(self, batch: Batch) -> TestedRows:
         """Test rows that have a time."""
         columns = self._columns(batch.frame)
         tested = TestedRows(batch, [], [], [])
-        test = self._program.test_complete if self._is_complete(columns) else self._program.test
+        function = self._program.test_complete if self._is_complete(columns) else self._program.test
         self._is_settled = not self._program.is_stateful
         numbers = range(batch.frame.height)
         fire, late, shut = tested.fired.append, tested.late.append, tested.closings.append
-        test(numbers, *columns.values(), self._states, self._load, fire, late, shut)
+        function.compiled()(numbers, *columns.values(), self._states, self._load, fire, late, shut)
         return tested
 
     def _columns(self, frame: pl.DataFrame) -> dict[str, Sequence[Any]]:

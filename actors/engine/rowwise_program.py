@@ -10,7 +10,7 @@ the value of node 7 over a window that closes, `s7...` what sequence 7 keeps.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,29 @@ from actors.model import ColumnType
 RowTest = Callable[..., None]
 """The generated function; see `RowProgram`."""
 
+TUMBLING_ROWS_MAX = 400
+"""Rows of a batch up to which the generated function is faster than vectors where windows do not overlap."""
+
+SLIDING_ROWS_MAX = 200
+"""The same where they do: row by row, each window is joined from its panes by itself."""
+
+
+class RowFunction:
+    """One variant of the generated function, compiled when it is first needed."""
+
+    def __init__(self, name: str, source: str, scope: Mapping[str, Any]) -> None:
+        self._name = name
+        self._source = source
+        self._scope = dict(scope)
+        self._test: RowTest | None = None
+
+    def compiled(self) -> RowTest:
+        """Return the function."""
+        if self._test is None:
+            exec(compile(self._source, f"<rows of {self._name}>", "exec"), self._scope)
+            self._test = self._scope["test"]
+        return self._test
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowProgram:
@@ -47,7 +70,10 @@ class RowProgram:
     is_stateful: bool
     """Whether the function keeps anything of keys."""
 
-    test: RowTest
+    rows_max: int
+    """Rows of a batch up to which the function is faster than vectors."""
+
+    test: RowFunction
     """Tests rows whose tested columns may hold NULL, NaN and infinity.
 
     Arguments: the row numbers, the columns, a dictionary from keys to tuples, a function that makes the tuple of a key
@@ -55,7 +81,7 @@ class RowProgram:
     is, and each row that closed windows with the key's tuple before it.
     """
 
-    test_complete: RowTest
+    test_complete: RowFunction
     """The same for rows in which no tested column holds any of these."""
 
 
@@ -72,7 +98,7 @@ def row_program(
         return None
     try:
         writers = [_Writer(settings, program, nodes, windows, details, complete) for complete in (False, True)]
-        tests = [writer.compiled(latest) for writer in writers]
+        tests = [writer.function(latest) for writer in writers]
     except NoRowForm:
         return None
     writer = writers[0]
@@ -81,6 +107,7 @@ def row_program(
         columns=tuple(writer.columns),
         tested_columns=tuple(sorted(writer.tested)),
         is_stateful=writer.is_stateful,
+        rows_max=TUMBLING_ROWS_MAX if windows is None or windows.pane_count == 1 else SLIDING_ROWS_MAX,
         test=tests[0],
         test_complete=tests[1],
     )
@@ -115,7 +142,7 @@ class _Writer:
         self.is_stateful = windows is not None or any(node.state is not None for node in program.nodes)
         self.fields: list[Field] = []
 
-    def compiled(self, latest: PerKey) -> RowTest:
+    def function(self, latest: PerKey) -> RowFunction:
         """Return the function; `latest` holds the latest time of each key."""
         if self._windows is not None:
             self.fields.append(PlainField("latest", latest, "time"))
@@ -125,11 +152,7 @@ class _Writer:
         source = [f"def test(numbers, {parameters}, states, load, fire, late, shut):", "    find = states.get"]
         source.append(f"    for i, {loop} in zip(numbers, {parameters}):")
         source += [f"        {line}" for line in body]
-        text = "\n".join(source)
-        scope = dict(self._bound)
-        exec(compile(text, f"<rows of {self._settings.name}>", "exec"), scope)
-        test: RowTest = scope["test"]
-        return test
+        return RowFunction(self._settings.name, "\n".join(source), self._bound)
 
     def _bind(self, value: object) -> str:
         name = f"bound{len(self._bound)}"

@@ -112,6 +112,8 @@ def test_batch_cuts_change_neither_output_nor_state(
     arguments: dict[str, Any], stream: list[tuple[Any, ...]], cuts: set[int]
 ) -> None:
     whole, cut, single = make(arguments), make(arguments), make(arguments)
+    # The whole is tested by vectors, the parts row by row where the metrics allow it.
+    whole.few_rows_max = 0
     expected = run(whole, stream, set())
     assert run(cut, stream, cuts) == expected
     assert run(single, stream, set(range(len(stream)))) == expected
