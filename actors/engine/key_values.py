@@ -13,8 +13,8 @@ import polars as pl
 from actors.engine.segments import grown
 from actors.engine.vectors import Array
 
-_RECENT_COUNT_MIN = 1_000
-"""Texts up to this number may wait to be joined with the others."""
+_JOINED_COUNT_MAX = 10_000
+"""Texts up to this number are joined at once, whenever some come."""
 
 _RECENT_SHARE = 8
 """So many times as many texts as wait are joined already, at least."""
@@ -84,7 +84,7 @@ class TextValues:
         """Add texts, copied, so that the batch they came in can be forgotten."""
         added = pl.Series("key", values, dtype=pl.String)
         self._recent = pl.concat([self._recent, added], rechunk=True) if len(self._recent) else added
-        if len(self._recent) > max(_RECENT_COUNT_MIN, len(self._settled) // _RECENT_SHARE):
+        if self.count < _JOINED_COUNT_MAX or len(self._recent) > len(self._settled) // _RECENT_SHARE:
             self.series()
 
     def shorten(self, count: int) -> None:

@@ -74,13 +74,13 @@ def test_key_values_that_were_loaded_keep_their_numbers() -> None:
 
 def test_texts_that_came_lately_are_found_beside_the_others() -> None:
     values = TextValues()
-    values.extend([f"S{i}" for i in range(5_000)])
+    values.extend([f"S{i}" for i in range(50_000)])
     values.extend(["late", None])
     values.extend(["later"])
-    given = pl.Series(["S7", "later", None, "late", "S4999"])
-    assert values.are(given, np.array([7, 5_002, 5_001, 5_000, 4_999]))
-    assert not values.are(given, np.array([7, 5_000, 5_001, 5_002, 4_999]))
-    assert not values.are(given, np.array([8, 5_002, 5_001, 5_000, 4_999]))
-    assert values.series(5_001).to_list() == [None, "later"]
-    values.shorten(5_001)
-    assert values.series().to_list()[-2:] == ["S4999", "late"]
+    given = pl.Series(["S7", "later", None, "late", "S49999"])
+    assert values.are(given, np.array([7, 50_002, 50_001, 50_000, 49_999]))
+    assert not values.are(given, np.array([7, 50_000, 50_001, 50_002, 49_999]))
+    assert not values.are(given, np.array([8, 50_002, 50_001, 50_000, 49_999]))
+    assert values.series(50_001).to_list() == [None, "later"]
+    values.shorten(50_001)
+    assert values.series().to_list()[-2:] == ["S49999", "late"]
