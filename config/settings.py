@@ -69,7 +69,7 @@ class EngineSettings(Settings):
     """How the engine computes metrics."""
 
     garbage_size: Count = 2000
-    """Rows of a key that are kept before those no longer needed are dropped."""
+    """Accepted for compatibility; memory is given back as soon as no window needs a row."""
 
     round_time: bool = True
     """Whether windows are aligned by the rule for several minutes (or by the minute)."""

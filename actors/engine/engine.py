@@ -60,6 +60,8 @@ class EngineStat:
 
     anomaly_count: int
     key_count: int
+    """Keys that state is kept for; there is none where every metric looks at one row alone."""
+
     late_row_count: int
     """Rows discarded because they were older than their key's latest row."""
 
