@@ -79,6 +79,10 @@ class RayHost:
         """Ray's handle."""
         return self._handle
 
+    def ready(self) -> RayReply[bool]:
+        """Answer when the host's process has started."""
+        return RayReply(self._handle.__ray_ready__.remote())
+
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> RayReply[int]:
         """Send a batch."""
         return RayReply(self._handle.apply.remote(epoch, batch, now_us))

@@ -25,7 +25,8 @@ from cluster.accepting import first_unsent, place_acceptances, placed_acceptance
 from cluster.checkpoint import Checkpointer
 from cluster.group_port import GroupPort
 from cluster.home import Home
-from cluster.placement import Move, place, plan_moves
+from cluster.moving import Mover
+from cluster.placement import place, plan_moves
 from cluster.pump import Pump, first_needed
 from config.errors import ConfigError
 from config.settings import JobSettings
@@ -33,8 +34,6 @@ from raft.commands import (
     AssignmentChanged,
     JobFinished,
     MoveAbandoned,
-    MoveFinished,
-    MoveStarted,
 )
 from raft.group import Job, JobStatus, Manifest
 
@@ -124,7 +123,7 @@ class JobRunner:
         self._status.update(phase="opening", started_us=now_us())
         source = self._open_source(settings, record)
         try:
-            self._settle_moves(record, settings)
+            self._settle_moves(record)
             pump = self._subscribe(settings, source)
             self._pump(settings, pump)
         finally:
@@ -140,7 +139,7 @@ class JobRunner:
     def _subscribe(self, settings: JobSettings, source: Source) -> Pump:
         self._assign()
         earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
-        owners = self._owners(settings)
+        owners = self._owners()
         needed = self._open_hosts(owners, earliest)
         positions = first_needed(needed, earliest)
         self._received = {split: max(marks.get(split, 0) for marks in needed) for split in earliest}
@@ -159,12 +158,13 @@ class JobRunner:
             owners = tuple(sorted(placed.items()))
             self._group.propose(AssignmentChanged(epoch=self._epoch, job_id=self._job_id, owners=owners))
 
-    def _owners(self, settings: JobSettings) -> dict[int, deploy.RayHost]:
+    def _owners(self) -> dict[int, deploy.RayHost]:
         record = self._group.state().jobs[self._job_id]
-        hosts = {name: self._host(record, name) for name in set(record.owners)}
+        hosts = {name: self._host(name) for name in set(record.owners)}
         return {partition: hosts[name] for partition, name in enumerate(record.owners)}
 
-    def _host(self, record: Job, name: str) -> deploy.RayHost:
+    def _host(self, name: str) -> deploy.RayHost:
+        record = self._group.state().jobs[self._job_id]
         directory = str(self._home.partitions_directory(self._job_id))
         host = deploy.ensure_host(self._group.group_id, self._job_id, name, record.spec, directory)
         accepted = placed_acceptances(self._group.state().jobs[self._job_id])
@@ -206,6 +206,7 @@ class JobRunner:
 
     def _pump(self, settings: JobSettings, pump: Pump) -> None:
         checkpointer = Checkpointer(self._group, self._job_id, self._epoch, settings, now_us)
+        mover = Mover(self._group, self._job_id, self._epoch, self._host, now_us)
         every = _Every(WATCH_S)
         delivery = _Every(settings.flush.period_ms / 1000)
         tick = _Every(settings.flush.period_ms / 1000)
@@ -215,20 +216,25 @@ class JobRunner:
                 self._note(pump)
                 if every.is_due():
                     if not self._is_wanted():
+                        mover.settle(pump)
                         self._rest(pump)
                         return
-                    self._scale(settings, pump)
-                    self._accept(pump)
+                    self._plan_moves(mover)
+                    if not mover.is_moving:
+                        self._accept(pump)
+                self._advance(mover, pump)
                 if delivery.is_due():
                     pump.deliver()
-                checkpointer.after(pump)
+                if not mover.is_moving:
+                    checkpointer.after(pump)
                 if not moved:
-                    if self._is_complete(pump, checkpointer):
+                    if not mover.is_moving and self._is_complete(pump, checkpointer):
                         return
                     if tick.is_due():
                         pump.tick()
                     self._stopping.wait(IDLE_S)
         finally:
+            mover.close()
             checkpointer.close()
 
     def _accept(self, pump: Pump) -> None:
@@ -236,7 +242,7 @@ class JobRunner:
         place = first_unsent(pump.stat().positions, self._received)
         if place_acceptances(self._group, self._job_id, self._epoch, place):
             for name in {port.name for port in pump.owners.values()}:
-                self._host(self._group.state().jobs[self._job_id], name)
+                self._host(name)
 
     def _rest(self, pump: Pump) -> None:
         pump.finish()
@@ -272,7 +278,7 @@ class JobRunner:
         self._group.propose(JobFinished(epoch=self._epoch, job_id=self._job_id, summary=summary))
         return True
 
-    def _settle_moves(self, record: Job, settings: JobSettings) -> None:
+    def _settle_moves(self, record: Job) -> None:
         """Undo the moves that a former leader left unfinished: the source stays the owner."""
         for partition, target in record.moves.items():
             host = deploy.find_host(self._group.group_id, self._job_id, target)
@@ -280,30 +286,23 @@ class JobRunner:
                 host.release(self._epoch, [partition], now_us()).wait()
             self._group.propose(MoveAbandoned(epoch=self._epoch, job_id=self._job_id, partition=partition))
 
-    def _scale(self, settings: JobSettings, pump: Pump) -> None:
+    def _plan_moves(self, mover: Mover) -> None:
         record = self._group.state().jobs[self._job_id]
-        moves = plan_moves(record.owners, record.host_count)
-        if not moves:
-            return
-        self._status["phase"] = "scaling"
-        for number, move in enumerate(moves):
-            self._status["moves"] = {"done": number, "planned": len(moves)}
-            pump.drain()
-            source, target = self._host(record, move.source), self._host(record, move.target)
-            self._move(move, source, target)
-            pump.set_owners(self._owners(settings))
-        for name in {move.source for move in moves} - set(self._group.state().jobs[self._job_id].owners):
-            deploy.end_host(self._group.group_id, self._job_id, name)
-        self._status.update(phase="running", moves={"done": len(moves), "planned": len(moves)})
+        moves = [] if mover.is_moving else plan_moves(record.owners, record.host_count)
+        if moves:
+            mover.plan(moves)
+            self._status["phase"] = "scaling"
 
-    def _move(self, move: Move, source: deploy.RayHost, target: deploy.RayHost) -> None:
-        epoch, job_id, partition = self._epoch, self._job_id, move.partition
-        self._group.propose(
-            MoveStarted(epoch=epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
-        )
-        source.release(epoch, [partition], now_us()).wait()
-        target.open(epoch, [partition], {}, {}, now_us()).wait()
-        self._group.propose(MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=move.target))
+    def _advance(self, mover: Mover, pump: Pump) -> None:
+        if not mover.is_moving:
+            return
+        mover.advance(pump)
+        self._status["moves"] = mover.progress
+        if mover.is_moving:
+            return
+        for name in mover.sources - {port.name for port in pump.owners.values()}:
+            deploy.end_host(self._group.group_id, self._job_id, name)
+        self._status["phase"] = "running"
 
 
 class _Every:

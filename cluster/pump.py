@@ -142,15 +142,29 @@ class Pump:
         self._turn = 0
         self._in_flight: dict[str, deque[Reply[int]]] = {}
         self._deliveries: dict[str, Reply[int]] = {}
+        self._held: dict[int, list[HostBatch]] = {}
         self._row_count = self._dead_letter_count = self._anomaly_count = 0
-        self.set_owners(owners)
+        self._set_owners(owners)
 
-    def set_owners(self, owners: Mapping[int, HostPort]) -> None:
-        """Send to these hosts from now on; nothing may be in flight (see `drain`)."""
+    def _set_owners(self, owners: Mapping[int, HostPort]) -> None:
         self._owners = dict(owners)
         self._hosts = {port.name: port for port in self._owners.values()}
         self._in_flight = {name: self._in_flight.get(name, deque()) for name in self._hosts}
         self._deliveries = {name: reply for name, reply in self._deliveries.items() if name in self._hosts}
+
+    def hold(self, partition: int) -> None:
+        """Keep back what is for a partition, which is about to change hosts."""
+        self._held[partition] = []
+
+    def hand_over(self, partition: int, port: HostPort) -> None:
+        """Send a partition's new host what was kept back for it and, from now on, everything."""
+        source = self._owners[partition].name
+        owners = self._owners | {partition: port}
+        if source not in {owner.name for owner in owners.values()}:
+            self._drain(self._in_flight[source])
+        self._set_owners(owners)
+        for message in self._held.pop(partition):
+            self._post(port, message)
 
     @property
     def owners(self) -> dict[int, HostPort]:
@@ -158,7 +172,14 @@ class Pump:
         return dict(self._owners)
 
     def pump_once(self) -> int:
-        """Read one batch of the next split that has any and send it; return its number of records, 0 when idle."""
+        """Read one batch of the next split that has any and send it; return its number of records, 0 when idle.
+
+        It is idle too while as many batches are kept back for a partition as may be.
+        """
+        # A partition's share of a batch is a small one, so that in sum no more is kept back than may be in flight.
+        held_max = self._job.limits.batches_in_flight_max * self._job.partitions
+        if any(len(held) >= held_max for held in self._held.values()):
+            return 0
         splits = [split.number for split in self._source.splits() if split.number not in self._ended]
         for _ in range(len(splits)):
             split = splits[self._turn % len(splits)]
@@ -175,12 +196,9 @@ class Pump:
     def _send(self, split: int, start: int, batch: SourceBatch) -> None:
         rows, letters = route(self._job, split, batch)
         ticks = self._ticks.find(split, batch.frame, batch.offsets)
-        by_host: dict[str, list[int]] = {}
-        for partition, port in self._owners.items():
-            by_host.setdefault(port.name, []).append(partition)
-        for name, partitions in by_host.items():
-            self._wait_for_room(self._in_flight[name])
-            message = HostBatch(
+
+        def message(partitions: list[int]) -> HostBatch:
+            return HostBatch(
                 split=split,
                 start=start,
                 end=batch.next_offset,
@@ -189,10 +207,22 @@ class Pump:
                 dead_letters={number: letters[number] for number in partitions if number in letters},
                 ticks=ticks,
             )
-            self._in_flight[name].append(self._hosts[name].apply(self._epoch, message, self._now_us()))
+
+        by_host: dict[str, list[int]] = {}
+        for partition, port in self._owners.items():
+            if partition in self._held:
+                self._held[partition].append(message([partition]))
+            else:
+                by_host.setdefault(port.name, []).append(partition)
+        for name, partitions in by_host.items():
+            self._post(self._hosts[name], message(partitions))
         self._positions[split] = self._sent[split] = batch.next_offset
         self._row_count += len(batch.offsets)
         self._dead_letter_count += len(batch.dead_letters)
+
+    def _post(self, port: HostPort, message: HostBatch) -> None:
+        self._wait_for_room(self._in_flight[port.name])
+        self._in_flight[port.name].append(port.apply(self._epoch, message, self._now_us()))
 
     def _wait_for_room(self, waiting: deque[Reply[int]]) -> None:
         while waiting and (len(waiting) >= self._job.limits.batches_in_flight_max or waiting[0].is_ready()):
@@ -217,15 +247,19 @@ class Pump:
     def drain(self) -> None:
         """Wait until nothing is in flight."""
         for waiting in self._in_flight.values():
-            while waiting:
-                self._anomaly_count += waiting.popleft().wait()
+            self._drain(waiting)
+
+    def _drain(self, waiting: deque[Reply[int]]) -> None:
+        while waiting:
+            self._anomaly_count += waiting.popleft().wait()
 
     def finish(self) -> None:
-        """Drain, make everything durable and empty the outboxes.
+        """Drain, make everything durable and empty the outboxes; nothing may be kept back.
 
         Raises:
             NotOpenError: a host was restarted after its last batch, and what it had not flushed must be sent again.
         """
+        assert not self._held, "rows are kept back for a partition that moves"
         self.drain()
         self._check_committed(_wait_all([port.flush(self._epoch, self._now_us()) for port in self._hosts.values()]))
         if self._job.sinks:

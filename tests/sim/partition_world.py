@@ -247,12 +247,17 @@ class Leader:
 
     def _scale(self, pump: Pump) -> Iterator[None]:
         for move in plan_moves(self._job().owners, self._job().host_count):
-            pump.drain()
-            yield
-            yield from self._move(move)
+            pump.hold(move.partition)
+            for _ in self._move(move):
+                # The other partitions go on meanwhile.
+                if self._rng.random() < 0.5:
+                    pump.pump_once()
+                yield
+            target: HostLink = self._link(move.target)
             # A leader that sends to the former owner must not make the new one believe that there were no rows.
-            if self._rng.random() < 0.7:
-                pump.set_owners(self._owners())
+            if self._rng.random() < 0.1:
+                target = self._link(move.source)
+            pump.hand_over(move.partition, target)
 
     def _move(self, move: Move) -> Iterator[None]:
         job_id, partition = self._job().job_id, move.partition

@@ -160,16 +160,53 @@ def test_pumping_starts_at_the_positions_given() -> None:
     assert [offsets.tolist() for _, offsets in port.batches[0].rows.values()] in ([[5], [6]], [[6], [5]], [[5, 6]])
 
 
-def test_other_owners_get_the_batches_from_now_on() -> None:
-    pump, (port,) = make_pump(JOB, [rows(*"ABCDEFG")], "one")
+def test_a_partition_that_moves_gets_what_was_kept_back_and_the_others_go_on() -> None:
+    pump, (port,) = make_pump(JOB, [rows(*"ABCDEFGABCDEFG")], "one")
     pump.pump_once()
-    pump.drain()
+    pump.hold(3)
+    pump.pump_once()
+    pump.pump_once()
     other = HeldPort("other")
-    pump.set_owners({0: port, 1: port, 2: port, 3: other})
+    pump.hand_over(3, other)
     pump.pump_once()
-    assert [batch.partitions for batch in port.batches] == [(0, 1, 2, 3), (0, 1, 2)]
-    assert [batch.partitions for batch in other.batches] == [(3,)]
-    assert set(pump.owners) == {0, 1, 2, 3}
+    assert [batch.partitions for batch in port.batches] == [(0, 1, 2, 3), (0, 1, 2), (0, 1, 2), (0, 1, 2)]
+    assert [batch.partitions for batch in other.batches] == [(3,), (3,), (3,)]
+    assert ranges(other) == ranges(port)[1:]
+    assert {partition: owner.name for partition, owner in pump.owners.items()} == {
+        0: "one",
+        1: "one",
+        2: "one",
+        3: "other",
+    }
+
+
+def test_what_is_kept_back_is_bounded() -> None:
+    job = make_partition_job(partitions=2, limits={"batch_rows_max": 1, "batches_in_flight_max": 2})
+    pump, (port,) = make_pump(job, [rows(*"ABCDEFGABCDEFG")], "one")
+    pump.hold(0)
+    run(pump)
+    assert (len(port.batches), pump.stat().at_end) == (4, False)
+    pump.hand_over(0, port)
+    run(pump)
+    assert pump.stat().at_end
+    assert [batch.start for batch in port.batches if 0 in batch.partitions] == list(range(14))
+
+
+def test_nothing_ends_while_rows_are_kept_back() -> None:
+    pump, _ = make_pump(JOB, [rows(*"AB")], "one")
+    pump.hold(0)
+    with pytest.raises(AssertionError, match="kept back"):
+        pump.finish()
+
+
+def test_a_host_that_owns_nothing_any_more_has_answered_everything() -> None:
+    pump, (port,) = make_pump(JOB, [rows(*"ABC")], "one")
+    pump.pump_once()
+    other = HeldPort("other")
+    for partition in range(4):
+        pump.hold(partition)
+        pump.hand_over(partition, other)
+    assert (len(port.held), pump.stat().anomaly_count) == (0, 1)
 
 
 def test_sinks_are_fed_by_one_call_at_a_time() -> None:
@@ -193,7 +230,8 @@ def test_the_answer_of_a_host_that_owns_nothing_any_more_is_not_waited_for() -> 
     job = make_partition_job(**SINKS)
     pump, (gone, stays) = make_pump(job, [[]], "gone", "stays")
     pump.deliver()
-    pump.set_owners({0: stays, 1: stays})
+    pump.hold(0)
+    pump.hand_over(0, stays)
     pump.finish()
     assert gone.waits == 0
 
