@@ -149,7 +149,7 @@ def test_thinning_keeps_extremes() -> None:
     assert bool(np.all(np.diff(times) > 0))
 
 
-@pytest.mark.parametrize("name", ["picture.png", "picture.svg", "page.html"])
+@pytest.mark.parametrize("name", ["picture.png", "page.html"])
 def test_pictures_and_pages_are_written(tmp_path: Path, name: str) -> None:
     arguments = [str(write_rows(tmp_path)), "--plot", str(tmp_path / name), "--key", "a"]
     result = CliRunner().invoke(backtest, arguments, catch_exceptions=False)
