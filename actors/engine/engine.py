@@ -5,12 +5,10 @@ when a window closes; one of both for every row, with the aggregates of the key'
 before the row that closes them is tested. The output does not depend on how rows are cut into batches.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgpack
 import numpy as np
 import polars as pl
 
@@ -21,15 +19,16 @@ from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, s
 from actors.engine.closed import END, closed_frame, empty_closed
 from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.details import Details, Packed
-from actors.engine.episodes import Episode, Lifecycle
+from actors.engine.episodes import Episode
 from actors.engine.errors import ArgumentError
-from actors.engine.explain import Explanation, part_values
+from actors.engine.explain import Explanation, LastBatch, anomaly_times, explanation, window_context
+from actors.engine.fingerprint import fingerprint_of
 from actors.engine.functions import Kind
 from actors.engine.keys import KeyNumbers
 from actors.engine.late import LateRows, lateness
 from actors.engine.lifecycle import EpisodeChanges, EpisodeTracker, View
 from actors.engine.output import Anomalies, Fired, Presenter, ordered
-from actors.engine.program import Context, Node, Program, fired, no_aggregate, no_column
+from actors.engine.program import Context, Node, Program, fired, no_aggregate
 from actors.engine.reorder import ReorderBuffer, ordinals_of, renumbered
 from actors.engine.rowwise import RowByRow, TestedRows
 from actors.engine.rowwise_program import row_program
@@ -142,8 +141,8 @@ class AnomalyDetectionEngine:
         self._columns, self._types = list(schema.names), list(polars_schema(schema).values())
         self._counts = {"row": 0, "anomaly": 0, "late": 0, "timeless": 0, "next_offset": 0}
         self._late = LateRows(schema, settings.late_rows_max)
-        self.fingerprint = _fingerprint(settings)
-        self._last: list[_LastBatch] = []
+        self.fingerprint = fingerprint_of(settings)
+        self._last: list[LastBatch] = []
         self._last_rows: list[TestedRows] = []
         self._rows_since_snapshot = 0
         self._snapshot_offset = -1
@@ -246,9 +245,9 @@ class AnomalyDetectionEngine:
                 the state before them.
         """
         for last in self._last:
-            index = _find(last, offset, ordinal)
+            index = last.find(offset, ordinal)
             if index is not None:
-                return self._explain(last, index)
+                return explanation(self.settings, self._nodes, last, index)
         for tested in self._last_rows:
             firing = tested.find(offset, ordinal)
             if firing is not None:
@@ -289,41 +288,6 @@ class AnomalyDetectionEngine:
         with np.errstate(all="ignore"):
             twin._test(Batch(tested.batch.frame[numbers], tested.batch.offsets[numbers]), is_dated=False)
         return twin
-
-    def _explain(self, last: "_LastBatch", index: int) -> Explanation:
-        anomalies, closings = last.anomalies, last.closings
-        metric_index, row = int(anomalies.metric_index[index]), int(anomalies.rows[index])
-        metric, node = self.metrics[metric_index], self._nodes[metric_index]
-        end = size = None
-        if metric.kind is MetricKind.WINDOW:
-            assert closings is not None
-            assert last.over_windows is not None
-            window = int(anomalies.windows[index])
-            position = window if closings.rooms is None else int(closings.rooms[window])
-            end, size = int(closings.ends[window]), int(closings.row_counts[position])
-            values = part_values(node, last.over_windows, position)
-        else:
-            position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
-            if metric.kind is MetricKind.MIXED:
-                assert closings is not None
-                ends, sizes = closings.held.window(np.array([position]))
-                end, size = int(ends[0]), int(sizes[0])
-            values = part_values(node, last.context, position)
-        width = self.settings.window_size or 0
-        times = self._anomaly_times(last.batch, anomalies, closings)
-        return Explanation(
-            offset=int(last.batch.offsets[row]),
-            ordinal=int(anomalies.ordinals[index]),
-            metric_index=metric_index,
-            metric=metric.text,
-            kind=metric.kind,
-            time=int(times[index]),
-            key=tuple(last.batch.frame[name][row] for name in self.settings.key_columns),
-            window_start=None if end is None else end - width,
-            window_end=end,
-            window_row_count=size,
-            values=values,
-        )
 
     def _timed(self, batch: Batch) -> Batch:
         """Leave out rows without a time."""
@@ -367,18 +331,19 @@ class AnomalyDetectionEngine:
             assert layout is not None
             closings = self._windows.advance(layout, times, context)
             context = context.with_aggregates(closings.held.values)
-        over_windows = None if closings is None else _window_context(closings)
+        over_windows = None if closings is None else window_context(closings)
         anomalies = self._collect(batch, context, closings, over_windows)
         if self._reorder is not None:
             anomalies = anomalies._replace(ordinals=ordinals_of(batch.offsets[anomalies.rows]))
-        self._last.append(_LastBatch(batch, anomalies, context, closings, over_windows))
+        self._last.append(LastBatch(batch, anomalies, context, closings, over_windows))
         self._counts["anomaly"] += len(anomalies.rows)
         if self._tracker is not None:
             assert layout is not None
             self._tracker.observe(View(batch, layout, times, context, closings, over_windows))
         if self._details is not None:
             self._details.collect(anomalies, batch, context, closings, over_windows)
-        return self._presenter.frame(anomalies, batch, self._anomaly_times(batch, anomalies, closings), is_dated)
+        shown = anomaly_times(self.settings.time_column, batch, anomalies, closings)
+        return self._presenter.frame(anomalies, batch, shown, is_dated)
 
     def _sort(self, batch: Batch) -> Layout:
         """Sort a batch by key and leave out late rows."""
@@ -434,16 +399,6 @@ class AnomalyDetectionEngine:
             found.append(Fired(metric_index, batch.arrivals(mask.nonzero()[0]), None))
         window_count = 0 if closings is None else closings.count
         return ordered(found, batch.frame.height, window_count, len(self.metrics))
-
-    def _anomaly_times(self, batch: Batch, anomalies: Anomalies, closings: Closings | None) -> Array:
-        """Return each anomaly's time: the end of its window, or the time of its row."""
-        times: Array = batch.frame.get_column(self.settings.time_column).to_numpy().take(anomalies.rows)
-        if closings is None or not closings.count:
-            return times
-        of_window = (anomalies.windows < closings.count).nonzero()[0]
-        if len(of_window):
-            times[of_window] = closings.ends.take(anomalies.windows.take(of_window))
-        return times
 
     def follow_split(self, split: int) -> None:
         """Say which split the next rows come from (0 unless said): it names episodes, and rows wait by split."""
@@ -547,51 +502,7 @@ class AnomalyDetectionEngine:
             self._reorder.load(parts["reorder"])
 
 
-@dataclass(frozen=True, slots=True)
-class _LastBatch:
-    """What `explain` needs of the latest batch."""
-
-    batch: Batch
-    anomalies: Anomalies
-    context: Context
-    closings: Closings | None
-    over_windows: Context | None
-
-
-def _find(last: _LastBatch, offset: int, ordinal: int) -> int | None:
-    offsets = last.batch.offsets[last.anomalies.rows]
-    where = ((offsets == offset) & (last.anomalies.ordinals == ordinal)).nonzero()[0]
-    return int(where[0]) if len(where) else None
-
-
 def _tracker(settings: EngineSettings, program: Program) -> EpisodeTracker | None:
     if not settings.lifecycles:
         return None
     return EpisodeTracker(settings.metrics, settings.lifecycles, program, settings.key_columns)
-
-
-def _window_context(closings: Closings) -> Context:
-    return Context(len(closings.row_counts), no_column, lambda node: closings.values[node.index], None)
-
-
-def _fingerprint(settings: EngineSettings) -> str:
-    """Return a hash of everything that the state and the output depend on."""
-    schema = settings.schema
-    parts: dict[str, Any] = {
-        "metrics": [metric.text for metric in settings.metrics],
-        "time_column": settings.time_column,
-        "key_columns": list(settings.key_columns),
-        "columns": [[column.name, str(column.type)] for column in schema.columns],
-        "window": [settings.window_size, settings.step, settings.round_time],
-        "nulls": settings.nulls,
-    }
-    if settings.max_lateness:
-        parts["max_lateness"] = settings.max_lateness
-    if settings.lifecycles:
-        parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
-    packed: bytes = msgpack.packb(parts)
-    return hashlib.blake2b(packed, digest_size=16).hexdigest()
-
-
-def _lifecycle_parts(rule: Lifecycle | None) -> list[Any] | None:
-    return None if rule is None else [rule.hold, rule.keep_firing, rule.clear and rule.clear.text]

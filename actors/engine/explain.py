@@ -1,13 +1,18 @@
 """Explanations: why a metric fired, with the value of each of its parts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from actors.engine.analysis import MetricKind
-from actors.engine.program import Context, Node
-from actors.engine.vectors import Vector
+from actors.engine.arguments import EngineSettings
+from actors.engine.batch import Batch
+from actors.engine.output import Anomalies
+from actors.engine.program import Context, Node, no_column
+from actors.engine.vectors import Array, Vector
+from actors.engine.windows import Closings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,75 @@ class Explanation:
 
     values: dict[str, Any]
     """Value of each part of the metric, by its text; `None` is NULL."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastBatch:
+    """What an explanation needs of the latest batch."""
+
+    batch: Batch
+    anomalies: Anomalies
+    context: Context
+    closings: Closings | None
+    over_windows: Context | None
+
+    def find(self, offset: int, ordinal: int) -> int | None:
+        """Return which of the anomalies has an id."""
+        offsets = self.batch.offsets[self.anomalies.rows]
+        where = ((offsets == offset) & (self.anomalies.ordinals == ordinal)).nonzero()[0]
+        return int(where[0]) if len(where) else None
+
+
+def window_context(closings: Closings) -> Context:
+    """Return what metrics of windows are evaluated in: the windows that closed."""
+    return Context(len(closings.row_counts), no_column, lambda node: closings.values[node.index], None)
+
+
+def anomaly_times(time_column: str, batch: Batch, anomalies: Anomalies, closings: Closings | None) -> Array:
+    """Return each anomaly's time: the end of its window, or the time of its row."""
+    times: Array = batch.frame.get_column(time_column).to_numpy().take(anomalies.rows)
+    if closings is None or not closings.count:
+        return times
+    of_window = (anomalies.windows < closings.count).nonzero()[0]
+    if len(of_window):
+        times[of_window] = closings.ends.take(anomalies.windows.take(of_window))
+    return times
+
+
+def explanation(settings: EngineSettings, nodes: Sequence[Node], last: LastBatch, index: int) -> Explanation:
+    """Return why an anomaly of a batch was reported."""
+    anomalies, closings = last.anomalies, last.closings
+    metric_index, row = int(anomalies.metric_index[index]), int(anomalies.rows[index])
+    metric, node = settings.metrics[metric_index], nodes[metric_index]
+    end = size = None
+    if metric.kind is MetricKind.WINDOW:
+        assert closings is not None
+        assert last.over_windows is not None
+        window = int(anomalies.windows[index])
+        position = window if closings.rooms is None else int(closings.rooms[window])
+        end, size = int(closings.ends[window]), int(closings.row_counts[position])
+        values = part_values(node, last.over_windows, position)
+    else:
+        position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
+        if metric.kind is MetricKind.MIXED:
+            assert closings is not None
+            ends, sizes = closings.held.window(np.array([position]))
+            end, size = int(ends[0]), int(sizes[0])
+        values = part_values(node, last.context, position)
+    times = anomaly_times(settings.time_column, last.batch, anomalies, closings)
+    return Explanation(
+        offset=int(last.batch.offsets[row]),
+        ordinal=int(anomalies.ordinals[index]),
+        metric_index=metric_index,
+        metric=metric.text,
+        kind=metric.kind,
+        time=int(times[index]),
+        key=tuple(last.batch.frame[name][row] for name in settings.key_columns),
+        window_start=None if end is None else end - (settings.window_size or 0),
+        window_end=end,
+        window_row_count=size,
+        values=values,
+    )
 
 
 def part_values(node: Node, context: Context, position: int) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""The fingerprint of an engine: a hash of everything that its state and its output depend on."""
+
+import hashlib
+from typing import Any
+
+import msgpack
+
+from actors.engine.arguments import EngineSettings
+from actors.engine.episodes import Lifecycle
+
+
+def fingerprint_of(settings: EngineSettings) -> str:
+    """Return the hash; what is off by default has no part in it, so that snapshots outlive new settings."""
+    schema = settings.schema
+    parts: dict[str, Any] = {
+        "metrics": [metric.text for metric in settings.metrics],
+        "time_column": settings.time_column,
+        "key_columns": list(settings.key_columns),
+        "columns": [[column.name, str(column.type)] for column in schema.columns],
+        "window": [settings.window_size, settings.step, settings.round_time],
+        "nulls": settings.nulls,
+    }
+    if settings.max_lateness:
+        parts["max_lateness"] = settings.max_lateness
+    if settings.lifecycles:
+        parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
+    packed: bytes = msgpack.packb(parts)
+    return hashlib.blake2b(packed, digest_size=16).hexdigest()
+
+
+def _lifecycle_parts(rule: Lifecycle | None) -> list[Any] | None:
+    return None if rule is None else [rule.hold, rule.keep_firing, rule.clear and rule.clear.text]
