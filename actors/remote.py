@@ -75,7 +75,7 @@ class PartitionHost:
         self._job = JobSettings.from_bytes(job)
         self._directory = Path(directory)
         self._partitions: dict[int, Partition] = {}
-        self._epoch = 0
+        self._epoch = self._opened_epoch = 0
         self._sinks: list[Sink] | None = None
         self._acceptances: dict[str, Acceptance] = {}
         self._nothing = (empty_frame(self._job.row_schema), np.empty(0, np.int64))
@@ -92,8 +92,9 @@ class PartitionHost:
         Under a newer epoch they are all that the host owns: others are closed, so that their owner may open them.
         `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning.
         """
-        is_newer = epoch > self._epoch
         self._follow(epoch)
+        # Another call may have told of the epoch before.
+        is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
         for number, owned in list(self._partitions.items()):
             if owned.is_broken or (is_newer and number not in partitions):
                 del self._partitions[number]

@@ -127,6 +127,17 @@ def test_under_a_newer_epoch_a_host_gives_up_what_it_is_not_told_to_own(hosts: H
     assert set(second.open(2, [0, 2], {0: 0}, {}, 0)) == {0, 2}
 
 
+def test_hearing_of_the_newer_epoch_before_makes_no_difference(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0, 1], {0: 0}, {}, 0)
+    first.accept(2, [])
+    first.open(2, [1], {0: 0}, {}, 0)
+    assert [stat.partition for stat in first.stat()] == [1]
+    assert set(second.open(2, [0], {0: 0}, {}, 0)) == {0}
+    first.open(2, [2], {0: 0}, {}, 0)
+    assert [stat.partition for stat in first.stat()] == [1, 2]
+
+
 def test_a_partition_that_moves_during_a_delivery_is_delivered_by_its_next_owner(hosts: Hosts) -> None:
     first, second = hosts
     first.open(1, [0], {0: 0}, {}, 0)
