@@ -12,13 +12,23 @@ from actors.model import Schema
 
 
 class LateRows:
-    """Discarded rows with their `offset` and `late_by`, the ticks by which they came too late (NULL without a time)."""
+    """Discarded rows; the last two columns are `offset` and `late_by`, the ticks by which a row came too late.
+
+    `late_by` is NULL for a row without a time. If a column has one of these names, a line is put under ours: `offset_`.
+    """
 
     def __init__(self, schema: Schema, row_count_max: int) -> None:
-        self._types: dict[str, pl.DataType] = {**polars_schema(schema), "offset": pl.Int64(), "late_by": pl.Int64()}
+        self._types: dict[str, pl.DataType] = dict(polars_schema(schema))
+        self._offset, self._late_by = (self._add_column(name) for name in ("offset", "late_by"))
         self._row_count_max = row_count_max
         self._frames: deque[pl.DataFrame] = deque()
         self._height = 0
+
+    def _add_column(self, name: str) -> str:
+        while name in self._types:
+            name += "_"
+        self._types[name] = pl.Int64()
+        return name
 
     @property
     def size_bytes(self) -> int:
@@ -27,8 +37,8 @@ class LateRows:
 
     def add(self, frame: pl.DataFrame, offsets: Array, late_by: Array | None) -> None:
         """Set rows aside, in order of their offsets; the oldest rows give way."""
-        by = pl.Series("late_by", late_by) if late_by is not None else pl.lit(None, pl.Int64).alias("late_by")
-        self._frames.append(frame.with_columns(pl.Series("offset", offsets), by))
+        by = pl.Series(late_by) if late_by is not None else pl.lit(None, pl.Int64)
+        self._frames.append(frame.with_columns(pl.Series(self._offset, offsets), by.alias(self._late_by)))
         self._height += frame.height
         while self._height - self._frames[0].height >= self._row_count_max:
             self._height -= self._frames.popleft().height

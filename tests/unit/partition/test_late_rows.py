@@ -58,3 +58,12 @@ def test_rows_are_not_late_where_order_does_not_matter(tmp_path: Path) -> None:
         partition.apply(1, make_batch(job, 0, ROWS), 0)
         partition.flush(1, 0)
         assert kept(partition) == []
+
+
+def test_columns_may_be_called_like_what_is_kept_beside_a_row(tmp_path: Path) -> None:
+    schema = {"time": "TIMESTAMP", "sym": "SYMBOL", "offset": "STRING", "late_by": "INT"}
+    job = make_partition_job(schema=schema, metrics=["sum(late_by) > 100"])
+    with opened(tmp_path, job) as partition:
+        partition.apply(1, make_batch(job, 0, [(1000, "A", "x", 7), (990, "A", "y", 8)]), 0)
+        partition.flush(1, 0)
+        assert kept(partition) == [(1, "late by 10 ticks", (990, "A", "y", 8))]
