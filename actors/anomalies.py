@@ -26,8 +26,8 @@ _RECORD = struct.Struct(">IQ")
 Packed = Sequence[Any] | None
 """The detail of a metric's anomaly as it is stored; the engine that gave it makes text of it."""
 
-Renderer = Callable[[int, Sequence[Any]], str | None]
-"""From the type of an anomaly and its packed detail to JSON text."""
+Renderer = Callable[[AnomalyId, int, Sequence[Any]], str | None]
+"""From the id and the type of an anomaly and its packed detail to JSON text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +134,10 @@ def _details(
 def decode_entry(key: bytes, value: bytes, render: Renderer | None = None) -> Anomaly:
     """Return the anomaly of one table entry; `render` makes the text of a packed detail, which is left out without."""
     time, columns, kind, metric, detail = msgpack.unpackb(value)
+    place = decode_id(key)
     if isinstance(detail, list):
-        detail = None if render is None else render(kind, detail)
-    return Anomaly(id=decode_id(key), time=time, key=tuple(columns), type=kind, metric=metric, detail=detail)
+        detail = None if render is None else render(place, kind, detail)
+    return Anomaly(id=place, time=time, key=tuple(columns), type=kind, metric=metric, detail=detail)
 
 
 def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:

@@ -39,6 +39,7 @@ from actors.episode_table import TABLES as EPISODE_TABLES
 from actors.episode_table import EpisodeFilter, EpisodeTable
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.learning import TABLE, Learning, read_verdicts
+from actors.model import AnomalyId
 from actors.partition_values import Marks, PartitionStat, RoutedBatch
 from actors.row_events import RowEvents
 from actors.row_tests import RowTests
@@ -97,6 +98,8 @@ class Partition:
         self._outbox_count = 0
         self._gaps: list[tuple[int, int, int]] = []
         self._stale_keys: list[bytes] = []
+        # Below these offsets, by split, metrics that are gone have packed the details of anomalies.
+        self._details_from: dict[int, int] = {}
         self._load()
 
     @classmethod
@@ -335,6 +338,7 @@ class Partition:
             "gaps": self._gaps,
             "dead_letter_count": self._dead_letters.total,
             "late_row_count": self._late_rows.total,
+            "details_from": self._details_from,
         }
         return bytes(msgpack.packb(meta))
 
@@ -365,6 +369,7 @@ class Partition:
         self._gaps = [(split, start, end) for split, start, end in meta["gaps"]]
         self._dead_letters.count = meta.get("dead_letter_count", 0)
         self._late_rows.count = meta.get("late_row_count", 0)
+        self._details_from = meta.get("details_from", {})
         self._marks = Marks(
             received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
         )
@@ -381,6 +386,7 @@ class Partition:
         self._episodes.put({episode.id: episode for episode in self._engine.open_episodes()})
         # The first flush replaces everything that was learned, and the engine's snapshot.
         self._marks.received = self._marks.reached()
+        self._details_from = self._marks.reached()
         self._rows_since_snapshot = self._job.snapshot_interval_rows
 
     def _relearn(self, split: int, frame: pl.DataFrame, offsets: np.ndarray) -> None:
@@ -471,8 +477,13 @@ class Partition:
     def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
         """Return committed anomalies, in the order of ids or against it."""
         with self._shard.read() as txn:
-            table, render = self._tables["anomalies"], self._engine.render_detail
-            return scan_anomalies(txn, table, wanted, count_max, newest_first=newest_first, render=render)
+            table = self._tables["anomalies"]
+            return scan_anomalies(txn, table, wanted, count_max, newest_first=newest_first, render=self._render)
+
+    def _render(self, place: AnomalyId, kind: int, packed: Sequence[Any]) -> str | None:
+        if place.offset < self._details_from.get(place.split, 0):
+            return None
+        return self._engine.render_detail(kind, packed)
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the committed anomaly table as it is stored, to compare runs byte by byte."""
@@ -500,7 +511,7 @@ class Partition:
             return []
         with self._shard.read() as txn:
             waiting = islice(self._waiting(txn), count_max)
-            return [decode_entry(key, value, self._engine.render_detail) for key, value in waiting]
+            return [decode_entry(key, value, self._render) for key, value in waiting]
 
     def _waiting(self, txn: Txn) -> Iterator[tuple[bytes, bytes]]:
         return self._episodes.waiting(txn, self._tables["anomalies"], self._tables["outbox"])

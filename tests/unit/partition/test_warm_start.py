@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from actors.anomalies import AnomalyFilter
 from actors.errors import SnapshotError
 from actors.partition import Partition
 from config import ConfigError, JobSettings
-from tests.support.partition_jobs import ALL_DETECTORS, EVENTS, Record, make_batch, make_partition_job
+from tests.support.partition_jobs import ALL_DETECTORS, EVENTS, SINKS, Record, make_batch, make_partition_job
 
 STORED: dict[str, Any] = EVENTS | {"metrics": ["qty > 8"], "window": None}
 CHANGED: dict[str, Any] = EVENTS | ALL_DETECTORS | {"metrics": ["sum(qty) > 12 and prev(qty) < 4", "qty > 9"]}
@@ -76,6 +77,18 @@ def test_without_a_warm_start_a_changed_job_is_refused(tmp_path: Path) -> None:
     run(tmp_path, make_partition_job(**STORED), 0, 10)
     with pytest.raises(SnapshotError, match="set `warm_start`"):
         Partition.open(make_partition_job(**CHANGED), 0, tmp_path)
+
+
+def test_details_of_metrics_that_are_gone_are_left_out(tmp_path: Path) -> None:
+    old = make_partition_job(**(STORED | SINKS | {"metrics": ["qty > 8", "qty > 3 and qty < 9"]}))
+    known = len(run(tmp_path, old, 0, 20))
+    changed = make_partition_job(**(STORED | SINKS | FOREVER | {"metrics": ["qty > 8 and qty < 100"]}))
+    run(tmp_path, changed, 20, 40, epoch=2)
+    with Partition.open(changed, 0, tmp_path) as partition:
+        found = partition.anomalies(AnomalyFilter(), 100)
+        assert partition.outbox(100) == found
+    assert [anomaly.detail for anomaly in found[:known]] == [None] * known
+    assert found[known].detail == '{"values": {"qty > 8": true, "qty < 100": true, "qty": 10}}'
 
 
 @pytest.mark.parametrize(
