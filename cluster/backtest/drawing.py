@@ -51,6 +51,8 @@ def draw_svg(picture: Picture) -> str:
     return text[text.index("<svg") :]
 
 
+# Dollars in keys and metrics are no formulas.
+@rc_context({"text.parse_math": False})
 def _figure(picture: Picture) -> Figure:
     panels = picture.panels
     figure = Figure(figsize=(13, 1.6 + 2.7 * len(panels)), layout="constrained")

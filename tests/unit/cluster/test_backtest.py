@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from actors.errors import TocsinError
 from cluster.backtest.comparing import compare, pair_metrics
 from cluster.backtest.counting import EVER, Backtest, TimeRange, run_backtest
+from cluster.backtest.drawing import draw_svg
 from cluster.backtest.history import history_input, in_order
 from cluster.backtest.inputs import source_input, with_source
 from cluster.backtest.series import gather, thinned
@@ -275,3 +276,13 @@ def test_columns_may_be_called_like_those_of_events(tmp_path: Path) -> None:
         running.run()
     result = run_backtest(job, history_input(job, tmp_path / "kept", EVER))
     assert (result.row_count, result.anomaly_count) == (2, 1)
+
+
+def test_keys_and_metrics_with_dollars_are_drawn_as_they_are(tmp_path: Path) -> None:
+    path = write_rows(tmp_path, 60)
+    rows = (tmp_path / "pumps.csv").read_text().replace(",a,", ",$x^$,")
+    (tmp_path / "pumps.csv").write_text(rows)
+    path.write_text(JOB.replace("describe: many errors", "describe: 'errors of $_$'"))
+    result = found_by(load_job(path))
+    picture = gather(result, source_input(result.job), EVER, ("$x^$",))
+    assert "$x^$: pressure" in draw_svg(picture)
