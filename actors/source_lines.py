@@ -11,7 +11,7 @@ import bisect
 import codecs
 import io
 import os
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from actors.source import RAW_SIZE_BYTES_MAX
 
 BLOCK_SIZE_BYTES = 1 << 20
 """Bytes that are read and decoded at once, unless lines are longer."""
+
+Beginnings = Callable[[bytes], Sequence[int]]
+"""Finds the lines, within bytes, with which those after them belong together; returns where each begins, ascending."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -49,7 +52,7 @@ class LineBlock:
 class LineFile:
     """The lines of one file. `is_complete` tells whether its last line counts even without a line end.
 
-    `beginning` finds the lines, within bytes, with which the next lines belong together; without it each stands alone.
+    `beginnings` finds the lines with which the next lines belong together; without it each stands alone.
     """
 
     def __init__(
@@ -60,15 +63,15 @@ class LineFile:
         record_size_bytes_max: int,
         is_complete: bool,
         block_size_bytes: int = 0,
-        beginning: re.Pattern[bytes] | None = None,
+        beginnings: Beginnings | None = None,
     ) -> None:
         self.path = path
         self.is_complete = is_complete
         self._has_header = has_header
-        self._beginning = beginning
+        self._beginnings = beginnings
         self._record_size_bytes_max = record_size_bytes_max
         # The end of lines that belong together shows in the line after them.
-        line_count = 1 if beginning is None else 2
+        line_count = 1 if beginnings is None else 2
         self._block_size_bytes = max(block_size_bytes or BLOCK_SIZE_BYTES, line_count * record_size_bytes_max + 2)
         self._header: bytes | None = None
         self._records: list[int] = []
@@ -165,7 +168,7 @@ class LineFile:
             )
         data = self._read(descriptor, position)
         end = data.rfind(b"\n") + 1
-        if self._beginning is not None:
+        if self._beginnings is not None:
             is_all = self.is_complete and len(data) < self._block_size_bytes
             end = len(data) if is_all else self._last_beginning(data[:end])
             if not end and len(data) == self._block_size_bytes:
@@ -184,17 +187,17 @@ class LineFile:
 
     def _last_beginning(self, content: bytes) -> int:
         """Return where the last line begins that begins something, or 0 when it is the first or there is none."""
-        assert self._beginning is not None
-        return max((found.start() for found in self._beginning.finditer(content)), default=0)
+        assert self._beginnings is not None
+        return max(self._beginnings(content), default=0)
 
     def _scan_long_record(self, descriptor: int, first: int, position: int, data: bytes) -> LineBlock | None:
-        assert self._beginning is not None
+        assert self._beginnings is not None
         content, count, at_line_start = data[:RAW_SIZE_BYTES_MAX], 0, False
         while data:
             # Lines are looked at whole; the start of one that goes on from the piece before means nothing.
             end = data.rfind(b"\n") + 1 or len(data)
-            found = next((at for at in self._beginning.finditer(data[:end]) if at.start() or at_line_start), None)
-            end = end if found is None else found.start()
+            found = next((at for at in self._beginnings(data[:end]) if at or at_line_start), None)
+            end = end if found is None else found
             count += data.count(b"\n", 0, end)
             position += end
             if found is not None:

@@ -6,7 +6,6 @@ event id and the variables. Each record is judged by itself: which templates the
 is learned from the lines, so the same line has the same event id wherever and whenever it is read.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from actors.errors import SourceError
-from actors.source_lines import SplitLines, find_bad_text, split_lines
+from actors.source_lines import Beginnings, SplitLines, find_bad_text, split_lines
 from config.log_patterns import LinePattern, year_in_name
 from config.sources import DEAD_LETTER, LogSource
 
@@ -33,7 +32,7 @@ class LogReader:
         self._format = source.format_pattern
         self._templates = [(template.event_id, template.shown, template.pattern) for template in source.templates]
         self._unmatched = source.unmatched
-        self._start = start_expression(source)
+        self._start = record_beginnings(source)
         self._fields = {column: field.lower() for column, field in fields.items()}
         self._time_column = time_column
         self._year = year_in_name(path.name) if source.year == "file" else source.year
@@ -90,8 +89,7 @@ class LogReader:
         if self._start is None:
             every = np.arange(lines.starts.size, dtype=np.int64)
             return every, every + 1
-        begins = [found.start() for found in self._start.finditer(content)]
-        first = np.unique(np.searchsorted(lines.starts, np.array(begins, dtype=np.int64)))
+        first = np.searchsorted(lines.starts, np.array(self._start(content), dtype=np.int64))
         return first, np.append(first[1:], lines.starts.size)[: first.size]
 
     def _note_headless(self, lines: SplitLines, end: int, faults: dict[int, str]) -> None:
@@ -151,11 +149,20 @@ def spread(parts: Sequence[tuple[Numbers, pl.Series]], count: int) -> pl.Series:
     return values.extend_constant(None, 1)[places]
 
 
-def start_expression(source: LogSource) -> re.Pattern[bytes] | None:
-    """Return the expression of the first line of a record, to be searched for in bytes."""
+def record_beginnings(source: LogSource) -> Beginnings | None:
+    """Return what finds the first lines of records, or `None` where each line is a record."""
     if source.record_start is None:
         return None
-    return re.compile(rb"^(?:" + source.record_start.encode() + rb")", re.MULTILINE)
+    regex = rf"\A(?:{source.record_start})"
+
+    def find(content: bytes) -> Sequence[int]:
+        starts = split_lines(content).starts
+        # By Polars, which takes linear time whatever a line holds.
+        lines = pl.Series([content.decode(errors="replace")]).str.split("\n").explode()[: starts.size]
+        found: list[int] = starts[lines.str.strip_suffix("\r").str.contains(regex).to_numpy()].tolist()
+        return found
+
+    return find
 
 
 def _as_json(groups: Mapping[str, pl.Series], count: int) -> pl.Series:

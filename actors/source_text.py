@@ -8,7 +8,7 @@ from actors.source_columns import DecodedRows, RowDecoder, RowRules
 from actors.source_csv import CsvReader, find_columns, read_names
 from actors.source_files import RecordBlock, field_names, stem_column
 from actors.source_lines import LineBlock, LineFile, split_lines
-from actors.source_log import LogReader, start_expression
+from actors.source_log import LogReader, record_beginnings
 from actors.source_ndjson import NdjsonReader
 from config.sources import CsvSource, LogSource, NdjsonSource
 
@@ -142,6 +142,6 @@ def open_log(source: LogSource, rules: RowRules, path: Path, is_complete: bool) 
         has_header=False,
         record_size_bytes_max=limit,
         is_complete=is_complete,
-        beginning=start_expression(source),
+        beginnings=record_beginnings(source),
     )
     return LineRecordFile(lines, lambda _: decode, limit)

@@ -16,7 +16,7 @@ import polars as pl
 import yaml
 
 from actors.source_lines import LineFile
-from actors.source_log import LogReader, start_expression
+from actors.source_log import LogReader, record_beginnings
 from cluster.errors import ClusterError
 from config.log_patterns import FORMATS, compile_regex, escape_text, needs_year, regex_of_text
 from config.sources import LogSource
@@ -129,7 +129,7 @@ def _messages(path: Path, source: LogSource) -> Iterator[pl.Series]:
     """Yield the messages of the records that fit the format, block by block."""
     limit = source.record_size_bytes_max
     lines = LineFile(
-        path, has_header=False, record_size_bytes_max=limit, is_complete=True, beginning=start_expression(source)
+        path, has_header=False, record_size_bytes_max=limit, is_complete=True, beginnings=record_beginnings(source)
     )
     fields: dict[str, str] = {name: name for name in ("time", "message") if name in source.fields}
     reader = LogReader(source, fields, "time", path)

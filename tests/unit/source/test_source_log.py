@@ -186,6 +186,14 @@ def test_a_record_of_several_lines_is_whole_wherever_it_is_cut(
     assert late.rows == content.rows[1:]
 
 
+@pytest.mark.parametrize("start", ["(?i)start-date: ", r"(\w+-?)+Date: ", "[Sß]tart-.*[0-9]$"])
+def test_a_record_starts_by_any_expression_in_linear_time(tmp_path: Path, start: str) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(f"Start-Date: 2026-01-01 00:00:00\r\nCommandline: a\r\n{'a' * 60}\n".encode())
+    source = {"format": r"(?s)\S+ (?P<time>\S+ \S+)\s+(?P<message>\S+ \S+).*", "record_start": start}
+    assert [row[1] for _, row in read_split(open_log(path, **source)).rows] == ["Commandline: a"]
+
+
 def test_the_last_line_of_a_complete_file_belongs_to_its_record_without_a_line_end(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(BLOCKS[:-1])
     content = read_split(apt(tmp_path / "a.log", time_format="%Y-%m-%d  %H:%M:%S"))
