@@ -347,13 +347,17 @@ class Client:
         request_id = _request_id()
         self.propose(ValueAccepted(request_id=request_id, job_id=self.job(name).job_id, content=content))
 
-        def found(job: Job) -> AcceptanceRecord:
-            return next(known for known in job.acceptances if known.acceptance_id == request_id)
+        def found(job: Job) -> AcceptanceRecord | None:
+            # A member that is behind may answer, and knows nothing of it yet.
+            return next((known for known in job.acceptances if known.acceptance_id == request_id), None)
 
         def is_settled(job: Job) -> bool:
-            return job.status is not JobStatus.RUNNING or found(job).positions is not None
+            known = found(job)
+            return known is not None and (job.status is not JobStatus.RUNNING or known.positions is not None)
 
-        return found(self.wait(name, is_settled, PLACE_TIMEOUT_S))
+        record = found(self.wait(name, is_settled, PLACE_TIMEOUT_S))
+        assert record is not None, "waited for"
+        return record
 
     def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of all partitions, in the order of split and offset."""

@@ -1,0 +1,33 @@
+"""A client that accepts a value waits for its place, whichever member answers."""
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.client import Client
+from raft.commands import Command, ValueAccepted
+from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
+
+JOB = Job(job_id="j", spec=b"", partition_count=1, host_count=1, owners=("",))
+
+
+class TwoMembers(Client):
+    """A client whose first answer comes from a member that is behind."""
+
+    def __init__(self, job: Job) -> None:
+        self._jobs = [job]
+
+    def state(self) -> GroupState:
+        return replace(GroupState(), jobs={"j": self._jobs.pop(0) if len(self._jobs) > 1 else self._jobs[0]})
+
+    def propose(self, command: Command) -> None:
+        assert isinstance(command, ValueAccepted)
+        behind = self._jobs[0]
+        record = AcceptanceRecord(acceptance_id=command.request_id, content=command.content, positions=((0, 7),))
+        self._jobs = [behind, behind, replace(behind, acceptances=(record,))]
+
+
+@pytest.mark.parametrize("status", [JobStatus.RUNNING, JobStatus.STOPPED])
+def test_a_member_that_is_behind_is_asked_again(status: JobStatus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert TwoMembers(replace(JOB, status=status)).accept("j", b"x").positions == ((0, 7),)
