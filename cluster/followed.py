@@ -45,7 +45,7 @@ def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame
         {
             **keys,
             "type": pl.Series([one.type for one in episodes], dtype=pl.Int32),
-            "metric": pl.Series([texts[one.type] for one in episodes], dtype=pl.String),
+            "metric": pl.Series([_text_of(texts, one.type) for one in episodes], dtype=pl.String),
             "state": pl.Series([str(one.state) for one in episodes], dtype=pl.String),
             **present_times(schema, pl.DataFrame(times)).to_dict(),
             "count": pl.Series([one.count for one in episodes], dtype=pl.Int64),
@@ -54,6 +54,11 @@ def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame
             "offset": pl.Series([one.offset for one in episodes], dtype=pl.Int64),
         }
     )
+
+
+def _text_of(texts: Sequence[str], number: int) -> str | None:
+    # A job that was changed may have fewer metrics than the one before it, whose episodes stay.
+    return texts[number] if number < len(texts) else None
 
 
 def before(place: AnomalyId) -> AnomalyId | None:

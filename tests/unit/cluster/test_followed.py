@@ -64,6 +64,11 @@ def test_episodes_are_shown_with_their_times() -> None:
     assert episode_frame(JOB, []).is_empty()
 
 
+def test_episodes_of_metrics_that_are_gone_are_shown() -> None:
+    one = Episode(split=0, offset=3, type=1, key=("A",), start=1000, last_true=1010, count=4)
+    assert episode_frame(JOB, [one])["metric"].to_list() == [None]
+
+
 def test_late_rows_are_shown_with_the_reason() -> None:
     late = LateRow(split=1, offset=5, late_by=30, row=(1000, "A", 4, "ann"))
     row = late_frame(JOB, [late]).row(0, named=True)
