@@ -27,8 +27,8 @@ SECONDS_AMBIGUOUS_MAX = 100_000_000
 """Seconds since 1970 below which `90s` is taken for a slip: somebody meant seconds ago."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_AGO = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d|w)(?: ago)?")
-_SINCE = re.compile(r"(-?\d+) ?(s|ms|us)")
+_AGO = re.compile(r"(\d{1,18}(?:\.\d+)?) ?(ms|s|m|h|d|w)(?: ago)?")
+_SINCE = re.compile(r"(-?\d{1,18}) ?(s|ms|us)")
 _LENGTHS_US = {"ms": 1000, "s": US_PER_S, "m": 60 * US_PER_S, "h": 3600 * US_PER_S, "d": DAY_US, "w": 7 * DAY_US}
 _UNITS_US = {"s": US_PER_S, "ms": 1000, "us": 1}
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine import AnomalyDetectionEngine
 from actors.engine.analysis import Metric, MetricKind, columns_of
 from actors.engine.closed import END
 from actors.model import ColumnType, Schema
@@ -157,7 +156,9 @@ def _key_value(kind: ColumnType, text: str) -> Any:
     if kind.is_text:
         return text
     if kind is ColumnType.BOOL:
-        return {"true": True, "false": False}.get(text.lower())
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() == "true"
     return float(text) if kind is ColumnType.DOUBLE else int(text)
 
 
@@ -204,14 +205,14 @@ class _Gatherer:
         self.panels = panels
         self._job = result.job
         self._replay = replay
+        replay.keeps_windows = True
         self._looks_at = _columns_by_type(replay)
 
     def add(self, batch: InputBatch) -> None:
         anomalies = self._replay.apply(batch)
         places = np.searchsorted(batch.offsets, anomalies["offset"].to_numpy())
         caused = batch.frame[np.minimum(places, batch.frame.height - 1)]
-        engine = self._replay.engine
-        closed = engine.closed_windows() if isinstance(engine, AnomalyDetectionEngine) else None
+        closed = self._replay.closed_windows
         for panel in self.panels:
             mine = _is_key(self._job.key_columns, panel.key) if panel.key else pl.lit(True)
             own = batch.frame.filter(mine)

@@ -16,7 +16,7 @@ from cluster.backtest.counting import EVER, Backtest, TimeRange, run_backtest
 from cluster.backtest.drawing import draw_svg
 from cluster.backtest.history import history_input, in_order
 from cluster.backtest.inputs import source_input, with_source
-from cluster.backtest.series import gather, thinned
+from cluster.backtest.series import gather, parse_key, thinned
 from cluster.backtest.summary import summarise
 from cluster.commands.backtests import backtest
 from cluster.embedded import run_file
@@ -195,6 +195,13 @@ def test_what_cannot_be_done_is_said(
     assert said in error
 
 
+def test_a_key_of_truth_values_is_true_or_false(tmp_path: Path) -> None:
+    job = parse_job(JOB.replace("pump: SYMBOL", "pump: BOOL"), tmp_path)
+    assert [parse_key(job, [text]) for text in ("true", "False")] == [(True,), (False,)]
+    with pytest.raises(TocsinError, match="--key maybe: 'maybe' is neither true nor false"):
+        parse_key(job, ["maybe"])
+
+
 def test_live_sources_need_a_record(tmp_path: Path) -> None:
     job = parse_job("job: m\nsource: {type: host_metrics}\nmetrics: [value > 1]", tmp_path)
     with pytest.raises(TocsinError, match="name a record of it by --source FILE"):
@@ -255,9 +262,13 @@ def test_episodes_of_metrics_are_counted(tmp_path: Path) -> None:
     assert second["episodes"] is None
 
 
-def test_rows_that_wait_for_late_ones_are_tested_as_in_the_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    ["engine: {max_lateness: 30m}\n", "ticks: 45s\nengine: {max_lateness: 30m, ticks_close_windows: true}\n"],
+)
+def test_rows_that_wait_for_late_ones_are_tested_as_in_the_job(settings: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path)
-    path.write_text(JOB + "engine: {max_lateness: 30m}\n")
+    path.write_text(JOB + settings)
     with run_file(path, tmp_path / "kept", lambda: 1_700_000_000_000_000) as (job, running):
         running.run()
         expected = len(running.anomalies(10_000))

@@ -64,6 +64,8 @@ def test_a_day_begins_a_range_with_its_beginning_and_ends_one_with_its_end(text:
         ("", "'' is no time"),
         ("2026-13-01", "'2026-13-01' is no time"),
         ("15 minutes", "is no time"),
+        ("9" * 400 + "h", "is no time"),
+        ("9" * 5000 + "us", "is no time"),
         ("1767225600", "'1767225600' is a number without a unit; say which, as 1767225600s, "),
         ("30s", "'30s' could be seconds ago or since 1970; write '30s ago', or 30000ms since 1970"),
     ],
