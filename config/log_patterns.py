@@ -72,9 +72,10 @@ def compile_regex(regex: str) -> LinePattern:
         unnamed = number - sum(1 for known in names if known < number) - 1
         # The group around everything moves all others by one.
         groups.append((names.get(number, str(number + 1)), names.get(number, f"{POSITIONAL}{unnamed}")))
-    repeated = [name for place, (_, name) in enumerate(groups) if name in [known for _, known in groups[:place]]]
+    found = [name.lower() for _, name in groups]
+    repeated = [name for place, (_, name) in enumerate(groups) if name.lower() in found[:place]]
     if repeated:
-        raise ValueError(f"{regex!r} has two variables {repeated[0]!r}; name them apart")
+        raise ValueError(f"{regex!r} has two variables {repeated[0]!r}, whatever their case; name them apart")
     pattern = LinePattern(regex=rf"\A({regex})\z", groups=tuple(groups))
     try:
         pl.Series([""]).str.extract_groups(pattern.regex)

@@ -61,6 +61,8 @@ def test_a_star_watches_every_variable_that_tells_rows_of_an_event_apart() -> No
         ({"templates": [{"id": 1, "text": " "}]}, "the text of a template is empty"),
         ({"templates": [{"id": 1, "text": "<a> <a>"}]}, "redefinition of group name 'a'"),
         ({"templates": [{"id": 1, "regex": "(?P<var_0>.)(.)"}]}, "has two variables 'var_0'"),
+        ({"templates": [{"id": 1, "text": "<a> <A>"}]}, "has two variables 'A'"),
+        ({"format": r"(?P<Time>\S+) (?P<time>\S+)"}, "has two variables 'time'"),
         ({"templates": [{"id": 1, "text": "<Message>"}]}, "a variable may not be called 'Message'"),
         ({"templates": "templates.yaml"}, r"source\.templates"),
         ({"unmatch": "x"}, "unknown key 'unmatch'; did you mean 'unmatched'"),
