@@ -82,19 +82,24 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> d
         text = f"{place.split}/{place.offset}/{place.ordinal}"
         raise ClusterError(f"job {job.name!r} has no anomaly {text}; `tocsin query anomalies --wide` shows what it has")
     anomaly = found[0]
-    kind = job.row_schema[job.time_column].type
-    time = present_times(
-        Schema((Column(name="time", type=kind),)), pl.DataFrame({"time": pl.Series([anomaly.time], dtype=pl.Int64)})
-    )["time"][0]
     detail = None if anomaly.detail is None else json.loads(anomaly.detail)
+    window = detail.get("window") if isinstance(detail, dict) else None
+    bounds = None if window is None else {name: _shown_time(job, window[name]) for name in ("start", "end")}
     return {
         "id": f"{place.split}/{place.offset}/{place.ordinal}",
-        "time": show_cell(time),
+        "time": _shown_time(job, anomaly.time),
+        "window": bounds,
         "key": dict(zip(job.key_columns, anomaly.key, strict=True)),
         "type": anomaly.type,
         "metric": anomaly.metric,
         "detail": detail,
     }
+
+
+def _shown_time(job: JobSettings, ticks: int | None) -> str:
+    column = Column(name="time", type=job.row_schema[job.time_column].type)
+    times = present_times(Schema((column,)), pl.DataFrame({"time": pl.Series([ticks], dtype=pl.Int64)}))
+    return show_cell(times["time"][0])
 
 
 def show_explained(told: dict[str, Any]) -> str:
@@ -106,9 +111,10 @@ def show_explained(told: dict[str, Any]) -> str:
         return "\n".join([*lines, "  nothing more is kept; `engine: {explain: all}` keeps the values"])
     if not isinstance(detail, dict) or not set(detail) <= {"values", "window"}:
         return "\n".join([*lines, f"  {json.dumps(detail, ensure_ascii=False)}"])
-    window, values = detail.get("window"), detail.get("values", {})
-    if window is not None:
-        lines.append(f"  window from {window['start']} to before {window['end']} (ticks), {window['rows']} rows")
+    values = detail.get("values", {})
+    if told["window"] is not None:
+        bounds, count = told["window"], detail["window"]["rows"]
+        lines.append(f"  window from {bounds['start']} to before {bounds['end']}, {count} rows")
     width = max(map(len, values), default=0)
     lines += [f"  {name.ljust(width)}  = {show_cell(value)}" for name, value in values.items()]
     return "\n".join(lines)

@@ -23,7 +23,7 @@ def test_the_reasons_of_an_anomaly_are_told() -> None:
     assert show_explained(explained(JOB, PLACE, [ANOMALY])).splitlines() == [
         "sum(qty) > 9",
         "  at 1970-01-01 00:00:01.020, sym A, anomaly 0/7/1",
-        "  window from 1000 to before 1020 (ticks), 2 rows",
+        "  window from 1970-01-01 00:00:01.000 to before 1970-01-01 00:00:01.020, 2 rows",
         "  sum(qty)  = 10",
     ]
 
