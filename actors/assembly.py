@@ -10,6 +10,7 @@ from actors.engine.costs import EngineMemory
 from actors.engine.engine import EngineStat
 from actors.engine.episodes import Episode
 from actors.engine.lifecycle import EpisodeChanges
+from actors.engine.output import Numbering
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from actors.shard import Shard
@@ -41,8 +42,9 @@ class IdleEngine:
     def follow_split(self, split: int) -> None:
         """Follow nothing."""
 
-    def tick(self, time: int, offset: int) -> None:
-        """Let time pass."""
+    def advance_physical(self, time: int, offset: int, numbering: Numbering) -> pl.DataFrame:
+        """Let time pass and return no anomalies."""
+        return self._nothing
 
     def take_episodes(self) -> EpisodeChanges:
         """Return no episodes."""

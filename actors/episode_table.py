@@ -1,6 +1,7 @@
 """The episodes of one partition: a table of all of them, and notices for the sinks of those that fired or ended.
 
-An episode is stored under split, offset of the row that began it, metric and start, so a replay overwrites it. A
+An episode is stored under split, offset of the row that began it, metric and start (and, for those that began at a
+tick, what sets them apart), so a replay overwrites it. A
 *notice* is stored like an anomaly, in a table of its own until every sink has it. Its ordinal is above those of
 anomalies: `LATE_ORDINALS + n * partitions + partition`, n counted from 0 for each row, because one row may be where
 several partitions see that something has come to an end. Everything here takes a transaction and never begins one.
@@ -16,20 +17,19 @@ from typing import Any
 import msgpack
 
 from actors.anomalies import encode_id, waiting_entries
-from actors.engine.episodes import Episode, EpisodeState
+from actors.engine.episodes import Episode, EpisodeId, EpisodeState
 from actors.engine.lifecycle import EpisodeChanges
+from actors.engine.output import LATE_ORDINALS, Numbering
 from actors.model import AnomalyId
+
+__all__ = ["LATE_ORDINALS", "TABLES", "EpisodeFilter", "EpisodeTable", "LateOrdinals", "episode_fields"]
 
 TABLES = ("episodes", "notices")
 """Tables of the shard."""
 
-LATE_ORDINALS = 1 << 28
-"""Ordinals from here on are of what a row makes known beside its own anomalies."""
-
 _KEY = struct.Struct(">IQIQ")
+_ORDINAL = struct.Struct(">I")
 _ZERO = 1 << 63
-
-EpisodeId = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,15 @@ class LateOrdinals:
         count = self._counts.get(offset, 0)
         self._counts[offset] = count + 1
         return LATE_ORDINALS + count * self._partition_count + self._partition
+
+    def numbering(self, offset: int) -> Numbering:
+        """Return the numbering of what comes next at a row; `skip` what has been numbered by it."""
+        taken = self._counts.get(offset, 0)
+        return Numbering(LATE_ORDINALS + taken * self._partition_count + self._partition, self._partition_count)
+
+    def skip(self, offset: int, count: int) -> None:
+        """Take ordinals of a row as used."""
+        self._counts[offset] = self._counts.get(offset, 0) + count
 
 
 class EpisodeTable:
@@ -157,8 +166,8 @@ def episode_fields(episode: Episode) -> dict[str, Any]:
 
 
 def _encode_id(place: EpisodeId) -> bytes:
-    split, offset, kind, start = place
-    return _KEY.pack(split, offset, kind, start + _ZERO)
+    split, offset, kind, start, ordinal = place
+    return _KEY.pack(split, offset, kind, start + _ZERO) + (_ORDINAL.pack(ordinal) if ordinal else b"")
 
 
 def _encode(episode: Episode) -> bytes:
@@ -167,7 +176,8 @@ def _encode(episode: Episode) -> bytes:
 
 
 def _decode(key: bytes, value: bytes) -> Episode:
-    split, offset, kind, start = _KEY.unpack(key)
+    split, offset, kind, start = _KEY.unpack_from(key)
+    (ordinal,) = _ORDINAL.unpack_from(key, _KEY.size) if len(key) > _KEY.size else (0,)
     columns, state, fired_at, end, last_true, count, peak = msgpack.unpackb(value)
     return Episode(
         split=split,
@@ -181,4 +191,5 @@ def _decode(key: bytes, value: bytes) -> Episode:
         last_true=last_true,
         count=count,
         peak=peak,
+        ordinal=ordinal,
     )

@@ -390,11 +390,7 @@ class Partition:
         self._rows_since_snapshot = self._job.snapshot_interval_rows
 
     def _relearn(self, split: int, frame: pl.DataFrame, offsets: np.ndarray) -> None:
-        self._engine.follow_split(split)
-        self._engine.append_physical(frame, offsets)
-        self._engine.take_late()
-        self._engine.take_details()
-        self._engine.take_episodes()
+        self._tests.relearn(split, frame, offsets)
         self._learning.process(split, frame, offsets)
 
     def _check_fingerprint(self, stored: Sequence[str]) -> None:

@@ -23,13 +23,13 @@ from actors.episode_table import EpisodeFilter
 from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition import Partition, PartitionStat, RoutedBatch
-from actors.row_tests import Tick
 from actors.set_aside import LateRow
 from actors.shard import ShardClosedError
 from actors.sink import Sink, SinkRecord
 from actors.sink_open import open_sinks
 from actors.source import DeadLetter
 from actors.store.planner import QueryParams, QueryResult
+from actors.ticks import Tick
 from config.settings import JobSettings
 
 T = TypeVar("T")

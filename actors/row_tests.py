@@ -19,11 +19,9 @@ from actors.engine.absence import AbsenceWatch, Silence
 from actors.episode_table import EpisodeTable, LateOrdinals
 from actors.frames import empty_frame
 from actors.set_aside import SetAside, add_late
+from actors.ticks import Tick, TickFinder
 from config.settings import JobSettings
 from config.specs import metric_ticks
-
-Tick = tuple[int, int]
-"""Offset of the row at which time was seen to reach a moment, and the moment."""
 
 Offsets = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -60,6 +58,7 @@ class RowTests:
         self._episodes = episodes
         self._absent_after = None if job.absent is None else metric_ticks(job, job.absent)
         self._absence = AbsenceWatch(job.time_column, job.key_columns, self._absent_after)
+        self._finder = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
         self.absent_type = 0
         """Type of the anomalies of absent keys: after metrics and detectors."""
 
@@ -73,7 +72,7 @@ class RowTests:
         packed: list[Any] = []
         at_ticks: list[pl.DataFrame] = []
         ordinals = LateOrdinals(self._number, self._job.partitions)
-        for rows, places, tick in _parts(frame, offsets, self._fresh(split, ticks), committed):
+        for rows, places, tick in cut_at_ticks(frame, offsets, self._fresh(split, ticks), committed):
             found = self._engine.append_physical(rows, places)
             self._absence.see(split, rows)
             details, late = self._engine.take_details(), self._engine.take_late()
@@ -84,19 +83,38 @@ class RowTests:
                 add_late(self._late_rows, split, late)
             self._take_episodes(split, ordinals, is_known=is_known)
             if tick is not None:
+                is_known = tick[0] < committed
+                closed = self._advance(split, tick, ordinals, is_known=is_known)
+                self._take_episodes(split, ordinals, is_known=is_known)
                 silent = self._absence.tick(split, tick[1])
-                self._engine.tick(tick[1], tick[0])
-                self._take_episodes(split, ordinals, is_known=tick[0] < committed)
-                if silent and tick[0] >= committed:
-                    at_ticks.append(self._silences(silent, tick, ordinals))
+                if not is_known:
+                    at_ticks.append(closed)
+                    at_ticks += [self._silences(silent, tick, ordinals)] if silent else []
         nothing = self._engine.append_physical(frame[:0], offsets[:0])
         told = nothing.with_columns(detail=pl.lit(None, pl.String))
         return Tested(
             raised=pl.concat(raised) if raised else nothing, packed=packed, at_ticks=pl.concat([told, *at_ticks])
         )
 
+    def relearn(self, split: int, frame: pl.DataFrame, offsets: Offsets) -> None:
+        """Take stored rows for the state that they leave, with the ticks that they make by themselves."""
+        self.test(split, frame, offsets, self._finder.find(split, frame, offsets), int(offsets[-1]) + 1)
+
     def _fresh(self, split: int, ticks: Sequence[Tick]) -> list[Tick]:
         return [tick for tick in ticks if self._absence.is_fresh(split, tick[1])]
+
+    def _advance(self, split: int, tick: Tick, ordinals: LateOrdinals, *, is_known: bool) -> pl.DataFrame:
+        """Let time pass in the engine; return the anomalies that this raises, with their details."""
+        offset, now = tick
+        found = self._engine.advance_physical(now, offset, ordinals.numbering(offset))
+        ordinals.skip(offset, found.height)
+        packed, late = self._engine.take_details(), self._engine.take_late()
+        if not is_known:
+            add_late(self._late_rows, split, late)
+        if not packed:
+            return found.with_columns(detail=pl.lit(None, pl.String))
+        told = [self._engine.render_detail(*one) for one in zip(found["type"].to_list(), packed, strict=True)]
+        return found.with_columns(detail=pl.Series(told, dtype=pl.String))
 
     def _take_episodes(self, split: int, ordinals: LateOrdinals, *, is_known: bool) -> None:
         changes = self._engine.take_episodes()
@@ -133,8 +151,8 @@ class RowTests:
         self._absence.restore(snapshot)
 
 
-def _parts(
-    frame: pl.DataFrame, offsets: Offsets, ticks: Sequence[Tick], committed: int
+def cut_at_ticks(
+    frame: pl.DataFrame, offsets: Offsets, ticks: Sequence[Tick], committed: int = 0
 ) -> Iterator[tuple[pl.DataFrame, Offsets, Tick | None]]:
     """Cut rows after each tick and at the first row that is not known; give each part with the tick that ends it."""
     start = 0

@@ -17,7 +17,7 @@ import polars as pl
 from actors.remote import HostBatch, NotOpenError
 from actors.routing import partition_of
 from actors.source import DeadLetter, Source, SourceBatch
-from cluster.ticks import TickFinder
+from actors.ticks import TickFinder
 from config.settings import JobSettings
 from config.specs import metric_ticks
 

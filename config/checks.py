@@ -91,6 +91,9 @@ def _check_durations(job: "JobSettings", schema: Schema) -> None:
     kind = schema[job.time].type
     if job.absent is not None and job.ticks is None:
         raise fault(("absent",), "needs `ticks`, at which keys are looked at; add `ticks: 10s` or the like")
+    if job.engine.ticks_close_windows and job.ticks is None:
+        text = "needs `ticks`, at which windows close; add `ticks: 10s` or the like"
+        raise fault(("engine", "ticks_close_windows"), text)
     if job.ticks is not None and not kind.has_date:
         raise fault(
             ("ticks",), f"column {job.time!r} is {kind}, which starts again at midnight; use a type with a date"

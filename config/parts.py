@@ -27,7 +27,8 @@ def _check_metrics(job: JobSettings, problems: dict[Path, Problem]) -> None:
     # The engine is imported when the first metric is checked: reading settings in other places needs none of it.
     from actors.engine import AnomalyDetectionEngine
 
-    arguments = engine_arguments(job.model_copy(update={"metrics": ()}))
+    # What all metrics are needed for to say is left out until each has been looked at.
+    arguments = engine_arguments(job.model_copy(update={"metrics": ()})) | {"ticks_close_windows": False}
     for index, metric in enumerate(job.metrics):
         alone = arguments | {"metrics": [metric.when]}
         _attempt(("metrics", index), problems, partial(AnomalyDetectionEngine, **alone))
@@ -43,7 +44,10 @@ def _attempt(path: Path, problems: dict[Path, Problem], build: Callable[[], Any]
         build()
     except TocsinError as error:
         text = str(error)
-        if getattr(error, "code", "") == "window_required":
+        code = getattr(error, "code", "")
+        if code == "nothing_to_close":
+            path = ("engine", "ticks_close_windows")
+        if code == "window_required":
             path, text = (
                 ("window",),
                 "missing, but a metric has an aggregate; add `window: {size: 5m, step: 1m}` or the like",

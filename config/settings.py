@@ -80,6 +80,9 @@ class EngineSettings(Settings):
     max_lateness: DurationTicks | None = None
     """How long rows wait to be put in the order of their times; `None` means that they do not."""
 
+    ticks_close_windows: bool = False
+    """Whether ticks close windows, and let rows go that wait; otherwise only the key's own next row does."""
+
     explain: Literal["all", "windows", "none"] = "all"
     """What is kept with an anomaly: the values of all parts of its metric and its window, the window, or nothing."""
 

@@ -37,6 +37,7 @@ def engine_arguments(job: JobSettings) -> dict[str, Any]:
         "anomaly_descriptions": _descriptions(job),
         "lifecycles": _lifecycles(job),
         "max_lateness": metric_ticks(job, job.engine.max_lateness),
+        "ticks_close_windows": job.engine.ticks_close_windows,
     }
 
 

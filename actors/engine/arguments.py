@@ -59,6 +59,9 @@ class EngineSettings:
     max_lateness: int
     """Ticks for which rows wait to be put in the order of their times; 0 means that they do not."""
 
+    ticks_close_windows: bool
+    """Whether time that passes at ticks closes windows, and lets rows go that wait."""
+
     late_rows_max: int
     """Late rows kept for `take_late`."""
 
@@ -88,6 +91,7 @@ def checked_settings(
     late_rows_max: int = 10_000,
     lifecycles: Sequence[LifecycleSettings | None] = (),
     max_lateness: int = 0,
+    ticks_close_windows: bool = False,
 ) -> EngineSettings:
     """Return the settings of an engine.
 
@@ -98,23 +102,21 @@ def checked_settings(
     """
     _check_name(name)
     known = _as_schema(schema)
-    texts = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    texts = _listed(metrics)
     if not texts:
         raise _bad("there are no metrics; give at least one")
     time = _checked_time(known[time_column])
-    keys = (key_columns,) if isinstance(key_columns, str) else tuple(key_columns)
     analysed = tuple(analyse_metric(text, known) for text in texts)
     has_windows = any(metric.kind is not MetricKind.ROW for metric in analysed)
     if has_windows:
         _check_window(window_size, step)
     _check_options(garbage_size, late_rows_max, nulls, explain)
-    folder = _checked_folder(snapshot_dir, snapshot_interval_rows)
     return EngineSettings(
         name=name,
         metrics=analysed,
         schema=known,
         time_column=time,
-        key_columns=_checked_keys(known, keys),
+        key_columns=_checked_keys(known, _listed(key_columns)),
         window_size=window_size if has_windows else None,
         step=step if has_windows else None,
         garbage_size=garbage_size,
@@ -124,8 +126,9 @@ def checked_settings(
         explain=explain,
         lifecycles=_checked_lifecycles(lifecycles, analysed, known),
         max_lateness=_checked_ticks("max_lateness", max_lateness),
+        ticks_close_windows=_checked_closing(ticks_close_windows, has_windows or bool(max_lateness)),
         late_rows_max=late_rows_max,
-        snapshot_dir=folder,
+        snapshot_dir=_checked_folder(snapshot_dir, snapshot_interval_rows),
         snapshot_interval_rows=snapshot_interval_rows,
     )
 
@@ -133,6 +136,10 @@ def checked_settings(
 def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise _bad(f"the name {name!r} must be letters, digits and underscores, first a letter")
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _as_schema(given: Schema | Mapping[str, str]) -> Schema:
@@ -158,6 +165,15 @@ def _checked_ticks(name: str, ticks: int) -> int:
     if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
         raise _bad(f"{name} is {ticks!r}; give a whole number of ticks, at least 0")
     return ticks
+
+
+def _checked_closing(ticks_close_windows: bool, is_possible: bool) -> bool:
+    if not isinstance(ticks_close_windows, bool):
+        raise _bad(f"ticks_close_windows is {ticks_close_windows!r}; use True or False")
+    if ticks_close_windows and not is_possible:
+        text = "there is nothing that ticks could close: no metric has an aggregate, and no row waits; leave it out"
+        raise ArgumentError("nothing_to_close", text)
+    return ticks_close_windows
 
 
 def _check_options(garbage_size: int, late_rows_max: int, nulls: str, explain: str) -> None:

@@ -32,9 +32,12 @@ def vector_of(values: pl.Series) -> Vector:
 class Batch:
     """Rows of a canonical frame; `order` sorts them by key if their order by key is needed."""
 
-    def __init__(self, frame: pl.DataFrame, offsets: Array) -> None:
+    def __init__(self, frame: pl.DataFrame, offsets: Array, ordinals: Array | None = None) -> None:
         self.frame = frame
         self.offsets = offsets
+        self.ordinals = ordinals
+        """What sets rows that share an offset apart, as those do that a tick lets go; `None`: nothing."""
+
         self.order: Array | None = None
         self._columns: dict[str, Vector] = {}
 
@@ -62,7 +65,8 @@ class Batch:
         """Cut a batch, before it is sorted, into shorter ones."""
         for start in range(0, self.frame.height, row_count_max):
             stop = start + row_count_max
-            yield Batch(self.frame[start:stop], self.offsets[start:stop])
+            ordinals = None if self.ordinals is None else self.ordinals[start:stop]
+            yield Batch(self.frame[start:stop], self.offsets[start:stop], ordinals)
 
     def keep(self, kept: Array) -> None:
         """Leave out all but the chosen rows of the batch's order."""

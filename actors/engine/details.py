@@ -56,7 +56,7 @@ class Details:
         self,
         anomalies: Anomalies,
         batch: Batch,
-        context: Context,
+        context: Context | None,
         closings: Closings | None,
         over_windows: Context | None,
     ) -> None:
@@ -83,6 +83,7 @@ class Details:
                 if metric.kind is MetricKind.MIXED:
                     assert closings is not None
                     columns = [bounds.tolist() for bounds in closings.held.window(rows)]
+                assert context is not None
                 columns += self._values(metric_index, context, rows)
             packed.append(list(zip(*columns, strict=True)) if columns else [None] * len(where))
             places.append(where)

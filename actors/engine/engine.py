@@ -27,7 +27,7 @@ from actors.engine.functions import Kind
 from actors.engine.keys import KeyNumbers
 from actors.engine.late import LateRows, lateness
 from actors.engine.lifecycle import EpisodeChanges, EpisodeTracker, View
-from actors.engine.output import Anomalies, Fired, Presenter, ordered
+from actors.engine.output import Anomalies, Fired, Numbering, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate
 from actors.engine.reorder import ReorderBuffer, ordinals_of, renumbered
 from actors.engine.rowwise import RowByRow, TestedRows
@@ -36,6 +36,7 @@ from actors.engine.segments import Layout
 from actors.engine.sequences import PerKey
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
 from actors.engine.snapshot_files import load_snapshot, write_snapshot
+from actors.engine.ticking import in_order, key_rows, numbered
 from actors.engine.vectors import Array
 from actors.engine.windows import Closings, Grid, Windows
 from actors.frames import Rows, polars_schema
@@ -45,6 +46,11 @@ from actors.model import Schema
 NEVER = np.int64(np.iinfo(np.int64).min)
 """Latest time of a key without rows."""
 
+
+NO_SPLIT = np.int64(-1)
+"""Split of a key without rows."""
+
+_LATE_NUMBERING = Numbering()
 
 WINDOWS_AT_ONCE_MAX = 2_000_000
 """Windows that the rows tested at once may close; longer batches are tested in parts, which changes nothing."""
@@ -119,13 +125,18 @@ class AnomalyDetectionEngine:
             assert settings.window_size is not None
             assert settings.step is not None
             alignment = alignment_size(schema[settings.time_column].type, settings.step, settings.round_time)
-            grid = Grid(window_size=settings.window_size, step=settings.step, alignment=alignment)
+            grid = Grid(
+                window_size=settings.window_size,
+                step=settings.step,
+                alignment=alignment,
+                closes_at_ticks=settings.ticks_close_windows,
+            )
             self._windows = Windows(self._program, grid, self._held_aggregates())
             # One row may close as many windows as a window has steps, and each takes memory until it is tested.
             self._rows_at_once = max(1, WINDOWS_AT_ONCE_MAX * settings.step // settings.window_size)
         self._is_sorted = self._windows is not None or self._has_sequences or self._tracker is not None
         self._keys = KeyNumbers([schema[key].type.is_text for key in settings.key_columns])
-        self._latest = PerKey(time=NEVER)
+        self._latest = PerKey(time=NEVER, split=NO_SPLIT) if settings.ticks_close_windows else PerKey(time=NEVER)
         self._details: Details | None = None
         if settings.explain != "none":
             self._details = Details(self.metrics, self._nodes, settings.window_size or 0, settings.explain)
@@ -180,7 +191,9 @@ class AnomalyDetectionEngine:
         is_ready = isinstance(rows, pl.DataFrame) and rows.columns == self._columns and rows.dtypes == self._types
         frame = rows if is_ready else rows_to_frame(schema, rows)
         assert isinstance(frame, pl.DataFrame)
-        found = self._append(frame, offsets, is_dated=True)
+        return self._with_details(self._append(frame, offsets, is_dated=True))
+
+    def _with_details(self, found: pl.DataFrame) -> pl.DataFrame:
         if self._details is None:
             return found
         types, packed = found["type"].to_list(), self.take_details()
@@ -304,7 +317,7 @@ class AnomalyDetectionEngine:
     def _process(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         if self._rows is not None:
             if batch.frame.height <= self.few_rows_max:
-                return self._test_rows(self._rows.test(batch), is_dated)
+                return self._test_rows(self._rows.test(batch, self._split), is_dated)
             self._rows.settle()
             self._rows.forget()
         with np.errstate(all="ignore"):
@@ -326,15 +339,27 @@ class AnomalyDetectionEngine:
             return self._presenter.empty(is_dated)
         times = batch.column(self.settings.time_column).values
         closings: Closings | None = None
-        context = Context(batch.row_count, batch.column, no_aggregate, layout)
+        context: Context = Context(batch.row_count, batch.column, no_aggregate, layout)
         if self._windows is not None:
             assert layout is not None
             closings = self._windows.advance(layout, times, context)
             context = context.with_aggregates(closings.held.values)
+        return self._report(batch, layout, times, context, closings, is_dated)
+
+    def _report(
+        self,
+        batch: Batch,
+        layout: Layout | None,
+        times: Array,
+        context: Context | None,
+        closings: Closings | None,
+        is_dated: bool,
+    ) -> pl.DataFrame:
+        """Test the metrics over rows (none without a context) and windows, and return their anomalies."""
         over_windows = None if closings is None else window_context(closings)
         anomalies = self._collect(batch, context, closings, over_windows)
         if self._reorder is not None:
-            anomalies = anomalies._replace(ordinals=ordinals_of(batch.offsets[anomalies.rows]))
+            anomalies = anomalies._replace(ordinals=ordinals_of(batch.offsets[anomalies.rows]).astype(np.int32))
         self._last.append(LastBatch(batch, anomalies, context, closings, over_windows))
         self._counts["anomaly"] += len(anomalies.rows)
         if self._tracker is not None:
@@ -368,6 +393,8 @@ class AnomalyDetectionEngine:
             layout = relaid(layout, accepted)
             times = batch.column(self.settings.time_column).values
         self._latest["time"][layout.numbers] = times[layout.lasts]
+        if self.settings.ticks_close_windows:
+            self._latest["split"][layout.numbers] = self._split
         return layout
 
     def _set_aside(self, batch: Batch, late: Array, late_by: Array) -> None:
@@ -379,7 +406,7 @@ class AnomalyDetectionEngine:
         self._late.add(batch.frame[rows], batch.offsets[rows], late_by[in_order])
 
     def _collect(
-        self, batch: Batch, context: Context, closings: Closings | None, over_windows: Context | None
+        self, batch: Batch, context: Context | None, closings: Closings | None, over_windows: Context | None
     ) -> Anomalies:
         found: list[Fired] = []
         for metric_index, (metric, node) in enumerate(zip(self.metrics, self._nodes, strict=True)):
@@ -391,6 +418,8 @@ class AnomalyDetectionEngine:
                 over_rooms = fired(over_windows.value(node), len(closings.row_counts))
                 where = (over_rooms if closings.rooms is None else over_rooms[closings.rooms]).nonzero()[0]
                 found.append(Fired(metric_index, batch.arrivals(closings.rows[where]), where))
+                continue
+            if context is None:
                 continue
             mask = fired(context.value(node), batch.row_count)
             if metric.kind is MetricKind.MIXED:
@@ -406,10 +435,58 @@ class AnomalyDetectionEngine:
         if self._tracker is not None:
             self._tracker.split = split
 
-    def tick(self, time: int, offset: int) -> None:
-        """Let the time of the split pass, as seen at a row: episodes end."""
+    def advance(self, time: int, offset: int | None = None) -> pl.DataFrame:
+        """Let the time of the split reach a moment, seen at a row (else the latest); return the anomalies this raises.
+
+        Episodes end and, with `ticks_close_windows`, rows leave that wait and windows close, as if each key had a row
+        without values at that time (less `max_lateness`). Their ordinals are `LATE_ORDINALS` and above.
+        """
+        return self._with_details(self._advance(time, offset, Numbering(), is_dated=True))
+
+    def advance_physical(self, time: int, offset: int, numbering: Numbering = _LATE_NUMBERING) -> pl.DataFrame:
+        """Do the same, with times as integers and details that wait for `take_details`."""
+        if self._details is not None:
+            self._details.take()
+        return self._advance(time, offset, numbering, is_dated=False)
+
+    def _advance(self, time: int, offset: int | None, numbering: Numbering, is_dated: bool) -> pl.DataFrame:
+        at = self._counts["next_offset"] - 1 if offset is None else offset
+        self._last, self._last_rows = [], []
+        found = [self._presenter.empty(is_dated)]
+        if self.settings.ticks_close_windows:
+            count = 0
+            if self._reorder is not None:
+                left = self._reorder.tick(self._split, time)
+                count = left.height
+                batch = Batch(left, np.full(count, at), numbering.ordinals(0, count))
+                found += [self._process(part, is_dated) for part in batch.slices(self._rows_at_once)]
+            time -= self.settings.max_lateness
+            found += self._close_due(time, at, numbering, count, is_dated)
         if self._tracker is not None:
-            self._tracker.tick(time, offset)
+            self._tracker.tick(time, at)
+        self._last, ordinals = numbered(self._last, numbering)
+        return pl.concat(found).with_columns(pl.Series("ordinal", ordinals, dtype=pl.Int32))
+
+    def _close_due(self, time: int, at: int, numbering: Numbering, start: int, is_dated: bool) -> list[pl.DataFrame]:
+        """Close the windows of the split's keys that end by a time; keys in the order of their values."""
+        if self._windows is None:
+            return []
+        if self._rows is not None:
+            self._rows.settle()
+        numbers, panes = self._windows.due((self._latest["split"] == self._split).nonzero()[0], time)
+        if len(numbers) and self._rows is not None:
+            self._rows.forget()
+        ranked, found = in_order(self._keys, numbers), []
+        for first in range(0, len(numbers), self._rows_at_once):
+            chosen = ranked[first : first + self._rows_at_once]
+            ascending = np.sort(chosen)
+            with np.errstate(all="ignore"):
+                layout, times, closings = self._windows.close(numbers[ascending], panes[ascending])
+                self._latest["time"][layout.numbers] = times
+                batch = key_rows(self.settings, self._keys, numbers[chosen], times, np.full(len(chosen), at))
+                batch.ordinals = numbering.ordinals(start + first, len(chosen))
+                found.append(self._report(batch, layout, times, None, closings, is_dated))
+        return found
 
     def take_episodes(self) -> EpisodeChanges:
         """Return what has become of episodes since the last call; nothing without lifecycles."""

@@ -54,6 +54,10 @@ class Lifecycle:
     """What ends an episode; `None`: an evaluation that is not true."""
 
 
+EpisodeId = tuple[int, int, int, int, int]
+"""Split, offset, type, start, ordinal."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
     """One episode of one metric and key."""
@@ -87,10 +91,13 @@ class Episode:
     peak: float | int | None = None
     """Most extreme value of the metric's first comparison by size; `None` if it has none, or only NULL."""
 
+    ordinal: int = 0
+    """Sets episodes apart that began at one tick; 0 for those that began at a row of their own."""
+
     @property
-    def id(self) -> tuple[int, int, int, int]:
-        """Split, offset, type and start, which no other episode of the job shares."""
-        return self.split, self.offset, self.type, self.start
+    def id(self) -> EpisodeId:
+        """What no other episode of the job shares."""
+        return self.split, self.offset, self.type, self.start, self.ordinal
 
 
 @dataclass(slots=True)
@@ -122,12 +129,13 @@ class Origin:
     offset: int
     type: int
     key: tuple[Any, ...] = field(default=())
+    ordinal: int = 0
 
 
 class Change(NamedTuple):
     """What has become of an episode."""
 
-    id: tuple[int, int, int, int]
+    id: EpisodeId
     episode: Episode | None
     """As it is now; `None`: it was pending and is gone."""
 
@@ -170,7 +178,14 @@ def follow(
 
 
 def _begin(origin: Origin, time: int) -> Alert:
-    begun = Episode(split=origin.split, offset=origin.offset, type=origin.type, key=origin.key, start=time)
+    begun = Episode(
+        split=origin.split,
+        offset=origin.offset,
+        type=origin.type,
+        key=origin.key,
+        start=time,
+        ordinal=origin.ordinal,
+    )
     return Alert(episode=begun, now=time)
 
 

@@ -51,7 +51,9 @@ class LastBatch:
 
     batch: Batch
     anomalies: Anomalies
-    context: Context
+    context: Context | None
+    """What metrics of rows were evaluated in; `None` where there are no rows."""
+
     closings: Closings | None
     over_windows: Context | None
 
@@ -97,6 +99,7 @@ def explanation(settings: EngineSettings, nodes: Sequence[Node], last: LastBatch
             assert closings is not None
             ends, sizes = closings.held.window(np.array([position]))
             end, size = int(ends[0]), int(sizes[0])
+        assert last.context is not None
         values = part_values(node, last.context, position)
     times = anomaly_times(settings.time_column, last.batch, anomalies, closings)
     return Explanation(

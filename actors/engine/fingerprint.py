@@ -22,6 +22,8 @@ def fingerprint_of(settings: EngineSettings) -> str:
     }
     if settings.max_lateness:
         parts["max_lateness"] = settings.max_lateness
+    if settings.ticks_close_windows:
+        parts["ticks_close_windows"] = True
     if settings.lifecycles:
         parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
     packed: bytes = msgpack.packb(parts)

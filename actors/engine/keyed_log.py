@@ -67,6 +67,15 @@ class KeyedLog:
         self._cover(numbers)
         return self.starts[numbers] + self.lengths[numbers]
 
+    def last_entries(self, numbers: Array, fill: Any) -> Array:
+        """Return what the first column holds in the last entry of each key, `fill` for keys without one."""
+        found = np.full(len(numbers), fill, dtype=self.columns[0].dtype)
+        known = numbers[: numbers.searchsorted(len(self.lengths))]
+        where = self.lengths[known].nonzero()[0]
+        with_entries = known[where]
+        found[where] = self.columns[0][self.starts[with_entries] + self.lengths[with_entries] - 1]
+        return found
+
     def keep_last(self, numbers: Array, counts: Any) -> None:
         """Trim histories to the given numbers of entries, where they are longer."""
         excess = np.maximum(self.lengths[numbers] - counts, 0)

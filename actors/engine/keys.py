@@ -136,6 +136,10 @@ class ColumnKeys:
         """Return all values in number order."""
         return self._values.series().to_list() if self._numbers is None else list(self._numbers)
 
+    def values_at(self, numbers: Array) -> pl.Series:
+        """Return the values that have these numbers."""
+        return self.state().gather(numbers)
+
     def state(self) -> pl.Series:
         """Return all values in number order."""
         self._add_learned()
@@ -185,6 +189,17 @@ class KeyNumbers:
             number = pairs.setdefault((number << 32) | of_value, len(pairs))
         return number
 
+    def values(self, numbers: Array) -> list[pl.Series]:
+        """Return the values of some keys, column by column: texts, or whole numbers, as which others are kept."""
+        found: list[pl.Series] = []
+        for keys, pairs in zip(self._columns[:0:-1], self._pairs[::-1], strict=True):
+            combined = pairs.values_at(numbers).to_numpy()
+            found.append(keys.values_at(combined & 0xFFFFFFFF))
+            numbers = combined >> 32
+        if self._columns:
+            found.append(self._columns[0].values_at(numbers))
+        return found[::-1]
+
     def kept(self) -> list[Kept]:
         """Return what each part keeps of each key."""
         return [part.kept() for part in (*self._columns, *self._pairs)]
@@ -197,6 +212,14 @@ class KeyNumbers:
         """Take over what `state` gave."""
         for part, values in zip((*self._columns, *self._pairs), state, strict=True):
             part.load(values)
+
+
+def logical(values: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Return values that keys gave as values of a column."""
+    if kind == pl.Float64:
+        bits = pl.Series(values.fill_null(0).to_numpy().view(np.float64))
+        return bits.set(values.is_null(), None) if values.null_count() else bits
+    return values.cast(kind)
 
 
 def _physical(values: pl.Series) -> pl.Series:

@@ -19,6 +19,7 @@ from actors.engine.episodes import (
     Alert,
     Change,
     Episode,
+    EpisodeId,
     EpisodeState,
     Evaluation,
     Lifecycle,
@@ -48,7 +49,7 @@ class Notice(NamedTuple):
 class EpisodeChanges:
     """What has become of episodes since they were last asked for."""
 
-    changed: Mapping[tuple[int, int, int, int], Episode | None]
+    changed: Mapping[EpisodeId, Episode | None]
     """Episodes by id as they are now; `None` for those that are gone."""
 
     notices: Sequence[Notice]
@@ -65,7 +66,9 @@ class View(NamedTuple):
     batch: Batch
     layout: Layout
     times: Array
-    context: Context
+    context: Context | None
+    """What metrics of rows are evaluated in; `None` at a tick, where there are no rows."""
+
     closings: Closings | None
     over_windows: Context | None
 
@@ -114,7 +117,7 @@ class EpisodeTracker:
             if rule is not None
         ]
         self._alerts: dict[tuple[int, int], Alert] = {}
-        self._changed: dict[tuple[int, int, int, int], Episode | None] = {}
+        self._changed: dict[EpisodeId, Episode | None] = {}
         self._notices: list[Notice] = []
         self.split = 0
 
@@ -156,7 +159,7 @@ class EpisodeTracker:
 
     def _follow(self, watch: _Watch, view: View, found: list[_Placed]) -> None:
         active = np.array([number for kind, number in self._alerts if kind == watch.type], dtype=np.int64)
-        offsets, frame = view.batch.offsets, view.batch.frame
+        offsets, frame, ordinals = view.batch.offsets, view.batch.frame, view.batch.ordinals
         for number, arrival, window, time, evaluation, value in _steps(watch, view, active):
             place = (watch.type, number)
             alert = self._alerts.get(place)
@@ -166,7 +169,8 @@ class EpisodeTracker:
 
             def origin(offset: int = offset, arrival: int = arrival) -> Origin:
                 key = tuple(frame[name][arrival] for name in self._key_columns)
-                return Origin(split=self.split, offset=offset, type=watch.type, key=key)
+                ordinal = 0 if ordinals is None else int(ordinals[arrival])
+                return Origin(split=self.split, offset=offset, type=watch.type, key=key, ordinal=ordinal)
 
             step = Step(time=time, evaluation=Evaluation(evaluation), value=value)
             for change in self._put(place, *follow(alert, watch.rule, step, origin, watch.is_peak_low)):
@@ -191,9 +195,10 @@ class EpisodeTracker:
         """Take over arrays that `state` gave; what was not taken is forgotten."""
         self._alerts, self._changed, self._notices = {}, {}, []
         for text in state["alerts"].tolist():
-            kind, number, now, cleared_at, split, offset, start, fired_at, last_true, count, peak, *key = json.loads(
+            kind, number, now, cleared_at, split, place, start, fired_at, last_true, count, peak, *key = json.loads(
                 text
             )
+            offset, ordinal = place if isinstance(place, list) else (place, 0)
             episode = Episode(
                 split=split,
                 offset=offset,
@@ -205,12 +210,14 @@ class EpisodeTracker:
                 last_true=last_true,
                 count=count,
                 peak=peak,
+                ordinal=ordinal,
             )
             self._alerts[kind, number] = Alert(episode=episode, now=now, cleared_at=cleared_at)
 
 
 def _stored(episode: Episode) -> tuple[Any, ...]:
-    begun = (episode.split, episode.offset, episode.start, episode.fired_at)
+    place = (episode.offset, episode.ordinal) if episode.ordinal else episode.offset
+    begun = (episode.split, place, episode.start, episode.fired_at)
     return *begun, episode.last_true, episode.count, episode.peak, *episode.key
 
 
@@ -265,8 +272,7 @@ def _evaluated(node: Node, kind: MetricKind, view: View, value: Node | None) -> 
         assert closings is not None
         assert view.over_windows is not None
         if not closings.count:
-            none = np.zeros(0, dtype=np.int64)
-            return _Seen(none, none, none, none, none.astype(np.bool_), none, None)
+            return _nothing()
         context, count = view.over_windows, len(closings.row_counts)
         places = np.arange(closings.count) if closings.rooms is None else closings.rooms
         is_true = fired(context.value(node), count)[places]
@@ -274,6 +280,8 @@ def _evaluated(node: Node, kind: MetricKind, view: View, value: Node | None) -> 
         numbers = np.arange(closings.count)
         rows = closings.rows
         return _Seen(keys[rows], batch.arrivals(rows), numbers, closings.ends, is_true, places, values)
+    if view.context is None:
+        return _nothing()
     places = np.arange(batch.row_count)
     if kind is MetricKind.MIXED:
         assert closings is not None
@@ -283,6 +291,11 @@ def _evaluated(node: Node, kind: MetricKind, view: View, value: Node | None) -> 
     values = None if value is None else view.context.rows(value)
     numbers = np.full(len(places), closings.count if closings is not None else 0)
     return _Seen(keys[places], batch.arrivals(places), numbers, view.times[places], is_true, places, values)
+
+
+def _nothing() -> _Seen:
+    none = np.zeros(0, dtype=np.int64)
+    return _Seen(none, none, none, none, none.astype(np.bool_), none, None)
 
 
 def _aligned(seen: _Seen, clear: _Seen) -> Array:

@@ -18,11 +18,25 @@ from actors.model import Column, ColumnType, Schema
 Firing = tuple[int, int, int, Any, Any]
 """What a row by row test found: row number, position of the metric, time, state of the key before the row, detail."""
 
+LATE_ORDINALS = 1 << 28
+"""Ordinals from here on are of what a row makes known beside its own anomalies."""
+
 SMALL_COUNT = 100
 """Anomalies up to this number are gathered in Python, which costs less than a call of Polars."""
 
 SMALL_FRAME = 256
 """Frames up to this size are gathered from in Python."""
+
+
+class Numbering(NamedTuple):
+    """Ordinals of what is made known at one row beside its own anomalies."""
+
+    first: int = LATE_ORDINALS
+    stride: int = 1
+
+    def ordinals(self, start: int, count: int) -> Array:
+        """Return some ordinals from a position on."""
+        return np.arange(start, start + count) * self.stride + self.first
 
 
 class Fired(NamedTuple):

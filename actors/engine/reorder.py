@@ -4,11 +4,12 @@ The *watermark* of a key is the latest time seen in its rows. A row leaves when 
 ticks past it, at the row that brought the watermark there (or at once, if it comes later than that); rows that leave
 at one row do so in order of time, then of offset. So what leaves when depends on the rows of a key alone, not on how
 they are cut into batches or on which other keys there are. A row of a key always waits behind its latest time, so the
-rows that wait are all the state there is. Rows without a time pass by.
+rows that wait are all the state there is. Rows without a time pass by. A tick raises the watermark of all keys of its
+split, if ticks are told at all; rows that leave at one do so in order of time, then of offset, too.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -45,6 +46,8 @@ class ReorderBuffer:
         self._max_lateness = max_lateness
         self._keys = KeyNumbers([schema[key].type.is_text for key in key_columns])
         self._waiting: dict[int, Waiting] = {}
+        self._ticks: dict[int, int] = {}
+        """By split the latest tick: the watermark of every key is at least that."""
 
     @property
     def row_count(self) -> int:
@@ -69,14 +72,27 @@ class ReorderBuffer:
         places = np.concatenate((held.offsets, offsets))
         times = rows.get_column(self._time_column)
         is_timeless = times.is_null().to_numpy()
-        trigger = self._triggers(rows, times.fill_null(0).to_numpy(), is_timeless, len(held.offsets))
+        tick = self._ticks.get(split, NEVER)
+        trigger = self._triggers(rows, times.fill_null(0).to_numpy(), is_timeless, len(held.offsets), tick)
         leaves = trigger >= 0
         self._waiting[split] = Waiting(rows.filter(pl.Series(~leaves)), places[~leaves])
         leaving = leaves.nonzero()[0]
         in_order = leaving[np.lexsort((places[leaving], times.to_numpy()[leaving], trigger[leaving]))]
         return rows[in_order], places[trigger[in_order]]
 
-    def _triggers(self, rows: pl.DataFrame, times: Array, is_timeless: Array, held_count: int) -> Array:
+    def tick(self, split: int, time: int) -> pl.DataFrame:
+        """Let the time of a split reach a moment; return the rows that leave."""
+        self._ticks[split] = max(time, self._ticks.get(split, time))
+        held = self._waiting.get(split)
+        if held is None:
+            return pl.DataFrame(schema=self._types)
+        times = held.frame.get_column(self._time_column).to_numpy()
+        leaves = times <= self._ticks[split] - self._max_lateness
+        self._waiting[split] = Waiting(held.frame.filter(pl.Series(~leaves)), held.offsets[~leaves])
+        leaving = leaves.nonzero()[0]
+        return held.frame[leaving[np.lexsort((held.offsets[leaving], times[leaving]))]]
+
+    def _triggers(self, rows: pl.DataFrame, times: Array, is_timeless: Array, held_count: int, tick: Any) -> Array:
         """Return the position of the row at which each row leaves, -1 for those that wait."""
         trigger = np.full(rows.height, -1)
         trigger[is_timeless] = is_timeless.nonzero()[0]
@@ -90,7 +106,7 @@ class ReorderBuffer:
         lengths = run_lengths(starts, len(order))
         layout = layout_of(np.arange(len(starts)), lengths)
         at, is_held = times[order], order < held_count
-        carried = np.maximum.reduceat(np.where(is_held, at, NEVER), starts)
+        carried = np.maximum(np.maximum.reduceat(np.where(is_held, at, NEVER), starts), tick)
         seen = np.where(is_held, np.repeat(carried, lengths), at)
         watermarks = accumulate(np.maximum, seen, layout, carried)
         stops = np.repeat(starts + lengths, lengths)
@@ -113,6 +129,9 @@ class ReorderBuffer:
         for number, column in enumerate(rows.iter_columns()):
             there, filled = column.is_not_null().to_numpy(), _filled(column)
             state |= {f"valid{number}": there, f"column{number}": filled}
+        if self._ticks:
+            ticks = sorted(self._ticks.items())
+            state |= {"tick_split": np.array([t[0] for t in ticks]), "tick_time": np.array([t[1] for t in ticks])}
         return state
 
     def load(self, state: dict[str, Array]) -> None:
@@ -122,6 +141,9 @@ class ReorderBuffer:
             values = pl.Series(name, state[f"column{number}"].tolist(), dtype=kind)
             there = pl.Series(state[f"valid{number}"].astype(np.bool_))
             columns.append(values if there.all() else pl.select(pl.when(there).then(values).alias(name)).to_series())
+        self._ticks = {}
+        if "tick_split" in state:
+            self._ticks = dict(zip(state["tick_split"].tolist(), state["tick_time"].tolist(), strict=True))
         rows, splits = pl.DataFrame(columns), state["split"]
         self._waiting = {}
         for split in np.unique(splits).tolist():

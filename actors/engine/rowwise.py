@@ -79,15 +79,15 @@ class RowByRow:
         """Rows of a batch up to which the short path is the faster one."""
         return self._program.rows_max
 
-    def test(self, batch: Batch) -> TestedRows:
-        """Test rows that have a time."""
+    def test(self, batch: Batch, split: int) -> TestedRows:
+        """Test rows of a split that have a time."""
         columns = self._columns(batch.frame)
         tested = TestedRows(batch, [], [], [])
         function = self._program.test_complete if self._is_complete(columns) else self._program.test
         self._is_settled = not self._program.is_stateful
         numbers = range(batch.frame.height)
         fire, late, shut = tested.fired.append, tested.late.append, tested.closings.append
-        function.compiled()(numbers, *columns.values(), self._states, self._load, fire, late, shut)
+        function.compiled()(numbers, *columns.values(), self._states, self._load, fire, late, shut, split)
         return tested
 
     def _columns(self, frame: pl.DataFrame) -> dict[str, Sequence[Any]]:

@@ -78,7 +78,7 @@ class RowProgram:
 
     Arguments: the row numbers, the columns, a dictionary from keys to tuples, a function that makes the tuple of a key
     that is not in it, and functions that take what fired (a `Firing`), each late row's number with how late it
-    is, and each row that closed windows with the key's tuple before it.
+    is, and each row that closed windows with the key's tuple before it; and the split of the rows.
     """
 
     test_complete: RowFunction
@@ -146,10 +146,12 @@ class _Writer:
         """Return the function; `latest` holds the latest time of each key."""
         if self._windows is not None:
             self.fields.append(PlainField("latest", latest, "time"))
+            if self._settings.ticks_close_windows:
+                self.fields.append(PlainField("split", latest, "split"))
         body = self._row_lines()
         parameters = ", ".join(f"{self._column(name)}s" for name in self.columns)
         loop = ", ".join(self._column(name) for name in self.columns)
-        source = [f"def test(numbers, {parameters}, states, load, fire, late, shut):", "    find = states.get"]
+        source = [f"def test(numbers, {parameters}, states, load, fire, late, shut, current):", "    find = states.get"]
         source.append(f"    for i, {loop} in zip(numbers, {parameters}):")
         source += [f"        {line}" for line in body]
         return RowFunction(self._settings.name, "\n".join(source), self._bound)
@@ -196,7 +198,8 @@ class _Writer:
         if self._windows is None:
             return lines
         time = self._column(self._settings.time_column)
-        return [*lines, f"if {time} < latest:", f"    late((i, latest - {time}))", "    continue", f"latest = {time}"]
+        lines += [f"if {time} < latest:", f"    late((i, latest - {time}))", "    continue", f"latest = {time}"]
+        return [*lines, "split = current"] if self._settings.ticks_close_windows else lines
 
     def _null_lines(self) -> list[str]:
         """Return the lines that make NaN and infinity NULL."""

@@ -107,12 +107,19 @@ class WindowWriter:
             *start,
             f"now = {moved} // {windows.step}",
             "if now != pane:",
-            f"    if pane != {NO_PANE}:",
+            f"    if {self._has_closing()}:",
             "        shut((i, state))",
             *_indented(_indented(self._closing_lines())),
             *_indented(neutral),
             "    pane = now",
         ]
+
+    def _has_closing(self) -> str:
+        """Return the condition that a key that leaves its pane has a window to close."""
+        if not self._windows.closes_at_ticks:
+            return f"pane != {NO_PANE}"
+        size = self._slots[0].open_names[0]
+        return size if self._windows.pane_count == 1 else f"{size} or closed"
 
     def fold_lines(self) -> list[str]:
         """Return the lines that add the row to the open pane; its values have been made."""
@@ -135,9 +142,13 @@ class WindowWriter:
             return [*self._window_lines("pane"), *self._hold_lines()]
         places = "".join(f"{name}, " for code in self._slots for name in code.open_names)
         kept = self._windows.pane_count - 1
+        keep = f"closed = (closed or ()) + ((pane, {places}),)"
+        newest = "pane"
+        if self._windows.closes_at_ticks:
+            keep, newest = f"if {self._slots[0].open_names[0]}: {keep}", "closed[-1][0]"
         return [
-            f"closed = (closed or ()) + ((pane, {places}),)",
-            f"for last in range(pane, min(now, pane + {kept + 1})):",
+            keep,
+            f"for last in range(pane, min(now, {newest} + {kept + 1})):",
             f"    room = [entry for entry in closed if entry[0] >= last - {kept}]",
             f"    ({self._join_targets()}) = zip(*room)",
             *_indented(self._join_lines()),

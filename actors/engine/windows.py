@@ -6,7 +6,7 @@ reaches its end, if it has a row. Empty windows are not visited, so a gap of any
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,9 @@ class Grid:
     step: int
     alignment: int
     """The first window of a key ends at its first time, rounded down to a multiple of this, plus `step`."""
+
+    closes_at_ticks: bool = False
+    """Whether time alone closes windows too, so that the pane that a key has open may be empty."""
 
 
 class Slot:
@@ -107,6 +110,9 @@ class _Ended(NamedTuple):
     components: list[Components]
     """Their components, slot by slot."""
 
+    newest: Array | None = None
+    """The newest pane with rows up to each of them; `None` if that is always the pane itself."""
+
 
 class Windows:
     """State of all windows of all keys."""
@@ -116,6 +122,7 @@ class Windows:
         self.alignment = alignment = grid.alignment
         self.pane_count = grid.window_size // step
         self.one_grid = alignment % step == 0
+        self.closes_at_ticks = grid.closes_at_ticks
         self._program = program
         self.slots: list[Slot] = [Slot(Size(), ())]
         self.stored: list[Node] = []
@@ -179,6 +186,10 @@ class Windows:
         # Every pane but the first of its key closes the pane before it; the first may close the carried one.
         closes_carried = carried_pane != NO_PANE
         closes_carried &= ~goes_on
+        newest = None
+        if self.closes_at_ticks:
+            newest = self._newest(numbers, carried_pane, folds[0].carried[0])
+            closes_carried &= newest != NO_PANE
         if panes.runs.is_one_each:
             closes = closes_carried
         else:
@@ -190,8 +201,48 @@ class Windows:
             tuple(panes.before(part, carried, closing) for part, carried in zip(fold.folded, fold.carried, strict=True))
             for fold in folds
         ]
-        ended = _Ended(panes.before(panes.index, carried_pane, closing), components)
+        newest = None if newest is None else panes.before(panes.index, newest, closing)
+        ended = _Ended(panes.before(panes.index, carried_pane, closing), components, newest)
         return self._close(layout, panes, (closing, other), ended, first_row)
+
+    def _newest(self, numbers: Array, open_panes: Array, sizes: Array) -> Array:
+        """Return the newest pane with rows of each key, given the panes that are open and the rows in them."""
+        closed = self.closed.last_entries(numbers, NO_PANE) if self.pane_count > 1 else NO_PANE
+        newest: Array = np.where(sizes > 0, open_panes, closed)
+        return newest
+
+    def due(self, numbers: Array, time: int) -> tuple[Array, Array]:
+        """Return those of some keys that have an open window with rows that ends by a time, and the pane after it."""
+        self.keys.cover(numbers)
+        sizes = self.slots[0].open
+        sizes.cover(numbers)
+        open_panes = self.keys["pane"].take(numbers)
+        newest = self._newest(numbers, open_panes, sizes["component0"].take(numbers))
+        reached = np.minimum((time - self._phases(numbers)) // self.step, newest + self.pane_count)
+        is_due = (newest != NO_PANE) & (reached > open_panes)
+        return numbers[is_due], reached[is_due]
+
+    def close(self, numbers: Array, reached: Array) -> tuple[Layout, Array, Closings]:
+        """Close all windows before panes that `due` gave; an empty pane is open then.
+
+        Give a layout of one row without values for each key, which is what closes them, and the times of these rows.
+        """
+        before = self.keys["pane"].take(numbers)
+        components = [tuple(slot.open[name].take(numbers) for name in slot.names) for slot in self.slots]
+        sizes = components[0][0]
+        ended = _Ended(before, components, self._newest(numbers, before, sizes))
+        for slot in self.slots:
+            for name in slot.names:
+                slot.open[name][numbers] = slot.open.fill(name)
+        self.keys["pane"][numbers] = reached
+        every = np.arange(len(numbers))
+        layout = layout_of(numbers, np.ones(len(numbers), dtype=np.int64))
+        stops = self._rows.stops_for(numbers) if self.stored else None
+        closings = self._close(layout, cut(reached, layout), (every, every[:0]), ended, stops)
+        return layout, reached * self.step + self._phases(numbers), closings
+
+    def _phases(self, numbers: Array) -> Any:
+        return 0 if self.one_grid else self.keys["phase"].take(numbers)
 
     def _close(
         self, layout: Layout, panes: Panes, parts: tuple[Array, Array], ended: _Ended, first_row: Array | None
@@ -206,6 +257,8 @@ class Windows:
             windows, ends, closer, closer_of_room = ended.components, ended.panes + 1, closing, closing
         else:
             reach = np.minimum(panes.index.take(closing) - ended.panes, self.pane_count)
+            if ended.newest is not None:
+                reach = np.minimum(reach, ended.newest - ended.panes + self.pane_count)
             windows, ends, rooms = self._slide(layout, panes.key.take(closing), ended, reach)
             final = np.cumsum(reach) - 1
             closer = np.repeat(closing, reach)
@@ -282,9 +335,7 @@ class Windows:
         first_of_key = run_starts(key)
         chosen, counts = key[first_of_key], run_lengths(first_of_key, len(key))
         numbers = layout.numbers[chosen]
-        flat = [component for parts in ended.components for component in parts]
-        first = self.closed.append(layout_of(numbers, counts), [ended.panes, *flat])
-        position = expand(first, counts)
+        position = self._keep_panes(numbers, counts, ended)
         key_start = np.repeat(self.closed.starts_for(numbers), counts)
         repeat = np.repeat(np.arange(len(key)), reach)
         last_pane = expand(ended.panes, reach)
@@ -297,6 +348,21 @@ class Windows:
         shared = run_lengths(first_of_room, len(starts))
         starts, stops = starts[first_of_room], stops[first_of_room]
         return self._join(starts, stops - starts), last_pane + 1, np.repeat(np.arange(len(shared)), shared)
+
+    def _keep_panes(self, numbers: Array, counts: Array, ended: _Ended) -> Array:
+        """Keep the panes of keys that closed; return where each is, or for an empty one where the one before it is."""
+        columns = [ended.panes, *(component for parts in ended.components for component in parts)]
+        if ended.newest is None:
+            return expand(self.closed.append(layout_of(numbers, counts), columns), counts)
+        filled = ended.newest == ended.panes
+        starts = starts_of(counts)
+        kept = np.add.reduceat(filled.astype(np.int64), starts)
+        growing = kept > 0
+        self.closed.append(layout_of(numbers[growing], kept[growing]), [column[filled] for column in columns])
+        first = self.closed.stops_for(numbers) - kept
+        seen = np.cumsum(filled)
+        position: Array = np.repeat(first - (seen[starts] - filled[starts]), counts) + seen - 1
+        return position
 
     def _join(self, starts: Array, lengths: Array) -> list[Components]:
         parts: list[list[Components]] = []

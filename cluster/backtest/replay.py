@@ -14,9 +14,14 @@ import polars as pl
 from actors.anomalies import merge_anomalies
 from actors.assembly import build_detectors, build_engine
 from actors.detectors import Detector
+from actors.engine import AnomalyDetectionEngine
 from actors.engine.episodes import EpisodeState
+from actors.engine.output import Numbering
+from actors.row_tests import cut_at_ticks
 from actors.source import DeadLetter
+from actors.ticks import TickFinder
 from config.settings import JobSettings
+from config.specs import metric_ticks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,13 @@ class Replay:
         self._detectors = build_detectors(job)
         counts = [len(job.metrics), *(len(detector.metrics) for detector in self._detectors)]
         self._bases = np.cumsum(counts)[:-1].tolist()
+        self._ticks = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
+        self.keeps_windows = False
+        """Whether `closed_windows` is wanted."""
+
+        self.closed_windows: pl.DataFrame | None = None
+        """The windows that closed in the latest batch; `None` without metrics."""
+
         self.episode_counts: Counter[int] = Counter()
         """Episodes that have fired, by type."""
 
@@ -68,7 +80,7 @@ class Replay:
     def apply(self, batch: InputBatch) -> pl.DataFrame:
         """Return the anomalies of a batch, with integer times, as a partition would report them."""
         self.engine.follow_split(batch.split)
-        parts = [self.engine.append_physical(batch.frame, batch.offsets)]
+        parts, at_ticks = self._tested(batch)
         notices = self.engine.take_episodes().notices
         self.episode_counts.update(one.episode.type for one in notices if one.episode.state is EpisodeState.FIRING)
         # Not looked at here, and kept for nobody else.
@@ -76,7 +88,31 @@ class Replay:
         for detector, base in zip(self._detectors, self._bases, strict=True):
             found = detector.process(batch.frame, batch.offsets)
             parts.append(found.with_columns((pl.col("type") + base).cast(pl.Int32)))
-        return merge_anomalies(parts)
+        merged = merge_anomalies(parts)
+        if not at_ticks.height:
+            return merged
+        return pl.concat([merged, at_ticks.select(merged.columns)]).sort("offset", "ordinal", maintain_order=True)
+
+    def _tested(self, batch: InputBatch) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+        """Take rows and ticks through the engine; return the anomalies of rows, as one frame, and those of ticks."""
+        nothing = self.engine.append_physical(batch.frame[:0], batch.offsets[:0])
+        found, at_ticks, closed = [nothing], [nothing], []
+        ticks = self._ticks.find(batch.split, batch.frame, batch.offsets)
+        for frame, offsets, tick in cut_at_ticks(batch.frame, batch.offsets, ticks):
+            found.append(self.engine.append_physical(frame, offsets))
+            closed.append(self._closed())
+            if tick is not None:
+                at_ticks.append(self.engine.advance_physical(tick[1], tick[0], Numbering()))
+                closed.append(self._closed())
+        shown = [windows for windows in closed if windows is not None]
+        self.closed_windows = pl.concat(shown) if shown else None
+        told = pl.concat(at_ticks).with_columns(detail=pl.lit(None, pl.String))
+        return [pl.concat(found)], told
+
+    def _closed(self) -> pl.DataFrame | None:
+        if self.keeps_windows and isinstance(self.engine, AnomalyDetectionEngine):
+            return self.engine.closed_windows()
+        return None
 
 
 def _variables(detector: Detector) -> list[set[str]]:

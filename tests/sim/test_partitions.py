@@ -32,6 +32,8 @@ from tests.support.partition_jobs import (
     undisturbed,
 )
 
+CLOSING = ["qty > 8", "sum(qty) > 9", "avg(qty) < qty", "deltas(qty) > 4 and max(qty) > 5"]
+
 JOBS: dict[str, dict[str, Any]] = {
     "metrics": {},
     "sinks": SINKS,
@@ -39,6 +41,14 @@ JOBS: dict[str, dict[str, Any]] = {
     "events": EVENTS,
     "episodes": EPISODES | SINKS,
     "ticks": EPISODES | EVENTS | SINKS | LEARNING | {"ticks": 5, "absent": 12, "partitions": 3},
+    "closing ticks": EVENTS
+    | SINKS
+    | {"ticks": 5, "partitions": 3, "metrics": CLOSING, "engine": {"ticks_close_windows": True}},
+    "closing ticks, waiting rows": EPISODES
+    | EVENTS
+    | SINKS
+    | LEARNING
+    | {"ticks": 5, "absent": 12, "partitions": 3, "engine": {"ticks_close_windows": True, "max_lateness": 8}},
     "waiting rows": EPISODES | EVENTS | SINKS | LEARNING | {"engine": {"max_lateness": 12}},
     "no metrics": {"metrics": [], "window": None} | LEARNING,
     "all detectors": ALL_DETECTORS,
@@ -53,6 +63,8 @@ SEED_COUNTS = {
     "episodes": 8,
     "waiting rows": 8,
     "ticks": 12,
+    "closing ticks": 9,
+    "closing ticks, waiting rows": 9,
     "no metrics": 5,
     "all detectors": 6,
     "everything": 16,
@@ -184,6 +196,17 @@ def test_keys_fall_silent_in_the_simulation(undisturbed_runs: Callable[[str, int
     silent = [one for one in found if one.metric == "absent for 12"]
     assert len({one.key for one in silent}) > 3
     assert {one.id.ordinal - LATE_ORDINALS for one in silent} >= {0, 1, 2}
+
+
+@pytest.mark.parametrize("name", ["closing ticks", "closing ticks, waiting rows"])
+def test_windows_close_at_ticks_in_the_simulation(
+    name: str, undisturbed_runs: Callable[[str, int, int], Outcome]
+) -> None:
+    found = [decode_entry(key, value) for key, value in undisturbed_runs(name, 0, 40).anomalies]
+    closed = [one for one in found if one.metric.startswith("sum") and one.id.ordinal >= LATE_ORDINALS]
+    assert len({one.key for one in closed}) > 3
+    assert {(one.id.ordinal - LATE_ORDINALS) % 3 for one in closed} == {0, 1, 2}
+    assert len({one.id for one in found}) == len(found)
 
 
 def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], Partition]:

@@ -1,6 +1,6 @@
 """The naive engine itself: the published algorithm, one row at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ from tests.support.naive.evaluate import Evaluator, Known, Row
 from tests.support.naive.refusal import Refused
 from tests.support.naive.syntax import Node, parse
 from tests.support.naive.text import canonical_text
+
+Key = tuple[Any, ...]
 
 
 class Anomaly(NamedTuple):
@@ -44,6 +46,9 @@ class _KeyState:
     rows: list[Row] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     next_end: int = 0
+    reported_until: int | None = None
+    """End of the latest window that a tick closed."""
+
     known: dict[int, Known] = field(default_factory=dict)
     """Per metric: values of arguments of order-sensitive calls at the rows so far."""
 
@@ -125,6 +130,22 @@ class NaiveEngine:
             self._next_offset = offset + 1
         return found
 
+    def advance(self, time: int, offset: int, keys: Callable[[Key], bool] = lambda key: True) -> list[Anomaly]:
+        """Return the anomalies of the windows of some keys that have ended at a time, with ordinals from 0."""
+        found: list[Anomaly] = []
+        for key in sorted(filter(keys, self._states), key=lambda key: [(value is not None, value) for value in key]):
+            for reason in self._close_in_time(self._states[key], time):
+                index = reason.metric_index
+                found.append(Anomaly(offset, len(found), reason.time, key, index, self._texts[index]))
+        return found
+
+    def _close_in_time(self, state: _KeyState, time: int) -> list[Reason]:
+        hits: list[Reason] = []
+        while self._has_windows and state.next_end <= time and self._window(state):
+            state.reported_until = state.next_end
+            hits += self._compute(state, self._window(state))
+        return hits
+
     def _judge(self, offset: int, key: tuple[Any, ...], row: Row) -> list[Reason]:
         time = row[self._time]
         if time is None:
@@ -133,7 +154,7 @@ class NaiveEngine:
         state = self._states.setdefault(key, _KeyState())
         hits: list[Reason] = []
         if self._has_windows:
-            if state.times and time < state.times[-1]:
+            if state.times and time < max(state.times[-1], state.reported_until or state.times[-1]):
                 self.late_offsets.append(offset)
                 return []
             if not state.times:
@@ -146,19 +167,26 @@ class NaiveEngine:
     def _close_windows(self, state: _KeyState, time: int) -> list[Reason]:
         hits: list[Reason] = []
         while state.next_end <= time:
-            end = state.next_end
-            window = [row for row, at in zip(state.rows, state.times, strict=True) if end - self._size <= at < end]
+            window = self._window(state)
             if not window:
-                state.next_end += (time - end) // self._step * self._step + self._step
+                state.next_end += (time - state.next_end) // self._step * self._step + self._step
                 break
-            state.aggregates = [
-                {call: evaluator.aggregate(call, window) for call in metric.aggregates}
-                for metric, evaluator in zip(self._metrics, self._evaluators, strict=True)
-            ]
-            state.window = (end - self._size, end, len(window))
-            hits += self._window_hits(state)
-            state.next_end += self._step
+            hits += self._compute(state, window)
         return hits
+
+    def _window(self, state: _KeyState) -> list[Row]:
+        end = state.next_end
+        return [row for row, at in zip(state.rows, state.times, strict=True) if end - self._size <= at < end]
+
+    def _compute(self, state: _KeyState, window: list[Row]) -> list[Reason]:
+        end = state.next_end
+        state.aggregates = [
+            {call: evaluator.aggregate(call, window) for call in metric.aggregates}
+            for metric, evaluator in zip(self._metrics, self._evaluators, strict=True)
+        ]
+        state.window = (end - self._size, end, len(window))
+        state.next_end += self._step
+        return self._window_hits(state)
 
     def _window_hits(self, state: _KeyState) -> list[Reason]:
         assert state.window is not None

@@ -10,6 +10,7 @@ from actors.anomalies import AnomalyFilter
 from actors.episode_table import LATE_ORDINALS, EpisodeFilter
 from actors.partition import Partition, RoutedBatch
 from config import ConfigError, JobSettings
+from config.parts import check_parts
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
 JOB = make_partition_job(metrics=["qty > 8"], window=None, ticks=10, absent=25, partitions=3, **SINKS)
@@ -77,6 +78,57 @@ def test_an_episode_ends_at_a_tick(tmp_path: Path) -> None:
         assert [(one.start, one.end) for one in partition.episodes(EpisodeFilter(), 9)] == [(1000, 1020)]
 
 
+CLOSING = make_partition_job(
+    metrics=["sum(qty) > 8"], ticks=10, absent=25, partitions=3, engine={"ticks_close_windows": True}, **SINKS
+)
+
+
+def test_a_tick_closes_windows_before_keys_fall_silent(tmp_path: Path) -> None:
+    with opened(tmp_path, CLOSING, 2) as partition:
+        partition.apply(1, ticking(CLOSING, 0, 4, {3: 1040}, [(1001, "B", 9, "ann"), (1002, "A", 9, "ann")]), 0)
+        partition.flush(1, 0)
+        found = partition.anomalies(AnomalyFilter(), 9)
+        assert [(one.key, one.time, one.id.ordinal - LATE_ORDINALS) for one in found] == [
+            (("A",), 1010, 2), (("A",), 1020, 5), (("B",), 1010, 8), (("B",), 1020, 11),
+            (("A",), 1027, 14), (("B",), 1026, 17),
+        ]  # fmt: skip
+        assert found[0].detail == '{"values": {"sum(qty)": 9}, "window": {"start": 990, "end": 1010, "rows": 1}}'
+
+
+def test_windows_that_a_tick_has_closed_stay_closed_in_a_replay(tmp_path: Path) -> None:
+    rows = [(1001, "A", 9, "ann"), (1015, "A", 9, "ann")]
+    batches = [
+        ticking(CLOSING, 0, 1, {0: 1000}, rows[:1]),
+        ticking(CLOSING, 1, 3, {2: 1010}),
+        make_batch(CLOSING, 3, rows[1:]),
+    ]
+    with opened(tmp_path, CLOSING) as partition:
+        for batch in batches[:2]:
+            partition.apply(1, batch, 0)
+        partition.flush(1, 0)
+    with opened(tmp_path, CLOSING, epoch=2) as partition:
+        for batch in batches:
+            partition.apply(2, batch, 0)
+        partition.flush(2, 0)
+        assert [(one.time, one.id.offset) for one in partition.anomalies(AnomalyFilter(), 9)] == [(1010, 2)]
+
+
+def test_episodes_that_begin_at_one_tick_are_kept_apart(tmp_path: Path) -> None:
+    metric = {"when": "sum(qty) > 8", "keep_firing": 5}
+    job = make_partition_job(metrics=[metric], ticks=10, engine={"ticks_close_windows": True})
+    with opened(tmp_path, job) as partition:
+        first = ticking(job, 0, 3, {2: 1010}, [(1001, "B", 9, "ann"), (1002, "A", 9, "ann")])
+        partition.apply(1, first, 0)
+        partition.flush(1, 0)
+        found = partition.episodes(EpisodeFilter(), 9)
+        assert [(one.key, one.offset, one.start) for one in found] == [(("A",), 2, 1010), (("B",), 2, 1010)]
+    with opened(tmp_path, job, epoch=2) as partition:
+        partition.apply(2, first, 0)
+        partition.apply(2, ticking(job, 3, 6, {5: 1060}), 0)
+        partition.flush(2, 0)
+        assert [one.count for one in partition.episodes(EpisodeFilter(), 9)] == [2, 2]
+
+
 def test_absent_keys_follow_the_detectors_in_type_and_need_no_metric(tmp_path: Path) -> None:
     job = make_partition_job(metrics=[], window=None, ticks=10, absent=25, **LEARNING)
     with opened(tmp_path, job) as partition:
@@ -89,6 +141,7 @@ def test_absent_keys_follow_the_detectors_in_type_and_need_no_metric(tmp_path: P
     ("settings", "message"),
     [
         ({"absent": "5m"}, "absent: needs `ticks`"),
+        ({"engine": {"ticks_close_windows": True}}, "ticks_close_windows: needs `ticks`"),
         ({"ticks": "1us"}, "ticks: .*whole number of ticks"),
         ({"ticks": 5, "schema": {"time": "TIME", "sym": "SYMBOL", "qty": "INT", "user": "STRING"}}, "starts again"),
     ],
@@ -96,3 +149,9 @@ def test_absent_keys_follow_the_detectors_in_type_and_need_no_metric(tmp_path: P
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_partition_job(**settings)
+
+
+def test_ticks_that_have_nothing_to_close_are_refused() -> None:
+    job = make_partition_job(metrics=["qty > 1"], ticks=5, engine={"ticks_close_windows": True})
+    ((path, problem),) = check_parts(job)
+    assert (path, "no metric has an aggregate" in problem.text) == (("engine", "ticks_close_windows"), True)

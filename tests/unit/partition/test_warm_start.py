@@ -1,5 +1,6 @@
 """A changed job begins with what the stored rows of the job before it teach."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,22 @@ def test_a_warm_start_needs_all_of_each_row(events: dict[str, Any], reason: str)
 
 def test_the_setting_is_no_part_of_what_a_job_computes() -> None:
     assert make_partition_job(**STORED).fingerprint == make_partition_job(**STORED, **FOREVER).fingerprint
+
+
+def test_windows_that_ticks_have_closed_before_a_warm_start_are_not_reported_again(tmp_path: Path) -> None:
+    rows: list[Record] = [(1000, "A", 9, "ann"), (1001, "B", 9, "ann"), (1050, "A", 1, "ann"), (1080, "B", 1, "ann")]
+    closing = {"ticks": 10, "engine": {"ticks_close_windows": True}}
+    stored = make_partition_job(**EVENTS | closing | {"metrics": ["sum(qty) > 8"]})
+    changed = make_partition_job(**EVENTS | closing | {"metrics": ["sum(qty) > 7"]} | FOREVER)
+    first = replace(make_batch(stored, 0, rows[:3]), ticks=((2, 1050),))
+    with Partition.open(stored, 0, tmp_path) as partition:
+        partition.begin(1, {0: 0}, 0)
+        partition.apply(1, first, 0)
+        partition.flush(1, 0)
+        known = partition.anomaly_entries()
+        assert len(known) == 4
+    with Partition.open(changed, 0, tmp_path) as partition:
+        partition.begin(2, {0: 0}, 0)
+        partition.apply(2, replace(make_batch(changed, 3, rows[3:]), ticks=((3, 1080),)), 0)
+        partition.flush(2, 0)
+        assert partition.anomaly_entries() == known

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from actors.row_tests import Tick
-from cluster.ticks import TickFinder
+from actors.ticks import TickFinder
 
 
 def ticks_of(times: list[int | None], cuts: list[int], size: int = 10) -> list[Tick]:

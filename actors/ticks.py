@@ -8,7 +8,8 @@ partitions ignore. So a replay has the same ticks, wherever it begins and howeve
 import numpy as np
 import polars as pl
 
-from actors.row_tests import Tick
+Tick = tuple[int, int]
+"""Offset of the row at which time was seen to reach a moment, and the moment."""
 
 
 class TickFinder:
