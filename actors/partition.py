@@ -95,7 +95,8 @@ class Partition:
         self._flushed_at_us: int | None = None
         self._degraded: str | None = None
         self._is_broken = False
-        self._outbox_count = 0
+        # One is counted by the thread that flushes, the other by the one that delivers.
+        self._outbox_in_count = self._outbox_out_count = 0
         self._gaps: list[tuple[int, int, int]] = []
         self._stale_keys: list[bytes] = []
         # Below these offsets, by split, metrics that are gone have packed the details of anomalies.
@@ -309,7 +310,7 @@ class Partition:
         self._learning.mark_saved()
         self._stale_keys.clear()
         if self._job.sinks:
-            self._outbox_count += len(self._pending_anomalies) + self._episodes.pending_notice_count
+            self._outbox_in_count += len(self._pending_anomalies) + self._episodes.pending_notice_count
         self._pending_anomalies.clear()
         self._dead_letters.mark_saved()
         self._late_rows.mark_saved()
@@ -339,6 +340,7 @@ class Partition:
             "dead_letter_count": self._dead_letters.total,
             "late_row_count": self._late_rows.total,
             "details_from": self._details_from,
+            "tells_replayed_episodes": self._tests.tells_replayed_episodes,
         }
         return bytes(msgpack.packb(meta))
 
@@ -355,7 +357,7 @@ class Partition:
             with txn.cursor(self._tables[TABLE]) as cursor:
                 entries = [(bytes(key), bytes(value)) for key, value in cursor]
             if self._job.sinks:
-                self._outbox_count = sum(1 for _ in self._waiting(txn))
+                self._outbox_in_count = sum(1 for _ in self._waiting(txn))
         meta = msgpack.unpackb(stored, strict_map_key=False)
         is_warm_start = self._job.warm_start is not None and list(meta["fingerprint"]) != self._fingerprint()
         if not is_warm_start:
@@ -370,6 +372,7 @@ class Partition:
         self._dead_letters.count = meta.get("dead_letter_count", 0)
         self._late_rows.count = meta.get("late_row_count", 0)
         self._details_from = meta.get("details_from", {})
+        self._tests.tells_replayed_episodes = meta.get("tells_replayed_episodes", False)
         self._marks = Marks(
             received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
         )
@@ -521,7 +524,7 @@ class Partition:
             self._episodes.forget(txn, ids)
 
         self._shard.write(write)
-        self._outbox_count -= len(taken)
+        self._outbox_out_count += len(taken)
 
     def stat(self) -> PartitionStat:
         """Return counters; cheap enough to be asked once a second."""
@@ -540,7 +543,7 @@ class Partition:
             dead_letter_count=self._dead_letters.count,
             event_count=self._event_count,
             flush_count=self._flush_count,
-            outbox_count=self._outbox_count,
+            outbox_count=self._outbox_in_count - self._outbox_out_count,
             size_bytes=self._shard.stat().used_size_bytes,
             degraded=self._degraded,
             gaps=tuple(self._gaps),

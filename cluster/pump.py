@@ -21,6 +21,9 @@ from actors.ticks import TickFinder
 from config.settings import JobSettings
 from config.specs import metric_ticks
 
+HELD_BATCHES_MAX_FACTOR = 4
+"""Batches kept back for a partition that moves, as a multiple of those that a host may have waiting."""
+
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
@@ -176,8 +179,8 @@ class Pump:
 
         It is idle too while as many batches are kept back for a partition as may be.
         """
-        # A partition's share of a batch is a small one, so that in sum no more is kept back than may be in flight.
-        held_max = self._job.limits.batches_in_flight_max * self._job.partitions
+        # What is kept back is a slice that keeps its whole batch in memory.
+        held_max = HELD_BATCHES_MAX_FACTOR * self._job.limits.batches_in_flight_max
         if any(len(held) >= held_max for held in self._held.values()):
             return 0
         splits = [split.number for split in self._source.splits() if split.number not in self._ended]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from actors.engine.arguments import OUTPUT_COLUMNS
 from actors.model import Schema
 from config.base import fault, suggest
 from config.detectors import DETECTOR_TYPES, EVERY_VARIABLE
@@ -50,6 +51,9 @@ def _check_columns(job: "JobSettings", schema: Schema) -> None:
         if name.lower() in seen or name.lower() == job.time.lower():
             raise fault(("key", index), f"{name!r} is named twice, or is the time column; leave it out")
         seen.add(name.lower())
+    for path, name in ((("time",), job.time), *((("key", index), name) for index, name in enumerate(job.key))):
+        if schema[name].name in OUTPUT_COLUMNS:
+            raise fault(path, f"anomalies have a column {name!r} of their own; name the column otherwise")
     for index, detector in enumerate(job.detectors):
         if detector.type not in DETECTOR_TYPES:
             text = f"no detector {detector.type!r}; {suggest(detector.type, DETECTOR_TYPES)}"

@@ -11,6 +11,9 @@ from actors.engine.episodes import Lifecycle, LifecycleSettings
 from actors.engine.errors import ArgumentError
 from actors.model import Column, Schema
 
+OUTPUT_COLUMNS = frozenset(("type", "metric", "offset", "ordinal", "detail"))
+"""Columns that frames of anomalies have beside the time and the key."""
+
 NULL_RULES = ("smallest", "unknown")
 """What NULL means in comparisons: the smallest value, or a comparison that is never true."""
 
@@ -116,7 +119,7 @@ def checked_settings(
         metrics=analysed,
         schema=known,
         time_column=time,
-        key_columns=_checked_keys(known, _listed(key_columns)),
+        key_columns=_checked_keys(known, time, _listed(key_columns)),
         window_size=window_size if has_windows else None,
         step=step if has_windows else None,
         garbage_size=garbage_size,
@@ -197,8 +200,11 @@ def _check_window(window_size: int | None, step: int | None) -> None:
         raise _bad(f"window_size {window_size} is no multiple of step {step}; make it one")
 
 
-def _checked_keys(schema: Schema, keys: tuple[str, ...]) -> tuple[str, ...]:
+def _checked_keys(schema: Schema, time: str, keys: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(schema[key].name for key in keys)
+    for name in (time, *names):
+        if name in OUTPUT_COLUMNS:
+            raise _bad(f"anomalies have a column {name!r} of their own; name the time or key column otherwise")
     if len(set(names)) < len(names):
         raise _bad(f"a key column occurs twice in {', '.join(names)}; name each once")
     return names

@@ -181,7 +181,7 @@ def test_a_partition_that_moves_gets_what_was_kept_back_and_the_others_go_on() -
 
 
 def test_what_is_kept_back_is_bounded() -> None:
-    job = make_partition_job(partitions=2, limits={"batch_rows_max": 1, "batches_in_flight_max": 2})
+    job = make_partition_job(partitions=2, limits={"batch_rows_max": 1, "batches_in_flight_max": 1})
     pump, (port,) = make_pump(job, [rows(*"ABCDEFGABCDEFG")], "one")
     pump.hold(0)
     run(pump)

@@ -63,6 +63,15 @@ def test_the_bounds_of_times_are_part_of_what_is_computed() -> None:
     assert make_trades_job(SOURCE, **bounds).fingerprint != make_trades_job(SOURCE).fingerprint
 
 
+@pytest.mark.parametrize("name", ["type", "metric", "offset", "ordinal", "detail"])
+@pytest.mark.parametrize("column", ["time", "key"])
+def test_columns_that_anomalies_have_are_neither_time_nor_key(name: str, column: str) -> None:
+    schema = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", name: "TIMESTAMP" if column == "time" else "STRING"}
+    changed = {"time": name} if column == "time" else {"key": ["sym", name]}
+    with pytest.raises(ConfigError, match=f"anomalies have a column '{name}' of their own"):
+        make_trades_job(SOURCE, schema=schema, **changed)
+
+
 def test_the_number_of_hosts_may_change() -> None:
     job = make_trades_job(SOURCE)
     assert job.with_hosts(3).hosts == 3

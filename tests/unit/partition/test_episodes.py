@@ -84,6 +84,21 @@ def test_episodes_are_told_once_after_a_crash(tmp_path: Path) -> None:
         assert len(episodes(partition)) == 2
 
 
+def test_episodes_of_a_replay_survive_a_crash_of_the_shard_that_took_it_over(tmp_path: Path) -> None:
+    with opened(tmp_path / "first") as partition:
+        partition.apply(1, make_batch(JOB, 0, ROWS), 0)
+        partition.flush(1, 0)
+    with opened(tmp_path / "first", epoch=2) as partition:
+        partition.apply(2, make_batch(JOB, 0, ROWS[:1]), 0)
+        snapshot = partition.snapshot()
+    with Partition.open(JOB, 0, tmp_path / "second") as partition:
+        partition.restore(snapshot, 0)
+    with opened(tmp_path / "second", epoch=3) as partition:
+        partition.apply(3, make_batch(JOB, 1, ROWS[1:]), 0)
+        partition.flush(3, 0)
+        assert [one[:2] for one in episodes(partition)] == [(1000, "resolved"), (1016, "pending")]
+
+
 def test_a_snapshot_brings_open_episodes_to_an_empty_shard(tmp_path: Path) -> None:
     with opened(tmp_path / "first") as partition:
         partition.apply(1, make_batch(JOB, 0, ROWS[:3]), 0)
