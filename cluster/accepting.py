@@ -4,11 +4,14 @@ The place is the first offset of each split that no partition can have received:
 opened under this epoch, and whatever came after was sent by this leader.
 """
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 
 from actors.acceptances import Acceptance
+from actors.errors import StaleEpochError
 from cluster.group_port import GroupPort
 from raft.commands import AcceptancePlaced
+from raft.errors import ProposalTimeoutError
 from raft.group import Job
 
 
@@ -21,17 +24,39 @@ def placed_acceptances(job: Job) -> list[bytes]:
     ]
 
 
-def place_acceptances(group: GroupPort, job_id: str, epoch: int, positions: Mapping[int, int]) -> bool:
+def place_acceptances(
+    group: GroupPort, job_id: str, epoch: int, positions: Mapping[int, int], gives_up: Callable[[], bool]
+) -> bool:
     """Give the values that wait for it their place, and return whether there were any.
 
+    Nothing may be sent before the answer is known: a value whose place is taken in without this leader's knowing would
+    come after rows that it counts for.
+
     Raises:
-        ClusterError: the epoch is over.
+        StaleEpochError: the epoch is over, or `gives_up` said so.
+        ClusterError: the group refused.
     """
     waiting = [known for known in group.state().jobs[job_id].acceptances if known.positions is None]
     for known in waiting:
-        place = tuple(sorted(positions.items()))
-        group.propose(AcceptancePlaced(epoch=epoch, job_id=job_id, acceptance_id=known.acceptance_id, positions=place))
+        command = AcceptancePlaced(
+            request_id=uuid.uuid4().hex,
+            epoch=epoch,
+            job_id=job_id,
+            acceptance_id=known.acceptance_id,
+            positions=tuple(sorted(positions.items())),
+        )
+        while not _is_answered(group, command):
+            if gives_up():
+                raise StaleEpochError(f"epoch {epoch} is over before an accepted value of job {job_id} has its place")
     return bool(waiting)
+
+
+def _is_answered(group: GroupPort, command: AcceptancePlaced) -> bool:
+    try:
+        group.propose(command)
+    except ProposalTimeoutError:
+        return False
+    return True
 
 
 def first_unsent(sent: Mapping[int, int], received: Mapping[int, int]) -> dict[int, int]:

@@ -240,7 +240,7 @@ class JobRunner:
     def _accept(self, pump: Pump) -> None:
         """Give accepted values that wait for it a place among the rows, and tell the hosts."""
         place = first_unsent(pump.stat().positions, self._received)
-        if place_acceptances(self._group, self._job_id, self._epoch, place):
+        if place_acceptances(self._group, self._job_id, self._epoch, place, self._stopping.is_set):
             for name in {port.name for port in pump.owners.values()}:
                 self._host(name)
 
