@@ -7,10 +7,10 @@ import polars as pl
 from actors.detectors import Detector, make_detector
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.costs import EngineMemory
-from actors.engine.engine import EngineStat
 from actors.engine.episodes import Episode
 from actors.engine.lifecycle import EpisodeChanges
 from actors.engine.output import Numbering
+from actors.engine.stat import EngineStat
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from actors.shard import Shard

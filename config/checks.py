@@ -98,12 +98,17 @@ def _check_durations(job: "JobSettings", schema: Schema) -> None:
     if job.engine.ticks_close_windows and job.ticks is None:
         text = "needs `ticks`, at which windows close; add `ticks: 10s` or the like"
         raise fault(("engine", "ticks_close_windows"), text)
+    if job.engine.idle_key_ttl is not None and job.ticks is None:
+        raise fault(
+            ("engine", "idle_key_ttl"), "needs `ticks`, at which keys are forgotten; add `ticks: 10s` or the like"
+        )
     if job.ticks is not None and not kind.has_date:
         raise fault(
             ("ticks",), f"column {job.time!r} is {kind}, which starts again at midnight; use a type with a date"
         )
     durations: list[tuple[Path, int | str | None]] = [
         (("engine", "max_lateness"), job.engine.max_lateness),
+        (("engine", "idle_key_ttl"), job.engine.idle_key_ttl),
         (("ticks",), job.ticks),
         (("absent",), job.absent),
     ]

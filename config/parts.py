@@ -10,6 +10,12 @@ from config.errors import Problem
 from config.settings import JobSettings
 from config.specs import detector_spec, engine_arguments, store_config
 
+_SETTINGS: dict[str, Path] = {
+    "nothing_to_close": ("engine", "ticks_close_windows"),
+    "idle_key_ttl": ("engine", "idle_key_ttl"),
+}
+"""Settings of the engine as a whole, by the codes of what may be wrong with them."""
+
 
 def check_parts(job: JobSettings) -> list[tuple[Path, Problem]]:
     """Return what the libraries refuse, each with the path of the faulty key."""
@@ -28,7 +34,8 @@ def _check_metrics(job: JobSettings, problems: dict[Path, Problem]) -> None:
     from actors.engine import AnomalyDetectionEngine
 
     # What all metrics are needed for to say is left out until each has been looked at.
-    arguments = engine_arguments(job.model_copy(update={"metrics": ()})) | {"ticks_close_windows": False}
+    arguments = engine_arguments(job.model_copy(update={"metrics": ()}))
+    arguments |= {"ticks_close_windows": False, "idle_key_ttl": 0}
     for index, metric in enumerate(job.metrics):
         alone = arguments | {"metrics": [metric.when]}
         _attempt(("metrics", index), problems, partial(AnomalyDetectionEngine, **alone))
@@ -45,8 +52,7 @@ def _attempt(path: Path, problems: dict[Path, Problem], build: Callable[[], Any]
     except TocsinError as error:
         text = str(error)
         code = getattr(error, "code", "")
-        if code == "nothing_to_close":
-            path = ("engine", "ticks_close_windows")
+        path = _SETTINGS.get(code, path)
         if code == "window_required":
             path, text = (
                 ("window",),

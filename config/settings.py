@@ -83,6 +83,9 @@ class EngineSettings(Settings):
     ticks_close_windows: bool = False
     """Whether ticks close windows, and let rows go that wait; otherwise only the key's own next row does."""
 
+    idle_key_ttl: DurationTicks | None = None
+    """How long a key is kept without a row of its own; `None`: for ever."""
+
     explain: Literal["all", "windows", "none"] = "all"
     """What is kept with an anomaly: the values of all parts of its metric and its window, the window, or nothing."""
 

@@ -38,6 +38,7 @@ def engine_arguments(job: JobSettings) -> dict[str, Any]:
         "lifecycles": _lifecycles(job),
         "max_lateness": metric_ticks(job, job.engine.max_lateness),
         "ticks_close_windows": job.engine.ticks_close_windows,
+        "idle_key_ttl": metric_ticks(job, job.engine.idle_key_ttl),
     }
 
 

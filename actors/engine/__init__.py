@@ -1,8 +1,9 @@
 """The anomaly detection engine: metrics over columns and windows, per key. A library without Ray, LMDB or clock."""
 
-from actors.engine.engine import AnomalyDetectionEngine, EngineStat
+from actors.engine.engine import AnomalyDetectionEngine
 from actors.engine.errors import ArgumentError, EngineError, EngineSnapshotError, MetricError
 from actors.engine.explain import Explanation
+from actors.engine.stat import EngineStat
 from actors.engine.streaming import StreamTable, create_anomaly_detection_engine, drop_stream_engine, subscribe_table
 
 __all__ = [

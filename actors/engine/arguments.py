@@ -65,6 +65,9 @@ class EngineSettings:
     ticks_close_windows: bool
     """Whether time that passes at ticks closes windows, and lets rows go that wait."""
 
+    idle_key_ttl: int
+    """Ticks without a row after which a key is forgotten, at the next tick; 0 means that none is."""
+
     late_rows_max: int
     """Late rows kept for `take_late`."""
 
@@ -73,6 +76,11 @@ class EngineSettings:
 
     snapshot_interval_rows: int | None
     """Rows after which a snapshot file is written, at the end of a batch."""
+
+    @property
+    def follows_keys(self) -> bool:
+        """Whether ticks need to know the split and the latest time of each key."""
+        return self.ticks_close_windows or self.idle_key_ttl > 0
 
 
 def checked_settings(
@@ -95,6 +103,7 @@ def checked_settings(
     lifecycles: Sequence[LifecycleSettings | None] = (),
     max_lateness: int = 0,
     ticks_close_windows: bool = False,
+    idle_key_ttl: int = 0,
 ) -> EngineSettings:
     """Return the settings of an engine.
 
@@ -103,17 +112,14 @@ def checked_settings(
         MetricError: a metric cannot be used.
         SchemaError: the schema cannot be used or lacks a column.
     """
-    _check_name(name)
+    _check_options(name, garbage_size, late_rows_max, nulls, explain)
     known = _as_schema(schema)
-    texts = _listed(metrics)
-    if not texts:
-        raise _bad("there are no metrics; give at least one")
+    texts = _checked_texts(metrics)
     time = _checked_time(known[time_column])
     analysed = tuple(analyse_metric(text, known) for text in texts)
     has_windows = any(metric.kind is not MetricKind.ROW for metric in analysed)
     if has_windows:
         _check_window(window_size, step)
-    _check_options(garbage_size, late_rows_max, nulls, explain)
     return EngineSettings(
         name=name,
         metrics=analysed,
@@ -130,6 +136,9 @@ def checked_settings(
         lifecycles=_checked_lifecycles(lifecycles, analysed, known),
         max_lateness=_checked_ticks("max_lateness", max_lateness),
         ticks_close_windows=_checked_closing(ticks_close_windows, has_windows or bool(max_lateness)),
+        idle_key_ttl=_checked_ttl(
+            idle_key_ttl, ticks_close_windows, max_lateness, window_size if has_windows else None
+        ),
         late_rows_max=late_rows_max,
         snapshot_dir=_checked_folder(snapshot_dir, snapshot_interval_rows),
         snapshot_interval_rows=snapshot_interval_rows,
@@ -143,6 +152,12 @@ def _check_name(name: str) -> None:
 
 def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _checked_texts(metrics: str | Sequence[str]) -> tuple[str, ...]:
+    if not metrics:
+        raise _bad("there are no metrics; give at least one")
+    return _listed(metrics)
 
 
 def _as_schema(given: Schema | Mapping[str, str]) -> Schema:
@@ -179,7 +194,20 @@ def _checked_closing(ticks_close_windows: bool, is_possible: bool) -> bool:
     return ticks_close_windows
 
 
-def _check_options(garbage_size: int, late_rows_max: int, nulls: str, explain: str) -> None:
+def _checked_ttl(ttl: int, ticks_close_windows: bool, max_lateness: int, window_size: int | None) -> int:
+    _checked_ticks("idle_key_ttl", ttl)
+    problem = ""
+    if ttl and (window_size or max_lateness) and not ticks_close_windows:
+        problem = "needs ticks_close_windows, or keys would be forgotten with open windows or rows that wait"
+    elif ttl and ttl < (window_size or 0):
+        problem = f"is {ttl}, less than the window, {window_size}; give at least as much"
+    if problem:
+        raise ArgumentError("idle_key_ttl", f"idle_key_ttl {problem}")
+    return ttl
+
+
+def _check_options(name: str, garbage_size: int, late_rows_max: int, nulls: str, explain: str) -> None:
+    _check_name(name)
     _check_positive("garbage_size", garbage_size)
     _check_positive("late_rows_max", late_rows_max)
     _check_choice("nulls", nulls, NULL_RULES)

@@ -6,7 +6,7 @@ before the row that closes them is tested. The output does not depend on how row
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,10 @@ from actors.engine.errors import ArgumentError
 from actors.engine.explain import Explanation, LastBatch, anomaly_times, explanation, window_context
 from actors.engine.fingerprint import fingerprint_of
 from actors.engine.functions import Kind
+from actors.engine.idle import KeyState, keep_all, kept_numbers, reset_all
 from actors.engine.keys import KeyNumbers
 from actors.engine.late import LateRows, lateness
-from actors.engine.lifecycle import EpisodeChanges, EpisodeTracker, View
+from actors.engine.lifecycle import EpisodeChanges, View, tracker_of
 from actors.engine.output import Anomalies, Fired, Numbering, Presenter, ordered
 from actors.engine.program import Context, Node, Program, fired, no_aggregate
 from actors.engine.reorder import ReorderBuffer, ordinals_of, renumbered
@@ -36,6 +37,7 @@ from actors.engine.segments import Layout
 from actors.engine.sequences import PerKey
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
 from actors.engine.snapshot_files import load_snapshot, write_snapshot
+from actors.engine.stat import EngineStat
 from actors.engine.ticking import in_order, key_rows, numbered
 from actors.engine.vectors import Array
 from actors.engine.windows import Closings, Grid, Windows
@@ -54,35 +56,6 @@ _LATE_NUMBERING = Numbering()
 
 WINDOWS_AT_ONCE_MAX = 2_000_000
 """Windows that the rows tested at once may close; longer batches are tested in parts, which changes nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStat:
-    """What an engine has seen and holds."""
-
-    row_count: int
-    """Rows given to it."""
-
-    anomaly_count: int
-    key_count: int
-    """Keys that state is kept for; there is none where every metric looks at one row alone."""
-
-    late_row_count: int
-    """Rows discarded because they were older than their key's latest row."""
-
-    timeless_row_count: int
-    """Rows discarded because they had no time."""
-
-    next_offset: int
-    """Offset after the last row given."""
-
-    snapshot_offset: int
-    """Last offset covered by the latest snapshot file, -1 before the first."""
-
-    @property
-    def discarded_row_count(self) -> int:
-        """Rows that took no part."""
-        return self.late_row_count + self.timeless_row_count
 
 
 class AnomalyDetectionEngine:
@@ -116,7 +89,7 @@ class AnomalyDetectionEngine:
         schema = settings.schema
         self._program = Program(settings.nulls == "smallest")
         self._nodes = [self._program.node(metric.term) for metric in self.metrics]
-        self._tracker = _tracker(settings, self._program)
+        self._tracker = tracker_of(settings, self._program)
         aggregates = self._program.aggregates
         self._has_sequences = any(contains(node.term, Kind.SEQUENCE) for node in self._program.nodes)
         self._windows: Windows | None = None
@@ -136,7 +109,8 @@ class AnomalyDetectionEngine:
             self._rows_at_once = max(1, WINDOWS_AT_ONCE_MAX * settings.step // settings.window_size)
         self._is_sorted = self._windows is not None or self._has_sequences or self._tracker is not None
         self._keys = KeyNumbers([schema[key].type.is_text for key in settings.key_columns])
-        self._latest = PerKey(time=NEVER, split=NO_SPLIT) if settings.ticks_close_windows else PerKey(time=NEVER)
+        self._latest = PerKey(time=NEVER, split=NO_SPLIT) if settings.follows_keys else PerKey(time=NEVER)
+        self._has_latest = self._windows is not None or settings.idle_key_ttl > 0
         self._details: Details | None = None
         if settings.explain != "none":
             self._details = Details(self.metrics, self._nodes, settings.window_size or 0, settings.explain)
@@ -378,10 +352,14 @@ class AnomalyDetectionEngine:
             batch.order, layout = sort_by_key(numbers, self._keys.count)
         else:
             layout = single_key(frame.height)
-        if self._windows is None:
+        if not self._has_latest:
             return layout
         times = batch.column(self.settings.time_column).values
         self._latest.cover(layout.numbers)
+        if self._windows is None:
+            newest = np.maximum.reduceat(times, layout.starts)
+            self._note(layout, np.maximum(newest, self._latest["time"][layout.numbers]))
+            return layout
         latest = self._latest["time"][layout.numbers]
         accepted = accepted_rows(times, layout, latest)
         if accepted is not None:
@@ -392,10 +370,14 @@ class AnomalyDetectionEngine:
             batch.keep(accepted)
             layout = relaid(layout, accepted)
             times = batch.column(self.settings.time_column).values
-        self._latest["time"][layout.numbers] = times[layout.lasts]
-        if self.settings.ticks_close_windows:
-            self._latest["split"][layout.numbers] = self._split
+        self._note(layout, times[layout.lasts])
         return layout
+
+    def _note(self, layout: Layout, times: Array) -> None:
+        """Keep the latest times of the keys of a batch."""
+        self._latest["time"][layout.numbers] = times
+        if self.settings.follows_keys:
+            self._latest["split"][layout.numbers] = self._split
 
     def _set_aside(self, batch: Batch, late: Array, late_by: Array) -> None:
         """Count late rows and keep them for `take_late`."""
@@ -464,8 +446,42 @@ class AnomalyDetectionEngine:
             found += self._close_due(time, at, numbering, count, is_dated)
         if self._tracker is not None:
             self._tracker.tick(time, at)
+        if self.settings.idle_key_ttl and self._is_sorted:
+            self._forget_idle(time, at)
         self._last, ordinals = numbered(self._last, numbering)
         return pl.concat(found).with_columns(pl.Series("ordinal", ordinals, dtype=pl.Int32))
+
+    def _forget_idle(self, time: int, at: int) -> None:
+        """Forget the keys of the split that have been without rows for too long."""
+        if self._rows is not None:
+            self._rows.settle()
+        is_old = self._latest["time"] < time - self.settings.idle_key_ttl
+        idle = ((self._latest["split"] == self._split) & is_old).nonzero()[0]
+        if not len(idle):
+            return
+        reset_all(self._keyed(), idle)
+        if self._tracker is not None:
+            self._tracker.forget(idle, time, at)
+        numbers = kept_numbers(self._latest["time"][: self._keys.count] == NEVER)
+        if numbers is not None and self.settings.key_columns:
+            self._keep_keys(numbers)
+        if self._rows is not None:
+            self._rows.forget()
+
+    def _keep_keys(self, numbers: Array) -> None:
+        keep_all(self._keyed(), numbers)
+        self._keys.keep(numbers)
+        if self._tracker is not None:
+            self._tracker.keep(numbers)
+        if self._reorder is not None:
+            self._reorder.forget_keys()
+
+    def _keyed(self) -> list[KeyState]:
+        """Return all state that is kept by key number."""
+        parts: list[KeyState] = [self._latest]
+        for node in self._sequences():
+            parts += node.state.keyed() if node.state else []
+        return parts if self._windows is None else [*parts, *self._windows.keyed()]
 
     def _close_due(self, time: int, at: int, numbering: Numbering, start: int, is_dated: bool) -> list[pl.DataFrame]:
         """Close the windows of the split's keys that end by a time; keys in the order of their values."""
@@ -519,7 +535,7 @@ class AnomalyDetectionEngine:
     def costs(self) -> EngineCosts:
         """Return what each metric keeps and does."""
         shared = self._keys.kept() if self._is_sorted else []
-        if self._windows is not None:
+        if self._has_latest:
             shared.append(self._latest.kept("latest time"))
         if self._reorder is not None:
             shared += self._reorder.kept()
@@ -559,7 +575,9 @@ class AnomalyDetectionEngine:
     def _parts(self) -> dict[str, dict[str, Array]]:
         parts = {f"sequence{i}": node.state.state() for i, node in enumerate(self._sequences()) if node.state}
         if self._windows is not None:
-            parts |= {"windows": self._windows.state(), "latest": self._latest.state()}
+            parts["windows"] = self._windows.state()
+        if self._has_latest:
+            parts["latest"] = self._latest.state()
         if self._tracker is not None:
             parts["episodes"] = self._tracker.state()
         if self._reorder is not None:
@@ -572,14 +590,9 @@ class AnomalyDetectionEngine:
             node.state.load(parts[f"sequence{i}"])
         if self._windows is not None:
             self._windows.load(parts["windows"])
+        if self._has_latest:
             self._latest.load(parts["latest"])
         if self._tracker is not None:
             self._tracker.load(parts["episodes"])
         if self._reorder is not None:
             self._reorder.load(parts["reorder"])
-
-
-def _tracker(settings: EngineSettings, program: Program) -> EpisodeTracker | None:
-    if not settings.lifecycles:
-        return None
-    return EpisodeTracker(settings.metrics, settings.lifecycles, program, settings.key_columns)

@@ -156,6 +156,14 @@ def advance(alert: Alert | None, rule: Lifecycle, time: int) -> tuple[Alert | No
     return None, [Change(ended.id, ended, True)]
 
 
+def end(alert: Alert, time: int) -> Change:
+    """Return what becomes of an episode whose key is forgotten at a time."""
+    if alert.episode.state is EpisodeState.PENDING:
+        return Change(alert.episode.id, None, False)
+    ended = replace(alert.episode, state=EpisodeState.RESOLVED, end=max(alert.now, time))
+    return Change(ended.id, ended, True)
+
+
 def follow(
     alert: Alert | None, rule: Lifecycle, step: Step, origin: Callable[[], Origin], is_peak_low: bool
 ) -> tuple[Alert | None, list[Change]]:

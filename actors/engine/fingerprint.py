@@ -24,6 +24,8 @@ def fingerprint_of(settings: EngineSettings) -> str:
         parts["max_lateness"] = settings.max_lateness
     if settings.ticks_close_windows:
         parts["ticks_close_windows"] = True
+    if settings.idle_key_ttl:
+        parts["idle_key_ttl"] = settings.idle_key_ttl
     if settings.lifecycles:
         parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
     packed: bytes = msgpack.packb(parts)

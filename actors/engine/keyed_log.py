@@ -67,6 +67,18 @@ class KeyedLog:
         self._cover(numbers)
         return self.starts[numbers] + self.lengths[numbers]
 
+    def reset(self, numbers: Array) -> None:
+        """Forget the histories of keys, which ascend."""
+        self.keep_last(numbers[: numbers.searchsorted(self._key_count)], 0)
+
+    def keep(self, numbers: Array) -> None:
+        """Keep the histories of some keys, which ascend, and number them from 0 on."""
+        known = numbers[: numbers.searchsorted(self._key_count)]
+        lengths = self.lengths[known]
+        positions = expand(self.starts[known], lengths)
+        columns = {f"column{i}": column[positions] for i, column in enumerate(self.columns)}
+        self.load({"lengths": lengths, **columns})
+
     def last_entries(self, numbers: Array, fill: Any) -> Array:
         """Return what the first column holds in the last entry of each key, `fill` for keys without one."""
         found = np.full(len(numbers), fill, dtype=self.columns[0].dtype)

@@ -145,6 +145,10 @@ class ColumnKeys:
         self._add_learned()
         return self._values.series()
 
+    def clear(self) -> None:
+        """Forget all values."""
+        self.load(self.state()[:0])
+
     def load(self, state: pl.Series) -> None:
         """Take over what `state` gave."""
         self._values.load(state)
@@ -199,6 +203,13 @@ class KeyNumbers:
         if self._columns:
             found.append(self._columns[0].values_at(numbers))
         return found[::-1]
+
+    def keep(self, numbers: Array) -> None:
+        """Keep some keys, which ascend, and number them from 0 on."""
+        values = self.values(numbers)
+        for part in (*self._columns, *self._pairs):
+            part.clear()
+        self.number(values, len(numbers))
 
     def kept(self) -> list[Kept]:
         """Return what each part keeps of each key."""

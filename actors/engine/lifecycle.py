@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actors.engine.analysis import Metric, MetricKind
+from actors.engine.arguments import EngineSettings
 from actors.engine.batch import Batch
 from actors.engine.episodes import (
     Alert,
@@ -26,6 +27,7 @@ from actors.engine.episodes import (
     Origin,
     Step,
     advance,
+    end,
     follow,
 )
 from actors.engine.program import Context, Node, Program, fired
@@ -147,6 +149,20 @@ class EpisodeTracker:
                 ended += self._put(place, *advance(alert, rules[place[0]], time))
         self._notices += [Notice(offset, change.episode) for change in sorted(ended) if change.episode is not None]
 
+    def forget(self, numbers: Array, time: int, offset: int) -> None:
+        """End the episodes of keys that are forgotten, as seen at a row; pending ones come to nothing."""
+        gone = set(numbers.tolist())
+        ended: list[Change] = []
+        for place, alert in list(self._alerts.items()):
+            if place[1] in gone:
+                ended += self._put(place, None, [end(alert, time)])
+        self._notices += [Notice(offset, change.episode) for change in sorted(ended) if change.episode is not None]
+
+    def keep(self, numbers: Array) -> None:
+        """Number the keys anew, of which those given are kept."""
+        now = {number: place for place, number in enumerate(numbers.tolist())}
+        self._alerts = {(kind, now[number]): alert for (kind, number), alert in self._alerts.items()}
+
     def take(self) -> EpisodeChanges:
         """Return what has changed since the last call."""
         changes = EpisodeChanges(changed=self._changed, notices=self._notices)
@@ -213,6 +229,13 @@ class EpisodeTracker:
                 ordinal=ordinal,
             )
             self._alerts[kind, number] = Alert(episode=episode, now=now, cleared_at=cleared_at)
+
+
+def tracker_of(settings: EngineSettings, program: Program) -> EpisodeTracker | None:
+    """Return what follows the episodes of an engine, `None` without lifecycles."""
+    if not settings.lifecycles:
+        return None
+    return EpisodeTracker(settings.metrics, settings.lifecycles, program, settings.key_columns)
 
 
 def _stored(episode: Episode) -> tuple[Any, ...]:

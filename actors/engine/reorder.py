@@ -44,7 +44,8 @@ class ReorderBuffer:
         self._time_column = time_column
         self._key_columns = tuple(key_columns)
         self._max_lateness = max_lateness
-        self._keys = KeyNumbers([schema[key].type.is_text for key in key_columns])
+        self._are_text = [schema[key].type.is_text for key in key_columns]
+        self._keys = KeyNumbers(self._are_text)
         self._waiting: dict[int, Waiting] = {}
         self._ticks: dict[int, int] = {}
         """By split the latest tick: the watermark of every key is at least that."""
@@ -114,6 +115,10 @@ class ReorderBuffer:
         leaves = found < stops
         trigger[order[leaves]] = order[found[leaves]]
         return trigger
+
+    def forget_keys(self) -> None:
+        """Forget which keys there have been; rows that wait stay."""
+        self._keys = KeyNumbers(self._are_text)
 
     def state(self) -> dict[str, Array]:
         """Return the rows that wait as arrays, split by split."""

@@ -140,14 +140,15 @@ class _Writer:
         self.tested: set[str] = set()
         self.columns = [settings.time_column, *(k for k in settings.key_columns if k != settings.time_column)]
         self.is_stateful = windows is not None or any(node.state is not None for node in program.nodes)
+        self._follows_keys = self.is_stateful and settings.follows_keys
         self.fields: list[Field] = []
 
     def function(self, latest: PerKey) -> RowFunction:
         """Return the function; `latest` holds the latest time of each key."""
-        if self._windows is not None:
+        if self._windows is not None or self._follows_keys:
             self.fields.append(PlainField("latest", latest, "time"))
-            if self._settings.ticks_close_windows:
-                self.fields.append(PlainField("split", latest, "split"))
+        if self._follows_keys:
+            self.fields.append(PlainField("split", latest, "split"))
         body = self._row_lines()
         parameters = ", ".join(f"{self._column(name)}s" for name in self.columns)
         loop = ", ".join(self._column(name) for name in self.columns)
@@ -195,11 +196,12 @@ class _Writer:
         key = self._key()
         names = ", ".join(["number", *(field.name for field in self.fields)])
         lines = [f"state = find({key})", "if state is None:", f"    state = load({key})", f"({names},) = state"]
-        if self._windows is None:
-            return lines
         time = self._column(self._settings.time_column)
-        lines += [f"if {time} < latest:", f"    late((i, latest - {time}))", "    continue", f"latest = {time}"]
-        return [*lines, "split = current"] if self._settings.ticks_close_windows else lines
+        if self._windows is not None:
+            lines += [f"if {time} < latest:", f"    late((i, latest - {time}))", "    continue", f"latest = {time}"]
+        elif self._follows_keys:
+            lines += [f"if {time} > latest: latest = {time}"]
+        return [*lines, "split = current"] if self._follows_keys else lines
 
     def _null_lines(self) -> list[str]:
         """Return the lines that make NaN and infinity NULL."""

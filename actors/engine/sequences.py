@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from actors.engine.aggregates import Aggregate, Mergeable
+from actors.engine.idle import KeyState
 from actors.engine.kept import WINDOW_ROWS_GUESS, Kept, Work, held_size_bytes, value_size_bytes
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.partials import Count
@@ -33,6 +34,9 @@ class SequenceState(Protocol):
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
@@ -64,6 +68,18 @@ class PerKey:
     def fill(self, name: str) -> Any:
         """Return what stands in an array for keys without state."""
         return self._fills[name]
+
+    def reset(self, numbers: Array) -> None:
+        """Give keys, which ascend, the state of keys that have never been there."""
+        known = numbers[: numbers.searchsorted(self._count)]
+        for name, array in self._arrays.items():
+            array[known] = self._fills[name]
+
+    def keep(self, numbers: Array) -> None:
+        """Keep the state of some keys, which ascend, and number them from 0 on."""
+        known = numbers[: numbers.searchsorted(self._count)]
+        self._arrays = {name: array[known] for name, array in self._arrays.items()}
+        self._count = len(known)
 
     def kept(self, what: str, of: str = "") -> Kept:
         """Return what is kept of each key."""
@@ -125,6 +141,10 @@ class PreviousState:
         last_valid[numbers] = True if valid is None else valid[layout.lasts]
         return simplified(earlier, there)
 
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return [self.last]
+
     def kept(self) -> Kept:
         """Return what is kept of each key."""
         return self.last.kept("the value of the row before")
@@ -163,6 +183,10 @@ class EarlierState:
         self.log.keep_last(layout.numbers, self.distance)
         return simplified(np.where(there, values, self._filler), there & valid)
 
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return [self.log]
+
     def kept(self) -> Kept:
         """Return what is kept of each key."""
         return self.log.kept("look-back rows", entry_count_max=self.distance)
@@ -190,6 +214,10 @@ class ComparedState:
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the combination for every row."""
         return self._combine(vectors[0], self.earlier.evaluate(vectors, layout))
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return self.earlier.keyed()
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
@@ -232,6 +260,10 @@ class FilledState:
         self.last["value"][layout.numbers] = result[layout.lasts]
         self.last["age"][layout.numbers] = age[layout.lasts]
         return simplified(result, there)
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return [self.last]
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
@@ -296,6 +328,10 @@ class MovingState:
             return Vector(values, both_valid(valid, lengths == self._window))
         (count,) = Mergeable((Count(),), lambda parts: Vector(parts[0][0], None)).reduce(vectors, lengths)[:1]
         return Vector(values, both_valid(valid, count >= self._period_min))
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return [self._log]
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""
@@ -372,6 +408,10 @@ class TimedState:
             return Vector(np.where(timed, values, 0), valid)
         return Vector(values, both_valid(valid, timed))
 
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return [self._log]
+
     def kept(self) -> Kept:
         """Return what is kept of each key."""
         return self._log.kept(f"rows of the last {self._window} ticks, with their times")
@@ -412,6 +452,10 @@ class CumulativeState:
                 carried[name][layout.numbers] = component[layout.lasts]
             finished.append(components)
         return self.aggregate.finish(finished)
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return self.carried
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from actors.engine.idle import KeyState
 from actors.engine.kept import Kept, Work
 from actors.engine.segments import Layout, length_classes
 from actors.engine.sequences import PerKey
@@ -40,6 +41,10 @@ class RecurrentState:
             for name in self._names:
                 self.carried[name][numbers] = state[name]
         return simplified(np.where(there, result, 0.0), there)
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return the parts of the state, each by key."""
+        return [self.carried]
 
     def kept(self) -> Kept:
         """Return what is kept of each key."""

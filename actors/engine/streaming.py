@@ -12,8 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from actors.engine.engine import AnomalyDetectionEngine, EngineStat
+from actors.engine.engine import AnomalyDetectionEngine
 from actors.engine.errors import ArgumentError
+from actors.engine.stat import EngineStat
 from actors.engine.text import split_list
 from actors.frames import Rows, polars_schema, present_times, to_frame
 from actors.model import ColumnType, Schema

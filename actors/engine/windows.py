@@ -13,6 +13,7 @@ import numpy as np
 from actors.engine.aggregates import Aggregate, Mergeable
 from actors.engine.analysis import contains
 from actors.engine.functions import Kind
+from actors.engine.idle import KeyState
 from actors.engine.kept import WINDOW_ROWS_GUESS, Holding, Work
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.latest import Closed, Held, LatestWindows
@@ -482,6 +483,11 @@ class Windows:
             return [added, Work(order="O(1)", per="closing", why="finishes them", weight=1)]
         why = f"joins {self.pane_count} panes"
         return [added, Work(order="O(panes)", per="closing", why=why, weight=self.pane_count)]
+
+    def keyed(self) -> list[KeyState]:
+        """Return the parts of the state, each by key."""
+        slots = [slot.open for slot in self.slots]
+        return [self.keys, *slots, *self.held.values(), self.closed, self._rows]
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""

@@ -43,7 +43,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "ticks": EPISODES | EVENTS | SINKS | LEARNING | {"ticks": 5, "absent": 12, "partitions": 3},
     "closing ticks": EVENTS
     | SINKS
-    | {"ticks": 5, "partitions": 3, "metrics": CLOSING, "engine": {"ticks_close_windows": True}},
+    | {"ticks": 5, "partitions": 3, "metrics": CLOSING, "engine": {"ticks_close_windows": True, "idle_key_ttl": 21}},
     "closing ticks, waiting rows": EPISODES
     | EVENTS
     | SINKS

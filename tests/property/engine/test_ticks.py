@@ -64,7 +64,8 @@ def ticks_of(given: dict[str, Any], stream: Stream, size: int) -> dict[int, int]
 
 
 def make(given: dict[str, Any], few_rows_max: int | None = None) -> AnomalyDetectionEngine:
-    engine = AnomalyDetectionEngine("test", schema=SCHEMA, time_column="time", ticks_close_windows=True, **given)
+    settings = {"ticks_close_windows": True} | given
+    engine = AnomalyDetectionEngine("test", schema=SCHEMA, time_column="time", **settings)
     if few_rows_max is not None:
         engine.few_rows_max = few_rows_max
     return engine
@@ -92,23 +93,29 @@ def run(
 
 
 def naive_run(given: dict[str, Any], stream: Stream, ticks: dict[int, int]) -> tuple[list[tuple[Any, ...]], int]:
-    naive = NaiveEngine(schema=SCHEMA, time_column="time", **given)
+    ttl = given.get("idle_key_ttl", 0)
+    own = {name: value for name, value in given.items() if name not in ("idle_key_ttl", "ticks_close_windows")}
+    naive = NaiveEngine(schema=SCHEMA, time_column="time", **own)
     found = []
     for offset, row in enumerate(stream):
         told = naive.append([row], [offset])
         found += [(one.time, *one.key, one.metric_index, one.text, offset, one.ordinal) for one in told]
         if offset in ticks:
             split = split_of(given, row[1])
-            late = naive.advance(
-                ticks[offset], offset, lambda key, split=split: split_of(given, (*key, None)[0]) == split
-            )
+
+            def is_here(key: tuple[Any, ...], split: int = split) -> bool:
+                return split_of(given, (*key, None)[0]) == split
+
+            late = naive.advance(ticks[offset], offset, is_here)
             found += [
                 (one.time, *one.key, one.metric_index, one.text, offset, LATE_ORDINALS + one.ordinal) for one in late
             ]
+            if ttl:
+                naive.forget(ticks[offset], ttl, is_here)
     return found, len(naive.late_offsets)
 
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 sizes = st.sampled_from([1, 3, 7, 20])
 cuts_ = st.sets(st.integers(1, 39), max_size=8)
 
@@ -144,7 +151,7 @@ def test_ticks_close_windows_as_one_row_at_a_time_would_in_thousands_of_cases(
     check(given, stream, size, cuts, few_rows_max)
 
 
-@settings(relaxed, max_examples=40)
+@settings(relaxed, max_examples=25)
 @given(arguments(), streams(), sizes, st.integers(1, 39), st.booleans())
 def test_an_engine_goes_on_from_a_snapshot_before_or_after_a_tick(
     given: dict[str, Any], stream: Stream, size: int, cut: int, before: bool
@@ -172,7 +179,7 @@ def restored(given: dict[str, Any], engine: AnomalyDetectionEngine, symbol: str 
     return other
 
 
-@settings(relaxed, max_examples=40)
+@settings(relaxed, max_examples=25)
 @given(arguments(), streams(), sizes, cuts_, st.sampled_from([1, 2, 5, 20]))
 def test_ticks_let_rows_go_that_wait(
     given: dict[str, Any], stream: Stream, size: int, cuts: set[int], lateness: int

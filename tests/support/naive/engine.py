@@ -139,6 +139,13 @@ class NaiveEngine:
                 found.append(Anomaly(offset, len(found), reason.time, key, index, self._texts[index]))
         return found
 
+    def forget(self, time: int, ttl: int, keys: Callable[[Key], bool] = lambda key: True) -> None:
+        """Forget those of some keys whose latest row, or window reported at a tick, is too old."""
+        for key in list(filter(keys, self._states)):
+            state = self._states[key]
+            if state.times and max([*state.times, state.reported_until or state.times[0]]) < time - ttl:
+                del self._states[key]
+
     def _close_in_time(self, state: _KeyState, time: int) -> list[Reason]:
         hits: list[Reason] = []
         while self._has_windows and state.next_end <= time and self._window(state):

@@ -142,6 +142,7 @@ def test_absent_keys_follow_the_detectors_in_type_and_need_no_metric(tmp_path: P
     [
         ({"absent": "5m"}, "absent: needs `ticks`"),
         ({"engine": {"ticks_close_windows": True}}, "ticks_close_windows: needs `ticks`"),
+        ({"engine": {"idle_key_ttl": "1h"}}, "idle_key_ttl: needs `ticks`"),
         ({"ticks": "1us"}, "ticks: .*whole number of ticks"),
         ({"ticks": 5, "schema": {"time": "TIME", "sym": "SYMBOL", "qty": "INT", "user": "STRING"}}, "starts again"),
     ],
@@ -151,7 +152,13 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message
         make_partition_job(**settings)
 
 
-def test_ticks_that_have_nothing_to_close_are_refused() -> None:
-    job = make_partition_job(metrics=["qty > 1"], ticks=5, engine={"ticks_close_windows": True})
-    ((path, problem),) = check_parts(job)
-    assert (path, "no metric has an aggregate" in problem.text) == (("engine", "ticks_close_windows"), True)
+@pytest.mark.parametrize(
+    ("metric", "name", "value", "text"),
+    [
+        ("qty > 1", "ticks_close_windows", True, "no metric has an aggregate"),
+        ("sum(qty) > 1", "idle_key_ttl", 40, "needs ticks_close_windows"),
+    ],
+)
+def test_settings_that_do_not_fit_the_metrics_are_refused(metric: str, name: str, value: Any, text: str) -> None:
+    ((path, problem),) = check_parts(make_partition_job(metrics=[metric], ticks=5, engine={name: value}))
+    assert (path, text in problem.text) == (("engine", name), True)
