@@ -7,11 +7,12 @@ backends are imported on first use, because one of them needs an optional packag
 
 from typing import TYPE_CHECKING, Any
 
-from actors.persistency.event_data_structures.base import EventDataStructure
+from actors.persistency.event_data_structures.base import EventDataset, EventDataStructure
 from actors.persistency.event_data_structures.trackers.stability.stability_tracker import EventStabilityTracker
 from actors.persistency.event_persistency import EventPersistency
 from actors.persistency.persistency_saver import (
     PersistencyLoadError,
+    PersistencySaveError,
     PersistencySaver,
     PersistencySaverConfig,
     load,
@@ -25,9 +26,11 @@ __all__ = [
     "ChunkedEventDataFrame",
     "EventDataFrame",
     "EventDataStructure",
+    "EventDataset",
     "EventPersistency",
     "EventStabilityTracker",
     "PersistencyLoadError",
+    "PersistencySaveError",
     "PersistencySaver",
     "PersistencySaverConfig",
     "load",

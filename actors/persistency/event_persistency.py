@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.persistency.event_data_structures.base import EventDataStructure
+from actors.persistency.event_data_structures.trackers.stability.stability_tracker import EventStabilityTracker
 from actors.persistency.values import freeze_value
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ class _Run:
     """Time of each event."""
 
 
+class EventStruct(NamedTuple):
+    """What a persistency holds, by the names that DetectMate 0.5.3 to 0.6 gives it."""
+
+    data: dict[EventId, EventDataStructure]
+    """The live dictionary of backends."""
+
+    data_class: type[EventDataStructure]
+    """Class of new backends."""
+
+    data_kwargs: dict[str, Any]
+    """Their arguments."""
+
+    templates: dict[EventId, str]
+    """The live dictionary of templates."""
+
+
 _Runs = dict[EventId, _Run]
 _NO_NAMES: Mapping[str, Any] = {}
 
@@ -57,7 +74,7 @@ class EventPersistency:
 
     def __init__(
         self,
-        event_data_class: type[EventDataStructure],
+        event_data_class: type[EventDataStructure] = EventStabilityTracker,
         variable_blacklist: Sequence[str | int] | None = _DEFAULT_BLACKLIST,
         *,
         event_data_kwargs: Mapping[str, Any] | None = None,
@@ -184,14 +201,15 @@ class EventPersistency:
         """Number of events taken since the last save, or since the start."""
         return self._events_since_save
 
-    def reset_events_since_save(self) -> None:
-        """Start counting unsaved events from 0 again."""
-        self._events_since_save = 0
+    def reset_events_since_save(self, saved: int | None = None) -> None:
+        """Take `saved` events, or all of them, off the count of unsaved ones."""
+        with self.lock:
+            self._events_since_save = 0 if saved is None else max(0, self._events_since_save - saved)
 
     def take_saved(self, event_count: int, ids: Iterable[EventId]) -> None:
         """Note that a save of `event_count` events which covers `ids` is durable; what came since stays counted."""
         with self.lock:
-            self._events_since_save = max(0, self._events_since_save - event_count)
+            self.reset_events_since_save(event_count)
             self._changed_ids.difference_update(ids)
 
     def take_over(self, other: "EventPersistency") -> None:
@@ -223,6 +241,11 @@ class EventPersistency:
         with self.lock:
             self._events_since_save += event_count
             self._changed_ids.update(ids)
+
+    @property
+    def event_struct(self) -> EventStruct:
+        """The backends and templates, and how backends are made."""
+        return EventStruct(self.events_data, self.event_data_class, self.event_data_kwargs, self.event_templates)
 
     def get_events_seen(self) -> set[EventId]:
         """Return the live set of ids."""

@@ -1,13 +1,13 @@
 """One generation of saved state: which files it has, how they are written, and how they are read back.
 
 `metadata.json` names the file and the digest of every id and is written last, so it alone decides which generation is
-the saved one. The file of an id that has changed is written beside the one in use (there are two names per id), which
-is deleted once the metadata is in place. A reader that meets files of another generation than its metadata sees that
+the saved one. The file of an id that has changed is written beside the one in use, under another name, which is
+deleted once the metadata is in place. A reader that meets files of another generation than its metadata sees that
 from the digests. Backends are found by name among those of this package and those that the caller gives.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +32,7 @@ class SavedFile:
     """Name within the storage."""
 
     digest: str
-    """Hash of its content."""
+    """Hash of its content; empty where the metadata, being another program's, has none."""
 
 
 @dataclass(slots=True)
@@ -116,8 +116,8 @@ def read_generation(storage: Storage) -> Generation:
         return Generation()
     try:
         content = json.loads(data)
-        files = {entry[0]: SavedFile(name=entry[1], digest=entry[2]) for entry in content.get("files", ())}
-    except (ValueError, AttributeError, IndexError, TypeError):
+        files = {event_id: SavedFile(name=name, digest=digest) for event_id, name, digest in _listed_files(content)}
+    except (ValueError, AttributeError, LookupError, TypeError):
         return Generation(metadata=data)
     return Generation(files=files, metadata=data)
 
@@ -148,6 +148,7 @@ _READ_COUNT_MAX = 5
 
 def _write(storage: Storage, draft: Draft, known: Generation, saved_at: str) -> Generation:
     files: dict[EventId, SavedFile] = {}
+    taken = {file.name.casefold() for file in known.files.values()}
     for event_id, (_, extension) in draft.backends.items():
         used = known.files.get(event_id)
         data = draft.dumps.get(event_id)
@@ -156,7 +157,8 @@ def _write(storage: Storage, draft: Draft, known: Generation, saved_at: str) -> 
             files[event_id] = used
             continue
         assert data is not None  # an id without a file is always dumped
-        name = _free_name(event_id, extension, used)
+        name = _free_name(event_id, extension, taken)
+        taken.add(name.casefold())
         storage.write(name, data)
         files[event_id] = SavedFile(name=name, digest=digest)
     metadata = _metadata(draft, files, saved_at)
@@ -210,13 +212,24 @@ def _build(
     return made
 
 
+def _listed_files(content: Mapping[str, Any]) -> Iterable[tuple[EventId, str, str]]:
+    """Return id, name and digest of each file, also of state whose metadata leaves names and digests to convention."""
+    if "files" in content:
+        return [(event_id, name, digest) for event_id, name, digest in content["files"]]
+    ids = {str(event_id): event_id for event_id in content["events_seen"]}
+    return [
+        (event_id, f"events/{event_id}.{extension}", "")
+        for event_id, extension in _pairs(content["event_extensions"], ids)
+    ]
+
+
 def _read_file(storage: Storage, generation: Generation, event_id: EventId, extension: str) -> bytes:
     file = generation.files.get(event_id)
     name = f"events/{event_id}.{extension}" if file is None else file.name
     data = storage.read(name)
     if data is None:
         raise PersistencyLoadError(f"saved state of event id {event_id!r} is missing: {name}")
-    if file is not None and xxhash.xxh3_128_hexdigest(data) != file.digest:
+    if file is not None and file.digest and xxhash.xxh3_128_hexdigest(data) != file.digest:
         raise PersistencyLoadError(f"saved state of event id {event_id!r} is torn: {name} has another digest")
     return data
 
@@ -260,21 +273,18 @@ def _extension(backend: EventDataStructure) -> str:
     return "parquet" if any("DataFrame" in kind.__name__ for kind in type(backend).__mro__) else "msgpack"
 
 
-def _free_name(event_id: EventId, extension: str, used: SavedFile | None) -> str:
-    stem = _file_stem(event_id)
-    first = f"events/{stem}.{extension}"
-    return first if used is None or used.name != first else f"events/{stem}.1.{extension}"
+def _free_name(event_id: EventId, extension: str, taken: Collection[str]) -> str:
+    """Return a file name for an id that no file of this or the previous state has, also where case does not count."""
+    names = (f"events/{stem}{turn}.{extension}" for stem in _file_stems(event_id) for turn in ("", ".1"))
+    return next(name for name in names if name.casefold() not in taken)
 
 
-def _file_stem(event_id: EventId) -> str:
-    """Return a file name for an id; an integer and its text have different ones."""
-    if not isinstance(event_id, str):
-        return str(event_id)
-    stem = quote(event_id, safe=" ", errors="surrogatepass").replace("~", "%7E").replace(".", "%2E")
-    if len(stem) > _NAME_LENGTH_MAX or not stem.strip() or stem != stem.lower():
-        # Some file systems ignore case, and all have a longest name.
-        return f"~h{xxhash.xxh3_128_hexdigest(event_id.encode('utf-8', 'surrogatepass'))}"
-    return f"~{stem}" if stem.lstrip("-").isdigit() else stem
+def _file_stems(event_id: EventId) -> Iterable[str]:
+    """Return the id as part of a file name, where it can be one, and a name that no other id has."""
+    stem = quote(str(event_id), safe=" ", errors="surrogatepass").replace("~", "%7E").replace(".", "%2E")
+    if len(stem) <= _NAME_LENGTH_MAX and stem.strip():
+        yield stem
+    yield f"~h{xxhash.xxh3_128_hexdigest(repr(event_id).encode('utf-8', 'surrogatepass'))}"
 
 
 def _id_order(event_id: EventId) -> tuple[bool, Any]:

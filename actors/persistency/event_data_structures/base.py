@@ -61,3 +61,15 @@ class EventDataStructure(ABC):
     def revision(self) -> object | None:
         """Return something that differs whenever the state does, or `None` when only a dump can tell."""
         return None
+
+
+class EventDataset(EventDataStructure):
+    """The base class of own backends as DetectMate 0.5.3 to 0.6 has it: they define `_add_data`, not `add_data`."""
+
+    @abstractmethod
+    def _add_data(self, data_object: Any, timestamp: float | None = None) -> None:
+        """Add what `to_data` made of one event."""
+
+    def add_data(self, data: Any, timestamp: float | None = None, do_preprocess: bool = False) -> None:
+        """Add what `to_data` made of one event, or what it has yet to make something of."""
+        self._add_data(self.to_data(data) if do_preprocess else data, timestamp=timestamp)

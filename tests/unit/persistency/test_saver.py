@@ -78,6 +78,45 @@ def test_the_layout_is_metadata_and_one_file_per_id(tmp_path: Path) -> None:
     assert (tmp_path / "events" / "7.msgpack").exists()
 
 
+def test_a_file_is_named_like_its_id(tmp_path: Path) -> None:
+    persistency = EventPersistency(EventStabilityTracker)
+    persistency.ingest_events((event_id, "t", ["a"]) for event_id in ("E1", "4624", "a/b.c", "k" * 300))
+    save(persistency, str(tmp_path))
+    names = [path.stem for path in (tmp_path / "events").iterdir() if not path.name.startswith("~h")]
+    assert sorted(names) == ["4624", "E1", "a%2Fb%2Ec"]
+
+
+def test_ids_that_some_file_systems_cannot_tell_apart_have_files_of_their_own(tmp_path: Path) -> None:
+    persistency = EventPersistency(EventStabilityTracker)
+    saver = PersistencySaver(persistency, PersistencySaverConfig(str(tmp_path)))
+    for event_id in ("E1", "e1", 4624, "4624", "E1"):
+        persistency.ingest_event(event_id, "t", [f"of {event_id!r}"])
+        saver.save()
+    names = [path.name.casefold() for path in (tmp_path / "events").iterdir()]
+    assert len(set(names)) == len(names) == 4
+    again = EventPersistency(EventStabilityTracker)
+    load(again, str(tmp_path))
+    assert content(again) == content(persistency)
+
+
+def test_a_save_that_fails_over_state_without_a_list_of_files_leaves_that_state(tmp_path: Path) -> None:
+    persistency = EventPersistency(EventStabilityTracker)
+    persistency.ingest_event("e", "t", ["old"])
+    save(persistency, str(tmp_path))
+    # Other programs list no files, but name each one after its id.
+    metadata = json.loads((tmp_path / "metadata.json").read_text())
+    del metadata["files"]
+    (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+    saver = PersistencySaver(persistency, PersistencySaverConfig(str(tmp_path)))
+    persistency.ingest_event("e", "t", ["new"])
+    saver._storage = Failing(tmp_path, 1)
+    with pytest.raises(PersistencySaveError):
+        saver.save()
+    again = EventPersistency(EventStabilityTracker)
+    load(again, str(tmp_path))
+    assert again.get_event_data("e")["var_0"].unique_set == {"old"}  # type: ignore[index]
+
+
 def test_only_changed_ids_are_written_again(tmp_path: Path) -> None:
     persistency = filled()
     saver = PersistencySaver(persistency, PersistencySaverConfig(str(tmp_path)))

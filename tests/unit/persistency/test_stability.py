@@ -7,7 +7,11 @@ import pytest
 
 from actors.persistency import EventPersistency, EventStabilityTracker
 from actors.persistency.errors import PersistencyLoadError, PersistencyValueError
-from actors.persistency.event_data_structures.trackers import SingleStabilityTracker, StabilityClassifier
+from actors.persistency.event_data_structures.trackers import (
+    ClassificationMethods,
+    SingleStabilityTracker,
+    StabilityClassifier,
+)
 from actors.persistency.rle_list import RLEList
 
 
@@ -134,6 +138,84 @@ def test_fewer_observations_than_segments_are_not_enough_for_the_segment_methods
 def test_an_impossible_classification_is_refused(block: Any) -> None:
     with pytest.raises(PersistencyValueError):
         SingleStabilityTracker(classification=block)
+
+
+def test_the_reason_names_each_test_its_axis_and_the_rule() -> None:
+    block = {"index": False, "slope_index": True, "slope_time": True}
+    reason = tracked("aab" + "a" * 9, classification=block).classify().reason
+    assert reason == (
+        "slope_index: slope -0.400 (index axis) at most -0.05 -> STABLE; "
+        "slope_time: slope -0.400 (index axis) at most -0.05 -> STABLE; decision=consensus (2/2) -> STABLE"
+    )
+
+
+def test_other_methods_may_be_set_after_the_observations() -> None:
+    tracker = tracked("abab" + "a" * 20)
+    assert (tracker.classification.enabled, tracker.classify().type) == (("index",), "STABLE")
+    tracker.classification = {"segment_thresholds": [0.01, 0.01]}  # type: ignore[assignment]  # as files have it
+    assert (tracker.stability_classifier.n_segments, tracker.classify().type) == (2, "UNSTABLE")
+    tracker.classification = ClassificationMethods(segment_thresholds=[0.5] * 30)
+    assert tracker.classify().reason == "Not enough data for 30 segments (have 24, need 30)"
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "enabled"), [("count", ("index",)), ("time", ("time",)), ("both", ("index", "time"))]
+)
+def test_a_segmentation_reads_as_the_methods_it_stands_for(segmentation: str, enabled: tuple[str, ...]) -> None:
+    assert SingleStabilityTracker(segmentation=segmentation).classification.enabled == enabled
+
+
+def test_trackers_keep_their_methods_when_the_list_given_changes() -> None:
+    thresholds = [0.5, 0.4]
+    methods = ClassificationMethods(segment_thresholds=thresholds)
+    tracker = SingleStabilityTracker(classification=methods)
+    thresholds.append(0.1)
+    methods.segment_thresholds.append(0.2)
+    assert tracker.classification.segment_thresholds == [0.5, 0.4]
+
+
+def test_a_classifier_runs_the_tests_of_a_classification() -> None:
+    series = [True] * 30 + [False] * 10
+    stamps = [float(second) for second in range(30)] + [100.0 * late for late in range(1, 11)]
+    block = {"time": True, "slope_index": True, "slope_time": True, "decision": "majority"}
+    classifier = StabilityClassifier(classification=block)
+    assert classifier.verdicts(series, stamps) == {
+        "index": False,
+        "time": True,
+        "slope_index": True,
+        "slope_time": True,
+    }
+    assert classifier.is_stable(series, stamps)
+    assert not StabilityClassifier(classification={**block, "decision": "consensus"}).is_stable(series, stamps)
+
+
+def test_a_classifier_tells_the_slope_by_position_and_by_time() -> None:
+    series, classifier = [True, True, True, False, False], StabilityClassifier()
+    assert classifier.slope(series) == -1 / 3
+    assert classifier.slope(RLEList(series), [0.0, 1.0, 2.0, 100.0, 101.0]) == pytest.approx(-0.495)
+    assert classifier.slope(series, [0.0, 9.0, 9.0, 9.0, 9.0]) == -1 / 3
+
+
+def test_thresholds_given_twice_are_refused() -> None:
+    with pytest.raises(PersistencyValueError, match="given twice"):
+        StabilityClassifier([1.1], classification={"index": True})
+
+
+def test_thresholds_beside_the_methods_of_a_state_are_theirs() -> None:
+    state = tracked("abaab", classification={"index": True, "time": True}).to_state()
+    del state["classification"]["segment_thresholds"]
+    tracker = SingleStabilityTracker.from_state({**state, "segment_thresholds": [0.8, 0.4]})
+    assert tracker.classification == ClassificationMethods(time=True, segment_thresholds=[0.8, 0.4])
+
+
+def test_expand_value_is_the_older_name_of_the_characters() -> None:
+    backend = EventStabilityTracker(expand_value=True)
+    backend.add_data({"x": "ab"})
+    state = backend.get_data()["x"].to_state()
+    old = {name: state[name] for name in ("min_samples", "runs", "unique_set")} | {"expand_value": True}
+    tracker = SingleStabilityTracker.from_state(old)
+    tracker.add_value("bc")
+    assert (tracker.unique_set, tracker.expand_value) == ({"a", "b", "c"}, True)
 
 
 def test_characters_are_known_one_by_one() -> None:

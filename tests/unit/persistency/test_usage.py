@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.persistency import EventPersistency
+from actors.persistency import EventDataset, EventPersistency
 from actors.persistency.event_data_structures.dataframes import ChunkedEventDataFrame, EventDataFrame
 from actors.persistency.event_data_structures.trackers import EventStabilityTracker
 
@@ -16,6 +16,8 @@ from actors.persistency.event_data_structures.trackers import EventStabilityTrac
         ("", ["EventPersistency", "EventDataStructure", "PersistencySaver", "PersistencySaverConfig", "save", "load"]),
         (".event_data_structures.dataframes", ["EventDataFrame", "ChunkedEventDataFrame"]),
         (".event_data_structures.trackers", ["EventTracker", "MultiTracker", "SingleTracker", "EventStabilityTracker"]),
+        ("", ["EventDataset", "EventStabilityTracker", "PersistencyLoadError", "PersistencySaveError"]),
+        (".event_data_structures.trackers.stability", ["ClassificationMethods", "StabilityClassifier"]),
         (".event_persistency", ["EventPersistency"]),
         (".persistency_saver", ["PersistencySaver", "PersistencyLoadError"]),
         (".rle_list", ["RLEList"]),
@@ -24,6 +26,77 @@ from actors.persistency.event_data_structures.trackers import EventStabilityTrac
 def test_names_are_where_they_were(tail: str, names: list[str]) -> None:
     module = importlib.import_module(f"actors.persistency{tail}")
     assert [name for name in names if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("tail", "ours"),
+    [
+        ("base", "event_data_structures.base"),
+        ("trackers", "event_data_structures.trackers"),
+        ("trackers.rle_list", "rle_list"),
+        ("trackers.stability.stability_tracker", "event_data_structures.trackers.stability.stability_tracker"),
+    ],
+)
+def test_the_newest_module_names_are_the_same_modules(tail: str, ours: str) -> None:
+    newest = importlib.import_module(f"actors.persistency.data_structures.{tail}")
+    assert newest is importlib.import_module(f"actors.persistency.{ours}")
+
+
+def test_stability_is_followed_when_no_backend_is_named() -> None:
+    persistency = EventPersistency()
+    persistency.ingest_event("4624", "logon", named_variables={"user": "ann"})
+    held = persistency.event_struct
+    assert (held.data_class, held.data_kwargs, held.templates) == (EventStabilityTracker, {}, {"4624": "logon"})
+    assert held.data["4624"] is persistency["4624"]
+
+
+def test_features_are_found_under_both_names() -> None:
+    persistency = EventPersistency(EventStabilityTracker)
+    for _ in range(5):
+        persistency.ingest_event(1, "t", ["same"])
+    backend = persistency[1]
+    assert isinstance(backend, EventStabilityTracker)
+    assert backend.get_variables_by_classification("STATIC") == ["var_0"]
+    assert backend.multi_tracker.get_variables_by_classification("STATIC") == ["var_0"]  # type: ignore[attr-defined]
+
+
+def test_a_part_of_the_unsaved_events_is_taken_off() -> None:
+    persistency = EventPersistency()
+    persistency.ingest_events([(1, "t", ["a"])] * 5)
+    persistency.reset_events_since_save(3)
+    assert persistency.events_since_save == 2
+
+
+class Lengths(EventDataset):
+    """A backend of somebody else, with the methods that version 0.6 asks for."""
+
+    def _add_data(self, data_object: Any, timestamp: float | None = None) -> None:
+        self.template += f"{data_object}@{timestamp} "
+
+    def get_data(self) -> str:
+        return self.template
+
+    def get_variables(self) -> list[str]:
+        return []
+
+    def to_data(self, raw_data: Any) -> int:
+        return len(raw_data)
+
+    def dump(self) -> bytes:
+        return self.template.encode()
+
+    @classmethod
+    def load(cls, data: bytes, **kwargs: Any) -> "Lengths":
+        return cls(template=data.decode(), **kwargs)
+
+
+def test_a_backend_that_defines_the_newer_method_is_fed() -> None:
+    persistency = EventPersistency(Lengths)
+    persistency.ingest_event(1, "t", ["a", "b"], timestamp=2.0)
+    backend = persistency[1]
+    assert isinstance(backend, Lengths)
+    backend.add_data({"x": 1}, do_preprocess=True)
+    assert persistency.get_event_data(1) == "2@2.0 1@None "
 
 
 @pytest.mark.parametrize("backend", [EventDataFrame, ChunkedEventDataFrame])

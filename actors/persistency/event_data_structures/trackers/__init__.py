@@ -7,6 +7,7 @@ from actors.persistency.event_data_structures.trackers.base import (
     SingleTracker,
 )
 from actors.persistency.event_data_structures.trackers.stability import (
+    ClassificationMethods,
     EventStabilityTracker,
     MultiStabilityTracker,
     SingleStabilityTracker,
@@ -15,6 +16,7 @@ from actors.persistency.event_data_structures.trackers.stability import (
 
 __all__ = [
     "Classification",
+    "ClassificationMethods",
     "EventStabilityTracker",
     "EventTracker",
     "MultiStabilityTracker",

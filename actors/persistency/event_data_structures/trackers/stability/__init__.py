@@ -1,5 +1,6 @@
 """Stability: whether a variable goes on bringing values never seen before."""
 
+from actors.persistency.event_data_structures.trackers.stability.classification_methods import ClassificationMethods
 from actors.persistency.event_data_structures.trackers.stability.stability_classifier import StabilityClassifier
 from actors.persistency.event_data_structures.trackers.stability.stability_tracker import (
     EventStabilityTracker,
@@ -7,4 +8,10 @@ from actors.persistency.event_data_structures.trackers.stability.stability_track
     SingleStabilityTracker,
 )
 
-__all__ = ["EventStabilityTracker", "MultiStabilityTracker", "SingleStabilityTracker", "StabilityClassifier"]
+__all__ = [
+    "ClassificationMethods",
+    "EventStabilityTracker",
+    "MultiStabilityTracker",
+    "SingleStabilityTracker",
+    "StabilityClassifier",
+]

@@ -21,12 +21,11 @@ from actors.persistency.event_data_structures.trackers.base import (
 )
 from actors.persistency.event_data_structures.trackers.base.event_tracker import identity
 from actors.persistency.event_data_structures.trackers.stability.classification_methods import (
+    DEFAULT_SEGMENT_THRESHOLDS,
     ClassificationMethods,
-    decide,
 )
 from actors.persistency.event_data_structures.trackers.stability.known_values import KnownValues
 from actors.persistency.event_data_structures.trackers.stability.stability_classifier import (
-    DEFAULT_SEGMENT_THRESHOLDS,
     StabilityClassifier,
     Timestamps,
     are_usable,
@@ -45,7 +44,8 @@ SEGMENTATIONS = ("count", "time", "both")
 class SingleStabilityTracker(SingleTracker):
     """Stability of one variable.
 
-    `classification` names the tests by itself and then takes the place of `segmentation` and `segment_thresholds`.
+    `classification` names the tests by itself and then takes the place of `segmentation` and `segment_thresholds`; it
+    may be set anew at any time. `expand_value` is the older name of the semantics `CharsetDetector`.
 
     Raises:
         PersistencyValueError: an argument that cannot be used.
@@ -65,7 +65,10 @@ class SingleStabilityTracker(SingleTracker):
         max_distinct: int | None = None,
         expire_after: float | None = None,
         time_buckets: int | None = None,
+        expand_value: bool = False,
     ) -> None:
+        if expand_value and add_value_fn == "default":
+            add_value_fn = "CharsetDetector"
         if segmentation not in SEGMENTATIONS:
             raise PersistencyValueError(
                 f"segmentation {segmentation!r} is unknown; use one of {', '.join(SEGMENTATIONS)}"
@@ -74,9 +77,11 @@ class SingleStabilityTracker(SingleTracker):
         self.segmentation = segmentation
         self.add_value_fn = add_value_fn
         self.detector_config = detector_config
-        self.classification = None if classification is None else ClassificationMethods.from_any(classification)
-        thresholds = segment_thresholds if self.classification is None else self.classification.segment_thresholds
-        self.stability_classifier = StabilityClassifier(thresholds)
+        self.stability_classifier = (
+            StabilityClassifier(segment_thresholds)
+            if classification is None
+            else StabilityClassifier(classification=classification)
+        )
         semantics = find_semantics(add_value_fn, detector_config)
         self._known = KnownValues(semantics, add_value_fn == "default", max_distinct, expire_after)
         self._changes: RLEList[bool] = RLEList()
@@ -135,11 +140,29 @@ class SingleStabilityTracker(SingleTracker):
         self._known.accept(value)
 
     @property
+    def classification(self) -> ClassificationMethods:
+        """The tests that decide; setting others changes the verdicts from then on, not what is kept."""
+        given = self.stability_classifier.classification
+        if given is not None:
+            return given
+        by_count, by_time = self.segmentation != "time", self.segmentation != "count"
+        thresholds = self.stability_classifier.segment_threshs
+        return ClassificationMethods(index=by_count, time=by_time, segment_thresholds=thresholds)
+
+    @classification.setter
+    def classification(self, classification: ClassificationMethods | Mapping[str, Any] | None) -> None:
+        self.stability_classifier = StabilityClassifier(classification=classification)
+
+    @property
+    def expand_value(self) -> bool:
+        """Whether what is seen are characters, not values."""
+        return self.add_value_fn == "CharsetDetector"
+
+    @property
     def needs_timestamps(self) -> bool:
         """Whether a test reads the times of observations."""
-        if self.classification is not None:
-            return self.classification.needs_timestamps
-        return self.segmentation != "count"
+        methods = self.stability_classifier.classification
+        return self.segmentation != "count" if methods is None else methods.needs_timestamps
 
     @property
     def change_series(self) -> RLEList[bool]:
@@ -187,18 +210,17 @@ class SingleStabilityTracker(SingleTracker):
             return Classification("STATIC", "Unique set size is 1")
         if self._known.are_all_distinct(count):
             return Classification("RANDOM", f"Unique set size equals number of samples ({count})")
-        if self.classification is None:
+        methods = self.stability_classifier.classification
+        if methods is None:
             return self._classify_by_segmentation(count)
-        needed = self.classification.segment_count
-        if count < needed:
-            return Classification("INSUFFICIENT_DATA", f"Not enough data for {needed} segments (have {count})")
-        stable, reason = decide(self.classification, self._changes, self._times())
-        return Classification("STABLE" if stable else "UNSTABLE", reason)
+        if count < methods.segment_count:
+            return _too_few(count, methods.segment_count)
+        return self._classify_by_methods(methods)
 
     def to_state(self) -> dict[str, Any]:
         """Return everything that is kept, as plain values."""
         self._sync()
-        methods = self.classification
+        methods = self.stability_classifier.classification
         return {
             "type": type(self).__name__,
             "module": type(self).__module__,
@@ -226,6 +248,7 @@ class SingleStabilityTracker(SingleTracker):
                 min_samples=state["min_samples"],
                 segmentation=state.get("segmentation", "count"),
                 add_value_fn=state.get("add_value_fn", "default"),
+                expand_value=bool(state.get("expand_value")),
                 detector_config=state.get("detector_config"),
                 **_optional_arguments(state),
             )
@@ -301,11 +324,18 @@ class SingleStabilityTracker(SingleTracker):
         reason += f"; time {classifier.segment_means}: {_means_text(by_time, classifier)}"
         return self._verdict(by_count and by_time, reason, count, by_count=True)
 
+    def _classify_by_methods(self, methods: ClassificationMethods) -> Classification:
+        classifier = self.stability_classifier
+        verdicts = classifier.verdicts(self._changes, self._times())
+        verdict = "STABLE" if classifier.decide(verdicts) else "UNSTABLE"
+        rule = f"decision={methods.decision} ({sum(verdicts.values())}/{len(verdicts)}) -> {verdict}"
+        return Classification(verdict, "; ".join([*classifier.get_last_details().values(), rule]))
+
     def _verdict(self, passed: bool, reason: str, count: int, *, by_count: bool) -> Classification:
         segment_count = len(self.stability_classifier.segment_threshs)
         if passed and by_count and count < segment_count:
             # A segment without observations must not pass for being empty.
-            return Classification("INSUFFICIENT_DATA", f"Not enough data for {segment_count} segments (have {count})")
+            return _too_few(count, segment_count)
         return Classification("STABLE" if passed else "UNSTABLE", reason)
 
 
@@ -315,6 +345,9 @@ class MultiStabilityTracker(MultiTracker):
     def get_features_by_classification(self, classification_type: str) -> list[str]:
         """Return the names of the variables with that verdict."""
         return [name for name, verdict in self.classify().items() if verdict.type == classification_type]
+
+    # Its name before DetectMate 0.2.
+    get_variables_by_classification = get_features_by_classification
 
 
 class EventStabilityTracker(EventTracker):
@@ -349,6 +382,9 @@ class EventStabilityTracker(EventTracker):
         """Return the names of the variables with that verdict."""
         self.fold()
         return [name for name, verdict in self.multi_tracker.classify().items() if verdict.type == classification_type]
+
+    # Its name before DetectMate 0.2.
+    get_variables_by_classification = get_features_by_classification
 
     def accept(self, variable: str, value: Any) -> None:
         """Let a value of a variable count as known, without an observation."""
@@ -449,6 +485,10 @@ class EventStabilityTracker(EventTracker):
         self._timeline.extend(timestamps)
 
 
+def _too_few(count: int, needed: int) -> Classification:
+    return Classification("INSUFFICIENT_DATA", f"Not enough data for {needed} segments (have {count}, need {needed})")
+
+
 def _means_text(passed: bool, classifier: StabilityClassifier) -> str:
     relation = "below" if passed else "not all below"
     return f"segment means {classifier.segment_means} are {relation} the thresholds {classifier.segment_threshs}"
@@ -456,7 +496,11 @@ def _means_text(passed: bool, classifier: StabilityClassifier) -> str:
 
 def _optional_arguments(state: Mapping[str, Any]) -> dict[str, Any]:
     names = ("segment_thresholds", "classification", "max_distinct", "expire_after")
-    return {name: state[name] for name in names if state.get(name) is not None}
+    given = {name: state[name] for name in names if state.get(name) is not None}
+    if "classification" in given and "segment_thresholds" in given:
+        # DetectMate 0.5.3 kept the thresholds beside the methods.
+        given["classification"] = {"segment_thresholds": given["segment_thresholds"], **given["classification"]}
+    return given
 
 
 def _plain_config(config: Any) -> Any:
