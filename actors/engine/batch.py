@@ -36,7 +36,7 @@ class Batch:
         self.frame = frame
         self.offsets = offsets
         self.ordinals = ordinals
-        """What sets rows that share an offset apart, as those do that a tick lets go; `None`: nothing."""
+        """Sets rows apart that share an offset, as those do that leave the reorder buffer together; `None`: nothing does."""
 
         self.order: Array | None = None
         self._columns: dict[str, Vector] = {}

@@ -202,7 +202,7 @@ class AnomalyDetectionEngine:
         self._last, self._last_rows = [], []
         if self._reorder is not None:
             frame, given = self._reorder.push(self._split, frame, given)
-        batch = self._timed(Batch(frame, given))
+        batch = self._timed(Batch(frame, given, None if self._reorder is None else ordinals_of(given)))
         if not batch.row_count:
             found = self._presenter.empty(is_dated)
         elif batch.row_count <= self._rows_at_once:
@@ -286,7 +286,8 @@ class AnomalyDetectionEngine:
         present = times.is_not_null()
         there = present.to_numpy()
         self._late.add(batch.frame.filter(~present), batch.offsets[~there], None)
-        return Batch(batch.frame.filter(present), batch.offsets[there])
+        ordinals = None if batch.ordinals is None else batch.ordinals[there]
+        return Batch(batch.frame.filter(present), batch.offsets[there], ordinals)
 
     def _process(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         if self._rows is not None:

@@ -17,6 +17,7 @@ from actors.engine import (
     drop_stream_engine,
     subscribe_table,
 )
+from actors.engine.episodes import LifecycleSettings
 from actors.engine.keyed_log import KeyedLog
 from actors.engine.reference import reference
 from actors.engine.segments import layout_of
@@ -275,3 +276,12 @@ def test_a_keyed_log_of_many_keys_keeps_them_apart_when_it_packs() -> None:
 
 def test_a_schema_may_be_given_ready_made() -> None:
     assert engine("qty > 1", schema=Schema.from_mapping(SCHEMA)).settings.schema.names == tuple(SCHEMA)
+
+
+def test_episodes_of_rows_that_leave_the_reorder_buffer_together_are_told_apart() -> None:
+    rule = LifecycleSettings(hold=0, keep_firing=0, clear="qty < 3")
+    schema = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
+    engine = AnomalyDetectionEngine("e", ["qty > 5"], schema, "time", ["sym"], max_lateness=10, lifecycles=[rule])
+    engine.append([(5, "A", 9), (5, "A", 1), (5, "A", 8), (5, "A", 1), (6, "A", 4), (100, "A", 1)])
+    found = [episode for episode in engine.take_episodes().changed.values() if episode is not None]
+    assert [(one.offset, one.start, one.peak) for one in found] == [(5, 5, 9), (5, 5, 8)]
