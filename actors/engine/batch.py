@@ -36,7 +36,7 @@ class Batch:
         self.frame = frame
         self.offsets = offsets
         self.ordinals = ordinals
-        """Sets rows apart that share an offset, as those do that leave the reorder buffer together; `None`: nothing does."""
+        """Sets rows apart that share an offset, as those do that leave the reorder buffer together; or `None`."""
 
         self.order: Array | None = None
         self._columns: dict[str, Vector] = {}
