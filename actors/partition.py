@@ -97,6 +97,7 @@ class Partition:
         self._is_broken = False
         # One is counted by the thread that flushes, the other by the one that delivers.
         self._outbox_in_count = self._outbox_out_count = 0
+        self._known_ticks: dict[int, int] = {}
         self._gaps: list[tuple[int, int, int]] = []
         self._stale_keys: list[bytes] = []
         # Below these offsets, by split, metrics that are gone have packed the details of anomalies.
@@ -341,8 +342,14 @@ class Partition:
             "late_row_count": self._late_rows.total,
             "details_from": self._details_from,
             "tells_replayed_episodes": self._tests.tells_replayed_episodes,
+            "ticks": self._reached_ticks(),
         }
         return bytes(msgpack.packb(meta))
+
+    def _reached_ticks(self) -> dict[int, int]:
+        # While the engine replays it is behind the ticks that the shard knows.
+        known, now = self._known_ticks, self._tests.ticks
+        return {split: max(known.get(split, time), now.get(split, time)) for split, time in (known | now).items()}
 
     def _fingerprint(self) -> list[str]:
         return [self._engine.fingerprint, *self._learning.fingerprints]
@@ -372,6 +379,7 @@ class Partition:
         self._dead_letters.count = meta.get("dead_letter_count", 0)
         self._late_rows.count = meta.get("late_row_count", 0)
         self._details_from = meta.get("details_from", {})
+        self._known_ticks = meta.get("ticks", {})
         self._tests.tells_replayed_episodes = meta.get("tells_replayed_episodes", False)
         self._marks = Marks(
             received=dict(meta["engine"]), committed=dict(meta["received"]), engine=dict(meta["engine"])
@@ -385,6 +393,9 @@ class Partition:
         """Let a changed job learn from stored rows and go on where the job before it stopped."""
         assert self._store is not None, "a warm start needs a store"
         self._replayed_row_count = warm_up(self._job, self._store, watermarks, self._relearn)
+        # Stored rows tell this partition's own times only, and a tick comes from any row of its split.
+        for split, time in self._known_ticks.items():
+            self._tests.reach(split, time, self._marks.committed[split])
         self._stale_keys = list(stale_keys)
         self._episodes.put({episode.id: episode for episode in self._engine.open_episodes()})
         # The first flush replaces everything that was learned, and the engine's snapshot.

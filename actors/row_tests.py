@@ -142,6 +142,16 @@ class RowTests:
             schema={**types, "detail": pl.String()},
         )
 
+    @property
+    def ticks(self) -> dict[int, int]:
+        """Latest tick of each split."""
+        return self._absence.ticks
+
+    def reach(self, split: int, time: int, offset: int) -> None:
+        """Let a split's time reach a tick that has been before, below an offset, unless it has."""
+        nothing = empty_frame(self._job.row_schema), np.zeros(0, dtype=np.int64)
+        self.test(split, *nothing, [(offset - 1, time)], offset)
+
     def snapshot(self) -> bytes | None:
         """Return the state that is not the engine's, `None` without ticks."""
         return None if self._job.ticks is None else self._absence.snapshot()

@@ -32,6 +32,11 @@ class AbsenceWatch:
         self._oldest: dict[int, int] = {}
         """By split a time that no latest time is below, so that most ticks need not look at any key."""
 
+    @property
+    def ticks(self) -> dict[int, int]:
+        """Latest tick of each split."""
+        return dict(self._ticks)
+
     def is_fresh(self, split: int, time: int) -> bool:
         """Return whether a tick goes beyond those before."""
         return split not in self._ticks or time > self._ticks[split]

@@ -126,3 +126,24 @@ def test_windows_that_ticks_have_closed_before_a_warm_start_are_not_reported_aga
         partition.apply(2, replace(make_batch(changed, 3, rows[3:]), ticks=((3, 1080),)), 0)
         partition.flush(2, 0)
         assert partition.anomaly_entries() == known
+
+
+def test_ticks_that_rows_of_other_partitions_made_are_known_after_a_warm_start(tmp_path: Path) -> None:
+    rows: list[Record] = [(1000, "A", 9, "ann"), (1001, "B", 9, "ann"), (1080, "B", 1, "ann")]
+    closing = {"ticks": 10, "engine": {"ticks_close_windows": True}}
+    stored = make_partition_job(**EVENTS | closing | {"metrics": ["sum(qty) > 8"]})
+    changed = make_partition_job(**EVENTS | closing | {"metrics": ["sum(qty) > 7"]} | FOREVER)
+    with Partition.open(stored, 0, tmp_path) as partition:
+        partition.begin(1, {0: 0}, 0)
+        partition.apply(1, replace(make_batch(stored, 0, rows[:2], end=3), ticks=((2, 1050),)), 0)
+        partition.flush(1, 0)
+        known = partition.anomaly_entries()
+        assert len(known) == 4
+    for epoch in (2, 3):
+        with Partition.open(changed, 0, tmp_path) as partition:
+            partition.begin(epoch, {0: 0}, 0)
+    with Partition.open(changed, 0, tmp_path) as partition:
+        partition.begin(4, {0: 0}, 0)
+        partition.apply(4, replace(make_batch(changed, 3, rows[2:]), ticks=((3, 1050), (3, 1080))), 0)
+        partition.flush(4, 0)
+        assert partition.anomaly_entries() == known
