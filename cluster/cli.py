@@ -66,3 +66,8 @@ def main() -> None:
     except (TocsinError, RaftError) as error:
         say(f"error: {error}")
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        say(f"error: {error.filename}: {error.strerror}; name another place, or make this one usable")
+        sys.exit(2)

@@ -108,7 +108,8 @@ def show_explained(told: dict[str, Any]) -> str:
     lines = [f"{told['metric']}", f"  at {told['time']}" + (f", {key}" if key else "") + f", anomaly {told['id']}"]
     detail = told["detail"]
     if detail is None:
-        return "\n".join([*lines, "  nothing more is kept; `engine: {explain: all}` keeps the values"])
+        reason = "the job has another `explain` than `all`, or its metrics have changed since"
+        return "\n".join([*lines, f"  nothing more is kept: {reason}"])
     if not isinstance(detail, dict) or not set(detail) <= {"values", "window"}:
         return "\n".join([*lines, f"  {json.dumps(detail, ensure_ascii=False)}"])
     values = detail.get("values", {})

@@ -110,7 +110,9 @@ def one_more(wanted: "EventQuery") -> "EventQuery":
 
 
 def say_exported(exported: "Exported", params: "QueryParams", output: "Output") -> None:
-    """Tell how much was written, and how to go on."""
+    """Tell how much was written, and how to go on; later events come before those of a descending order."""
+    from actors.store import Order
+
     cursor = exported.cursor(params)
     if output.path is not None:
         say(f"{exported.count} events are in {output.path}")
@@ -118,7 +120,7 @@ def say_exported(exported: "Exported", params: "QueryParams", output: "Output") 
         say("more events would have matched; raise --limit")
     elif exported.more_follows:
         say(f"more events follow: --after {cursor}")
-    elif cursor is not None:
+    elif cursor is not None and getattr(params, "order", None) is not Order.DESCENDING:
         say(f"no more events for now; what comes later: --after {cursor}")
 
 

@@ -1,0 +1,22 @@
+"""The command line as a whole: what ends in a message and an exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.cli import main
+from tests.support.repository import ROOT
+
+
+def test_a_directory_that_cannot_be_used_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    job = str(ROOT / "config" / "examples" / "trades.yaml")
+    monkeypatch.setattr("sys.argv", ["tocsin", "run", job, "--directory", str(tmp_path / "file")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert "Not a directory" in shown
