@@ -9,10 +9,11 @@ import sys
 import click
 
 from actors.errors import TocsinError
-from cluster.commands import backtests, clusters, databases, followed, job_files, jobs, learn, queries
+from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, queries
+from cluster.commands import episodes as followed
 from cluster.commands.terminal import say
-from cluster.home import Home
-from cluster.local import prepare_environment
+from cluster.local.cluster import prepare_environment
+from cluster.local.home import Home
 from raft.errors import RaftError
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from config.document import Document, read_document
 from config.errors import ConfigError, Problem, problems_error
-from config.parts import check_parts
+from config.library_checks import check_parts
 from config.problems import find_problems
 from config.settings import JobSettings
 

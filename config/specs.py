@@ -15,7 +15,7 @@ from config.units import duration_ticks, time_ticks
 
 if TYPE_CHECKING:
     from actors.detectors.specs import GroupSpec, LearnPhase
-    from actors.engine.episodes import LifecycleSettings
+    from actors.engine.episodes.episode import LifecycleSettings
     from actors.store.config import StoreConfig
 
 
@@ -125,7 +125,7 @@ def metric_ticks(job: JobSettings, duration: int | str | None) -> int:
 def _lifecycles(job: JobSettings) -> "list[LifecycleSettings | None]":
     if not any(metric.has_episodes for metric in job.metrics):
         return []
-    from actors.engine.episodes import LifecycleSettings
+    from actors.engine.episodes.episode import LifecycleSettings
 
     return [
         LifecycleSettings(
@@ -140,7 +140,7 @@ def _lifecycles(job: JobSettings) -> "list[LifecycleSettings | None]":
 def _descriptions(job: JobSettings) -> list[str] | None:
     if all(metric.describe is None for metric in job.metrics):
         return None
-    from actors.engine.analysis import analyse_metric
+    from actors.engine.language.analysis import analyse_metric
 
     # Metrics without words of their own keep the text that the engine would print.
     return [

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from failover_drill import make_trades
 
-from cluster.home import Home
-from cluster.local import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.home import Home
 from config.load import parse_job
 from config.settings import JobSettings
 
@@ -49,8 +49,8 @@ def make_job(name: str, path: Path, events: bool) -> JobSettings:
 
 def run_embedded(job: JobSettings, path: Path, directory: Path) -> float:
     """Return the seconds that one process takes."""
-    from actors.source_open import open_source
-    from cluster.embedded import embedded_job
+    from actors.source.open import open_source
+    from cluster.local.embedded import embedded_job
 
     source = open_source(job, path.parent)
     with embedded_job(job, source, directory, lambda: time.time_ns() // 1000) as running:
@@ -61,7 +61,7 @@ def run_embedded(job: JobSettings, path: Path, directory: Path) -> float:
 
 def run_cluster(home: Home, job: JobSettings) -> float:
     """Return the seconds that the cluster takes, from opening the source to the end of the last flush."""
-    from cluster.client import Client
+    from cluster.client.client import Client
 
     client = Client(home)
     client.submit(job)

@@ -137,7 +137,7 @@ def measure_ours(directory: Path, count: int, rounds: int) -> dict[str, float]:
 def measure_our_reopened(directory: Path, count: int) -> dict[str, float]:
     """Measure opening a store, scanning it and giving up its oldest events."""
     from actors.store import EventStore, SetConfig, StoreConfig
-    from actors.store.limits import Limit
+    from actors.store.events.limits import Limit
 
     config = StoreConfig(sets=(SetConfig(),), flush_period_ms=None)
     figures: dict[str, float] = {}
@@ -216,7 +216,7 @@ def read_history(store: Any) -> None:
     """Read one numeric field of every event, with its place and time, batch by batch."""
     import polars as pl
 
-    from actors.store.history import HistoryParams
+    from actors.store.query.history import HistoryParams
 
     params = HistoryParams(fields={"value": pl.Float64}, columns=("session", "timestamp"))
     assert sum(frame["value"].null_count() for frame in store.read_history(params)) == 0

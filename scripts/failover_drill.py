@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cluster.home import Home
-from cluster.local import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.home import Home
 from config.load import parse_job
 from config.settings import JobSettings
 
@@ -63,7 +63,7 @@ class Drill:
     """One drill on one cluster."""
 
     def __init__(self, home: Home, path: Path, seed: int) -> None:
-        from cluster.client import Client
+        from cluster.client.client import Client
 
         self._client = Client(home)
         self._path = path
@@ -108,7 +108,7 @@ class Drill:
             time.sleep(0.02)
 
     def _kill(self, name: str, victim: str) -> None:
-        from cluster.chaos import kill_and_measure
+        from cluster.client.chaos import kill_and_measure
 
         if victim == "host":
             hosts = [host.name for host in self._client.hosts(name)]
@@ -172,8 +172,8 @@ def main() -> int:
 
 def drill(home: Home, path: Path, options: argparse.Namespace) -> int:
     """Run jobs until there were enough kills, compare each, and print the report."""
-    from actors.source_open import open_source
-    from cluster.compare import compare, undisturbed_entries
+    from actors.source.open import open_source
+    from cluster.local.compare import compare, undisturbed_entries
 
     running = Drill(home, path, options.seed)
     job = running.job("undisturbed")

@@ -4,10 +4,10 @@ A plain library on Polars and NumPy: no actors, no database, no clock. `make_det
 specifications in `actors.detectors.specs`.
 """
 
+from actors.detectors.building import make_detector
 from actors.detectors.configuration import stable_variables
 from actors.detectors.detector import Detector
 from actors.detectors.errors import DetectorError, DetectorSpecError, DetectorStateError
-from actors.detectors.making import make_detector
 from actors.detectors.specs import (
     CharsetSpec,
     CountVectorSpec,

@@ -2,8 +2,8 @@
 
 from actors.engine.engine import AnomalyDetectionEngine
 from actors.engine.errors import ArgumentError, EngineError, EngineSnapshotError, MetricError
-from actors.engine.explain import Explanation
-from actors.engine.stat import EngineStat
+from actors.engine.report.explain import Explanation
+from actors.engine.report.stat import EngineStat
 from actors.engine.streaming import StreamTable, create_anomaly_detection_engine, drop_stream_engine, subscribe_table
 
 __all__ = [

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.engine.analysis import Metric, MetricKind, analyse_metric
-from actors.engine.details import LEVELS
-from actors.engine.episodes import Lifecycle, LifecycleSettings
+from actors.engine.episodes.episode import Lifecycle, LifecycleSettings
 from actors.engine.errors import ArgumentError
+from actors.engine.language.analysis import Metric, MetricKind, analyse_metric
+from actors.engine.report.details import LEVELS
 from actors.model import Column, Schema
 
 OUTPUT_COLUMNS = frozenset(("type", "metric", "offset", "ordinal", "detail"))

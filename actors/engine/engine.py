@@ -12,35 +12,35 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.alignment import alignment_size
-from actors.engine.analysis import Metric, MetricKind, contains
 from actors.engine.arguments import EngineSettings, checked_settings
-from actors.engine.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
-from actors.engine.closed import END, closed_frame, empty_closed
-from actors.engine.costs import EngineCosts, EngineMemory, engine_costs, memory_of
-from actors.engine.details import Details, Packed
-from actors.engine.episodes import Episode
+from actors.engine.episodes.episode import Episode
+from actors.engine.episodes.tracker import EpisodeChanges, View, tracker_of
 from actors.engine.errors import ArgumentError
-from actors.engine.explain import Explanation, LastBatch, anomaly_times, explanation, window_context
 from actors.engine.fingerprint import fingerprint_of
-from actors.engine.functions import Kind
-from actors.engine.idle import KeyState, keep_all, kept_numbers, reset_all
-from actors.engine.keys import KeyNumbers
-from actors.engine.late import LateRows, lateness
-from actors.engine.lifecycle import EpisodeChanges, View, tracker_of
-from actors.engine.output import Anomalies, Fired, Numbering, Presenter, ordered
-from actors.engine.program import Context, Node, Program, fired, no_aggregate
-from actors.engine.reorder import ReorderBuffer, ordinals_of, renumbered
-from actors.engine.rowwise import RowByRow, TestedRows
-from actors.engine.rowwise_program import row_program
-from actors.engine.segments import Layout
-from actors.engine.sequences import PerKey
+from actors.engine.functions.definition import Kind
+from actors.engine.functions.sequences import PerKey
+from actors.engine.keys.idle import KeyState, keep_all, kept_numbers, reset_all
+from actors.engine.keys.late import LateRows, lateness
+from actors.engine.keys.numbers import KeyNumbers
+from actors.engine.keys.reorder import ReorderBuffer, ordinals_of, renumbered
+from actors.engine.language.analysis import Metric, MetricKind, contains
+from actors.engine.language.program import Context, Node, Program, fired, no_aggregate
+from actors.engine.report.costs import EngineCosts, EngineMemory, engine_costs, memory_of
+from actors.engine.report.details import Details, Packed
+from actors.engine.report.explain import Explanation, LastBatch, anomaly_times, explanation, window_context
+from actors.engine.report.output import Anomalies, Fired, Numbering, Presenter, ordered
+from actors.engine.report.stat import EngineStat
+from actors.engine.rows.executor import RowByRow, TestedRows
+from actors.engine.rows.program import row_program
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
 from actors.engine.snapshot_files import load_snapshot, write_snapshot
-from actors.engine.stat import EngineStat
-from actors.engine.ticking import in_order, key_rows, numbered
-from actors.engine.vectors import Array
-from actors.engine.windows import Closings, Grid, Windows
+from actors.engine.vectors.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
+from actors.engine.vectors.segments import Layout
+from actors.engine.vectors.vector import Array
+from actors.engine.windows.alignment import alignment_size
+from actors.engine.windows.closed import END, closed_frame, empty_closed
+from actors.engine.windows.ticks import in_order, key_rows, numbered
+from actors.engine.windows.windows import Closings, Grid, Windows
 from actors.frames import Rows, polars_schema
 from actors.frames import to_frame as rows_to_frame
 from actors.model import Schema

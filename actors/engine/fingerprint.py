@@ -6,7 +6,7 @@ from typing import Any
 import msgpack
 
 from actors.engine.arguments import EngineSettings
-from actors.engine.episodes import Lifecycle
+from actors.engine.episodes.episode import Lifecycle
 
 
 def fingerprint_of(settings: EngineSettings) -> str:

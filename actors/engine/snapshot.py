@@ -11,8 +11,8 @@ import msgpack
 import polars as pl
 
 from actors.engine.errors import EngineSnapshotError
-from actors.engine.packing import pack, pack_series, unpack, unpack_series
-from actors.engine.vectors import Array
+from actors.engine.vectors.packing import pack, pack_series, unpack, unpack_series
+from actors.engine.vectors.vector import Array
 
 MAGIC = "tocsin-engine"
 VERSION = 2

@@ -14,8 +14,8 @@ import polars as pl
 
 from actors.engine.engine import AnomalyDetectionEngine
 from actors.engine.errors import ArgumentError
-from actors.engine.stat import EngineStat
-from actors.engine.text import split_list
+from actors.engine.language.text import split_list
+from actors.engine.report.stat import EngineStat
 from actors.frames import Rows, polars_schema, present_times, to_frame
 from actors.model import ColumnType, Schema
 

@@ -7,9 +7,9 @@ how it is done: values (`events`, `payloads`, `patterns`, `conditions`, `limits`
 """
 
 from actors.store.config import OrderBy, SeriesConfig, SetConfig, StoreConfig
-from actors.store.events import BinaryPayload, Event, EventId, JsonPayload, Timestamp
-from actors.store.incoming import ColumnBatch
-from actors.store.planner import Order, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
+from actors.store.events.columns_of_events import ColumnBatch
+from actors.store.events.event import BinaryPayload, Event, EventId, JsonPayload, Timestamp
+from actors.store.query.planner import Order, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
 from actors.store.store import EventStore
 
 __all__ = [

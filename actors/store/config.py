@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from actors.store.conditions import ANYTHING, AllCondition, AnyCondition, Condition, ConditionRule, JsonCondition
 from actors.store.errors import StoreConfigError
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
+from actors.store.events.conditions import ANYTHING, AllCondition, AnyCondition, Condition, ConditionRule, JsonCondition
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
 
 MIB = 1 << 20
 """Bytes in one mebibyte."""

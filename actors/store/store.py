@@ -17,17 +17,21 @@ import polars as pl
 
 from actors.shard import Shard
 from actors.shard.shard import Txn
-from actors.store.columns import Array
 from actors.store.config import SeriesConfig, StoreConfig
+from actors.store.disk.latest import Entry, LatestTable
+from actors.store.disk.state import read_state
+from actors.store.disk.type_table import TypeTable
+from actors.store.disk.writing import Batch, StoreWriter, Tables
 from actors.store.errors import QueryError, StoreBusyError, StoreClosedError, StoreError
-from actors.store.events import Event, EventId, Timestamp, Verdict
+from actors.store.events.columns import Array
+from actors.store.events.columns_of_events import ColumnBatch
+from actors.store.events.event import Event, EventId, Timestamp, Verdict
+from actors.store.events.pending import Group
+from actors.store.events.registering import Registrar
 from actors.store.flushing import BackgroundFlush
-from actors.store.frames import FieldTypes, FrameBuilder, query_frame
-from actors.store.history import HistoryParams, history_frames
-from actors.store.incoming import ColumnBatch
-from actors.store.latest import Entry, LatestTable
-from actors.store.pending import Group
-from actors.store.planner import (
+from actors.store.query.frames import FieldTypes, FrameBuilder, query_frame
+from actors.store.query.history import HistoryParams, history_frames
+from actors.store.query.planner import (
     QueryLatestParams,
     QueryParams,
     QueryResult,
@@ -36,12 +40,8 @@ from actors.store.planner import (
     asks_for_latest,
     choose_series,
 )
-from actors.store.queries import SeriesQuery, query_latest, query_latest_by_time, query_series, query_server
-from actors.store.reading import View, events_of, pending_rows
-from actors.store.registering import Registrar
-from actors.store.state import read_state
-from actors.store.type_table import TypeTable
-from actors.store.writing import Batch, StoreWriter, Tables
+from actors.store.query.queries import SeriesQuery, query_latest, query_latest_by_time, query_series, query_server
+from actors.store.query.reading import View, events_of, pending_rows
 
 REGISTER_WAIT_S_MAX = 60.0
 """Seconds that registering waits for the flush when too much is pending."""
@@ -248,7 +248,7 @@ class EventStore:
         """Yield a long range as frames, the oldest first, pending events included; at least one frame.
 
         No transaction stays open between two frames. What is registered after the first frame was asked for is left
-        out. `actors.store.history.read_history` reads a shard that another process owns.
+        out. `actors.store.query.history.read_history` reads a shard that another process owns.
         """
         with self._room:
             self._check_open()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from actors.frames import polars_schema
-from actors.source import DeadLetter
+from actors.source.protocol import DeadLetter
 from cluster.backtest.replay import Input, InputBatch, Replay
 from cluster.errors import TooManyAnomaliesError
 from config.settings import JobSettings

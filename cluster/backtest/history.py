@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from actors.row_events import ticks_to_us
+from actors.partition.event_mapping import ticks_to_us
+from actors.partition.warm_start import OWN, rows_params
 from actors.shard import ShardMissingError
 from actors.store import Timestamp
-from actors.store.history import HistoryParams, read_history
-from actors.warm_start import OWN, rows_params
+from actors.store.query.history import HistoryParams, read_history
 from cluster.backtest.counting import TimeRange
 from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError

@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from actors.source import Source
-from actors.source_open import open_source
+from actors.source.open import open_source
+from actors.source.protocol import Source
 from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError
 from config.settings import JobSettings, make_job

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from actors.anomalies import merge_anomalies
-from actors.assembly import build_detectors, build_engine
 from actors.detectors import Detector
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.episodes import EpisodeState
-from actors.engine.output import Numbering
-from actors.row_tests import cut_at_ticks
-from actors.source import DeadLetter
-from actors.ticks import TickFinder
+from actors.engine.episodes.episode import EpisodeState
+from actors.engine.report.output import Numbering
+from actors.partition.anomaly_table import merge_anomalies
+from actors.partition.assembly import build_detectors, build_engine
+from actors.partition.metrics import cut_at_ticks
+from actors.partition.ticks import TickFinder
+from actors.source.protocol import DeadLetter
 from config.settings import JobSettings
 from config.specs import metric_ticks
 

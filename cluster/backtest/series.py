@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.analysis import Metric, MetricKind, columns_of
-from actors.engine.closed import END
+from actors.engine.language.analysis import Metric, MetricKind, columns_of
+from actors.engine.windows.closed import END
 from actors.model import ColumnType, Schema
 from cluster.backtest.counting import Backtest, TimeRange
 from cluster.backtest.replay import Input, InputBatch, Replay

@@ -8,7 +8,7 @@ import polars as pl
 from actors.frames import present_times
 from actors.model import Column, Schema
 from cluster.backtest.counting import Backtest
-from cluster.present import show_cell, show_rows
+from cluster.show.present import show_cell, show_rows
 
 KEYS_SHOWN = 5
 """Keys that a summary names for each metric, those with most anomalies."""

@@ -9,7 +9,7 @@ import click
 
 from cluster.commands.terminal import now_us, say, show
 from cluster.errors import BacktestError
-from cluster.home import Home
+from cluster.local.home import Home
 
 if TYPE_CHECKING:
     from cluster.backtest.counting import Backtest, TimeRange
@@ -73,7 +73,7 @@ def _check_options(
 
 def _times(job: "JobSettings", time_from: str | None, time_to: str | None) -> "TimeRange":
     from cluster.backtest.counting import TimeRange
-    from cluster.present import parse_time
+    from cluster.show.present import parse_time
 
     now = now_us()
     return TimeRange(time_from=parse_time(job, time_from, now), time_to=parse_time(job, time_to, now, is_end=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cluster.commands.terminal import client_of
-from cluster.home import Home
+from cluster.local.home import Home
 
 
 @click.command()
@@ -19,7 +19,7 @@ from cluster.home import Home
 @click.pass_obj
 def up(home: Home, member_count: int, group_id: int, cpu_count: int, has_dashboard: bool) -> None:
     """Start a local Ray cluster with a Raft group."""
-    from cluster.local import ClusterOptions, start_cluster
+    from cluster.local.cluster import ClusterOptions, start_cluster
 
     options = ClusterOptions(
         group_id=group_id, member_count=member_count, cpu_count=cpu_count, has_dashboard=has_dashboard
@@ -32,7 +32,7 @@ def up(home: Home, member_count: int, group_id: int, cpu_count: int, has_dashboa
 @click.pass_obj
 def down(home: Home) -> None:
     """End the local cluster; what jobs keep on disk stays."""
-    from cluster.local import stop_cluster
+    from cluster.local.cluster import stop_cluster
 
     click.echo("down" if stop_cluster(home) else f"no cluster runs in {home.directory}")
 
@@ -44,7 +44,7 @@ def down(home: Home) -> None:
 @click.pass_obj
 def demo(home: Home, seconds: float, job_file: Path | None, plain: bool) -> None:
     """Watch this machine on a local cluster, kill the leader, and prove that nothing is lost. Exit code 1: it was."""
-    from cluster.demo import run_demo
+    from cluster.local.demo import run_demo
 
     if not run_demo(home, seconds, job_file, is_plain=plain):
         sys.exit(1)
@@ -60,7 +60,7 @@ def chaos() -> None:
 @click.pass_obj
 def kill_leader(home: Home, wait: bool) -> None:
     """Kill the leading member by SIGKILL."""
-    from cluster.chaos import kill_and_measure
+    from cluster.client.chaos import kill_and_measure
 
     client = client_of(home)
     if not wait:

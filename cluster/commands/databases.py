@@ -17,7 +17,7 @@ from cluster.commands.event_queries import (
     say_exported,
 )
 from cluster.commands.terminal import now_us, say, show
-from cluster.home import Home
+from cluster.local.home import Home
 
 FINDINGS_SHOWN_MAX = 100
 """Findings that a check prints; JSON has all."""
@@ -34,7 +34,7 @@ def db() -> None:
 @click.pass_obj
 def stat(home: Home, /, database: str, as_json: bool) -> None:
     """Show what a database takes and holds, also while it is in use."""
-    from cluster.databases import find_database, measure_database, show_database
+    from cluster.local.databases import find_database, measure_database, show_database
 
     found = measure_database(find_database(home, database))
     show(json.dumps(found) if as_json else show_database(found))
@@ -46,7 +46,7 @@ def stat(home: Home, /, database: str, as_json: bool) -> None:
 @click.pass_obj
 def check(home: Home, /, database: str, as_json: bool) -> None:
     """Read everything in a database and name what is damaged; exit code 1 when something is."""
-    from cluster.databases import check_database, find_database
+    from cluster.local.databases import check_database, find_database
 
     directory = find_database(home, database)
     found = check_database(directory)
@@ -73,8 +73,8 @@ def compact(home: Home, /, database: str, target: Path | None) -> None:
     """Give back the free space of a database that is not in use."""
     from actors.shard import ShardOwnedError
     from actors.shard.upkeep import compact_shard, copy_shard
-    from cluster.databases import find_database
     from cluster.errors import ClusterError
+    from cluster.local.databases import find_database
 
     directory = find_database(home, database)
     if target is not None:
@@ -98,7 +98,7 @@ def compact(home: Home, /, database: str, target: Path | None) -> None:
 def copy(home: Home, /, database: str, target: Path) -> None:
     """Write a consistent copy of a database, also while it is in use."""
     from actors.shard.upkeep import copy_shard
-    from cluster.databases import find_database
+    from cluster.local.databases import find_database
 
     directory = find_database(home, database)
     copy_shard(directory, target)
@@ -113,9 +113,9 @@ def copy(home: Home, /, database: str, target: Path) -> None:
 @click.pass_obj
 def export(home: Home, /, database: str, anomalies: bool, **options: Any) -> None:
     """Write the events of a database, or its anomalies, also while it is in use: what is on disk."""
-    from cluster.databases import database_events, find_database
-    from cluster.event_export import export_events
-    from cluster.event_query import make_params
+    from cluster.client.event_query import make_params
+    from cluster.local.databases import database_events, find_database
+    from cluster.show.event_export import export_events
 
     if anomalies:
         _export_anomalies(home, database, options)
@@ -128,9 +128,9 @@ def export(home: Home, /, database: str, anomalies: bool, **options: Any) -> Non
 
 
 def _export_anomalies(home: Home, database: str, options: dict[str, Any]) -> None:
-    from actors.anomalies import AnomalyFilter
-    from cluster.anomaly_export import export_stored_anomalies, read_cursor
-    from cluster.databases import database_anomalies, find_database
+    from actors.partition.anomaly_table import AnomalyFilter
+    from cluster.local.databases import database_anomalies, find_database
+    from cluster.show.anomaly_export import export_stored_anomalies, read_cursor
 
     known = ("time_from", "time_to", "limit", "after", "order_by", "form", "as_json", "output", "force", "columns")
     others = sorted(f"--{name.replace('_', '-')}" for name, value in options.items() if value and name not in known)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cluster.commands.terminal import client_of, now_us, say
-from cluster.home import Home
+from cluster.local.home import Home
 
 if TYPE_CHECKING:
-    from actors.store.planner import QueryParams
-    from cluster.event_export import Exported
-    from cluster.event_query import EventQuery
-    from cluster.output import Output
+    from actors.store.query.planner import QueryParams
+    from cluster.client.event_query import EventQuery
+    from cluster.show.event_export import Exported
+    from cluster.show.output import Output
 
 Command = Callable[..., None]
 """A function that becomes a command."""
@@ -73,7 +73,7 @@ def output_options(command: Command) -> Command:
 
 def output_of(options: dict[str, Any]) -> "Output":
     """Return where the result goes, by the values of `output_options`."""
-    from cluster.output import choose_output
+    from cluster.show.output import choose_output
 
     if options["as_json"] and options["form"] not in (None, "json"):
         raise click.UsageError(f"--json is --as json, and --as {options['form']} is something else; give one")
@@ -83,7 +83,7 @@ def output_of(options: dict[str, Any]) -> "Output":
 
 def query_of(options: dict[str, Any]) -> "EventQuery":
     """Return what is asked, by the values of `event_options`."""
-    from cluster.event_query import EventQuery
+    from cluster.client.event_query import EventQuery
 
     return EventQuery(
         is_latest=options["latest"],
@@ -131,8 +131,8 @@ def say_exported(exported: "Exported", params: "QueryParams", output: "Output") 
 @click.pass_obj
 def query_events(home: Home, /, job: str, **options: Any) -> None:
     """Print stored events of all partitions: by time, by id, or the latest of each type."""
-    from cluster.event_export import export_events
-    from cluster.event_query import check_stored, make_params
+    from cluster.client.event_query import check_stored, make_params
+    from cluster.show.event_export import export_events
 
     output, wanted = output_of(options), query_of(options)
     params = make_params(one_more(wanted), now_us())

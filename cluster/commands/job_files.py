@@ -13,8 +13,8 @@ import click
 from cluster.commands.terminal import now_us, say, show
 
 if TYPE_CHECKING:
-    from actors.anomalies import Anomaly
-    from cluster.embedded import EmbeddedJob
+    from actors.partition.anomaly_table import Anomaly
+    from cluster.local.embedded import EmbeddedJob
 
 DEAD_LETTERS_SHOWN_MAX = 3
 """Dead letters whose reasons `tocsin run` tells."""
@@ -25,7 +25,7 @@ DEAD_LETTERS_SHOWN_MAX = 3
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(job_file: Path, as_json: bool) -> None:
     """Check a job file and say what its metrics keep and cost."""
-    from cluster.job_report import job_report, show_report
+    from cluster.show.job_report import job_report, show_report
     from config.load import load_job
 
     report = job_report(load_job(job_file))
@@ -42,8 +42,8 @@ def check(job_file: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
 def run(job_file: Path, directory: Path | None, follow: bool, limit: int, as_json: bool) -> None:
     """Run a job in this process, without a cluster, and print its anomalies."""
-    from cluster.embedded import run_file
-    from cluster.present import show_anomalies, show_run
+    from cluster.local.embedded import run_file
+    from cluster.show.present import show_anomalies, show_run
 
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))

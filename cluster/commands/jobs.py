@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cluster.commands.terminal import client_of, say, show
-from cluster.home import Home
+from cluster.local.home import Home
 
 
 @click.command()
@@ -17,7 +17,7 @@ from cluster.home import Home
 @click.pass_obj
 def submit(home: Home, job_file: Path, wait: bool) -> None:
     """Submit a job to the cluster, through Ray's job submission."""
-    from cluster.submission import submit_job, wait_and_tell
+    from cluster.client.submission import submit_job, wait_and_tell
     from config.load import load_job
 
     job = load_job(job_file)
@@ -42,7 +42,7 @@ def _print_summary(name: str, summary: dict[str, Any]) -> None:
 @click.pass_obj
 def jobs(home: Home, as_json: bool) -> None:
     """List the jobs of the group."""
-    from cluster.present import show_json_lines, show_rows
+    from cluster.show.present import show_json_lines, show_rows
 
     found = [
         {"job": job.job_id, "status": str(job.status), "partitions": job.partition_count, "hosts": job.host_count}
@@ -62,7 +62,7 @@ def jobs(home: Home, as_json: bool) -> None:
 @click.pass_obj
 def status(home: Home, job: str | None, as_json: bool) -> None:
     """Show members, leader and, for a job, its partitions. Exit code 1: nobody leads."""
-    from cluster.status import cluster_status, show_status
+    from cluster.show.status import cluster_status, show_status
 
     found = cluster_status(client_of(home), job)
     click.echo(json.dumps(found, default=str, indent=2) if as_json else show_status(found))
@@ -76,7 +76,7 @@ def status(home: Home, job: str | None, as_json: bool) -> None:
 @click.pass_obj
 def top(home: Home, job: str, seconds: float | None) -> None:
     """Watch a job live: rows per second, lag, partitions, leader, latest anomalies."""
-    from cluster.view import watch
+    from cluster.show.view import watch
 
     watch(client_of(home), job, seconds)
 
@@ -88,7 +88,7 @@ def top(home: Home, job: str, seconds: float | None) -> None:
 @click.pass_obj
 def scale(home: Home, job: str, host_count: int, wait: bool) -> None:
     """Spread a job's partitions over another number of hosts; the job goes on."""
-    from cluster.placement import host_names
+    from cluster.leader.placement import host_names
     from raft.group import JobStatus
 
     client = client_of(home)
@@ -133,6 +133,6 @@ def remove(home: Home, job: str) -> None:
 @click.pass_obj
 def attach(home: Home) -> None:
     """Run as the entry point of a Ray job: submit the job given in the environment and follow it."""
-    from cluster.submission import follow_job
+    from cluster.client.submission import follow_job
 
     follow_job(client_of(home))

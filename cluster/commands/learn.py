@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cluster.commands.terminal import client_of, now_us, say, show
-from cluster.home import Home
+from cluster.local.home import Home
 
 
 @click.group()
@@ -23,7 +23,7 @@ def learn() -> None:
 @click.pass_obj
 def learn_status(home: Home, job: str, directory: Path | None, wide: bool, as_json: bool) -> None:
     """Print how each variable of each event behaves, as far as `stability` detectors follow it."""
-    from cluster.learning import follows_variables, read_directory, show_verdicts
+    from cluster.client.learning import follows_variables, read_directory, show_verdicts
 
     if directory is not None:
         settings = _load(job)
@@ -60,7 +60,7 @@ def learn_accept(
     directory: Path | None,
 ) -> None:
     """Let a reported value count as known from the next rows on; EVENT_ID is - where detectors learn without one."""
-    from cluster.learning import accept_in_directory, parse_acceptance
+    from cluster.client.learning import accept_in_directory, parse_acceptance
 
     if directory is not None:
         settings = _load(job)
@@ -84,7 +84,7 @@ def learn_accept(
 @click.pass_obj
 def learn_accepted(home: Home, job: str, as_json: bool) -> None:
     """Print the values that were accepted, and from which offset of which split on they count as known."""
-    from cluster.learning import show_accepted
+    from cluster.client.learning import show_accepted
 
     client = client_of(home)
     show(show_accepted(client.settings(job), client.job(job).acceptances, as_json=as_json))
@@ -103,7 +103,7 @@ def learn_templates(
     log_file: Path, log_format: str, record_start: str | None, similarity: float, depth: int, min_count: int
 ) -> None:
     """Print templates of the messages in a log, as YAML for a job file (needs the extra `drain`)."""
-    from cluster.templates import Mining, mine_templates, show_templates
+    from cluster.client.templates import Mining, mine_templates, show_templates
 
     mining = Mining(
         log_format=log_format, record_start=record_start, similarity=similarity, depth=depth, count_min=min_count

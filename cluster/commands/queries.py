@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
+from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
-from cluster.commands.followed import query_episodes, query_late
 from cluster.commands.terminal import client_of, now_us, say
-from cluster.home import Home
+from cluster.local.home import Home
 
 PAGE_MAX = 4096
 """Anomalies up to which one answer of every partition is enough."""
@@ -35,9 +35,9 @@ def query() -> None:
 @click.pass_obj
 def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
     """Print anomalies in the order of the rows that raised them."""
-    from actors.anomalies import AnomalyFilter
-    from cluster.anomaly_export import export_anomalies, read_cursor
-    from cluster.present import parse_time
+    from actors.partition.anomaly_table import AnomalyFilter
+    from cluster.show.anomaly_export import export_anomalies, read_cursor
+    from cluster.show.present import parse_time
 
     output = output_of(options)
     client = client_of(home)
@@ -73,8 +73,8 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
 @click.pass_obj
 def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> None:
     """Print input records that could not become rows, with the reason."""
-    from cluster.output import write_frames
-    from cluster.present import dead_letter_frame
+    from cluster.show.output import write_frames
+    from cluster.show.present import dead_letter_frame
 
     output = output_of(options)
     client = client_of(home)

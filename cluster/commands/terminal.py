@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.home import Home
+from cluster.local.home import Home
 
 if TYPE_CHECKING:
-    from cluster.client import Client
+    from cluster.client.client import Client
 
 
 def client_of(home: Home) -> "Client":
     """Return a client of the home's cluster; imports Ray."""
-    from cluster.client import Client
+    from cluster.client.client import Client
 
     return Client(home)
 

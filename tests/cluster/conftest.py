@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cluster.home import Home
-from cluster.local import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.home import Home
 from tests.support.trades import write_trades
 
 if TYPE_CHECKING:
-    from cluster.client import Client
+    from cluster.client.client import Client
 
 HOME = Home(Path(tempfile.mkdtemp(prefix="tocsin-tests-")))
 
@@ -36,7 +36,7 @@ def home() -> Iterator[Home]:
 @pytest.fixture(scope="session")
 def client(home: Home) -> "Client":
     """Return a client of the cluster."""
-    from cluster.client import Client
+    from cluster.client.client import Client
 
     return Client(home)
 
@@ -52,8 +52,8 @@ def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def expected(trades: Path) -> list[tuple[bytes, bytes]]:
     """Return the anomaly table of one undisturbed run in this process."""
-    from actors.source_open import open_source
-    from cluster.compare import undisturbed_entries
+    from actors.source.open import open_source
+    from cluster.local.compare import undisturbed_entries
     from tests.support.trades import trades_job
 
     job = trades_job("undisturbed", trades)

@@ -9,14 +9,15 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
-from actors.anomalies import AnomalyFilter
 from actors.errors import TocsinError
+from actors.partition.anomaly_table import AnomalyFilter
 from actors.store import QueryTimeseriesParams
-from cluster import deploy, event_pages
 from cluster.cli import cli
-from cluster.client import Client
-from cluster.home import Home
-from cluster.submission import wait_and_tell
+from cluster.client import event_pages
+from cluster.client.client import Client
+from cluster.client.submission import wait_and_tell
+from cluster.deployment import deploy
+from cluster.local.home import Home
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "trades.yaml"
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cluster.client import Client
-from cluster.home import Home
+from cluster.client.client import Client
+from cluster.local.home import Home
 from tests.support.trades import trades_job
 
 Entries = list[tuple[bytes, bytes]]

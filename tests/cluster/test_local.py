@@ -12,8 +12,8 @@ import psutil
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from cluster.home import Home
-from cluster.local import ClusterOptions, local_cluster, prepare_environment
+from cluster.local.home import Home
+from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 home = Home(Path(sys.argv[1]))
 prepare_environment(home)
 with local_cluster(home, ClusterOptions(member_count=1, has_dashboard=False)) as record:

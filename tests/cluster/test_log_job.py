@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from actors.anomalies import AnomalyFilter
-from cluster import deploy
+from actors.partition.anomaly_table import AnomalyFilter
 from cluster.cli import cli
-from cluster.client import Client
-from cluster.home import Home
+from cluster.client.client import Client
+from cluster.deployment import deploy
+from cluster.local.home import Home
 from config.load import parse_job
 from tests.support.login_log import JOB, generated
 

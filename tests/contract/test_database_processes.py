@@ -9,7 +9,7 @@ import pytest
 
 from actors.shard import ShardOwnedError
 from actors.shard.upkeep import compact_shard, copy_shard
-from cluster.databases import check_database, measure_database
+from cluster.local.databases import check_database, measure_database
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 6

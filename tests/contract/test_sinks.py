@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from actors.model import AnomalyId, ColumnType
-from actors.sink import Sink, SinkRecord
-from actors.sink_ndjson import NdjsonSink
+from actors.sink.ndjson import NdjsonSink
+from actors.sink.protocol import Sink, SinkRecord
 from tests.support.memory_sink import MemorySink
 
 Taken = Callable[[int], list[int]]

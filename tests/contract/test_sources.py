@@ -9,9 +9,9 @@ import pytest
 from actors.errors import SourceError
 from actors.frames import is_canonical
 from actors.model import Schema
-from actors.source import Source
-from actors.source_open import open_source
-from actors.stream import StreamTable
+from actors.source.open import open_source
+from actors.source.protocol import Source
+from actors.stream.table import StreamTable
 from tests.support.jobs import TRADES_SCHEMA, make_trades_job
 from tests.support.list_source import ListSource
 from tests.support.reading import read_split

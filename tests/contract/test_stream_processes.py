@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from actors.model import Schema
-from actors.stream import StreamTable
+from actors.stream.table import StreamTable
 
 ROOT = Path(__file__).parents[2]
 
 READER = """
 import sys
 from pathlib import Path
-from actors.stream import StreamTable
+from actors.stream.table import StreamTable
 with StreamTable.open(Path(sys.argv[1]), read_only=True) as table:
     frame, next_offset = table.read(0, 0, 100)
     print(frame.rows(), next_offset)
@@ -22,7 +22,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from actors.errors import TocsinError
-from actors.stream import StreamTable
+from actors.stream.table import StreamTable
 try:
     StreamTable.open(Path(sys.argv[1]))
 except TocsinError as error:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import StaleEpochError, TocsinError
-from actors.remote import HostBatch, PartitionHost
+from actors.host import HostBatch, PartitionHost
 from actors.shard import Shard, ShardFullError
-from actors.source import Source, SourceBatch
-from cluster.placement import Move, place, plan_moves
-from cluster.pump import Pump, first_needed
+from actors.source.protocol import Source, SourceBatch
+from cluster.leader.placement import Move, place, plan_moves
+from cluster.leader.pump import Pump, first_needed
 from config import JobSettings
 from raft.commands import (
     AssignmentChanged,
@@ -144,7 +144,7 @@ class CutSource:
 
 
 class Leader:
-    """One leadership: what `cluster.job_runner` does, a step at a time."""
+    """One leadership: what `cluster.leader.runner` does, a step at a time."""
 
     def __init__(self, world: "World", epoch: int) -> None:
         self.epoch = epoch

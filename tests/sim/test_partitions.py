@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.acceptances import Acceptance
-from actors.anomalies import decode_entry
-from actors.engine.episodes import EpisodeState
-from actors.episode_table import LATE_ORDINALS
+from actors.engine.episodes.episode import EpisodeState
 from actors.frames import empty_frame
-from actors.partition import Partition, RoutedBatch
-from actors.remote import PartitionHost
+from actors.host import PartitionHost
+from actors.partition.acceptances import Acceptance
+from actors.partition.anomaly_table import decode_entry
+from actors.partition.episode_table import LATE_ORDINALS
+from actors.partition.partition import Partition, RoutedBatch
 from actors.routing import partition_of_key
 from actors.shard import Shard
-from cluster.pump import route
+from cluster.leader.pump import route
 from tests.sim.partition_world import World
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
@@ -165,7 +165,7 @@ def test_accepted_values_hold_from_their_places_on(
         host.accept(0, [acceptance.to_bytes() for acceptance in ACCEPTED])
         return host
 
-    for place in ("tests.sim.partition_world.PartitionHost", "cluster.embedded.PartitionHost"):
+    for place in ("tests.sim.partition_world.PartitionHost", "cluster.local.embedded.PartitionHost"):
         monkeypatch.setattr(place, make_host)
     world = make_world(seed, "all detectors", 40, may_lose_shards=may_lose_shards)
     source = ListSource(world.job.row_schema, make_records(seed % DATA_COUNT, 2, 40))

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from actors.engine.catalogue import FUNCTIONS
-from actors.engine.functions import REQUIRED, Function
+from actors.engine.functions.catalogue import FUNCTIONS
+from actors.engine.functions.definition import REQUIRED, Function
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "price": "DOUBLE", "qty": "INT", "ok": "BOOL"}
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from actors.frames import to_frame
 from actors.model import Schema
-from actors.source import DeadLetter, SourceBatch, SplitInfo, check_request
+from actors.source.protocol import DeadLetter, SourceBatch, SplitInfo, check_request
 
 
 class ListSource:

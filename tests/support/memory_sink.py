@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from actors.model import AnomalyId
-from actors.sink import SinkRecord
+from actors.sink.protocol import SinkRecord
 
 
 class MemorySink:

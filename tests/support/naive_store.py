@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.store.config import OrderBy, OrphanPolicy, SeriesConfig, StoreConfig
-from actors.store.events import Event, EventId, EventType, Timestamp, Verdict, VerdictKind
-from actors.store.planner import (
+from actors.store.events.event import Event, EventId, EventType, Timestamp, Verdict, VerdictKind
+from actors.store.query.planner import (
     ANY_PAYLOAD,
     Order,
     QueryLatestParams,

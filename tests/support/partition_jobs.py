@@ -11,17 +11,17 @@ import msgpack
 import numpy as np
 import pytest
 
-from actors.engine.episodes import Episode
-from actors.episode_table import EpisodeFilter
+from actors.engine.episodes.episode import Episode
 from actors.frames import to_frame
-from actors.partition import Partition, RoutedBatch
-from actors.remote import PartitionHost
-from actors.set_aside import LateRow
-from actors.sink import Sink, SinkRecord
-from actors.source import DeadLetter, Source
+from actors.host import PartitionHost
+from actors.partition.episode_table import EpisodeFilter
+from actors.partition.partition import Partition, RoutedBatch
+from actors.partition.rejected_records import LateRow
+from actors.sink.protocol import Sink, SinkRecord
+from actors.source.protocol import DeadLetter, Source
 from actors.store import Event
-from actors.store.planner import QueryServerParams
-from cluster.embedded import EmbeddedJob
+from actors.store.query.planner import QueryServerParams
+from cluster.local.embedded import EmbeddedJob
 from config import JobSettings, make_job
 from tests.support.memory_sink import MemorySink
 

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.remote import HostBatch
+from actors.host import HostBatch
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from actors.source import DeadLetter, Source
+from actors.source.protocol import DeadLetter, Source
 
 READ_COUNT_MAX = 10_000
 

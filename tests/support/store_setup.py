@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.store import Event, EventId, EventStore, JsonPayload, SetConfig, StoreConfig, Timestamp
-from actors.store import log as log_module
-from actors.store import source_series as runs_module
+from actors.store.disk import log as log_module
+from actors.store.disk import source_series as runs_module
 
 MANUAL = StoreConfig(sets=(SetConfig(),), flush_period_ms=None)
 """One set of everything; flushed only when asked."""

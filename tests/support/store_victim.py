@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from actors.shard.shard import Shard
-from actors.store import EventId, EventStore, SetConfig, StoreConfig, source_series, writing
-from actors.store.limits import Limit
+from actors.store import EventId, EventStore, SetConfig, StoreConfig
+from actors.store.disk import source_series, writing
+from actors.store.events.limits import Limit
 from tests.support.store_setup import event, small_blocks
 
 SESSION_EVENTS = 5

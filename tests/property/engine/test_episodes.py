@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.episodes import Episode, LifecycleSettings
+from actors.engine.episodes.episode import Episode, LifecycleSettings
 from tests.support.engine_case import EngineCase
 from tests.support.naive_episodes import Rule, naive_episodes, shown
 

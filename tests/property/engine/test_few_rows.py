@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.catalogue import FUNCTIONS
-from actors.engine.functions import Kind
+from actors.engine.functions.catalogue import FUNCTIONS
+from actors.engine.functions.definition import Kind
 from tests.property.engine.test_cuts import SCHEMA, run, streams
 
 METRICS = [

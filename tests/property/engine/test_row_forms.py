@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.engine.catalogue import FUNCTIONS
-from actors.engine.functions import Function, Kind
-from actors.engine.rowwise_code import Operand, RowCall, join_reals, wrap
-from actors.engine.scalars import Usage
-from actors.engine.vectors import DTYPES, Type, Vector, as_array, filler
+from actors.engine.functions.catalogue import FUNCTIONS
+from actors.engine.functions.definition import Function, Kind
+from actors.engine.functions.scalars import Usage
+from actors.engine.rows.code import Operand, RowCall, join_reals, wrap
+from actors.engine.vectors.vector import DTYPES, Type, Vector, as_array, filler
 
 SCALARS = [function for function in FUNCTIONS if function.kind is Kind.SCALAR and function.row_form is not None]
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.output import LATE_ORDINALS
+from actors.engine.report.output import LATE_ORDINALS
 from actors.frames import to_frame
 from actors.model import Schema
 from tests.property.engine.test_cuts import METRICS, SCHEMA, streams
@@ -52,7 +52,7 @@ def split_of(given: dict[str, Any], symbol: str | None) -> int:
 
 
 def ticks_of(given: dict[str, Any], stream: Stream, size: int) -> dict[int, int]:
-    """Return the ticks by the offset of the row after which they come, as `actors.ticks` finds them in each split."""
+    """Return the ticks by the offset of the row after which they come, found as `actors.partition.ticks` does."""
     reached: dict[int, int] = {}
     found = {}
     for offset, row in enumerate(stream):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import actors.source_lines
-from actors.source import Source
-from actors.source_open import open_source
+import actors.source.transport.lines
+from actors.source.open import open_source
+from actors.source.protocol import Source
 from config import make_job
 from tests.support.reading import SplitContent, read_split
 
@@ -41,7 +41,7 @@ LINES = st.lists(
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(actors.source_lines, "BLOCK_SIZE_BYTES", 10)
+    patch.setattr(actors.source.transport.lines, "BLOCK_SIZE_BYTES", 10)
     yield
     patch.undo()
 

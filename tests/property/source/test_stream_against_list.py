@@ -8,11 +8,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-import actors.stream
-import actors.stream_blocks
+import actors.stream.blocks
+import actors.stream.table
 from actors.errors import SourceError
 from actors.model import Schema
-from actors.stream import StreamLimits, StreamTable
+from actors.stream.table import StreamLimits, StreamTable
 
 SCHEMA = Schema.from_mapping({"time": "TIMESTAMP", "sym": "SYMBOL"})
 SPLITS = st.integers(0, 1)
@@ -25,7 +25,7 @@ class StreamMachine(RuleBasedStateMachine):
         super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self._patch = pytest.MonkeyPatch()
-        for module in (actors.stream, actors.stream_blocks):
+        for module in (actors.stream.table, actors.stream.blocks):
             self._patch.setattr(module, "BLOCK_ROW_COUNT_MAX", 8)
         self.rows: list[list[tuple[int, str | None]]] = [[], []]
         self.earliest = [0, 0]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import actors.source_lines
-from actors.source_open import open_source
+import actors.source.transport.lines
+from actors.source.open import open_source
 from tests.support.jobs import make_trades_job
 from tests.support.reading import SplitContent, read_split
 
@@ -54,7 +54,7 @@ def lines_of(pieces: list[bytes]) -> st.SearchStrategy[list[bytes]]:
 @pytest.fixture(scope="module", autouse=True)
 def small_blocks() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(actors.source_lines, "BLOCK_SIZE_BYTES", 150)
+    patch.setattr(actors.source.transport.lines, "BLOCK_SIZE_BYTES", 150)
     yield
     patch.undo()
 

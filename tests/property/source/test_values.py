@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from actors.frames import is_canonical
 from actors.model import ColumnType, Schema
-from actors.source_columns import RowDecoder, RowRules
-from actors.source_open import open_source
+from actors.source.decoding import RowDecoder, RowRules
+from actors.source.open import open_source
 from tests.support.jobs import make_trades_job
 from tests.support.reading import read_split
 

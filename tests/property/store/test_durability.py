@@ -21,7 +21,7 @@ from actors.store import (
     SetConfig,
     StoreConfig,
 )
-from actors.store.limits import Limit
+from actors.store.events.limits import Limit
 from tests.support.store_setup import event, small_blocks
 from tests.support.store_victim import CONFIG, POINTS, SESSION_EVENTS
 

@@ -12,11 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.store.blocks import BY_FIELD, DEFLATED, Block, encode_block
-from actors.store.columns import Columns, make_columns
-from actors.store.events import JsonPayload
-from actors.store.fields import read_field
-from actors.store.packing import (
+from actors.store.disk.blocks import BY_FIELD, DEFLATED, Block, encode_block
+from actors.store.disk.packing import (
     Section,
     SectionWriter,
     pack_floats,
@@ -24,9 +21,12 @@ from actors.store.packing import (
     unpack_floats,
     unpack_integers,
 )
-from actors.store.payload_columns import PayloadEncoder
-from actors.store.payloads import encode_payload
-from actors.store.reading import events_of
+from actors.store.disk.payload_columns import PayloadEncoder
+from actors.store.events.columns import Columns, make_columns
+from actors.store.events.event import JsonPayload
+from actors.store.events.payloads import encode_payload
+from actors.store.query.fields import read_field
+from actors.store.query.reading import events_of
 
 INTEGERS = st.one_of(st.integers(-3, 300), st.integers(-(1 << 63), (1 << 63) - 1))
 FLOATS = st.one_of(st.floats(), st.integers(-(10**9), 10**9).map(lambda one: one / 100))

@@ -25,13 +25,13 @@ from actors.store import (
     StoreConfig,
     Timestamp,
 )
-from actors.store.conditions import ConditionRule, JsonCondition
 from actors.store.config import OrphanPolicy
-from actors.store.events import BinaryPayload, Event
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
-from actors.store.payloads import encode_json
-from actors.store.planner import ANY_PAYLOAD
+from actors.store.events.conditions import ConditionRule, JsonCondition
+from actors.store.events.event import BinaryPayload, Event
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
+from actors.store.events.payloads import encode_json
+from actors.store.query.planner import ANY_PAYLOAD
 from tests.support.naive_store import NaiveStore, kinds
 from tests.support.store_setup import small_blocks
 

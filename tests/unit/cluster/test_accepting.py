@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from actors.errors import StaleEpochError
-from cluster.accepting import place_acceptances
+from cluster.leader.acceptances import place_acceptances
 from raft.commands import Command
 from raft.errors import ProposalTimeoutError
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus

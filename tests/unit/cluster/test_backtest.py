@@ -19,7 +19,7 @@ from cluster.backtest.inputs import source_input, with_source
 from cluster.backtest.series import gather, parse_key, thinned
 from cluster.backtest.summary import summarise
 from cluster.commands.backtests import backtest
-from cluster.embedded import run_file
+from cluster.local.embedded import run_file
 from config import JobSettings, load_job, parse_job
 
 JOB = """

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.client import Client
+from cluster.client.client import Client
 from raft.commands import Command, ValueAccepted
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.compare import BoundedSource, Comparison, compare, undisturbed_entries
-from cluster.embedded import embedded_job
+from cluster.local.compare import BoundedSource, Comparison, compare, undisturbed_entries
+from cluster.local.embedded import embedded_job
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import make_partition_job, make_records, skip_sync
 

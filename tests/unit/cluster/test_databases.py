@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actors.errors import TocsinError
-from actors.partition import Partition
+from actors.partition.partition import Partition
 from actors.shard import Shard
 from cluster.commands.databases import db
-from cluster.databases import check_database, find_database, measure_database
 from cluster.errors import ClusterError
-from cluster.home import Home
+from cluster.local.databases import check_database, find_database, measure_database
+from cluster.local.home import Home
 from tests.support.partition_jobs import EVENTS, make_batch, make_partition_job, skip_sync
 
 JOB = make_partition_job(**EVENTS, job="shop")

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from pathlib import Path
 
-from cluster.embedded import EmbeddedJob, run_file
+from cluster.local.embedded import EmbeddedJob, run_file
 
 JOB = """
 job: sensors

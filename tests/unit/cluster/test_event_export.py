@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from actors.anomalies import Anomaly
 from actors.model import AnomalyId
+from actors.partition.anomaly_table import Anomaly
 from actors.store import BinaryPayload, Event, EventId, JsonPayload, QueryTimeseriesParams, Timestamp
-from cluster import event_export, event_spool
-from cluster.anomaly_export import export_anomalies, read_cursor
 from cluster.errors import ClusterError
-from cluster.event_export import export_events
-from cluster.event_layout import EventLayout, event_record
-from cluster.event_spool import EventSpool
-from cluster.output import Form, Output, choose_output
+from cluster.show import event_export, event_spool
+from cluster.show.anomaly_export import export_anomalies, read_cursor
+from cluster.show.event_export import export_events
+from cluster.show.event_layout import EventLayout, event_record
+from cluster.show.event_spool import EventSpool
+from cluster.show.output import Form, Output, choose_output
 from tests.support.partition_jobs import make_partition_job
 
 PARAMS = QueryTimeseriesParams()

@@ -20,10 +20,10 @@ from actors.store import (
     SetConfig,
     StoreConfig,
 )
-from actors.store.planner import QueryParams, QueryResult
-from cluster import event_pages
+from actors.store.query.planner import QueryParams, QueryResult
+from cluster.client import event_pages
+from cluster.client.event_pages import continue_after, merged_events, read_page
 from cluster.errors import ClusterError
-from cluster.event_pages import continue_after, merged_events, read_page
 from tests.support.partition_jobs import skip_sync
 from tests.support.store_setup import event, open_store
 

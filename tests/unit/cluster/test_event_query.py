@@ -14,8 +14,8 @@ from actors.store import (
     QueryTimeseriesParams,
     Timestamp,
 )
+from cluster.client.event_query import EventQuery, check_stored, join_type, make_params, read_condition, split_type
 from cluster.errors import ClusterError
-from cluster.event_query import EventQuery, check_stored, join_type, make_params, read_condition, split_type
 from tests.support.partition_jobs import make_partition_job
 
 NOW_US = 1_769_860_800_000_000

@@ -4,13 +4,13 @@ from datetime import datetime
 
 import pytest
 
-from actors.anomalies import Anomaly
-from actors.engine.episodes import Episode, EpisodeState
+from actors.engine.episodes.episode import Episode, EpisodeState
 from actors.model import AnomalyId
-from actors.set_aside import LateRow
+from actors.partition.anomaly_table import Anomaly
+from actors.partition.rejected_records import LateRow
 from cluster.errors import ClusterError
-from cluster.followed import before, episode_frame, explained, late_frame, show_explained
-from cluster.present import show_anomalies
+from cluster.show.episodes import before, episode_frame, explained, late_frame, show_explained
+from cluster.show.present import show_anomalies
 from tests.support.partition_jobs import make_partition_job
 
 JOB = make_partition_job(metrics=[{"when": "sum(qty) > 9", "for": 5}])

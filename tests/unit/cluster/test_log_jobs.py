@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import cli
-from cluster.embedded import EmbeddedJob, run_file
-from cluster.learning import parse_acceptance, show_accepted
+from cluster.client.learning import parse_acceptance, show_accepted
+from cluster.local.embedded import EmbeddedJob, run_file
 from config import load_job
 from raft.group import AcceptanceRecord
 from tests.support.login_log import JOB, generated

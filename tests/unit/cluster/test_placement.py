@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.placement import Move, host_names, place, plan_moves
+from cluster.leader.placement import Move, host_names, place, plan_moves
 
 
 def test_partitions_without_a_host_go_to_the_least_loaded() -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from actors.anomalies import Anomaly
 from actors.model import AnomalyId
-from actors.source import DeadLetter
+from actors.partition.anomaly_table import Anomaly
+from actors.source.protocol import DeadLetter
 from cluster.errors import ClusterError
-from cluster.present import dead_letter_frame, parse_time, show_anomalies, show_rows, show_run, show_time_us
-from cluster.pump import PumpStat
+from cluster.leader.pump import PumpStat
+from cluster.show.present import dead_letter_frame, parse_time, show_anomalies, show_rows, show_run, show_time_us
 from tests.support.partition_jobs import make_partition_job
 
 JOB = make_partition_job()

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.frames import to_frame
-from actors.remote import NotOpenError
+from actors.host import NotOpenError
 from actors.routing import partition_of_key
-from actors.source import DeadLetter, SourceBatch
-from cluster.pump import Pump, first_needed, route
+from actors.source.protocol import DeadLetter, SourceBatch
+from cluster.leader.pump import Pump, first_needed, route
 from config import JobSettings
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import SINKS, Record, make_partition_job

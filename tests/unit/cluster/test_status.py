@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cluster.status import show_job, show_offsets, show_status
+from cluster.show.status import show_job, show_offsets, show_status
 
 LEADER = {"member": "member-1", "alive": True, "pid": 11, "role": "leader", "term": 3, "commit_index": 40}
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from cluster.client.submission import JOB_SIZE_BYTES_MAX, pack_job, unpack_job
 from cluster.errors import ClusterError
-from cluster.submission import JOB_SIZE_BYTES_MAX, pack_job, unpack_job
 from tests.support.partition_jobs import make_partition_job
 
 

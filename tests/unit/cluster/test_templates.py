@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.cli import cli
-from cluster.templates import Mining, mine_templates, show_templates
+from cluster.client.templates import Mining, mine_templates, show_templates
 from config import load_job
 
 pytest.importorskip("drain3", reason="templates are found by drain3, from the extra `drain`")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cluster.client.typed_times import TypedTime, read_time
 from cluster.errors import ClusterError
-from cluster.typed_times import TypedTime, read_time
 
 MIDNIGHT = 1_769_817_600
 """2026-01-31 in seconds since 1970."""

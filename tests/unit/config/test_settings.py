@@ -5,7 +5,7 @@ import pytest
 
 from actors.detectors import make_detector
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.episodes import LifecycleSettings
+from actors.engine.episodes.episode import LifecycleSettings
 from config import ConfigError, JobSettings, make_job
 from config.settings import FORMAT_VERSION
 from config.specs import detector_specs, engine_arguments, store_config

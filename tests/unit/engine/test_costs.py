@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.catalogue import FUNCTIONS
-from actors.engine.costs import MetricCost
-from actors.engine.functions import REQUIRED, Function, Kind
+from actors.engine.functions.catalogue import FUNCTIONS
+from actors.engine.functions.definition import REQUIRED, Function, Kind
+from actors.engine.report.costs import MetricCost
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "price": "DOUBLE", "qty": "INT"}
 

@@ -17,11 +17,11 @@ from actors.engine import (
     drop_stream_engine,
     subscribe_table,
 )
-from actors.engine.episodes import LifecycleSettings
-from actors.engine.keyed_log import KeyedLog
-from actors.engine.reference import reference
-from actors.engine.segments import layout_of
+from actors.engine.episodes.episode import LifecycleSettings
+from actors.engine.keys.log import KeyedLog
+from actors.engine.report.reference import reference
 from actors.engine.streaming import get_snapshot_message_id
+from actors.engine.vectors.segments import layout_of
 from actors.errors import SchemaError, SnapshotError
 from actors.model import Schema
 from tests.unit.engine.support import SCHEMA, engine, fire, quantities
@@ -240,7 +240,9 @@ def test_an_output_table_of_another_time_type_is_refused() -> None:
 
 def test_the_reference_is_current() -> None:
     page = Path(__file__).parents[3] / "docs" / "metrics.md"
-    assert page.read_text(encoding="utf-8") == reference(), "run python -m actors.engine.reference docs/metrics.md"
+    assert page.read_text(encoding="utf-8") == reference(), (
+        "run python -m actors.engine.report.reference docs/metrics.md"
+    )
 
 
 def test_a_keyed_log_keeps_the_order_of_each_key_while_it_moves_and_packs() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.episodes import EpisodeState, LifecycleSettings
+from actors.engine.episodes.episode import EpisodeState, LifecycleSettings
 from actors.engine.errors import ArgumentError, EngineSnapshotError
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}

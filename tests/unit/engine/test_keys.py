@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from actors.engine.key_table import FingerprintTable
-from actors.engine.key_values import TextValues
-from actors.engine.keys import ColumnKeys, KeyNumbers
+from actors.engine.keys.numbers import ColumnKeys, KeyNumbers
+from actors.engine.keys.table import FingerprintTable
+from actors.engine.keys.values import TextValues
 
 
 def same_fingerprint(self: TextValues, values: pl.Series) -> Any:

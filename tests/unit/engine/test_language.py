@@ -3,7 +3,7 @@
 import pytest
 
 from actors.engine import MetricError
-from actors.engine.text import canonical_text, split_list
+from actors.engine.language.text import canonical_text, split_list
 from tests.unit.engine.support import engine, fire, quantities, times_fired, value_of
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from actors.engine.packing import pack, pack_series, unpack, unpack_series
+from actors.engine.vectors.packing import pack, pack_series, unpack, unpack_series
 
 
 def through(array: Any) -> Any:

@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from actors.engine import AnomalyDetectionEngine, rowwise
+from actors.engine import AnomalyDetectionEngine
+from actors.engine.rows import executor as rowwise
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "price": "DOUBLE", "qty": "LONG"}
 BIG = (1 << 63) - 1

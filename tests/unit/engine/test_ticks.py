@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.episodes import LifecycleSettings
+from actors.engine.episodes.episode import LifecycleSettings
 from actors.engine.errors import ArgumentError, EngineSnapshotError
-from actors.engine.output import LATE_ORDINALS
+from actors.engine.report.output import LATE_ORDINALS
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actors.engine.alignment import alignment_size
+from actors.engine.windows.alignment import alignment_size
 from actors.model import ColumnType
 from tests.unit.engine.support import SCHEMA, engine, fire, quantities, times_fired
 

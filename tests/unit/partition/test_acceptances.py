@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from actors.acceptances import Acceptance, AcceptanceError, find_acceptance
-from actors.anomalies import decode_entry
-from actors.assembly import build_detectors
-from actors.partition import Partition
-from actors.remote import PartitionHost
+from actors.host import PartitionHost
+from actors.partition.acceptances import Acceptance, AcceptanceError, find_acceptance
+from actors.partition.anomaly_table import decode_entry
+from actors.partition.assembly import build_detectors
+from actors.partition.partition import Partition
 from config import JobSettings
 from tests.support.partition_jobs import make_batch, make_partition_job, read_table
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.anomalies import AnomalyFilter
 from actors.errors import OffsetGapError, SnapshotError, StaleEpochError
-from actors.partition import Partition
+from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.partition import Partition
 from actors.shard import ShardError, ShardIdentifierError, ShardOwnedError
 from tests.support.partition_jobs import LEARNING, make_batch, make_partition_job
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actors.anomalies import AnomalyFilter
-from actors.partition import Partition
+from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.partition import Partition
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
 ROWS = [(1000, "A", 9, "ann"), (1005, "A", 1, "bob"), (1025, "A", 2, "cid"), (1026, "A", 3, "eve")]

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from actors.episode_table import LATE_ORDINALS, EpisodeFilter
-from actors.partition import Partition
+from actors.partition.episode_table import LATE_ORDINALS, EpisodeFilter
+from actors.partition.partition import Partition
 from config import JobSettings
 from tests.support.partition_jobs import SINKS, make_batch, make_partition_job
 

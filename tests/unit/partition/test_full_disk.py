@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.partition import Partition
+from actors.partition.partition import Partition
 from actors.shard import ShardFullError
 from actors.store import QueryTimeseriesParams
 from config.specs import store_config
@@ -109,9 +109,9 @@ def test_a_map_that_may_grow_does_so_unnoticed(tmp_path: Path) -> None:
 
 def test_a_batch_larger_than_the_store_may_hold_is_taken_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "actors.assembly.store_config", lambda job: replace(store_config(job), pending_size_bytes_max=50_000)
+        "actors.partition.assembly.store_config", lambda job: replace(store_config(job), pending_size_bytes_max=50_000)
     )
-    monkeypatch.setattr("actors.partition.STORE_PENDING_BYTES_MAX", 12_500)
+    monkeypatch.setattr("actors.partition.partition.STORE_PENDING_BYTES_MAX", 12_500)
     with Partition.open(ROOMY, 0, tmp_path) as partition:
         partition.begin(1, {0: 0}, 0)
         for start in (0, 5, 300):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.anomalies import AnomalyFilter
 from actors.errors import SnapshotError, StaleEpochError
-from actors.partition import Partition
-from actors.remote import HostBatch, NotOpenError, PartitionHost
+from actors.host import HostBatch, NotOpenError, PartitionHost
+from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.partition import Partition
 from actors.shard import ShardFullError, ShardOwnedError
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from actors.partition import Partition
+from actors.partition.partition import Partition
 from config import JobSettings
 from tests.support.partition_jobs import make_batch, make_partition_job
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.partition import Partition, RoutedBatch
-from actors.remote import HostBatch, PartitionHost
-from actors.source import DeadLetter
+from actors.host import HostBatch, PartitionHost
+from actors.partition.partition import Partition, RoutedBatch
+from actors.source.protocol import DeadLetter
 from config import JobSettings
 from tests.support.memory_sink import MemorySink
 from tests.support.partition_jobs import SINKS, feed_sink, make_batch, make_partition_job

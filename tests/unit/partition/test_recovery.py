@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors.errors import BrokenPartitionError
-from actors.partition import Partition
-from actors.store.planner import QueryServerParams
+from actors.partition.partition import Partition
+from actors.store.query.planner import QueryServerParams
 from config import JobSettings
 from tests.support.partition_jobs import EVENTS, LEARNING, SINKS, make_batch, make_partition_job, read_meta, read_table
 

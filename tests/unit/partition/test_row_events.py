@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from actors.anomalies import AnomalyFilter
-from actors.partition import Partition
+from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.partition import Partition
 from actors.store import Event, EventId, JsonPayload, Timestamp
-from actors.store.planner import QueryServerParams
+from actors.store.query.planner import QueryServerParams
 from config import JobSettings
 from tests.support.partition_jobs import make_batch, make_partition_job
 

@@ -6,7 +6,7 @@ import msgpack
 import pytest
 
 from actors.errors import SnapshotError
-from actors.partition import Partition
+from actors.partition.partition import Partition
 from tests.support.partition_jobs import EVENTS, LEARNING, SINKS, make_batch, make_partition_job
 from tests.unit.partition.test_recovery import ROWS, contents, send
 

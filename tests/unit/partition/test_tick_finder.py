@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from actors.row_tests import Tick
-from actors.ticks import TickFinder
+from actors.partition.metrics import Tick
+from actors.partition.ticks import TickFinder
 
 
 def ticks_of(times: list[int | None], cuts: list[int], size: int = 10) -> list[Tick]:

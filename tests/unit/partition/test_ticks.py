@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from actors.anomalies import AnomalyFilter
-from actors.episode_table import LATE_ORDINALS, EpisodeFilter
-from actors.partition import Partition, RoutedBatch
+from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.episode_table import LATE_ORDINALS, EpisodeFilter
+from actors.partition.partition import Partition, RoutedBatch
 from config import ConfigError, JobSettings
-from config.parts import check_parts
+from config.library_checks import check_parts
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
 JOB = make_partition_job(metrics=["qty > 8"], window=None, ticks=10, absent=25, partitions=3, **SINKS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actors.model import ColumnType
-from actors.row_events import ticks_to_us
+from actors.partition.event_mapping import ticks_to_us
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,17 @@ import msgpack
 import numpy as np
 import pytest
 
-from actors.store.blocks import DEFLATED, RAW, TRANSPOSED, Block, encode_block
-from actors.store.columns import Columns, cut_rows, join_columns, make_columns, slice_columns, sort_rows, take_columns
+from actors.store.disk.blocks import DEFLATED, RAW, TRANSPOSED, Block, encode_block
 from actors.store.errors import BlockDamagedError
+from actors.store.events.columns import (
+    Columns,
+    cut_rows,
+    join_columns,
+    make_columns,
+    slice_columns,
+    sort_rows,
+    take_columns,
+)
 
 COLUMNS = make_columns(
     [-5, 0, 7, 7],

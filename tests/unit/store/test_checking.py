@@ -9,11 +9,11 @@ import pytest
 
 from actors.shard import Shard
 from actors.store import EventStore, OrderBy, SeriesConfig, SetConfig, StoreConfig
-from actors.store.checking import Finding, StoreCheck, check_store
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
-from actors.store.reader import StoreReader
-from actors.store.state import STATE_KEY, StoreState, decode_state, encode_state
+from actors.store.disk.checking import Finding, StoreCheck, check_store
+from actors.store.disk.state import STATE_KEY, StoreState, decode_state, encode_state
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
+from actors.store.query.reader import StoreReader
 from tests.support.partition_jobs import skip_sync
 from tests.support.store_setup import event, open_store, small_blocks
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from actors.store.conditions import AllCondition, AnyCondition, ConditionRule, JsonCondition, get_json, rules_for
 from actors.store.errors import StoreConfigError
-from actors.store.events import BinaryPayload, JsonPayload
-from actors.store.patterns import PatternSet
+from actors.store.events.conditions import AllCondition, AnyCondition, ConditionRule, JsonCondition, get_json, rules_for
+from actors.store.events.event import BinaryPayload, JsonPayload
+from actors.store.events.patterns import PatternSet
 
 TRUE, FALSE = AllCondition(conditions=()), AnyCondition(conditions=())
 

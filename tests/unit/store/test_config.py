@@ -7,8 +7,8 @@ import pytest
 from actors.store import OrderBy, StoreConfig
 from actors.store.config import OrphanPolicy
 from actors.store.errors import StoreConfigError
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
 
 WHOLE: dict[str, Any] = {
     "identifier": "plant",

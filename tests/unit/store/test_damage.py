@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from actors.store import EventStore, Order, OrderBy, QueryTimeseriesParams, Timestamp
+from actors.store.disk.log import _KEY as LOG_KEY
+from actors.store.disk.source_series import _KEY as RUN_KEY
 from actors.store.errors import BlockDamagedError
-from actors.store.log import _KEY as LOG_KEY
-from actors.store.source_series import _KEY as RUN_KEY
 from tests.support.store_setup import event, instances, open_store, small_blocks
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from actors.store.columns import make_columns
-from actors.store.events import BinaryPayload, JsonPayload
-from actors.store.fields import read_field
-from actors.store.payloads import encode_payload
+from actors.store.events.columns import make_columns
+from actors.store.events.event import BinaryPayload, JsonPayload
+from actors.store.events.payloads import encode_payload
+from actors.store.query.fields import read_field
 
 
 def read(payloads: list[Any], kind: Any = pl.Float64, name: str = "v") -> list[Any]:

@@ -22,10 +22,10 @@ from actors.store import (
     QueryTimeseriesParams,
     Timestamp,
 )
-from actors.store.blocks import FORMAT
-from actors.store.checking import check_store
-from actors.store.facts import read_facts
-from actors.store.reader import StoreReader
+from actors.store.disk.blocks import FORMAT
+from actors.store.disk.checking import check_store
+from actors.store.query.contents import read_facts
+from actors.store.query.reader import StoreReader
 from tests.support.hand_decoder import Decoded, Row, decode_by_hand
 from tests.support.store_fixture import CONFIG, fixture_events, unpack_fixture
 

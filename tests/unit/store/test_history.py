@@ -9,7 +9,7 @@ import pytest
 from actors.shard import ShardOwnedError
 from actors.store import EventStore, OrderBy, Timestamp
 from actors.store.errors import QueryError
-from actors.store.history import HistoryParams, read_history
+from actors.store.query.history import HistoryParams, read_history
 from tests.support.store_setup import event, open_store, small_blocks
 
 

@@ -13,10 +13,10 @@ from actors.store import (
     SetConfig,
     StoreConfig,
 )
-from actors.store.conditions import ConditionRule, JsonCondition
 from actors.store.errors import QueryError
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
+from actors.store.events.conditions import ConditionRule, JsonCondition
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
 from tests.support.store_setup import event, instances, open_store, small_blocks
 
 NUMBERS = ConditionRule(subscriptions=PatternSet([("*",)]), condition=JsonCondition(data_type="number"))

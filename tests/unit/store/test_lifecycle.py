@@ -27,11 +27,11 @@ from actors.store import (
     Timestamp,
 )
 from actors.store.config import OrphanPolicy
+from actors.store.disk.state import StoreState, decode_state, encode_state
 from actors.store.errors import BlockDamagedError, StoreClosedError, StoreFormatError
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
-from actors.store.queries import query_series
-from actors.store.state import StoreState, decode_state, encode_state
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
+from actors.store.query.queries import query_series
 from tests.support.store_setup import MANUAL, event, instances, open_store, small_blocks
 
 ASCENDING = QueryTimeseriesParams(order=Order.ASCENDING)

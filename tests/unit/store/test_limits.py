@@ -5,7 +5,7 @@ import math
 import pytest
 
 from actors.store.errors import StoreConfigError
-from actors.store.limits import Limit, entry_cap, excess_entries, oldest_allowed_ticks
+from actors.store.events.limits import Limit, entry_cap, excess_entries, oldest_allowed_ticks
 
 
 @pytest.mark.parametrize(

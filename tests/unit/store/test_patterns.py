@@ -5,7 +5,7 @@ import random
 import pytest
 
 from actors.store.errors import StoreConfigError
-from actors.store.patterns import PatternSet
+from actors.store.events.patterns import PatternSet
 from tests.support.naive_store import can_overlap, type_matches
 
 

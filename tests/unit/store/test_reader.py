@@ -6,10 +6,10 @@ import pytest
 
 from actors.shard import Shard, ShardMissingError
 from actors.store import EventStore, Order, OrderBy, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
-from actors.store.conditions import JsonCondition
 from actors.store.errors import QueryError
-from actors.store.planner import place_of
-from actors.store.reader import StoreReader
+from actors.store.events.conditions import JsonCondition
+from actors.store.query.planner import place_of
+from actors.store.query.reader import StoreReader
 from tests.support.store_setup import event, instances, open_store, small_blocks
 
 ASC, DESC = Order.ASCENDING, Order.DESCENDING

@@ -24,10 +24,10 @@ from actors.store import (
     StoreConfig,
     Timestamp,
 )
-from actors.store.conditions import ConditionRule, JsonCondition
 from actors.store.errors import StoreBusyError, StoreError
-from actors.store.events import UINT64_MAX, VerdictKind
-from actors.store.patterns import PatternSet
+from actors.store.events.conditions import ConditionRule, JsonCondition
+from actors.store.events.event import UINT64_MAX, VerdictKind
+from actors.store.events.patterns import PatternSet
 from tests.support.naive_store import kinds
 from tests.support.store_setup import MANUAL, event, instances, open_store
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors.store import EventStore, Order, OrderBy, QueryTimeseriesParams, SetConfig, StoreConfig
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
 from tests.support.store_setup import event, instances, small_blocks
 
 

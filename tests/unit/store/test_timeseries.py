@@ -20,9 +20,9 @@ from actors.store import (
     Timestamp,
 )
 from actors.store.errors import QueryError
-from actors.store.events import BinaryPayload
-from actors.store.limits import Limit
-from actors.store.patterns import PatternSet
+from actors.store.events.event import BinaryPayload
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
 from tests.support.store_setup import event, instances, open_store, small_blocks
 
 ASC, DESC, SOURCE = Order.ASCENDING, Order.DESCENDING, OrderBy.SOURCE_TIMESTAMP

@@ -5,14 +5,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import actors.stream
-import actors.stream_blocks
+import actors.stream.blocks
+import actors.stream.table
 from actors.errors import SchemaError, SourceError
 from actors.model import Schema
 from actors.routing import Router, partition_of_key
 from actors.shard import ShardError, ShardMissingError, ShardOwnedError
-from actors.stream import StreamLimits, StreamTable
-from actors.stream_blocks import block_row_count, decode_block, encode_block, is_merged
+from actors.stream.blocks import block_row_count, decode_block, encode_block, is_merged
+from actors.stream.table import StreamLimits, StreamTable
 
 SCHEMA = Schema.from_mapping({"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"})
 
@@ -23,8 +23,8 @@ def rows(start: int, end: int) -> list[tuple[int, str, int]]:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(actors.stream_blocks, "BLOCK_ROW_COUNT_MAX", 10)
-    monkeypatch.setattr(actors.stream, "BLOCK_ROW_COUNT_MAX", 10)
+    monkeypatch.setattr(actors.stream.blocks, "BLOCK_ROW_COUNT_MAX", 10)
+    monkeypatch.setattr(actors.stream.table, "BLOCK_ROW_COUNT_MAX", 10)
 
 
 def read_all(table: StreamTable, split: int = 0, batch: int = 7) -> list[tuple[object, ...]]:

@@ -1,0 +1,1 @@
+"""Episodes: how long a metric holds for a key, and keys that have fallen silent."""

@@ -1,0 +1,1 @@
+"""The functions of metrics: one catalogue, and what each computes over vectors."""

@@ -1,0 +1,421 @@
+"""Scalar functions and operators: one value per row from values of the same row.
+
+Every builder takes the `Usage` of a call and returns a function of vectors. NULL rules: a result needs all operands,
+except for comparisons (NULL is the smallest value, unless NULL is `unknown`), `or`, and the functions about NULL.
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from actors.engine.vectors.vector import Array, Type, Vector, both_valid, finite, number_values
+
+Evaluate = Callable[..., Vector]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How a function is called: what its implementation is made for."""
+
+    types: tuple[Type, ...]
+    """Types of the value arguments."""
+
+    constants: dict[str, Any]
+    """Values of the constant arguments, by parameter name; defaults filled in."""
+
+    nulls_smallest: bool
+    """Whether NULL is the smallest value in comparisons, else they give NULL."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether any argument is real."""
+        return Type.REAL in self.types
+
+
+def _promoted(vector: Vector, kind: Type, others: Sequence[Type]) -> Vector:
+    """Give the constant NULL a filler that can be compared with texts."""
+    return Vector("", vector.valid) if kind is Type.NULL and Type.TEXT in others else vector
+
+
+def comparison(sign: str) -> Callable[[Usage], Evaluate]:
+    """One of `< <= > >= == !=`."""
+    ufunc = {
+        "<": np.less,
+        "<=": np.less_equal,
+        ">": np.greater,
+        ">=": np.greater_equal,
+        "==": np.equal,
+        "!=": np.not_equal,
+    }[sign]
+
+    def build(usage: Usage) -> Evaluate:
+        def evaluate(left: Vector, right: Vector) -> Vector:
+            left, right = _promoted(left, usage.types[0], usage.types), _promoted(right, usage.types[1], usage.types)
+            result = ufunc(left.values, right.values)
+            if result.dtype != np.bool_:
+                result = result.astype(np.bool_)
+            if left.valid is None and right.valid is None:
+                return Vector(result, None)
+            there = both_valid(left.valid, right.valid)
+            if not usage.nulls_smallest:
+                return Vector(result, there)
+            return Vector((result & there) | _null_order(sign, left.valid, right.valid), None)
+
+        return evaluate
+
+    return build
+
+
+def _null_order(sign: str, left: Any, right: Any) -> Any:
+    """Return where a comparison is true because of NULL alone."""
+    no_left = np.False_ if left is None else ~np.asarray(left)
+    no_right = np.False_ if right is None else ~np.asarray(right)
+    return {
+        "<": no_left & ~no_right,
+        "<=": no_left,
+        ">": ~no_left & no_right,
+        ">=": no_right,
+        "==": no_left & no_right,
+        "!=": no_left ^ no_right,
+    }[sign]
+
+
+def _as_truth(vector: Vector) -> Any:
+    values = vector.values
+    if isinstance(values, np.ndarray):
+        return values if values.dtype == np.bool_ else values != 0
+    return np.bool_(values != 0)
+
+
+def conjunction(usage: Usage) -> Evaluate:
+    """NULL if either operand is."""
+    return lambda left, right: Vector(_as_truth(left) & _as_truth(right), both_valid(left.valid, right.valid))
+
+
+def disjunction(usage: Usage) -> Evaluate:
+    """The other operand if one is NULL."""
+
+    def evaluate(left: Vector, right: Vector) -> Vector:
+        a, b = _as_truth(left), _as_truth(right)
+        if left.valid is not None:
+            a = a & left.valid
+        if right.valid is not None:
+            b = b & right.valid
+        if left.valid is None or right.valid is None:
+            return Vector(a | b, None)
+        return Vector(a | b, left.valid | right.valid)
+
+    return evaluate
+
+
+def exclusive(usage: Usage) -> Evaluate:
+    """True if exactly one operand is."""
+    return lambda left, right: Vector(_as_truth(left) ^ _as_truth(right), both_valid(left.valid, right.valid))
+
+
+def negation(usage: Usage) -> Evaluate:
+    """NULL stays NULL."""
+    return lambda operand: Vector(~np.asarray(_as_truth(operand)), operand.valid)
+
+
+def arithmetic(ufunc: np.ufunc) -> Callable[[Usage], Evaluate]:
+    """Sum, difference or product."""
+
+    def build(usage: Usage) -> Evaluate:
+        def evaluate(left: Vector, right: Vector) -> Vector:
+            values = ufunc(number_values(left), number_values(right))
+            valid = both_valid(left.valid, right.valid)
+            return finite(values, valid) if usage.is_real else Vector(values, valid)
+
+        return evaluate
+
+    return build
+
+
+def _divide(ufunc: np.ufunc, left: Vector, right: Vector, is_real: bool) -> Vector:
+    a, b = number_values(left), number_values(right)
+    valid = both_valid(left.valid, right.valid)
+    nonzero = np.not_equal(b, 0)
+    if not np.all(nonzero):
+        b = np.where(nonzero, b, 1)
+        valid = both_valid(valid, nonzero)
+    values = ufunc(a, b)
+    return finite(values, valid) if is_real else Vector(values, valid)
+
+
+def division(usage: Usage) -> Evaluate:
+    """Rounds down between integers."""
+    if usage.is_real:
+        return real_division(usage)
+    return lambda left, right: _divide(np.floor_divide, left, right, False)
+
+
+def real_division(usage: Usage) -> Evaluate:
+    """Real for all operands."""
+    return lambda left, right: _divide(np.true_divide, left, right, True)
+
+
+def remainder(usage: Usage) -> Evaluate:
+    """Takes the sign of the divisor."""
+    return lambda left, right: _divide(np.mod, left, right, usage.is_real)
+
+
+def minus(usage: Usage) -> Evaluate:
+    """The negative."""
+    return lambda operand: Vector(-number_values(operand), operand.valid)
+
+
+def real_function(function: Callable[[Any], Any]) -> Callable[[Usage], Evaluate]:
+    """A real function of one number; NULL where it is not defined."""
+
+    def build(usage: Usage) -> Evaluate:
+        return lambda operand: finite(function(np.asarray(number_values(operand), dtype=np.float64)), operand.valid)
+
+    return build
+
+
+def number_function(function: Callable[[Any], Any]) -> Callable[[Usage], Evaluate]:
+    """A function that keeps the type of its number."""
+    return lambda usage: lambda operand: Vector(function(number_values(operand)), operand.valid)
+
+
+def to_integer(function: Callable[[Any], Any]) -> Callable[[Usage], Evaluate]:
+    """A function of one number with an integer result."""
+
+    def build(usage: Usage) -> Evaluate:
+        if not usage.is_real:
+            return lambda operand: Vector(np.asarray(number_values(operand)).astype(np.int64), operand.valid)
+        return lambda operand: Vector(np.asarray(function(operand.values)).astype(np.int64), operand.valid)
+
+    return build
+
+
+def sign_of(usage: Usage) -> Evaluate:
+    """-1, 0 or 1."""
+    return lambda operand: Vector(np.asarray(np.sign(number_values(operand))).astype(np.int64), operand.valid)
+
+
+def to_real(usage: Usage) -> Evaluate:
+    """The number as a real one."""
+    return lambda operand: Vector(np.asarray(number_values(operand), dtype=np.float64), operand.valid)
+
+
+def half_away(values: Any) -> Any:
+    """Round to whole numbers, one half away from zero."""
+    return np.trunc(values + np.copysign(0.5, values))
+
+
+def rounding(usage: Usage) -> Evaluate:
+    """Round half away from zero to a number of decimals."""
+    digits = usage.constants["precision"]
+    if digits == 0:
+        return to_integer(half_away)(usage)
+    scale = 10.0**digits
+    return lambda operand: finite(
+        half_away(np.asarray(number_values(operand), dtype=np.float64) * scale) / scale, operand.valid
+    )
+
+
+def power(usage: Usage) -> Evaluate:
+    """The first argument raised to the second."""
+    return lambda base, exponent: finite(
+        np.power(np.asarray(number_values(base), dtype=np.float64), number_values(exponent)),
+        both_valid(base.valid, exponent.valid),
+    )
+
+
+def square(usage: Usage) -> Evaluate:
+    """The number times itself."""
+
+    def evaluate(operand: Vector) -> Vector:
+        values = number_values(operand)
+        return finite(values * values, operand.valid) if usage.is_real else Vector(values * values, operand.valid)
+
+    return evaluate
+
+
+def is_null(usage: Usage) -> Evaluate:
+    """Whether there is no value."""
+    return lambda operand: Vector(
+        np.zeros(np.shape(operand.values), np.bool_) if operand.valid is None else ~np.asarray(operand.valid), None
+    )
+
+
+def is_valid(usage: Usage) -> Evaluate:
+    """Whether there is a value."""
+    return lambda operand: Vector(
+        np.ones(np.shape(operand.values), np.bool_) if operand.valid is None else np.asarray(operand.valid), None
+    )
+
+
+def _merged_values(usage: Usage, mask: Any, left: Vector, right: Vector) -> Any:
+    a, b = left.values, right.values
+    if Type.TEXT in usage.types:
+        a, b = (np.asarray("" if kind is Type.NULL else side, dtype=object) for kind, side in _sides(usage, a, b))
+    return np.where(mask, a, b)
+
+
+def _sides(usage: Usage, a: Any, b: Any) -> list[tuple[Type, Any]]:
+    return [(usage.types[-2], a), (usage.types[-1], b)]
+
+
+def _choose(usage: Usage, mask: Any, left: Vector, right: Vector) -> Vector:
+    values = _merged_values(usage, mask, left, right)
+    if left.valid is None and right.valid is None:
+        return Vector(values, None)
+    a = np.True_ if left.valid is None else left.valid
+    b = np.True_ if right.valid is None else right.valid
+    return Vector(values, np.where(mask, a, b))
+
+
+def conditional(usage: Usage) -> Evaluate:
+    """The second argument where the first is true, the third where it is false, NULL where it is NULL."""
+
+    def evaluate(condition: Vector, then: Vector, otherwise: Vector) -> Vector:
+        values, valid = _choose(usage, _as_truth(condition), then, otherwise)
+        return Vector(values, both_valid(valid, condition.valid))
+
+    return evaluate
+
+
+def null_fill(usage: Usage) -> Evaluate:
+    """The second argument where the first is NULL."""
+
+    def evaluate(operand: Vector, filling: Vector) -> Vector:
+        if operand.valid is None:
+            return operand
+        return _choose(usage, operand.valid, operand, filling)
+
+    return evaluate
+
+
+def larger_of(is_largest: bool) -> Callable[[Usage], Evaluate]:
+    """The larger or smaller of two values, NULL being the smallest."""
+
+    def build(usage: Usage) -> Evaluate:
+        def evaluate(left: Vector, right: Vector) -> Vector:
+            a = np.True_ if left.valid is None else np.asarray(left.valid)
+            b = np.True_ if right.valid is None else np.asarray(right.valid)
+            less = (left.values < right.values) & b
+            wants_left = (~less & a) | ~b if is_largest else (less & a) | ~a
+            return _choose(usage, wants_left, left, right)
+
+        return evaluate
+
+    return build
+
+
+def between(usage: Usage) -> Evaluate:
+    """Whether a value lies between two bounds, both included."""
+    above = comparison(">=")(Usage(types=usage.types[:2], constants={}, nulls_smallest=usage.nulls_smallest))
+    below_types = (usage.types[0], usage.types[2])
+    below = comparison("<=")(Usage(types=below_types, constants={}, nulls_smallest=usage.nulls_smallest))
+    both = conjunction(usage)
+    return lambda operand, low, high: both(above(operand, low), below(operand, high))
+
+
+def membership(usage: Usage) -> Evaluate:
+    """Whether a value is in a list of constants."""
+    items = usage.constants["items"]
+    present = [item for item in items if item is not None]
+    holds_null = len(present) < len(items) and len(items) > 1
+    if usage.types[0] is Type.TEXT:
+        wanted = frozenset(present)
+        find = np.frompyfunc(wanted.__contains__, 1, 1)
+    else:
+        array = np.array(present if present else [0])
+
+    def evaluate(operand: Vector) -> Vector:
+        if not present:
+            result = np.zeros(np.shape(operand.values), dtype=np.bool_)
+        elif usage.types[0] is Type.TEXT:
+            result = np.asarray(find(operand.values)).astype(np.bool_)
+        else:
+            result = np.isin(number_values(operand), array)
+        if operand.valid is None:
+            return Vector(result, None)
+        if not usage.nulls_smallest:
+            return Vector(result, operand.valid)
+        return Vector((result & operand.valid) | (~np.asarray(operand.valid) & holds_null), None)
+
+    return evaluate
+
+
+def _texts(vector: Vector) -> Array:
+    """Return texts in numpy's own type, whose functions need no Python per row."""
+    return np.asarray(vector.values, dtype=np.dtypes.StringDType())
+
+
+def text_length(usage: Usage) -> Evaluate:
+    """Number of characters."""
+    return lambda operand: Vector(np.asarray(np.strings.str_len(_texts(operand))).astype(np.int64), operand.valid)
+
+
+def text_case(is_upper: bool) -> Callable[[Usage], Evaluate]:
+    """The text in one case."""
+    function = np.strings.upper if is_upper else np.strings.lower
+    return lambda usage: lambda operand: Vector(np.asarray(function(_texts(operand))).astype(object), operand.valid)
+
+
+def text_edge(at_start: bool) -> Callable[[Usage], Evaluate]:
+    """Whether a text starts, or ends, with another."""
+    function: Any = np.strings.startswith if at_start else np.strings.endswith
+    return lambda usage: (
+        lambda text, part: Vector(np.asarray(function(_texts(text), _texts(part))), both_valid(text.valid, part.valid))
+    )
+
+
+def like_pattern(usage: Usage) -> re.Pattern[str]:
+    """Return the pattern of `like`, in which `%` stands for any characters."""
+    first, *between = [re.escape(piece) for piece in str(usage.constants["pattern"]).split("%")]
+    if not between:
+        return re.compile(first)
+    # The first place where a piece fits leaves most room for the next. Trying others too would take, with every piece,
+    # another factor of the text's length.
+    middle = "".join(f"(?>.*?{piece})" for piece in between[:-1])
+    return re.compile(f"{first}{middle}.*{between[-1]}", re.DOTALL)
+
+
+def text_pattern(usage: Usage) -> Evaluate:
+    """Whether a text fits a pattern in which `%` stands for any characters."""
+    pattern = like_pattern(usage)
+    find = np.frompyfunc(lambda text: pattern.fullmatch(text) is not None, 1, 1)
+    return lambda operand: Vector(np.asarray(find(operand.values)).astype(np.bool_), operand.valid)
+
+
+def ratio_to(offset: float) -> Callable[[Vector, Vector], Vector]:
+    """The quotient of a value and an earlier one, less an offset."""
+
+    def combine(now: Vector, earlier: Vector) -> Vector:
+        values, valid = _divide(np.true_divide, now, earlier, True)
+        return Vector(values - offset, valid) if offset else Vector(values, valid)
+
+    return combine
+
+
+def difference_from(is_real: bool) -> Callable[[Vector, Vector], Vector]:
+    """A value less an earlier one."""
+
+    def combine(now: Vector, earlier: Vector) -> Vector:
+        values = number_values(now) - number_values(earlier)
+        valid = both_valid(now.valid, earlier.valid)
+        return finite(values, valid) if is_real else Vector(values, valid)
+
+    return combine
+
+
+def logarithm(base: float) -> Callable[[Any], Any]:
+    """A logarithm that is NULL (by way of NaN) for numbers that have none."""
+    scale = 1.0 / math.log(base)
+    exact: dict[float, np.ufunc] = {2.0: np.log2, 10.0: np.log10}
+    function = exact.get(base)
+
+    def apply(values: Any) -> Any:
+        positive = np.where(values > 0, values, np.nan)
+        return function(positive) if function is not None else np.log(positive) * scale
+
+    return apply

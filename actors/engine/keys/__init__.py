@@ -1,0 +1,1 @@
+"""Keys: their numbers, and what is kept of each."""

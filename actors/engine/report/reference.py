@@ -1,0 +1,71 @@
+"""Writes `docs/metrics.md`, the reference of the expression language, from the table of functions.
+
+Run as `python -m actors.engine.report.reference docs/metrics.md`.
+"""
+
+import sys
+from pathlib import Path
+
+from actors.engine.functions.catalogue import FORBIDDEN, FUNCTIONS
+from actors.engine.functions.definition import Function, Kind
+from actors.engine.language.analysis import signature
+
+_INTRODUCTION = """\
+# Metrics
+
+<!-- Written by `python -m actors.engine.report.reference docs/metrics.md`; do not edit. -->
+
+A metric is an expression that is true for an anomaly. Its position among the metrics is the anomaly's `type`.
+
+| kind | condition | tested | time of the anomaly |
+| --- | --- | --- | --- |
+| row | no aggregate | for every row | the row's time |
+| window | an aggregate; every column is inside one | when a window closes | the window's end, exclusive |
+| mixed | an aggregate, and a column outside | for every row, with the aggregates of the latest window | the row's |
+
+A window closes when a later row of its key reaches its end, before that row is tested; empty windows are not computed.
+Before the first window of a key, mixed metrics are not tested. With an aggregate in any metric, rows older than their
+key's latest row are late: they are counted, set aside and not tested. A metric fires on true only.
+
+## Expressions
+
+Operators, weakest first: `||` `or`; `&&` `and`; `<` `<=` `>` `>=` `==` `!=` `<>` `in`; `+` `-`; `*` `/` `\\` `%`;
+prefix `-` and `!`. A chain `1 < x < 5` means both. `not x and y` negates everything to its right, `not (x)` only x.
+
+Constants: numbers, `true`, `false`, `NULL`, texts in either quote or as `` `A ``, lists `[1, 2]`,
+bounds `1:6`, and lengths of time such as `100ms`, `5s`, `2m`, `1h`, `1d` as windows over a time column.
+
+Arguments may be named: `percentile(x, 75, interpolation="lower")`. Names of columns and functions ignore case. Times
+are integers in the unit of their column.
+
+An order-sensitive function looks at all rows of the key so far; inside an aggregate, at the rows of the window. An
+aggregate may stand neither inside another nor inside an order-sensitive function.
+"""
+
+_TITLES = {
+    Kind.SCALAR: ("Scalar functions and operators", "They look at one row, or at aggregates of one window."),
+    Kind.AGGREGATE: ("Aggregates", "They look at all rows of a window."),
+    Kind.SEQUENCE: ("Order-sensitive functions", "They look at the rows of a key in arrival order."),
+}
+
+
+def reference() -> str:
+    """Return the text of the reference."""
+    parts = [_INTRODUCTION]
+    for kind, (title, text) in _TITLES.items():
+        rows = [_row(function) for function in FUNCTIONS if function.kind is kind]
+        head = "| function | value | NULL |\n| --- | --- | --- |"
+        parts.append("\n".join([f"## {title}\n\n{text}\n\n{head}", *rows]) + "\n")
+    refused = [f"- `{name}`: {way_out}" for name, way_out in FORBIDDEN.items()]
+    parts.append("\n".join(["## Refused functions\n", *refused]) + "\n")
+    return "\n".join(parts)
+
+
+def _row(function: Function) -> str:
+    sign = f" `{function.sign}`" if function.sign and function.sign not in (function.name, "neg", "not") else ""
+    cells = (f"`{signature(function)}`{sign}", function.definition, function.nulls)
+    return "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

@@ -1,0 +1,378 @@
+"""Row forms of scalar functions and operators; the functions of vectors are in `actors.engine.functions.scalars`.
+
+Forms are found by function name and number of value arguments. A function without one is left to the vectors, with the
+whole engine that uses it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from actors.engine.functions.scalars import half_away, like_pattern, logarithm
+from actors.engine.rows.code import (
+    Operand,
+    RowCall,
+    RowForm,
+    checked,
+    converted,
+    nulls,
+    present,
+    truth,
+    unless_null,
+    whole,
+    wrapped,
+)
+from actors.engine.vectors.vector import Type
+
+
+def _compared(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+    """Return operands as vectors compare them: integers beside real numbers become real."""
+    return tuple(converted(o, Type.REAL) for o in operands) if any(o.type is Type.REAL for o in operands) else operands
+
+
+def comparison(sign: str) -> RowForm:
+    """One of `< <= > >= == !=`."""
+    return lambda call: _comparison(call, sign)
+
+
+def _comparison(call: RowCall, sign: str) -> Operand:
+    left, right = call.operands
+    text = f" {sign} ".join(operand.text for operand in _compared(call.operands))
+    if not call.usage.nulls_smallest:
+        return unless_null(call, text)
+    if left.is_nullable or right.is_nullable:
+        text = _with_null_order(sign, left, right, text)
+    return Operand(text=f"({text})", type=Type.BOOL, is_nullable=False)
+
+
+def _with_null_order(sign: str, left: Operand, right: Operand, text: str) -> str:
+    """Return a comparison in which NULL is the smallest value."""
+    both = present((left, right))
+    left_null = f"{left.text} is None" if left.is_nullable else ""
+    right_null = f"{right.text} is None" if right.is_nullable else ""
+    if sign in ("==", "!="):
+        same = f"({text}) if {both} else "
+        mixed = f"{left.text} is {right.text}" if sign == "==" else f"{left.text} is not {right.text}"
+        return same + (mixed if left.is_nullable and right.is_nullable else str(sign == "!="))
+    # The side that makes the comparison true by being NULL, and the side that makes it false.
+    yes, no = (left_null, right) if sign[0] == "<" else (right_null, left)
+    rest = f"{no.text} is not None and {text}" if no.is_nullable else text
+    if not yes:
+        return rest
+    if sign in ("<", ">") and no.is_nullable:
+        return f"{no.text} is not None and ({yes} or {text})"
+    return f"{yes} or ({rest})"
+
+
+def conjunction(call: RowCall) -> Operand:
+    """NULL if either operand is."""
+    left, right = call.operands
+    return unless_null(call, f"{truth(left)} and {truth(right)}")
+
+
+def disjunction(call: RowCall) -> Operand:
+    """The other operand if one is NULL."""
+    left, right = call.operands
+    a, b = left.text, right.text
+    if not nulls(call.operands):
+        return Operand(text=f"({truth(left)} or {truth(right)})", type=Type.BOOL, is_nullable=False)
+    either = f"bool({a} or {b})"
+    if left.is_nullable and right.is_nullable:
+        return Operand(text=f"(None if {a} is None and {b} is None else {either})", type=Type.BOOL, is_nullable=True)
+    return Operand(text=f"({either})", type=Type.BOOL, is_nullable=False)
+
+
+def exclusive(call: RowCall) -> Operand:
+    """True if exactly one operand is."""
+    left, right = call.operands
+    return unless_null(call, f"{truth(left)} is not {truth(right)}")
+
+
+def negation(call: RowCall) -> Operand:
+    """NULL stays NULL."""
+    return unless_null(call, f"not {call.operands[0].text}")
+
+
+def arithmetic(sign: str) -> RowForm:
+    """Sum, difference or product."""
+
+    def form(call: RowCall) -> Operand:
+        left, right = (operand.text for operand in call.operands)
+        return _number(call, f"{left} {sign} {right}")
+
+    return form
+
+
+def _number(call: RowCall, text: str) -> Operand:
+    if call.type is Type.REAL:
+        return unless_null(call, checked(text), may_fail=True)
+    return unless_null(call, wrapped(text))
+
+
+def _divided(call: RowCall, text: str, is_real: bool) -> Operand:
+    zero = f"{call.operands[1].text} == 0"
+    missing = nulls(call.operands)
+    condition = f"{missing} or {zero}" if missing else zero
+    value = checked(text) if is_real else wrapped(text)
+    return Operand(text=f"(None if {condition} else {value})", type=call.type, is_nullable=True)
+
+
+def division(call: RowCall) -> Operand:
+    """Rounds down between integers."""
+    if call.usage.is_real:
+        return real_division(call)
+    left, right = call.operands
+    return _divided(call, f"{left.text} // {right.text}", is_real=False)
+
+
+def real_division(call: RowCall) -> Operand:
+    """Real for all operands."""
+    left, right = (converted(operand, Type.REAL).text for operand in call.operands)
+    return _divided(call, f"{left} / {right}", is_real=True)
+
+
+def remainder(call: RowCall) -> Operand:
+    """Takes the sign of the divisor."""
+    left, right = call.operands
+    return _divided(call, f"{left.text} % {right.text}", is_real=call.usage.is_real)
+
+
+def minus(call: RowCall) -> Operand:
+    """The negative."""
+    text = f"-{call.operands[0].text}"
+    return unless_null(call, text if call.type is Type.REAL else wrapped(text))
+
+
+def absolute(call: RowCall) -> Operand:
+    """The number without its sign."""
+    text = f"abs({call.operands[0].text})"
+    return unless_null(call, text if call.type is Type.REAL else wrapped(text))
+
+
+def square_root(call: RowCall) -> Operand:
+    """NULL below 0."""
+    text = call.operands[0].text
+    return unless_null(call, f"(None if {text} < 0 else {call.bind(math.sqrt)}({text}))", may_fail=True)
+
+
+def to_integer(function: Callable[[float], Any]) -> RowForm:
+    """A function of one number with an integer result."""
+
+    def form(call: RowCall) -> Operand:
+        text = call.operands[0].text
+        if not call.usage.is_real:
+            return unless_null(call, f"int({text})")
+        return unless_null(call, call.bind(lambda number: whole(function(number))) + f"({text})")
+
+    return form
+
+
+def _numpy(function: Callable[..., Any]) -> Callable[..., float | None]:
+    """Return a function of numpy for one number; NaN and infinity are NULL."""
+
+    def apply(*numbers: float) -> float | None:
+        with np.errstate(all="ignore"):
+            result = float(function(*(np.float64(number) for number in numbers)))
+        return result if result - result == 0.0 else None
+
+    return apply
+
+
+def by_numpy(function: Callable[..., Any]) -> RowForm:
+    """A real function of numbers, as numpy computes it; NULL where it is not defined."""
+
+    def form(call: RowCall) -> Operand:
+        texts = ", ".join(operand.text for operand in call.operands)
+        return unless_null(call, f"{call.bind(_numpy(function))}({texts})", may_fail=True)
+
+    return form
+
+
+def _half_away(number: float) -> float:
+    return float(half_away(number))
+
+
+def rounding(call: RowCall) -> Operand | None:
+    """Round half away from zero to a number of decimals."""
+    digits = call.usage.constants["precision"]
+    if digits == 0:
+        return to_integer(_half_away)(call)
+    scale = 10.0**digits
+    return by_numpy(lambda number: half_away(number * scale) / scale)(call)
+
+
+def sign_of(call: RowCall) -> Operand:
+    """-1, 0 or 1."""
+    text = call.operands[0].text
+    return unless_null(call, f"({text} > 0) - ({text} < 0)")
+
+
+def to_real(call: RowCall) -> Operand:
+    """The number as a real one."""
+    return unless_null(call, converted(call.operands[0], Type.REAL).text)
+
+
+def square(call: RowCall) -> Operand:
+    """The number times itself."""
+    text = call.operands[0].text
+    return _number(call, f"{text} * {text}")
+
+
+def is_null(call: RowCall) -> Operand:
+    """Whether there is no value."""
+    operand = call.operands[0]
+    text = f"({operand.text} is None)" if operand.is_nullable else "False"
+    return Operand(text=text, type=Type.BOOL, is_nullable=False)
+
+
+def is_valid(call: RowCall) -> Operand:
+    """Whether there is a value."""
+    operand = call.operands[0]
+    text = f"({operand.text} is not None)" if operand.is_nullable else "True"
+    return Operand(text=text, type=Type.BOOL, is_nullable=False)
+
+
+def _branch(operand: Operand, kind: Type) -> str:
+    wider = converted(operand, kind)
+    if operand.is_nullable and wider.text != operand.text:
+        return f"(None if {operand.text} is None else {wider.text})"
+    return wider.text
+
+
+def conditional(call: RowCall) -> Operand:
+    """The second argument where the first is true, the third where it is false, NULL where it is NULL."""
+    condition, then, otherwise = call.operands
+    text = f"{_branch(then, call.type)} if {truth(condition)} else {_branch(otherwise, call.type)}"
+    if condition.is_nullable:
+        text = f"None if {condition.text} is None else {text}"
+    is_nullable = any(operand.is_nullable for operand in call.operands)
+    return Operand(text=f"({text})", type=call.type, is_nullable=is_nullable)
+
+
+def null_fill(call: RowCall) -> Operand:
+    """The second argument where the first is NULL."""
+    operand, filling = call.operands
+    text = converted(operand, call.type).text
+    if operand.is_nullable:
+        text = f"{_branch(filling, call.type)} if {operand.text} is None else {text}"
+    return Operand(text=f"({text})", type=call.type, is_nullable=operand.is_nullable and filling.is_nullable)
+
+
+def larger_of(is_largest: bool) -> RowForm:
+    """The larger or smaller of two values, NULL being the smallest."""
+
+    def form(call: RowCall) -> Operand:
+        left, right = call.operands
+        a, b = _branch(left, call.type), _branch(right, call.type)
+        less = " < ".join(operand.text for operand in _compared(call.operands))
+        left_null, right_null = (f"{o.text} is None" if o.is_nullable else "False" for o in call.operands)
+        if is_largest:
+            text = f"{a} if {right_null} else {b} if {left_null} or {less} else {a}"
+            return Operand(text=f"({text})", type=call.type, is_nullable=left.is_nullable and right.is_nullable)
+        text = f"None if {left_null} or {right_null} else {a} if {less} else {b}"
+        return Operand(text=f"({text})", type=call.type, is_nullable=left.is_nullable or right.is_nullable)
+
+    return form
+
+
+def between(call: RowCall) -> Operand:
+    """Whether a value lies between two bounds, both included."""
+    operand, low, high = call.operands
+    pairs = [((operand, low), ">="), ((operand, high), "<=")]
+    if call.usage.nulls_smallest:
+        texts = [_comparison(replace(call, operands=pair), sign).text for pair, sign in pairs]
+        return Operand(text=f"({' and '.join(texts)})", type=Type.BOOL, is_nullable=False)
+    texts = [f" {sign} ".join(side.text for side in _compared(pair)) for pair, sign in pairs]
+    return unless_null(call, " and ".join(texts))
+
+
+def membership(call: RowCall) -> Operand:
+    """Whether a value is in a list of constants."""
+    items = call.usage.constants["items"]
+    operand = call.operands[0]
+    wanted = [item for item in items if item is not None]
+    is_real = operand.type is Type.REAL or any(isinstance(item, float) for item in wanted)
+    if is_real:
+        operand = converted(operand, Type.REAL)
+        wanted = [float(item) for item in wanted]
+    text = f"{operand.text} in {call.bind(frozenset(wanted))}"
+    if not call.usage.nulls_smallest:
+        return unless_null(call, text)
+    if operand.is_nullable:
+        holds_null = len(wanted) < len(items) and len(items) > 1
+        text = f"{holds_null} if {call.operands[0].text} is None else {text}"
+    return Operand(text=f"({text})", type=Type.BOOL, is_nullable=False)
+
+
+def method(name: str) -> RowForm:
+    """A method of texts, with further texts as its arguments."""
+
+    def form(call: RowCall) -> Operand:
+        text, *others = (operand.text for operand in call.operands)
+        return unless_null(call, f"{text}.{name}({', '.join(others)})")
+
+    return form
+
+
+def text_length(call: RowCall) -> Operand:
+    """Number of characters."""
+    return unless_null(call, f"len({call.operands[0].text})")
+
+
+def text_pattern(call: RowCall) -> Operand:
+    """Whether a text fits a pattern in which `%` stands for any characters."""
+    pattern = like_pattern(call.usage)
+    return unless_null(call, f"{call.bind(pattern.fullmatch)}({call.operands[0].text}) is not None")
+
+
+SCALAR_FORMS: Mapping[str, RowForm] = {
+    "or": disjunction,
+    "and": conjunction,
+    "xor": exclusive,
+    "not": negation,
+    "lt": comparison("<"),
+    "le": comparison("<="),
+    "gt": comparison(">"),
+    "ge": comparison(">="),
+    "eq": comparison("=="),
+    "ne": comparison("!="),
+    "add": arithmetic("+"),
+    "sub": arithmetic("-"),
+    "mul": arithmetic("*"),
+    "div": division,
+    "ratio": real_division,
+    "mod": remainder,
+    "neg": minus,
+    "between": between,
+    "in": membership,
+    "abs": absolute,
+    "sqrt": square_root,
+    "floor": to_integer(math.floor),
+    "ceil": to_integer(math.ceil),
+    "round": rounding,
+    "signum": sign_of,
+    "exp": by_numpy(np.exp),
+    "log": by_numpy(logarithm(math.e)),
+    "log2": by_numpy(logarithm(2.0)),
+    "log10": by_numpy(logarithm(10.0)),
+    "square": square,
+    "int": to_integer(_half_away),
+    "long": to_integer(_half_away),
+    "double": to_real,
+    "iif": conditional,
+    "isNull": is_null,
+    "isValid": is_valid,
+    "nullFill": null_fill,
+    "max": larger_of(True),
+    "min": larger_of(False),
+    "strlen": text_length,
+    "lower": method("lower"),
+    "upper": method("upper"),
+    "startsWith": method("startswith"),
+    "endsWith": method("endswith"),
+    "like": text_pattern,
+}
+"""Forms by function name."""

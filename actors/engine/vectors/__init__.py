@@ -1,0 +1,1 @@
+"""Vectors: columns of values with NULLs, runs of them, and their bytes."""

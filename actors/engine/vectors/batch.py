@@ -1,0 +1,136 @@
+"""One batch of rows: its columns as vectors, in arrival order or sorted by key."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from actors.engine.vectors.segments import Layout, run_lengths, run_starts, running_maximum
+from actors.engine.vectors.vector import Array, Vector
+
+
+def vector_of(values: pl.Series) -> Vector:
+    """Return a column as a vector; NaN and infinity are NULL."""
+    valid = None
+    if values.null_count():
+        valid = values.is_not_null().to_numpy()
+        if values.dtype == pl.String:
+            values = values.fill_null("")
+        elif values.dtype == pl.Boolean:
+            values = values.fill_null(False)
+        else:
+            values = values.fill_null(0)
+    array = values.to_numpy()
+    if array.dtype == np.float64 and not (good := np.isfinite(array)).all():
+        return Vector(np.where(good, array, 0.0), good if valid is None else good & valid)
+    if array.dtype.kind not in "ifbO" and values.dtype == pl.String:
+        array = array.astype(object)
+    return Vector(array, valid)
+
+
+class Batch:
+    """Rows of a canonical frame; `order` sorts them by key if their order by key is needed."""
+
+    def __init__(self, frame: pl.DataFrame, offsets: Array, ordinals: Array | None = None) -> None:
+        self.frame = frame
+        self.offsets = offsets
+        self.ordinals = ordinals
+        """Sets rows apart that share an offset, as those do that leave the reorder buffer together; or `None`."""
+
+        self.order: Array | None = None
+        self._columns: dict[str, Vector] = {}
+
+    @property
+    def row_count(self) -> int:
+        """Rows that take part."""
+        return self.frame.height if self.order is None else len(self.order)
+
+    def column(self, name: str) -> Vector:
+        """Return a column in the batch's order."""
+        known = self._columns.get(name)
+        if known is None:
+            values, valid = vector_of(self.frame.get_column(name))
+            if self.order is not None:
+                values = values.take(self.order)
+                valid = None if valid is None else valid.take(self.order)
+            known = self._columns[name] = Vector(values, valid)
+        return known
+
+    def arrivals(self, rows: Array) -> Array:
+        """Return the positions in the frame of rows in the batch's order."""
+        return rows if self.order is None else self.order.take(rows)
+
+    def slices(self, row_count_max: int) -> Iterator["Batch"]:
+        """Cut a batch, before it is sorted, into shorter ones."""
+        for start in range(0, self.frame.height, row_count_max):
+            stop = start + row_count_max
+            ordinals = None if self.ordinals is None else self.ordinals[start:stop]
+            yield Batch(self.frame[start:stop], self.offsets[start:stop], ordinals)
+
+    def keep(self, kept: Array) -> None:
+        """Leave out all but the chosen rows of the batch's order."""
+        assert self.order is not None
+        self.order = self.order[kept]
+        self._columns = {
+            name: Vector(values[kept], None if valid is None else valid[kept])
+            for name, (values, valid) in self._columns.items()
+        }
+
+
+def sort_by_key(numbers: Array, key_count: int) -> tuple[Array, Layout]:
+    """Return the order that sorts rows by key and arrival, and the layout of the sorted rows.
+
+    `key_count` is more than any key number. Number and row are sorted as one integer, of 32 bits where they fit in.
+    """
+    count = len(numbers)
+    if count == 1:
+        return _ZERO, Layout(numbers, _ZERO, _ONE, _ZERO, 1)
+    bits = (count - 1).bit_length()
+    dtype = np.uint32 if (key_count << bits) >> 32 == 0 else np.uint64
+    combined: Any = numbers.astype(dtype)
+    combined <<= bits
+    combined |= np.arange(count, dtype=dtype)
+    combined.sort()
+    order = (combined & ((1 << bits) - 1)).astype(np.int64)
+    combined >>= bits
+    return order, _layout(combined)
+
+
+_ZERO = np.zeros(1, dtype=np.int64)
+_ONE = np.ones(1, dtype=np.int64)
+
+
+def _layout(sorted_numbers: Array) -> Layout:
+    count = len(sorted_numbers)
+    starts = run_starts(sorted_numbers)
+    lengths = run_lengths(starts, count)
+    numbers = sorted_numbers.take(starts).astype(np.int64)
+    return Layout(numbers, starts, lengths, starts + lengths - 1, count)
+
+
+def accepted_rows(times: Array, layout: Layout, latest: Array) -> Array | None:
+    """Return which sorted rows are not late (`None` for all), given the latest time of each segment so far."""
+    backwards = np.empty(layout.row_count, dtype=np.bool_)
+    np.less(times[1:], times[:-1], out=backwards[1:])
+    backwards[layout.starts] = times[layout.starts] < latest
+    if not backwards.any():
+        return None
+    raised = times.copy()
+    raised[layout.starts] = np.maximum(times[layout.starts], latest)
+    return times >= running_maximum(raised, layout)
+
+
+def relaid(layout: Layout, kept: Array) -> Layout:
+    """Return the layout of the rows that were kept."""
+    return _layout(np.repeat(layout.numbers, layout.lengths)[kept])
+
+
+def single_key(row_count: int) -> Layout:
+    """Return the layout of rows that all have key number 0."""
+    return Layout(_ZERO, _ZERO, np.array([row_count]), np.array([row_count - 1]), row_count)
+
+
+def default_offsets(first: int, offsets: Array | Sequence[int] | None, count: int) -> Array:
+    """Return the rows' offsets: the given ones, or those that follow on."""
+    return np.arange(first, first + count) if offsets is None else np.asarray(offsets, dtype=np.int64)

@@ -1,0 +1,145 @@
+"""Arrays and texts as few bytes, equal for equal values.
+
+Numbers are stored as *planes*: the lowest byte of each, then the second byte of each, and so on, because bytes of one
+plane are alike. Planes are deflated with runs and a Huffman code only, which is fast and looks for no repetitions;
+texts of different lengths are deflated in the usual way. Whole numbers are stored as differences from the lowest one,
+in the fewest bytes, and real numbers that have up to four decimals as whole numbers.
+"""
+
+import zlib
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from actors.engine.vectors.vector import Array
+
+DECIMALS_MAX = 4
+"""Real numbers with more decimals than this are stored as they are."""
+
+_SAMPLE_SIZE = 1000
+"""Values that show whether it is worth while to look at all."""
+
+_EXACT_MAX = float(1 << 52)
+"""Largest whole number that a decimal is stored as."""
+
+
+def pack(array: Array) -> list[Any]:
+    """Return an array of truth values, integers, real numbers or texts in a form that msgpack takes."""
+    if array.dtype == np.object_:
+        return pack_series(pl.Series(array.tolist(), dtype=pl.String))
+    if array.dtype == np.bool_:
+        return ["bool", len(array), _deflated(np.packbits(array).tobytes(), zlib.Z_RLE)]
+    if array.dtype == np.int64:
+        return ["int", *_pack_whole(array)]
+    assert array.dtype == np.float64
+    for digits in range(DECIMALS_MAX + 1):
+        whole = _as_decimals(array, digits)
+        if whole is not None:
+            return ["decimal", digits, *_pack_whole(whole)]
+    return ["real", len(array), _deflated(_planes(array.view(np.uint64), 8), zlib.Z_RLE)]
+
+
+def unpack(packed: list[Any]) -> Array:
+    """Return the array that `pack` was given."""
+    kind, *rest = packed
+    if kind == "text":
+        return np.array(unpack_series(packed).to_list(), dtype=object)
+    if kind == "bool":
+        return np.unpackbits(np.frombuffer(_inflated(rest[1]), dtype=np.uint8), count=rest[0]).astype(np.bool_)
+    if kind == "int":
+        return _unpack_whole(*rest)
+    if kind == "decimal":
+        real: Array = _unpack_whole(*rest[1:]) / 10.0 ** rest[0]
+        return real
+    return _from_planes(_inflated(rest[1]), rest[0], 8).view(np.float64)
+
+
+def pack_series(values: pl.Series) -> list[Any]:
+    """Return texts or whole numbers, some of which may be NULL, in a form that msgpack takes."""
+    missing = pack(values.is_null().to_numpy()) if values.null_count() else None
+    if values.dtype != pl.String:
+        return ["whole", pack(values.fill_null(0).to_numpy()), missing]
+    texts = values.fill_null("") if missing else values
+    lengths = texts.str.len_bytes().to_numpy().astype(np.int64)
+    joined = (texts.str.join().item() or "").encode()
+    if len(lengths) and (lengths == lengths[0]).all():
+        table = np.frombuffer(joined, dtype=np.uint8).reshape(len(lengths), int(lengths[0]))
+        body = _deflated(table.T.tobytes(), zlib.Z_RLE)
+    else:
+        body = _deflated(joined, zlib.Z_DEFAULT_STRATEGY)
+    return ["text", _pack_whole(lengths), body, missing]
+
+
+def unpack_series(packed: list[Any]) -> pl.Series:
+    """Return the values that `pack_series` was given."""
+    if packed[0] == "whole":
+        values = pl.Series(unpack(packed[1]))
+    else:
+        lengths, body = _unpack_whole(*packed[1]), _inflated(packed[2])
+        if len(lengths) and (lengths == lengths[0]).all():
+            body = np.frombuffer(body, dtype=np.uint8).reshape(int(lengths[0]), len(lengths)).T.tobytes()
+        values = pl.Series(_cut(body, lengths), dtype=pl.String)
+    return values if packed[3 if packed[0] == "text" else 2] is None else _with_nulls(values, unpack(packed[-1]))
+
+
+def _with_nulls(values: pl.Series, missing: Array) -> pl.Series:
+    return values.scatter(np.flatnonzero(missing), None)
+
+
+def _cut(body: bytes, lengths: Array) -> list[str]:
+    """Return the texts that follow one another, by way of lines, which Python cuts fastest."""
+    if b"\n" in body:
+        stops = np.cumsum(lengths)
+        return [body[a:b].decode() for a, b in zip((stops - lengths).tolist(), stops.tolist(), strict=True)]
+    lines = np.full(len(body) + len(lengths), ord("\n"), dtype=np.uint8)
+    lines[np.arange(len(body)) + np.repeat(np.arange(len(lengths)), lengths)] = np.frombuffer(body, dtype=np.uint8)
+    return lines.tobytes().decode().split("\n")[:-1]
+
+
+def _as_decimals(values: Array, digits: int) -> Array | None:
+    """Return real numbers times a power of ten if they are whole numbers then, and come back exactly."""
+    scale = 10.0**digits
+    for part in (values[:_SAMPLE_SIZE], values):
+        with np.errstate(all="ignore"):
+            scaled = np.rint(part * scale)
+        if not (np.abs(scaled) < _EXACT_MAX).all():
+            return None
+        whole: Array = scaled.astype(np.int64)
+        if not ((whole / scale).view(np.int64) == part.view(np.int64)).all():
+            return None
+    return whole
+
+
+def _pack_whole(values: Array) -> list[Any]:
+    """Return number of values, lowest one, bytes of each difference from it, and the differences."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    width = ((high - low).bit_length() + 7) // 8
+    above = values.view(np.uint64) - np.uint64(low & 0xFFFFFFFFFFFFFFFF)
+    return [len(values), low, width, _deflated(_planes(above, width), zlib.Z_RLE)]
+
+
+def _unpack_whole(count: int, low: int, width: int, packed: bytes) -> Array:
+    above = _from_planes(_inflated(packed), count, width)
+    result: Array = (above + np.uint64(low & 0xFFFFFFFFFFFFFFFF)).view(np.int64)
+    return result
+
+
+def _planes(values: Array, width: int) -> bytes:
+    table = values.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)
+    return table[:, :width].T.tobytes()
+
+
+def _from_planes(planes: bytes, count: int, width: int) -> Array:
+    table = np.zeros((count, 8), dtype=np.uint8)
+    table[:, :width] = np.frombuffer(planes, dtype=np.uint8).reshape(width, count).T
+    return table.reshape(-1).view("<u8").astype(np.uint64, copy=False)
+
+
+def _deflated(data: bytes, strategy: int) -> bytes:
+    deflater = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS, 8, strategy)
+    return deflater.compress(data) + deflater.flush()
+
+
+def _inflated(data: bytes) -> bytes:
+    return zlib.decompress(data, -zlib.MAX_WBITS)

@@ -1,0 +1,1 @@
+"""Windows: panes that fill, windows that close, and the aggregates over them."""

@@ -1,0 +1,141 @@
+"""The latest computed window of each key: what metrics that look at rows and aggregates compare rows with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.engine.functions.sequences import PerKey
+from actors.engine.language.program import Node, no_aggregate
+from actors.engine.vectors.segments import Layout
+from actors.engine.vectors.vector import Array, Vector, simplified
+from actors.engine.windows.panes import Panes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What holds at each row of a batch: the latest computed window of its key."""
+
+    values: Callable[[Node], Vector]
+    """Aggregates over that window."""
+
+    computed: Array | None
+    """At which rows there is such a window; `None` for all of them."""
+
+    window: Callable[[Array], tuple[Array, Array]]
+    """From rows to the exclusive ends of their windows and the numbers of rows in them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The windows that a batch closed, and the panes that closed them."""
+
+    closing: Array
+    """Panes of the batch that closed the pane before them."""
+
+    other: Array
+    """Panes that closed none; each is the first of its key."""
+
+    final: Array | None
+    """The last window that each closing pane closed; `None` if each closed one."""
+
+    ends: Array
+    rooms: Array | None
+    row_counts: Array
+
+    def last_rooms(self) -> Array | None:
+        """Return the room of the last window that each closing pane closed; `None` if that is the pane's position."""
+        if self.final is None or self.rooms is None:
+            return self.final
+        return self.rooms.take(self.final)
+
+
+class LatestWindows:
+    """State of the latest window of each key, as arrays that the windows own."""
+
+    def __init__(self, keys: PerKey, held: dict[int, PerKey]) -> None:
+        self._keys = keys
+        self._held = held
+
+    def unchanged(self, layout: Layout) -> Held:
+        """Return what holds at the rows of a batch that closed no window."""
+        numbers, lengths = layout.numbers, layout.lengths
+        if not self._held:
+            return _NOTHING
+        ends, row_counts = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
+
+        def values(node: Node) -> Vector:
+            held = self._held[node.index]
+            held.cover(numbers)
+            valid = held["valid"].take(numbers)
+            value = np.repeat(held["value"].take(numbers), lengths)
+            return Vector(value, None) if valid.all() else simplified(value, np.repeat(valid, lengths))
+
+        def window(rows: Array) -> tuple[Array, Array]:
+            keys = layout.starts.searchsorted(rows, side="right") - 1
+            return ends[keys], row_counts[keys]
+
+        everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
+        return Held(values=values, computed=everywhere, window=window)
+
+    def hold(self, layout: Layout, panes: Panes, closed: Closed, values: dict[int, Vector]) -> Held:
+        """Keep the aggregates of each key's last window and return those that hold at each row."""
+        if not self._held:
+            return _NOTHING
+        numbers, rooms = layout.numbers, closed.last_rooms()
+        for held in self._held.values():
+            held.cover(numbers)
+        before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self._held.items()}
+        end_before, rows_before = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
+        other_keys = panes.key.take(closed.other)
+
+        def at_panes(now: Array, then: Array, chosen: Array | None) -> Array:
+            result = np.empty(len(panes.index), dtype=now.dtype)
+            result[closed.closing] = now if chosen is None else now.take(chosen)
+            result[closed.other] = then.take(other_keys)
+            return result
+
+        def values_at_rows(node: Node) -> Vector:
+            (now, now_valid), (then, then_valid) = values[node.index], before[node.index]
+            joined = np.repeat(at_panes(now, then, rooms), panes.runs.lengths)
+            if now_valid is None and then_valid.all():
+                return Vector(joined, None)
+            now_valid = np.ones(len(now), dtype=np.bool_) if now_valid is None else now_valid
+            return simplified(joined, np.repeat(at_panes(now_valid, then_valid, rooms), panes.runs.lengths))
+
+        def window(rows: Array) -> tuple[Array, Array]:
+            chosen = panes.of_rows(rows)
+            ends = at_panes(closed.ends, end_before, closed.final)
+            return ends[chosen], at_panes(closed.row_counts, rows_before, rooms)[chosen]
+
+        computed = None
+        if not rows_before.all():
+            has_window = at_panes(np.ones(len(closed.row_counts), dtype=np.bool_), rows_before > 0, rooms)
+            computed = np.repeat(has_window, panes.runs.lengths)
+        if len(closed.closing):
+            self._keep(layout, panes, closed, values)
+        return Held(values=values_at_rows, computed=computed, window=window)
+
+    def _keep(self, layout: Layout, panes: Panes, closed: Closed, values: dict[int, Vector]) -> None:
+        """Take the last window of each key into the state."""
+        key = panes.key.take(closed.closing)
+        is_last = np.ones(len(key), dtype=np.bool_)
+        np.not_equal(key[1:], key[:-1], out=is_last[:-1])
+        chosen = is_last.nonzero()[0]
+        numbers = layout.numbers.take(key.take(chosen))
+        final = chosen if closed.final is None else closed.final.take(chosen)
+        room = final if closed.rooms is None else closed.rooms.take(final)
+        for i, held in self._held.items():
+            last, valid = values[i].values.take(room), values[i].valid
+            if valid is not None:
+                # What stands where there is no value must not depend on other keys: it is part of the snapshot.
+                valid = valid.take(room)
+                last = np.where(valid, last, held.fill("value"))
+            held["value"][numbers] = last
+            held["valid"][numbers] = True if valid is None else valid
+        self._keys["window_end"][numbers] = closed.ends.take(final)
+        self._keys["window_rows"][numbers] = closed.row_counts.take(room)
+
+
+_NOTHING = Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))
+"""What holds where no metric looks at rows and aggregates."""

@@ -1,0 +1,282 @@
+"""The actor shell around partitions: a plain class that `cluster.deployment.deploy` turns into a Ray actor.
+
+A *host* owns several partitions of one job. Its calls arrive in order from one leader; queries come from anybody, in
+threads of their own, and read only what is committed. A host keeps nothing that its shards do not have: when it dies,
+the next one opens the same directories.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from actors.detectors.stability import Verdict
+from actors.engine.episodes.episode import Episode
+from actors.errors import StaleEpochError, TocsinError
+from actors.frames import empty_frame
+from actors.partition.acceptances import Acceptance
+from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.episode_table import EpisodeFilter
+from actors.partition.partition import Partition, PartitionStat, RoutedBatch
+from actors.partition.rejected_records import LateRow
+from actors.partition.ticks import Tick
+from actors.shard import ShardClosedError
+from actors.sink.open import open_sinks
+from actors.sink.protocol import Sink, SinkRecord
+from actors.source.protocol import DeadLetter
+from actors.store.query.planner import QueryParams, QueryResult
+from config.settings import JobSettings
+
+T = TypeVar("T")
+
+DELIVERY_COUNT_MAX = 1000
+"""Anomalies handed to sinks in one call."""
+
+
+class NotOpenError(TocsinError):
+    """The host does not own the partition: it was restarted, or the partition has moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostBatch:
+    """One batch of a split for all partitions of a host."""
+
+    split: int
+    """Number of the split."""
+
+    start: int
+    """First offset of the batch."""
+
+    end: int
+    """Offset after the last (exclusive)."""
+
+    partitions: tuple[int, ...]
+    """Partitions that the batch has been routed to; others of the host learn nothing from it."""
+
+    rows: Mapping[int, tuple[pl.DataFrame, np.ndarray]]
+    """Rows and offsets by partition; one of `partitions` that is not named here has no row in the batch."""
+
+    dead_letters: Mapping[int, tuple[DeadLetter, ...]]
+    """Dead letters by the partition that keeps them."""
+
+    ticks: tuple[Tick, ...] = ()
+    """Ticks of the split in this batch, for all partitions."""
+
+
+class PartitionHost:
+    """Owner of some partitions of one job."""
+
+    def __init__(self, job: bytes, directory: str) -> None:
+        self._job = JobSettings.from_bytes(job)
+        self._directory = Path(directory)
+        self._partitions: dict[int, Partition] = {}
+        self._epoch = self._opened_epoch = 0
+        self._sinks: list[Sink] | None = None
+        self._acceptances: dict[str, Acceptance] = {}
+        self._nothing = (empty_frame(self._job.row_schema), np.empty(0, np.int64))
+
+    def pid(self) -> int:
+        """Return the process id, for those who kill it."""
+        return os.getpid()
+
+    def open(
+        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes], now_us: int
+    ) -> dict[int, dict[int, int]]:
+        """Own these partitions under an epoch; return for each the offsets it needs, by split.
+
+        Under a newer epoch they are all that the host owns: others are closed, so that their owner may open them.
+        `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning.
+        """
+        self._follow(epoch)
+        # Another call may have told of the epoch before.
+        is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
+        for number, owned in list(self._partitions.items()):
+            if owned.is_broken or (is_newer and number not in partitions):
+                del self._partitions[number]
+                owned.close()
+        needed = {}
+        for number in partitions:
+            partition = self._partitions.get(number)
+            if partition is None:
+                needed[number] = self._open_partition(epoch, number, earliest, snapshots.get(number), now_us)
+            else:
+                needed[number] = partition.begin(epoch, earliest, now_us)
+        return needed
+
+    def _follow(self, epoch: int) -> None:
+        # Partitions refuse by themselves; the host does for those that it does not own, or not yet.
+        if epoch < self._epoch:
+            raise StaleEpochError(f"epoch {epoch} is over: this host follows epoch {self._epoch}")
+        self._epoch = epoch
+
+    def _open_partition(
+        self, epoch: int, number: int, earliest: dict[int, int], snapshot: bytes | None, now_us: int
+    ) -> dict[int, int]:
+        partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
+        try:
+            if snapshot is not None and not any(partition.committed.values()):
+                partition.restore(snapshot, now_us)
+            needed = partition.begin(epoch, earliest, now_us)
+            partition.accept(epoch, list(self._acceptances.values()))
+        except BaseException:
+            # A leader whose epoch is over must not take the shard away from the host that owns it.
+            partition.close()
+            raise
+        self._partitions[number] = partition
+        return needed
+
+    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
+        """Apply a batch to the partitions that it is for and return the number of anomalies it raised."""
+        self._follow(epoch)
+        partitions = [self._partition(number) for number in batch.partitions]
+        return sum(partition.apply(epoch, self._routed(partition.number, batch), now_us) for partition in partitions)
+
+    def _routed(self, number: int, batch: HostBatch) -> RoutedBatch:
+        frame, offsets = batch.rows.get(number, self._nothing)
+        letters = batch.dead_letters.get(number, ())
+        return RoutedBatch(
+            split=batch.split,
+            start=batch.start,
+            end=batch.end,
+            frame=frame,
+            offsets=offsets,
+            dead_letters=letters,
+            ticks=batch.ticks,
+        )
+
+    def accept(self, epoch: int, acceptances: list[bytes]) -> None:
+        """Let values that were reported count as known, each from its place on, in the partitions of their keys."""
+        self._follow(epoch)
+        found = [Acceptance.from_bytes(data) for data in acceptances]
+        # Partitions that come here later have to know them too.
+        self._acceptances |= {acceptance.acceptance_id: acceptance for acceptance in found}
+        for partition in self._partitions.values():
+            partition.accept(epoch, found)
+
+    def tick(self, epoch: int, now_us: int) -> None:
+        """Flush what has waited for the flush period; sent when no rows come."""
+        self._follow(epoch)
+        self._check_owns_any()
+        for partition in self._partitions.values():
+            partition.flush_if_due(epoch, now_us)
+
+    def flush(self, epoch: int, now_us: int) -> dict[int, dict[int, int]]:
+        """Make everything durable and return the committed offsets by partition and split."""
+        self._follow(epoch)
+        self._check_owns_any()
+        for partition in self._partitions.values():
+            partition.flush(epoch, now_us)
+        return {number: partition.committed for number, partition in self._partitions.items()}
+
+    def release(self, epoch: int, partitions: list[int], now_us: int) -> None:
+        """Flush and close partitions, so that another host may open them."""
+        self._follow(epoch)
+        for number in partitions:
+            partition = self._partitions.get(number)
+            if partition is not None:
+                partition.flush(epoch, now_us, with_snapshot=True)
+                del self._partitions[number]
+                partition.close()
+
+    def snapshot(self, epoch: int, number: int, now_us: int) -> tuple[dict[int, int], bytes]:
+        """Return the offsets that a partition needs next, by split, and its snapshot there; its rows are durable."""
+        self._follow(epoch)
+        partition = self._partition(number)
+        partition.flush(epoch, now_us)
+        return partition.received, partition.snapshot()
+
+    def deliver(self) -> int:
+        """Hand committed anomalies to the job's sinks and return how many they took."""
+        self._check_owns_any()
+        if self._sinks is None:
+            self._sinks = open_sinks(self._job)
+        return sum(self._deliver(partition, self._sinks) for partition in list(self._partitions.values()))
+
+    def _deliver(self, partition: Partition, sinks: list[Sink]) -> int:
+        try:
+            waiting = partition.outbox(DELIVERY_COUNT_MAX)
+            if not waiting:
+                return 0
+            records = [self._sink_record(partition.number, anomaly) for anomaly in waiting]
+            for sink in sinks:
+                sink.write(records)
+            partition.acknowledge(waiting)
+        except ShardClosedError:
+            # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
+            return 0
+        return len(waiting)
+
+    def _sink_record(self, number: int, anomaly: Anomaly) -> SinkRecord:
+        return SinkRecord(
+            partition=number,
+            id=anomaly.id,
+            time=anomaly.time,
+            key=dict(zip(self._job.key_columns, anomaly.key, strict=True)),
+            type=anomaly.type,
+            metric=anomaly.metric,
+            detail=anomaly.detail,
+        )
+
+    def _partition(self, number: int) -> Partition:
+        partition = self._partitions.get(number)
+        if partition is None:
+            raise NotOpenError(f"this host does not own partition {number}; open it first")
+        return partition
+
+    def _check_owns_any(self) -> None:
+        # A host that was restarted must not answer as if it had flushed or delivered what its predecessor had.
+        if not self._partitions:
+            raise NotOpenError("this host owns no partition; it was restarted: open its partitions first")
+
+    def stat(self) -> list[PartitionStat]:
+        """Return the counters of every partition owned."""
+        return [partition.stat() for partition in list(self._partitions.values())]
+
+    def anomalies(self, wanted: AnomalyFilter, count_max: int, newest_first: bool) -> list[Anomaly]:
+        """Return committed anomalies of every partition owned, each partition's in order, not merged."""
+        return self._collect(lambda partition: partition.anomalies(wanted, count_max, newest_first=newest_first))
+
+    def verdicts(self) -> list[Verdict]:
+        """Return how variables behave in every partition owned."""
+        return self._collect(Partition.verdicts)
+
+    def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
+        """Return the anomaly tables as they are stored, not merged."""
+        return self._collect(Partition.anomaly_entries)
+
+    def event_pages(self, partitions: list[int], params: QueryParams) -> dict[int, QueryResult]:
+        """Return the stored events of partitions, each one's in the order asked for."""
+        return {number: self._partition(number).event_page(params) for number in partitions}
+
+    def dead_letters(self, count_max: int) -> list[DeadLetter]:
+        """Return committed dead letters of every partition owned."""
+        return self._collect(lambda partition: partition.dead_letters(count_max))
+
+    def episodes(self, wanted: EpisodeFilter, count_max: int, newest_first: bool) -> list[Episode]:
+        """Return committed episodes of every partition owned, each partition's in order, not merged."""
+        return self._collect(lambda partition: partition.episodes(wanted, count_max, newest_first=newest_first))
+
+    def late_rows(self, count_max: int) -> list[LateRow]:
+        """Return committed rows that the metrics of every partition owned discarded."""
+        return self._collect(lambda partition: partition.late_rows(count_max))
+
+    def _collect(self, read: Callable[[Partition], list[T]]) -> list[T]:
+        return [item for partition in list(self._partitions.values()) for item in read(partition)]
+
+    def crash(self) -> None:
+        """Die as by the power switch."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close every partition and sink; what is not flushed is not kept."""
+        for partition in self._partitions.values():
+            partition.close()
+        self._partitions.clear()
+        for sink in self._sinks or ():
+            sink.close()
+        self._sinks = None

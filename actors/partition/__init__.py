@@ -1,0 +1,1 @@
+"""One partition: engine, detectors, store and tables of a share of the keys, joined in one shard."""

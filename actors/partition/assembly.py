@@ -1,0 +1,108 @@
+"""The parts of a partition, built from the settings of its job."""
+
+from typing import Any
+
+import polars as pl
+
+from actors.detectors import Detector, make_detector
+from actors.engine import AnomalyDetectionEngine
+from actors.engine.episodes.episode import Episode
+from actors.engine.episodes.tracker import EpisodeChanges
+from actors.engine.report.costs import EngineMemory
+from actors.engine.report.output import Numbering
+from actors.engine.report.stat import EngineStat
+from actors.errors import SnapshotError
+from actors.frames import polars_schema
+from actors.shard import Shard
+from actors.store import EventStore
+from config.settings import JobSettings
+from config.specs import detector_specs, engine_arguments, store_config
+
+
+class IdleEngine:
+    """Stands for the engine in a job without metrics: it raises nothing and has no state."""
+
+    fingerprint = "no metrics"
+    metrics: tuple[()] = ()
+
+    def __init__(self, job: JobSettings) -> None:
+        types = polars_schema(job.row_schema)
+        columns: dict[str, Any] = {name: types[name] for name in (job.time_column, *job.key_columns)}
+        columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
+        self._nothing = pl.DataFrame(schema=columns)
+
+    def append_physical(self, frame: pl.DataFrame, offsets: Any = None) -> pl.DataFrame:
+        """Return no anomalies."""
+        return self._nothing
+
+    def take_late(self) -> pl.DataFrame:
+        """Return no rows: nothing is late where nothing is tested."""
+        return pl.DataFrame()
+
+    def follow_split(self, split: int) -> None:
+        """Follow nothing."""
+
+    def advance_physical(self, time: int, offset: int, numbering: Numbering) -> pl.DataFrame:
+        """Let time pass and return no anomalies."""
+        return self._nothing
+
+    def take_episodes(self) -> EpisodeChanges:
+        """Return no episodes."""
+        return EpisodeChanges(changed={}, notices=())
+
+    def open_episodes(self) -> list[Episode]:
+        """Return no episodes."""
+        return []
+
+    def take_details(self) -> list[Any]:
+        """Return no details."""
+        return []
+
+    def render_detail(self, metric_index: int, packed: Any) -> None:
+        """Return no text."""
+
+    def snapshot(self) -> bytes:
+        """Return the bytes of no state."""
+        return self.fingerprint.encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take over no state.
+
+        Raises:
+            SnapshotError: the bytes are a snapshot of something else.
+        """
+        if snapshot != self.snapshot():
+            raise SnapshotError(f"these {len(snapshot)} bytes are a snapshot of another engine")
+
+    def memory(self) -> EngineMemory:
+        """Return the bytes of nothing."""
+        return EngineMemory(state_size_bytes=0, key_count=0, late_size_bytes=0, parts=())
+
+    def stat(self) -> EngineStat:
+        """Return counters of nothing."""
+        return EngineStat(
+            row_count=0,
+            anomaly_count=0,
+            key_count=0,
+            late_row_count=0,
+            timeless_row_count=0,
+            next_offset=0,
+            snapshot_offset=-1,
+        )
+
+
+def build_engine(job: JobSettings) -> AnomalyDetectionEngine | IdleEngine:
+    """Return the job's engine, without any row."""
+    return AnomalyDetectionEngine(**engine_arguments(job)) if job.metrics else IdleEngine(job)
+
+
+def build_detectors(job: JobSettings) -> list[Detector]:
+    """Return the job's detectors in their order, having learnt nothing."""
+    return [make_detector(spec, job.row_schema, job.time_column, job.key_columns) for spec in detector_specs(job)]
+
+
+def build_store(job: JobSettings, shard: Shard) -> EventStore | None:
+    """Return the event store in a shard, or `None` when the job stores no events."""
+    if not (job.events.store or job.events.anomalies):
+        return None
+    return EventStore(shard, store_config(job))

@@ -1,0 +1,123 @@
+"""What a partition has learned: its detectors, and the acceptances that change what they know.
+
+All of it lies in one table of the shard: the entries of a detector below its number (u16 big endian), acceptances below
+the greatest number. The rows given are those that the shard does not have yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from actors.detectors.stability import Verdict
+from actors.partition.acceptances import Acceptance, Acceptances
+from actors.partition.assembly import build_detectors
+from actors.routing import partition_of_key
+from actors.shard import Shard
+from config.settings import JobSettings
+
+TABLE = "detectors"
+"""Table of the shard that holds everything learned."""
+
+Array = np.ndarray[Any, np.dtype[np.int64]]
+
+_ACCEPTANCES = b"\xff\xff"
+
+
+class Learning:
+    """Detectors and acceptances of one partition."""
+
+    def __init__(self, job: JobSettings, number: int) -> None:
+        self._job = job
+        self._number = number
+        self._detectors = build_detectors(job)
+        self._acceptances = Acceptances(job.key_columns)
+
+    @property
+    def type_count(self) -> int:
+        """Types of anomalies that detectors raise."""
+        return sum(len(detector.metrics) for detector in self._detectors)
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """What tells whether saved state belongs to these detectors."""
+        return [detector.fingerprint for detector in self._detectors]
+
+    def accept(self, acceptance: Acceptance) -> None:
+        """Let a value count as known from its place on, if its key is of this partition."""
+        if partition_of_key(acceptance.key, self._job.partitions) == self._number:
+            self._acceptances.add(acceptance)
+
+    def process(self, split: int, frame: pl.DataFrame, offsets: Array) -> list[pl.DataFrame]:
+        """Return the anomalies of rows: a frame for each detector, with types that follow those of the metrics."""
+        found: list[list[pl.DataFrame]] = [[] for _ in self._detectors]
+        for due, rows, places in self._acceptances.parts(split, frame, offsets):
+            for acceptance in due:
+                self._apply(acceptance)
+            for detector, parts in zip(self._detectors, found, strict=True):
+                parts.append(detector.process(rows, places))
+        base = len(self._job.metrics)
+        frames = []
+        for detector, parts in zip(self._detectors, found, strict=True):
+            whole = parts[0] if len(parts) == 1 else pl.concat(parts)
+            frames.append(whole.with_columns((pl.col("type") + base).cast(pl.Int32)))
+            base += len(detector.metrics)
+        return frames
+
+    def _apply(self, acceptance: Acceptance) -> None:
+        for number, group in acceptance.groups:
+            self._detectors[number].accept(group, acceptance.variable, acceptance.value)
+
+    def changed_entries(self) -> list[tuple[bytes, bytes]]:
+        """Return the entries that have changed since they were last saved."""
+        entries = [
+            (_prefix(number) + key, value)
+            for number, detector in enumerate(self._detectors)
+            for key, value in detector.changed_state().items()
+        ]
+        return entries + [(_ACCEPTANCES + key, value) for key, value in self._acceptances.changed_entries().items()]
+
+    def mark_saved(self) -> None:
+        """Note that what `changed_entries` gave is durable."""
+        self._acceptances.mark_saved()
+        for detector in self._detectors:
+            detector.mark_saved()
+
+    def load(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take over the entries of a shard."""
+        for number, detector in enumerate(self._detectors):
+            detector.load_state(_below(entries, _prefix(number)))
+        self._acceptances.load(_below(entries, _ACCEPTANCES))
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything, to be put into a snapshot of the partition."""
+        states = [detector.snapshot() for detector in self._detectors]
+        return {"detectors": states, "acceptances": self._acceptances.snapshot()}
+
+    def restore(self, body: Mapping[str, Any]) -> None:
+        """Take over what `snapshot` gave; snapshots of older versions know no acceptances."""
+        for detector, state in zip(self._detectors, body["detectors"], strict=True):
+            detector.restore(state)
+        self._acceptances.restore(body.get("acceptances", ()))
+
+
+def read_verdicts(job: JobSettings, shard: Shard) -> list[Verdict]:
+    """Return how variables behave, as committed in a shard of a job; it may be open for reading only."""
+    detectors = [(number, detector) for number, detector in enumerate(build_detectors(job)) if detector.follows]
+    if not detectors:
+        return []
+    table = shard.table(TABLE)
+    with shard.read() as txn, txn.cursor(table) as cursor:
+        entries = [(bytes(key), bytes(value)) for key, value in cursor]
+    for number, detector in detectors:
+        detector.load_state(_below(entries, _prefix(number)))
+    return [verdict for _, detector in detectors for verdict in detector.verdicts()]
+
+
+def _prefix(number: int) -> bytes:
+    return number.to_bytes(2, "big")
+
+
+def _below(entries: Sequence[tuple[bytes, bytes]], prefix: bytes) -> dict[bytes, bytes]:
+    return {key[len(prefix) :]: value for key, value in entries if key.startswith(prefix)}

@@ -1,0 +1,195 @@
+"""The episodes of one partition: a table of all of them, and notices for the sinks of those that fired or ended.
+
+An episode is stored under split, offset of the row that began it, metric and start (and, for those that began at a
+tick, what sets them apart), so a replay overwrites it. A
+*notice* is stored like an anomaly, in a table of its own until every sink has it. Its ordinal is above those of
+anomalies: `LATE_ORDINALS + n * partitions + partition`, n counted from 0 for each row, because one row may be where
+several partitions see that something has come to an end. Everything here takes a transaction and never begins one.
+"""
+
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from typing import Any
+
+import msgpack
+
+from actors.engine.episodes.episode import Episode, EpisodeId, EpisodeState
+from actors.engine.episodes.tracker import EpisodeChanges
+from actors.engine.report.output import LATE_ORDINALS, Numbering
+from actors.model import AnomalyId
+from actors.partition.anomaly_table import encode_id, waiting_entries
+
+__all__ = ["LATE_ORDINALS", "TABLES", "EpisodeFilter", "EpisodeTable", "LateOrdinals", "episode_fields"]
+
+TABLES = ("episodes", "notices")
+"""Tables of the shard."""
+
+_KEY = struct.Struct(">IQIQ")
+_ORDINAL = struct.Struct(">I")
+_ZERO = 1 << 63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeFilter:
+    """Which episodes a query wants; `None` means all."""
+
+    state: str | None = None
+    """`pending`, `firing` or `resolved`."""
+
+    key: tuple[Any, ...] | None = None
+    """The key, compared as text so that what people type finds it."""
+
+    type: int | None = None
+    """Position of the metric."""
+
+    def accepts(self, episode: Episode) -> bool:
+        """Return whether the episode is wanted."""
+        if self.type is not None and episode.type != self.type:
+            return False
+        if self.state is not None and str(episode.state) != self.state:
+            return False
+        return self.key is None or tuple(map(str, episode.key)) == tuple(map(str, self.key))
+
+
+class LateOrdinals:
+    """Numbers what one partition makes known at the rows of a batch."""
+
+    def __init__(self, partition: int, partition_count: int) -> None:
+        self._partition = partition
+        self._partition_count = partition_count
+        self._counts: dict[int, int] = {}
+
+    def next(self, offset: int) -> int:
+        """Return the next free ordinal of a row."""
+        count = self._counts.get(offset, 0)
+        self._counts[offset] = count + 1
+        return LATE_ORDINALS + count * self._partition_count + self._partition
+
+    def numbering(self, offset: int) -> Numbering:
+        """Return the numbering of what comes next at a row; `skip` what has been numbered by it."""
+        taken = self._counts.get(offset, 0)
+        return Numbering(LATE_ORDINALS + taken * self._partition_count + self._partition, self._partition_count)
+
+    def skip(self, offset: int, count: int) -> None:
+        """Take ordinals of a row as used."""
+        self._counts[offset] = self._counts.get(offset, 0) + count
+
+
+class EpisodeTable:
+    """Episodes and notices of one partition; what is not written yet is pending."""
+
+    def __init__(self, tables: Mapping[str, Any], texts: Sequence[str], *, has_notices: bool) -> None:
+        self._episodes, self._notices = (tables[name] for name in TABLES)
+        self._texts = texts
+        self._has_notices = has_notices
+        self._pending: dict[EpisodeId, Episode | None] = {}
+        self._pending_notices: list[tuple[bytes, bytes]] = []
+
+    def put(self, changed: Mapping[EpisodeId, Episode | None]) -> None:
+        """Take episodes as they are now, without a notice."""
+        self._pending.update(changed)
+
+    def add(self, split: int, changes: EpisodeChanges, ordinals: LateOrdinals) -> None:
+        """Take what has become of episodes."""
+        self._pending.update(changes.changed)
+        if not self._has_notices:
+            return
+        for offset, episode in changes.notices:
+            place = AnomalyId(split=split, offset=offset, ordinal=ordinals.next(offset))
+            time = episode.fired_at if episode.state is EpisodeState.FIRING else episode.end
+            detail = json.dumps({"episode": episode_fields(episode)}, ensure_ascii=False)
+            text = self._texts[episode.type]
+            self._pending_notices.append(
+                (encode_id(place), msgpack.packb((time, episode.key, episode.type, text, detail)))
+            )
+
+    @property
+    def pending_notice_count(self) -> int:
+        """Notices that the next write puts into the table."""
+        return len(self._pending_notices)
+
+    def write(self, txn: Any) -> None:
+        """Put what is pending into the tables."""
+        for place, episode in self._pending.items():
+            if episode is None:
+                txn.delete(_encode_id(place), db=self._episodes)
+            else:
+                txn.put(_encode_id(place), _encode(episode), db=self._episodes)
+        for key, value in self._pending_notices:
+            txn.put(key, value, db=self._notices)
+
+    def mark_saved(self) -> None:
+        """Forget what has been written."""
+        self._pending.clear()
+        self._pending_notices.clear()
+
+    def waiting(self, txn: Any, anomalies: Any, outbox: Any) -> Iterator[tuple[bytes, bytes]]:
+        """Give the anomalies and notices above the outbox marks, split after split, in the order of ids."""
+        return merge(waiting_entries(txn, anomalies, outbox), waiting_entries(txn, self._notices, outbox))
+
+    def forget(self, txn: Any, taken: Iterable[AnomalyId]) -> None:
+        """Delete notices that every sink has."""
+        for place in taken:
+            if place.ordinal >= LATE_ORDINALS:
+                txn.delete(encode_id(place), db=self._notices)
+
+    def scan(self, txn: Any, wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
+        """Return committed episodes in the order of the rows that began them, or against it."""
+        found: list[Episode] = []
+        with txn.cursor(self._episodes) as cursor:
+            entries = iter(cursor.iterprev()) if newest_first and cursor.last() else iter(cursor)
+            for key, value in entries:
+                if len(found) >= count_max:
+                    break
+                episode = _decode(key, value)
+                if wanted.accepts(episode):
+                    found.append(episode)
+        return found
+
+
+def episode_fields(episode: Episode) -> dict[str, Any]:
+    """Return an episode as plain values, for programs; times are in ticks."""
+    return {
+        "state": str(episode.state),
+        "start": episode.start,
+        "fired_at": episode.fired_at,
+        "end": episode.end,
+        "last_true": episode.last_true,
+        "count": episode.count,
+        "peak": episode.peak,
+        "split": episode.split,
+        "offset": episode.offset,
+    }
+
+
+def _encode_id(place: EpisodeId) -> bytes:
+    split, offset, kind, start, ordinal = place
+    return _KEY.pack(split, offset, kind, start + _ZERO) + (_ORDINAL.pack(ordinal) if ordinal else b"")
+
+
+def _encode(episode: Episode) -> bytes:
+    times = (str(episode.state), episode.fired_at, episode.end, episode.last_true)
+    return bytes(msgpack.packb((episode.key, *times, episode.count, episode.peak)))
+
+
+def _decode(key: bytes, value: bytes) -> Episode:
+    split, offset, kind, start = _KEY.unpack_from(key)
+    (ordinal,) = _ORDINAL.unpack_from(key, _KEY.size) if len(key) > _KEY.size else (0,)
+    columns, state, fired_at, end, last_true, count, peak = msgpack.unpackb(value)
+    return Episode(
+        split=split,
+        offset=offset,
+        type=kind,
+        key=tuple(columns),
+        start=start - _ZERO,
+        state=EpisodeState(state),
+        fired_at=fired_at,
+        end=end,
+        last_true=last_true,
+        count=count,
+        peak=peak,
+        ordinal=ordinal,
+    )

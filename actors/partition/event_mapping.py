@@ -1,0 +1,179 @@
+"""Rows and anomalies of a partition as events of its store, by the job's mapping.
+
+The event of a row has the id (split, offset + 1, 1); the anomalies that the row raised follow as instances 2, 3, ... in
+the order of their ordinals. Its source timestamp is the row's own time; its timestamp is the *watermark*, the running
+maximum of the times of the split's rows in this partition, because a store's timestamps do not shrink. All of that
+depends on rows and offsets only, so a replay gives the same events. A row without a time has no event, nor have
+its anomalies.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+import numpy as np
+import polars as pl
+
+from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, ColumnType
+from actors.partition.episode_table import LATE_ORDINALS
+from actors.store import ColumnBatch, EventStore
+from config.settings import JobSettings
+
+US_PER_S = 1_000_000
+"""Microseconds in one second."""
+
+ANOMALY = "anomaly"
+"""Second part of the type of an anomaly's event; the first is the job's name, the third its position."""
+
+Array = np.ndarray[Any, Any]
+
+
+def ticks_to_us(kind: ColumnType, ticks: Array) -> Array:
+    """Return times of a temporal column as microseconds since the epoch (or midnight), rounded down."""
+    if kind is ColumnType.MONTH:
+        months = np.asarray(ticks, "datetime64[M]") - np.datetime64("1970-01", "M").astype(np.int64)
+        shifted = months - np.timedelta64(1970 * 12, "M")
+        return shifted.astype("datetime64[us]").astype(np.int64)
+    if kind in SECONDS_PER_TICK:
+        return ticks * (SECONDS_PER_TICK[kind] * US_PER_S)
+    per_second = TICKS_PER_SECOND[kind]
+    return ticks * (US_PER_S // per_second) if per_second <= US_PER_S else ticks // (per_second // US_PER_S)
+
+
+class RowEvents:
+    """Registers a job's rows and anomalies in a store; `watermarks` is its state, by split."""
+
+    def __init__(self, job: JobSettings) -> None:
+        self._events = job.events
+        self._name = job.name
+        self._time = job.time_column
+        self._time_type = job.row_schema[job.time].type
+        self._keys = job.key_columns
+        names = {column.name.lower(): column.name for column in job.row_schema.columns}
+        template = job.events.type or (job.name, *(f"{{{name}}}" for name in job.key_columns))
+        self._type_parts = [_part(text, names) for text in template]
+        self._payload = [names[name.lower()] for name in job.events.payload or job.row_schema.names]
+        self.watermarks: dict[int, int] = {}
+
+    def register(
+        self, store: EventStore, split: int, frame: pl.DataFrame, offsets: Array, anomalies: pl.DataFrame
+    ) -> int:
+        """Register rows and the anomalies that they raised, and return how many events were accepted."""
+        times = frame[self._time]
+        present = times.is_not_null().to_numpy()
+        if not present.all():
+            timeless = offsets[~present].tolist()
+            frame, offsets = frame.filter(pl.Series(present)), offsets[present]
+            anomalies = anomalies.filter(~pl.col("offset").is_in(timeless) | (pl.col("ordinal") >= LATE_ORDINALS))
+        if not len(offsets):
+            return self._register_at_ticks(store, split, anomalies)
+        source_us = ticks_to_us(self._time_type, frame[self._time].to_numpy())
+        start = self.watermarks.get(split, int(source_us[0]))
+        watermarks = np.maximum.accumulate(np.maximum(source_us, start))
+        self.watermarks[split] = int(watermarks[-1])
+        parts = []
+        if self._events.store:
+            parts.append(self._rows(split, frame, offsets, watermarks, source_us))
+        if self._events.anomalies and len(anomalies):
+            # A tick may happen at a row of another partition, which is after the last own row.
+            places = np.searchsorted(offsets, anomalies["offset"].to_numpy(), side="right")
+            parts.append(self._anomalies(split, anomalies, np.concatenate(([start], watermarks))[places]))
+        if not parts:
+            return 0
+        return int(np.count_nonzero(store.register_columns(_merge(parts))))
+
+    def _rows(
+        self, split: int, frame: pl.DataFrame, offsets: Array, watermarks: Array, source_us: Array
+    ) -> ColumnBatch:
+        types, type_index = self._types(frame)
+        names = self._payload
+        rows = zip(*(frame[name].to_list() for name in names), strict=True)
+        # One packer for all: making one takes longer than packing a row.
+        pack = msgpack.Packer().pack
+        return ColumnBatch(
+            server=split,
+            types=types,
+            type_index=type_index,
+            session=offsets + 1,
+            instance=np.ones(len(offsets), np.int64),
+            timestamp=watermarks,
+            source_timestamp=source_us,
+            payloads=[pack(dict(zip(names, row, strict=True))) for row in rows],
+        )
+
+    def _types(self, frame: pl.DataFrame) -> tuple[list[tuple[str, ...]], Array]:
+        columns = list(dict.fromkeys(name for _, name in self._type_parts if name is not None))
+        if not columns:
+            return [tuple(text for text, _ in self._type_parts)], np.zeros(frame.height, np.int64)
+        chosen = frame.select(columns)
+        distinct = chosen.unique(maintain_order=True)
+        types = [self._type_of(row) for row in distinct.iter_rows(named=True)]
+        numbered = distinct.with_row_index("type index")
+        found = chosen.join(numbered, on=columns, how="left", nulls_equal=True, maintain_order="left")["type index"]
+        return types, found.to_numpy().astype(np.int64)
+
+    def _type_of(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(text if name is None else _text(row[name]) for text, name in self._type_parts)
+
+    def _register_at_ticks(self, store: EventStore, split: int, anomalies: pl.DataFrame) -> int:
+        """Register what ticks between the rows of others have raised."""
+        if not self._events.anomalies or anomalies.is_empty():
+            return 0
+        times = np.full(anomalies.height, self.watermarks[split])
+        return int(np.count_nonzero(store.register_columns(self._anomalies(split, anomalies, times))))
+
+    def _anomalies(self, split: int, anomalies: pl.DataFrame, times: Array) -> ColumnBatch:
+        causes = anomalies["offset"].to_numpy()
+        kinds = sorted(set(anomalies["type"].to_list()))
+        keys = [anomalies[name].to_list() for name in self._keys]
+        fields = zip(anomalies["metric"].to_list(), anomalies["detail"].to_list(), strict=True)
+        payloads = [
+            msgpack.packb(
+                {"metric": metric, "key": [column[row] for column in keys]} | ({"detail": detail} if detail else {})
+            )
+            for row, (metric, detail) in enumerate(fields)
+        ]
+        return ColumnBatch(
+            server=split,
+            types=[(self._name, ANOMALY, str(kind)) for kind in kinds],
+            type_index=np.searchsorted(np.array(kinds), anomalies["type"].to_numpy()),
+            session=causes + 1,
+            instance=anomalies["ordinal"].to_numpy().astype(np.int64) + 2,
+            timestamp=times,
+            source_timestamp=ticks_to_us(self._time_type, anomalies[self._time].to_numpy()),
+            payloads=payloads,
+        )
+
+
+def _part(text: str, names: Mapping[str, str]) -> tuple[str, str | None]:
+    """Return a part of an event type as its text, or as the column that it stands for."""
+    if text.startswith("{") and text.endswith("}"):
+        return text, names[text[1:-1].lower()]
+    return text, None
+
+
+def _text(value: Any) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def _merge(parts: Sequence[ColumnBatch]) -> ColumnBatch:
+    """Return rows and anomalies of one split as one batch, in the order of ids."""
+    if len(parts) == 1:
+        return parts[0]
+    first, second = parts
+    sessions = np.concatenate([first.session, second.session])
+    instances = np.concatenate([first.instance, second.instance])
+    order = np.lexsort((instances, sessions))
+    payloads = [*(first.payloads or ()), *(second.payloads or ())]
+    assert first.source_timestamp is not None, "every event of a row has the row's time"
+    assert second.source_timestamp is not None, "every anomaly has a time"
+    return ColumnBatch(
+        server=first.server,
+        types=[*first.types, *second.types],
+        type_index=np.concatenate([first.type_index, second.type_index + len(first.types)])[order],
+        session=sessions[order],
+        instance=instances[order],
+        timestamp=np.concatenate([first.timestamp, second.timestamp])[order],
+        source_timestamp=np.concatenate([first.source_timestamp, second.source_timestamp])[order],
+        payloads=[payloads[row] for row in order.tolist()],
+    )

@@ -1,0 +1,93 @@
+"""What goes into a partition and what it says of itself: routed batches, offsets by split, counters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from actors.source.protocol import DeadLetter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedBatch:
+    """What one partition gets of one batch of a split: its rows, and how far the batch reaches."""
+
+    split: int
+    """Number of the split."""
+
+    start: int
+    """First offset of the batch, whether or not its row belongs to this partition."""
+
+    end: int
+    """Offset after the last of the batch (exclusive)."""
+
+    frame: pl.DataFrame
+    """Canonical frame of this partition's rows."""
+
+    offsets: np.ndarray
+    """int64[rows]: offset of each row, strictly increasing, in `start..end`."""
+
+    dead_letters: tuple[DeadLetter, ...] = ()
+    """Records of the batch that are no rows, for the partition that keeps them."""
+
+    ticks: tuple[tuple[int, int], ...] = ()
+    """Ticks of the split in the batch: offset of the row at which each happened, and the time it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStat:
+    """Counters of one partition; every count starts anew when the partition is opened, except where it says so."""
+
+    partition: int
+    epoch: int
+    received: Mapping[int, int]
+    committed: Mapping[int, int]
+    row_count: int
+    """Rows applied to everything since the partition was opened."""
+
+    replayed_row_count: int
+    """Rows that fed the engine only, because the shard had them already."""
+
+    state_size_bytes: int
+    """Bytes that the engine's state took in memory at the last flush."""
+
+    late_row_count: int
+    """Rows that the metrics discarded, late or without a time, of all time; the shard keeps the newest, up to
+    `limits.late_rows_max`."""
+
+    anomaly_count: int
+    """Anomalies in the shard, of all time."""
+
+    dead_letter_count: int
+    """Dead letters committed, of all time; the shard keeps the newest, up to `limits.dead_letters_max`."""
+
+    event_count: int
+    """Rows registered as events since the partition was opened."""
+
+    flush_count: int
+    outbox_count: int
+    """Anomalies that sinks have not taken yet."""
+
+    size_bytes: int
+    """Bytes the shard uses."""
+
+    degraded: str | None
+    """Why the last flush failed, or `None`."""
+
+    gaps: tuple[tuple[int, int, int], ...]
+    """(split, from, to) of input that was gone from the source before this partition had read it."""
+
+
+@dataclass(slots=True)
+class Marks:
+    """Offsets of one partition, by split."""
+
+    received: dict[int, int] = field(default_factory=dict)
+    committed: dict[int, int] = field(default_factory=dict)
+    engine: dict[int, int] = field(default_factory=dict)
+
+    def reached(self) -> dict[int, int]:
+        """Return what `committed` is after a flush: while the engine replays, rows above `received` are stored."""
+        splits = {**self.committed, **self.received}
+        return {split: max(self.received.get(split, 0), self.committed.get(split, 0)) for split in splits}

@@ -1,0 +1,1 @@
+"""Sinks: committed anomalies out."""

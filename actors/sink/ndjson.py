@@ -1,0 +1,175 @@
+"""Anomalies as lines of JSON: a file `partition-NNNN-split-NNNN.ndjson` for each partition and split, in order of ids.
+
+A write is one append followed by fsync. What a crash or a full disk leaves behind is mended by the next write: an end
+that is no whole line is cut off, and the id of the last line tells which anomalies the file holds already. So a file's
+bytes depend on the rows of its split alone, whatever has died. The file is looked at afresh whenever its size is not
+what this sink left, so a partition may move to another process and back.
+"""
+
+import fcntl
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from actors.errors import SinkError
+from actors.frames import present_times
+from actors.model import Column, ColumnType, Schema
+from actors.sink.protocol import SinkRecord
+
+_CHUNK_SIZE_BYTES = 1 << 16
+
+_Place = tuple[int, int]
+"""Offset and ordinal of an anomaly: its place within its split."""
+
+_NOTHING: _Place = (-1, -1)
+"""Place of the last line of an empty file."""
+
+_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Letters that some programs take for the end of a line."""
+
+
+class NdjsonSink:
+    """Writes the anomalies of any number of partitions to a folder; `time_type` shows times to people."""
+
+    def __init__(self, directory: Path, time_type: ColumnType) -> None:
+        self._directory = directory
+        self._schema = Schema((Column(name="time", type=time_type),))
+        self._ends: dict[Path, tuple[_Place, int]] = {}
+
+    def write(self, anomalies: Sequence[SinkRecord]) -> None:
+        """Append the anomalies that the files do not hold yet; durable when it returns.
+
+        Raises:
+            SinkError: a file cannot be written, or is not one of this sink.
+        """
+        by_path: dict[Path, list[SinkRecord]] = {}
+        for record in anomalies:
+            name = f"partition-{record.partition:04}-split-{record.id.split:04}.ndjson"
+            by_path.setdefault(self._directory / name, []).append(record)
+        for path, records in by_path.items():
+            try:
+                self._append(path, records)
+            except OSError as error:
+                self._ends.pop(path, None)
+                raise SinkError(f"{path} cannot be written: {error.strerror or error}; the anomalies wait") from error
+
+    def close(self) -> None:
+        """Forget what is known of the files; they are only open during a write."""
+        self._ends.clear()
+
+    def _append(self, path: Path, records: Sequence[SinkRecord]) -> None:
+        is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file.fileno()).st_size
+            last, known_size = self._ends.get(path, (_NOTHING, -1))
+            if known_size != size:
+                last, size = _mend(file, path, size)
+            fresh = [record for record in records if (record.id.offset, record.id.ordinal) > last]
+            if fresh:
+                self._ends.pop(path, None)
+                data = b"".join(self._lines(fresh))
+                _write_all(file, data, size)
+                os.fsync(file.fileno())
+                last, size = (fresh[-1].id.offset, fresh[-1].id.ordinal), size + len(data)
+            self._ends[path] = (last, size)
+        if is_new:
+            _sync_directory(path.parent)
+
+    def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
+        times = self._times(records)
+        texts = (
+            json.dumps(_line(record, time), ensure_ascii=False, separators=(", ", ": "))
+            for record, time in zip(records, times, strict=True)
+        )
+        return [text.translate(_OTHER_LINE_ENDS).encode("utf-8", "replace") + b"\n" for text in texts]
+
+    def _times(self, records: Sequence[SinkRecord]) -> list[Any]:
+        frame = pl.DataFrame({"time": [record.time for record in records]}, schema={"time": pl.Int64})
+        shown = present_times(self._schema, frame)["time"].to_list()
+        return [value.isoformat() if hasattr(value, "isoformat") else value for value in shown]
+
+
+def _line(record: SinkRecord, time: Any) -> Mapping[str, Any]:
+    return {
+        "partition": record.partition,
+        "split": record.id.split,
+        "offset": record.id.offset,
+        "ordinal": record.id.ordinal,
+        "time": time,
+        "ticks": record.time,
+        "key": dict(record.key),
+        "type": record.type,
+        "metric": record.metric,
+        "detail": _detail(record.detail),
+    }
+
+
+def _detail(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
+
+
+def _mend(file: io.FileIO, path: Path, size: int) -> tuple[_Place, int]:
+    """Cut off what is no whole line at the end of a file; return the place of the last line and the size."""
+    tail, start = b"", size
+    while True:
+        end = start + tail.rfind(b"\n") + 1
+        before = tail[: max(end - start - 1, 0)]
+        if b"\n" in before or start == 0:
+            line = before[before.rfind(b"\n") + 1 :]
+            place = _place(line, path)
+            if place is not None or not before:
+                kept = end if before else 0
+                if kept != size:
+                    file.truncate(kept)
+                return (_NOTHING if place is None else place), kept
+            # A line that is no JSON was torn by a crash: the line before is the last.
+            tail = before[: before.rfind(b"\n") + 1]
+            continue
+        step = min(_CHUNK_SIZE_BYTES, start)
+        start -= step
+        tail = _read_at(file, start, step) + tail
+
+
+def _place(line: bytes, path: Path) -> _Place | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), int) for name in ("offset", "ordinal")):
+        raise SinkError(f"{path} holds other lines than anomalies; give the sink a folder of its own")
+    return int(found["offset"]), int(found["ordinal"])
+
+
+def _read_at(file: io.FileIO, position: int, size: int) -> bytes:
+    parts = b""
+    while len(parts) < size:
+        part = os.pread(file.fileno(), size - len(parts), position + len(parts))
+        if not part:
+            break
+        parts += part
+    return parts
+
+
+def _write_all(file: io.FileIO, data: bytes, position: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file.fileno(), view, position)
+        view, position = view[written:], position + written
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

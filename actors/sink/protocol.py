@@ -1,0 +1,56 @@
+"""Sinks: who is told about committed anomalies, and what every sink promises.
+
+A sink is fed from the outbox of a partition after the commit. Within one split of one partition ids only grow; after a
+crash, or when a lost shard has been rebuilt, the outbox delivers again what it does not know to be taken, so a sink
+leaves alone what is not above the last id it holds of that partition and split. When `write` returns, the records are
+durable. Which sinks a job has is decided in `actors.sink.open`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from actors.model import AnomalyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkRecord:
+    """One committed anomaly on its way out."""
+
+    partition: int
+    """Partition that raised it."""
+
+    id: AnomalyId
+    """Where it comes from; unique within the job."""
+
+    time: int | None
+    """Ticks of the job's time column: the time of the row, or the exclusive end of the window."""
+
+    key: Mapping[str, str | int | float | bool | None]
+    """Values of the key columns, in order; empty when the job has none."""
+
+    type: int
+    """Index of the metric or, after the metrics, of the detector."""
+
+    metric: str
+    """Text of the metric, or the detector's words."""
+
+    detail: str | None = None
+    """JSON text with what a detector has to add, or `None`."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes anomalies; idempotent by id within a partition and split."""
+
+    def write(self, anomalies: Sequence[SinkRecord]) -> None:
+        """Take anomalies, in order of ids within a partition and split, except known ones; durable when it returns.
+
+        Raises:
+            SinkError: the sink does not take them; none counts as taken and the same call may be made again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back files and handles; a second call does nothing."""
+        ...

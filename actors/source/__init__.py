@@ -1,0 +1,1 @@
+"""Sources: rows in. A transport brings records with positions; a format turns them into rows."""

@@ -1,0 +1,281 @@
+"""From raw columns to a canonical frame: which records become rows, and what is wrong with the others.
+
+A *raw* column holds what a file gave: text, numbers, temporal values. Each record is judged by itself, so it does not
+matter beside which others it is read. A value that does not fit its column makes the whole record bad; NULL fits every
+column but the time column. A number that is not finite is NULL in a DOUBLE column and does not fit an integer one.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from actors.errors import SchemaError
+from actors.frames import physical_type, to_physical
+from actors.model import Column, ColumnType, Schema
+from actors.source.protocol import Offsets
+from actors.source.times import FINE, OUT_OF_RANGE, UNREADABLE, WRONG_TYPE, Faults, TimeDecoder, temporal_unit_ns
+
+MISSING_TIME = 4
+
+_DAY_NS = 86_400_000_000_000
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
+"""Days from 1970 to the first and the last that Python's dates know."""
+
+_TRUE = ("true", "1", "t", "yes")
+_FALSE = ("false", "0", "f", "no")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRules:
+    """What makes a record of a source a row."""
+
+    schema: Schema
+    """Columns of the rows."""
+
+    time_column: str
+    """Name of the time column; a row without a time is bad."""
+
+    time_format: str = "auto"
+    """How times are written; see `actors.source.times`."""
+
+    time_bounds: tuple[datetime, datetime] | None = None
+    """Earliest time and first too late one of the time column; `None` means any time."""
+
+    parse_text: bool = True
+    """Whether text may stand for numbers and Booleans (in files without types)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedRows:
+    """Rows of the good records, and the reasons of the bad ones."""
+
+    frame: pl.DataFrame
+    """Canonical frame of the good records."""
+
+    rows: Offsets
+    """Number of the record of each row, among the records given."""
+
+    faults: Mapping[int, str]
+    """Number of each bad record -> what is wrong with it."""
+
+
+class RowDecoder:
+    """Decodes raw columns by the rules of one source."""
+
+    def __init__(self, rules: RowRules) -> None:
+        self._rules = rules
+        time_column = rules.schema[rules.time_column].name
+        self._columns = {
+            column.name: _ColumnDecoder(column, rules, column.name == time_column) for column in rules.schema.columns
+        }
+
+    def decode(self, raw: Mapping[str, pl.Series]) -> DecodedRows:
+        """Return the rows of raw columns of one length, named as in the schema."""
+        decoded = {name: column.decode(raw[name]) for name, column in self._columns.items()}
+        frame = pl.DataFrame([values for values, _ in decoded.values()])
+        bad = np.zeros(frame.height, dtype=np.bool_)
+        for _, faults in decoded.values():
+            bad |= faults != FINE
+        if not bad.any():
+            return DecodedRows(frame=frame, rows=np.arange(frame.height, dtype=np.int64), faults={})
+        reasons: dict[int, str] = {}
+        for name, (_, faults) in decoded.items():
+            for row in np.flatnonzero(faults).tolist():
+                if row not in reasons:
+                    reasons[row] = self._columns[name].explain(value_at(raw[name], row), int(faults[row]))
+        good = np.flatnonzero(~bad)
+        return DecodedRows(frame=frame[good], rows=good.astype(np.int64), faults=dict(sorted(reasons.items())))
+
+    def decode_values(self, columns: Mapping[str, Sequence[Any]], count: int) -> DecodedRows:
+        """Return the rows of columns of plain values, of any types, such as JSON gives them."""
+        raw: dict[str, pl.Series] = {}
+        odd: dict[int, str] = {}
+        for name, values in columns.items():
+            raw[name], strange = series_of_values(values)
+            for row, value in strange.items():
+                odd.setdefault(row, self._columns[name].explain(value, WRONG_TYPE))
+        if any(series.dtype == pl.Object for series in raw.values()):
+            return self._decode_mixed(columns, count)
+        decoded = self.decode(raw)
+        return without_records(decoded, odd) if odd else decoded
+
+    def _decode_mixed(self, columns: Mapping[str, Sequence[Any]], count: int) -> DecodedRows:
+        """Decode records whose columns mix types: each group of records with the same types by itself."""
+        groups: dict[tuple[type, ...], list[int]] = {}
+        for row in range(count):
+            groups.setdefault(tuple(type(values[row]) for values in columns.values()), []).append(row)
+        parts = []
+        for rows in groups.values():
+            part = self.decode_values(
+                {name: [values[row] for row in rows] for name, values in columns.items()}, len(rows)
+            )
+            parts.append((np.array(rows, dtype=np.int64), part))
+        numbers = np.concatenate([rows[part.rows] for rows, part in parts])
+        order = np.argsort(numbers, kind="stable")
+        faults = {int(rows[row]): reason for rows, part in parts for row, reason in part.faults.items()}
+        frame = pl.concat([part.frame for _, part in parts])[order]
+        return DecodedRows(frame=frame, rows=numbers[order], faults=dict(sorted(faults.items())))
+
+
+class _ColumnDecoder:
+    """Decodes the values of one column."""
+
+    def __init__(self, column: Column, rules: RowRules, is_time_column: bool) -> None:
+        self._column = column
+        self._parse_text = rules.parse_text
+        self._is_time_column = is_time_column
+        self._bounds = rules.time_bounds if is_time_column else None
+        self._times = TimeDecoder(column, rules.time_format, self._bounds) if column.type.is_temporal else None
+
+    def decode(self, values: pl.Series) -> tuple[pl.Series, Faults]:
+        """Return the physical values (NULL where there is no good one) and the fault of each."""
+        decoded, faults = self._decode_present(values)
+        if self._is_time_column:
+            missing = values.is_null().to_numpy()
+            if missing.any():
+                faults = np.where(missing, MISSING_TIME, faults).astype(np.uint8)
+        return decoded.alias(self._column.name), faults
+
+    def explain(self, value: Any, fault: int) -> str:
+        """Return what is wrong with one value."""
+        name, kind = self._column.name, self._column.type
+        if fault == MISSING_TIME:
+            return f"the time, column {name!r}, is empty"
+        shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+        if fault == OUT_OF_RANGE and self._bounds is not None and self._column.type.has_date:
+            low, high = (bound.isoformat(sep=" ") for bound in self._bounds)
+            return f"the time, column {name!r}, is {shown}, outside {low} to {high}"
+        return f"column {name!r} is {kind}, which cannot hold {shown}"
+
+    def _decode_present(self, values: pl.Series) -> tuple[pl.Series, Faults]:
+        if values.dtype == pl.Null:
+            empty = pl.Series(self._column.name, [None] * len(values), dtype=physical_type(self._column.type))
+            return empty, _no_faults(values)
+        if self._times is not None:
+            return self._times.decode(values)
+        if values.dtype in (pl.Categorical, pl.Enum):
+            values = values.cast(pl.String)
+        if values.dtype == pl.String and not self._column.type.is_text:
+            return self._from_text(values) if self._parse_text else self._all_wrong(values)
+        return self._from_typed(values)
+
+    def _from_text(self, values: pl.Series) -> tuple[pl.Series, Faults]:
+        if self._column.type is ColumnType.BOOL:
+            lower = values.str.strip_chars().str.to_lowercase()
+            decoded = pl.select(
+                pl.when(lower.is_in(_TRUE))
+                .then(pl.lit(True))
+                .when(lower.is_in(_FALSE))
+                .then(pl.lit(False))
+                .otherwise(None)
+            ).to_series()
+        else:
+            decoded = values.cast(physical_type(self._column.type), strict=False)
+            if decoded.null_count() > values.null_count():
+                decoded = values.str.strip_chars().cast(physical_type(self._column.type), strict=False)
+        faults = (decoded.is_null() & values.is_not_null()).to_numpy().astype(np.uint8) * UNREADABLE
+        return to_physical(decoded, self._column), faults
+
+    def _from_typed(self, values: pl.Series) -> tuple[pl.Series, Faults]:
+        kind, wanted = self._column.type, physical_type(self._column.type)
+        if values.dtype == wanted:
+            return to_physical(values, self._column), _no_faults(values)
+        if kind is ColumnType.DOUBLE and values.dtype.is_numeric():
+            return to_physical(values.cast(pl.Float64), self._column), _no_faults(values)
+        if kind.is_integer and values.dtype.is_numeric():
+            numbers = values.cast(pl.Float64) if values.dtype.is_float() or values.dtype.is_decimal() else values
+            whole = numbers.cast(pl.Int64, strict=False)
+            wrong = whole.is_null() & values.is_not_null()
+            if numbers.dtype == pl.Float64:
+                wrong = wrong | (whole.cast(pl.Float64) != numbers).fill_null(False)
+            decoded = pl.select(pl.when(~wrong).then(whole)).to_series()
+            return decoded, wrong.to_numpy().astype(np.uint8) * WRONG_TYPE
+        if kind.is_text and values.dtype.is_integer() and self._parse_text:
+            return values.cast(pl.String), _no_faults(values)
+        return self._all_wrong(values)
+
+    def _all_wrong(self, values: pl.Series) -> tuple[pl.Series, Faults]:
+        empty = pl.Series(self._column.name, [None] * len(values), dtype=physical_type(self._column.type))
+        return empty, values.is_not_null().to_numpy().astype(np.uint8) * WRONG_TYPE
+
+
+def series_of_values(values: Sequence[Any]) -> tuple[pl.Series, dict[int, Any]]:
+    """Return plain values as a series, and those that no column can hold; a series of objects when types are mixed."""
+    kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) > 1:
+        return pl.Series([object()], dtype=pl.Object), {}
+    kind = next(iter(kinds), None)
+    if kind is int:
+        large = {row: value for row, value in enumerate(values) if value is not None and not -(2**63) <= value < 2**63}
+        fitting = [None if row in large else value for row, value in enumerate(values)] if large else values
+        return pl.Series(fitting, dtype=pl.Int64), large
+    if kind in (float, bool, str):
+        try:
+            return pl.Series(values, dtype={float: pl.Float64, bool: pl.Boolean, str: pl.String}[kind]), {}
+        except UnicodeEncodeError:
+            return _text_without_surrogates(values)
+    odd = {row: value for row, value in enumerate(values) if value is not None}
+    return pl.Series([None] * len(values), dtype=pl.Null), odd
+
+
+def value_at(values: pl.Series, row: int) -> Any:
+    """Return one value for people; a date beyond the calendar is its number, because converting it would be fatal."""
+    if isinstance(values.dtype, pl.Datetime | pl.Date | pl.Duration):
+        number = values.slice(row, 1).cast(pl.Int64)[0]
+        unit_ns = temporal_unit_ns(values.dtype, ColumnType.TIMESTAMP)
+        if number is not None and (unit_ns is None or not _FIRST_DAY <= number * unit_ns // _DAY_NS <= _LAST_DAY):
+            return f"{number} {getattr(values.dtype, 'time_unit', 'days')}"
+    return values[row]
+
+
+def without_records(decoded: DecodedRows, bad: Mapping[int, str]) -> DecodedRows:
+    """Return decoded rows without some records, which are bad for another reason."""
+    keep = ~np.isin(decoded.rows, np.fromiter(bad, dtype=np.int64, count=len(bad)))
+    faults = dict(sorted({**decoded.faults, **bad}.items()))
+    return DecodedRows(frame=decoded.frame.filter(pl.Series(keep)), rows=decoded.rows[keep], faults=faults)
+
+
+def record_text(record: Mapping[str, Any]) -> bytes:
+    """Return a record that never was text as JSON, for its dead letter."""
+    return json.dumps(record, default=str, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def check_can_hold(name: str, dtype: pl.DataType, column: Column) -> None:
+    """Check that a typed column of a file can be read as a column of the schema at all.
+
+    Raises:
+        SchemaError: no value of the type fits.
+    """
+    text = dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null)
+    kind = column.type
+    fits = text or (
+        temporal_unit_ns(dtype, kind) is not None or dtype.is_integer() or dtype.is_float()
+        if kind.is_temporal
+        else dtype.is_integer()
+        if kind.is_text
+        else dtype == pl.Boolean
+        if kind is ColumnType.BOOL
+        else dtype.is_numeric()
+    )
+    if not fits:
+        raise SchemaError(f"its column {name!r} holds {dtype}, which cannot be read as {kind}; convert it first")
+
+
+def _text_without_surrogates(values: Sequence[Any]) -> tuple[pl.Series, dict[int, Any]]:
+    odd: dict[int, Any] = {}
+    for row, value in enumerate(values):
+        if value is not None:
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                odd[row] = value
+    return pl.Series([None if row in odd else value for row, value in enumerate(values)], dtype=pl.String), odd
+
+
+def _no_faults(values: pl.Series) -> Faults:
+    return np.zeros(len(values), dtype=np.uint8)

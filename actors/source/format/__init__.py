@@ -1,0 +1,1 @@
+"""Formats: what turns bytes or records into raw columns, whatever brought them."""

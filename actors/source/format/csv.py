@@ -1,0 +1,168 @@
+"""CSV: a block of lines becomes raw columns; lines that are no records of the file's columns are bad.
+
+A line is a record; a value in quotes may hold separators and doubled quotes, but no line end. What makes a line bad is
+found on the bytes, before Polars reads the rest: another number of values than the header has, quotes in the wrong
+places, bytes that are not UTF-8. So a line means the same beside any others. A blank line is no record. An empty value
+is NULL, an empty value in quotes is empty text.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from actors.errors import SourceError
+from actors.source.transport.lines import SplitLines, find_bad_text, split_lines
+
+_QUOTE = 34
+
+
+class CsvReader:
+    """Reads the lines of one file, whose header names its columns."""
+
+    def __init__(
+        self, names: Sequence[str], wanted: Mapping[str, int], separator: str, null_values: Sequence[str]
+    ) -> None:
+        self._width = len(names)
+        self._wanted = dict(wanted)
+        self._separator = separator
+        self._null_values = list(null_values)
+
+    def read(
+        self, content: bytes, record_size_bytes_max: int
+    ) -> tuple[dict[str, pl.Series], npt.NDArray[np.int64], dict[int, str]]:
+        """Return the raw columns of the good lines, the numbers of these lines, and what is wrong with the others."""
+        lines = split_lines(content)
+        faults = self._find_faults(content, lines, record_size_bytes_max)
+        good = lines.ends > lines.starts
+        if faults:
+            good[np.fromiter(faults, dtype=np.int64, count=len(faults))] = False
+        numbers = np.flatnonzero(good).astype(np.int64)
+        text = content if numbers.size == good.size else _keep_lines(content, lines, good)
+        columns = self._parse(text)
+        if columns is None or (columns and len(next(iter(columns.values()))) != numbers.size):
+            return self._read_one_by_one(content, lines, numbers, faults)
+        return columns, numbers, faults
+
+    def _find_faults(self, content: bytes, lines: SplitLines, record_size_bytes_max: int) -> dict[int, str]:
+        buffer = np.frombuffer(content, dtype=np.uint8)
+        separators = np.flatnonzero(buffer == ord(self._separator))
+        faults: dict[int, str] = {}
+        if b'"' in content:
+            separators, bad_lines = self._check_quotes(buffer, separators, lines)
+            faults |= dict.fromkeys(bad_lines, "a quote opens inside a value, or does not close on its line")
+        widths = np.diff(np.searchsorted(separators, np.append(lines.starts, len(content)))) + 1
+        for line in np.flatnonzero((widths != self._width) & (lines.ends > lines.starts)).tolist():
+            faults.setdefault(line, f"the line has {widths[line]} values, the file has {self._width} columns")
+        for line in find_bad_text(content, lines):
+            faults[line] = "the line is not UTF-8 text"
+        for line in np.flatnonzero(lines.ends - lines.starts > record_size_bytes_max).tolist():
+            faults[line] = f"the line is longer than {record_size_bytes_max} bytes"
+        return faults
+
+    def _check_quotes(
+        self, buffer: npt.NDArray[np.uint8], separators: npt.NDArray[np.intp], lines: SplitLines
+    ) -> tuple[npt.NDArray[np.intp], list[int]]:
+        """Return the separators outside quotes, and the lines whose quotes are in the wrong places."""
+        quotes = np.flatnonzero(buffer == _QUOTE)
+        line_of_quote = np.searchsorted(lines.starts, quotes, side="right") - 1
+        first_of_line = np.searchsorted(quotes, lines.starts)
+        opens = (np.arange(quotes.size) - first_of_line[line_of_quote]) % 2 == 0
+        at_start = quotes == lines.starts[line_of_quote]
+        at_end = quotes + 1 == lines.ends[line_of_quote]
+        before = buffer[np.maximum(quotes - 1, 0)]
+        after = buffer[np.minimum(quotes + 1, buffer.size - 1)]
+        separator = ord(self._separator)
+        fine_open = at_start | (before == separator) | ((before == _QUOTE) & ~at_start)
+        fine_close = at_end | (after == separator) | (after == _QUOTE)
+        bad = set(line_of_quote[np.where(opens, ~fine_open, ~fine_close)].tolist())
+        counts = np.diff(np.append(first_of_line, quotes.size))
+        bad |= set(np.flatnonzero(counts % 2).tolist())
+        line_of_separator = np.searchsorted(lines.starts, separators, side="right") - 1
+        inside = (np.searchsorted(quotes, separators) - first_of_line[line_of_separator]) % 2 == 1
+        return separators[~inside], sorted(bad)
+
+    def _parse(self, text: bytes) -> dict[str, pl.Series] | None:
+        if not text:
+            return {name: pl.Series(name, [], dtype=pl.String) for name in self._wanted}
+        positions = sorted(set(self._wanted.values()))
+        # Polars looks for marks of encodings and compression at the start; a line before the first keeps it from it.
+        text = b"x" + self._separator.encode() * (self._width - 1) + b"\n" + text
+        try:
+            frame = pl.read_csv(
+                text,
+                has_header=False,
+                columns=positions,
+                separator=self._separator,
+                infer_schema=False,
+                null_values=self._null_values or None,
+                raise_if_empty=False,
+            )
+        except pl.exceptions.PolarsError:
+            return None
+        by_position = dict(zip(positions, frame[1:].get_columns(), strict=True))
+        return {name: by_position[position] for name, position in self._wanted.items()}
+
+    def _read_one_by_one(
+        self, content: bytes, lines: SplitLines, numbers: npt.NDArray[np.int64], faults: dict[int, str]
+    ) -> tuple[dict[str, pl.Series], npt.NDArray[np.int64], dict[int, str]]:
+        """Read each line by itself, when some of them cannot be read together."""
+        good, parts = [], []
+        for number in numbers.tolist():
+            columns = self._parse(content[lines.starts[number] : lines.ends[number]] + b"\n")
+            if columns is None or any(len(values) != 1 for values in columns.values()):
+                faults[number] = "the line cannot be read as separated values"
+            else:
+                good.append(number)
+                parts.append(columns)
+        merged = (
+            {name: pl.concat([part[name] for part in parts]) for name in self._wanted} if parts else self._parse(b"")
+        )
+        assert merged is not None
+        return merged, np.array(good, dtype=np.int64), faults
+
+
+def read_names(header: bytes, path: Path, separator: str) -> list[str]:
+    """Return the names in the header of a file.
+
+    Raises:
+        SourceError: the header is no text.
+    """
+    try:
+        rows = list(csv.reader([header.decode()], delimiter=separator, strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path}: the first line does not name columns: {error}") from error
+    return [name.strip() for name in rows[0]] if rows else []
+
+
+def find_columns(names: Sequence[str], fields: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Return where the columns of the schema stand among the names of a file; `fields` gives names that differ.
+
+    Raises:
+        SourceError: the file lacks a column, or has two of its name.
+    """
+    exact = {name: position for position, name in reversed(list(enumerate(names)))}
+    folded = {name.lower(): position for position, name in reversed(list(enumerate(names)))}
+    found: dict[str, int] = {}
+    for column, field in fields.items():
+        position = exact.get(field, folded.get(field.lower()))
+        if position is None:
+            has = ", ".join(names) or "none"
+            raise SourceError(
+                f"{path}: no column {field!r}; the file has {has}. Map names with `columns: {{{column}: NAME}}`"
+            )
+        if sum(name == names[position] for name in names) > 1:
+            raise SourceError(f"{path}: two columns are named {names[position]!r}; rename one")
+        found[column] = position
+    return found
+
+
+def _keep_lines(content: bytes, lines: SplitLines, good: npt.NDArray[np.bool_]) -> bytes:
+    """Return the good lines, run by run."""
+    changes = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(np.int8)))
+    runs = changes.reshape(-1, 2)
+    kept = [content[lines.starts[start] : lines.ends[end - 1]] for start, end in runs.tolist()]
+    return b"\n".join(kept) + b"\n" if kept else b""

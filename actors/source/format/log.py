@@ -1,0 +1,176 @@
+"""Logs: a block of lines becomes records, records become fields, messages become events with variables.
+
+A *record* is a line, or, where the first line of a record is known by an expression, that line and those after it; its
+number is that of its first line. The *format* must fit a record, and the first *template* that fits a message gives the
+event id and the variables. Each record is judged by itself: which templates there are is part of the job and nothing
+is learned from the lines, so the same line has the same event id wherever and whenever it is read.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from actors.errors import SourceError
+from actors.source.transport.lines import Beginnings, SplitLines, find_bad_text, split_lines
+from config.log_patterns import LinePattern, year_in_name
+from config.sources import DEAD_LETTER, LogSource
+
+Numbers = npt.NDArray[np.int64]
+
+
+class LogReader:
+    """Reads records into text columns, under the names that a job gives them.
+
+    Raises:
+        SourceError: the year is to come from the name of the file, which has none.
+    """
+
+    def __init__(self, source: LogSource, fields: Mapping[str, str], time_column: str, path: Path) -> None:
+        self._format = source.format_pattern
+        self._templates = [(template.event_id, template.shown, template.pattern) for template in source.templates]
+        self._unmatched = source.unmatched
+        self._start = record_beginnings(source)
+        self._fields = {column: field.lower() for column, field in fields.items()}
+        self._time_column = time_column
+        self._year = year_in_name(path.name) if source.year == "file" else source.year
+        if source.year == "file" and self._year is None:
+            raise SourceError(f"{path}: the name tells no year; rename the file, or give `year` as a number")
+
+    def read(self, content: bytes, record_size_bytes_max: int) -> tuple[dict[str, pl.Series], Numbers, dict[int, str]]:
+        """Return the fields of the good records by column, the numbers of these, and what is wrong with others."""
+        texts, numbers, faults = self._records(content, record_size_bytes_max)
+        groups = match(texts, self._format)
+        fits = groups.pop(WHOLE).is_not_null()
+        _note_faults(faults, numbers, (~fits).to_numpy(), "the line does not fit the format")
+        found = {name.lower(): values.filter(fits) for name, values in groups.items()}
+        texts, numbers = texts.filter(fits), numbers[fits.to_numpy()]
+        found.setdefault("message", texts)
+        if self._templates:
+            found |= self._events(found["message"])
+            if self._unmatched == DEAD_LETTER:
+                fits = found["event_id"].is_not_null()
+                _note_faults(faults, numbers, (~fits).to_numpy(), "no template fits the message")
+                found, numbers = {name: values.filter(fits) for name, values in found.items()}, numbers[fits.to_numpy()]
+        columns = {column: found[field].alias(column) for column, field in self._fields.items()}
+        if self._year is not None:
+            times = columns[self._time_column]
+            columns[self._time_column] = pl.select(pl.format(f"{self._year} {{}}", times)).to_series()
+        return columns, numbers, faults
+
+    def _records(self, content: bytes, size_max: int) -> tuple[pl.Series, Numbers, dict[int, str]]:
+        """Return the texts and numbers of the records that can be read, and what is wrong with others."""
+        lines = split_lines(content)
+        first, end = self._spans(content, lines)
+        faults: dict[int, str] = {}
+        if self._start is not None:
+            self._note_headless(lines, int(first[0]) if first.size else lines.starts.size, faults)
+        bad = np.array(find_bad_text(content, lines), dtype=np.int64)
+        is_text = np.searchsorted(bad, first) == np.searchsorted(bad, end)
+        _note_faults(faults, first, ~is_text, "the line is not UTF-8 text")
+        fine = is_text & (lines.ends[end - 1] - lines.starts[first] <= size_max)
+        _note_faults(faults, first, is_text & ~fine, f"the record is longer than {size_max} bytes")
+        if self._start is None and fine.all():
+            texts = pl.Series([content.decode()]).str.split("\n").explode().str.strip_suffix("\r")[: first.size]
+        else:
+            first, end = first[fine], end[fine]
+            spans = zip(lines.starts[first].tolist(), lines.ends[end - 1].tolist(), strict=True)
+            texts = pl.Series([content[low:high].decode() for low, high in spans], dtype=pl.String)
+        if self._start is not None:
+            # Blank lines between two records belong to neither.
+            texts = texts.str.strip_chars_end("\r\n")
+        present = texts != ""
+        return texts.filter(present), first[present.to_numpy()], faults
+
+    def _spans(self, content: bytes, lines: SplitLines) -> tuple[Numbers, Numbers]:
+        """Return the first line of each record and the line after its last."""
+        if self._start is None:
+            every = np.arange(lines.starts.size, dtype=np.int64)
+            return every, every + 1
+        first = np.searchsorted(lines.starts, np.array(self._start(content), dtype=np.int64))
+        return first, np.append(first[1:], lines.starts.size)[: first.size]
+
+    def _note_headless(self, lines: SplitLines, end: int, faults: dict[int, str]) -> None:
+        """Note the lines before the first record; there are some at the beginning of a file only."""
+        for number in range(end):
+            if lines.starts[number] < lines.ends[number]:
+                faults.setdefault(number, "the line comes before the first that begins a record")
+
+    def _events(self, messages: pl.Series) -> dict[str, pl.Series]:
+        """Return event id, template, variables as JSON, and each variable, of messages."""
+        wanted = set(self._fields.values())
+        count = len(messages)
+        kinds = np.full(count, -1, dtype=np.int64)
+        parts: dict[str, list[tuple[Numbers, pl.Series]]] = {}
+        rest = np.arange(count, dtype=np.int64)
+        for kind, (_, _, pattern) in enumerate(self._templates):
+            if not rest.size:
+                break
+            fits = messages[rest].str.contains(pattern.regex).to_numpy()
+            rows, rest = rest[fits], rest[~fits]
+            if not rows.size:
+                continue
+            kinds[rows] = kind
+            groups = match(messages[rows], pattern)
+            groups.pop(WHOLE)
+            for name, values in groups.items():
+                parts.setdefault(name.lower(), []).append((rows, values))
+            if "variables" in wanted:
+                parts.setdefault("variables", []).append((rows, _as_json(groups, rows.size)))
+        names = wanted & {name.lower() for _, _, pattern in self._templates for name in pattern.variables}
+        found = {name: spread(parts.get(name, ()), count) for name in sorted(names | (wanted & {"variables"}))}
+        fallback = None if self._unmatched == DEAD_LETTER else self._unmatched
+        ids = pl.Series([*(event_id for event_id, _, _ in self._templates), fallback], dtype=pl.String)
+        shown = pl.Series([*(text for _, text, _ in self._templates), None], dtype=pl.String)
+        # The last entry stands for messages that no template fits.
+        places = np.where(kinds < 0, len(self._templates), kinds)
+        return found | {"event_id": ids[places], "template": shown[places]}
+
+
+WHOLE = "\0whole"
+"""Name of the whole text in what `match` returns; NULL where the pattern does not fit."""
+
+
+def match(texts: pl.Series, pattern: LinePattern) -> dict[str, pl.Series]:
+    """Return the variables of texts by name, all NULL where the pattern does not fit."""
+    found = texts.str.extract_groups(pattern.regex).struct.unnest()
+    return {WHOLE: found["1"], **{name: found[group] for group, name in pattern.groups}}
+
+
+def spread(parts: Sequence[tuple[Numbers, pl.Series]], count: int) -> pl.Series:
+    """Return a column of so many rows that holds values at the rows given, NULL elsewhere."""
+    if not parts:
+        return pl.Series([None] * count, dtype=pl.String)
+    values = pl.concat([part for _, part in parts])
+    places = np.full(count, len(values), dtype=np.int64)
+    places[np.concatenate([rows for rows, _ in parts])] = np.arange(len(values))
+    return values.extend_constant(None, 1)[places]
+
+
+def record_beginnings(source: LogSource) -> Beginnings | None:
+    """Return what finds the first lines of records, or `None` where each line is a record."""
+    if source.record_start is None:
+        return None
+    regex = rf"\A(?:{source.record_start})"
+
+    def find(content: bytes) -> Sequence[int]:
+        starts = split_lines(content).starts
+        # By Polars, which takes linear time whatever a line holds.
+        lines = pl.Series([content.decode(errors="replace")]).str.split("\n").explode()[: starts.size]
+        found: list[int] = starts[lines.str.strip_suffix("\r").str.contains(regex).to_numpy()].tolist()
+        return found
+
+    return find
+
+
+def _as_json(groups: Mapping[str, pl.Series], count: int) -> pl.Series:
+    if not groups:
+        return pl.repeat("{}", count, dtype=pl.String, eager=True)
+    return pl.DataFrame(groups).select(pl.struct(pl.all()).struct.json_encode()).to_series()
+
+
+def _note_faults(faults: dict[int, str], numbers: Numbers, is_bad: npt.NDArray[np.bool_], reason: str) -> None:
+    for number in numbers[is_bad].tolist():
+        faults[number] = reason

@@ -1,0 +1,1 @@
+"""Transports: what brings records with positions: files, a stream table, this host, the job file."""

@@ -1,0 +1,194 @@
+"""The latest events: one per type, all in memory, written by every flush for the types that changed.
+
+A new event takes the place of the stored one unless that is greater: within a server by id, between servers by
+timestamp. No limit touches the table.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import repeat
+from typing import NamedTuple
+
+import lmdb
+import msgpack
+import numpy as np
+
+from actors.shard.shard import Txn
+from actors.store.disk.type_table import TypeTable, Wanted
+from actors.store.events.columns import Array, Columns
+from actors.store.events.conditions import Condition
+from actors.store.events.event import US_PER_S, Event, EventId, Timestamp
+from actors.store.events.payloads import decode_payload
+
+_KEY = struct.Struct(">I")
+_LATEST = Wanted.LATEST.value
+
+
+class Entry(NamedTuple):
+    """A latest event; its type is the key that it is stored under."""
+
+    ticks: int
+    """Timestamp."""
+
+    source_ticks: int | None
+    """Source timestamp."""
+
+    server: int
+    """Number of the server."""
+
+    session: int
+    """Number of the session."""
+
+    instance: int
+    """Number within the session."""
+
+    kind: int
+    """Kind of the payload."""
+
+    payload: bytes
+    """Encoded payload."""
+
+
+_ENTRY = partial(tuple.__new__, Entry)
+
+
+class LatestTable:
+    """The latest event of each type by type number; the caller serialises all calls."""
+
+    def __init__(self, types: TypeTable) -> None:
+        self._types = types
+        self._entries: dict[int, Entry] = {}
+        self._changed: dict[int, Entry] = {}
+        self._recent: dict[int, tuple[Columns, int]] = {}
+        self._recent_server: int | None = None
+
+    def offer(self, type_id: int, entry: Entry) -> bool:
+        """Take an entry as the latest of its type unless the stored one is greater; return whether it was taken."""
+        self._settle()
+        return self._offer(type_id, entry)
+
+    def offer_rows(self, columns: Columns, rows: Sequence[int]) -> None:
+        """Offer rows of one server, in the order of their ids, each as the latest of its type."""
+        server = int(columns.server[0])
+        if self._recent_server not in (None, server):
+            self._settle()
+        self._recent_server = server
+        type_ids = columns.type_id[rows].tolist() if len(rows) < len(columns) else columns.type_id.tolist()
+        self._recent.update(zip(type_ids, zip(repeat(columns), rows), strict=False))
+
+    def _settle(self) -> None:
+        """Make entries of the rows that were offered: columns are not kept longer than until the flush."""
+        recent, self._recent, self._recent_server = self._recent, {}, None
+        by_columns: dict[int, tuple[Columns, list[int], list[int]]] = {}
+        for type_id, (columns, row) in recent.items():
+            _, type_ids, rows = by_columns.setdefault(id(columns), (columns, [], []))
+            type_ids.append(type_id)
+            rows.append(row)
+        for columns, type_ids, rows in by_columns.values():
+            for type_id, entry in zip(type_ids, entries_at(columns, np.array(rows)), strict=True):
+                self._offer(type_id, entry)
+
+    def _offer(self, type_id: int, entry: Entry) -> bool:
+        stored = self._entries.get(type_id)
+        if stored is not None and stored.server != entry.server and stored.ticks > entry.ticks:
+            return False
+        self._entries[type_id] = entry
+        self._changed[type_id] = entry
+        return True
+
+    def would_take(self, type_id: int | None, server: int, ticks: int) -> bool:
+        """Return whether an entry newer than its own server's others would be taken."""
+        self._settle()
+        stored = None if type_id is None else self._entries.get(type_id)
+        return stored is None or stored.server == server or stored.ticks <= ticks
+
+    def copy(self) -> dict[int, Entry]:
+        """Return all entries as of now."""
+        self._settle()
+        return dict(self._entries)
+
+    def take_changes(self) -> dict[int, Entry]:
+        """Return the entries that are not on disk."""
+        self._settle()
+        return dict(self._changed)
+
+    def saved(self, changes: Mapping[int, Entry]) -> None:
+        """Forget changes that are on disk now, unless something newer has come."""
+        for type_id, entry in changes.items():
+            if self._changed.get(type_id) is entry:
+                del self._changed[type_id]
+
+    def load(self, txn: Txn, table: lmdb._Database) -> None:
+        """Read the entries that are still wanted and satisfy the conditions."""
+        self._entries = dict(read_entries(txn, table, self._types))
+
+
+def read_entries(txn: Txn, table: lmdb._Database, types: TypeTable) -> Iterator[tuple[int, Entry]]:
+    """Yield the entries on disk that are still wanted and satisfy the conditions."""
+    wanted, conditions = types.wanted, types.conditions
+    with txn.cursor(table) as cursor:
+        type_ids = np.frombuffer(b"".join(cursor.iternext(keys=True, values=False)), dtype=">u4").tolist()
+        unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False)
+        unpacker.feed(b"".join(cursor.iternext(keys=False, values=True)))
+    if not type_ids:
+        return
+    times, sources, *rest = zip(*unpacker, strict=True)
+    ticks = [seconds * US_PER_S + microseconds for seconds, microseconds in times]
+    source_ticks = [None if one is None else one[0] * US_PER_S + one[1] for one in sources]
+    # Mapping `tuple.__new__` over columns keeps the loop in C.
+    entries = map(_ENTRY, zip(ticks, source_ticks, *rest, strict=True))
+    for type_id, entry in zip(type_ids, entries, strict=True):
+        if wanted[type_id] & _LATEST and (not conditions[type_id] or all_hold(conditions[type_id], entry)):
+            yield type_id, entry
+
+
+def save_entries(txn: Txn, table: lmdb._Database, entries: Mapping[int, Entry]) -> None:
+    """Write entries."""
+    for type_id, entry in sorted(entries.items()):
+        txn.put(_KEY.pack(type_id), _encode(entry), db=table)
+
+
+def all_hold(conditions: Iterable[Condition], entry: Entry) -> bool:
+    """Return whether conditions hold for an entry."""
+    tests = tuple(conditions)
+    if not tests:
+        return True
+    payload = decode_payload(entry.kind, entry.payload)
+    return all(condition.holds(payload) for condition in tests)
+
+
+def entry_event(types: TypeTable, type_id: int, entry: Entry) -> Event:
+    """Return an entry as an event."""
+    source = None if entry.source_ticks is None else Timestamp.from_ticks(entry.source_ticks)
+    return Event(
+        EventId(entry.server, entry.session, entry.instance),
+        types.types[type_id],
+        Timestamp.from_ticks(entry.ticks),
+        source,
+        decode_payload(entry.kind, entry.payload),
+    )
+
+
+def entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:
+    """Yield rows of columns as entries."""
+    fields = zip(
+        columns.time[rows].tolist(),
+        columns.source_time[rows].tolist(),
+        columns.has_source[rows].tolist(),
+        columns.server[rows].tolist(),
+        columns.session[rows].tolist(),
+        columns.instance[rows].tolist(),
+        columns.kind[rows].tolist(),
+        columns.offsets[rows].tolist(),
+        columns.offsets[rows + 1].tolist(),
+        strict=True,
+    )
+    for ticks, source, has_source, server, session, instance, kind, begin, end in fields:
+        payload = columns.data[begin:end]
+        yield Entry(ticks, source if has_source else None, server, session, instance, kind, payload)
+
+
+def _encode(entry: Entry) -> bytes:
+    source = None if entry.source_ticks is None else divmod(entry.source_ticks, US_PER_S)
+    return bytes(msgpack.packb([divmod(entry.ticks, US_PER_S), source, *entry[2:]]))

@@ -1,0 +1,1 @@
+"""Events in memory: values, columns, patterns, conditions, limits, and what waits for the next flush."""

@@ -1,0 +1,1 @@
+"""Queries: planned, read from disk and memory together, as events or as frames."""

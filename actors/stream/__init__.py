@@ -1,0 +1,1 @@
+"""Stream tables: the embedded input that can be replayed."""

@@ -1,0 +1,413 @@
+"""The client: what people and programs ask of a running cluster.
+
+A client talks to any member that answers; proposals reach Raft's leader from there. Queries go to the hosts of a job
+and are merged here by the id of the anomaly or the time of the event.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgpack
+
+from actors.detectors.stability import Verdict
+from actors.engine.episodes.episode import Episode
+from actors.errors import TocsinError
+from actors.host import NotOpenError
+from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.episode_table import EpisodeFilter
+from actors.partition.partition import PartitionStat
+from actors.partition.rejected_records import LateRow
+from actors.shard import ShardClosedError
+from actors.source.protocol import DeadLetter
+from actors.store import Event
+from actors.store.errors import StoreClosedError
+from actors.store.query.planner import QueryParams, QueryResult
+from cluster.client.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_page, stream_events
+from cluster.deployment import deploy
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
+from cluster.local.home import Home
+from config.settings import JobSettings
+from raft.commands import (
+    Command,
+    JobRemoved,
+    JobResumed,
+    JobStopped,
+    JobSubmitted,
+    Refused,
+    ScaleRequested,
+    ValueAccepted,
+    decode_answer,
+    encode_command,
+)
+from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
+from raft.group_codec import decode_state
+
+MEMBER_TIMEOUT_S = 15.0
+"""Seconds that one member has to have a command committed."""
+
+LOOK_TIMEOUT_S = 2.0
+"""Seconds that all members together have to say how they are; one that was just killed does not answer."""
+
+OPEN_TIMEOUT_S = 15.0
+"""Seconds that a query waits for the partitions of a job that is just being recovered."""
+
+PLACE_TIMEOUT_S = 30.0
+"""Seconds in which a running job gives an accepted value its place; a failover in between is waited out."""
+
+PROPOSE_DEADLINE_S = 30.0
+"""Seconds after which a proposal is given up; an election in between is waited out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberView:
+    """What one member said of itself."""
+
+    member_id: str
+    """Its name."""
+
+    status: dict[str, Any] | None
+    """Its status, or `None` when it did not answer."""
+
+
+class Client:
+    """A connection of this process to the cluster of a home.
+
+    Raises:
+        NotRunningError: no cluster runs there.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._record = deploy.connect(home)
+        self._group_id = self._record.group_id
+
+    @property
+    def group_id(self) -> int:
+        """Id of the group."""
+        return self._group_id
+
+    def members(self) -> list[MemberView]:
+        """Ask every member for its status, all at once."""
+        replies: list[tuple[str, deploy.RayReply[Any] | None]] = []
+        for name in self._record.member_addresses:
+            handle = deploy.find_member(self._group_id, name)
+            replies.append((name, None if handle is None else deploy.RayReply(handle.status.remote())))
+        deadline = time.monotonic() + LOOK_TIMEOUT_S
+        return [MemberView(member_id=name, status=_answer_or_none(reply, deadline)) for name, reply in replies]
+
+    def leader(self) -> MemberView | None:
+        """Return the member that leads and runs the jobs, or `None` between two leaders."""
+        leading = [(view.status["leader"], view) for view in self.members() if view.status and view.status["leader"]]
+        return max(leading, key=lambda pair: int(pair[0]["epoch"]))[1] if leading else None
+
+    def state(self) -> GroupState:
+        """Return the newest state that a member has applied."""
+        found = [decode_state(data) for data in self._ask_members("state")]
+        return max(found, key=lambda state: (state.epoch, len(state.answers)))
+
+    def _ask_members(self, method: str) -> list[Any]:
+        replies: list[deploy.RayReply[Any]] = []
+        for name in self._record.member_addresses:
+            handle = deploy.find_member(self._group_id, name)
+            if handle is not None:
+                replies.append(deploy.RayReply(getattr(handle, method).remote()))
+        deadline = time.monotonic() + LOOK_TIMEOUT_S
+        answers = [answer for reply in replies if (answer := _answer_or_none(reply, deadline)) is not None]
+        if not answers:
+            raise NotRunningError("no member of the group answers; look at `tocsin status` and the logs in the home")
+        return answers
+
+    def propose(self, command: Command) -> None:
+        """Have a command accepted, through whichever member answers; an election in between is waited out.
+
+        Raises:
+            ClusterError: it was refused.
+            NoAnswerError: no member could have it committed in time.
+        """
+        data = encode_command(command)
+        deadline = time.monotonic() + PROPOSE_DEADLINE_S
+        trouble = "no member of the group answers"
+        while time.monotonic() < deadline:
+            for name in self._record.member_addresses:
+                handle = deploy.find_member(self._group_id, name)
+                if handle is None:
+                    continue
+                try:
+                    answer = decode_answer(deploy.call(handle.propose.remote, data, timeout_s=MEMBER_TIMEOUT_S))
+                except Exception as error:  # whatever one member's trouble is, another may do better
+                    trouble = str(error)
+                    continue
+                if isinstance(answer, Refused):
+                    raise ClusterError(answer.reason)
+                return
+            time.sleep(0.1)
+        raise NoAnswerError(f"the group did not accept the command in {PROPOSE_DEADLINE_S:.0f} s: {trouble}")
+
+    def submit(self, job: JobSettings) -> None:
+        """Put a job into the group's state; its leader starts it."""
+        command = JobSubmitted(
+            request_id=_request_id(),
+            job_id=job.name,
+            spec=job.to_bytes(),
+            partition_count=job.partitions,
+            host_count=min(job.hosts, job.partitions),
+        )
+        self.propose(command)
+
+    def stop(self, name: str) -> None:
+        """Let a job rest; its data stay and can be queried."""
+        self.propose(JobStopped(request_id=_request_id(), job_id=self.job(name).job_id))
+
+    def resume(self, name: str) -> None:
+        """Let a stopped job run again, from where it stood."""
+        self.propose(JobResumed(request_id=_request_id(), job_id=self.job(name).job_id))
+
+    def remove(self, name: str) -> None:
+        """Forget a job that does not run, and end its hosts; its directory is left for its owner to delete."""
+        job = self.job(name)
+        self.propose(JobRemoved(request_id=_request_id(), job_id=job.job_id))
+        for host in set(job.owners) - {""}:
+            deploy.end_host(self._group_id, name, host)
+
+    def scale(self, name: str, host_count: int) -> None:
+        """Want another number of hosts for a job; one that is stopped has them when it runs again.
+
+        Raises:
+            ClusterError: the job is finished, so that nothing moves its partitions any more.
+        """
+        if self.job(name).status is JobStatus.FINISHED:
+            raise ClusterError(f"job {name!r} is finished; its partitions do not move any more")
+        self.propose(ScaleRequested(request_id=_request_id(), job_id=self.job(name).job_id, host_count=host_count))
+
+    def job(self, name: str) -> Job:
+        """Return what the group knows of a job.
+
+        Raises:
+            UnknownJobError: there is none of that name.
+        """
+        jobs = self.state().jobs
+        if name not in jobs:
+            known = ", ".join(jobs) or "none"
+            raise UnknownJobError(f"there is no job {name!r}; the group has {known}")
+        return jobs[name]
+
+    def settings(self, name: str) -> JobSettings:
+        """Return a job's settings."""
+        return JobSettings.from_bytes(self.job(name).spec)
+
+    def runner_status(self, name: str) -> dict[str, Any] | None:
+        """Return what the leader is doing for a job, or `None` when nobody leads."""
+        leader = self.leader()
+        if leader is None or leader.status is None:
+            return None
+        status: dict[str, Any] | None = leader.status["leader"]["jobs"].get(name)
+        return status
+
+    def wait(self, name: str, is_reached: Callable[[Job], bool], timeout_s: float) -> Job:
+        """Return the job as soon as it is as wanted.
+
+        Raises:
+            NoAnswerError: it was not in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            try:
+                job = self.job(name)
+                if is_reached(job):
+                    return job
+            except NotRunningError:
+                pass
+            time.sleep(0.1)
+        raise NoAnswerError(f"job {name!r} was not as wanted within {timeout_s:.0f} s; see `tocsin status {name}`")
+
+    def wait_finished(self, name: str, timeout_s: float) -> dict[str, Any]:
+        """Wait for the end of a bounded job and return its summary."""
+        job = self.wait(name, lambda job: job.status is not JobStatus.RUNNING, timeout_s)
+        summary: dict[str, Any] = msgpack.unpackb(job.summary, strict_map_key=False) if job.summary else {}
+        return summary
+
+    def hosts(self, name: str) -> list[deploy.RayHost]:
+        """Return the hosts of a job that exist, in the order of their names."""
+        names = sorted(set(self.job(name).owners) - {""})
+        found = (deploy.find_host(self._group_id, name, host) for host in names)
+        return [host for host in found if host is not None]
+
+    def open_for_queries(self, name: str) -> None:
+        """Wait until all partitions that have an owner are open, since others would be missing from answers unseen.
+
+        Nobody runs a stopped or finished job, so its partitions are opened here when their hosts have ended since.
+
+        Raises:
+            NoAnswerError: some are not open in time.
+        """
+        deadline = time.monotonic() + OPEN_TIMEOUT_S
+        while True:
+            job = self.job(name)
+            missing = self._missing_partitions(job)
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                numbers = ", ".join(map(str, missing))
+                raise NoAnswerError(f"partitions {numbers} of job {name!r} are not open; see `tocsin status {name}`")
+            if job.status is JobStatus.RUNNING:
+                time.sleep(0.2)
+            else:
+                self._open_at_rest(job, {job.owners[number] for number in missing})
+
+    def _missing_partitions(self, job: Job) -> list[int]:
+        try:
+            found = {stat.partition for stat in self.partition_stats(job.job_id)}
+        except NoAnswerError:
+            found = set()
+        return [number for number, owner in enumerate(job.owners) if owner and number not in found]
+
+    def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
+        epoch, directory = self.state().epoch, str(self._home.partitions_directory(job.job_id))
+        for name in sorted(hosts):
+            host = deploy.ensure_host(self._group_id, job.job_id, name, job.spec, directory)
+            # All of them, since a host that hears of a new epoch gives up those that are not named.
+            owned = [number for number, owner in enumerate(job.owners) if owner == name]
+            host.open(epoch, owned, {}, {}, time.time_ns() // 1000).wait()
+
+    def partition_stats(self, name: str) -> list[PartitionStat]:
+        """Return the counters of every partition that is open, in order."""
+        return sorted(self._collect(name, "stat"), key=lambda stat: stat.partition)
+
+    def anomalies(
+        self, name: str, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
+    ) -> list[Anomaly]:
+        """Return committed anomalies of all partitions, in the order of ids or against it."""
+        found = self._collect(name, "anomalies", wanted, count_max, newest_first)
+        return sorted(found, key=lambda anomaly: anomaly.id, reverse=newest_first)[:count_max]
+
+    def anomaly_stream(self, name: str, wanted: AnomalyFilter, *, newest_first: bool = False) -> Iterator[Anomaly]:
+        """Yield committed anomalies of all partitions, however many, in the order of ids or against it."""
+        while page := self.anomalies(name, wanted, PAGE_EVENT_COUNT, newest_first=newest_first):
+            yield from page
+            wanted = replace(wanted, after=page[-1].id)
+
+    def anomaly_entries(self, name: str) -> list[tuple[bytes, bytes]]:
+        """Return the whole anomaly table in the order of ids, as stored."""
+        return sorted(self._collect(name, "anomaly_entries"))
+
+    def events(self, name: str, params: QueryParams) -> EventPage:
+        """Return stored events of all partitions in one order, at most `max_results` of them in all (`None`: all).
+
+        `QueryLatestParams` give one event of each type, the newest first.
+        """
+        return read_page(range(len(self.job(name).owners)), params, self._asker(name))
+
+    def event_stream(self, name: str, params: QueryParams) -> Iterator[Event]:
+        """Yield the stored events of all partitions in one order, however many; memory holds a page of each."""
+        return stream_events(range(len(self.job(name).owners)), params, self._asker(name))
+
+    def _asker(self, name: str) -> Ask:
+        """Return what asks partitions for a page, wherever they are, and again when they have moved meanwhile."""
+
+        def ask(partitions: Sequence[int], params: QueryParams) -> dict[int, QueryResult]:
+            deadline = time.monotonic() + OPEN_TIMEOUT_S
+            while True:
+                try:
+                    return self._ask_partitions(name, partitions, params)
+                except (NotOpenError, NoAnswerError, ShardClosedError, StoreClosedError):
+                    if time.monotonic() > deadline:
+                        raise
+                    self.open_for_queries(name)
+
+        return ask
+
+    def _ask_partitions(self, name: str, partitions: Sequence[int], params: QueryParams) -> dict[int, QueryResult]:
+        owners = self.job(name).owners
+        # A partition that never had an owner has no events yet.
+        pages = {number: QueryResult((), False) for number in partitions if not owners[number]}
+        replies = []
+        for host in sorted({owners[number] for number in partitions} - {""}):
+            found = deploy.find_host(self._group_id, name, host)
+            if found is None:
+                raise NotOpenError(f"host {host!r} of job {name!r} does not run")
+            own = [number for number in partitions if owners[number] == host]
+            replies.append(found.query("event_pages", own, params))
+        for reply in replies:
+            pages |= reply.wait()
+        return pages
+
+    def verdicts(self, name: str) -> list[Verdict]:
+        """Return how the variables that a job follows behave, of all partitions."""
+        return self._collect(name, "verdicts")
+
+    def accept(self, name: str, content: bytes) -> AcceptanceRecord:
+        """Let a value count as known, and return what the group knows of it: with its place, when the job runs.
+
+        Raises:
+            NoAnswerError: the job runs but its leader gave the value no place in time; it will.
+        """
+        request_id = _request_id()
+        self.propose(ValueAccepted(request_id=request_id, job_id=self.job(name).job_id, content=content))
+
+        def found(job: Job) -> AcceptanceRecord | None:
+            # A member that is behind may answer, and knows nothing of it yet.
+            return next((known for known in job.acceptances if known.acceptance_id == request_id), None)
+
+        def is_settled(job: Job) -> bool:
+            known = found(job)
+            return known is not None and (job.status is not JobStatus.RUNNING or known.positions is not None)
+
+        record = found(self.wait(name, is_settled, PLACE_TIMEOUT_S))
+        assert record is not None, "waited for"
+        return record
+
+    def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
+        """Return committed dead letters of all partitions, in the order of split and offset."""
+        found = self._collect(name, "dead_letters", count_max)
+        return sorted(found, key=lambda letter: (letter.split, letter.offset))[:count_max]
+
+    def episodes(
+        self, name: str, wanted: EpisodeFilter, count_max: int, *, newest_first: bool = False
+    ) -> list[Episode]:
+        """Return committed episodes of all partitions, in the order of the rows that began them or against it."""
+        found = self._collect(name, "episodes", wanted, count_max, newest_first)
+        return sorted(found, key=lambda episode: episode.id, reverse=newest_first)[:count_max]
+
+    def late_rows(self, name: str, count_max: int) -> list[LateRow]:
+        """Return committed rows that metrics discarded, of all partitions, in the order of split and offset."""
+        found = self._collect(name, "late_rows", count_max)
+        return sorted(found, key=lambda late: (late.split, late.offset))[:count_max]
+
+    def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
+        replies = [host.query(method, *arguments) for host in self.hosts(name)]
+        return [item for reply in replies for item in reply.wait()]
+
+    def kill_leader(self) -> str:
+        """Kill the process of the leader, as by SIGKILL, and return its name."""
+        leader = self.leader()
+        if leader is None:
+            raise NoAnswerError("nobody leads just now; try again in a second")
+        handle = deploy.find_member(self._group_id, leader.member_id)
+        if handle is not None:
+            handle.crash.remote()
+        return leader.member_id
+
+    def kill_host(self, name: str, host: str | None = None) -> str:
+        """Kill the process of a host of a job, as by SIGKILL, and return its name."""
+        hosts = {found.name: found for found in self.hosts(name)}
+        chosen = host or next(iter(hosts), None)
+        if chosen not in hosts:
+            raise UnknownJobError(f"job {name!r} has no host {chosen!r}; it has {', '.join(hosts) or 'none'}")
+        hosts[chosen].query("crash")
+        return str(chosen)
+
+
+def _answer_or_none(reply: "deploy.RayReply[Any] | None", deadline: float) -> Any:
+    if reply is None:
+        return None
+    try:
+        return reply.wait(max(deadline - time.monotonic(), 0.0))
+    except TocsinError:
+        return None
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex

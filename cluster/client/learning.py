@@ -1,0 +1,174 @@
+"""What `tocsin learn` shows and asks for: how variables behave, and values that are usual after all.
+
+Pure but for reading shards: of a job that runs without a cluster they are opened for reading only, also while it runs.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from actors.detectors.stability import Verdict
+from actors.frames import present_times
+from actors.partition.acceptances import Acceptance, find_acceptance
+from actors.partition.assembly import build_detectors
+from actors.partition.detection import read_verdicts
+from actors.partition.partition import Partition
+from actors.routing import partition_of_key
+from actors.shard import Shard, ShardMissingError
+from cluster.errors import ClusterError
+from cluster.local.embedded import EPOCH
+from cluster.show.present import show_cell, show_json_lines, show_rows
+from config.settings import JobSettings
+from config.sources import LogSource
+from raft.group import AcceptanceRecord
+
+
+def follows_variables(job: JobSettings) -> bool:
+    """Return whether a job has a detector that follows how variables behave."""
+    return any(detector.follows for detector in build_detectors(job))
+
+
+def read_directory(job: JobSettings, directory: Path) -> list[Verdict]:
+    """Return the verdicts in the shards below a directory of `tocsin run`.
+
+    Raises:
+        ClusterError: no partition of the job has been there.
+    """
+    found: list[Verdict] = []
+    with ExitStack() as stack:
+        for number in range(job.partitions):
+            place = _shard_directory(directory, number)
+            try:
+                shard = Shard.open(place, identifier=f"{job.name}/{number}", read_only=True)
+                stack.callback(shard.close)
+                found += read_verdicts(job, shard)
+            except ShardMissingError as error:
+                raise ClusterError(f"{directory} holds no partition {number} of job {job.name!r}: {error}") from error
+    return found
+
+
+def accept_in_directory(job: JobSettings, directory: Path, acceptance: Acceptance, request_id: str, now_us: int) -> int:
+    """Let a value count as known in a job that does not run, and return the partition that has its key.
+
+    It holds for all rows that the partition has not committed, and is durable when this returns.
+
+    Raises:
+        ShardOwnedError: the job runs.
+    """
+    number = partition_of_key(acceptance.key, job.partitions)
+    place = _shard_directory(directory, number)
+    if not place.is_dir():
+        raise ClusterError(f"{directory} holds no partition {number} of job {job.name!r}; run the job there first")
+    with Partition.open(job, number, place) as partition:
+        partition.begin(EPOCH, {}, now_us)
+        partition.accept(EPOCH, [acceptance.placed(request_id, partition.committed)])
+        partition.flush(EPOCH, now_us)
+    return number
+
+
+def parse_acceptance(
+    job: JobSettings, key: Sequence[str], event: str, variable: str, value: str, detector: str | None
+) -> Acceptance:
+    """Return the acceptance that typed words mean for a job.
+
+    Raises:
+        AcceptanceError: they fit none of its detectors.
+    """
+    return find_acceptance(
+        build_detectors(job),
+        job.row_schema,
+        job.key_columns,
+        key=key,
+        event=event,
+        variable=variable,
+        value=value,
+        name=detector,
+    )
+
+
+def show_verdicts(job: JobSettings, verdicts: Sequence[Verdict], *, as_json: bool, is_wide: bool) -> str:
+    """Return verdicts as text, in the order of detector, key, event and variable."""
+    records = [_record(job, verdict) for verdict in verdicts]
+    records.sort(key=lambda record: [str(record[name]) for name in ("detector", "key", "event", "variable")])
+    if as_json:
+        return show_json_lines(records)
+    hidden = () if is_wide else ("reason", "changes")
+    if len({record["detector"] for record in records}) < 2 and not is_wide:
+        hidden = (*hidden, "detector")
+    rows = [{name: value for name, value in _flat(record).items() if name not in hidden} for record in records]
+    names = [*rows[0]] if rows else ["event", "variable", "class"]
+    return show_rows(names, [[show_cell(row[name]) for name in names] for row in rows])
+
+
+def show_accepted(job: JobSettings, accepted: Sequence[AcceptanceRecord], *, as_json: bool) -> str:
+    """Return the accepted values of a job as text, in the order in which they were accepted."""
+    names = [detector.name or detector.type for detector in job.detectors]
+    records = []
+    for known in accepted:
+        found = Acceptance.from_bytes(known.content)
+        record = {
+            "key": dict(zip(job.key_columns, found.key, strict=True)),
+            "event": next((group[len(found.key) :] for _, group in found.groups), ()),
+            "variable": found.variable,
+            "value": found.value,
+            "detectors": [names[number] for number, _ in found.groups],
+            "from": None if known.positions is None else dict(known.positions),
+        }
+        records.append(record)
+    if as_json:
+        return show_json_lines(records)
+    rows = [[_shown_part(value) for value in _flat(record).values()] for record in records]
+    return show_rows([*job.key_columns, "event", "variable", "value", "detectors", "from"], rows)
+
+
+def _shown_part(value: Any) -> str:
+    """Return a value of a table: parts of a list, and offsets by split."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{split}/{offset}" for split, offset in value.items()) or "0"
+    return "when it runs" if value is None else str(value)
+
+
+def _shard_directory(directory: Path, number: int) -> Path:
+    return directory / "partitions" / f"{number:04d}"
+
+
+def _record(job: JobSettings, verdict: Verdict) -> dict[str, Any]:
+    key_count = len(job.key_columns)
+    event = verdict.group[key_count:]
+    shown = event[0] if len(event) == 1 else list(event) or None
+    return {
+        "detector": verdict.detector,
+        "key": dict(zip(job.key_columns, verdict.group[:key_count], strict=True)),
+        "event": shown,
+        "variable": verdict.variable,
+        "class": verdict.type,
+        "observations": verdict.observation_count,
+        "distinct": verdict.distinct_count,
+        "changes": verdict.change_count,
+        "last_change": _shown_time(job, verdict.last_change),
+        "reason": verdict.reason,
+        "template": _templates(job).get(str(shown)),
+    }
+
+
+def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with a column for each key column instead of one for all."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        flat |= value if name == "key" else {name: value}
+    return flat
+
+
+def _templates(job: JobSettings) -> dict[str, str]:
+    templates = job.source.templates if isinstance(job.source, LogSource) else ()
+    return {template.event_id: template.name or template.shown for template in templates}
+
+
+def _shown_time(job: JobSettings, ticks: int | None) -> Any:
+    frame = pl.DataFrame({job.time_column: [ticks]}, schema={job.time_column: pl.Int64})
+    return present_times(job.row_schema, frame)[job.time_column][0]

@@ -1,0 +1,149 @@
+"""Submission of jobs through Ray's job server, and the entry point that Ray runs for each.
+
+`tocsin submit` hands Ray a small program (`tocsin attach`) with the job's settings in its environment. On the cluster
+that program puts the job into the group's state and follows it, so that Ray's own tools list the job, show its progress
+as a log, tell its outcome and can stop it; the work itself is done by the group's leader and survives that program.
+"""
+
+import base64
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cluster.errors import ClusterError, NotRunningError
+from cluster.local.home import Home
+from config.settings import JobSettings
+from raft.group import Job, JobStatus
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+    from cluster.client.client import Client
+
+JOB_VARIABLE = "TOCSIN_JOB"
+"""Environment variable with the settings of a submitted job: compressed, base64."""
+
+JOB_SIZE_BYTES_MAX = 100_000
+"""Longest value of that variable; systems allow little more."""
+
+SUBMIT_TIMEOUT_S = 120.0
+"""Seconds that Ray has to start the entry point of a job."""
+
+FOLLOW_TIMEOUT_S = 86_400.0
+"""Longest wait for the end of a job."""
+
+PROGRESS_PERIOD_S = 1.0
+"""Seconds between two lines of progress."""
+
+
+def pack_job(job: JobSettings) -> str:
+    """Return the settings of a job as text for its environment.
+
+    Raises:
+        ClusterError: they are too long to travel.
+    """
+    packed = base64.b64encode(zlib.compress(job.to_bytes())).decode("ascii")
+    if len(packed) > JOB_SIZE_BYTES_MAX:
+        raise ClusterError(
+            f"the settings of job {job.name!r} take {len(packed)} bytes; keep rows in a file of their own"
+        )
+    return packed
+
+
+def unpack_job(packed: str) -> JobSettings:
+    """Return the settings that `pack_job` packed."""
+    return JobSettings.from_bytes(zlib.decompress(base64.b64decode(packed)))
+
+
+def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
+    """Submit a job, wait until the group has it, and return the id under which Ray lists it.
+
+    Raises:
+        NotRunningError: the cluster has no job server.
+        ClusterError: the group has a job of that name, the settings are too long to travel, or the job did not start.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    record = home.read_record()
+    if record.dashboard_address is None:
+        raise NotRunningError("the cluster runs without Ray's job server; start it with `tocsin up --dashboard`")
+    packed = pack_job(job)
+    if job.name in client.state().jobs:
+        raise ClusterError(f"job {job.name!r} exists; remove it first (`tocsin remove`), or choose another name")
+    server = JobSubmissionClient(record.dashboard_address)
+    entrypoint = [sys.executable, "-m", "cluster", "--home", str(home.directory), "attach"]
+    submission_id = server.submit_job(
+        entrypoint=shlex.join(entrypoint),
+        runtime_env={"env_vars": {JOB_VARIABLE: packed}},
+        metadata={"tocsin_job": job.name},
+    )
+    _wait_submitted(client, server, submission_id, job.name)
+    return submission_id
+
+
+def _wait_submitted(client: "Client", server: "JobSubmissionClient", submission_id: str, name: str) -> None:
+    deadline = time.monotonic() + SUBMIT_TIMEOUT_S
+    while name not in client.state().jobs:
+        status = server.get_job_status(submission_id)
+        if status.is_terminal() or time.monotonic() > deadline:
+            raise ClusterError(f"job {name!r} did not start ({status.value}):\n{server.get_job_logs(submission_id)}")
+        time.sleep(0.2)
+
+
+def follow_job(client: "Client") -> None:
+    """Put the job of the environment into the group's state and print its progress until it no longer runs."""
+    packed = os.environ.get(JOB_VARIABLE)
+    if packed is None:
+        raise ClusterError(f"{JOB_VARIABLE} is not set; this command is for `tocsin submit`")
+    job = unpack_job(packed)
+    client.submit(job)
+    print(f"submitted {job.name}", flush=True)
+    stopping = _event_of_signal()
+    while (known := client.job(job.name)).status is JobStatus.RUNNING:
+        print(_progress(client.runner_status(job.name)), flush=True)
+        if stopping.wait(PROGRESS_PERIOD_S):
+            client.stop(job.name)
+    print(f"{job.name} is {known.status}", flush=True)
+    summary = client.wait_finished(job.name, timeout_s=60)
+    if "failed" in summary:
+        raise ClusterError(f"job {job.name} failed: {summary['failed']}")
+
+
+def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> dict[str, Any]:
+    """Wait until a job no longer runs and return its summary; say each trouble on the way when it begins."""
+    last = ""
+    due_s = 0.0
+
+    def is_over(job: Job) -> bool:
+        nonlocal last, due_s
+        if time.monotonic() >= due_s:
+            due_s = time.monotonic() + PROGRESS_PERIOD_S
+            trouble = (client.runner_status(name) or {}).get("trouble") or ""
+            if trouble not in ("", last):
+                say(f"{name}: {trouble}; trying again, `tocsin stop {name}` gives up")
+            last = trouble or last
+        return job.status is not JobStatus.RUNNING
+
+    client.wait(name, is_over, FOLLOW_TIMEOUT_S)
+    return client.wait_finished(name, timeout_s=60)
+
+
+def _event_of_signal() -> threading.Event:
+    """Return an event that is set when Ray wants this program to end, which it does some seconds before killing it."""
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
+    return stopping
+
+
+def _progress(status: dict[str, Any] | None) -> str:
+    if status is None:
+        return "between two leaders"
+    pump = status.get("pump", {})
+    trouble = f", {status['trouble']}" if status["trouble"] else ""
+    return f"{status['phase']}: {pump.get('row_count', 0)} rows sent under epoch {status['epoch']}{trouble}"

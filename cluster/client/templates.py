@@ -1,0 +1,173 @@
+"""Templates found in a log by Drain, ahead of time: they are written into the job and only matched when it runs.
+
+Drain groups messages as it reads them, so what it finds depends on all lines before. A job whose event ids depended on
+that could neither be replayed from the middle nor give the same result on another number of partitions; a job with
+declared templates can. Pieces of words with a digit count as variables before Drain looks at a message.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from actors.source.format.log import LogReader, record_beginnings
+from actors.source.transport.lines import LineFile
+from cluster.errors import ClusterError
+from config.log_patterns import FORMATS, compile_regex, escape_text, needs_year, regex_of_text
+from config.sources import LogSource
+
+VARIABLE = "<*>"
+
+CLUSTER_COUNT_MAX = 1000
+"""Kinds of messages that are kept, which is what a job may have."""
+
+_PIECE = r"[^\s\"'`\[\](){}<>=,;|]"
+_PIECE_WITH_DIGIT = re.compile(rf"{_PIECE}*\d{_PIECE}*")
+_LEAP_YEAR = 2000
+_ID_WORD_COUNT_MAX = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mining:
+    """How templates are looked for."""
+
+    log_format: str = "iso"
+    """Format of the log, as in a job file."""
+
+    record_start: str | None = None
+    """Expression of the first line of a record, as in a job file."""
+
+    similarity: float = 0.5
+    """Share of words that messages of a kind have in common at least."""
+
+    depth: int = 4
+    """Depth of Drain's tree: two less than the number of first words by which kinds are told apart."""
+
+    count_min: int = 2
+    """Lines that a kind needs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined:
+    """What was found."""
+
+    templates: tuple[tuple[str, str, int], ...]
+    """Event id, text and number of lines of each, in the order in which they are to be tried."""
+
+    line_count: int
+    """Records of the log."""
+
+    @property
+    def matched_count(self) -> int:
+        """Records that some template fits."""
+        return sum(count for _, _, count in self.templates)
+
+
+def mine_templates(path: Path, mining: Mining) -> Mined:
+    """Return the templates of the messages in a log.
+
+    Raises:
+        ClusterError: the extra `drain` is not installed.
+        SourceError: the log cannot be read.
+    """
+    drain = _open_drain(mining)
+    source = LogSource(
+        path=str(path), format=mining.log_format, record_start=mining.record_start, year=_any_year(mining.log_format)
+    )
+    count = 0
+    for messages in _messages(path, source):
+        count += len(messages)
+        for message in messages.to_list():
+            drain.add_log_message(_with_variables(message))
+    texts = sorted({" ".join(cluster.log_template_tokens) for cluster in drain.clusters}, key=_specificity)
+    counts = _count_matches((messages for messages in _messages(path, source)), texts)
+    kept = [text for text in texts if counts[text] >= mining.count_min]
+    counts = _count_matches(_messages(path, source), kept)
+    ids = _event_ids(kept)
+    return Mined(
+        templates=tuple((event_id, text, counts[text]) for event_id, text in zip(ids, kept, strict=True)),
+        line_count=count,
+    )
+
+
+def show_templates(found: Mined) -> str:
+    """Return templates as YAML, the part `templates` of a log source."""
+    lines = ["templates:"]
+    for event_id, text, count in found.templates:
+        entry = yaml.safe_dump({"id": event_id, "text": text}, default_flow_style=True, sort_keys=False, width=10_000)
+        lines.append(f"- {entry.strip()}  # {count} lines")
+    return "\n".join(lines)
+
+
+def _open_drain(mining: Mining) -> Any:
+    try:
+        from drain3.drain import Drain
+    except ImportError as error:
+        raise ClusterError(
+            "templates are found by the package drain3, which is not installed; install Tocsin with its extra, "
+            "`pip install tocsin[drain]`, or write the templates by hand"
+        ) from error
+    return Drain(depth=mining.depth, sim_th=mining.similarity, max_clusters=CLUSTER_COUNT_MAX, param_str=VARIABLE)
+
+
+def _with_variables(message: str) -> str:
+    # A mark of its own stands for variables until all that only looks like one is escaped.
+    return escape_text(_PIECE_WITH_DIGIT.sub("\0", message.replace("\0", " "))).replace("\0", VARIABLE)
+
+
+def _any_year(log_format: str) -> int | None:
+    """Return a year for formats that tell none; it is not looked at."""
+    return _LEAP_YEAR if log_format in FORMATS and needs_year(FORMATS[log_format][1]) else None
+
+
+def _messages(path: Path, source: LogSource) -> Iterator[pl.Series]:
+    """Yield the messages of the records that fit the format, block by block."""
+    limit = source.record_size_bytes_max
+    lines = LineFile(
+        path, has_header=False, record_size_bytes_max=limit, is_complete=True, beginnings=record_beginnings(source)
+    )
+    fields: dict[str, str] = {name: name for name in ("time", "message") if name in source.fields}
+    reader = LogReader(source, fields, "time", path)
+    record = 0
+    while (block := lines.block_with(record)) is not None:
+        if not block.is_too_long:
+            yield reader.read(block.content, limit)[0]["message"]
+        record = block.first_record + block.record_count
+
+
+def _specificity(text: str) -> tuple[int, int, str]:
+    """Order templates so that one with more variables, or less text, does not take the lines of another."""
+    return text.count(VARIABLE), -len(text), text
+
+
+def _count_matches(parts: Iterator[pl.Series], texts: Sequence[str]) -> Counter[str]:
+    """Return how many messages each template is the first to fit."""
+    patterns = [(text, compile_regex(regex_of_text(text)).regex) for text in texts]
+    counts: Counter[str] = Counter()
+    for messages in parts:
+        for text, regex in patterns:
+            if not len(messages):
+                break
+            fits = messages.str.contains(regex)
+            counts[text] += int(fits.sum())
+            messages = messages.filter(~fits)
+    return counts
+
+
+def _event_ids(texts: Sequence[str]) -> list[str]:
+    """Return an id for each template, made of its first plain words."""
+    found: list[str] = []
+    for text in texts:
+        words = re.findall(r"[a-z]+", text.replace(VARIABLE, " ").lower())[:_ID_WORD_COUNT_MAX]
+        name = "_".join(words) or "event"
+        number = 2
+        unique = name
+        while unique in found:
+            unique, number = f"{name}_{number}", number + 1
+        found.append(unique)
+    return found

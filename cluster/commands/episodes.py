@@ -1,0 +1,73 @@
+"""The commands `query late`, `query episodes` and `explain`."""
+
+import json
+from typing import Any
+
+import click
+
+from cluster.commands.event_queries import output_of, output_options
+from cluster.commands.terminal import client_of, show
+from cluster.local.home import Home
+
+COUNT_MAX = 1 << 40
+"""More records than a job ever keeps."""
+
+
+@click.command("late")
+@click.argument("job")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@output_options
+@click.pass_obj
+def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
+    """Print rows that metrics discarded, late or without a time, with the reason."""
+    from cluster.show.episodes import late_frame
+    from cluster.show.output import write_frames
+
+    output, client = output_of(options), client_of(home)
+    client.open_for_queries(job)
+    frame = late_frame(client.settings(job), client.late_rows(job, limit or COUNT_MAX))
+    write_frames(output, frame.schema, [frame])
+
+
+@click.command("episodes")
+@click.argument("job")
+@click.option("--state", type=click.Choice(["pending", "firing", "resolved"]), help="Only those.")
+@click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
+@click.option("--type", "kind", type=int, help="Position of the metric.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@click.option("--newest", is_flag=True, help="Newest first, by the row that began them.")
+@output_options
+@click.pass_obj
+def query_episodes(
+    home: Home, /, job: str, state: str | None, key: tuple[str, ...], kind: int | None, **options: Any
+) -> None:
+    """Print episodes in the order of the rows that began them."""
+    from actors.partition.episode_table import EpisodeFilter
+    from cluster.show.episodes import episode_frame
+    from cluster.show.output import write_frames
+
+    limit, newest = options.pop("limit"), options.pop("newest")
+    output, client = output_of(options), client_of(home)
+    client.open_for_queries(job)
+    wanted = EpisodeFilter(state=state, key=key or None, type=kind)
+    found = client.episodes(job, wanted, limit or COUNT_MAX, newest_first=newest)
+    frame = episode_frame(client.settings(job), found)
+    write_frames(output, frame.schema, [frame])
+
+
+@click.command()
+@click.argument("job")
+@click.argument("anomaly", metavar="SPLIT/OFFSET/ORDINAL")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def explain(home: Home, job: str, anomaly: str, as_json: bool) -> None:
+    """Say why an anomaly was raised: its window, and the values of the parts of its metric."""
+    from actors.partition.anomaly_table import AnomalyFilter
+    from cluster.show.anomaly_export import read_cursor
+    from cluster.show.episodes import before, explained, show_explained
+
+    place, client = read_cursor(anomaly), client_of(home)
+    client.open_for_queries(job)
+    found = client.anomalies(job, AnomalyFilter(after=before(place)), 1)
+    told = explained(client.settings(job), place, found)
+    show(json.dumps(told, ensure_ascii=False) if as_json else show_explained(told))

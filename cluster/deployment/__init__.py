@@ -1,0 +1,1 @@
+"""Deployment: the only place where classes become Ray actors."""

@@ -1,0 +1,221 @@
+"""Deployment: the only place where classes become Ray actors.
+
+Every actor is detached and named, so whoever connects to the cluster finds it, and a leader that takes over finds the
+hosts of the former one. Ray restarts an actor that died; state comes back from the disk, never from Ray. Words: a
+*handle* is Ray's; everybody else uses the ports made here.
+"""
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.host import HostBatch, PartitionHost
+from cluster.deployment.stream_host import StreamHost
+from cluster.errors import NoAnswerError, NotRunningError
+from cluster.local.home import ClusterRecord, Home
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "tocsin"
+"""Ray namespace of all our actors."""
+
+CALL_TIMEOUT_S = 60.0
+"""Seconds after which a call counts as unanswered."""
+
+T = TypeVar("T")
+
+Handle = Any
+"""Ray's handle of an actor, whose methods only Ray knows."""
+
+_QUERY = "query"
+_SINK = "sink"
+
+
+@dataclass(frozen=True, slots=True)
+class RayReply(Generic[T]):
+    """A reply that travels through Ray."""
+
+    reference: Any
+
+    def wait(self, timeout_s: float = CALL_TIMEOUT_S) -> T:
+        """Return the answer, or raise what the actor raised.
+
+        Raises:
+            NoAnswerError: no answer came in time, or the actor died.
+        """
+        try:
+            answer: T = ray.get(self.reference, timeout=timeout_s)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise cause if isinstance(cause, Exception) else error from None
+        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
+            raise NoAnswerError(f"an actor did not answer: {str(error).splitlines()[0]}") from error
+        return answer
+
+    def is_ready(self) -> bool:
+        """Return whether the answer, or an error, is there."""
+        return bool(ray.wait([self.reference], timeout=0)[0])
+
+
+class RayHost:
+    """A partition host in another process."""
+
+    def __init__(self, name: str, handle: Handle) -> None:
+        self._name = name
+        self._handle = handle
+
+    @property
+    def name(self) -> str:
+        """Name of the host, unique in the job."""
+        return self._name
+
+    @property
+    def handle(self) -> Handle:
+        """Ray's handle."""
+        return self._handle
+
+    def ready(self) -> RayReply[bool]:
+        """Answer when the host's process has started."""
+        return RayReply(self._handle.__ray_ready__.remote())
+
+    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> RayReply[int]:
+        """Send a batch."""
+        return RayReply(self._handle.apply.remote(epoch, batch, now_us))
+
+    def accept(self, epoch: int, acceptances: list[bytes]) -> RayReply[None]:
+        """Let values count as known, each from its place on."""
+        return RayReply(self._handle.accept.remote(epoch, acceptances))
+
+    def tick(self, epoch: int, now_us: int) -> RayReply[None]:
+        """Let the host flush what has waited long enough."""
+        return RayReply(self._handle.tick.remote(epoch, now_us))
+
+    def flush(self, epoch: int, now_us: int) -> RayReply[dict[int, dict[int, int]]]:
+        """Make everything durable."""
+        return RayReply(self._handle.flush.remote(epoch, now_us))
+
+    def deliver(self) -> RayReply[int]:
+        """Feed the sinks."""
+        return RayReply(self._handle.deliver.options(concurrency_group=_SINK).remote())
+
+    def open(
+        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes], now_us: int
+    ) -> RayReply[dict[int, dict[int, int]]]:
+        """Make the host own partitions."""
+        return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots, now_us))
+
+    def release(self, epoch: int, partitions: list[int], now_us: int) -> RayReply[None]:
+        """Make the host give partitions up."""
+        return RayReply(self._handle.release.remote(epoch, partitions, now_us))
+
+    def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[RayReply[dict[int, int]], Any]:
+        """Return its offsets, and a reference to the bytes, which members fetch without their passing through here."""
+        marks, reference = self._handle.snapshot.options(num_returns=2).remote(epoch, partition, now_us)
+        return RayReply(marks), reference
+
+    def query(self, method: str, *arguments: Any) -> RayReply[Any]:
+        """Ask one of the reading methods, beside the stream of batches."""
+        return RayReply(getattr(self._handle, method).options(concurrency_group=_QUERY).remote(*arguments))
+
+
+def connect(home: Home) -> ClusterRecord:
+    """Connect this process to the cluster of a home (once).
+
+    Raises:
+        NotRunningError: nothing runs there, or it does not answer.
+    """
+    record = home.read_record()
+    _keep_output_for_results()
+    if not ray.is_initialized():
+        try:
+            ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, RuntimeError) as error:
+            raise NotRunningError(f"the cluster at {record.ray_address} does not answer; run `tocsin down`") from error
+    return record
+
+
+def _keep_output_for_results() -> None:
+    """Log what Ray has to say of workers that died, which it would print among the results of commands."""
+    worker: Any = importlib.import_module("ray._private.worker")
+    worker.print_to_stdstream = lambda data, ignore_prefix: log.info("ray reports", extra={"lines": data["lines"]})
+
+
+def start_member(group_id: int, member_id: str, settings: bytes, home: Home) -> Handle:
+    """Start one member of the Raft group on this node, or find it."""
+    # Imported here because a member contains the leader, which deploys hosts with this module.
+    from cluster.deployment.member_host import MemberHost
+
+    here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"max_concurrency": 16, "scheduling_strategy": here}
+    return _start(MemberHost, _member_name(group_id, member_id), options, settings, str(home.directory))
+
+
+def find_member(group_id: int, member_id: str) -> Handle | None:
+    """Return a member's handle, or `None` when it does not exist."""
+    return _find(_member_name(group_id, member_id))
+
+
+def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str) -> RayHost:
+    """Return a host of a job, started when it does not exist."""
+    # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one.
+    options = {"concurrency_groups": {_QUERY: 2, _SINK: 1}, "scheduling_strategy": "SPREAD"}
+    return RayHost(host, _start(PartitionHost, _host_name(group_id, job_name, host), options, job, directory))
+
+
+def find_host(group_id: int, job_name: str, host: str) -> RayHost | None:
+    """Return a host of a job, or `None` when it does not exist."""
+    handle = _find(_host_name(group_id, job_name, host))
+    return None if handle is None else RayHost(host, handle)
+
+
+def end_host(group_id: int, job_name: str, host: str) -> None:
+    """End a host that owns nothing any more."""
+    handle = _find(_host_name(group_id, job_name, host))
+    if handle is not None:
+        ray.kill(handle, no_restart=True)
+
+
+def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str) -> Handle:
+    """Return the actor that fills a job's own stream table, started when it does not exist."""
+    return _start(StreamHost, f"stream:{group_id}:{job_name}", {"max_concurrency": 4}, job, directory)
+
+
+def find_stream(group_id: int, job_name: str) -> Handle | None:
+    """Return the actor that fills a job's stream table, or `None`."""
+    return _find(f"stream:{group_id}:{job_name}")
+
+
+def end_actor(handle: Handle) -> None:
+    """End an actor for good."""
+    ray.kill(handle, no_restart=True)
+
+
+def call(remote: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+    """Call a method of a handle and wait for its answer."""
+    return RayReply(remote(*arguments)).wait(timeout_s)
+
+
+def _start(kind: type, name: str, options: dict[str, Any], *arguments: Any) -> Handle:
+    remote: Any = ray.remote(num_cpus=0, max_restarts=-1, **options)
+    actor = remote(kind).options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
+    return actor.remote(*arguments)
+
+
+def _find(name: str) -> Handle | None:
+    try:
+        return ray.get_actor(name, namespace=NAMESPACE)
+    except ValueError:
+        return None
+
+
+def _member_name(group_id: int, member_id: str) -> str:
+    return f"member:{group_id}:{member_id}"
+
+
+def _host_name(group_id: int, job_name: str, host: str) -> str:
+    return f"host:{group_id}:{job_name}:{host}"

@@ -1,0 +1,1 @@
+"""The leader: what runs the jobs of the group while its member leads."""

@@ -1,0 +1,1 @@
+"""What runs on this machine: a local cluster, its home, and jobs without any cluster."""

@@ -1,0 +1,107 @@
+"""Anomalies on their way to a screen or a file, in whatever form, without holding them all."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import polars as pl
+
+from actors.model import AnomalyId
+from actors.partition.anomaly_table import Anomaly
+from cluster.client.event_pages import PAGE_EVENT_COUNT
+from cluster.errors import ClusterError
+from cluster.show.output import Form, Output, write_frames, write_next
+from cluster.show.present import anomaly_frame, narrow
+from config.settings import JobSettings
+
+
+@dataclass(slots=True, kw_only=True)
+class ExportedAnomalies:
+    """What was written; complete when the export has ended."""
+
+    count: int = 0
+    """Anomalies written."""
+
+    more_follows: bool = False
+    """Whether at least one more would have matched."""
+
+    next: str | None = None
+    """Cursor that the next page begins after; `None` when there was nothing."""
+
+
+def export_anomalies(
+    output: Output, job: JobSettings, found: Iterator[Anomaly], count_max: int | None, *, is_wide: bool
+) -> ExportedAnomalies:
+    """Write anomalies, at most `count_max` of them (`None`: all); one more is taken to know whether more follow.
+
+    A table leaves out what names the row unless it `is_wide`. JSON on the standard output ends with a line
+    `{"next": cursor}` when more follow.
+
+    Raises:
+        ClusterError: a column that there is not, or a file that cannot be written.
+    """
+    exported = ExportedAnomalies()
+    batches = _batches(found, count_max, exported)
+    frames: Iterator[pl.DataFrame] = (anomaly_frame(job, batch) for batch in batches)
+    schema = anomaly_frame(job, []).schema
+    if output.form is Form.TABLE and not output.columns and not is_wide:
+        whole = pl.concat([pl.DataFrame(schema=schema), *frames])
+        shown = narrow(job, whole)
+        frames, schema = iter([shown]), shown.schema
+    write_frames(output, schema, frames)
+    write_next(output, exported.next if exported.more_follows else None)
+    return exported
+
+
+def read_cursor(text: str) -> AnomalyId:
+    """Return the id that a cursor of a page names.
+
+    Raises:
+        ClusterError: it is no cursor.
+    """
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise ClusterError(f"{text!r} is no cursor of anomalies; write split/offset/ordinal, as 0/17/0")
+    split, offset, ordinal = map(int, parts)
+    if split >= 1 << 32 or offset >= 1 << 64 or ordinal >= 1 << 32:
+        raise ClusterError(f"{text!r} is beyond every anomaly; copy what the page before gave")
+    return AnomalyId(split=split, offset=offset, ordinal=ordinal)
+
+
+def _batches(found: Iterator[Anomaly], count_max: int | None, exported: ExportedAnomalies) -> Iterator[list[Anomaly]]:
+    wanted = islice(found, count_max)
+    while batch := list(islice(wanted, PAGE_EVENT_COUNT)):
+        last = batch[-1].id
+        exported.count += len(batch)
+        exported.next = f"{last.split}/{last.offset}/{last.ordinal}"
+        yield batch
+    exported.more_follows = count_max is not None and next(found, None) is not None
+
+
+def export_stored_anomalies(output: Output, found: Iterator[Anomaly], count_max: int | None) -> ExportedAnomalies:
+    """Write anomalies of which no job is known: times are ticks, keys are JSON.
+
+    Raises:
+        ClusterError: a column that there is not, or a file that cannot be written.
+    """
+    exported = ExportedAnomalies()
+    frames = (_stored_frame(batch) for batch in _batches(found, count_max, exported))
+    write_frames(output, _stored_frame([]).schema, frames)
+    write_next(output, exported.next if exported.more_follows else None)
+    return exported
+
+
+def _stored_frame(anomalies: Sequence[Anomaly]) -> pl.DataFrame:
+    columns: dict[str, tuple[list[Any], Any]] = {
+        "split": ([one.id.split for one in anomalies], pl.Int64),
+        "offset": ([one.id.offset for one in anomalies], pl.Int64),
+        "ordinal": ([one.id.ordinal for one in anomalies], pl.Int64),
+        "ticks": ([one.time for one in anomalies], pl.Int64),
+        "key": ([json.dumps(one.key, ensure_ascii=False) for one in anomalies], pl.String),
+        "type": ([one.type for one in anomalies], pl.Int32),
+        "metric": ([one.metric for one in anomalies], pl.String),
+        "detail": ([one.detail for one in anomalies], pl.String),
+    }
+    return pl.DataFrame([pl.Series(name, values, dtype=kind) for name, (values, kind) in columns.items()])

@@ -1,0 +1,121 @@
+"""What commands show of episodes, late rows and the reasons of anomalies. Pure: values in, frames and text out."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from actors.engine.episodes.episode import Episode
+from actors.frames import polars_schema, present_times
+from actors.model import AnomalyId, Column, Schema
+from actors.partition.anomaly_table import Anomaly
+from actors.partition.rejected_records import LateRow
+from cluster.errors import ClusterError
+from cluster.show.present import show_cell
+from config.settings import JobSettings
+
+TIMES = ("start", "fired_at", "end", "last_true")
+"""Columns of episodes that are times."""
+
+
+def late_frame(job: JobSettings, rows: Sequence[LateRow]) -> pl.DataFrame:
+    """Return late rows as a frame: where they are from, why they were discarded, and their columns."""
+    where = {
+        "split": pl.Series([late.split for late in rows], dtype=pl.Int64),
+        "offset": pl.Series([late.offset for late in rows], dtype=pl.Int64),
+        "reason": pl.Series([late.reason for late in rows], dtype=pl.String),
+    }
+    schema = job.row_schema
+    own = pl.DataFrame([late.row for late in rows], schema=polars_schema(schema), orient="row")
+    shown = present_times(schema, own)
+    return shown.select(
+        *[pl.lit(values).alias(name) for name, values in where.items() if name not in shown.columns], pl.all()
+    )
+
+
+def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame:
+    """Return episodes as a frame: key columns, metric, state, times, count, peak, and the row that began them."""
+    texts = [metric.describe or metric.when for metric in job.metrics]
+    keys = {name: [episode.key[i] for episode in episodes] for i, name in enumerate(job.key_columns)}
+    kind = job.row_schema[job.time_column].type
+    times = {name: pl.Series([getattr(one, name) for one in episodes], dtype=pl.Int64) for name in TIMES}
+    schema = Schema(tuple(Column(name=name, type=kind) for name in TIMES))
+    return pl.DataFrame(
+        {
+            **keys,
+            "type": pl.Series([one.type for one in episodes], dtype=pl.Int32),
+            "metric": pl.Series([_text_of(texts, one.type) for one in episodes], dtype=pl.String),
+            "state": pl.Series([str(one.state) for one in episodes], dtype=pl.String),
+            **present_times(schema, pl.DataFrame(times)).to_dict(),
+            "count": pl.Series([one.count for one in episodes], dtype=pl.Int64),
+            "peak": pl.Series([None if one.peak is None else float(one.peak) for one in episodes], dtype=pl.Float64),
+            "split": pl.Series([one.split for one in episodes], dtype=pl.Int64),
+            "offset": pl.Series([one.offset for one in episodes], dtype=pl.Int64),
+        }
+    )
+
+
+def _text_of(texts: Sequence[str], number: int) -> str | None:
+    # A job that was changed may have fewer metrics than the one before it, whose episodes stay.
+    return texts[number] if number < len(texts) else None
+
+
+def before(place: AnomalyId) -> AnomalyId | None:
+    """Return the greatest id below one, `None` if there is none."""
+    if place.ordinal:
+        return AnomalyId(split=place.split, offset=place.offset, ordinal=place.ordinal - 1)
+    if place.offset:
+        return AnomalyId(split=place.split, offset=place.offset - 1, ordinal=(1 << 32) - 1)
+    if place.split:
+        return AnomalyId(split=place.split - 1, offset=(1 << 64) - 1, ordinal=(1 << 32) - 1)
+    return None
+
+
+def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> dict[str, Any]:
+    """Return one anomaly and its reasons as plain values.
+
+    Raises:
+        ClusterError: it was not found.
+    """
+    if not found or found[0].id != place:
+        text = f"{place.split}/{place.offset}/{place.ordinal}"
+        raise ClusterError(f"job {job.name!r} has no anomaly {text}; `tocsin query anomalies --wide` shows what it has")
+    anomaly = found[0]
+    detail = None if anomaly.detail is None else json.loads(anomaly.detail)
+    window = detail.get("window") if isinstance(detail, dict) else None
+    bounds = None if window is None else {name: _shown_time(job, window[name]) for name in ("start", "end")}
+    return {
+        "id": f"{place.split}/{place.offset}/{place.ordinal}",
+        "time": _shown_time(job, anomaly.time),
+        "window": bounds,
+        "key": dict(zip(job.key_columns, anomaly.key, strict=True)),
+        "type": anomaly.type,
+        "metric": anomaly.metric,
+        "detail": detail,
+    }
+
+
+def _shown_time(job: JobSettings, ticks: int | None) -> str:
+    column = Column(name="time", type=job.row_schema[job.time_column].type)
+    times = present_times(Schema((column,)), pl.DataFrame({"time": pl.Series([ticks], dtype=pl.Int64)}))
+    return show_cell(times["time"][0])
+
+
+def show_explained(told: dict[str, Any]) -> str:
+    """Return the reasons of an anomaly as text."""
+    key = ", ".join(f"{name} {show_cell(value)}" for name, value in told["key"].items())
+    lines = [f"{told['metric']}", f"  at {told['time']}" + (f", {key}" if key else "") + f", anomaly {told['id']}"]
+    detail = told["detail"]
+    if detail is None:
+        reason = "the job has another `explain` than `all`, or its metrics have changed since"
+        return "\n".join([*lines, f"  nothing more is kept: {reason}"])
+    if not isinstance(detail, dict) or not set(detail) <= {"values", "window"}:
+        return "\n".join([*lines, f"  {json.dumps(detail, ensure_ascii=False)}"])
+    values = detail.get("values", {})
+    if told["window"] is not None:
+        bounds, count = told["window"], detail["window"]["rows"]
+        lines.append(f"  window from {bounds['start']} to before {bounds['end']}, {count} rows")
+    width = max(map(len, values), default=0)
+    lines += [f"  {name.ljust(width)}  = {show_cell(value)}" for name, value in values.items()]
+    return "\n".join(lines)

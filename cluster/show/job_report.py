@@ -1,0 +1,191 @@
+"""What `tocsin check` says about a job: its metrics with the state they keep and the work they are, and its detectors.
+
+Pure: settings in, plain values and text out. What metrics keep and cost is the engine's knowledge, asked of it here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actors.detectors import Detector
+from actors.engine.keys.kept import Work
+from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
+from actors.partition.assembly import IdleEngine, build_detectors, build_engine
+from config.settings import JobSettings
+from config.units import nanoseconds_per_tick, show_duration
+
+Report = Mapping[str, Any]
+
+
+def job_report(job: JobSettings) -> dict[str, Any]:
+    """Return what a job will do and keep, as plain values."""
+    engine = build_engine(job)
+    costs = None if isinstance(engine, IdleEngine) else engine.costs()
+    return {
+        "job": job.name,
+        "partitions": job.partitions,
+        "key": list(job.key_columns),
+        "window": _window(job),
+        "metrics": [] if costs is None else [_metric(job, cost) for cost in costs.metrics],
+        "detectors": _detectors(job, build_detectors(job)),
+        "each_key": None if costs is None else _each_key(costs),
+    }
+
+
+def _window(job: JobSettings) -> dict[str, Any] | None:
+    size, step = job.window_size_ticks, job.window_step_ticks
+    if size is None or step is None:
+        return None
+    return {
+        "size": _shown_ticks(job, size),
+        "step": _shown_ticks(job, step),
+        "size_ticks": size,
+        "step_ticks": step,
+        "panes": size // step,
+    }
+
+
+def _shown_ticks(job: JobSettings, ticks: int) -> str:
+    tick_ns = nanoseconds_per_tick(job.row_schema[job.time].type)
+    return f"{ticks} months" if tick_ns is None else show_duration(ticks * tick_ns)
+
+
+def _metric(job: JobSettings, cost: MetricCost) -> dict[str, Any]:
+    return {
+        "index": cost.metric_index,
+        "kind": str(cost.metric.kind),
+        "metric": cost.metric.text,
+        "describe": job.metrics[cost.metric_index].describe,
+        "keeps": [_state(state) | {"shared_with": _others(state, cost)} for state in cost.states],
+        "work": [{"order": work.order, "per": work.per, "why": work.why} for work in cost.work],
+    }
+
+
+def _others(state: StateCost, cost: MetricCost) -> list[int]:
+    return [index for index in state.metrics if index != cost.metric_index]
+
+
+def _state(state: StateCost) -> dict[str, Any]:
+    kept = state.kept
+    return {
+        "what": kept.what,
+        "of": kept.of or None,
+        "key_size_bytes": kept.key_size_bytes,
+        "entry": kept.entry or None,
+        "entry_size_bytes": kept.entry_size_bytes,
+        "entry_count_max": kept.entry_count_max,
+    }
+
+
+def _each_key(costs: EngineCosts) -> dict[str, Any]:
+    own = [state for cost in costs.metrics for state in cost.states]
+    return {
+        "keeps": [_state(state) for state in costs.states if state not in own],
+        "size_bytes": costs.key_size_bytes,
+        "row_size_bytes": costs.row_size_bytes,
+    }
+
+
+def _detectors(job: JobSettings, detectors: Sequence[Detector]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    index = len(job.metrics)
+    for settings, detector in zip(job.detectors, detectors, strict=True):
+        found.append(
+            {
+                "name": detector.name,
+                "type": settings.type,
+                "metrics": [
+                    {"index": index + number, "metric": metric} for number, metric in enumerate(detector.metrics)
+                ],
+                "learns_per": list(detector.group_columns),
+                "learned_max": getattr(detector.spec, "distinct_count_max", None),
+            }
+        )
+        index += len(detector.metrics)
+    return found
+
+
+def show_report(report: Report) -> str:
+    """Return a report as text."""
+    counts = [
+        _count(len(report["metrics"]), "metric"),
+        _count(len(report["detectors"]), "detector"),
+        _count(report["partitions"], "partition"),
+    ]
+    lines = [f"job {report['job']}: {', '.join(counts)}"]
+    window = report["window"]
+    if window is not None:
+        panes = "" if window["panes"] == 1 else f", a new one every {window['step']} ({window['panes']} panes)"
+        lines.append(f"windows of {window['size']}{panes}")
+    for metric in report["metrics"]:
+        lines += ["", *_metric_lines(metric)]
+    for detector in report["detectors"]:
+        lines += ["", *_detector_lines(detector)]
+    if report["each_key"] is not None and report["each_key"]["keeps"]:
+        lines += ["", *_key_lines(report["each_key"])]
+    return "\n".join(lines)
+
+
+def _metric_lines(metric: Mapping[str, Any]) -> list[str]:
+    described = f"  ({metric['describe']})" if metric["describe"] else ""
+    lines = [f"{metric['index']:>3}  {metric['kind']:<6}  {metric['metric']}{described}"]
+    keeps = _grouped(metric["keeps"]) or ["nothing"]
+    work = [str(Work(weight=0, **work)) for work in metric["work"]]
+    return lines + _labelled("keeps", keeps) + _labelled("costs", work)
+
+
+def _labelled(label: str, texts: Sequence[str]) -> list[str]:
+    return [f"       {label if not number else '':<6} {text}" for number, text in enumerate(texts)]
+
+
+def _grouped(states: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a text for each sort of state that has the same sharers."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for state in states:
+        groups.setdefault((state["what"], state["entry_count_max"], *state["shared_with"]), []).append(state)
+    return [_group_text(group) for group in groups.values()]
+
+
+def _group_text(states: Sequence[Mapping[str, Any]]) -> str:
+    first = states[0]
+    text = f"{first['what']}: {', '.join(state['of'] for state in states)}; {_bytes_text(states)}"
+    if first["shared_with"]:
+        text += f"; shared with {', '.join(str(index) for index in first['shared_with'])}"
+    return text
+
+
+def _bytes_text(states: Sequence[Mapping[str, Any]]) -> str:
+    key = sum(state["key_size_bytes"] for state in states)
+    entries = sum(state["entry_size_bytes"] for state in states)
+    count, entry = states[0]["entry_count_max"], states[0]["entry"]
+    if not entries:
+        return f"{key} bytes"
+    each = f"{entries} bytes a {entry}" + (f", {count} {entry}s" if count is not None else "")
+    return f"{key} bytes and {each}" if key else each
+
+
+def _detector_lines(detector: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{metric['index']:>3}  {'learns' if detector['type'] != 'rule' else 'rule':<6}  {metric['metric']}"
+        f"  ({detector['name']})"
+        for metric in detector["metrics"]
+    ]
+    if detector["type"] == "rule":
+        return lines + _labelled("keeps", ["nothing that it learns"])
+    limit = detector["learned_max"]
+    what = "what it learnt" if limit is None else f"what it learnt, at most {limit} things"
+    per = ", ".join(detector["learns_per"]) or "the whole stream"
+    return lines + _labelled("keeps", [f"{what} for each value of {per}"])
+
+
+def _key_lines(each: Mapping[str, Any]) -> list[str]:
+    rows = f", and {each['row_size_bytes']} bytes for each row that its windows hold" if each["row_size_bytes"] else ""
+    names = ", ".join(dict.fromkeys(state["of"] or state["what"] for state in each["keeps"]))
+    own = sum(s["key_size_bytes"] + s["entry_size_bytes"] * (s["entry_count_max"] or 0) for s in each["keeps"])
+    return [
+        f"each key takes about {each['size_bytes']} bytes{rows}; arrays have room to grow beside",
+        f"       of these {own} whatever the metrics: {names}",
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,192 @@
+"""Where results go and in which form: a table, lines of JSON, CSV or Parquet, on the standard output or in a file.
+
+A file is written beside its place under another name and moved there when it is complete, so nobody ever finds half of
+one. JSON, CSV and Parquet are written as they come; a table is for people, who wait for all of it.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from cluster.errors import ClusterError
+from cluster.show.present import show_json_lines, show_table
+
+Write = Callable[[str], None]
+"""Takes the next piece of text."""
+
+
+class Form(StrEnum):
+    """What a result looks like."""
+
+    TABLE = "table"
+    """Columns wide enough for people."""
+
+    JSON = "json"
+    """One JSON object on each line."""
+
+    CSV = "csv"
+    """A header and comma-separated values; what is missing is empty."""
+
+    PARQUET = "parquet"
+    """A Parquet file."""
+
+
+DATETIME_FORMAT = "%Y-%m-%d %H:%M:%S%.6f"
+"""How CSV shows times, as JSON does."""
+
+_FORM_OF_SUFFIX = {
+    ".json": Form.JSON,
+    ".ndjson": Form.JSON,
+    ".jsonl": Form.JSON,
+    ".csv": Form.CSV,
+    ".parquet": Form.PARQUET,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where a result goes and in which form."""
+
+    form: Form = Form.TABLE
+    """The form."""
+
+    path: Path | None = None
+    """File to write; `None` is the standard output."""
+
+    may_overwrite: bool = False
+    """Whether a file that is there may be replaced."""
+
+    columns: tuple[str, ...] = ()
+    """Wanted columns in their order; none means all."""
+
+
+def choose_output(
+    form: str | None, path: Path | None, *, may_overwrite: bool = False, columns: str | None = None
+) -> Output:
+    """Return what was asked for; without a form the name of the file decides.
+
+    Raises:
+        ClusterError: Parquet without a file, or a file that is there already.
+    """
+    by_name = None if path is None else _FORM_OF_SUFFIX.get(path.suffix.lower())
+    chosen = Form(form) if form is not None else by_name or Form.TABLE
+    if chosen is Form.PARQUET and path is None:
+        raise ClusterError("Parquet is no text; name a file with --output FILE.parquet")
+    if path is not None and not may_overwrite and path.exists():
+        raise ClusterError(f"{path} is there already; --force replaces it")
+    names = tuple(name.strip() for name in (columns or "").split(",") if name.strip())
+    return Output(form=chosen, path=path, may_overwrite=may_overwrite, columns=names)
+
+
+def write_frames(output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame]) -> None:
+    """Write frames of one schema, one after the other.
+
+    Raises:
+        ClusterError: a column that there is not, or a file that cannot be written.
+    """
+    names = choose_columns(output.columns, list(schema))
+    chosen = (frame.select(names) for frame in frames)
+    if output.form is Form.PARQUET:
+        _write_parquet(output, {name: schema[name] for name in names}, chosen)
+        return
+    with open_text(output) as write:
+        if output.form is Form.TABLE:
+            rows = list(chosen) or [pl.DataFrame(schema={name: schema[name] for name in names})]
+            write(show_table(pl.concat(rows)) + "\n")
+            return
+        if output.form is Form.CSV:
+            write(pl.DataFrame(schema=dict.fromkeys(names, pl.String)).write_csv())
+        for frame in chosen:
+            _write_rows(output.form, frame, write)
+
+
+def write_json(output: Output, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write records as lines of JSON; half of a surrogate pair becomes the escape that JSON has for it."""
+    with open_text(output) as write:
+        for record in records:
+            line = show_json_lines([record]).encode("utf-8", "backslashreplace").decode("utf-8")
+            write(line + "\n")
+
+
+def write_next(output: Output, cursor: str | None) -> None:
+    """End JSON on the standard output with a line that tells where the next page begins, when there is one."""
+    if cursor is not None and output.form is Form.JSON and output.path is None:
+        _write_screen(show_json_lines([{"next": cursor}]) + "\n")
+
+
+def choose_columns(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the wanted columns, or all.
+
+    Raises:
+        ClusterError: there is no such column.
+    """
+    for name in wanted:
+        if name not in known:
+            raise ClusterError(f"there is no column {name!r}; the columns are {', '.join(known)}")
+    return list(wanted or known)
+
+
+@contextmanager
+def open_text(output: Output) -> Iterator[Write]:
+    """Open what text goes to; a file appears when the block has ended well."""
+    if output.path is None:
+        yield _write_screen
+        return
+    with _fresh_file(output) as path, path.open("w", encoding="utf-8") as file:
+        yield lambda text: void(file.write(text))
+
+
+def void(_: object) -> None:
+    """Drop a value that nobody needs."""
+
+
+def _write_screen(text: str) -> None:
+    sys.stdout.write(text)
+
+
+def _write_rows(form: Form, frame: pl.DataFrame, write: Write) -> None:
+    if not frame.height:
+        return
+    if form is Form.CSV:
+        write(frame.write_csv(include_header=False, datetime_format=DATETIME_FORMAT))
+    else:
+        write(show_json_lines(frame.iter_rows(named=True)) + "\n")
+
+
+def _write_parquet(output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame]) -> None:
+    def read(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        # Nothing is asked of the source but all of it, once.
+        yield from frames
+
+    with _fresh_file(output) as path:
+        register_io_source(read, schema=pl.Schema(schema)).sink_parquet(path)
+
+
+@contextmanager
+def _fresh_file(output: Output) -> Iterator[Path]:
+    path = output.path
+    assert path is not None, "the standard output is no file"
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield fresh
+        if output.may_overwrite:
+            fresh.replace(path)
+        else:
+            # A link fails where a file has come meanwhile; a move would replace it.
+            path.hardlink_to(fresh)
+    except FileExistsError:
+        raise ClusterError(f"{path} is there already; --force replaces it") from None
+    except OSError as error:
+        raise ClusterError(f"{path} cannot be written: {error}; check the directory and its rights") from error
+    finally:
+        fresh.unlink(missing_ok=True)

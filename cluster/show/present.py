@@ -1,0 +1,162 @@
+"""What commands print: tables for people, JSON for programs. Pure: values in, text out."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from actors.frames import polars_schema, present_times, to_physical
+from actors.model import Column
+from actors.partition.anomaly_table import Anomaly
+from actors.source.protocol import DeadLetter
+from cluster.client.typed_times import read_time
+from cluster.errors import ClusterError
+from cluster.leader.pump import PumpStat
+from config.settings import JobSettings
+
+RAW_SHOWN_MAX = 100
+"""Characters of a dead letter that a table shows."""
+
+
+def anomaly_frame(job: JobSettings, anomalies: Sequence[Anomaly]) -> pl.DataFrame:
+    """Return anomalies as the output table: time, key columns, type, metric, detail, and where they come from."""
+    schema = job.row_schema
+    types = polars_schema(schema)
+    keys = {
+        name: pl.Series([anomaly.key[i] for anomaly in anomalies], dtype=types[name])
+        for i, name in enumerate(job.key_columns)
+    }
+    frame = pl.DataFrame(
+        {
+            job.time_column: pl.Series([anomaly.time for anomaly in anomalies], dtype=pl.Int64),
+            **keys,
+            "type": pl.Series([anomaly.type for anomaly in anomalies], dtype=pl.Int32),
+            "metric": pl.Series([anomaly.metric for anomaly in anomalies], dtype=pl.String),
+            "detail": pl.Series([anomaly.detail for anomaly in anomalies], dtype=pl.String),
+            "split": pl.Series([anomaly.id.split for anomaly in anomalies], dtype=pl.Int64),
+            "offset": pl.Series([anomaly.id.offset for anomaly in anomalies], dtype=pl.Int64),
+            "ordinal": pl.Series([anomaly.id.ordinal for anomaly in anomalies], dtype=pl.Int64),
+        }
+    )
+    return present_times(schema, frame)
+
+
+def narrow(job: JobSettings, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return an anomaly frame for people: without what names the row, with the details of detectors alone."""
+    own = pl.when(pl.col("type") >= len(job.metrics)).then(pl.col("detail")).alias("detail")
+    shown = frame.drop("split", "offset", "ordinal").with_columns(own)
+    return shown.drop("detail") if shown["detail"].is_null().all() else shown
+
+
+def show_anomalies(
+    job: JobSettings, anomalies: Sequence[Anomaly], *, as_json: bool, is_wide: bool = False, has_header: bool = True
+) -> str:
+    """Return anomalies as text; the table leaves out what names the row unless it `is_wide`."""
+    frame = anomaly_frame(job, anomalies)
+    if as_json:
+        return show_json_lines(frame.to_dicts())
+    if not is_wide:
+        frame = narrow(job, frame)
+    table = show_table(frame)
+    return table if has_header else "\n".join(table.splitlines()[2:])
+
+
+def show_table(frame: pl.DataFrame) -> str:
+    """Return a frame as a plain table with columns wide enough for their values."""
+    rows = [[show_cell(value) for value in row] for row in frame.iter_rows()]
+    return show_rows(frame.columns, rows)
+
+
+def show_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text below a header, numbers to the right."""
+    widths = [max(len(name), *(len(row[i]) for row in rows), 0) for i, name in enumerate(names)]
+    is_number = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(names))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(cells, widths, is_number, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, rows)])
+
+
+def dead_letter_frame(letters: Sequence[DeadLetter], *, is_cut: bool = False) -> pl.DataFrame:
+    """Return dead letters as a frame; `is_cut` shortens what is long, for people."""
+    length = RAW_SHOWN_MAX if is_cut else None
+    return pl.DataFrame(
+        {
+            "split": pl.Series([letter.split for letter in letters], dtype=pl.Int64),
+            "offset": pl.Series([letter.offset for letter in letters], dtype=pl.Int64),
+            "reason": pl.Series([letter.reason[:length] for letter in letters], dtype=pl.String),
+            "raw": pl.Series(
+                [letter.raw.decode("utf-8", errors="backslashreplace")[:length] for letter in letters], dtype=pl.String
+            ),
+        }
+    )
+
+
+def show_run(stat: PumpStat, late_row_count: int) -> str:
+    """Return what a run has read and found; rows that were set aside are named only when there are any."""
+    late = f", {late_row_count} late rows that were not tested" if late_row_count else ""
+    return f"{stat.row_count} rows, {stat.dead_letter_count} dead letters{late}, {stat.anomaly_count} new anomalies"
+
+
+def show_json_lines(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return records as lines of JSON; all times have the same number of digits."""
+    return "\n".join(json.dumps(record, default=_json_value, ensure_ascii=False) for record in records)
+
+
+def _json_value(value: Any) -> str:
+    return value.isoformat(sep=" ", timespec="microseconds") if isinstance(value, datetime) else str(value)
+
+
+def show_time_us(time_us: int | None) -> str:
+    """Return a time of day in UTC, or a dash."""
+    if time_us is None:
+        return "-"
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool = False) -> int | None:
+    """Return the ticks of the job's time column that a typed time means: ticks, or a time as people type it.
+
+    A day means its beginning, or with `is_end` its last tick.
+
+    Raises:
+        ClusterError: it is neither.
+    """
+    if text is None:
+        return None
+    if text.lstrip("-").isdigit():
+        return int(text)
+    column = job.row_schema[job.time]
+    typed = read_time(text, now_us)
+    if not is_end or typed.end_us is None:
+        return _ticks(column, typed.start_us)
+    end, last = _ticks(column, typed.end_us), _ticks(column, typed.last_us)
+    # Ticks may be finer than microseconds, or as long as a month.
+    return end - 1 if last < end else end
+
+
+def _ticks(column: Column, time_us: int) -> int:
+    if not column.type.has_date:
+        raise ClusterError(f"column {column.name!r} is {column.type}, which has no date; give its ticks")
+    moment = pl.Series(column.name, [time_us], dtype=pl.Int64).cast(pl.Datetime("us"))
+    return int(to_physical(moment, column)[0])
+
+
+def show_cell(value: Any) -> str:
+    """Return one value of a table as text."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds")
+    return str(value)
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").replace(".", "", 1).isdigit()

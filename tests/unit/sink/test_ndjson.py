@@ -1,0 +1,115 @@
+"""The file of each partition and split: its lines, and what is mended after a crash."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from actors.errors import SinkError
+from actors.model import AnomalyId, ColumnType
+from actors.sink.ndjson import NdjsonSink
+from actors.sink.open import open_sinks
+from actors.sink.protocol import SinkRecord
+from tests.support.jobs import make_trades_job
+
+FILE = "partition-0000-split-0001.ndjson"
+
+
+def record(offset: int, detail: str | None = None) -> SinkRecord:
+    return SinkRecord(
+        partition=0,
+        id=AnomalyId(split=1, offset=offset, ordinal=2),
+        time=1538960461003,
+        key={"sym": "A"},
+        type=0,
+        metric="sum(qty) > 5",
+        detail=detail,
+    )
+
+
+def offsets(path: Path) -> list[int]:
+    return [json.loads(line)["offset"] for line in path.read_text().splitlines()]
+
+
+def test_a_line_has_all_fields(tmp_path: Path) -> None:
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(7, '{"value": 6}')])
+    assert (tmp_path / FILE).read_text() == (
+        '{"partition": 0, "split": 1, "offset": 7, "ordinal": 2, "time": "2018-10-08T01:01:01.003000", '
+        '"ticks": 1538960461003, "key": {"sym": "A"}, "type": 0, "metric": "sum(qty) > 5", "detail": {"value": 6}}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'{"offset": 2',
+        b"{",
+        b"\x00" * 5000,
+        b"\x00\n\x00",
+        b'{"offset": 2\n',
+        b"x\ny\nz\n",
+        b"\xff\n",
+        b"\n",
+        b"\n\n",
+    ],
+)
+def test_a_torn_end_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(0), record(1)])
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole + torn)
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(1), record(2)])
+    assert (tmp_path / FILE).read_bytes().startswith(whole)
+    assert offsets(tmp_path / FILE) == [0, 1, 2]
+
+
+def test_a_file_cut_anywhere_is_completed(tmp_path: Path) -> None:
+    records = [record(offset) for offset in range(3)]
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write(records)
+    whole = (tmp_path / FILE).read_bytes()
+    for size in range(0, len(whole), 13):
+        (tmp_path / FILE).write_bytes(whole[:size])
+        NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write(records)
+        assert (tmp_path / FILE).read_bytes() == whole
+
+
+def test_long_lines_are_found_again(tmp_path: Path) -> None:
+    long = json.dumps({"text": "x" * 200_000})
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(0), record(1, long)])
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(1, long), record(2)])
+    assert offsets(tmp_path / FILE) == [0, 1, 2]
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text('{"name": "other"}\n')
+    with pytest.raises(SinkError, match="holds other lines than anomalies"):
+        NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(0)])
+    assert (tmp_path / FILE).read_text() == '{"name": "other"}\n'
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_may_be_tried_again(tmp_path: Path) -> None:
+    sink = NdjsonSink(tmp_path / "out", ColumnType.TIMESTAMP)
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(SinkError, match="cannot be written"):
+        sink.write([record(0)])
+    os.unlink(tmp_path / "out")
+    sink.write([record(0)])
+    assert offsets(tmp_path / "out" / FILE) == [0]
+
+
+def test_a_failed_write_is_taken_back_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = NdjsonSink(tmp_path, ColumnType.TIMESTAMP)
+    sink.write([record(0)])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(SinkError, match="No space left"):
+            sink.write([record(1)])
+    sink.write([record(1), record(2)])
+    assert offsets(tmp_path / FILE) == [0, 1, 2]
+
+
+def test_a_job_names_its_sinks(tmp_path: Path) -> None:
+    job = make_trades_job({"rows": []}, sinks=[{"type": "ndjson", "path": str(tmp_path)}])
+    (sink,) = open_sinks(job)
+    sink.write([record(0)])
+    assert offsets(tmp_path / FILE) == [0]
