@@ -13,8 +13,6 @@ names in PySyncObj's style are the interface of its journals.
 Every value carries a CRC-32, because LMDB has none; a journal that does not check out raises `JournalDamagedError`.
 """
 
-import fcntl
-import os
 import struct
 import uuid
 import zlib
@@ -25,6 +23,7 @@ from typing import Any, Final, Self, overload
 import lmdb
 import msgpack
 
+from actors.files import FILE_MODE, FileLock, FileLockedError, make_directory
 from raft.errors import JournalDamagedError, JournalError, JournalFullError
 from raft.membership import Voters
 
@@ -70,7 +69,7 @@ class Dump:
 class Journal:
     """Durable memory of one member; one process opens it at a time."""
 
-    def __init__(self, env: lmdb.Environment, lock: int) -> None:
+    def __init__(self, env: lmdb.Environment, lock: FileLock) -> None:
         self._env = env
         self._lock = lock
         self._term, self._voted_for, self._commit_index = 0, "", 1
@@ -95,18 +94,20 @@ class Journal:
             JournalDamagedError: What is in it cannot be trusted.
         """
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            lock = _lock(directory / "owner.lock")
+            make_directory(directory)
+            lock = FileLock.take(directory / "owner.lock")
+        except FileLockedError as error:
+            raise JournalError(f"{error}; a member's directory has one owner") from None
         except OSError as error:
             raise JournalError(f"cannot use the journal {directory}: {error}") from error
         env: lmdb.Environment | None = None
         try:
-            env = lmdb.open(str(directory), map_size=MAP_SIZE_BYTES, max_dbs=0, sync=durable, metasync=durable)
+            env = lmdb.open(str(directory), MAP_SIZE_BYTES, mode=FILE_MODE, max_dbs=0, sync=durable, metasync=durable)
             return cls(env, lock)
         except BaseException as error:
             if env is not None:
                 env.close()
-            os.close(lock)
+            lock.release()
             if isinstance(error, lmdb.CorruptedError | lmdb.InvalidError | lmdb.VersionMismatchError):
                 raise JournalDamagedError(f"the journal {directory} is no LMDB file any more: {error}") from error
             if isinstance(error, lmdb.Error):
@@ -202,10 +203,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the journal; changes that were not synced are lost."""
-        if self._lock >= 0:
-            self._env.close()
-            os.close(self._lock)
-            self._lock = -1
+        self._env.close()
+        self._lock.release()
 
     def add(self, command: bytes, index: int, term: int) -> None:
         """Append an entry; its index follows the last one."""
@@ -363,17 +362,6 @@ def _before(indices: range, stop: int) -> range:
 def _from(indices: range, start: int) -> range:
     """Return the part of a range from a bound on."""
     return range(max(indices.start, start), indices.stop)
-
-
-def _lock(path: Path) -> int:
-    """Return the descriptor of a file that this process alone has locked."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise JournalError(f"{path.parent} is in use by another process; a member's directory has one owner") from None
-    return descriptor
 
 
 def _entry_key(index: int) -> bytes:

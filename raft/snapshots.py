@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import lmdb
 
+from actors.files import FILE_MODE, make_directory
 from raft.errors import SnapshotStoreError, SnapshotStoreFullError
 
 CHUNK_SIZE_BYTES_MAX: Final = 8 << 20
@@ -69,8 +70,8 @@ class SnapshotStore:
             SnapshotStoreError: The directory cannot be used.
         """
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            return cls(lmdb.open(str(directory), map_size=size_bytes_max, max_dbs=0, metasync=True))
+            make_directory(directory)
+            return cls(lmdb.open(str(directory), size_bytes_max, mode=FILE_MODE, max_dbs=0, metasync=True))
         except (OSError, lmdb.Error) as error:
             raise SnapshotStoreError(f"cannot open the snapshot store {directory}: {error}") from error
 

@@ -4,11 +4,11 @@ A file is complete on disk before it gets its name, so a crash leaves the new sn
 """
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from actors.engine.errors import EngineSnapshotError
+from actors.files import move_file, write_synced
 
 log = logging.getLogger(__name__)
 
@@ -16,16 +16,10 @@ log = logging.getLogger(__name__)
 def write_snapshot(folder: Path, name: str, snapshot: bytes) -> None:
     """Write a snapshot file durably; the one before becomes `<name>.old`."""
     temporary, current, old = (folder / f"{name}.{suffix}" for suffix in ("tmp", "snapshot", "old"))
-    with temporary.open("wb") as file:
-        file.write(snapshot)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync_folder(folder)
+    write_synced(temporary, snapshot)
     if current.exists():
-        current.replace(old)
-        _sync_folder(folder)
-    temporary.replace(current)
-    _sync_folder(folder)
+        move_file(current, old)
+    move_file(temporary, current)
 
 
 def load_snapshot(folder: Path, name: str, restore: Callable[[bytes], None]) -> bool:
@@ -51,11 +45,3 @@ def load_snapshot(folder: Path, name: str, restore: Callable[[bytes], None]) -> 
     if failure is not None:
         raise failure
     return False
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

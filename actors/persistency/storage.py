@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+from actors.files import make_directory, replace_file
 from actors.persistency.errors import PersistencyError
 
 _FILE_SCHEME = "file://"
@@ -68,14 +69,8 @@ class DirectoryStorage:
     def write(self, name: str, data: bytes) -> None:
         """Replace a file, as a whole and durably."""
         target = self._root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.draft")
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-        _sync_directory(target.parent)
+        make_directory(target.parent)
+        replace_file(target, data)
 
     def delete(self, name: str) -> None:
         """Delete a file, if it exists."""
@@ -138,11 +133,3 @@ class ArchiveStorage:
                 # A fixed date keeps equal state equal in bytes.
                 archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
         return made.getvalue()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

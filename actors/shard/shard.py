@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import lmdb
 import msgpack
 
+from actors.files import FILE_MODE, FileLock, make_directory, private_opener, sync_directory
 from actors.shard.errors import (
     ShardBusyError,
     ShardClosedError,
@@ -29,7 +30,7 @@ from actors.shard.errors import (
     ShardOwnedError,
 )
 from actors.shard.gate import ReaderGate
-from actors.shard.ownership import Ownership
+from actors.shard.ownership import take_ownership
 from actors.shard.reading import ReadTxn
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Shard:
         self,
         directory: Path,
         env: lmdb.Environment,
-        ownership: Ownership | None,
+        ownership: FileLock | None,
         size_max: int,
         reader_timeout_s: float | None = READER_TIMEOUT_S,
     ) -> None:
@@ -139,8 +140,8 @@ class Shard:
         if read_only and not (directory / DATA_FILE).exists():
             raise ShardMissingError(f"there is no shard in {directory}; check the path, or open it for writing first")
         if not read_only:
-            directory.mkdir(parents=True, exist_ok=True)
-        ownership = None if read_only else Ownership.take(directory)
+            make_directory(directory)
+        ownership = None if read_only else take_ownership(directory)
         try:
             size = min(map_size_bytes, map_size_bytes_max)
             env = _open_environment(directory, size, table_count_max, read_only)
@@ -239,26 +240,25 @@ class Shard:
         """
         self._check_open()
         directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         if any(directory.iterdir()):
             raise ShardError(f"{directory} is not empty; give a new directory for the copy")
         try:
-            self._copy_environment(directory)
-            _sync(directory / DATA_FILE)
+            self._copy_environment(directory / DATA_FILE)
         except (lmdb.Error, OSError) as error:
             (directory / DATA_FILE).unlink(missing_ok=True)
             raise ShardFullError(f"the copy to {directory} failed: {error}; free some space and repeat it") from error
-        _sync(directory)
+        sync_directory(directory)
 
-    def _copy_environment(self, directory: Path) -> None:
+    def _copy_environment(self, path: Path) -> None:
         while True:
             try:
-                with self._gate.reading():
-                    self._env.copy(str(directory), compact=True)
+                with self._gate.reading(), open(path, "wb", opener=private_opener) as file:
+                    self._env.copyfd(file.fileno(), compact=True)
+                    os.fsync(file.fileno())
                 return
             except lmdb.MapResizedError:
                 # The owner, another process, has made the map larger.
-                (directory / DATA_FILE).unlink(missing_ok=True)
                 self._resize(0)
 
     def table_names(self) -> list[str]:
@@ -399,6 +399,7 @@ def _open_environment(directory: Path, size_bytes: int, table_count_max: int, re
             max_dbs=table_count_max,
             readonly=read_only,
             create=not read_only,
+            mode=FILE_MODE,
             # Sorted scans of a part of the file gain nothing from reading ahead of the rest.
             readahead=False,
             meminit=False,
@@ -415,11 +416,3 @@ def _open_environment(directory: Path, size_bytes: int, table_count_max: int, re
 
 def _decode(value: bytes | None) -> Any:
     return None if value is None else msgpack.unpackb(value)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

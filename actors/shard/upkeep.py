@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.files import move_file, sync_directory
 from actors.shard.errors import ShardFormatError, ShardMissingError, ShardOwnedError
-from actors.shard.ownership import OWNER_FILE, Ownership
+from actors.shard.ownership import OWNER_FILE, take_ownership
 from actors.shard.shard import DATA_FILE, Shard
 
 LOCK_FILE = "lock.mdb"
@@ -220,7 +221,7 @@ def compact_shard(directory: Path) -> tuple[int, int]:
     if fault is not None:
         raise ShardFormatError(f"shard {directory}: {fault}")
     fresh = directory / COMPACT_DIRECTORY
-    ownership = Ownership.take(directory)
+    ownership = take_ownership(directory)
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         with Shard.open(directory, read_only=True) as shard:
@@ -228,10 +229,10 @@ def compact_shard(directory: Path) -> tuple[int, int]:
             before = (directory / DATA_FILE).stat().st_size
             shard.copy_to(fresh)
             _refuse_readers(shard)
-        (fresh / DATA_FILE).replace(directory / DATA_FILE)
+        move_file(fresh / DATA_FILE, directory / DATA_FILE)
         # The slots of readers and the number of the last commit belong to the file that was there.
         (directory / LOCK_FILE).unlink(missing_ok=True)
-        _sync_directory(directory)
+        sync_directory(directory)
         return before, (directory / DATA_FILE).stat().st_size
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -255,11 +256,3 @@ def _unpack_meta(page: bytes, path: Path) -> tuple[int, ...]:
 
 def _page_count(stat: Any) -> int:
     return int(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

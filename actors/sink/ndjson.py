@@ -6,7 +6,6 @@ bytes depend on the rows of its split alone, whatever has died. The file is look
 what this sink left, so a partition may move to another process and back.
 """
 
-import fcntl
 import io
 import json
 import os
@@ -17,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from actors.errors import SinkError
+from actors.files import make_directory, open_locked, sync_directory
 from actors.frames import present_times
 from actors.model import Column, ColumnType, Schema
 from actors.sink.protocol import SinkRecord
@@ -64,9 +64,8 @@ class NdjsonSink:
 
     def _append(self, path: Path, records: Sequence[SinkRecord]) -> None:
         is_new = not path.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        make_directory(path.parent)
+        with open_locked(path, wait=True) as file:
             size = os.fstat(file.fileno()).st_size
             last, known_size = self._ends.get(path, (_NOTHING, -1))
             if known_size != size:
@@ -80,7 +79,7 @@ class NdjsonSink:
                 last, size = (fresh[-1].id.offset, fresh[-1].id.ordinal), size + len(data)
             self._ends[path] = (last, size)
         if is_new:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
 
     def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
         times = self._times(records)
@@ -165,11 +164,3 @@ def _write_all(file: io.FileIO, data: bytes, position: int) -> None:
     while view:
         written = os.pwrite(file.fileno(), view, position)
         view, position = view[written:], position + written
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

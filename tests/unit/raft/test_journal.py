@@ -135,7 +135,7 @@ def test_a_group_is_formed_once(tmp_path: Path) -> None:
 
 def test_a_directory_has_one_owner(tmp_path: Path) -> None:
     journal = opened(tmp_path)
-    with pytest.raises(JournalError, match="in use by another process"):
+    with pytest.raises(JournalError, match="in use by this process"):
         opened(tmp_path)
     journal.close()
     opened(tmp_path).close()
