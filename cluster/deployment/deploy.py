@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.host import HostBatch, PartitionHost
 from cluster.deployment.stream_host import StreamHost
@@ -145,26 +144,16 @@ def _keep_output_for_results() -> None:
     worker.print_to_stdstream = lambda data, ignore_prefix: log.info("ray reports", extra={"lines": data["lines"]})
 
 
-def start_member(group_id: int, member_id: str, settings: bytes, home: Home) -> Handle:
-    """Start one member of the Raft group on this node, or find it."""
-    # Imported here because a member contains the leader, which deploys hosts with this module.
-    from cluster.deployment.member_host import MemberHost
-
-    here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"max_concurrency": 16, "scheduling_strategy": here}
-    return _start(MemberHost, _member_name(group_id, member_id), options, settings, str(home.directory))
-
-
 def find_member(group_id: int, member_id: str) -> Handle | None:
     """Return a member's handle, or `None` when it does not exist."""
-    return _find(_member_name(group_id, member_id))
+    return _find(member_name(group_id, member_id))
 
 
 def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str) -> RayHost:
     """Return a host of a job, started when it does not exist."""
     # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one.
     options = {"concurrency_groups": {_QUERY: 2, _SINK: 1}, "scheduling_strategy": "SPREAD"}
-    return RayHost(host, _start(PartitionHost, _host_name(group_id, job_name, host), options, job, directory))
+    return RayHost(host, start_actor(PartitionHost, _host_name(group_id, job_name, host), options, job, directory))
 
 
 def find_host(group_id: int, job_name: str, host: str) -> RayHost | None:
@@ -182,7 +171,7 @@ def end_host(group_id: int, job_name: str, host: str) -> None:
 
 def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str) -> Handle:
     """Return the actor that fills a job's own stream table, started when it does not exist."""
-    return _start(StreamHost, f"stream:{group_id}:{job_name}", {"max_concurrency": 4}, job, directory)
+    return start_actor(StreamHost, f"stream:{group_id}:{job_name}", {"max_concurrency": 4}, job, directory)
 
 
 def find_stream(group_id: int, job_name: str) -> Handle | None:
@@ -200,7 +189,8 @@ def call(remote: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TI
     return RayReply(remote(*arguments)).wait(timeout_s)
 
 
-def _start(kind: type, name: str, options: dict[str, Any], *arguments: Any) -> Handle:
+def start_actor(kind: type, name: str, options: dict[str, Any], *arguments: Any) -> Handle:
+    """Start a detached actor under a name, or find it."""
     remote: Any = ray.remote(num_cpus=0, max_restarts=-1, **options)
     actor = remote(kind).options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
     return actor.remote(*arguments)
@@ -213,7 +203,8 @@ def _find(name: str) -> Handle | None:
         return None
 
 
-def _member_name(group_id: int, member_id: str) -> str:
+def member_name(group_id: int, member_id: str) -> str:
+    """Return the name of a member's actor."""
     return f"member:{group_id}:{member_id}"
 
 

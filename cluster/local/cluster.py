@@ -174,14 +174,15 @@ def _start_head(
 
 def _start_members(home: Home, record: ClusterRecord) -> None:
     from cluster.client.client import Client
-    from cluster.deployment import deploy
+    from cluster.deployment.deploy import connect
+    from cluster.deployment.members import start_member
 
-    deploy.connect(home)
+    connect(home)
     for name in record.member_addresses:
         settings = GroupSettings(
             group_id=record.group_id, member_id=name, member_addresses=dict(record.member_addresses)
         )
-        deploy.start_member(record.group_id, name, settings.to_bytes(), home)
+        start_member(record.group_id, name, settings.to_bytes(), home)
     client = Client(home)
     deadline = time.monotonic() + LEADER_TIMEOUT_S
     while client.leader() is None:
