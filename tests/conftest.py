@@ -1,8 +1,8 @@
 """What all tiers share: command-line options, generated cases that repeat, and which tests run where.
 
 `slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier
-are marked `cluster` by their folder, run after all others, and stay on one worker when there are several, because each
-starts processes that would take the time of another.
+are marked `cluster` by their folder and run first, together on one worker: they wait more than they compute, so that a
+second worker runs all other tests beside them, and no two clusters take each other's time.
 """
 
 from pathlib import Path
@@ -29,11 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave slow tests out unless asked for, and put the cluster tier last."""
+    """Leave slow tests out unless asked for, and put the cluster tier first."""
     for item in items:
         if item.path.is_relative_to(CLUSTER_TIER):
             item.add_marker(pytest.mark.cluster)
-    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
     if not config.getoption("--slow") and "slow" not in config.getoption("-m"):
         _deselect_slow(config, items)
 
