@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
+from config.errors import Path, SettingError
 from config.units import parse_duration, parse_size
 
 DurationTicks = Annotated[int, Field(gt=0, strict=True)] | Annotated[str, Field(pattern=r"^[0-9]")]
@@ -59,6 +59,7 @@ class Settings(BaseModel):
     @classmethod
     def _refuse_unknown_keys(cls, data: Any) -> Any:
         if isinstance(data, Mapping):
+            cls._refuse_unknown_type(data)
             known = [name for key, info in cls.model_fields.items() for name in {key, info.alias or key}]
             shown = [info.alias or key for key, info in cls.model_fields.items()]
             for key in data:
@@ -66,23 +67,59 @@ class Settings(BaseModel):
                     raise unknown_key(str(key), shown)
         return data
 
+    @classmethod
+    def _refuse_unknown_type(cls, data: Mapping[str, Any]) -> None:
+        # Before the keys, which are those of the type that was meant.
+        field = cls.model_fields.get("type")
+        names = get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
+        if names and "type" in data and data["type"] not in names:
+            raise unknown_type(data["type"], names)
 
-def unknown_key(key: str, known: Iterable[str]) -> PydanticCustomError:
-    """Return the error for a key that does not exist."""
+
+def unknown_key(key: str, known: Iterable[str]) -> SettingError:
+    """Return the fault of a key that does not exist."""
     if any(sign in key for sign in "()<>"):
         # In `{when: f(x, 1) > 2}` the comma ends the value, and the rest looks like a key.
         return fault((key,), f"unknown key {key!r}; put an expression with commas in quotes")
-    return fault((key,), f"unknown key {key!r}; {suggest(key, known)}")
+    names = list(known)
+    return SettingError((key,), f"unknown key {key!r}; {suggest(key, names)}", meant_key=nearest(key, names))
+
+
+def check_type(data: Any, names: Iterable[str]) -> Any:
+    """Return the data of settings of which there are several types.
+
+    Raises:
+        SettingError: there is no type, or none such.
+    """
+    if isinstance(data, Mapping) and "type" not in data:
+        raise fault((), f"`type` is missing; use one of {', '.join(names)}")
+    if isinstance(data, Mapping) and data["type"] not in (known := list(names)):
+        raise unknown_type(data["type"], known)
+    return data
+
+
+def unknown_type(kind: Any, known: Iterable[str]) -> SettingError:
+    """Return the fault of a `type` that does not exist."""
+    names = list(known)
+    meant = nearest(str(kind), names)
+    asked = "" if meant is None else f"did you mean {meant!r}? "
+    return SettingError(("type",), f"no such type, {kind!r}; {asked}use one of {', '.join(names)}", meant_value=meant)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that is most like another, `None` when none is like it."""
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.65)
+    return folded[near[0]] if near else None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return the words that end a message: the nearest known word, or all of them."""
     names = list(known)
-    folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return f"did you mean {folded[near[0]]!r}?" if near else f"use one of {', '.join(names)}"
+    near = nearest(word, names)
+    return f"did you mean {near!r}?" if near is not None else f"use one of {', '.join(names)}"
 
 
-def fault(path: tuple[str | int, ...], text: str) -> PydanticCustomError:
-    """Return the error for the value at a path below the settings that raise it."""
-    return PydanticCustomError("fault", "{text}", {"path": path, "text": text})
+def fault(path: Path, text: str) -> SettingError:
+    """Return the fault of the value at a path below the settings that raise it."""
+    return SettingError(path, text)

@@ -1,50 +1,56 @@
 """Checks that concern several settings of a job at once; each names the faulty key by its path."""
 
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from actors.engine.arguments import OUTPUT_COLUMNS
 from actors.model import Schema
 from config.base import fault, suggest
-from config.detectors import DETECTOR_TYPES, EVERY_VARIABLE
+from config.detectors import EVERY_VARIABLE
+from config.errors import Path, SettingError
+from config.settings import JobSettings
 from config.sources import HOST_METRICS_SCHEMA, CsvSource, FileSource, HostMetricsSource, InlineSource, LogSource
 from config.units import duration_ticks
-
-if TYPE_CHECKING:
-    from config.settings import JobSettings
-
-Path = tuple[str | int, ...]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
-def check_job(job: "JobSettings") -> None:
-    """Check what settings mean together.
-
-    Raises:
-        PydanticCustomError: the first thing that is wrong.
-    """
+def job_faults(job: JobSettings) -> list[SettingError]:
+    """Return what is wrong with settings that can be used one by one, the first fault of each kind."""
     schema = job.row_schema
-    if isinstance(job.source, HostMetricsSource):
-        _check_host_columns(job)
-    _check_columns(job, schema)
-    _check_window(job, schema)
-    _check_durations(job, schema)
-    _check_source(job, schema)
-    _check_events(job, schema)
-    _check_warm_start(job, schema)
+    faults = [*_faults(_check_host_columns, job), *_faults(_check_time, job, schema)]
+    if not faults:
+        for check in (_check_columns, _check_window, _check_durations, _check_source, _check_events, _check_warm_start):
+            faults += _faults(check, job, schema)
+        for index in range(len(job.detectors)):
+            faults += _faults(_check_detector, job, schema, index)
+    return faults or _faults(_check_does_something, job)
+
+
+def _faults(check: Callable[..., None], *arguments: Any) -> list[SettingError]:
+    try:
+        check(*arguments)
+    except SettingError as found:
+        return [found]
+    return []
+
+
+def _check_does_something(job: JobSettings) -> None:
     if not job.metrics and not job.detectors and not job.events.store and job.absent is None:
         raise fault(
             ("metrics",), "the job would do nothing; give a metric, a detector, `absent`, or `events: {store: true}`"
         )
 
 
-def _check_columns(job: "JobSettings", schema: Schema) -> None:
+def _check_time(job: JobSettings, schema: Schema) -> None:
     _require_column(schema, job.time, ("time",))
     if not schema[job.time].type.is_temporal:
         kind = schema[job.time].type
         raise fault(("time",), f"column {job.time!r} is {kind}; the time column must be a time, such as TIMESTAMP")
+
+
+def _check_columns(job: JobSettings, schema: Schema) -> None:
     seen: set[str] = set()
     for index, name in enumerate(job.key):
         _require_column(schema, name, ("key", index))
@@ -54,26 +60,25 @@ def _check_columns(job: "JobSettings", schema: Schema) -> None:
     for path, name in ((("time",), job.time), *((("key", index), name) for index, name in enumerate(job.key))):
         if schema[name].name in OUTPUT_COLUMNS:
             raise fault(path, f"anomalies have a column {name!r} of their own; name the column otherwise")
-    for index, detector in enumerate(job.detectors):
-        if detector.type not in DETECTOR_TYPES:
-            text = f"no detector {detector.type!r}; {suggest(detector.type, DETECTOR_TYPES)}"
-            raise fault(("detectors", index, "type"), text)
-        _require_columns(schema, detector.event, ("detectors", index, "event"))
-        for number, part in enumerate(detector.watch):
-            path = ("detectors", index, "watch", number)
-            if part == EVERY_VARIABLE:
-                _check_has_variables(job, path)
-            elif isinstance(part, str):
-                _require_column(schema, part, path)
-            else:
-                _require_columns(schema, part, path)
-    names = [detector.name or detector.type for detector in job.detectors]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise fault(("detectors", index), f"two detectors are named {name!r}; give one a `name`")
 
 
-def _check_window(job: "JobSettings", schema: Schema) -> None:
+def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:
+    detector = job.detectors[index]
+    _require_columns(schema, detector.event, ("detectors", index, "event"))
+    for number, part in enumerate(detector.watch):
+        path = ("detectors", index, "watch", number)
+        if part == EVERY_VARIABLE:
+            _check_has_variables(job, path)
+        elif isinstance(part, str):
+            _require_column(schema, part, path)
+        else:
+            _require_columns(schema, part, path)
+    name = detector.name or detector.type
+    if any(name == (other.name or other.type) for other in job.detectors[:index]):
+        raise fault(("detectors", index), f"two detectors are named {name!r}; give one a `name`")
+
+
+def _check_window(job: JobSettings, schema: Schema) -> None:
     if job.window is None:
         return
     kind = schema[job.time].type
@@ -91,7 +96,7 @@ def _check_window(job: "JobSettings", schema: Schema) -> None:
         raise fault(("window", "step"), text)
 
 
-def _check_durations(job: "JobSettings", schema: Schema) -> None:
+def _check_durations(job: JobSettings, schema: Schema) -> None:
     kind = schema[job.time].type
     if job.absent is not None and job.ticks is None:
         raise fault(("absent",), "needs `ticks`, at which keys are looked at; add `ticks: 10s` or the like")
@@ -122,7 +127,7 @@ def _check_durations(job: "JobSettings", schema: Schema) -> None:
             raise fault(path, str(error)) from None
 
 
-def _check_source(job: "JobSettings", schema: Schema) -> None:
+def _check_source(job: JobSettings, schema: Schema) -> None:
     source = job.source
     if isinstance(source, FileSource):
         for name in source.columns:
@@ -158,13 +163,15 @@ def _check_log(source: LogSource, schema: Schema) -> None:
             raise fault(("source", "templates", index), text)
 
 
-def _check_has_variables(job: "JobSettings", path: Path) -> None:
+def _check_has_variables(job: JobSettings, path: Path) -> None:
     if not isinstance(job.source, LogSource) or not job.source.templates:
         text = f"{EVERY_VARIABLE!r} stands for the variables of templates, which this source has not; name columns"
         raise fault(path, text)
 
 
-def _check_host_columns(job: "JobSettings") -> None:
+def _check_host_columns(job: JobSettings) -> None:
+    if not isinstance(job.source, HostMetricsSource):
+        return
     for name, kind in job.schema_types.items():
         if HOST_METRICS_SCHEMA.get(name) != kind or len(job.schema_types) != len(HOST_METRICS_SCHEMA):
             known = ", ".join(f"{column}: {known_kind}" for column, known_kind in HOST_METRICS_SCHEMA.items())
@@ -178,7 +185,7 @@ def _check_rows(source: InlineSource, schema: Schema) -> None:
             raise fault(("source", "rows", index), text)
 
 
-def _check_warm_start(job: "JobSettings", schema: Schema) -> None:
+def _check_warm_start(job: JobSettings, schema: Schema) -> None:
     if job.warm_start is None:
         return
     if not job.events.store:
@@ -191,7 +198,7 @@ def _check_warm_start(job: "JobSettings", schema: Schema) -> None:
             raise fault(("warm_start",), f"column {name!r} is not in `events.payload`; store all columns")
 
 
-def _check_events(job: "JobSettings", schema: Schema) -> None:
+def _check_events(job: JobSettings, schema: Schema) -> None:
     for index, part in enumerate(job.events.type or ()):
         for name in _PLACEHOLDER.findall(part):
             _require_column(schema, name, ("events", "type", index))

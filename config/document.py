@@ -1,19 +1,18 @@
 """The text of a job file as plain data, together with the line of every key.
 
 YAML, read by the rules of its newer version: only `true` and `false` are Booleans, and dates, times and words such as
-`no` stay text. A key that is given twice is refused, and so are documents whose aliases would unfold without end.
+`no` stay text. A key that is given twice is a fault, and so are tags and values that cannot be read; documents whose
+aliases would unfold without end are refused.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from config.errors import ConfigError, Problem, problems_error
-
-Path = tuple[str | int, ...]
-"""Keys and positions that lead to a value."""
+from config.errors import ConfigError, Path, Problem, SettingError, problems_error
 
 NODE_COUNT_MAX = 1_000_000
 DEPTH_MAX = 50
@@ -53,18 +52,38 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
     """Line of the key (or list item) at each path, from 1."""
 
+    faults: list[SettingError] = field(default_factory=list)
+    """What is wrong with the text itself; `data` is what is right."""
+
     def line_of(self, path: Path) -> int | None:
         """Return the line of the value at a path, or of the nearest thing around it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
 
+    def error(self, faults: Iterable[SettingError]) -> ConfigError:
+        """Return the error that lists faults in the order of their lines."""
+        found = [Problem(path=format_path(one.path), line=self.line_of(one.path), text=one.text) for one in faults]
+        return problems_error(self.name, tuple(sorted(found, key=lambda problem: problem.line or 0)))
+
 
 def read_document(text: str, name: str) -> Document:
-    """Return the data of a job file.
+    """Return the data of a file.
 
     Raises:
-        ConfigError: no YAML, a key given twice, or an endless structure.
+        ConfigError: something is wrong with the text.
+    """
+    document = scan_document(text, name)
+    if document.faults:
+        raise document.error(document.faults)
+    return document
+
+
+def scan_document(text: str, name: str) -> Document:
+    """Return what can be read of a file, and the faults of its text.
+
+    Raises:
+        ConfigError: no YAML, or an endless structure.
     """
     document = Document(name)
     try:
@@ -93,7 +112,7 @@ class _Builder:
         if self._node_count > NODE_COUNT_MAX or len(path) > DEPTH_MAX:
             raise self._error(path, node, "too large or too deep; aliases that contain themselves cannot be used")
         if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
-            raise self._error(path, node, f"no tag such as {node.tag!r} can be used; write plain lists and mappings")
+            self._note(path, f"no tag such as {node.tag!r} can be used; write plain lists and mappings")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -103,13 +122,15 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None:
-                raise self._error(path, key_node, "a key must be plain text")
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._note(path, "a key must be plain text")
+                continue
+            key = str(key_node.value)
             here = (*path, key)
             if key in data:
-                first = self._document.lines[here]
-                raise self._error(here, key_node, f"given twice (first on line {first}); keep one")
+                self._note(here, f"given twice (first on line {self._document.lines[here]}); keep one")
+                self._document.lines[here] = key_node.start_mark.line + 1
+                continue
             self._document.lines[here] = key_node.start_mark.line + 1
             data[key] = self.build(value_node, here)
         return data
@@ -121,7 +142,11 @@ class _Builder:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except (yaml.YAMLError, ValueError) as error:
             reason = getattr(error, "problem", None) or str(error)
-            raise self._error(path, node, f"this value cannot be read: {reason}") from error
+            self._note(path, f"this value cannot be read: {reason}")
+            return None
+
+    def _note(self, path: Path, text: str) -> None:
+        self._document.faults.append(SettingError(path, text))
 
     def _error(self, path: Path, node: yaml.Node, text: str) -> ConfigError:
         problem = Problem(path=format_path(path), line=node.start_mark.line + 1, text=text)

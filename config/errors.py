@@ -4,11 +4,32 @@ The tree::
 
     TocsinError
     └── ConfigError             a job file that cannot be read, or settings that cannot be used
+    ValueError
+    └── SettingError            one value that cannot be used; `config.load` gathers them in a `ConfigError`
 """
 
 from dataclasses import dataclass
 
 from actors.errors import TocsinError
+
+Path = tuple[str | int, ...]
+"""Keys and positions that lead to a value."""
+
+PROBLEM_COUNT_MAX = 20
+"""Mistakes that one message lists; of others it tells the number."""
+
+
+class SettingError(ValueError):
+    """One value that cannot be used: its path below the settings that raise this, and a sentence with the way out."""
+
+    def __init__(self, path: Path, text: str, *, meant_key: str | None = None, meant_value: str | None = None) -> None:
+        super().__init__(text)
+        self.path = path
+        self.text = text
+        self.meant_key = meant_key
+        """The key that was most likely meant by the last one of the path."""
+        self.meant_value = meant_value
+        """The value that was most likely meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,4 +64,6 @@ class ConfigError(TocsinError):
 
 def problems_error(name: str, problems: tuple[Problem, ...]) -> ConfigError:
     """Return the error that lists the problems of one job file."""
-    return ConfigError("\n".join(f"{name}: {problem}" for problem in problems), problems)
+    lines = [f"{name}: {problem}" for problem in problems[:PROBLEM_COUNT_MAX]]
+    more = len(problems) - len(lines)
+    return ConfigError("\n".join([*lines, f"{name}: and {more} more"] if more else lines), problems)

@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 
 from actors.errors import TocsinError
-from config.document import Path, format_path
-from config.errors import Problem
+from config.errors import Path, SettingError
 from config.settings import JobSettings
 from config.specs import detector_spec, engine_arguments, store_config
 
@@ -17,47 +16,41 @@ _SETTINGS: dict[str, Path] = {
 """Settings of the engine as a whole, by the codes of what may be wrong with them."""
 
 
-def check_parts(job: JobSettings) -> list[tuple[Path, Problem]]:
-    """Return what the libraries refuse, each with the path of the faulty key."""
-    problems: dict[Path, Problem] = {}
-    if job.metrics:
-        _check_metrics(job, problems)
+def library_faults(job: JobSettings) -> list[SettingError]:
+    """Return what the libraries refuse, one fault for each metric, detector, and the store."""
+    faults = _metric_faults(job) if job.metrics else []
     for index, detector in enumerate(job.detectors):
-        _attempt(("detectors", index), problems, partial(detector_spec, job, detector))
+        faults += _faults(("detectors", index), partial(detector_spec, job, detector))
     if job.events.store or job.events.anomalies:
-        _attempt(("events",), problems, partial(store_config, job))
-    return list(problems.items())
+        faults += _faults(("events",), partial(store_config, job))
+    return faults
 
 
-def _check_metrics(job: JobSettings, problems: dict[Path, Problem]) -> None:
+def _metric_faults(job: JobSettings) -> list[SettingError]:
     # The engine is imported when the first metric is checked: reading settings in other places needs none of it.
     from actors.engine import AnomalyDetectionEngine
 
     # What all metrics are needed for to say is left out until each has been looked at.
     arguments = engine_arguments(job.model_copy(update={"metrics": ()}))
     arguments |= {"ticks_close_windows": False, "idle_key_ttl": 0}
+    faults: list[SettingError] = []
     for index, metric in enumerate(job.metrics):
         alone = arguments | {"metrics": [metric.when]}
-        _attempt(("metrics", index), problems, partial(AnomalyDetectionEngine, **alone))
+        faults += _faults(("metrics", index), partial(AnomalyDetectionEngine, **alone))
         if metric.clear is not None:
             cleared = arguments | {"metrics": [metric.clear]}
-            _attempt(("metrics", index, "clear"), problems, partial(AnomalyDetectionEngine, **cleared))
-    if not problems:
-        _attempt(("metrics",), problems, partial(AnomalyDetectionEngine, **engine_arguments(job)))
+            faults += _faults(("metrics", index, "clear"), partial(AnomalyDetectionEngine, **cleared))
+    return faults or _faults(("metrics",), partial(AnomalyDetectionEngine, **engine_arguments(job)))
 
 
-def _attempt(path: Path, problems: dict[Path, Problem], build: Callable[[], Any]) -> None:
+def _faults(path: Path, build: Callable[[], Any]) -> list[SettingError]:
     try:
         build()
     except TocsinError as error:
-        text = str(error)
         code = getattr(error, "code", "")
-        path = _SETTINGS.get(code, path)
         if code == "window_required":
-            path, text = (
-                ("window",),
-                "missing, but a metric has an aggregate; add `window: {size: 5m, step: 1m}` or the like",
-            )
-        first, *rest = text.splitlines()
-        text = "\n".join([first, *(f"  {line}" for line in rest)])
-        problems.setdefault(path, Problem(path=format_path(path), line=None, text=text))
+            text = "missing, but a metric has an aggregate; add `window: {size: 5m, step: 1m}` or the like"
+            return [SettingError(("window",), text)]
+        first, *rest = str(error).splitlines()
+        return [SettingError(_SETTINGS.get(code, path), "\n".join([first, *(f"  {line}" for line in rest)]))]
+    return []

@@ -4,17 +4,22 @@ Relative paths in a job file are relative to the folder of the file. Everything 
 with the path of the faulty key and its line.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from config.document import Document, read_document
-from config.errors import ConfigError, Problem, problems_error
-from config.library_checks import check_parts
-from config.problems import find_problems
+from config.checks import job_faults
+from config.document import Document, read_document, scan_document
+from config.draft import Draft
+from config.errors import ConfigError, SettingError
+from config.faults import find_faults
+from config.library_checks import library_faults
 from config.settings import JobSettings
+
+Look = Callable[[JobSettings], list[SettingError]]
+"""Returns what is wrong with settings."""
 
 FILE_SIZE_BYTES_MAX = 64 << 20
 
@@ -47,28 +52,41 @@ def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> Jo
     Raises:
         ConfigError: what the text says cannot be used.
     """
-    document = read_document(text, name)
+    document = scan_document(text, name)
     if not isinstance(document.data, Mapping):
-        raise problems_error(
-            name, (Problem(path="", line=None, text="a job file is a mapping; begin with `job: NAME`"),)
-        )
+        raise document.error([*document.faults, SettingError((), "a job file is a mapping; begin with `job: NAME`")])
     data = _with_absolute_paths(dict(document.data), Path(base_directory))
-    data = _with_templates(data, Path(base_directory), document)
     try:
-        job = JobSettings.model_validate(data)
-    except ValidationError as error:
-        raise problems_error(name, find_problems(error, document.data, document.lines)) from None
-    _check_parts(job, document)
-    return job
+        data = _with_templates(data, Path(base_directory))
+    except ConfigError as error:
+        document.faults.append(SettingError(("source", "templates"), str(error)))
+    return _checked(data, document, (job_faults, library_faults))
 
 
-def _check_parts(job: JobSettings, document: Document) -> None:
-    problems = check_parts(job)
-    if problems:
-        placed = tuple(
-            Problem(path=problem.path, line=document.line_of(path), text=problem.text) for path, problem in problems
-        )
-        raise problems_error(document.name, placed)
+def make_job(data: Mapping[str, Any]) -> JobSettings:
+    """Return the settings of a job given as plain data, shaped like a job file; paths stay as they are.
+
+    Raises:
+        ConfigError: the data cannot be used.
+    """
+    return _checked(data, Document("job"), (job_faults,))
+
+
+def _checked(data: Mapping[str, Any], document: Document, looks: Sequence[Look]) -> JobSettings:
+    draft = Draft(data, document.faults)
+    while True:
+        faults: list[SettingError] = []
+        try:
+            job = JobSettings.model_validate(draft.data)
+        except ValidationError as error:
+            faults = find_faults(error, draft.data)
+        else:
+            for look in looks if draft.knows_columns else ():
+                faults = faults or look(job)
+            if not faults and not draft.faults:
+                return job
+        if not draft.take_out(faults):
+            raise document.error(draft.faults)
 
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
@@ -83,22 +101,17 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
     return data
 
 
-def _with_templates(data: dict[str, Any], base: Path, document: Document) -> dict[str, Any]:
+def _with_templates(data: dict[str, Any], base: Path) -> dict[str, Any]:
     """Return the job with the templates of the file that it names for them: they become part of the job."""
     source = data.get("source")
     if not isinstance(source, dict) or not isinstance(source.get("templates"), str):
         return data
     name = source["templates"]
-    try:
-        found = read_document(_read_text(base / name, "the file of templates"), name).data
-        if isinstance(found, Mapping) and list(found) == ["templates"]:
-            found = found["templates"]
-        if not isinstance(found, list):
-            raise ConfigError(f"{name}: a file of templates is a list of them, as `tocsin learn templates` prints it")
-    except ConfigError as error:
-        path = ("source", "templates")
-        problem = Problem(path=".".join(path), line=document.line_of(path), text=str(error))
-        raise problems_error(document.name, (problem,)) from error
+    found = read_document(_read_text(base / name, "the file of templates"), name).data
+    if isinstance(found, Mapping) and list(found) == ["templates"]:
+        found = found["templates"]
+    if not isinstance(found, list):
+        raise ConfigError(f"{name}: a file of templates is a list of them, as `tocsin learn templates` prints it")
     return data | {"source": source | {"templates": found}}
 
 

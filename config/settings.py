@@ -1,26 +1,24 @@
 """Settings of a job: what a job file says, checked and frozen.
 
-`JobSettings` is built by `config.load` from a file, or by `make_job` from plain data. It travels through the replicated
-log as bytes (`to_bytes`, `from_bytes`), and its `fingerprint` names everything that decides what the job computes; how
-many hosts it runs on and how often it writes do not.
+`JobSettings` is built by `config.load`, which checks what settings mean together. It travels through the replicated log
+as bytes (`to_bytes`, `from_bytes`), and its `fingerprint` names everything that decides what the job computes; how many
+hosts it runs on and how often it writes do not.
 """
 
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgpack
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
-from config.base import Count, DurationTicks, Names, Settings, SizeBytes, fault, time_text
-from config.checks import check_job
-from config.detectors import DetectorSettings
-from config.errors import ConfigError, problems_error
+from config.base import Count, DurationTicks, Names, Settings, SizeBytes, check_type, fault, time_text
+from config.detectors import DETECTOR_TYPES, DetectorSettings
+from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
-from config.problems import find_problems
 from config.sources import HOST_METRICS_SCHEMA, SourceSettings, schema_of_log, with_type
 from config.units import duration_ticks
 
@@ -65,7 +63,7 @@ class WindowSettings(Settings):
     """Distance between two windows; the size is a multiple of it. `None` means the size."""
 
 
-class EngineSettings(Settings):
+class EngineOptions(Settings):
     """How the engine computes metrics."""
 
     garbage_size: Count = 2000
@@ -74,8 +72,8 @@ class EngineSettings(Settings):
     round_time: bool = True
     """Whether windows are aligned by the rule for several minutes (or by the minute)."""
 
-    nulls: Literal["smallest", "unknown"] = "smallest"
-    """What comparisons make of NULL: the smallest value, or never true."""
+    nulls: Literal["smallest", "unknown"] = "unknown"
+    """What comparisons make of NULL: never true, or the smallest value."""
 
     max_lateness: DurationTicks | None = None
     """How long rows wait to be put in the order of their times; `None` means that they do not."""
@@ -167,6 +165,17 @@ def _with_when(value: Any) -> Any:
     return {"when": value} if isinstance(value, str) else value
 
 
+def _with_source_type(source: Any) -> Any:
+    return check_type(with_type(source), _SOURCE_TYPES)
+
+
+def _with_detector_type(detector: Any) -> Any:
+    return check_type(detector, DETECTOR_TYPES)
+
+
+_SOURCE_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(get_args(SourceSettings)[0]))
+
+Detector = Annotated[DetectorSettings, BeforeValidator(_with_detector_type)]
 Metric = Annotated[MetricSettings, BeforeValidator(_with_when, json_schema_input_type=str | MetricSettings)]
 
 
@@ -191,13 +200,13 @@ class JobSettings(Settings):
     window: WindowSettings | None = None
     """Window of the aggregates; needed when a metric has one."""
 
-    engine: EngineSettings = EngineSettings()
+    engine: EngineOptions = EngineOptions()
     """How metrics are computed."""
 
-    source: Annotated[SourceSettings, BeforeValidator(with_type)]
+    source: Annotated[SourceSettings, BeforeValidator(_with_source_type)]
     """Where rows come from."""
 
-    detectors: tuple[DetectorSettings, ...] = ()
+    detectors: tuple[Detector, ...] = ()
     """Detectors that learn; their positions follow the metrics' in the output."""
 
     events: EventsSettings = EventsSettings()
@@ -261,11 +270,6 @@ class JobSettings(Settings):
             raise fault((), str(error)) from None
         return {name: kind.upper() for name, kind in types.items()}
 
-    @model_validator(mode="after")
-    def _check_job(self) -> "JobSettings":
-        check_job(self)
-        return self
-
     @property
     def row_schema(self) -> Schema:
         """Columns of a row."""
@@ -300,14 +304,6 @@ class JobSettings(Settings):
         data["times"] = [self.limits.time_min, self.limits.time_max]
         return hashlib.blake2b(_pack(data), digest_size=16).hexdigest()
 
-    def with_hosts(self, host_count: int) -> "JobSettings":
-        """Return the same job on another number of hosts.
-
-        Raises:
-            ConfigError: the number is below 1.
-        """
-        return make_job(self._plain() | {"hosts": host_count})
-
     def to_bytes(self) -> bytes:
         """Return the versioned bytes of these settings; equal settings have equal bytes."""
         return _pack({"version": FORMAT_VERSION, "job": self._plain()})
@@ -326,22 +322,20 @@ class JobSettings(Settings):
             raise ConfigError(f"these {len(data)} bytes are no job settings: {error}") from error
         if version != FORMAT_VERSION:
             raise ConfigError(f"job settings of format {version}; this version reads format {FORMAT_VERSION}")
-        return make_job(job)
+        return cls._of_stored(job)
+
+    @classmethod
+    def _of_stored(cls, job: Any) -> "JobSettings":
+        # Settings that were stored before there was a choice keep the meaning that they had.
+        engine = job.get("engine", {}) if isinstance(job, Mapping) else {}
+        stored = {**job, "engine": {"nulls": "smallest", **engine}} if isinstance(engine, Mapping) else job
+        try:
+            return cls.model_validate(stored)
+        except ValidationError as error:
+            raise ConfigError(f"these are no settings of a job: {error}") from error
 
     def _plain(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
-
-
-def make_job(data: Mapping[str, Any]) -> JobSettings:
-    """Return the settings of a job given as plain data, shaped like a job file; paths stay as they are.
-
-    Raises:
-        ConfigError: the data cannot be used.
-    """
-    try:
-        return JobSettings.model_validate(data)
-    except ValidationError as error:
-        raise problems_error("job", find_problems(error, data)) from None
 
 
 def _pack(data: Mapping[str, Any]) -> bytes:

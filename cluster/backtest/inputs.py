@@ -9,7 +9,8 @@ from actors.source.open import open_source
 from actors.source.protocol import Source
 from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError
-from config.settings import JobSettings, make_job
+from config.load import make_job
+from config.settings import JobSettings
 from config.sources import FILE_SUFFIXES
 
 _LIVE_SOURCES = ("stream", "host_metrics")

@@ -101,7 +101,7 @@ def test_column_names_ignore_case() -> None:
         ("key: sym", "group: 1", "group (line 4): must be more than 1, not 1"),
         ("key: sym", "engine: {nulls: largest}", "engine.nulls (line 4): must be one of 'smallest' or 'unknown', not"),
         ("key: sym", "flush: 5", "flush (line 4): must be a mapping of keys, not 5"),
-        ("key: sym", "detectors: [{type: new_valu}]", "detectors[0].type (line 4): no detector 'new_valu'; did you m"),
+        ("key: sym", "detectors: [{type: new_valu}]", "detectors[0].type (line 4): no such type, 'new_valu'; did you"),
         ("key: sym", "detectors: [{type: new_value, watch: qyt}]", "detectors[0].watch (line 4): no column 'qyt'"),
         ("key: sym", "detectors: [{type: new_value}]", "detectors[0] (line 4): detector 'new_value' watches no column"),
         ("key: sym", "events: {type: ['{sim}']}", "events.type[0] (line 4): no column 'sim' in the schema; did you m"),
@@ -119,6 +119,70 @@ def test_what_is_wrong_is_told_with_its_path_and_line(old: str, new: str, messag
 def test_everything_wrong_is_told_at_once() -> None:
     error = error_of(("key: sym", "hosts: no\npartitions: x\ngroup: 0"))
     assert error.count("job.yaml: ") == 3
+
+
+WRONG = """\
+job: 5trades
+schema: {time: TIMESTAMP, sym: SYMBL, qty: INT, qty: LONG, note: TEXT}
+time: tme
+key: [sym, sim]
+metrcs:
+  - sum(qyt) > 5
+  - {when: avg(qty) > 3, clear: qty <}
+  - mavg(qty) > 1
+  - note == 5
+window: {size: 3x, step: 1s}
+engine: {nulls: largest, garbage: 5}
+source: {type: csvv, path: a.csv, folow: true, time_format: iso}
+detectors:
+  - {type: new_valu, watch: qyt}
+  - {type: oracle, depth: 5}
+  - {type: new_value, watch: [sym, qyt], learn: {rows: 0}}
+sinks:
+  - {type: webhook, url: "http://x"}
+  - {type: ndjson, pth: out}
+events: {store: true, series: [{order_by: timestmp}], latest: [["*", a]]}
+limits: {time_min: soon, time_max: later, map_size_bytes_max: 5 PB}
+partitions: 0
+tags: !!set {a}
+"""
+
+PATHS = (
+    *("job", "schema.sym", "schema.qty", "schema.note", "time", "key[1]"),
+    *("metrcs", "metrcs[0]", "metrcs[1].clear", "metrcs[2]", "window.size", "engine.garbage", "engine.nulls"),
+    *("source.type", "source.folow", "source.time_format"),
+    *(
+        "detectors[0].type",
+        "detectors[0].watch",
+        "detectors[1].type",
+        "detectors[2].learn.rows",
+        "detectors[2].watch[1]",
+    ),
+    *("sinks[0].type", "sinks[1].pth", "events.series[0].order_by", "events.latest[0]"),
+    *("limits.time_min", "limits.time_max", "limits.map_size_bytes_max", "partitions", "tags"),
+)
+
+
+def test_every_mistake_of_every_kind_is_told_once_and_nothing_that_follows_from_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_job(WRONG, "/base", name="job.yaml")
+    paths = [problem.path for problem in caught.value.problems]
+    assert sorted(paths) == sorted(PATHS)
+    assert str(caught.value).endswith(f"job.yaml: and {len(PATHS) - 20} more")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ndjson, path: out", "hook, url: x", "sinks[0].type (line 11): no such type, 'hook'; use one of ndjson"),
+        ("{path: data", "{type: kafka, topic: data", "source.type (line 10): no such type, 'kafka'; use one of inline"),
+        ("key: sym", "detectors: [{type: oracle, depth: 5}]", "detectors[0].type (line 4): no such type, 'oracle'"),
+    ],
+)  # fmt: skip
+def test_an_unknown_type_is_told_instead_of_its_keys(old: str, new: str, message: str) -> None:
+    error = error_of((old, new))
+    assert error.startswith(f"job.yaml: {message}")
+    assert "unknown key" not in error
 
 
 def test_a_job_that_does_nothing_is_refused() -> None:

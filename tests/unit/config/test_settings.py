@@ -24,6 +24,14 @@ def test_settings_survive_bytes() -> None:
     assert JobSettings.from_bytes(job.to_bytes()).to_bytes() == job.to_bytes()
 
 
+def test_stored_settings_keep_what_null_meant_when_they_were_stored() -> None:
+    content = msgpack.unpackb(make_trades_job(SOURCE).to_bytes())
+    assert content["job"]["engine"].pop("nulls") == "unknown"
+    assert JobSettings.from_bytes(msgpack.packb(content)).engine.nulls == "smallest"
+    del content["job"]["engine"]
+    assert JobSettings.from_bytes(msgpack.packb(content)).engine.nulls == "smallest"
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         make_trades_job(SOURCE).hosts = 5
@@ -53,7 +61,7 @@ def test_another_format_is_refused() -> None:
 def test_the_fingerprint_is_of_what_is_computed() -> None:
     job = make_trades_job(SOURCE)
     same = [{"hosts": 3}, {"flush": {"rows": 5}}, {"snapshot_interval_rows": 7}, {"limits": {"batch_rows_max": 9}}]
-    other = [{"key": []}, {"metrics": ["qty < 5"]}, {"partitions": 8}, {"engine": {"nulls": "unknown"}}]
+    other = [{"key": []}, {"metrics": ["qty < 5"]}, {"partitions": 8}, {"engine": {"nulls": "smallest"}}]
     assert {make_trades_job(SOURCE, **change).fingerprint for change in same} == {job.fingerprint}
     assert len({job.fingerprint, *(make_trades_job(SOURCE, **change).fingerprint for change in other)}) == 5
 
@@ -70,14 +78,6 @@ def test_columns_that_anomalies_have_are_neither_time_nor_key(name: str, column:
     changed = {"time": name} if column == "time" else {"key": ["sym", name]}
     with pytest.raises(ConfigError, match=f"anomalies have a column '{name}' of their own"):
         make_trades_job(SOURCE, schema=schema, **changed)
-
-
-def test_the_number_of_hosts_may_change() -> None:
-    job = make_trades_job(SOURCE)
-    assert job.with_hosts(3).hosts == 3
-    assert job.with_hosts(3).with_hosts(1) == job
-    with pytest.raises(ConfigError, match="hosts: must be more than 0"):
-        job.with_hosts(0)
 
 
 def test_the_engine_is_built_from_a_job() -> None:

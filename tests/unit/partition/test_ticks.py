@@ -10,7 +10,7 @@ from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.episode_table import LATE_ORDINALS, EpisodeFilter
 from actors.partition.partition import Partition, RoutedBatch
 from config import ConfigError, JobSettings
-from config.library_checks import check_parts
+from config.library_checks import library_faults
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
 JOB = make_partition_job(metrics=["qty > 8"], window=None, ticks=10, absent=25, partitions=3, **SINKS)
@@ -160,5 +160,5 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message
     ],
 )
 def test_settings_that_do_not_fit_the_metrics_are_refused(metric: str, name: str, value: Any, text: str) -> None:
-    ((path, problem),) = check_parts(make_partition_job(metrics=[metric], ticks=5, engine={name: value}))
-    assert (path, text in problem.text) == (("engine", name), True)
+    (found,) = library_faults(make_partition_job(metrics=[metric], ticks=5, engine={name: value}))
+    assert (found.path, text in found.text) == (("engine", name), True)

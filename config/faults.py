@@ -1,16 +1,13 @@
-"""What is wrong with a job file, told from pydantic's errors: the path of each faulty key and a sentence about it."""
+"""What pydantic finds wrong with the data of a job: the path of each faulty value and a sentence about it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from config.document import Path, format_path
-from config.errors import Problem
-
-PROBLEM_COUNT_MAX = 20
-
-_SOURCE_TYPES = "inline, csv, ndjson, log, parquet, stream, host_metrics"
+from config.base import unknown_type
+from config.errors import Path, SettingError
 
 _TEXTS = {
     "missing": "missing; it must be given",
@@ -27,8 +24,7 @@ _TEXTS = {
     "dict_type": "must be a mapping of keys, not {value}",
     "model_type": "must be a mapping of keys, not {value}",
     "model_attributes_type": "must be a mapping of keys, not {value}",
-    "union_tag_not_found": "`type` is missing; use one of {tags}",
-    "union_tag_invalid": "no such type, {tag!r}; use one of {tags}",
+    "union_tag_not_found": "`type` is missing",
     "greater_than": "must be more than {gt}, not {value}",
     "greater_than_equal": "must be at least {ge}, not {value}",
     "less_than_equal": "must be at most {le}, not {value}",
@@ -37,23 +33,21 @@ _TEXTS = {
 }
 
 
-def find_problems(error: ValidationError, data: Any, lines: Mapping[Path, int] | None = None) -> tuple[Problem, ...]:
-    """Return the problems that validation found in plain data, one for each faulty key, in the order of the data."""
-    found: dict[Path, Problem] = {}
+def find_faults(error: ValidationError, data: Any) -> list[SettingError]:
+    """Return the faults that validation found in plain data, one for each value, in the order of the data."""
+    found: dict[Path, SettingError] = {}
     for details in error.errors(include_url=False):
-        context = details.get("ctx", {})
-        path = locate((*details["loc"], *context.get("path", ())), data)
-        found.setdefault(
-            path, Problem(path=format_path(path), line=line_of(path, lines or {}), text=_text(dict(details)))
-        )
-    return tuple(found.values())[:PROBLEM_COUNT_MAX]
+        one = _fault(dict(details))
+        path = locate((*details["loc"], *one.path), data)
+        found.setdefault(path, SettingError(path, one.text, meant_key=one.meant_key, meant_value=one.meant_value))
+    return list(found.values())
 
 
 def locate(location: Sequence[str | int], data: Any) -> Path:
     """Return the part of a location that exists in the data (and one key more): names of union members are left out."""
     path: list[str | int] = []
     for number, part in enumerate(location):
-        if _holds(data, part):
+        if has(data, part):
             data = data[part]
             path.append(part)
         elif isinstance(data, Mapping) and number == len(location) - 1 and str(part).isidentifier():
@@ -61,30 +55,24 @@ def locate(location: Sequence[str | int], data: Any) -> Path:
     return tuple(path)
 
 
-def _holds(data: Any, part: str | int) -> bool:
+def has(data: Any, part: str | int) -> bool:
+    """Return whether data has a value for a key or at a position."""
     if isinstance(data, Mapping):
         return part in data
     return isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
 
 
-def line_of(path: Path, lines: Mapping[Path, int]) -> int | None:
-    """Return the line of the value at a path, or of the nearest thing around it."""
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path)
-
-
-def _text(details: dict[str, Any]) -> str:
+def _fault(details: dict[str, Any]) -> SettingError:
+    """Return the fault of one error; its path is below the location that the error names."""
     context = details.get("ctx", {})
+    if isinstance(raised := context.get("error"), SettingError):
+        return raised
+    if details["type"] == "union_tag_invalid":
+        return unknown_type(context["tag"], re.findall(r"'([^']*)'", context["expected_tags"]))
     pattern = _TEXTS.get(details["type"])
-    if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        context = context | {
-            "tags": context.get("expected_tags", "inline, csv, ndjson, log, parquet, stream, host_metrics")
-        }
     if pattern is None:
-        text = str(details["msg"])
-        return text.removeprefix("Value error, ")
-    return pattern.format(**context | {"value": _shown(details.get("input"))})
+        return SettingError((), str(details["msg"]).removeprefix("Value error, "))
+    return SettingError((), pattern.format(**context | {"value": _shown(details.get("input"))}))
 
 
 def _shown(value: Any) -> str:
