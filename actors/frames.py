@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from actors.errors import SchemaError
-from actors.model import Column, ColumnType, Schema
+from actors.model import Column, ColumnType, Schema, parse_column_type
 
 _MISFITS = (
     AttributeError,
@@ -59,6 +59,45 @@ def logical_type(kind: ColumnType) -> pl.DataType:
 def polars_schema(schema: Schema) -> dict[str, pl.DataType]:
     """Return the Polars schema of a canonical frame."""
     return {column.name: physical_type(column.type) for column in schema.columns}
+
+
+_COLUMN_TYPES: Mapping[Any, ColumnType] = {
+    pl.Boolean: ColumnType.BOOL,
+    **dict.fromkeys((pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16), ColumnType.INT),
+    **dict.fromkeys((pl.Int64, pl.UInt32, pl.UInt64), ColumnType.LONG),
+    **dict.fromkeys((pl.Float32, pl.Float64, pl.Decimal), ColumnType.DOUBLE),
+    pl.String: ColumnType.STRING,
+    **dict.fromkeys((pl.Categorical, pl.Enum), ColumnType.SYMBOL),
+    pl.Date: ColumnType.DATE,
+    pl.Time: ColumnType.NANOTIME,
+}
+_DATETIMES = {"ns": ColumnType.NANOTIMESTAMP, "us": ColumnType.MICROTIMESTAMP, "ms": ColumnType.TIMESTAMP}
+
+
+def schema_of(given: Any) -> Schema:
+    """Return a schema given as one, as types by name, or as the schema of a Polars frame.
+
+    Raises:
+        SchemaError: it is none, or a column has a type that rows cannot have.
+    """
+    if isinstance(given, Schema):
+        return given
+    if not isinstance(given, Mapping):
+        raise SchemaError(f"the schema is {_kind(given)}; give types by name, such as {{'time': 'TIMESTAMP'}}")
+    return Schema(tuple(Column(name=name, type=_column_type(name, kind)) for name, kind in given.items()))
+
+
+def _column_type(name: Any, given: Any) -> ColumnType:
+    if isinstance(given, str):
+        return parse_column_type(given)
+    try:
+        (dtype,) = pl.Schema({"column": given}).dtypes()
+    except _MISFITS:
+        raise SchemaError(f"column {name!r} has the type {given!r}; use one of {', '.join(ColumnType)}") from None
+    found = _DATETIMES[dtype.time_unit] if isinstance(dtype, pl.Datetime) else _COLUMN_TYPES.get(dtype.base_type())
+    if found is None:
+        raise SchemaError(f"column {name!r} has the type {dtype}, which rows cannot have; convert it first")
+    return found
 
 
 def empty_frame(schema: Schema) -> pl.DataFrame:

@@ -35,7 +35,7 @@ class ColumnType(StrEnum):
     @property
     def is_temporal(self) -> bool:
         """Whether values are points in time (or times of day) and may be a time column."""
-        return self in TICKS_PER_SECOND or self in (ColumnType.DATE, ColumnType.MONTH, ColumnType.MINUTE)
+        return self in UNITS_PER_SECOND or self in (ColumnType.DATE, ColumnType.MONTH, ColumnType.MINUTE)
 
     @property
     def is_text(self) -> bool:
@@ -53,7 +53,7 @@ class ColumnType(StrEnum):
         return self.is_temporal and self not in TIMES_OF_DAY
 
 
-TICKS_PER_SECOND: Mapping[ColumnType, int] = {
+UNITS_PER_SECOND: Mapping[ColumnType, int] = {
     ColumnType.NANOTIMESTAMP: 1_000_000_000,
     ColumnType.NANOTIME: 1_000_000_000,
     ColumnType.MICROTIMESTAMP: 1_000_000,
@@ -62,10 +62,10 @@ TICKS_PER_SECOND: Mapping[ColumnType, int] = {
     ColumnType.DATETIME: 1,
     ColumnType.SECOND: 1,
 }
-"""Ticks in one second, for the temporal types whose unit is a second or finer."""
+"""Units in one second, for the temporal types whose unit is a second or finer."""
 
-SECONDS_PER_TICK: Mapping[ColumnType, int] = {ColumnType.MINUTE: 60, ColumnType.DATE: 86_400}
-"""Seconds in one tick, for the coarser types of fixed length (a month has none)."""
+SECONDS_PER_UNIT: Mapping[ColumnType, int] = {ColumnType.MINUTE: 60, ColumnType.DATE: 86_400}
+"""Seconds in one unit, for the coarser types of fixed length (a month has none)."""
 
 TIMES_OF_DAY = frozenset({ColumnType.NANOTIME, ColumnType.TIME, ColumnType.SECOND, ColumnType.MINUTE})
 """Types that count from midnight and carry no date."""
@@ -80,6 +80,15 @@ class Column:
 
     type: ColumnType
     """Type of its values; every column may hold NULL."""
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str):
+        raise SchemaError(f"a column of the schema is named {name!r}; give a text")
+    if not name:
+        raise SchemaError("a column of the schema has an empty name; name every column")
+    if not name.isascii() and name.encode(errors="replace").decode() != name:
+        raise SchemaError(f"the name of column {name!r} holds half a letter; give a text of Unicode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +107,7 @@ class Schema:
             raise SchemaError("the schema has no columns; give at least a time column")
         seen: dict[str, str] = {}
         for column in self.columns:
-            if not column.name:
-                raise SchemaError("a column of the schema has an empty name; name every column")
+            _check_name(column.name)
             other = seen.get(column.name.lower())
             if other is not None:
                 raise SchemaError(f"columns {other!r} and {column.name!r} have one name (case is ignored); rename one")

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from actors.durations import parse_duration
 from config.errors import Path, SettingError
-from config.units import parse_duration, parse_size
+from config.units import parse_size
 
 DurationTicks = Annotated[int, Field(gt=0, strict=True)] | Annotated[str, Field(pattern=r"^[0-9]")]
 """Ticks of the time column, or a duration such as `5m`."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from actors.durations import duration_units
 from actors.engine.arguments import OUTPUT_COLUMNS
 from actors.model import Schema
 from config.base import fault, suggest
@@ -11,7 +12,6 @@ from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.settings import JobSettings
 from config.sources import HOST_METRICS_SCHEMA, CsvSource, FileSource, HostMetricsSource, InlineSource, LogSource
-from config.units import duration_ticks
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -86,7 +86,7 @@ def _check_window(job: JobSettings, schema: Schema) -> None:
     for name in ("size", "step"):
         given = getattr(job.window, name)
         try:
-            ticks[name] = ticks["size"] if given is None else duration_ticks(given, kind)
+            ticks[name] = ticks["size"] if given is None else duration_units(given, kind)
         except ValueError as error:
             raise fault(("window", name), str(error)) from None
         if ticks[name] <= 0:
@@ -122,7 +122,7 @@ def _check_durations(job: JobSettings, schema: Schema) -> None:
         durations.append((("metrics", index, "keep_firing"), metric.keep_firing))
     for path, given in durations:
         try:
-            duration_ticks(given or 0, kind)
+            duration_units(given or 0, kind)
         except ValueError as error:
             raise fault(path, str(error)) from None
 

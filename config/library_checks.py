@@ -1,13 +1,14 @@
 """Parts of a job checked by the libraries that will run them: metrics, detectors, the event store."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from actors.errors import TocsinError
 from config.errors import Path, SettingError
 from config.settings import JobSettings
-from config.specs import detector_spec, engine_arguments, store_config
+from config.specs import detector_spec, engine_spec, store_config
 
 _SETTINGS: dict[str, Path] = {
     "nothing_to_close": ("engine", "ticks_close_windows"),
@@ -31,16 +32,14 @@ def _metric_faults(job: JobSettings) -> list[SettingError]:
     from actors.engine import AnomalyDetectionEngine
 
     # What all metrics are needed for to say is left out until each has been looked at.
-    arguments = engine_arguments(job.model_copy(update={"metrics": ()}))
-    arguments |= {"ticks_close_windows": False, "idle_key_ttl": 0}
+    build = AnomalyDetectionEngine.from_spec
+    bare = replace(engine_spec(job.model_copy(update={"metrics": ()})), ticks_close_windows=False, idle_key_ttl=0)
     faults: list[SettingError] = []
     for index, metric in enumerate(job.metrics):
-        alone = arguments | {"metrics": [metric.when]}
-        faults += _faults(("metrics", index), partial(AnomalyDetectionEngine, **alone))
+        faults += _faults(("metrics", index), partial(build, replace(bare, metrics=metric.when)))
         if metric.clear is not None:
-            cleared = arguments | {"metrics": [metric.clear]}
-            faults += _faults(("metrics", index, "clear"), partial(AnomalyDetectionEngine, **cleared))
-    return faults or _faults(("metrics",), partial(AnomalyDetectionEngine, **engine_arguments(job)))
+            faults += _faults(("metrics", index, "clear"), partial(build, replace(bare, metrics=metric.clear)))
+    return faults or _faults(("metrics",), partial(build, engine_spec(job)))
 
 
 def _faults(path: Path, build: Callable[[], Any]) -> list[SettingError]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgpack
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from actors.durations import duration_units
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
 from config.base import Count, DurationTicks, Names, Settings, SizeBytes, check_type, fault, time_text
@@ -20,7 +21,6 @@ from config.detectors import DETECTOR_TYPES, DetectorSettings
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
 from config.sources import HOST_METRICS_SCHEMA, SourceSettings, schema_of_log, with_type
-from config.units import duration_ticks
 
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
@@ -288,14 +288,14 @@ class JobSettings(Settings):
     @property
     def window_size_ticks(self) -> int | None:
         """Length of the window in ticks of the time column, or `None` without a window."""
-        return None if self.window is None else duration_ticks(self.window.size, self.row_schema[self.time].type)
+        return None if self.window is None else duration_units(self.window.size, self.row_schema[self.time].type)
 
     @property
     def window_step_ticks(self) -> int | None:
         """Distance of two windows in ticks of the time column, or `None` without a window."""
         if self.window is None or self.window.step is None:
             return self.window_size_ticks
-        return duration_ticks(self.window.step, self.row_schema[self.time].type)
+        return duration_units(self.window.step, self.row_schema[self.time].type)
 
     @property
     def fingerprint(self) -> str:

@@ -5,41 +5,44 @@ The libraries are imported when they are asked for, so reading a job file loads 
 
 from typing import TYPE_CHECKING, Any
 
+from actors.durations import duration_units
 from actors.errors import TocsinError
 from actors.model import ColumnType
 from config.detectors import EVERY_VARIABLE, DetectorSettings
 from config.errors import ConfigError
 from config.settings import JobSettings
 from config.sources import LogSource
-from config.units import duration_ticks, time_ticks
+from config.units import time_units
 
 if TYPE_CHECKING:
     from actors.detectors.specs import GroupSpec, LearnPhase
-    from actors.engine.episodes.episode import LifecycleSettings
+    from actors.engine import EngineSpec, LifecycleSettings
     from actors.store.config import StoreConfig
 
 
-def engine_arguments(job: JobSettings) -> dict[str, Any]:
-    """Return the arguments of the anomaly detection engine of a job, by name."""
-    return {
-        "name": job.name.replace("-", "_"),
-        "metrics": [metric.when for metric in job.metrics],
-        "schema": job.row_schema,
-        "time_column": job.time_column,
-        "key_columns": job.key_columns,
-        "window_size": job.window_size_ticks,
-        "step": job.window_step_ticks,
-        "garbage_size": job.engine.garbage_size,
-        "round_time": job.engine.round_time,
-        "nulls": job.engine.nulls,
-        "explain": job.engine.explain,
-        "late_rows_max": job.limits.batch_rows_max,
-        "anomaly_descriptions": _descriptions(job),
-        "lifecycles": _lifecycles(job),
-        "max_lateness": metric_ticks(job, job.engine.max_lateness),
-        "ticks_close_windows": job.engine.ticks_close_windows,
-        "idle_key_ttl": metric_ticks(job, job.engine.idle_key_ttl),
-    }
+def engine_spec(job: JobSettings) -> "EngineSpec":
+    """Return the specification of the anomaly detection engine of a job."""
+    from actors.engine import EngineSpec
+
+    return EngineSpec(
+        name=job.name.replace("-", "_"),
+        metrics=tuple(metric.when for metric in job.metrics),
+        schema=job.row_schema,
+        time_column=job.time_column,
+        key_columns=job.key_columns,
+        window_size=job.window_size_ticks,
+        step=job.window_step_ticks,
+        garbage_size=job.engine.garbage_size,
+        round_time=job.engine.round_time,
+        nulls=job.engine.nulls,
+        explain=job.engine.explain,
+        late_rows_max=job.limits.batch_rows_max,
+        anomaly_descriptions=_descriptions(job),
+        lifecycles=_lifecycles(job),
+        max_lateness=metric_ticks(job, job.engine.max_lateness),
+        ticks_close_windows=job.engine.ticks_close_windows,
+        idle_key_ttl=metric_ticks(job, job.engine.idle_key_ttl),
+    )
 
 
 def store_config(job: JobSettings, *, identifier: str | None = None) -> "StoreConfig":
@@ -119,34 +122,34 @@ def metric_ticks(job: JobSettings, duration: int | str | None) -> int:
     Raises:
         ValueError: it is no duration, or no whole number of ticks.
     """
-    return 0 if duration is None else duration_ticks(duration, job.row_schema[job.time_column].type)
+    return 0 if duration is None else duration_units(duration, job.row_schema[job.time_column].type)
 
 
-def _lifecycles(job: JobSettings) -> "list[LifecycleSettings | None]":
+def _lifecycles(job: JobSettings) -> "tuple[LifecycleSettings | None, ...]":
     if not any(metric.has_episodes for metric in job.metrics):
-        return []
-    from actors.engine.episodes.episode import LifecycleSettings
+        return ()
+    from actors.engine import LifecycleSettings
 
-    return [
+    return tuple(
         LifecycleSettings(
             hold=metric_ticks(job, metric.hold), keep_firing=metric_ticks(job, metric.keep_firing), clear=metric.clear
         )
         if metric.has_episodes
         else None
         for metric in job.metrics
-    ]
+    )
 
 
-def _descriptions(job: JobSettings) -> list[str] | None:
+def _descriptions(job: JobSettings) -> tuple[str, ...] | None:
     if all(metric.describe is None for metric in job.metrics):
         return None
     from actors.engine.language.analysis import analyse_metric
 
     # Metrics without words of their own keep the text that the engine would print.
-    return [
+    return tuple(
         analyse_metric(metric.when, job.row_schema).text if metric.describe is None else metric.describe
         for metric in job.metrics
-    ]
+    )
 
 
 def _detector_arguments(job: JobSettings, detector: DetectorSettings) -> dict[str, Any]:
@@ -158,7 +161,7 @@ def _detector_arguments(job: JobSettings, detector: DetectorSettings) -> dict[st
         "learn": _learn_phase(job, detector),
         "variables": _variables(job, detector),
         "combinations": _combinations(detector.watch),
-        "expire_after": None if detector.expire_after is None else duration_ticks(detector.expire_after, time_type),
+        "expire_after": None if detector.expire_after is None else duration_units(detector.expire_after, time_type),
         "distinct_count_max": detector.max_distinct,
         "report": detector.report,
     }
@@ -168,7 +171,7 @@ def _options(job: JobSettings, detector: DetectorSettings) -> dict[str, Any]:
     """Return a detector's options, with durations such as `5m` in ticks where ticks are meant."""
     time_type = job.row_schema[job.time_column].type
     return {
-        name: duration_ticks(value, time_type) if name.endswith("_ticks") and isinstance(value, str) else value
+        name: duration_units(value, time_type) if name.endswith("_ticks") and isinstance(value, str) else value
         for name, value in detector.options.items()
     }
 
@@ -179,8 +182,8 @@ def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":
     kind, learn = job.row_schema[job.time_column].type, detector.learn
     return LearnPhase(
         row_count=learn.rows,
-        duration=None if learn.duration is None else duration_ticks(learn.duration, kind),
-        until=None if learn.until is None else time_ticks(learn.until, kind),
+        duration=None if learn.duration is None else duration_units(learn.duration, kind),
+        until=None if learn.until is None else time_units(learn.until, kind),
     )
 
 

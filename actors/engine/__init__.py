@@ -1,9 +1,11 @@
 """The anomaly detection engine: metrics over columns and windows, per key. A library without Ray, LMDB or clock."""
 
 from actors.engine.engine import AnomalyDetectionEngine
+from actors.engine.episodes.episode import LifecycleSettings
 from actors.engine.errors import ArgumentError, EngineError, EngineSnapshotError, MetricError
 from actors.engine.report.explain import Explanation
 from actors.engine.report.stat import EngineStat
+from actors.engine.spec import EngineSpec
 from actors.engine.streaming import StreamTable, create_anomaly_detection_engine, drop_stream_engine, subscribe_table
 
 __all__ = [
@@ -11,8 +13,10 @@ __all__ = [
     "ArgumentError",
     "EngineError",
     "EngineSnapshotError",
+    "EngineSpec",
     "EngineStat",
     "Explanation",
+    "LifecycleSettings",
     "MetricError",
     "StreamTable",
     "create_anomaly_detection_engine",

@@ -1,15 +1,23 @@
-"""The engine's arguments, checked."""
+"""The engine's arguments, checked: whatever is given, the settings of an engine or an error that names the value."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
+from typing import Any
 
+from actors.durations import Duration, duration_units
 from actors.engine.episodes.episode import Lifecycle, LifecycleSettings
-from actors.engine.errors import ArgumentError
+from actors.engine.errors import ArgumentError, EngineSchemaError, bad_argument, shown
 from actors.engine.language.analysis import Metric, MetricKind, analyse_metric
+from actors.engine.language.grammar import RESERVED_WORDS
 from actors.engine.report.details import LEVELS
-from actors.model import Column, Schema
+from actors.engine.spec import EngineSpec
+from actors.engine.windows.alignment import alignment_size
+from actors.errors import SchemaError
+from actors.frames import schema_of
+from actors.model import Column, ColumnType, Schema
 
 OUTPUT_COLUMNS = frozenset(("type", "metric", "offset", "ordinal", "detail"))
 """Columns that frames of anomalies have beside the time and the key."""
@@ -17,17 +25,19 @@ OUTPUT_COLUMNS = frozenset(("type", "metric", "offset", "ordinal", "detail"))
 NULL_RULES = ("smallest", "unknown")
 """What NULL means in comparisons: the smallest value, or a comparison that is never true."""
 
+DURATION_MAX = 1 << 60
+"""Longest duration, in units of the time column: sums of a few stay whole numbers of 64 bits."""
+
+_LOOK_BACK_MAX = 1 << 61
+"""Longest window of a function over time, such as `tmsum`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSettings:
+class CheckedSettings:
     """Arguments of an engine, checked and completed."""
 
     name: str
-    """Name of the engine and of its snapshot files: letters, digits, underscore, first a letter."""
-
     metrics: tuple[Metric, ...]
-    """At least one; the position is the anomaly's `type`."""
-
     schema: Schema
     time_column: str
     """The schema's name of the temporal column."""
@@ -36,16 +46,14 @@ class EngineSettings:
     """The schema's names of the columns that make the key; none for one key."""
 
     window_size: int | None
-    """Length of windows in ticks of the time column, a multiple of `step`; `None` without aggregates."""
+    """Length of windows in units of the time column, a multiple of `step`; `None` without aggregates."""
 
     step: int | None
-    """Ticks from one window to the next; `None` without aggregates."""
-
-    garbage_size: int
-    """Entries of history per key above which memory may be given back; it never changes the output."""
+    """From the end of one window to that of the next, in units; `None` without aggregates."""
 
     round_time: bool
-    """Whether steps above one minute align windows to several minutes."""
+    alignment: int
+    """The first window of a key ends at its first time, rounded down to a multiple of this, plus `step`."""
 
     descriptions: tuple[str, ...]
     """The text of each metric in the output."""
@@ -54,225 +62,250 @@ class EngineSettings:
     """One of `NULL_RULES`."""
 
     explain: str
-    """One of `LEVELS`: what the `detail` of each anomaly tells; with `none` there is no such column."""
+    """One of `LEVELS`."""
 
     lifecycles: tuple[Lifecycle | None, ...]
     """For each metric how its anomalies become episodes; `None` for those that have none. Empty: none has."""
 
     max_lateness: int
-    """Ticks for which rows wait to be put in the order of their times; 0 means that they do not."""
-
     ticks_close_windows: bool
-    """Whether time that passes at ticks closes windows, and lets rows go that wait."""
-
     idle_key_ttl: int
-    """Ticks without a row after which a key is forgotten, at the next tick; 0 means that none is."""
-
     late_rows_max: int
-    """Late rows kept for `take_late`."""
-
     snapshot_dir: Path | None
-    """Folder of snapshot files; `None` for none."""
-
     snapshot_interval_rows: int | None
-    """Rows after which a snapshot file is written, at the end of a batch."""
 
     @property
     def follows_keys(self) -> bool:
         """Whether ticks need to know the split and the latest time of each key."""
         return self.ticks_close_windows or self.idle_key_ttl > 0
 
+    @property
+    def time_range(self) -> tuple[int, int]:
+        """First and last time, in units, that all that is computed of a time fits into 64 bits with."""
+        lifetimes = (rule.hold + rule.keep_firing for rule in self.lifecycles if rule is not None)
+        reach = 2 * (self.window_size or 0) + self.alignment + self.max_lateness + self.idle_key_ttl
+        reach += max(lifetimes, default=0)
+        return -(1 << 63) + _LOOK_BACK_MAX + reach, (1 << 63) - 1 - reach
 
-def checked_settings(
-    *,
-    name: str,
-    metrics: Sequence[str],
-    schema: Schema | Mapping[str, str],
-    time_column: str,
-    key_columns: Sequence[str] = (),
-    window_size: int | None = None,
-    step: int | None = None,
-    garbage_size: int = 2000,
-    round_time: bool = True,
-    snapshot_dir: str | Path | None = None,
-    snapshot_interval_rows: int | None = None,
-    anomaly_descriptions: Sequence[str] | None = None,
-    nulls: str = "smallest",
-    explain: str = "none",
-    late_rows_max: int = 10_000,
-    lifecycles: Sequence[LifecycleSettings | None] = (),
-    max_lateness: int = 0,
-    ticks_close_windows: bool = False,
-    idle_key_ttl: int = 0,
-) -> EngineSettings:
+
+def checked_settings(spec: EngineSpec) -> CheckedSettings:
     """Return the settings of an engine.
 
     Raises:
         ArgumentError: an argument cannot be used.
         MetricError: a metric cannot be used.
-        SchemaError: the schema cannot be used or lacks a column.
+        EngineSchemaError: the schema cannot be used or lacks a column.
     """
-    _check_options(name, garbage_size, late_rows_max, nulls, explain)
-    known = _as_schema(schema)
-    texts = _checked_texts(metrics)
-    time = _checked_time(known[time_column])
-    analysed = tuple(analyse_metric(text, known) for text in texts)
-    has_windows = any(metric.kind is not MetricKind.ROW for metric in analysed)
-    if has_windows:
-        _check_window(window_size, step)
-    return EngineSettings(
-        name=name,
-        metrics=analysed,
-        schema=known,
-        time_column=time,
-        key_columns=_checked_keys(known, time, _listed(key_columns)),
-        window_size=window_size if has_windows else None,
-        step=step if has_windows else None,
-        garbage_size=garbage_size,
+    schema = _checked_schema(spec.schema)
+    time, keys = _checked_columns(schema, spec)
+    texts = _texts("metrics", spec.metrics)
+    if not texts:
+        raise bad_argument("there are no metrics; give at least one")
+    metrics = tuple(analyse_metric(text, schema) for text in texts)
+    has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
+    window_size, step = _checked_window(spec, time.type, has_windows)
+    max_lateness = _units("max_lateness", spec.max_lateness, time.type, 0)
+    closes = _flag("ticks_close_windows", spec.ticks_close_windows)
+    round_time = _flag("round_time", spec.round_time)
+    _count("garbage_size", spec.garbage_size)
+    folder, interval = _checked_folder(spec.snapshot_dir, spec.snapshot_interval_rows)
+    settings = CheckedSettings(
+        name=_checked_name(spec.name),
+        metrics=metrics,
+        schema=schema,
+        time_column=time.name,
+        key_columns=keys,
+        window_size=window_size,
+        step=step,
         round_time=round_time,
-        descriptions=_checked_descriptions(anomaly_descriptions, analysed),
-        nulls=nulls,
-        explain=explain,
-        lifecycles=_checked_lifecycles(lifecycles, analysed, known),
-        max_lateness=_checked_ticks("max_lateness", max_lateness),
-        ticks_close_windows=_checked_closing(ticks_close_windows, has_windows or bool(max_lateness)),
-        idle_key_ttl=_checked_ttl(
-            idle_key_ttl, ticks_close_windows, max_lateness, window_size if has_windows else None
-        ),
-        late_rows_max=late_rows_max,
-        snapshot_dir=_checked_folder(snapshot_dir, snapshot_interval_rows),
-        snapshot_interval_rows=snapshot_interval_rows,
+        alignment=0 if step is None else alignment_size(time.type, step, round_time),
+        descriptions=_checked_descriptions(spec.anomaly_descriptions, metrics),
+        nulls=_choice("nulls", spec.nulls, NULL_RULES),
+        explain=_choice("explain", spec.explain, LEVELS),
+        lifecycles=_checked_lifecycles(spec.lifecycles, metrics, schema, time.type),
+        max_lateness=max_lateness,
+        ticks_close_windows=closes,
+        idle_key_ttl=_units("idle_key_ttl", spec.idle_key_ttl, time.type, 0),
+        late_rows_max=_count("late_rows_max", spec.late_rows_max),
+        snapshot_dir=folder,
+        snapshot_interval_rows=interval,
     )
+    _check_together(settings)
+    return settings
 
 
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise _bad(f"the name {name!r} must be letters, digits and underscores, first a letter")
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise bad_argument(f"{name} is {shown(value)}; give a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise bad_argument(f"{name} is {shown(value)}, which holds half a letter; give a text of Unicode") from None
+    return value
 
 
-def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (_text(name, value),)
+    return tuple(_text(f"{name}[{i}]", text) for i, text in enumerate(_listed(name, value)))
 
 
-def _checked_texts(metrics: str | Sequence[str]) -> tuple[str, ...]:
-    if not metrics:
-        raise _bad("there are no metrics; give at least one")
-    return _listed(metrics)
+def _listed(name: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise bad_argument(f"{name} is {shown(value)}; give a list")
+    return value
 
 
-def _as_schema(given: Schema | Mapping[str, str]) -> Schema:
-    return given if isinstance(given, Schema) else Schema.from_mapping(given)
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise bad_argument(f"{name} is {shown(value)}; use True or False")
+    return value
 
 
-def _checked_time(column: Column) -> str:
-    if not column.type.is_temporal:
-        raise _bad(f"the time column {column.name!r} is {column.type}; it must be temporal")
-    return column.name
+def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise bad_argument(f"{name} is {shown(value)}; use one of {', '.join(choices)}")
+    return value
 
 
-def _bad(message: str) -> ArgumentError:
-    return ArgumentError("bad_argument", message)
+def _count(name: str, value: Any) -> int:
+    if not _is_whole(value) or index(value) < 1:
+        raise bad_argument(f"{name} is {shown(value)}; give a positive whole number")
+    return index(value)
 
 
-def _check_positive(name: str, value: int | None) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise _bad(f"{name} is {value!r}; give a positive whole number")
+def _is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number, of Python or of numpy."""
+    try:
+        index(value)
+    except Exception:
+        return False
+    return not isinstance(value, bool)
 
 
-def _checked_ticks(name: str, ticks: int) -> int:
-    if not isinstance(ticks, int) or isinstance(ticks, bool) or ticks < 0:
-        raise _bad(f"{name} is {ticks!r}; give a whole number of ticks, at least 0")
-    return ticks
+def _units(name: str, value: Duration, kind: ColumnType, least: int) -> int:
+    """Return a duration in units of the time column."""
+    try:
+        units = index(value) if _is_whole(value) else duration_units(value, kind)  # type: ignore[arg-type]  # it is one
+    except ValueError as error:
+        raise bad_argument(f"{name}: {error}") from None
+    if least <= units <= DURATION_MAX:
+        return units
+    unit = f"units of the {kind} column"
+    if units > DURATION_MAX:
+        raise bad_argument(f"{name} is {shown(value)}, more than 2**60 {unit}; give a shorter time")
+    if least:
+        raise bad_argument(f"{name} is {shown(value)}; give a positive whole number of {unit}")
+    raise bad_argument(f"{name} is {shown(value)}; give a whole number of {unit}, at least 0")
 
 
-def _checked_closing(ticks_close_windows: bool, is_possible: bool) -> bool:
-    if not isinstance(ticks_close_windows, bool):
-        raise _bad(f"ticks_close_windows is {ticks_close_windows!r}; use True or False")
-    if ticks_close_windows and not is_possible:
-        text = "there is nothing that ticks could close: no metric has an aggregate, and no row waits; leave it out"
-        raise ArgumentError("nothing_to_close", text)
-    return ticks_close_windows
+def _checked_name(name: Any) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", _text("name", name)):
+        raise bad_argument(f"the name {shown(name)} must be letters, digits and underscores, first a letter")
+    return str(name)
 
 
-def _checked_ttl(ttl: int, ticks_close_windows: bool, max_lateness: int, window_size: int | None) -> int:
-    _checked_ticks("idle_key_ttl", ttl)
-    problem = ""
-    if ttl and (window_size or max_lateness) and not ticks_close_windows:
-        problem = "needs ticks_close_windows, or keys would be forgotten with open windows or rows that wait"
-    elif ttl and ttl < (window_size or 0):
-        problem = f"is {ttl}, less than the window, {window_size}; give at least as much"
-    if problem:
-        raise ArgumentError("idle_key_ttl", f"idle_key_ttl {problem}")
-    return ttl
+def _checked_schema(given: Any) -> Schema:
+    try:
+        schema = schema_of(given)
+    except SchemaError as error:
+        raise EngineSchemaError(str(error)) from None
+    for name in schema.names:
+        if name.lower() in RESERVED_WORDS:
+            raise bad_argument(
+                f"the column {name!r} has the name of a word of metrics, where it would mean that; rename it"
+            )
+    return schema
 
 
-def _check_options(name: str, garbage_size: int, late_rows_max: int, nulls: str, explain: str) -> None:
-    _check_name(name)
-    _check_positive("garbage_size", garbage_size)
-    _check_positive("late_rows_max", late_rows_max)
-    _check_choice("nulls", nulls, NULL_RULES)
-    _check_choice("explain", explain, LEVELS)
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise _bad(f"{name} is {value!r}; use one of {', '.join(choices)}")
-
-
-def _check_window(window_size: int | None, step: int | None) -> None:
-    if window_size is None or step is None:
-        raise ArgumentError("window_required", "a metric has an aggregate; give window_size and step")
-    _check_positive("window_size", window_size)
-    _check_positive("step", step)
-    if window_size % step:
-        raise _bad(f"window_size {window_size} is no multiple of step {step}; make it one")
-
-
-def _checked_keys(schema: Schema, time: str, keys: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(schema[key].name for key in keys)
-    for name in (time, *names):
+def _checked_columns(schema: Schema, spec: EngineSpec) -> tuple[Column, tuple[str, ...]]:
+    """Return the time column and the names of the key columns."""
+    try:
+        time = schema[_text("time_column", spec.time_column)]
+        keys = tuple(schema[key].name for key in _texts("key_columns", spec.key_columns))
+    except SchemaError as error:
+        raise EngineSchemaError(str(error)) from None
+    if not time.type.is_temporal:
+        raise bad_argument(f"the time column {time.name!r} is {time.type}; it must be temporal")
+    for name in (time.name, *keys):
         if name in OUTPUT_COLUMNS:
-            raise _bad(f"anomalies have a column {name!r} of their own; name the time or key column otherwise")
-    if len(set(names)) < len(names):
-        raise _bad(f"a key column occurs twice in {', '.join(names)}; name each once")
-    return names
+            raise bad_argument(f"anomalies have a column {name!r} of their own; name the time or key column otherwise")
+    if len(set(keys)) < len(keys):
+        raise bad_argument(f"a key column occurs twice in {', '.join(keys)}; name each once")
+    return time, keys
 
 
-def _checked_descriptions(given: Sequence[str] | None, metrics: tuple[Metric, ...]) -> tuple[str, ...]:
+def _checked_window(spec: EngineSpec, kind: ColumnType, is_needed: bool) -> tuple[int | None, int | None]:
+    if not is_needed:
+        return None, None
+    if spec.window_size is None or spec.step is None:
+        raise ArgumentError("window_required", "a metric has an aggregate; give window_size and step")
+    window_size, step = _units("window_size", spec.window_size, kind, 1), _units("step", spec.step, kind, 1)
+    if window_size % step:
+        raise bad_argument(f"window_size {spec.window_size} is no multiple of step {spec.step}; make it one")
+    return window_size, step
+
+
+def _checked_descriptions(given: Any, metrics: tuple[Metric, ...]) -> tuple[str, ...]:
     if given is None:
         return tuple(metric.text for metric in metrics)
-    if len(given) != len(metrics) or isinstance(given, str):
-        raise _bad(f"there are {len(given)} anomaly_descriptions for {len(metrics)} metrics; give one for each")
-    return tuple(given)
+    found = tuple(_text(f"anomaly_descriptions[{i}]", t) for i, t in enumerate(_listed("anomaly_descriptions", given)))
+    if len(found) != len(metrics):
+        raise bad_argument(f"there are {len(found)} anomaly_descriptions for {len(metrics)} metrics; give one for each")
+    return found
 
 
 def _checked_lifecycles(
-    given: Sequence[LifecycleSettings | None], metrics: tuple[Metric, ...], schema: Schema
+    given: Any, metrics: tuple[Metric, ...], schema: Schema, kind: ColumnType
 ) -> tuple[Lifecycle | None, ...]:
-    if all(one is None for one in given):
+    found = tuple(_listed("lifecycles", given))
+    if all(one is None for one in found):
         return ()
-    if len(given) != len(metrics):
-        raise _bad(f"there are {len(given)} lifecycles for {len(metrics)} metrics; give one, or None, for each")
+    if len(found) != len(metrics):
+        raise bad_argument(f"there are {len(found)} lifecycles for {len(metrics)} metrics; give one, or None, for each")
     has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
-    return tuple(None if one is None else _checked_lifecycle(one, schema, has_windows) for one in given)
+    for i, one in enumerate(found):
+        if not isinstance(one, LifecycleSettings | None):
+            raise bad_argument(f"lifecycles[{i}] is {shown(one)}; give LifecycleSettings, or None")
+    return tuple(None if one is None else _checked_lifecycle(one, schema, kind, has_windows) for one in found)
 
 
-def _checked_lifecycle(given: LifecycleSettings, schema: Schema, has_windows: bool) -> Lifecycle:
-    hold, keep_firing = _checked_ticks("hold", given.hold), _checked_ticks("keep_firing", given.keep_firing)
-    clear = None if given.clear is None else analyse_metric(given.clear, schema)
+def _checked_lifecycle(given: LifecycleSettings, schema: Schema, kind: ColumnType, has_windows: bool) -> Lifecycle:
+    hold, keep_firing = _units("hold", given.hold, kind, 0), _units("keep_firing", given.keep_firing, kind, 0)
+    clear = None if given.clear is None else analyse_metric(_text("clear", given.clear), schema)
     if clear is not None and clear.kind is not MetricKind.ROW and not has_windows:
         # It would change what the metrics themselves say: with windows, late rows are discarded.
-        raise _bad(f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too")
+        text = f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too"
+        raise bad_argument(text)
     return Lifecycle(hold=hold, keep_firing=keep_firing, clear=clear)
 
 
-def _checked_folder(folder: str | Path | None, interval: int | None) -> Path | None:
+def _check_together(settings: CheckedSettings) -> None:
+    """Check what settings mean for one another."""
+    ttl, window_size, closes = settings.idle_key_ttl, settings.window_size or 0, settings.ticks_close_windows
+    if closes and not (window_size or settings.max_lateness):
+        text = "there is nothing that ticks could close: no metric has an aggregate, and no row waits; leave it out"
+        raise ArgumentError("nothing_to_close", text)
+    problem = ""
+    if ttl and (window_size or settings.max_lateness) and not closes:
+        problem = "needs ticks_close_windows, or keys would be forgotten with open windows or rows that wait"
+    elif ttl and ttl < window_size:
+        problem = f"is {ttl}, less than the window, {window_size}; give at least as much"
+    if problem:
+        raise ArgumentError("idle_key_ttl", f"idle_key_ttl {problem}")
+
+
+def _checked_folder(folder: Any, interval: Any) -> tuple[Path | None, int | None]:
     if (folder is None) != (interval is None):
-        raise _bad("snapshot_dir and snapshot_interval_rows belong together; give both or neither")
+        raise bad_argument("snapshot_dir and snapshot_interval_rows belong together; give both or neither")
     if folder is None:
-        return None
-    _check_positive("snapshot_interval_rows", interval)
-    path = Path(folder)
-    if not path.is_dir():
-        raise _bad(f"the snapshot_dir {str(path)!r} does not exist; make it first")
-    return path
+        return None, None
+    if not isinstance(folder, str | Path):
+        raise bad_argument(f"snapshot_dir is {shown(folder)}; give the path of a folder")
+    try:
+        is_there = Path(folder).is_dir()
+    except (OSError, ValueError):
+        is_there = False
+    if not is_there:
+        raise bad_argument(f"the snapshot_dir {str(folder)!r} does not exist; make it first")
+    return Path(folder), _count("snapshot_interval_rows", interval)

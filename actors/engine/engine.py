@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.arguments import EngineSettings, checked_settings
+from actors.durations import Duration
+from actors.engine.arguments import CheckedSettings, checked_settings
 from actors.engine.episodes.episode import Episode
 from actors.engine.episodes.tracker import EpisodeChanges, View, tracker_of
 from actors.engine.errors import ArgumentError
@@ -24,7 +25,7 @@ from actors.engine.keys.late import LateRows, lateness
 from actors.engine.keys.numbers import KeyNumbers
 from actors.engine.keys.reorder import ReorderBuffer, ordinals_of, renumbered
 from actors.engine.language.analysis import Metric, MetricKind, contains
-from actors.engine.language.program import Context, Node, Program, fired, no_aggregate
+from actors.engine.language.program import Context, Node, Program, aggregates_below, fired, no_aggregate
 from actors.engine.report.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.report.details import Details, Packed
 from actors.engine.report.explain import Explanation, LastBatch, anomaly_times, explanation, window_context
@@ -34,10 +35,10 @@ from actors.engine.rows.executor import RowByRow, TestedRows
 from actors.engine.rows.program import row_program
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
 from actors.engine.snapshot_files import load_snapshot, write_snapshot
+from actors.engine.spec import EngineSpec, spec_of
 from actors.engine.vectors.batch import Batch, accepted_rows, default_offsets, relaid, single_key, sort_by_key
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array
-from actors.engine.windows.alignment import alignment_size
 from actors.engine.windows.closed import END, closed_frame, empty_closed
 from actors.engine.windows.ticks import in_order, key_rows, numbered
 from actors.engine.windows.windows import Closings, Grid, Windows
@@ -47,7 +48,6 @@ from actors.model import Schema
 
 NEVER = np.int64(np.iinfo(np.int64).min)
 """Latest time of a key without rows."""
-
 
 NO_SPLIT = np.int64(-1)
 """Split of a key without rows."""
@@ -65,14 +65,14 @@ class AnomalyDetectionEngine:
         self,
         name: str,
         metrics: Sequence[str],
-        schema: Schema | Mapping[str, str],
+        schema: Schema | Mapping[str, Any],
         time_column: str,
-        key_columns: Sequence[str] = (),
-        window_size: int | None = None,
-        step: int | None = None,
+        key_columns: str | Sequence[str] = (),
+        window_size: Duration | None = None,
+        step: Duration | None = None,
         **options: Any,
     ) -> None:
-        self.settings = checked_settings(
+        spec = spec_of(
             name=name,
             metrics=metrics,
             schema=schema,
@@ -82,9 +82,21 @@ class AnomalyDetectionEngine:
             step=step,
             **options,
         )
-        self._start(self.settings)
+        self._start(checked_settings(spec))
 
-    def _start(self, settings: EngineSettings) -> None:
+    @classmethod
+    def from_spec(cls, spec: EngineSpec) -> "AnomalyDetectionEngine":
+        """Return the engine of a specification.
+
+        Raises:
+            EngineError: the specification cannot be used.
+        """
+        engine = object.__new__(cls)
+        engine._start(checked_settings(spec))
+        return engine
+
+    def _start(self, settings: CheckedSettings) -> None:
+        self.settings = settings
         self.metrics: tuple[Metric, ...] = settings.metrics
         schema = settings.schema
         self._program = Program(settings.nulls == "smallest")
@@ -97,14 +109,13 @@ class AnomalyDetectionEngine:
         if aggregates:
             assert settings.window_size is not None
             assert settings.step is not None
-            alignment = alignment_size(schema[settings.time_column].type, settings.step, settings.round_time)
             grid = Grid(
                 window_size=settings.window_size,
                 step=settings.step,
-                alignment=alignment,
+                alignment=settings.alignment,
                 closes_at_ticks=settings.ticks_close_windows,
             )
-            self._windows = Windows(self._program, grid, self._held_aggregates())
+            self._windows = Windows(self._program, grid, aggregates_below(self._looked_at()))
             # One row may close as many windows as a window has steps, and each takes memory until it is tested.
             self._rows_at_once = max(1, WINDOWS_AT_ONCE_MAX * settings.step // settings.window_size)
         self._is_sorted = self._windows is not None or self._has_sequences or self._tracker is not None
@@ -134,26 +145,17 @@ class AnomalyDetectionEngine:
         if settings.snapshot_dir is not None:
             load_snapshot(settings.snapshot_dir, settings.name, self.restore)
 
-    def _row_by_row(self, settings: EngineSettings) -> RowByRow | None:
+    def _looked_at(self) -> list[Node]:
+        """Return the expressions that look at the latest window at every row."""
+        mixed = [n for n, m in zip(self._nodes, self.metrics, strict=True) if m.kind is MetricKind.MIXED]
+        return mixed if self._tracker is None else mixed + self._tracker.held_nodes
+
+    def _row_by_row(self, settings: CheckedSettings) -> RowByRow | None:
         """Return the short path for few rows, if the metrics have one."""
         if self._tracker is not None or self._reorder is not None:
             return None
         made = row_program(settings, self._program, self._nodes, self._windows, self._latest, self._details)
         return None if made is None else RowByRow(made, self._keys, settings.schema, len(settings.key_columns))
-
-    def _held_aggregates(self) -> set[int]:
-        """Return the aggregates that metrics look at row by row."""
-        pending = [n for n, m in zip(self._nodes, self.metrics, strict=True) if m.kind is MetricKind.MIXED]
-        if self._tracker is not None:
-            pending += self._tracker.held_nodes
-        found = set()
-        while pending:
-            node = pending.pop()
-            if node.term.is_aggregate:
-                found.add(node.index)
-            else:
-                pending.extend(node.arguments)
-        return found
 
     def append(self, rows: Rows, offsets: Array | Sequence[int] | None = None) -> pl.DataFrame:
         """Test rows and return their anomalies, with times as Polars dates and times.
@@ -267,8 +269,7 @@ class AnomalyDetectionEngine:
     def _again(self, tested: TestedRows, rows: Sequence[tuple[int, Any]]) -> "AnomalyDetectionEngine":
         """Return an engine that has tested rows of different keys with vectors, from their states before."""
         twin = object.__new__(AnomalyDetectionEngine)
-        twin.settings = replace(self.settings, snapshot_dir=None, snapshot_interval_rows=None)
-        twin._start(twin.settings)
+        twin._start(replace(self.settings, snapshot_dir=None, snapshot_interval_rows=None))
         if twin._rows is not None and self._is_sorted:
             twin._rows.write(np.arange(len(rows)), list(zip(*[state[1:] for _, state in rows], strict=True)))
         numbers = [number for number, _ in rows]

@@ -5,14 +5,18 @@ The tree::
     EngineError                 root, with a `code` that programs can test
     ├── MetricError             a metric that cannot be used; points at the fault     (ValueError)
     ├── ArgumentError           another argument of the engine that cannot be used    (ValueError)
+    ├── EngineSchemaError       a schema that cannot be used, or rows that do not fit (SchemaError)
+    ├── ConcurrencyError        two threads in one engine                             (RuntimeError)
     └── EngineSnapshotError     bytes that are no snapshot of this engine             (SnapshotError)
 
 Codes of metrics: `parse`, `unknown_function`, `unknown_column`, `forbidden_function`, `aggregate_in_order_sensitive`,
 `nested_aggregate`, `not_boolean`, `bad_type`, `bad_argument`. Codes of arguments: `window_required`, `bad_argument`.
-Codes of snapshots: `damaged_snapshot`, `foreign_snapshot`.
+Codes of snapshots: `damaged_snapshot`, `foreign_snapshot`. Others: `schema`, `two_threads`.
 """
 
-from actors.errors import SnapshotError, TocsinError
+from typing import Any
+
+from actors.errors import SchemaError, SnapshotError, TocsinError
 
 SHOWN_MAX = 160
 """Characters of a metric that an error shows, of a longer one those around the fault; names in words are cut too."""
@@ -59,6 +63,32 @@ class ArgumentError(EngineError, ValueError):
 
     def __str__(self) -> str:
         return str(self.args[1])
+
+
+def bad_argument(message: str) -> ArgumentError:
+    """Return the error of an argument that nobody asks the code of."""
+    return ArgumentError("bad_argument", message)
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: short, whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
+
+
+class EngineSchemaError(EngineError, SchemaError):
+    """A schema that cannot be used, or rows that do not fit it."""
+
+    code = "schema"
+
+
+class ConcurrencyError(EngineError, RuntimeError):
+    """A call of an engine while another thread is in a call of it."""
+
+    code = "two_threads"
 
 
 class EngineSnapshotError(EngineError, SnapshotError):

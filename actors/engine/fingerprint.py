@@ -5,11 +5,11 @@ from typing import Any
 
 import msgpack
 
-from actors.engine.arguments import EngineSettings
+from actors.engine.arguments import CheckedSettings
 from actors.engine.episodes.episode import Lifecycle
 
 
-def fingerprint_of(settings: EngineSettings) -> str:
+def fingerprint_of(settings: CheckedSettings) -> str:
     """Return the hash; what is off by default has no part in it, so that snapshots outlive new settings."""
     schema = settings.schema
     parts: dict[str, Any] = {

@@ -16,7 +16,7 @@ from actors.frames import polars_schema
 from actors.shard import Shard
 from actors.store import EventStore
 from config.settings import JobSettings
-from config.specs import detector_specs, engine_arguments, store_config
+from config.specs import detector_specs, engine_spec, store_config
 
 
 class IdleEngine:
@@ -93,7 +93,7 @@ class IdleEngine:
 
 def build_engine(job: JobSettings) -> AnomalyDetectionEngine | IdleEngine:
     """Return the job's engine, without any row."""
-    return AnomalyDetectionEngine(**engine_arguments(job)) if job.metrics else IdleEngine(job)
+    return AnomalyDetectionEngine.from_spec(engine_spec(job)) if job.metrics else IdleEngine(job)
 
 
 def build_detectors(job: JobSettings) -> list[Detector]:

@@ -14,7 +14,7 @@ import msgpack
 import numpy as np
 import polars as pl
 
-from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, ColumnType
+from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, ColumnType
 from actors.partition.episode_table import LATE_ORDINALS
 from actors.store import ColumnBatch, EventStore
 from config.settings import JobSettings
@@ -34,9 +34,9 @@ def ticks_to_us(kind: ColumnType, ticks: Array) -> Array:
         months = np.asarray(ticks, "datetime64[M]") - np.datetime64("1970-01", "M").astype(np.int64)
         shifted = months - np.timedelta64(1970 * 12, "M")
         return shifted.astype("datetime64[us]").astype(np.int64)
-    if kind in SECONDS_PER_TICK:
-        return ticks * (SECONDS_PER_TICK[kind] * US_PER_S)
-    per_second = TICKS_PER_SECOND[kind]
+    if kind in SECONDS_PER_UNIT:
+        return ticks * (SECONDS_PER_UNIT[kind] * US_PER_S)
+    per_second = UNITS_PER_SECOND[kind]
     return ticks * (US_PER_S // per_second) if per_second <= US_PER_S else ticks // (per_second // US_PER_S)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from actors.frames import to_physical
-from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, TIMES_OF_DAY, Column, ColumnType
+from actors.model import SECONDS_PER_UNIT, TIMES_OF_DAY, UNITS_PER_SECOND, Column, ColumnType
 
 Faults: TypeAlias = npt.NDArray[np.uint8]
 """One of the constants below for each value."""
@@ -176,9 +176,9 @@ class TimeDecoder:
 
 def tick_length_ns(kind: ColumnType) -> int:
     """Return the length of a tick of a temporal type; a month has none."""
-    if kind in TICKS_PER_SECOND:
-        return 1_000_000_000 // TICKS_PER_SECOND[kind]
-    return SECONDS_PER_TICK[kind] * 1_000_000_000
+    if kind in UNITS_PER_SECOND:
+        return 1_000_000_000 // UNITS_PER_SECOND[kind]
+    return SECONDS_PER_UNIT[kind] * 1_000_000_000
 
 
 def temporal_unit_ns(dtype: pl.DataType, kind: ColumnType) -> int | None:

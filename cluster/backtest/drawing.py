@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, ColumnType
+from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, ColumnType
 from cluster.backtest.series import Panel, Picture, Points, is_location, thinned
 from cluster.backtest.summary import shown_metric
 from cluster.show.present import show_cell
@@ -196,9 +196,9 @@ def _dates(picture: Picture, ticks: np.ndarray) -> np.ndarray:
     kind = _time_type(picture)
     if kind is ColumnType.MONTH:
         return (ticks - 1970 * 12).astype("datetime64[M]").astype("datetime64[us]")
-    if kind in SECONDS_PER_TICK:
-        return (ticks * SECONDS_PER_TICK[kind]).astype("datetime64[s]").astype("datetime64[us]")
-    per_second = TICKS_PER_SECOND[kind]
+    if kind in SECONDS_PER_UNIT:
+        return (ticks * SECONDS_PER_UNIT[kind]).astype("datetime64[s]").astype("datetime64[us]")
+    per_second = UNITS_PER_SECOND[kind]
     unit = {1: "s", 1_000: "ms", 1_000_000: "us", 1_000_000_000: "ns"}[per_second]
     return ticks.astype(f"datetime64[{unit}]")
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.detectors import Detector
+from actors.durations import nanoseconds_per_unit, show_duration
 from actors.engine.keys.kept import Work
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
 from actors.partition.assembly import IdleEngine, build_detectors, build_engine
 from config.settings import JobSettings
-from config.units import nanoseconds_per_tick, show_duration
 
 Report = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ def _window(job: JobSettings) -> dict[str, Any] | None:
 
 
 def _shown_ticks(job: JobSettings, ticks: int) -> str:
-    tick_ns = nanoseconds_per_tick(job.row_schema[job.time].type)
+    tick_ns = nanoseconds_per_unit(job.row_schema[job.time].type)
     return f"{ticks} months" if tick_ns is None else show_duration(ticks * tick_ns)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
+from actors.durations import Duration
 from actors.engine.language.analysis import Metric
 
 
@@ -35,8 +36,8 @@ class EpisodeState(StrEnum):
 class LifecycleSettings:
     """How the anomalies of one metric become episodes, as it is asked for; see `Lifecycle`."""
 
-    hold: int = 0
-    keep_firing: int = 0
+    hold: Duration = 0
+    keep_firing: Duration = 0
     clear: str | None = None
 
 

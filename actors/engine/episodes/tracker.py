@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actors.engine.arguments import EngineSettings
+from actors.engine.arguments import CheckedSettings
 from actors.engine.episodes.episode import (
     Alert,
     Change,
@@ -231,7 +231,7 @@ class EpisodeTracker:
             self._alerts[kind, number] = Alert(episode=episode, now=now, cleared_at=cleared_at)
 
 
-def tracker_of(settings: EngineSettings, program: Program) -> EpisodeTracker | None:
+def tracker_of(settings: CheckedSettings, program: Program) -> EpisodeTracker | None:
     """Return what follows the episodes of an engine, `None` without lifecycles."""
     if not settings.lifecycles:
         return None

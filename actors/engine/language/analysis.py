@@ -17,7 +17,7 @@ from actors.engine.language.grammar import WHOLE_MAX, parse_metric
 from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
 from actors.engine.language.text import canonical_text, render
 from actors.engine.vectors.vector import Type
-from actors.model import SECONDS_PER_TICK, TICKS_PER_SECOND, Column, ColumnType, Schema
+from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, Column, ColumnType, Schema
 
 
 class MetricKind(StrEnum):
@@ -312,10 +312,10 @@ class _Analysis:
         nanoseconds = given.count * _NANOSECONDS[given.unit]
         if column is None or not column.type.is_temporal or column.type is ColumnType.MONTH:
             raise self._error("bad_argument", "a length of time needs a time column", given, "Give a number of ticks.")
-        if column.type in TICKS_PER_SECOND:
-            tick = 1_000_000_000 // TICKS_PER_SECOND[column.type]
+        if column.type in UNITS_PER_SECOND:
+            tick = 1_000_000_000 // UNITS_PER_SECOND[column.type]
         else:
-            tick = 1_000_000_000 * SECONDS_PER_TICK[column.type]
+            tick = 1_000_000_000 * SECONDS_PER_UNIT[column.type]
         if nanoseconds // tick > WHOLE_MAX // 4:
             way_out = f"`{column.name}` is {column.type}; choose a shorter one."
             raise self._error("bad_argument", "this length of time is too long", given, way_out)

@@ -70,6 +70,9 @@ WHOLE_MIN, WHOLE_MAX = -(2**63), 2**63 - 1
 
 _NAMES = {"||": "or", "or": "or", "&&": "and", "and": "and", "<>": "!=", "!": "not", "not": "not"}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+RESERVED_WORDS = frozenset((*_CONSTANTS, "and", "or", "in", "not"))
+"""Names, in small letters, that mean something else than a column of that name."""
+
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 

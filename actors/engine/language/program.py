@@ -134,3 +134,15 @@ def fired(vector: Vector, count: int) -> Array:
     if not isinstance(values, np.ndarray) or values.ndim == 0:
         return np.full(count, bool(values))
     return values if values.dtype == np.bool_ else as_array(vector, Type.BOOL, count).values
+
+
+def aggregates_below(nodes: Sequence[Node]) -> set[int]:
+    """Return the indexes of the outermost aggregates in some expressions."""
+    pending, found = list(nodes), set()
+    while pending:
+        node = pending.pop()
+        if node.term.is_aggregate:
+            found.add(node.index)
+        else:
+            pending.extend(node.arguments)
+    return found

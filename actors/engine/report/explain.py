@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.arguments import EngineSettings
+from actors.engine.arguments import CheckedSettings
 from actors.engine.language.analysis import MetricKind
 from actors.engine.language.program import Context, Node, no_column
 from actors.engine.report.output import Anomalies
@@ -80,7 +80,7 @@ def anomaly_times(time_column: str, batch: Batch, anomalies: Anomalies, closings
     return times
 
 
-def explanation(settings: EngineSettings, nodes: Sequence[Node], last: LastBatch, index: int) -> Explanation:
+def explanation(settings: CheckedSettings, nodes: Sequence[Node], last: LastBatch, index: int) -> Explanation:
     """Return why an anomaly of a batch was reported."""
     anomalies, closings = last.anomalies, last.closings
     metric_index, row = int(anomalies.metric_index[index]), int(anomalies.rows[index])

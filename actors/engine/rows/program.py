@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actors.engine.arguments import EngineSettings
+from actors.engine.arguments import CheckedSettings
 from actors.engine.functions.definition import Kind
 from actors.engine.functions.sequences import PerKey
 from actors.engine.language.analysis import MetricKind, contains
@@ -86,7 +86,7 @@ class RowProgram:
 
 
 def row_program(
-    settings: EngineSettings,
+    settings: CheckedSettings,
     program: Program,
     nodes: Sequence[Node],
     windows: Windows | None,
@@ -118,7 +118,7 @@ class _Writer:
 
     def __init__(
         self,
-        settings: EngineSettings,
+        settings: CheckedSettings,
         program: Program,
         nodes: Sequence[Node],
         windows: Windows | None,

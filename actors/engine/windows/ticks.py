@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from actors.engine.arguments import EngineSettings
+from actors.engine.arguments import CheckedSettings
 from actors.engine.keys.numbers import KeyNumbers, logical
 from actors.engine.report.explain import LastBatch
 from actors.engine.report.output import Numbering
@@ -29,7 +29,7 @@ def in_order(keys: KeyNumbers, numbers: Array) -> Array:
     return frame.select(pl.arg_sort_by(frame.columns)).to_series().to_numpy().astype(np.int64)
 
 
-def key_rows(settings: EngineSettings, keys: KeyNumbers, numbers: Array, times: Array, offsets: Array) -> Batch:
+def key_rows(settings: CheckedSettings, keys: KeyNumbers, numbers: Array, times: Array, offsets: Array) -> Batch:
     """Return a batch of one row without values for each key; `times` are those of the keys by ascending number."""
     order = np.argsort(numbers)
     of_row = np.empty_like(times)

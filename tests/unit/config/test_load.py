@@ -83,7 +83,7 @@ def test_column_names_ignore_case() -> None:
         ("qty: INT", "qty: INTEGER", "schema.qty (line 2): no column type 'INTEGER'; use one of BOOL, INT"),
         ("qty: INT", "SYM: INT", "schema (line 2): columns 'sym' and 'SYM' have one name"),
         ("size: 3s", "size: 3x", "window.size (line 9): '3x' is no duration"),
-        ("size: 3s", "size: 3us", "window.size (line 9): '3us' is no whole number of ticks"),
+        ("size: 3s", "size: 3us", "window.size (line 9): '3us' is no whole number of units"),
         ("size: 3s", "size: 0", "window.size (line 9): must be more than 0, not 0"),
         ("size: 3s", "size: 3s, step: 2s", "window.step (line 9): '2s' does not divide the size, '3s'"),
         ("window: {size: 3s}\n", "", "window (line 1): missing, but a metric has an aggregate"),

@@ -8,7 +8,7 @@ from actors.engine import AnomalyDetectionEngine
 from actors.engine.episodes.episode import LifecycleSettings
 from config import ConfigError, JobSettings, make_job
 from config.settings import FORMAT_VERSION
-from config.specs import detector_specs, engine_arguments, store_config
+from config.specs import detector_specs, engine_spec, store_config
 from tests.support.jobs import make_trades_job
 
 SOURCE = {"type": "stream", "name": "trades"}
@@ -85,10 +85,10 @@ def test_the_engine_is_built_from_a_job() -> None:
     job = make_trades_job(
         SOURCE, job="my-job", metrics=["sum(qty)>5", {"when": "qty<4", "describe": "small"}], window=window
     )
-    arguments = engine_arguments(job)
-    assert arguments["anomaly_descriptions"] == ["sum(qty) > 5", "small"]
-    assert (arguments["window_size"], arguments["step"]) == (3000, 1000)
-    AnomalyDetectionEngine(**arguments)
+    spec = engine_spec(job)
+    assert spec.anomaly_descriptions == ("sum(qty) > 5", "small")
+    assert (spec.window_size, spec.step) == (3000, 1000)
+    assert AnomalyDetectionEngine.from_spec(spec).settings.descriptions == spec.anomaly_descriptions
 
 
 def test_detectors_are_built_from_a_job() -> None:
@@ -123,7 +123,7 @@ def test_detectors_are_built_from_a_job() -> None:
     [
         ({"options": {"speed": 5}}, "detector 'new_value' has no option 'speed'"),
         ({"learn": {"until": "soon"}}, "Invalid isoformat string: 'soon'"),
-        ({"expire_after": "5us"}, "no whole number of ticks"),
+        ({"expire_after": "5us"}, "no whole number of units"),
     ],
 )
 def test_a_detector_that_cannot_be_built_is_told(detector: dict[str, object], message: str) -> None:
@@ -187,14 +187,14 @@ def test_host_metrics_bring_their_own_columns() -> None:
 def test_a_metric_may_have_episodes() -> None:
     metric = {"when": "qty > 8", "for": "30s", "keep_firing": "1m", "clear": "qty < 5"}
     job = make_trades_job(SOURCE, metrics=[metric, "qty > 9"])
-    found = engine_arguments(job)["lifecycles"]
-    assert found == [LifecycleSettings(hold=30_000, keep_firing=60_000, clear="qty < 5"), None]
+    found = engine_spec(job).lifecycles
+    assert found == (LifecycleSettings(hold=30_000, keep_firing=60_000, clear="qty < 5"), None)
     assert JobSettings.from_bytes(job.to_bytes()) == job
 
 
 @pytest.mark.parametrize(
     ("metric", "message"),
-    [({"for": "3 parsecs"}, r"metrics\[0\].for"), ({"keep_firing": "1us"}, r"metrics\[0\].keep_firing: .*ticks")],
+    [({"for": "3 parsecs"}, r"metrics\[0\].for"), ({"keep_firing": "1us"}, r"metrics\[0\].keep_firing: .*units")],
 )
 def test_durations_of_episodes_are_checked(metric: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):

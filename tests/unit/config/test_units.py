@@ -2,8 +2,9 @@
 
 import pytest
 
+from actors.durations import duration_units, parse_duration, show_duration
 from actors.model import ColumnType
-from config.units import duration_ticks, parse_duration, parse_size, show_duration, time_ticks
+from config.units import parse_size, time_units
 
 
 @pytest.mark.parametrize(
@@ -39,14 +40,14 @@ def test_anything_else_is_no_duration(text: str) -> None:
         (2, "MONTH", 2),
     ],
 )
-def test_ticks_depend_on_the_time_column(duration: int | str, kind: str, ticks: int) -> None:
-    assert duration_ticks(duration, ColumnType(kind)) == ticks
+def test_units_depend_on_the_time_column(duration: int | str, kind: str, ticks: int) -> None:
+    assert duration_units(duration, ColumnType(kind)) == ticks
 
 
 @pytest.mark.parametrize(("duration", "kind"), [("1us", "TIMESTAMP"), ("90s", "MINUTE"), ("30d", "MONTH")])
-def test_a_duration_that_is_no_whole_number_of_ticks_is_refused(duration: str, kind: str) -> None:
-    with pytest.raises(ValueError, match=r"ticks|months"):
-        duration_ticks(duration, ColumnType(kind))
+def test_a_duration_that_is_no_whole_number_of_units_is_refused(duration: str, kind: str) -> None:
+    with pytest.raises(ValueError, match=r"whole number of units|months"):
+        duration_units(duration, ColumnType(kind))
 
 
 @pytest.mark.parametrize(
@@ -59,13 +60,13 @@ def test_a_duration_that_is_no_whole_number_of_ticks_is_refused(duration: str, k
         ("2018-10-08", "MONTH", 24225),
     ],
 )
-def test_a_moment_becomes_ticks(text: str, kind: str, ticks: int) -> None:
-    assert time_ticks(text, ColumnType(kind)) == ticks
+def test_a_moment_becomes_units(text: str, kind: str, ticks: int) -> None:
+    assert time_units(text, ColumnType(kind)) == ticks
 
 
 def test_a_time_of_day_is_no_moment() -> None:
     with pytest.raises(ValueError, match="has no date"):
-        time_ticks("2018-10-08", ColumnType.TIME)
+        time_units("2018-10-08", ColumnType.TIME)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_absent_keys_follow_the_detectors_in_type_and_need_no_metric(tmp_path: P
         ({"absent": "5m"}, "absent: needs `ticks`"),
         ({"engine": {"ticks_close_windows": True}}, "ticks_close_windows: needs `ticks`"),
         ({"engine": {"idle_key_ttl": "1h"}}, "idle_key_ttl: needs `ticks`"),
-        ({"ticks": "1us"}, "ticks: .*whole number of ticks"),
+        ({"ticks": "1us"}, "ticks: .*whole number of units"),
         ({"ticks": 5, "schema": {"time": "TIME", "sym": "SYMBOL", "qty": "INT", "user": "STRING"}}, "starts again"),
     ],
 )

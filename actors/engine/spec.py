@@ -1,0 +1,86 @@
+"""The arguments of an engine as they are asked for; `actors.engine.arguments` checks and completes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.durations import Duration
+from actors.engine.episodes.episode import LifecycleSettings
+from actors.engine.errors import bad_argument
+from actors.model import Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """What an engine is made of; a length of time is a number of units of the time column, `"5m"` or a `timedelta`."""
+
+    name: str
+    """Name of the engine and of its snapshot files: letters, digits, underscore, first a letter."""
+
+    metrics: str | Sequence[str]
+    """At least one; the position is the anomaly's `type`."""
+
+    schema: Schema | Mapping[str, Any]
+    """The columns of the rows: types by name, or the schema of a Polars frame."""
+
+    time_column: str
+    """The temporal column by which rows are ordered."""
+
+    key_columns: str | Sequence[str] = ()
+    """The columns that make the key; none for one key."""
+
+    window_size: Duration | None = None
+    """Length of windows, a multiple of `step`; needed with an aggregate and ignored without."""
+
+    step: Duration | None = None
+    """From the end of one window to that of the next; needed with an aggregate and ignored without."""
+
+    garbage_size: int = 2000
+    """Accepted for compatibility; memory is given back as soon as no window needs a row."""
+
+    round_time: bool = True
+    """Whether steps above one minute align windows to several minutes."""
+
+    anomaly_descriptions: Sequence[str] | None = None
+    """For each metric the text that is shown in its place; `None`: the metric itself."""
+
+    nulls: str = "smallest"
+    """What NULL means in comparisons: `smallest`, or `unknown`, which is never true."""
+
+    explain: str = "none"
+    """What the `detail` of each anomaly says: `none`, `windows` or `all`."""
+
+    lifecycles: Sequence[LifecycleSettings | None] = ()
+    """For each metric how its anomalies become episodes; `None` for those that have none. Empty: none has."""
+
+    max_lateness: Duration = 0
+    """How long rows wait to be put in the order of their times; 0 means that they do not."""
+
+    ticks_close_windows: bool = False
+    """Whether time that passes at ticks closes windows, and lets rows go that wait."""
+
+    idle_key_ttl: Duration = 0
+    """How long a key may be without rows before a tick forgets it; 0 means that none is."""
+
+    late_rows_max: int = 10_000
+    """Late rows kept for `take_late`."""
+
+    snapshot_dir: str | Path | None = None
+    """Folder of snapshot files; `None` for none."""
+
+    snapshot_interval_rows: int | None = None
+    """Rows after which a snapshot file is written, at the end of a batch."""
+
+
+def spec_of(**arguments: Any) -> EngineSpec:
+    """Return a specification, given its fields by name.
+
+    Raises:
+        ArgumentError: there is no such field.
+    """
+    unknown = arguments.keys() - EngineSpec.__dataclass_fields__.keys()
+    if unknown:
+        names = ", ".join(EngineSpec.__dataclass_fields__)
+        raise bad_argument(f"there is no argument {min(unknown)!r}; the arguments are {names}")
+    return EngineSpec(**arguments)
