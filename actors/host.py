@@ -1,4 +1,4 @@
-"""The actor shell around partitions: a plain class that `cluster.deployment.deploy` turns into a Ray actor.
+"""The actor shell around partitions: a plain class that `cluster.deployment` turns into a Ray actor.
 
 A *host* owns several partitions of one job. Its calls arrive in order from one leader; queries come from anybody, in
 threads of their own, and read only what is committed. A host keeps nothing that its shards do not have: when it dies,
@@ -7,7 +7,7 @@ the next one opens the same directories.
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,7 @@ from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
 from actors.partition.partition import Partition, PartitionStat, RoutedBatch
+from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import LateRow
 from actors.partition.ticks import Tick
 from actors.shard import ShardClosedError
@@ -93,12 +94,9 @@ class PartitionHost:
         `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning.
         """
         self._follow(epoch)
-        # Another call may have told of the epoch before.
+        # Another call may have brought the epoch before.
         is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
-        for number, owned in list(self._partitions.items()):
-            if owned.is_broken or (is_newer and number not in partitions):
-                del self._partitions[number]
-                owned.close()
+        self._let_go(partitions if is_newer else self._partitions)
         needed = {}
         for number in partitions:
             partition = self._partitions.get(number)
@@ -107,6 +105,13 @@ class PartitionHost:
             else:
                 needed[number] = partition.begin(epoch, earliest, now_us)
         return needed
+
+    def _let_go(self, wanted: Collection[int]) -> None:
+        """Close partitions that are not wanted, and broken ones, which are to be opened again."""
+        for number, owned in list(self._partitions.items()):
+            if owned.is_broken or number not in wanted:
+                del self._partitions[number]
+                owned.close()
 
     def _follow(self, epoch: int) -> None:
         # Partitions refuse by themselves; the host does for those that it does not own, or not yet.
@@ -239,34 +244,42 @@ class PartitionHost:
 
     def anomalies(self, wanted: AnomalyFilter, count_max: int, newest_first: bool) -> list[Anomaly]:
         """Return committed anomalies of every partition owned, each partition's in order, not merged."""
-        return self._collect(lambda partition: partition.anomalies(wanted, count_max, newest_first=newest_first))
+        return self._collect(lambda queries: queries.anomalies(wanted, count_max, newest_first=newest_first))
 
     def verdicts(self) -> list[Verdict]:
         """Return how variables behave in every partition owned."""
-        return self._collect(Partition.verdicts)
+        return self._collect(PartitionQueries.verdicts)
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the anomaly tables as they are stored, not merged."""
-        return self._collect(Partition.anomaly_entries)
+        return self._collect(PartitionQueries.anomaly_entries)
 
     def event_pages(self, partitions: list[int], params: QueryParams) -> dict[int, QueryResult]:
         """Return the stored events of partitions, each one's in the order asked for."""
-        return {number: self._partition(number).event_page(params) for number in partitions}
+        return {number: self._partition(number).queries.event_page(params) for number in partitions}
 
     def dead_letters(self, count_max: int) -> list[DeadLetter]:
         """Return committed dead letters of every partition owned."""
-        return self._collect(lambda partition: partition.dead_letters(count_max))
+        return self._collect(lambda queries: queries.dead_letters(count_max))
 
     def episodes(self, wanted: EpisodeFilter, count_max: int, newest_first: bool) -> list[Episode]:
         """Return committed episodes of every partition owned, each partition's in order, not merged."""
-        return self._collect(lambda partition: partition.episodes(wanted, count_max, newest_first=newest_first))
+        return self._collect(lambda queries: queries.episodes(wanted, count_max, newest_first=newest_first))
 
     def late_rows(self, count_max: int) -> list[LateRow]:
         """Return committed rows that the metrics of every partition owned discarded."""
-        return self._collect(lambda partition: partition.late_rows(count_max))
+        return self._collect(lambda queries: queries.late_rows(count_max))
 
-    def _collect(self, read: Callable[[Partition], list[T]]) -> list[T]:
-        return [item for partition in list(self._partitions.values()) for item in read(partition)]
+    def _collect(self, read: Callable[[PartitionQueries], list[T]]) -> list[T]:
+        return [item for partition in list(self._partitions.values()) for item in read(partition.queries)]
+
+    def validate(self) -> None:
+        """Assert every invariant of the host and its partitions."""
+        assert self._opened_epoch <= self._epoch, (self._opened_epoch, self._epoch)
+        for number, partition in self._partitions.items():
+            assert partition.number == number, f"partition {partition.number} is owned as {number}"
+            assert partition.stat().epoch <= self._epoch, f"partition {number} is ahead of its host"
+            partition.validate()
 
     def crash(self) -> None:
         """Die as by the power switch."""

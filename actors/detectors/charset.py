@@ -63,3 +63,8 @@ class CharsetWatcher:
         self._known[code] = set(characters)
         if is_muted:
             self._muted.add(code)
+
+    def validate(self) -> None:
+        """Assert that what is known are single characters."""
+        for code, known in self._known.items():
+            assert all(len(character) == 1 for character in known), f"group {code} knows {known}"

@@ -88,6 +88,12 @@ class Configuration:
         if is_handed_over:
             self._handed_over.add(code)
 
+    def validate(self) -> None:
+        """Assert that there is one tracker for each watcher."""
+        for code, trackers in self._trackers.items():
+            assert len(trackers) == len(self._watchers), code
+        assert self._handed_over <= self._trackers.keys(), self._handed_over
+
     def _values(self, batch: Batch) -> list[list[Any]]:
         found: list[list[Any]] = []
         for names in self._columns:

@@ -59,6 +59,12 @@ class OpenWindows:
         pairs = {with_tuples(event_id): count for event_id, count in counts}
         self._windows[code] = Window(number, row_count, is_learned, Counter(pairs))
 
+    def validate(self) -> None:
+        """Assert that the counts of a window add up to its rows."""
+        for code, window in self._windows.items():
+            assert window.row_count == window.counts.total(), f"group {code}: {window}"
+            assert all(count > 0 for count in window.counts.values()), f"group {code}: {window}"
+
 
 class CountVectorWatcher:
     """Counts of event ids in windows, per key."""
@@ -77,6 +83,7 @@ class CountVectorWatcher:
         self.metric = f"new counts of {', '.join(columns)}"
         self.changed = known.changed
         self.codes, self.encode, self.decode = known.codes, known.encode, known.decode
+        self.validate = known.validate
         self._columns = list(columns)
         self._row_count = row_count
         self._ticks = ticks

@@ -43,6 +43,9 @@ class Memory(Protocol):
     def decode(self, code: int, saved: Sequence[Any]) -> None:
         """Take over what was saved of a group."""
 
+    def validate(self) -> None:
+        """Assert every invariant."""
+
 
 class Watcher(Memory, Protocol):
     """One metric of a detector: what it knows of each group, and what it finds in a batch."""
@@ -251,6 +254,15 @@ class Detector:
         self._groups.changed.update(range(len(self._groups.ids)))
         for memory in self._memories:
             memory.changed.update(memory.codes())
+
+    def validate(self) -> None:
+        """Assert every invariant of the groups and of what is remembered of them."""
+        self._groups.validate()
+        known = range(len(self._groups.ids))
+        for memory in self._memories:
+            assert all(code in known for code in memory.changed), memory.changed
+            assert all(code in known for code in memory.codes()), "something is remembered of a group that is not there"
+            memory.validate()
 
     def _run(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> pl.DataFrame:
         batch = self._groups.batch(frame, np.asarray(offsets, np.int64), phase)

@@ -38,6 +38,11 @@ class LatestIds:
         """Take over what was saved of a group."""
         self._ids[code] = [with_tuples(event_id) for event_id in saved]
 
+    def validate(self) -> None:
+        """Assert that no key keeps more ids than the next row completes."""
+        for code, ids in self._ids.items():
+            assert 0 < len(ids) <= self._count, f"group {code} keeps {ids}"
+
 
 class EventSequenceWatcher:
     """Sequences of event ids, per key."""
@@ -48,6 +53,7 @@ class EventSequenceWatcher:
         self.metric = f"new sequence of {', '.join(columns)}"
         self.changed = known.changed
         self.codes, self.encode, self.decode = known.codes, known.encode, known.decode
+        self.validate = known.validate
         self._columns = list(columns)
         self._length = length
         self._known = known

@@ -169,6 +169,18 @@ class Groups:
         self._row_count[code], self._first_time[code] = row_count, first_time
         self._watermark[code], self._is_done[code] = watermark, is_done
 
+    def validate(self) -> None:
+        """Assert that codes and groups are one to one, and that times and numbers of rows fit each other."""
+        count = len(self.ids)
+        assert self._codes == {group: code for code, group in enumerate(self.ids)}, "codes are not the places of ids"
+        assert all(len(group) == len(self._columns) for group in self.ids), "a group of other columns"
+        assert all(code in range(count) for code in self.changed), "a group has changed that is not there"
+        rows, first, latest = (array[:count] for array in (self._row_count, self._first_time, self._watermark))
+        assert np.all(rows >= 0), "fewer than no rows"
+        assert np.all((first == _NO_TIME) == (latest == _NO_TIME)), "a group with one of two times"
+        assert np.all(first <= latest), "a watermark before the first row"
+        assert np.all((rows == 0) | (first != _NO_TIME)), "rows without a time"
+
     def _sort(self, frame: pl.DataFrame) -> tuple[Ints | None, Ints, Ints]:
         """Return the order of rows by group (`None`: as they are), the size of each group and its code."""
         if not len(frame):

@@ -71,6 +71,14 @@ class KnownThings:
         if is_muted:
             self.muted.add(code)
 
+    def validate(self) -> None:
+        """Assert that no group has learned more than it knows."""
+        for code, count in self._learned_count.items():
+            # What a muted group knew is forgotten, how much it was is not.
+            assert code in self.muted or 0 <= count <= len(self._known.get(code, ())), (
+                f"group {code} has learned {count}"
+            )
+
 
 def with_tuples(value: Any) -> Any:
     """Return a value whose lists are tuples: they come out of saved bytes as lists."""

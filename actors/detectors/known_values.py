@@ -87,6 +87,11 @@ class KnownValueWatcher:
         if is_muted:
             self._muted.add(code)
 
+    def validate(self) -> None:
+        """Assert that no group has learned more than it knows."""
+        for code, count in self._learned_count.items():
+            assert 0 <= count <= len(self._known.get(code, ())), f"group {code} has learned {count}"
+
     def _pairs(self, batch: Batch) -> pl.DataFrame:
         return distinct_values(batch, self._columns, with_times=self._expire_after is not None)
 

@@ -61,6 +61,9 @@ class RuleWatcher:
     def decode(self, code: int, saved: Sequence[Any]) -> None:
         """Take over nothing."""
 
+    def validate(self) -> None:
+        """Assert nothing: a rule has no state."""
+
 
 def _expression(condition: Condition, column: pl.Expr) -> pl.Expr:
     value = condition.value

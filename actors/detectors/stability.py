@@ -113,6 +113,14 @@ class StabilityTrackers:
         if last_change is not None:
             self._last_changes[code] = last_change
 
+    def validate(self) -> None:
+        """Assert that only followed groups have a last change, and that trackers agree with themselves."""
+        assert self._last_changes.keys() <= self._trackers.keys(), "a change of a group that is not followed"
+        for code, tracker in self._trackers.items():
+            series = tracker.change_series
+            assert 0 <= series.true_count() <= len(series), code
+            assert (code in self._last_changes) == (series.true_count() > 0), code
+
     def _tracker(self, code: int) -> SingleStabilityTracker:
         tracker = self._trackers.get(code)
         if tracker is None:

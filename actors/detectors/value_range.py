@@ -70,6 +70,11 @@ class ValueRangeWatcher:
             self._low[code], self._high[code] = limits
             self._has_range[code] = True
 
+    def validate(self) -> None:
+        """Assert that ranges are ranges, and a group that is left alone has none."""
+        assert np.all(self._low[self._has_range] <= self._high[self._has_range]), "a range that ends before it begins"
+        assert not np.any(np.isnan(self._low[self._has_range])), "a range without a bound"
+
     def _learn(self, codes: Ints, values: Numbers, is_learned: Bools) -> None:
         # Adding 0 makes -0.0 a plain 0.0: the two are equal, so that swapping them would not count as a change.
         learned_codes, learned = codes[is_learned], values[is_learned] + 0

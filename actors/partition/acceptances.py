@@ -152,6 +152,19 @@ class Acceptances:
         self.load({name: data for name, data in entries})  # noqa: C416  # pairs come as lists
         self._changed.update({*self._waiting, *self._applied})
 
+    def waiting_keys(self) -> set[tuple[Any, ...]]:
+        """Return the keys of those that wait."""
+        return {acceptance.key for acceptance in self._waiting.values()}
+
+    def validate(self, detector_count: int) -> None:
+        """Assert that each waits or has been applied, under its own id, and means detectors that there are."""
+        assert not self._applied & self._waiting.keys(), "an acceptance waits that has been applied"
+        assert self._changed <= self._applied | self._waiting.keys(), "something changed that is not known"
+        for name, acceptance in self._waiting.items():
+            assert acceptance.acceptance_id == name, acceptance
+            assert all(number < detector_count for number, _ in acceptance.groups), acceptance
+            assert len(acceptance.key) == len(self._key_columns), acceptance
+
     def _entry(self, name: str) -> bytes:
         return b"" if name in self._applied else self._waiting[name].to_bytes()
 

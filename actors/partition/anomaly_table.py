@@ -1,9 +1,7 @@
-"""The anomalies of one partition: their table, the outbox that feeds sinks, and the dead letters.
+"""The anomalies of one partition.
 
 An *anomaly* is stored once, under its id (split, offset, ordinal), so replaying a row overwrites what the row raised
-before and can neither lose nor double it. The ids of a split only grow from commit to commit, so the *outbox* is one
-mark for each split: the last id that every sink has taken. A *dead letter* is an input record that could not become a
-row, stored under its (split, offset). Everything here takes a transaction and never begins or commits one.
+before and can neither lose nor double it. Everything here takes a transaction and never begins or commits one.
 """
 
 import struct
@@ -11,16 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import lmdb
 import msgpack
 import numpy as np
 import polars as pl
 
 from actors.model import AnomalyId
+from actors.partition.part import Entry, Fields, Part, Saved
+from actors.shard.shard import Txn
+
+TABLE = "anomalies"
+"""Table of the shard."""
 
 _ID = struct.Struct(">IQI")
-_SPLIT = struct.Struct(">I")
-_RECORD = struct.Struct(">IQ")
 
 
 Packed = Sequence[Any] | None
@@ -85,6 +85,67 @@ class AnomalyFilter:
         return (self.time_from is None or anomaly.time >= self.time_from) and (
             self.time_to is None or anomaly.time <= self.time_to
         )
+
+
+class AnomalyTable(Part):
+    """The anomalies of one partition; what is not written yet is pending."""
+
+    def __init__(
+        self, key_columns: tuple[str, ...], metric_count: int, render: Callable[[int, Sequence[Any]], Any]
+    ) -> None:
+        self._key_columns = key_columns
+        self._metric_count = metric_count
+        self._render = render
+        self._pending: list[tuple[bytes, bytes]] = []
+        # Below these offsets, by split, metrics that are gone have packed the details.
+        self._details_from: dict[int, int] = {}
+
+    @property
+    def pending_count(self) -> int:
+        """Anomalies that the next write puts into the table."""
+        return len(self._pending)
+
+    def pending_ids(self) -> list[AnomalyId]:
+        """Return the ids of what is pending."""
+        return [decode_id(key) for key, _ in self._pending]
+
+    def add(self, split: int, frame: pl.DataFrame, packed: Sequence[Packed] = ()) -> None:
+        """Take a merged anomaly frame; `packed` are the details of the metrics' anomalies, or nothing."""
+        self._pending += encode_entries(self._key_columns, split, frame, packed, self._metric_count)
+
+    def forget_details(self, marks: dict[int, int]) -> None:
+        """Note that the metrics are others from these offsets on: nobody can read the details below any more."""
+        self._details_from = marks
+
+    def render(self, place: AnomalyId, kind: int, packed: Sequence[Any]) -> str | None:
+        """Return the text of a packed detail, unless metrics that are gone have packed it."""
+        if place.offset < self._details_from.get(place.split, 0):
+            return None
+        text: str | None = self._render(kind, packed)
+        return text
+
+    def entries(self) -> list[Entry]:
+        """Return what has been raised since the last flush."""
+        return [(TABLE, key, value) for key, value in self._pending]
+
+    def fields(self) -> Fields:
+        """Return where details begin that can be read."""
+        return {"details_from": self._details_from}
+
+    def saved(self) -> None:
+        """Forget what has been written."""
+        self._pending.clear()
+
+    def load(self, saved: Saved) -> None:
+        """Take over where details begin that can be read."""
+        self._details_from = saved.record.get("details_from", {})
+
+    def validate(self) -> None:
+        """Assert that every pending anomaly has an id of its own and can be read."""
+        assert len(set(self.pending_ids())) == len(self._pending), "two anomalies with one id"
+        for key, value in self._pending:
+            anomaly = decode_entry(key, value)
+            assert len(anomaly.key) == len(self._key_columns), anomaly
 
 
 def encode_id(anomaly_id: AnomalyId) -> bytes:
@@ -160,7 +221,7 @@ def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def scan_anomalies(
-    txn: lmdb.Transaction,
+    txn: Txn,
     table: Any,
     wanted: AnomalyFilter,
     count_max: int,
@@ -193,35 +254,3 @@ def _entries(cursor: Any, after: AnomalyId | None, newest_first: bool) -> Iterat
     if not placed:
         return iter(())
     return iter(cursor.iterprev() if newest_first else cursor.iternext())
-
-
-def waiting_entries(txn: lmdb.Transaction, table: Any, outbox: Any) -> Iterator[tuple[bytes, bytes]]:
-    """Give the entries above the outbox marks, split after split, in the order of ids."""
-    with txn.cursor(table) as cursor:
-        placed = cursor.first()
-        while placed:
-            split = bytes(cursor.key()[: _SPLIT.size])
-            mark = txn.get(split, db=outbox)
-            if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
-                cursor.next()
-            while (key := bytes(cursor.key())) and key[: _SPLIT.size] == split:
-                yield key, bytes(cursor.value())
-                cursor.next()
-            placed = bool(key)
-
-
-def raise_marks(txn: lmdb.Transaction, outbox: Any, taken: Sequence[AnomalyId]) -> None:
-    """Mark anomalies, each split's in the order of ids, and all before them as taken by every sink."""
-    for split, last in {anomaly_id.split: anomaly_id for anomaly_id in taken}.items():
-        txn.put(_SPLIT.pack(split), encode_id(last), db=outbox)
-
-
-def encode_record(split: int, offset: int) -> bytes:
-    """Return the key bytes of a dead letter."""
-    return _RECORD.pack(split, offset)
-
-
-def decode_record(key: bytes) -> tuple[int, int]:
-    """Return split and offset of a dead letter's key bytes."""
-    split, offset = _RECORD.unpack(key)
-    return int(split), int(offset)

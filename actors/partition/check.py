@@ -11,7 +11,8 @@ from typing import Any
 
 import msgpack
 
-from actors.partition.anomaly_table import decode_id, decode_record
+from actors.partition.anomaly_table import decode_id
+from actors.partition.rejected_records import decode_record
 from actors.shard import Shard
 from actors.store.disk.checking import DAMAGE, Finding
 from actors.store.disk.state import read_state

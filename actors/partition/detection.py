@@ -4,7 +4,7 @@ All of it lies in one table of the shard: the entries of a detector below its nu
 the greatest number. The rows given are those that the shard does not have yet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import polars as pl
 from actors.detectors.stability import Verdict
 from actors.partition.acceptances import Acceptance, Acceptances
 from actors.partition.assembly import build_detectors
+from actors.partition.part import Entry, Fields, Part, Saved
 from actors.routing import partition_of_key
 from actors.shard import Shard
 from config.settings import JobSettings
@@ -25,7 +26,7 @@ Array = np.ndarray[Any, np.dtype[np.int64]]
 _ACCEPTANCES = b"\xff\xff"
 
 
-class Learning:
+class Learning(Part):
     """Detectors and acceptances of one partition."""
 
     def __init__(self, job: JobSettings, number: int) -> None:
@@ -33,6 +34,8 @@ class Learning:
         self._number = number
         self._detectors = build_detectors(job)
         self._acceptances = Acceptances(job.key_columns)
+        # Entries of detectors that the job no longer has, for the next flush to delete.
+        self._stale_keys: list[bytes] = []
 
     @property
     def type_count(self) -> int:
@@ -69,37 +72,50 @@ class Learning:
         for number, group in acceptance.groups:
             self._detectors[number].accept(group, acceptance.variable, acceptance.value)
 
-    def changed_entries(self) -> list[tuple[bytes, bytes]]:
+    def entries(self) -> list[Entry]:
         """Return the entries that have changed since they were last saved."""
-        entries = [
-            (_prefix(number) + key, value)
-            for number, detector in enumerate(self._detectors)
-            for key, value in detector.changed_state().items()
-        ]
-        return entries + [(_ACCEPTANCES + key, value) for key, value in self._acceptances.changed_entries().items()]
+        found: list[Entry] = [(TABLE, key, None) for key in self._stale_keys]
+        for number, detector in enumerate(self._detectors):
+            prefix = _prefix(number)
+            found += [(TABLE, prefix + key, value) for key, value in detector.changed_state().items()]
+        changed = self._acceptances.changed_entries().items()
+        return found + [(TABLE, _ACCEPTANCES + key, value) for key, value in changed]
 
-    def mark_saved(self) -> None:
-        """Note that what `changed_entries` gave is durable."""
+    def saved(self) -> None:
+        """Note that what `entries` gave is durable."""
+        self._stale_keys.clear()
         self._acceptances.mark_saved()
         for detector in self._detectors:
             detector.mark_saved()
 
-    def load(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take over the entries of a shard."""
+    def load(self, saved: Saved) -> None:
+        """Take over the entries of a shard, or note that they are of no use."""
+        entries = saved.entries(TABLE)
+        if saved.is_of_other_job:
+            self._stale_keys = [key for key, _ in entries]
+            return
         for number, detector in enumerate(self._detectors):
             detector.load_state(_below(entries, _prefix(number)))
         self._acceptances.load(_below(entries, _ACCEPTANCES))
 
-    def snapshot(self) -> dict[str, Any]:
+    def snapshot(self) -> Fields:
         """Return everything, to be put into a snapshot of the partition."""
         states = [detector.snapshot() for detector in self._detectors]
         return {"detectors": states, "acceptances": self._acceptances.snapshot()}
 
-    def restore(self, body: Mapping[str, Any]) -> None:
+    def restore(self, body: Fields) -> None:
         """Take over what `snapshot` gave; snapshots of older versions know no acceptances."""
         for detector, state in zip(self._detectors, body["detectors"], strict=True):
             detector.restore(state)
         self._acceptances.restore(body.get("acceptances", ()))
+
+    def validate(self) -> None:
+        """Assert every invariant of the detectors and the acceptances."""
+        for detector in self._detectors:
+            detector.validate()
+        self._acceptances.validate(len(self._detectors))
+        for key in self._acceptances.waiting_keys():
+            assert partition_of_key(key, self._job.partitions) == self._number, f"{key} is of another partition"
 
 
 def read_verdicts(job: JobSettings, shard: Shard) -> list[Verdict]:

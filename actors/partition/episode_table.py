@@ -9,9 +9,8 @@ several partitions see that something has come to an end. Everything here takes 
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import merge
 from typing import Any
 
 import msgpack
@@ -20,7 +19,9 @@ from actors.engine.episodes.episode import Episode, EpisodeId, EpisodeState
 from actors.engine.episodes.tracker import EpisodeChanges
 from actors.engine.report.output import LATE_ORDINALS, Numbering
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import encode_id, waiting_entries
+from actors.partition.anomaly_table import decode_id, encode_id
+from actors.partition.part import Entry, Part, Tables
+from actors.shard.shard import Txn
 
 __all__ = ["LATE_ORDINALS", "TABLES", "EpisodeFilter", "EpisodeTable", "LateOrdinals", "episode_fields"]
 
@@ -78,10 +79,10 @@ class LateOrdinals:
         self._counts[offset] = self._counts.get(offset, 0) + count
 
 
-class EpisodeTable:
+class EpisodeTable(Part):
     """Episodes and notices of one partition; what is not written yet is pending."""
 
-    def __init__(self, tables: Mapping[str, Any], texts: Sequence[str], *, has_notices: bool) -> None:
+    def __init__(self, tables: Tables, texts: Sequence[str], *, has_notices: bool) -> None:
         self._episodes, self._notices = (tables[name] for name in TABLES)
         self._texts = texts
         self._has_notices = has_notices
@@ -111,32 +112,35 @@ class EpisodeTable:
         """Notices that the next write puts into the table."""
         return len(self._pending_notices)
 
-    def write(self, txn: Any) -> None:
-        """Put what is pending into the tables."""
-        for place, episode in self._pending.items():
-            if episode is None:
-                txn.delete(_encode_id(place), db=self._episodes)
-            else:
-                txn.put(_encode_id(place), _encode(episode), db=self._episodes)
-        for key, value in self._pending_notices:
-            txn.put(key, value, db=self._notices)
+    def entries(self) -> list[Entry]:
+        """Return what has become of episodes since the last flush, and the notices of it."""
+        table, notices = TABLES
+        changed: list[Entry] = [
+            (table, _encode_id(place), None if episode is None else _encode(episode))
+            for place, episode in self._pending.items()
+        ]
+        return changed + [(notices, key, value) for key, value in self._pending_notices]
 
-    def mark_saved(self) -> None:
+    def saved(self) -> None:
         """Forget what has been written."""
         self._pending.clear()
         self._pending_notices.clear()
 
-    def waiting(self, txn: Any, anomalies: Any, outbox: Any) -> Iterator[tuple[bytes, bytes]]:
-        """Give the anomalies and notices above the outbox marks, split after split, in the order of ids."""
-        return merge(waiting_entries(txn, anomalies, outbox), waiting_entries(txn, self._notices, outbox))
+    def validate(self) -> None:
+        """Assert that pending episodes are stored under their ids, and notices under ordinals of their own."""
+        for place, episode in self._pending.items():
+            assert episode is None or _decode(_encode_id(place), _encode(episode)).id == episode.id == place, episode
+        ids = [decode_id(key) for key, _ in self._pending_notices]
+        assert len(set(ids)) == len(ids), "two notices with one id"
+        assert all(place.ordinal >= LATE_ORDINALS for place in ids), ids
 
-    def forget(self, txn: Any, taken: Iterable[AnomalyId]) -> None:
+    def forget(self, txn: Txn, taken: Iterable[AnomalyId]) -> None:
         """Delete notices that every sink has."""
         for place in taken:
             if place.ordinal >= LATE_ORDINALS:
                 txn.delete(encode_id(place), db=self._notices)
 
-    def scan(self, txn: Any, wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
+    def scan(self, txn: Txn, wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
         """Return committed episodes in the order of the rows that began them, or against it."""
         found: list[Episode] = []
         with txn.cursor(self._episodes) as cursor:

@@ -15,7 +15,11 @@ import numpy as np
 import polars as pl
 
 from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, ColumnType
+from actors.partition.assembly import build_store
 from actors.partition.episode_table import LATE_ORDINALS
+from actors.partition.part import Fields, Part, Saved
+from actors.shard import Shard
+from actors.shard.shard import Txn
 from actors.store import ColumnBatch, EventStore
 from config.settings import JobSettings
 
@@ -38,6 +42,70 @@ def ticks_to_us(kind: ColumnType, ticks: Array) -> Array:
         return ticks * (SECONDS_PER_UNIT[kind] * US_PER_S)
     per_second = UNITS_PER_SECOND[kind]
     return ticks * (US_PER_S // per_second) if per_second <= US_PER_S else ticks // (per_second // US_PER_S)
+
+
+class StoredEvents(Part):
+    """The event store of a partition and what it is fed; a job that stores no events has none."""
+
+    def __init__(self, job: JobSettings, shard: Shard) -> None:
+        self.store = build_store(job, shard)
+        """The store, `None` when the job stores no events."""
+
+        self._row_events = RowEvents(job)
+
+    def register(self, split: int, frame: pl.DataFrame, offsets: Array, anomalies: pl.DataFrame) -> int:
+        """Register rows and the anomalies that they raised, and return how many events were accepted."""
+        return 0 if self.store is None else self._row_events.register(self.store, split, frame, offsets, anomalies)
+
+    @property
+    def pending_size_bytes(self) -> int:
+        """Bytes of events that wait for a flush."""
+        return 0 if self.store is None else self.store.stat().pending_size_bytes
+
+    @property
+    def watermarks(self) -> Mapping[int, int]:
+        """The timestamp of the last row's event, by split."""
+        return self._row_events.watermarks
+
+    def fields(self) -> Fields:
+        """Return the watermarks."""
+        return {"watermarks": self._row_events.watermarks}
+
+    def write(self, txn: Txn, now_us: int) -> None:
+        """Write what waits, and give up what is older than the limits allow."""
+        if self.store is not None:
+            self.store.write(txn, now_us)
+
+    def saved(self) -> None:
+        """Note that what was written is durable."""
+        if self.store is not None:
+            self.store.committed()
+
+    def load(self, saved: Saved) -> None:
+        """Take over the watermarks; the store has opened itself."""
+        self.restore(saved.record)
+
+    def snapshot(self) -> Fields:
+        """Return the watermarks: events stay where they are."""
+        return self.fields()
+
+    def restore(self, body: Fields) -> None:
+        """Take over the watermarks."""
+        if self.store is not None:
+            self._row_events.watermarks = body["watermarks"]
+
+    def validate(self) -> None:
+        """Assert that no event is newer than its split's watermark."""
+        if self.store is None:
+            return
+        for split, watermark in self._row_events.watermarks.items():
+            last = self.store.last_timestamp(split)
+            assert last is None or last.ticks <= watermark, f"split {split}: an event at {last} beyond {watermark}"
+
+    def close(self) -> None:
+        """Close the store; the shard stays open."""
+        if self.store is not None:
+            self.store.close()
 
 
 class RowEvents:

@@ -1,8 +1,10 @@
-"""The rows of a partition on their way through its engine, and the ticks between them.
+"""The metrics of a partition: its engine, and the ticks between the rows that it takes.
 
 Rows and ticks are taken in the order of their offsets; a tick comes after the row at which it happened, which may be
 that of another partition. What a tick makes known has its own ordinals (`actors.partition.episode_table`). Of rows and
 ticks that the shard knows, only the state they leave is wanted.
+
+The engine's snapshot is written at some flushes only, so it has a mark of its own in each split.
 """
 
 import json
@@ -13,12 +15,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine import AnomalyDetectionEngine
 from actors.engine.episodes.absence import AbsenceWatch, Silence
 from actors.frames import empty_frame
-from actors.partition.assembly import IdleEngine
+from actors.partition.assembly import build_engine
 from actors.partition.episode_table import EpisodeTable, LateOrdinals
-from actors.partition.rejected_records import SetAside, add_late
+from actors.partition.marks import Marks
+from actors.partition.part import Entry, Fields, Part, Saved
+from actors.partition.rejected_records import RecordTable, add_late
 from actors.partition.ticks import Tick, TickFinder
 from config.settings import JobSettings
 from config.specs import metric_ticks
@@ -40,42 +43,53 @@ class Tested:
     """Anomalies of ticks, with final ordinals and their details as text."""
 
 
-class RowTests:
+class Metrics(Part):
     """Engine and watch for absent keys of one partition."""
 
     def __init__(
         self,
         job: JobSettings,
         number: int,
-        engine: AnomalyDetectionEngine | IdleEngine,
-        late_rows: SetAside,
+        marks: Marks,
+        late_rows: RecordTable,
         episodes: EpisodeTable,
     ) -> None:
+        self.engine = build_engine(job)
         self._job = job
         self._number = number
-        self._engine = engine
+        self._marks = marks
         self._late_rows = late_rows
         self._episodes = episodes
         self._absent_after = None if job.absent is None else metric_ticks(job, job.absent)
         self._absence = AbsenceWatch(job.time_column, job.key_columns, self._absent_after)
-        self._finder = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
+        self._tick_size = metric_ticks(job, job.ticks) or None
+        self._finder = TickFinder(job.time_column, self._tick_size)
+        self._rows_since_snapshot = 0
+        self._snapshot_interval_rows = job.snapshot_interval_rows
+        self._is_snapshot_due = False
+        self._engine_marks: dict[int, int] = {}
+        self._known_ticks: dict[int, int] = {}
+        # Whether the shard lacks the episodes of rows below its marks, as after taking over a snapshot.
+        self._tells_replayed_episodes = False
         self.absent_type = 0
         """Type of the anomalies of absent keys: after metrics and detectors."""
 
-        self.tells_replayed_episodes = False
-        """Whether the shard lacks the episodes of rows below its marks, as after taking over a snapshot."""
+        self.state_size_bytes = 0
+        """Bytes that the engine's state took in memory at the last flush."""
 
     def test(self, split: int, frame: pl.DataFrame, offsets: Offsets, ticks: Sequence[Tick], committed: int) -> Tested:
         """Take the rows and ticks of a batch; those below `committed` change the state only."""
-        self._engine.follow_split(split)
+        # Ticks change the engine too, so that a partition without rows must not believe its snapshot to be up to date.
+        self._rows_since_snapshot += len(offsets) + len(ticks)
+        self.engine.follow_split(split)
         raised: list[pl.DataFrame] = []
         packed: list[Any] = []
         at_ticks: list[pl.DataFrame] = []
         ordinals = LateOrdinals(self._number, self._job.partitions)
         for rows, places, tick in cut_at_ticks(frame, offsets, self._fresh(split, ticks), committed):
-            found = self._engine.append_physical(rows, places)
+            found = self.engine.append_physical(rows, places)
             self._absence.see(split, rows)
-            details, late = self._engine.take_details(), self._engine.take_late()
+            details, late = self.engine.take_details(), self.engine.take_late()
             is_known = bool(len(places)) and int(places[-1]) < committed
             if not is_known:
                 raised.append(found)
@@ -90,7 +104,7 @@ class RowTests:
                 if not is_known:
                     at_ticks.append(closed)
                     at_ticks += [self._silences(silent, tick, ordinals)] if silent else []
-        nothing = self._engine.append_physical(frame[:0], offsets[:0])
+        nothing = self.engine.append_physical(frame[:0], offsets[:0])
         told = nothing.with_columns(detail=pl.lit(None, pl.String))
         return Tested(
             raised=pl.concat(raised) if raised else nothing, packed=packed, at_ticks=pl.concat([told, *at_ticks])
@@ -106,28 +120,28 @@ class RowTests:
     def _advance(self, split: int, tick: Tick, ordinals: LateOrdinals, *, is_known: bool) -> pl.DataFrame:
         """Let time pass in the engine; return the anomalies that this raises, with their details."""
         offset, now = tick
-        found = self._engine.advance_physical(now, offset, ordinals.numbering(offset))
+        found = self.engine.advance_physical(now, offset, ordinals.numbering(offset))
         ordinals.skip(offset, found.height)
-        packed, late = self._engine.take_details(), self._engine.take_late()
+        packed, late = self.engine.take_details(), self.engine.take_late()
         if not is_known:
             add_late(self._late_rows, split, late)
         if not packed:
             return found.with_columns(detail=pl.lit(None, pl.String))
-        told = [self._engine.render_detail(*one) for one in zip(found["type"].to_list(), packed, strict=True)]
+        told = [self.engine.render_detail(*one) for one in zip(found["type"].to_list(), packed, strict=True)]
         return found.with_columns(detail=pl.Series(told, dtype=pl.String))
 
     def _take_episodes(self, split: int, ordinals: LateOrdinals, *, is_known: bool) -> None:
-        changes = self._engine.take_episodes()
+        changes = self.engine.take_episodes()
         if not is_known:
             self._episodes.add(split, changes, ordinals)
-        elif self.tells_replayed_episodes:
+        elif self._tells_replayed_episodes:
             self._episodes.put(changes.changed)
 
     def _silences(self, silent: Sequence[Silence], tick: Tick, ordinals: LateOrdinals) -> pl.DataFrame:
         assert self._absent_after is not None
         offset, now = tick
         count = len(silent)
-        types = self._engine.append_physical(empty_frame(self._job.row_schema), np.zeros(0, dtype=np.int64)).schema
+        types = self.engine.append_physical(empty_frame(self._job.row_schema), np.zeros(0, dtype=np.int64)).schema
         keys = {name: [one.key[i] for one in silent] for i, name in enumerate(self._job.key_columns)}
         return pl.DataFrame(
             {
@@ -142,23 +156,91 @@ class RowTests:
             schema={**types, "detail": pl.String()},
         )
 
-    @property
-    def ticks(self) -> dict[int, int]:
-        """Latest tick of each split."""
-        return self._absence.ticks
+    def want_snapshot(self) -> None:
+        """Let the next flush take a snapshot of the engine, if any row has come since the last."""
+        self._snapshot_interval_rows = 1
 
-    def reach(self, split: int, time: int, offset: int) -> None:
+    def begin_anew(self) -> None:
+        """Go on where another job stopped, the next flush replaces its state."""
+        # Stored rows tell this partition's own times only, and a tick comes from any row of its split.
+        for split, time in self._known_ticks.items():
+            self._reach(split, time, self._marks.committed[split])
+        self._replace_state()
+
+    def entries(self) -> list[Entry]:
+        """Return the engine's snapshot and that of the watch, if it is time."""
+        self._is_snapshot_due = self._rows_since_snapshot >= self._snapshot_interval_rows
+        is_current = self._is_snapshot_due or not self._rows_since_snapshot
+        self._engine_marks = dict(self._marks.received) if is_current else self._marks.engine
+        if not self._is_snapshot_due:
+            return []
+        absence = self._absence_state()
+        found: list[Entry] = [("engine", b"snapshot", self.engine.snapshot())]
+        return found if absence is None else [*found, ("engine", b"absence", absence)]
+
+    def fields(self) -> Fields:
+        """Return where the engine's snapshot stands, and the latest ticks."""
+        return {
+            "engine": self._engine_marks,
+            "tells_replayed_episodes": self._tells_replayed_episodes,
+            "ticks": self._reached_ticks(),
+        }
+
+    def saved(self) -> None:
+        """Note where the engine's snapshot stands."""
+        if self._is_snapshot_due:
+            self._rows_since_snapshot = 0
+        self._snapshot_interval_rows = self._job.snapshot_interval_rows
+        self._marks.engine = self._engine_marks
+        # Measured here, because `stat` is asked by other threads while rows change the state.
+        self.state_size_bytes = self.engine.memory().state_size_bytes
+
+    def load(self, saved: Saved) -> None:
+        """Take over the engine's snapshot, unless it is of other metrics, and the latest ticks."""
+        self._known_ticks = saved.record.get("ticks", {})
+        self._tells_replayed_episodes = saved.record.get("tells_replayed_episodes", False)
+        snapshot, absence = (saved.get("engine", key) for key in (b"snapshot", b"absence"))
+        if saved.is_of_other_job or snapshot is None:
+            return
+        self.engine.restore(snapshot)
+        if absence is not None:
+            self._absence.restore(absence)
+
+    def snapshot(self) -> Fields:
+        """Return the state of engine and watch."""
+        return {"engine": self.engine.snapshot(), "absence": self._absence_state()}
+
+    def restore(self, body: Fields) -> None:
+        """Take over a snapshot; episodes that began before are made known anew, those of the replay too."""
+        self.engine.restore(body["engine"])
+        if body.get("absence") is not None:
+            self._absence.restore(body["absence"])
+        self._tells_replayed_episodes = True
+        self._replace_state()
+
+    def validate(self) -> None:
+        """Assert that ticks are multiples of the tick and that nothing is counted below zero."""
+        assert self._rows_since_snapshot >= 0
+        for split, time in self._reached_ticks().items():
+            assert self._tick_size is not None, f"split {split} has a tick in a job without"
+            assert time % self._tick_size == 0, f"split {split}: {time} is no multiple of {self._tick_size}"
+
+    def _replace_state(self) -> None:
+        self._episodes.put({episode.id: episode for episode in self.engine.open_episodes()})
+        self._rows_since_snapshot = self._job.snapshot_interval_rows
+
+    def _reached_ticks(self) -> dict[int, int]:
+        # While the engine replays it is behind the ticks that the shard knows.
+        known, now = self._known_ticks, self._absence.ticks
+        return {split: max(known.get(split, time), now.get(split, time)) for split, time in (known | now).items()}
+
+    def _reach(self, split: int, time: int, offset: int) -> None:
         """Let a split's time reach a tick that has been before, below an offset, unless it has."""
         nothing = empty_frame(self._job.row_schema), np.zeros(0, dtype=np.int64)
         self.test(split, *nothing, [(offset - 1, time)], offset)
 
-    def snapshot(self) -> bytes | None:
-        """Return the state that is not the engine's, `None` without ticks."""
+    def _absence_state(self) -> bytes | None:
         return None if self._job.ticks is None else self._absence.snapshot()
-
-    def restore(self, snapshot: bytes) -> None:
-        """Take over what `snapshot` gave."""
-        self._absence.restore(snapshot)
 
 
 def cut_at_ticks(

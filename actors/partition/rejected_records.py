@@ -1,19 +1,26 @@
-"""Records that a partition sets aside: dead letters, and rows that came too late for the metrics.
+"""Rejected records: dead letters, which could not become rows, and rows that came too late for the metrics.
 
 Both are kept under their (split, offset) in a table of their own, the newest up to a limit, and are written in the
 transaction that commits what they stand beside, so that a replay neither loses nor doubles one. Everything here takes a
 transaction and never begins or commits one.
 """
 
-from collections.abc import ItemsView, Sequence
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import polars as pl
 
-from actors.partition.anomaly_table import decode_record, encode_record
+from actors.partition.part import Entry, Fields, Part, Saved, Tables
+from actors.shard.shard import Txn
 from actors.source.protocol import DeadLetter
+
+COUNT_FIELDS = {"dead_letters": "dead_letter_count", "late_rows": "late_row_count"}
+"""Tables of rejected records, and the field of the partition's record that counts all there were."""
+
+_RECORD = struct.Struct(">IQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +45,14 @@ class LateRow:
         return "has no time" if self.late_by is None else f"late by {self.late_by} ticks"
 
 
-class SetAside:
-    """The newest records of one table; what is not written yet is `pending`."""
+class RecordTable(Part):
+    """The newest records of one table; what is not written yet is pending."""
 
-    def __init__(self, table: Any, count_max: int) -> None:
-        self._table = table
+    def __init__(self, name: str, tables: Tables, count_max: int) -> None:
+        self._name = name
+        self._table = tables[name]
         self._count_max = count_max
+        self._count_field = COUNT_FIELDS[name]
         self._pending: dict[bytes, bytes] = {}
         self.count = 0
         """Records committed, of all time."""
@@ -52,16 +61,20 @@ class SetAside:
         """Take a record; it is kept from the next write on."""
         self._pending[encode_record(split, offset)] = msgpack.packb(content)
 
-    def entries(self) -> ItemsView[bytes, bytes]:
-        """Return what the next write has to put into the table."""
-        return self._pending.items()
-
     @property
     def total(self) -> int:
         """What `count` is after the next write."""
         return self.count + len(self._pending)
 
-    def trim(self, txn: Any) -> None:
+    def entries(self) -> list[Entry]:
+        """Return the records since the last flush."""
+        return [(self._name, key, value) for key, value in self._pending.items()]
+
+    def fields(self) -> Fields:
+        """Return the count."""
+        return {self._count_field: self.total}
+
+    def write(self, txn: Txn, now_us: int) -> None:
         """Delete what is too much."""
         # Those of a split give way to newer ones of the same, so that a noisy split does not hide the others.
         excess = int(txn.stat(db=self._table)["entries"]) - self._count_max
@@ -73,12 +86,16 @@ class SetAside:
                     cursor.delete()
                     excess -= 1
 
-    def mark_saved(self) -> None:
+    def saved(self) -> None:
         """Forget what has been written."""
         self.count = self.total
         self._pending.clear()
 
-    def scan(self, txn: Any, count_max: int) -> list[tuple[int, int, list[Any]]]:
+    def load(self, saved: Saved) -> None:
+        """Take over the count; shards of older versions have none."""
+        self.count = saved.record.get(self._count_field, 0)
+
+    def scan(self, txn: Txn, count_max: int) -> list[tuple[int, int, list[Any]]]:
         """Return split, offset and content of committed records, oldest first."""
         found: list[tuple[int, int, list[Any]]] = []
         with txn.cursor(self._table) as cursor:
@@ -88,27 +105,45 @@ class SetAside:
                 found.append((*decode_record(key), msgpack.unpackb(value)))
         return found
 
+    def validate(self) -> None:
+        """Assert that records can be read and that the count counts."""
+        assert self.count >= 0
+        for key, value in self._pending.items():
+            decode_record(key)
+            assert isinstance(msgpack.unpackb(value), list), value
 
-def add_letters(records: SetAside, letters: Sequence[DeadLetter], first: int) -> None:
+
+def encode_record(split: int, offset: int) -> bytes:
+    """Return the key bytes of a record."""
+    return _RECORD.pack(split, offset)
+
+
+def decode_record(key: bytes) -> tuple[int, int]:
+    """Return split and offset of a record's key bytes."""
+    split, offset = _RECORD.unpack(key)
+    return int(split), int(offset)
+
+
+def add_letters(records: RecordTable, letters: Sequence[DeadLetter], first: int) -> None:
     """Take the dead letters from an offset on."""
     for letter in letters:
         if letter.offset >= first:
             records.add(letter.split, letter.offset, (letter.reason, letter.raw))
 
 
-def scan_letters(records: SetAside, txn: Any, count_max: int) -> list[DeadLetter]:
+def scan_letters(records: RecordTable, txn: Txn, count_max: int) -> list[DeadLetter]:
     """Return committed dead letters, oldest first."""
     found = records.scan(txn, count_max)
     return [DeadLetter(split=split, offset=at, reason=reason, raw=raw) for split, at, (reason, raw) in found]
 
 
-def add_late(records: SetAside, split: int, discarded: pl.DataFrame) -> None:
+def add_late(records: RecordTable, split: int, discarded: pl.DataFrame) -> None:
     """Take rows as the engine's `take_late` gives them."""
     for *row, offset, late_by in discarded.iter_rows():
         records.add(split, offset, (late_by, row))
 
 
-def scan_late(records: SetAside, txn: Any, count_max: int) -> list[LateRow]:
+def scan_late(records: RecordTable, txn: Txn, count_max: int) -> list[LateRow]:
     """Return committed late rows, oldest first."""
     found = records.scan(txn, count_max)
     return [LateRow(split=split, offset=at, late_by=by, row=tuple(row)) for split, at, (by, row) in found]

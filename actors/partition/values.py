@@ -1,7 +1,7 @@
-"""What goes into a partition and what it says of itself: routed batches, offsets by split, counters."""
+"""What goes into a partition and what it says of itself: routed batches and counters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -77,17 +77,3 @@ class PartitionStat:
 
     gaps: tuple[tuple[int, int, int], ...]
     """(split, from, to) of input that was gone from the source before this partition had read it."""
-
-
-@dataclass(slots=True)
-class Marks:
-    """Offsets of one partition, by split."""
-
-    received: dict[int, int] = field(default_factory=dict)
-    committed: dict[int, int] = field(default_factory=dict)
-    engine: dict[int, int] = field(default_factory=dict)
-
-    def reached(self) -> dict[int, int]:
-        """Return what `committed` is after a flush: while the engine replays, rows above `received` are stored."""
-        splits = {**self.committed, **self.received}
-        return {split: max(self.received.get(split, 0), self.committed.get(split, 0)) for split in splits}

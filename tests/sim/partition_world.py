@@ -479,14 +479,14 @@ class World:
         if open_now:
             partition = self.rng.choice(open_now)
             self.note(f"partition {partition.number} will break")
-            real = partition._engine.append_physical
+            real = partition._parts.metrics.engine.append_physical
 
             def fail(*arguments: Any) -> None:
-                partition._engine.append_physical = real
+                partition._parts.metrics.engine.append_physical = real
                 real(*arguments)
                 raise MemoryError("no memory left in the middle of a batch")
 
-            partition._engine.append_physical = fail
+            partition._parts.metrics.engine.append_physical = fail
 
     def _jump(self) -> None:
         self.now_us += self.rng.choice((-500_000, 500_000, 60_000_000))

@@ -245,4 +245,4 @@ def test_a_snapshot_of_any_moment_goes_on_exactly(
                 if decode_entry(*entry).id.offset >= begun[decode_entry(*entry).id.split]
                 and partition_of_key(decode_entry(*entry).key, world.job.partitions) == number
             ]
-            assert partition.anomaly_entries() == later
+            assert partition.queries.anomaly_entries() == later

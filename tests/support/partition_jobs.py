@@ -165,12 +165,12 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sink:
     detectors, watermarks = {}, {}
     for number in range(job.partitions):
         with Partition.open(job, number, directory / f"{number:04d}") as partition:
-            anomalies += partition.anomaly_entries()
-            letters += partition.dead_letters(1_000_000)
-            late += partition.late_rows(1_000_000)
-            episodes += partition.episodes(EpisodeFilter(), 1_000_000)
+            anomalies += partition.queries.anomaly_entries()
+            letters += partition.queries.dead_letters(1_000_000)
+            late += partition.queries.late_rows(1_000_000)
+            episodes += partition.queries.episodes(EpisodeFilter(), 1_000_000)
             for split in splits:
-                events += partition.events(QueryServerParams(server_id=split, max_results=100_000))
+                events += partition.queries.events(QueryServerParams(server_id=split, max_results=100_000))
             detectors[number] = read_table(partition, "detectors")
             watermarks[number] = read_meta(partition)["watermarks"]
             gaps += [(number, gap) for gap in partition.stat().gaps]

@@ -53,7 +53,7 @@ def send(partition: Partition, end: int, *, size: int = 7, epoch: int = 1) -> No
 def reported(partition: Partition) -> dict[str, list[int]]:
     """Return the offsets of the anomalies of each value of key A."""
     found: dict[str, list[int]] = {}
-    for entry in partition.anomaly_entries():
+    for entry in partition.queries.anomaly_entries():
         anomaly = decode_entry(*entry)
         if anomaly.key == ("A",):
             found.setdefault(json.loads(anomaly.detail or "")["value"], []).append(anomaly.id.offset)
@@ -66,7 +66,7 @@ def run(directory: Path, *acceptances: Acceptance, size: int = 7) -> tuple[Any, 
         partition.accept(1, acceptances)
         send(partition, 40, size=size)
         partition.flush(1, 0)
-        return partition.anomaly_entries(), read_table(partition, "detectors")
+        return partition.queries.anomaly_entries(), read_table(partition, "detectors")
 
 
 def test_a_value_counts_as_known_from_its_place_on_for_its_key(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_crash_changes_nothing(tmp_path: Path, flushed_at: int, is_told_again:
         partition.accept(2, [accepting(JOB, 13)] if is_told_again else [])
         send(partition, 40, epoch=2)
         partition.flush(2, 0)
-        assert (partition.anomaly_entries(), read_table(partition, "detectors")) == expected
+        assert (partition.queries.anomaly_entries(), read_table(partition, "detectors")) == expected
 
 
 @pytest.mark.parametrize("taken_at", [5, 13, 20])
@@ -191,7 +191,7 @@ def test_every_kind_follows_what_was_accepted(kind: str, tmp_path: Path) -> None
         partition.accept(1, [Acceptance.from_bytes(found.placed("one", {0: 3}).to_bytes())])
         partition.apply(1, make_batch(job, 0, rows), 0)
         partition.flush(1, 0)
-        offsets = {decode_entry(*entry).id.offset for entry in partition.anomaly_entries()}
+        offsets = {decode_entry(*entry).id.offset for entry in partition.queries.anomaly_entries()}
     assert 1 in offsets
     assert 3 not in offsets
 

@@ -77,7 +77,7 @@ def test_rows_below_the_mark_are_skipped(tmp_path: Path) -> None:
         assert partition.apply(1, make_batch(JOB, 1, [row(1), row(10), row(11)]), 0) == 2
         assert partition.stat().row_count == 4
         partition.flush(1, 0)
-        found = partition.anomalies(AnomalyFilter(), 10)
+        found = partition.queries.anomalies(AnomalyFilter(), 10)
     assert [anomaly.id.offset for anomaly in found] == [0, 2, 3]
 
 

@@ -17,7 +17,7 @@ def details(directory: Path, **settings: object) -> list[tuple[int, str | None]]
         partition.begin(1, {0: 0}, 0)
         partition.apply(1, make_batch(job, 0, ROWS), 0)
         partition.flush(1, 0)
-        found = partition.anomalies(AnomalyFilter(), 100)
+        found = partition.queries.anomalies(AnomalyFilter(), 100)
         assert partition.outbox(100) == found
     return [(anomaly.type, anomaly.detail) for anomaly in found]
 

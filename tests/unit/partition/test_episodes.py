@@ -22,7 +22,7 @@ def opened(directory: Path, job: JobSettings = JOB, epoch: int = 1) -> Partition
 
 
 def episodes(partition: Partition, **wanted: Any) -> list[tuple[Any, ...]]:
-    found = partition.episodes(EpisodeFilter(**wanted), 100)
+    found = partition.queries.episodes(EpisodeFilter(**wanted), 100)
     return [(one.start, str(one.state), one.fired_at, one.end, one.count, one.peak) for one in found]
 
 
@@ -44,7 +44,7 @@ def test_a_query_may_want_some_only(tmp_path: Path) -> None:
         partition.flush(1, 0)
         assert [one[0] for one in episodes(partition, state="pending")] == [1016]
         assert episodes(partition, key=("B",)) == episodes(partition, type=1) == []
-        newest = partition.episodes(EpisodeFilter(), 1, newest_first=True)
+        newest = partition.queries.episodes(EpisodeFilter(), 1, newest_first=True)
         assert [one.start for one in newest] == [1016]
 
 

@@ -78,7 +78,7 @@ def test_with_room_again_everything_is_written(full: Partition, tmp_path_factory
         for start in range(0, 360, 30):
             other.apply(1, make_batch(ROOMY, start, rows(start)), 0)
         other.flush(1, 0)
-        assert full.anomaly_entries() == other.anomaly_entries()
+        assert full.queries.anomaly_entries() == other.queries.anomaly_entries()
 
 
 def test_a_flush_that_is_due_tries_again(full: Partition) -> None:
@@ -111,7 +111,7 @@ def test_a_batch_larger_than_the_store_may_hold_is_taken_whole(tmp_path: Path, m
     monkeypatch.setattr(
         "actors.partition.assembly.store_config", lambda job: replace(store_config(job), pending_size_bytes_max=50_000)
     )
-    monkeypatch.setattr("actors.partition.partition.STORE_PENDING_BYTES_MAX", 12_500)
+    monkeypatch.setattr("actors.partition.flushing.STORE_PENDING_BYTES_MAX", 12_500)
     with Partition.open(ROOMY, 0, tmp_path) as partition:
         partition.begin(1, {0: 0}, 0)
         for start in (0, 5, 300):
@@ -119,4 +119,4 @@ def test_a_batch_larger_than_the_store_may_hold_is_taken_whole(tmp_path: Path, m
         assert (partition.received, partition.is_broken) == ({0: 595}, False)
         partition.flush(1, 0)
         params = QueryTimeseriesParams(max_results=4000, event_types=(("trades", "A"),))
-        assert len(partition.events(params)) == 595
+        assert len(partition.queries.events(params)) == 595

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.errors import SnapshotError, StaleEpochError
+from actors.errors import BrokenPartitionError, SnapshotError, StaleEpochError
 from actors.host import HostBatch, NotOpenError, PartitionHost
 from actors.partition.anomaly_table import AnomalyFilter
-from actors.partition.partition import Partition
+from actors.partition.flushing import Flushing
 from actors.shard import ShardFullError, ShardOwnedError
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
@@ -154,7 +154,7 @@ def test_a_full_disk_at_opening_leaves_the_shard_to_the_next_try(hosts: Hosts, m
         raise ShardFullError("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Partition, "_write_flush", fail)
+        patch.setattr(Flushing, "write", fail)
         with pytest.raises(ShardFullError):
             hosts[0].open(1, [0], {0: 0}, {}, 0)
     assert hosts[1].open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
@@ -169,8 +169,10 @@ def test_a_partition_that_broke_is_opened_anew(hosts: Hosts, monkeypatch: pytest
     def fail(*_: object) -> None:
         raise MemoryError("no memory left")
 
-    monkeypatch.setattr(host._partitions[0]._learning._detectors[0], "process", fail)
-    with pytest.raises(MemoryError):
+    monkeypatch.setattr(host._partitions[0]._parts.learning._detectors[0], "process", fail)
+    with pytest.raises(
+        BrokenPartitionError, match=r"partition 0 of job 'trades' .* split 0 from offset 4 to 8: Memory"
+    ):
         host.apply(1, batch_for(0, start=4), 0)
     assert host.open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
     host.apply(1, batch_for(0), 0)

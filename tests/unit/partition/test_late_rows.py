@@ -18,7 +18,7 @@ def opened(directory: Path, job: JobSettings = JOB, epoch: int = 1) -> Partition
 
 
 def kept(partition: Partition) -> list[tuple[int, str, Any]]:
-    return [(late.offset, late.reason, late.row) for late in partition.late_rows(100)]
+    return [(late.offset, late.reason, late.row) for late in partition.queries.late_rows(100)]
 
 
 def test_late_rows_are_kept_with_the_reason_from_the_flush_on(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_dead_letters_are_kept_once_and_counted(tmp_path: Path) -> None:
         partition.apply(2, make_batch(JOB, 6, [], end=8, letters=[7]), 0)
         partition.flush(2, 0)
         assert partition.stat().dead_letter_count == 3
-        assert partition.dead_letters(2) == [
+        assert partition.queries.dead_letters(2) == [
             DeadLetter(split=0, offset=4, reason="bad", raw=b"?"),
             DeadLetter(split=0, offset=5, reason="bad", raw=b"?"),
         ]
@@ -156,7 +156,7 @@ def test_dead_letters_are_kept_once_and_counted(tmp_path: Path) -> None:
 def test_dead_letters_wait_for_the_flush(tmp_path: Path) -> None:
     with opened(tmp_path) as partition:
         partition.apply(1, make_batch(JOB, 0, [], end=1, letters=[0]), 0)
-        assert partition.dead_letters(10) == []
+        assert partition.queries.dead_letters(10) == []
     with opened(tmp_path, epoch=2) as partition:
         assert partition.received == {0: 0}
 
@@ -170,7 +170,7 @@ def test_only_the_newest_dead_letters_of_a_split_are_kept_and_all_are_counted(tm
             letters = range(start, start + 4)
             partition.apply(1, make_batch(job, start, [], end=start + 4, letters=letters), 0)
             partition.flush(1, 0)
-        kept = [(letter.split, letter.offset) for letter in partition.dead_letters(10)]
+        kept = [(letter.split, letter.offset) for letter in partition.queries.dead_letters(10)]
         assert kept == [(0, 7), (1, 0), (1, 1)]
     with opened(tmp_path, job, epoch=2) as partition:
         assert partition.stat().dead_letter_count == 10
@@ -181,4 +181,4 @@ def test_no_dead_letter_need_be_kept(tmp_path: Path) -> None:
     with opened(tmp_path, job) as partition:
         partition.apply(1, make_batch(job, 0, [], end=2, letters=[0, 1]), 0)
         partition.flush(1, 0)
-        assert (partition.dead_letters(10), partition.stat().dead_letter_count) == ([], 2)
+        assert (partition.queries.dead_letters(10), partition.stat().dead_letter_count) == ([], 2)

@@ -31,7 +31,7 @@ def send(partition: Partition, job: JobSettings, end: int, *, epoch: int = 1, si
 def contents(partition: Partition) -> dict[str, Any]:
     found: dict[str, Any] = {name: read_table(partition, name) for name in TABLES}
     return found | {
-        "events": partition.events(QueryServerParams(server_id=0)),
+        "events": partition.queries.events(QueryServerParams(server_id=0)),
         "watermarks": read_meta(partition)["watermarks"],
     }
 
@@ -174,8 +174,9 @@ def test_a_batch_that_fails_half_way_breaks_the_partition_until_it_is_opened_aga
     with Partition.open(JOB, 0, tmp_path) as partition:
         partition.begin(1, {0: 0}, 0)
         send(partition, JOB, 30)
-        monkeypatch.setattr(partition._engine, "append_physical", fail_after(partition._engine.append_physical))
-        with pytest.raises(MemoryError):
+        engine = partition._parts.metrics.engine
+        monkeypatch.setattr(engine, "append_physical", fail_after(engine.append_physical))
+        with pytest.raises(BrokenPartitionError, match="offset 30 to 40: MemoryError: no memory left"):
             send(partition, JOB, 40)
         assert partition.is_broken
         with pytest.raises(BrokenPartitionError, match="open it again"):

@@ -25,7 +25,7 @@ def events_of(directory: Path, job: JobSettings, *batches: list[tuple[object, ..
         for rows in batches:
             partition.apply(1, make_batch(job, partition.received[split], rows, split=split), 0)
         partition.flush(1, 0)
-        return sorted(partition.events(QueryServerParams(server_id=split)), key=lambda event: event.id)
+        return sorted(partition.queries.events(QueryServerParams(server_id=split)), key=lambda event: event.id)
 
 
 def test_a_row_is_an_event_with_the_split_and_the_offset_after_it_as_id(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_watermark_is_kept_when_the_partition_is_opened_again(tmp_path: Path
         partition.begin(2, {0: 0}, 0)
         partition.apply(2, make_batch(job, 0, [(5000, "A", 1, ""), (3000, "A", 1, "")]), 0)
         partition.flush(2, 0)
-        found = sorted(partition.events(QueryServerParams(server_id=0)), key=lambda event: event.id)
+        found = sorted(partition.queries.events(QueryServerParams(server_id=0)), key=lambda event: event.id)
     assert [event.timestamp.s for event in found] == [5, 5]
 
 
@@ -148,6 +148,6 @@ def test_types_and_ordinals_of_detectors_follow_the_metrics(tmp_path: Path) -> N
         rows = [(1000, "A", 1, "ann"), (2000, "A", 11, "bob"), (3000, "A", 1, "cid")]
         assert partition.apply(1, make_batch(make_job(), 0, rows), 0) == 7
         partition.flush(1, 0)
-        anomalies = partition.anomalies(AnomalyFilter(), 100)
+        anomalies = partition.queries.anomalies(AnomalyFilter(), 100)
     found = [(anomaly.id.offset, anomaly.id.ordinal, anomaly.type) for anomaly in anomalies]
     assert found == [(1, 0, 0), (1, 1, 1), (1, 2, 2), (1, 3, 3), (1, 4, 4), (2, 0, 2), (2, 1, 4)]

@@ -30,7 +30,7 @@ def ticking(
 
 
 def silent(partition: Partition) -> list[tuple[Any, ...]]:
-    found = [one for one in partition.anomalies(AnomalyFilter(), 100) if "absent" in one.metric]
+    found = [one for one in partition.queries.anomalies(AnomalyFilter(), 100) if "absent" in one.metric]
     return [(one.key[0], one.time, one.type, one.id.offset, one.id.ordinal - LATE_ORDINALS) for one in found]
 
 
@@ -75,7 +75,7 @@ def test_an_episode_ends_at_a_tick(tmp_path: Path) -> None:
         rows = [(1000, "A", 9, "ann"), (1001, "A", 1, "ann")]
         partition.apply(1, ticking(job, 0, 5, {0: 1000, 3: 1010, 4: 1030}, rows), 0)
         partition.flush(1, 0)
-        assert [(one.start, one.end) for one in partition.episodes(EpisodeFilter(), 9)] == [(1000, 1020)]
+        assert [(one.start, one.end) for one in partition.queries.episodes(EpisodeFilter(), 9)] == [(1000, 1020)]
 
 
 CLOSING = make_partition_job(
@@ -87,7 +87,7 @@ def test_a_tick_closes_windows_before_keys_fall_silent(tmp_path: Path) -> None:
     with opened(tmp_path, CLOSING, 2) as partition:
         partition.apply(1, ticking(CLOSING, 0, 4, {3: 1040}, [(1001, "B", 9, "ann"), (1002, "A", 9, "ann")]), 0)
         partition.flush(1, 0)
-        found = partition.anomalies(AnomalyFilter(), 9)
+        found = partition.queries.anomalies(AnomalyFilter(), 9)
         assert [(one.key, one.time, one.id.ordinal - LATE_ORDINALS) for one in found] == [
             (("A",), 1010, 2), (("A",), 1020, 5), (("B",), 1010, 8), (("B",), 1020, 11),
             (("A",), 1027, 14), (("B",), 1026, 17),
@@ -110,7 +110,7 @@ def test_windows_that_a_tick_has_closed_stay_closed_in_a_replay(tmp_path: Path) 
         for batch in batches:
             partition.apply(2, batch, 0)
         partition.flush(2, 0)
-        assert [(one.time, one.id.offset) for one in partition.anomalies(AnomalyFilter(), 9)] == [(1010, 2)]
+        assert [(one.time, one.id.offset) for one in partition.queries.anomalies(AnomalyFilter(), 9)] == [(1010, 2)]
 
 
 def test_episodes_that_begin_at_one_tick_are_kept_apart(tmp_path: Path) -> None:
@@ -120,13 +120,13 @@ def test_episodes_that_begin_at_one_tick_are_kept_apart(tmp_path: Path) -> None:
         first = ticking(job, 0, 3, {2: 1010}, [(1001, "B", 9, "ann"), (1002, "A", 9, "ann")])
         partition.apply(1, first, 0)
         partition.flush(1, 0)
-        found = partition.episodes(EpisodeFilter(), 9)
+        found = partition.queries.episodes(EpisodeFilter(), 9)
         assert [(one.key, one.offset, one.start) for one in found] == [(("A",), 2, 1010), (("B",), 2, 1010)]
     with opened(tmp_path, job, epoch=2) as partition:
         partition.apply(2, first, 0)
         partition.apply(2, ticking(job, 3, 6, {5: 1060}), 0)
         partition.flush(2, 0)
-        assert [one.count for one in partition.episodes(EpisodeFilter(), 9)] == [2, 2]
+        assert [one.count for one in partition.queries.episodes(EpisodeFilter(), 9)] == [2, 2]
 
 
 def test_absent_keys_follow_the_detectors_in_type_and_need_no_metric(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def run(directory: Path, job: JobSettings, start: int, end: int, epoch: int = 1)
         for at in range(max(start, needed), end, 7):
             partition.apply(epoch, make_batch(job, at, make_rows(at, min(at + 7, end))), 0)
         partition.flush(epoch, 0)
-        return partition.anomaly_entries()
+        return partition.queries.anomaly_entries()
 
 
 def found_after(entries: list[tuple[bytes, bytes]], count: int) -> list[bytes]:
@@ -48,7 +48,7 @@ def test_a_changed_job_goes_on_as_if_it_had_seen_all_rows(tmp_path: Path) -> Non
         partition.begin(1, {0: 0}, 0)
         partition.apply(1, make_batch(changed, 0, make_rows(0, 100)), 0)
         partition.flush(1, 0)
-        before = len(partition.anomaly_entries())
+        before = len(partition.queries.anomaly_entries())
     assert resumed == found_after(run(tmp_path / "two", changed, 100, 200, epoch=2), before)
     assert resumed
 
@@ -86,7 +86,7 @@ def test_details_of_metrics_that_are_gone_are_left_out(tmp_path: Path) -> None:
     changed = make_partition_job(**(STORED | SINKS | FOREVER | {"metrics": ["qty > 8 and qty < 100"]}))
     run(tmp_path, changed, 20, 40, epoch=2)
     with Partition.open(changed, 0, tmp_path) as partition:
-        found = partition.anomalies(AnomalyFilter(), 100)
+        found = partition.queries.anomalies(AnomalyFilter(), 100)
         assert partition.outbox(100) == found
     assert [anomaly.detail for anomaly in found[:known]] == [None] * known
     assert found[known].detail == '{"values": {"qty > 8": true, "qty < 100": true, "qty": 10}}'
@@ -119,13 +119,13 @@ def test_windows_that_ticks_have_closed_before_a_warm_start_are_not_reported_aga
         partition.begin(1, {0: 0}, 0)
         partition.apply(1, first, 0)
         partition.flush(1, 0)
-        known = partition.anomaly_entries()
+        known = partition.queries.anomaly_entries()
         assert len(known) == 4
     with Partition.open(changed, 0, tmp_path) as partition:
         partition.begin(2, {0: 0}, 0)
         partition.apply(2, replace(make_batch(changed, 3, rows[3:]), ticks=((3, 1080),)), 0)
         partition.flush(2, 0)
-        assert partition.anomaly_entries() == known
+        assert partition.queries.anomaly_entries() == known
 
 
 def test_ticks_that_rows_of_other_partitions_made_are_known_after_a_warm_start(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_ticks_that_rows_of_other_partitions_made_are_known_after_a_warm_start(t
         partition.begin(1, {0: 0}, 0)
         partition.apply(1, replace(make_batch(stored, 0, rows[:2], end=3), ticks=((2, 1050),)), 0)
         partition.flush(1, 0)
-        known = partition.anomaly_entries()
+        known = partition.queries.anomaly_entries()
         assert len(known) == 4
     for epoch in (2, 3):
         with Partition.open(changed, 0, tmp_path) as partition:
@@ -146,4 +146,4 @@ def test_ticks_that_rows_of_other_partitions_made_are_known_after_a_warm_start(t
         partition.begin(4, {0: 0}, 0)
         partition.apply(4, replace(make_batch(changed, 3, rows[2:]), ticks=((3, 1050), (3, 1080))), 0)
         partition.flush(4, 0)
-        assert partition.anomaly_entries() == known
+        assert partition.queries.anomaly_entries() == known
