@@ -45,7 +45,7 @@ def fixture_job() -> JobSettings:
         partitions=1,
         ticks=50,
         absent=100,
-        engine={"garbage_size": 4},
+        engine={"garbage_size": 4, "nulls": "smallest"},
         snapshot_interval_rows=40,
         flush={"period_ms": 1_000_000, "rows": 1000},
         limits={"map_size_bytes_max": 16 << 20, "batch_rows_max": 7, "batches_in_flight_max": 3},
