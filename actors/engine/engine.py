@@ -19,13 +19,14 @@ from actors.engine.episodes.tracker import EpisodeChanges, View, tracker_of
 from actors.engine.errors import ArgumentError
 from actors.engine.fingerprint import fingerprint_of
 from actors.engine.functions.definition import Kind
-from actors.engine.functions.sequences import PerKey
+from actors.engine.functions.sequences import PerKey, SequenceState
 from actors.engine.keys.idle import KeyState, keep_all, kept_numbers, reset_all
 from actors.engine.keys.late import LateRows, lateness
 from actors.engine.keys.numbers import KeyNumbers
 from actors.engine.keys.reorder import ReorderBuffer, ordinals_of, renumbered
 from actors.engine.language.analysis import Metric, MetricKind, contains
 from actors.engine.language.program import Context, Node, Program, aggregates_below, fired, no_aggregate
+from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.costs import EngineCosts, EngineMemory, engine_costs, memory_of
 from actors.engine.report.details import Details, Packed
 from actors.engine.report.explain import Explanation, LastBatch, anomaly_times, explanation, window_context
@@ -102,11 +103,10 @@ class AnomalyDetectionEngine:
         self._program = Program(settings.nulls == "smallest")
         self._nodes = [self._program.node(metric.term) for metric in self.metrics]
         self._tracker = tracker_of(settings, self._program)
-        aggregates = self._program.aggregates
         self._has_sequences = any(contains(node.term, Kind.SEQUENCE) for node in self._program.nodes)
         self._windows: Windows | None = None
         self._rows_at_once = WINDOWS_AT_ONCE_MAX
-        if aggregates:
+        if self._program.aggregates:
             assert settings.window_size is not None
             assert settings.step is not None
             grid = Grid(
@@ -127,10 +127,9 @@ class AnomalyDetectionEngine:
             self._details = Details(self.metrics, self._nodes, settings.window_size or 0, settings.explain)
         self._reorder: ReorderBuffer | None = None
         if settings.max_lateness:
-            arguments = (schema, settings.time_column, settings.key_columns, settings.max_lateness)
-            self._reorder = ReorderBuffer(*arguments)
-        self._split = 0
-        self._rows = self._row_by_row(settings)
+            self._reorder = ReorderBuffer(schema, settings.time_column, settings.key_columns, settings.max_lateness)
+        self._nulls = ComparedNulls(self.metrics, self._nodes)
+        self._split, self._rows = 0, self._row_by_row(settings)
         # How many rows are few changes the speed, never the output.
         self.few_rows_max = 0 if self._rows is None else self._rows.rows_max
         self._presenter = Presenter(schema, settings.time_column, settings.key_columns, settings.descriptions)
@@ -140,8 +139,7 @@ class AnomalyDetectionEngine:
         self.fingerprint = fingerprint_of(settings)
         self._last: list[LastBatch] = []
         self._last_rows: list[TestedRows] = []
-        self._rows_since_snapshot = 0
-        self._snapshot_offset = -1
+        self._rows_since_snapshot, self._snapshot_offset = 0, -1
         if settings.snapshot_dir is not None:
             load_snapshot(settings.snapshot_dir, settings.name, self.restore)
 
@@ -154,8 +152,8 @@ class AnomalyDetectionEngine:
         """Return the short path for few rows, if the metrics have one."""
         if self._tracker is not None or self._reorder is not None:
             return None
-        made = row_program(settings, self._program, self._nodes, self._windows, self._latest, self._details)
-        return None if made is None else RowByRow(made, self._keys, settings.schema, len(settings.key_columns))
+        few = row_program(settings, self._program, self._nodes, self._windows, self._latest, self._details, self._nulls)
+        return None if few is None else RowByRow(few, self._keys, settings.schema, len(settings.key_columns))
 
     def append(self, rows: Rows, offsets: Array | Sequence[int] | None = None) -> pl.DataFrame:
         """Test rows and return their anomalies, with times as Polars dates and times.
@@ -241,10 +239,8 @@ class AnomalyDetectionEngine:
             firing = tested.find(offset, ordinal)
             if firing is not None:
                 return self._again(tested, [(firing[0], firing[3])]).explain(offset, ordinal)
-        raise ArgumentError(
-            "bad_argument",
-            f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained",
-        )
+        text = f"the latest batch has no anomaly {ordinal} of offset {offset}; only its own can be explained"
+        raise ArgumentError("bad_argument", text)
 
     def closed_windows(self) -> pl.DataFrame:
         """Return the windows that the latest batch closed, by key: key columns, end, number of rows, each aggregate."""
@@ -334,6 +330,7 @@ class AnomalyDetectionEngine:
         """Test the metrics over rows (none without a context) and windows, and return their anomalies."""
         over_windows = None if closings is None else window_context(closings)
         anomalies = self._collect(batch, context, closings, over_windows)
+        self._nulls.count(context, closings, over_windows)
         if self._reorder is not None:
             anomalies = anomalies._replace(ordinals=ordinals_of(batch.offsets[anomalies.rows]).astype(np.int32))
         self._last.append(LastBatch(batch, anomalies, context, closings, over_windows))
@@ -481,8 +478,8 @@ class AnomalyDetectionEngine:
     def _keyed(self) -> list[KeyState]:
         """Return all state that is kept by key number."""
         parts: list[KeyState] = [self._latest]
-        for node in self._sequences():
-            parts += node.state.keyed() if node.state else []
+        for sequence in self._sequences():
+            parts += sequence.keyed()
         return parts if self._windows is None else [*parts, *self._windows.keyed()]
 
     def _close_due(self, time: int, at: int, numbering: Numbering, start: int, is_dated: bool) -> list[pl.DataFrame]:
@@ -532,6 +529,7 @@ class AnomalyDetectionEngine:
             timeless_row_count=self._counts["timeless"],
             next_offset=self._counts["next_offset"],
             snapshot_offset=self._snapshot_offset,
+            null_comparison_counts=self._nulls.by_metric(),
         )
 
     def costs(self) -> EngineCosts:
@@ -567,15 +565,16 @@ class AnomalyDetectionEngine:
         if self._rows is not None:
             self._rows.forget()
         self._late.clear()
+        self._nulls.clear()
         self._last, self._last_rows = [], []
         self._rows_since_snapshot = 0
         self._snapshot_offset = counts["next_offset"] - 1
 
-    def _sequences(self) -> list[Node]:
-        return [node for node in self._program.nodes if node.state is not None]
+    def _sequences(self) -> list[SequenceState]:
+        return [node.state for node in self._program.nodes if node.state is not None]
 
     def _parts(self) -> dict[str, dict[str, Array]]:
-        parts = {f"sequence{i}": node.state.state() for i, node in enumerate(self._sequences()) if node.state}
+        parts = {f"sequence{i}": sequence.state() for i, sequence in enumerate(self._sequences())}
         if self._windows is not None:
             parts["windows"] = self._windows.state()
         if self._has_latest:
@@ -587,9 +586,8 @@ class AnomalyDetectionEngine:
         return parts
 
     def _load(self, parts: dict[str, dict[str, Array]]) -> None:
-        for i, node in enumerate(self._sequences()):
-            assert node.state is not None
-            node.state.load(parts[f"sequence{i}"])
+        for i, sequence in enumerate(self._sequences()):
+            sequence.load(parts[f"sequence{i}"])
         if self._windows is not None:
             self._windows.load(parts["windows"])
         if self._has_latest:

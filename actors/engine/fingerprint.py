@@ -1,6 +1,7 @@
 """The fingerprint of an engine: a hash of everything that its state and its output depend on."""
 
 import hashlib
+import re
 from typing import Any
 
 import msgpack
@@ -13,7 +14,7 @@ def fingerprint_of(settings: CheckedSettings) -> str:
     """Return the hash; what is off by default has no part in it, so that snapshots outlive new settings."""
     schema = settings.schema
     parts: dict[str, Any] = {
-        "metrics": [metric.text for metric in settings.metrics],
+        "metrics": [_hashed_text(metric.text) for metric in settings.metrics],
         "time_column": settings.time_column,
         "key_columns": list(settings.key_columns),
         "columns": [[column.name, str(column.type)] for column in schema.columns],
@@ -32,5 +33,13 @@ def fingerprint_of(settings: CheckedSettings) -> str:
     return hashlib.blake2b(packed, digest_size=16).hexdigest()
 
 
+_NOT = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\b(not) (\()|(?<=[-+!:=])(not )(?!\()""", re.IGNORECASE)
+
+
+def _hashed_text(text: str) -> str:
+    """Return a metric's text with the spaces around `not` that it once had, so that older snapshots are known."""
+    return _NOT.sub(lambda found: found[1] or (f"{found[2]}{found[3]}" if found[2] else f" {found[4]}"), text)
+
+
 def _lifecycle_parts(rule: Lifecycle | None) -> list[Any] | None:
-    return None if rule is None else [rule.hold, rule.keep_firing, rule.clear and rule.clear.text]
+    return None if rule is None else [rule.hold, rule.keep_firing, rule.clear and _hashed_text(rule.clear.text)]

@@ -88,6 +88,7 @@ class IdleEngine:
             timeless_row_count=0,
             next_offset=0,
             snapshot_offset=-1,
+            null_comparison_counts=(),
         )
 
 

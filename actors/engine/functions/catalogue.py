@@ -61,6 +61,8 @@ _SIGNS = {
 }
 """Functions that are operators, and their signs."""
 
+_COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne", "between", "in"}
+
 _BOOL, _INT, _REAL, _TEXT = always(Type.BOOL), always(Type.INT), always(Type.REAL), always(Type.TEXT)
 _ANY_NULL = "NULL if any operand is."
 _IGNORED = "NULL is left out; NULL without values."
@@ -127,13 +129,13 @@ def _sequence(
 
 
 def _operators() -> list[Function]:
-    order = "NULL is smaller than every value (with `nulls=unknown`: NULL if either operand is)."
-    equal = "NULL equals NULL alone (with `nulls=unknown`: NULL if either operand is)."
+    order = "NULL is smaller than every value; with `unknown` NULL if any operand is."
+    equal = "NULL equals NULL alone; with `unknown` NULL if any operand is."
     anything = (value("x", "any"), value("y", "any"))
     compare = scalars.comparison
     operators = [
-        _scalar("or", _XY, _BOOL, scalars.disjunction, "x or y", "The other operand; NULL if both are."),
-        _scalar("and", _XY, _BOOL, scalars.conjunction, "x and y"),
+        _scalar("or", _XY, _BOOL, scalars.disjunction, "x or y", "The other operand; with `unknown` see above."),
+        _scalar("and", _XY, _BOOL, scalars.conjunction, "x and y", f"{_ANY_NULL[:-1]}; with `unknown` see above."),
         _scalar("xor", _XY, _BOOL, scalars.exclusive, "exactly one of x and y"),
         _scalar("not", (value(),), _BOOL, scalars.negation, "the opposite of x"),
         _scalar("lt", anything, _BOOL, compare("<"), "x < y", order),
@@ -163,10 +165,10 @@ def _operators() -> list[Function]:
             _BOOL,
             scalars.membership,
             "whether x is one of a list of constants: `x in [1, 2]`",
-            "NULL is in the list only if the list holds it.",
+            "NULL is in the list only if the list has it; with `unknown` see above.",
         ),
     ]
-    return [replace(operator, sign=_SIGNS.get(operator.name, "")) for operator in operators]
+    return [replace(o, sign=_SIGNS.get(o.name, ""), compares=o.name in _COMPARISONS) for o in operators]
 
 
 def _numbers() -> list[Function]:

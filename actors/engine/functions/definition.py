@@ -77,6 +77,9 @@ class Function:
     sign: str = ""
     """The operator that means the same."""
 
+    compares: bool = False
+    """Whether its values are compared with one another, so that it matters what NULL means there."""
+
     row_form: Callable[[Any], Any] | None = None
     """Makes the same for one row, as source text (`actors.engine.rows.code`); `None` if only vectors can do it."""
 

@@ -92,12 +92,26 @@ def _as_truth(vector: Vector) -> Any:
 
 
 def conjunction(usage: Usage) -> Evaluate:
-    """NULL if either operand is."""
-    return lambda left, right: Vector(_as_truth(left) & _as_truth(right), both_valid(left.valid, right.valid))
+    """NULL if either operand is; where NULL is unknown, false if either is."""
+
+    def evaluate(left: Vector, right: Vector) -> Vector:
+        a, b = _as_truth(left), _as_truth(right)
+        there = both_valid(left.valid, right.valid)
+        if usage.nulls_smallest or there is None:
+            return Vector(a & b, there)
+        a, b = _or_missing(a, left.valid), _or_missing(b, right.valid)
+        return Vector(a & b, there | ~a | ~b)
+
+    return evaluate
+
+
+def _or_missing(values: Any, valid: Any) -> Any:
+    """Return where an operand is true or may be."""
+    return np.asarray(values if valid is None else values | ~np.asarray(valid))
 
 
 def disjunction(usage: Usage) -> Evaluate:
-    """The other operand if one is NULL."""
+    """The other operand if one is NULL; where NULL is unknown, true if either is, else NULL."""
 
     def evaluate(left: Vector, right: Vector) -> Vector:
         a, b = _as_truth(left), _as_truth(right)
@@ -105,6 +119,9 @@ def disjunction(usage: Usage) -> Evaluate:
             a = a & left.valid
         if right.valid is not None:
             b = b & right.valid
+        if not usage.nulls_smallest:
+            there = both_valid(left.valid, right.valid)
+            return Vector(a | b, None if there is None else there | a | b)
         if left.valid is None or right.valid is None:
             return Vector(a | b, None)
         return Vector(a | b, left.valid | right.valid)
@@ -322,7 +339,7 @@ def membership(usage: Usage) -> Evaluate:
     """Whether a value is in a list of constants."""
     items = usage.constants["items"]
     present = [item for item in items if item is not None]
-    holds_null = len(present) < len(items) and len(items) > 1
+    holds_null = len(present) < len(items)
     if usage.types[0] is Type.TEXT:
         wanted = frozenset(present)
         find = np.frompyfunc(wanted.__contains__, 1, 1)
@@ -336,10 +353,10 @@ def membership(usage: Usage) -> Evaluate:
             result = np.asarray(find(operand.values)).astype(np.bool_)
         else:
             result = np.isin(number_values(operand), array)
+        if not usage.nulls_smallest:
+            return Vector(result, both_valid(operand.valid, result) if holds_null else operand.valid)
         if operand.valid is None:
             return Vector(result, None)
-        if not usage.nulls_smallest:
-            return Vector(result, operand.valid)
         return Vector((result & operand.valid) | (~np.asarray(operand.valid) & holds_null), None)
 
     return evaluate

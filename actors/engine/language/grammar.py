@@ -4,6 +4,7 @@ Binding, weakest first: `or`, `and`, comparisons and `in`, `+ -`, `* / \ %`, pre
 `1 < x < 5` means both. `not` without brackets takes everything to its right, `not (x)` is a call.
 """
 
+from collections.abc import Iterator
 from functools import reduce
 from math import isfinite
 from typing import Any
@@ -200,6 +201,7 @@ class _Builder(Transformer[Token, Node]):
 
 
 _PARSER = Lark(_GRAMMAR, parser="lalr", lexer="contextual", maybe_placeholders=False)
+_LEXER = Lark(_GRAMMAR, parser=None, lexer="basic", maybe_placeholders=False)
 _BUILDER = _Builder()
 
 
@@ -213,6 +215,15 @@ def _depth(tree: Any) -> int:
             below = depth + (len(node.children) // 2 if node.data in ("binary", "chain") else 1)
             pending.extend((child, below) for child in node.children)
     return deepest
+
+
+def tokens_of(text: str) -> Iterator[Token]:
+    """Yield the tokens of a text, which need not be an expression.
+
+    Raises:
+        LarkError: something in it is no token.
+    """
+    return _LEXER.lex(text)
 
 
 def parse_metric(text: str) -> Node:

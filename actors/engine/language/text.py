@@ -1,49 +1,74 @@
-"""Texts of metrics: the canonical one, which is the source with its spacing made regular, and those of its parts."""
+"""Texts of metrics: the canonical one, which is the source with its spacing made regular, and those of its parts.
 
-import re
+The tokens are those of the grammar, so a text cannot be read in one way here and in another by the parser.
+"""
 
+from enum import Enum, auto
+
+from lark import Token
+from lark.exceptions import LarkError
+
+from actors.engine.language.grammar import tokens_of
 from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
 
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`\w+)"""
-    r"""|(?P<word>[A-Za-z_]\w*)"""
-    r"""|(?P<number>(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?[A-Za-z]*)"""
-    r"""|(?P<sign>\|\||&&|<=|>=|==|!=|<>|[-+*/\\%<>!(),:=\[\]]))"""
-)
-_BINARY = {"||", "&&", "<=", ">=", "==", "!=", "<>", "<", ">", "+", "-", "*", "/", "\\", "%"}
-_WORDS = {"and", "or", "in", "not"}
+
+class _Role(Enum):
+    """What a token is, as far as spacing goes."""
+
+    OPEN = auto()
+    CLOSE = auto()
+    COMMA = auto()
+    TIGHT = auto()
+    """`:` and `=`, which have no space on either side."""
+
+    SIGN = auto()
+    """A sign before its operand."""
+
+    BINARY = auto()
+    NOT = auto()
+    OPERAND = auto()
+    """A constant, a column, or the name of a function."""
 
 
-def _tokens(text: str) -> list[str]:
-    return [match.group().strip() for match in _TOKEN.finditer(text)]
+_ROLES = {
+    "LPAR": _Role.OPEN,
+    "LSQB": _Role.OPEN,
+    "RPAR": _Role.CLOSE,
+    "RSQB": _Role.CLOSE,
+    "COMMA": _Role.COMMA,
+    "COLON": _Role.TIGHT,
+    "EQUAL": _Role.TIGHT,
+    "BANG": _Role.SIGN,
+}
+_OPERATORS = {"OR", "AND", "IN", "COMPARE", "PLUS", "MINUS", "TIMES"}
+_WORDS = {"and", "or", "in"}
 
 
-def _ends_operand(token: str) -> bool:
-    return token in (")", "]") or not (token in _BINARY or token in ("(", "[", ",", ":", "=", "!", ""))
+def _role(token: Token, before: _Role) -> _Role:
+    if token.lower() == "not":
+        return _Role.NOT
+    if token.type in _OPERATORS or token.lower() in _WORDS:
+        if before in (_Role.OPERAND, _Role.CLOSE):
+            return _Role.BINARY
+        # Where an operand is wanted, a word is the name of a function: `or(a, b)`.
+        return _Role.OPERAND if token.lower() in _WORDS else _Role.SIGN
+    return _ROLES.get(token.type, _Role.OPERAND)
+
+
+def _is_apart(left: _Role, right: _Role) -> bool:
+    if right is _Role.BINARY:
+        return True
+    return left in (_Role.COMMA, _Role.BINARY, _Role.NOT) and right not in (_Role.CLOSE, _Role.COMMA, _Role.TIGHT)
 
 
 def canonical_text(text: str) -> str:
     """Return the text that names a metric in the output."""
-    tokens, parts, before, after_word = _tokens(text), "", "", False
-    for number, token in enumerate(tokens):
-        following = tokens[number + 1] if number + 1 < len(tokens) else ""
-        operand_before = _ends_operand(before) and not after_word
-        is_word = token.lower() in _WORDS and (operand_before or following != "(")
-        if is_word or (token in _BINARY and operand_before):
-            parts = parts.rstrip(" ") + (" " if parts else "") + token + " "
-            parts = _without_bracket_space(parts, token)
-        elif token == ",":
-            parts += ", "
-        else:
-            parts += token
-        before, after_word = token, is_word
-    return parts.rstrip(" ")
-
-
-def _without_bracket_space(parts: str, token: str) -> str:
-    """Take away the space between an opening bracket and a word such as `not`."""
-    head = parts[: len(parts) - len(token) - 1]
-    return head.rstrip(" ") + token + " " if head.rstrip(" ").endswith(("(", "[")) else parts
+    parts, before = "", _Role.OPEN
+    for token in tokens_of(text):
+        role = _role(token, before)
+        parts += f" {token}" if _is_apart(before, role) else token
+        before = role
+    return parts
 
 
 def split_list(text: str) -> list[str]:
@@ -53,12 +78,14 @@ def split_list(text: str) -> list[str]:
         if body.startswith(opening) and body.endswith(closing):
             body = body[1:-1].strip()
     metrics, depth, start = [], 0, 0
-    for match in _TOKEN.finditer(body):
-        token = match.group().strip()
-        depth += (token in ("(", "[")) - (token in (")", "]"))
-        if token == "," and depth == 0:
-            metrics.append(body[start : match.start()].strip())
-            start = match.end()
+    try:
+        for token in tokens_of(body):
+            depth += (token in ("(", "[")) - (token in (")", "]"))
+            if token == "," and depth == 0:
+                metrics.append(body[start : token.start_pos].strip())
+                start = token.end_pos or 0
+    except LarkError:
+        return [body]  # which the parser refuses, and says where
     return [*metrics, body[start:].strip()]
 
 

@@ -27,6 +27,23 @@ A window closes when a later row of its key reaches its end, before that row is 
 Before the first window of a key, mixed metrics are not tested. With an aggregate in any metric, rows older than their
 key's latest row are late: they are counted, set aside and not tested. A metric fires on true only.
 
+## NULL
+
+A value that is missing is NULL, and so is NaN, infinity and what cannot be computed, such as a division by zero.
+Functions say what they make of it. In comparisons (`<` `<=` `>` `>=` `==` `!=`, `between`, `in`) it depends on `nulls`
+of the engine:
+
+| | `smallest` | `unknown` |
+| --- | --- | --- |
+| a comparison with NULL | NULL is smaller than every value and equal to itself | NULL |
+| `x in [1, NULL]` | true for NULL | NULL for what is not found, and for NULL |
+| `and` | NULL if either operand is | false if either operand is, else NULL if either is |
+| `or` | the other operand; NULL if both are | true if either operand is, else NULL if either is |
+| `not`, `xor` | NULL if any operand is | the same |
+
+So with `smallest` the metric `battery < 10` fires on every row without a battery, and with `unknown` it never does.
+The engine counts for each metric how many comparisons met NULL.
+
 ## Expressions
 
 Operators, weakest first: `||` `or`; `&&` `and`; `<` `<=` `>` `>=` `==` `!=` `<>` `in`; `+` `-`; `*` `/` `\\` `%`;

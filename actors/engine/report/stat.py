@@ -26,6 +26,9 @@ class EngineStat:
     snapshot_offset: int
     """Last offset covered by the latest snapshot file, -1 before the first."""
 
+    null_comparison_counts: tuple[int, ...]
+    """For each metric, how many comparisons in it had a NULL operand; see `actors.engine.report.comparisons`."""
+
     @property
     def discarded_row_count(self) -> int:
         """Rows that took no part."""

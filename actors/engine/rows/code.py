@@ -52,6 +52,9 @@ class RowCall:
     bind: Callable[[object], str]
     """Makes an object known to the generated function and returns its name there."""
 
+    counted: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda otherwise: otherwise
+    """Makes a function for operands of which one is NULL count its calls, in a comparison."""
+
 
 RowForm = Callable[[RowCall], Operand | None]
 """From a call to its result; `None` if there is no form for these arguments."""
@@ -80,6 +83,19 @@ def unless_null(call: RowCall, text: str, may_fail: bool = False) -> Operand:
     missing = nulls(call.operands)
     whole = f"(None if {missing} else {text})" if missing else f"({text})"
     return Operand(text=whole, type=call.type, is_nullable=bool(missing) or may_fail)
+
+
+def unless_met(call: RowCall, text: str, otherwise: Callable[..., bool | None]) -> Operand:
+    """Return a comparison, and what a function of its operands gives where one of them is NULL."""
+    there = present(call.operands)
+    if not there:
+        return Operand(text=f"({text})", type=Type.BOOL, is_nullable=False)
+    operands = ", ".join(operand.text for operand in call.operands)
+    return Operand(
+        text=f"({text} if {there} else {call.bind(call.counted(otherwise))}({operands}))",
+        type=Type.BOOL,
+        is_nullable=not call.usage.nulls_smallest,
+    )
 
 
 def wrapped(text: str) -> str:

@@ -19,6 +19,7 @@ from actors.engine.functions.definition import Kind
 from actors.engine.functions.sequences import PerKey
 from actors.engine.language.analysis import MetricKind, contains
 from actors.engine.language.program import Node, Program
+from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.details import Details
 from actors.engine.rows.code import NoRowForm, Operand, RowCall, wrap
 from actors.engine.rows.sequences import SequenceCall, SequenceCode
@@ -92,12 +93,15 @@ def row_program(
     windows: Windows | None,
     latest: PerKey,
     details: Details | None,
+    compared: ComparedNulls,
 ) -> RowProgram | None:
     """Return the program of an engine, or `None` if something in its metrics has no row form."""
     if any(settings.schema[key].type is ColumnType.DOUBLE for key in settings.key_columns):
         return None
     try:
-        writers = [_Writer(settings, program, nodes, windows, details, complete) for complete in (False, True)]
+        writers = [
+            _Writer(settings, program, nodes, windows, details, compared, complete) for complete in (False, True)
+        ]
         tests = [writer.function(latest) for writer in writers]
     except NoRowForm:
         return None
@@ -123,6 +127,7 @@ class _Writer:
         nodes: Sequence[Node],
         windows: Windows | None,
         details: Details | None,
+        compared: ComparedNulls,
         is_complete: bool,
     ) -> None:
         self._settings = settings
@@ -130,6 +135,7 @@ class _Writer:
         self._roots = list(zip(settings.metrics, nodes, strict=True))
         self._windows = windows
         self._details = details
+        self._compared = compared
         self._is_complete = is_complete
         self._bound: dict[str, Any] = {"wrap": wrap}
         self._values: dict[int, Operand] = {}
@@ -170,7 +176,9 @@ class _Writer:
         fold_lines: list[str] = []
         if self._windows is not None:
             smallest = self._program.nulls_smallest
-            writer = WindowWriter(self._windows, self._roots, self._details, smallest, self._value, self._bind)
+            writer = WindowWriter(
+                self._windows, self._roots, self._details, smallest, self._compared, self._value, self._bind
+            )
             self.fields += writer.fields()
             closing_lines = writer.lines(self._column(self._settings.time_column))
             fold_lines = writer.fold_lines()
@@ -273,8 +281,14 @@ class _Writer:
         term = node.term
         assert term.function is not None
         form = term.function.row_form
-        usage = term.usage(self._program.nulls_smallest)
-        result: Operand | None = form and form(RowCall(usage=usage, operands=operands, type=term.type, bind=self._bind))
+        call = RowCall(
+            usage=term.usage(self._program.nulls_smallest),
+            operands=operands,
+            type=term.type,
+            bind=self._bind,
+            counted=lambda otherwise: self._compared.counted(node, False, otherwise),
+        )
+        result: Operand | None = form and form(call)
         if result is None:
             raise NoRowForm(term.source)
         return result

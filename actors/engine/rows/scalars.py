@@ -5,6 +5,7 @@ whole engine that uses it.
 """
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,8 +20,8 @@ from actors.engine.rows.code import (
     checked,
     converted,
     nulls,
-    present,
     truth,
+    unless_met,
     unless_null,
     whole,
     wrapped,
@@ -35,53 +36,59 @@ def _compared(operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
 
 def comparison(sign: str) -> RowForm:
     """One of `< <= > >= == !=`."""
-    return lambda call: _comparison(call, sign)
+    return lambda call: unless_met(
+        call, _compare(sign, call.operands), _null_order(sign) if call.usage.nulls_smallest else _unknown
+    )
 
 
-def _comparison(call: RowCall, sign: str) -> Operand:
-    left, right = call.operands
-    text = f" {sign} ".join(operand.text for operand in _compared(call.operands))
-    if not call.usage.nulls_smallest:
-        return unless_null(call, text)
-    if left.is_nullable or right.is_nullable:
-        text = _with_null_order(sign, left, right, text)
-    return Operand(text=f"({text})", type=Type.BOOL, is_nullable=False)
+def _compare(sign: str, operands: tuple[Operand, ...]) -> str:
+    return f" {sign} ".join(operand.text for operand in _compared(operands))
 
 
-def _with_null_order(sign: str, left: Operand, right: Operand, text: str) -> str:
-    """Return a comparison in which NULL is the smallest value."""
-    both = present((left, right))
-    left_null = f"{left.text} is None" if left.is_nullable else ""
-    right_null = f"{right.text} is None" if right.is_nullable else ""
-    if sign in ("==", "!="):
-        same = f"({text}) if {both} else "
-        mixed = f"{left.text} is {right.text}" if sign == "==" else f"{left.text} is not {right.text}"
-        return same + (mixed if left.is_nullable and right.is_nullable else str(sign == "!="))
-    # The side that makes the comparison true by being NULL, and the side that makes it false.
-    yes, no = (left_null, right) if sign[0] == "<" else (right_null, left)
-    rest = f"{no.text} is not None and {text}" if no.is_nullable else text
-    if not yes:
-        return rest
-    if sign in ("<", ">") and no.is_nullable:
-        return f"{no.text} is not None and ({yes} or {text})"
-    return f"{yes} or ({rest})"
+def _unknown(*operands: Any) -> None:
+    """What comparisons with NULL give where NULL is unknown."""
+
+
+def _null_order(sign: str) -> Callable[[Any, Any], bool]:
+    """Return a comparison of operands of which one is NULL, which is the smallest value: 0 there, and others are 1."""
+    compare: Callable[[bool, bool], bool] = _OPERATORS[sign]
+    return lambda left, right: compare(left is not None, right is not None)
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 
 
 def conjunction(call: RowCall) -> Operand:
-    """NULL if either operand is."""
+    """NULL if either operand is; where NULL is unknown, false if either is."""
     left, right = call.operands
-    return unless_null(call, f"{truth(left)} and {truth(right)}")
+    both = f"{truth(left)} and {truth(right)}"
+    if call.usage.nulls_smallest or not nulls(call.operands):
+        return unless_null(call, both)
+    false = " or ".join(f"{o.text} == 0" for o in call.operands)
+    return Operand(
+        text=f"(False if {false} else None if {nulls(call.operands)} else True)", type=Type.BOOL, is_nullable=True
+    )
 
 
 def disjunction(call: RowCall) -> Operand:
-    """The other operand if one is NULL."""
+    """The other operand if one is NULL; where NULL is unknown, true if either is, else NULL."""
     left, right = call.operands
-    a, b = left.text, right.text
-    if not nulls(call.operands):
+    missing, either = nulls(call.operands), f"bool({left.text} or {right.text})"
+    if not missing:
         return Operand(text=f"({truth(left)} or {truth(right)})", type=Type.BOOL, is_nullable=False)
-    either = f"bool({a} or {b})"
+    if not call.usage.nulls_smallest:
+        text = f"(True if {left.text} or {right.text} else None if {missing} else False)"
+        return Operand(text=text, type=Type.BOOL, is_nullable=True)
     if left.is_nullable and right.is_nullable:
-        return Operand(text=f"(None if {a} is None and {b} is None else {either})", type=Type.BOOL, is_nullable=True)
+        both = f"{left.text} is None and {right.text} is None"
+        return Operand(text=f"(None if {both} else {either})", type=Type.BOOL, is_nullable=True)
     return Operand(text=f"({either})", type=Type.BOOL, is_nullable=False)
 
 
@@ -281,12 +288,30 @@ def larger_of(is_largest: bool) -> RowForm:
 def between(call: RowCall) -> Operand:
     """Whether a value lies between two bounds, both included."""
     operand, low, high = call.operands
-    pairs = [((operand, low), ">="), ((operand, high), "<=")]
-    if call.usage.nulls_smallest:
-        texts = [_comparison(replace(call, operands=pair), sign).text for pair, sign in pairs]
-        return Operand(text=f"({' and '.join(texts)})", type=Type.BOOL, is_nullable=False)
-    texts = [f" {sign} ".join(side.text for side in _compared(pair)) for pair, sign in pairs]
-    return unless_null(call, " and ".join(texts))
+    text = f"{_compare('>=', (operand, low))} and {_compare('<=', (operand, high))}"
+    return unless_met(call, text, _null_between if call.usage.nulls_smallest else _unknown_between)
+
+
+def _null_between(value: Any, low: Any, high: Any) -> bool:
+    """Whether a value lies between two bounds, one of the three being NULL, the smallest value."""
+    if value is None:
+        return low is None
+    return high is not None and not _is_less(high, value)
+
+
+def _unknown_between(value: Any, low: Any, high: Any) -> bool | None:
+    """The same where NULL is unknown."""
+    if value is None:
+        return None
+    is_outside = (low is not None and _is_less(value, low)) or (high is not None and _is_less(high, value))
+    return False if is_outside else None
+
+
+def _is_less(left: Any, right: Any) -> bool:
+    """Compare as vectors do: an integer beside a real number becomes real."""
+    if isinstance(left, float) or isinstance(right, float):
+        return float(left) < float(right)
+    return bool(left < right)
 
 
 def membership(call: RowCall) -> Operand:
@@ -294,17 +319,15 @@ def membership(call: RowCall) -> Operand:
     items = call.usage.constants["items"]
     operand = call.operands[0]
     wanted = [item for item in items if item is not None]
-    is_real = operand.type is Type.REAL or any(isinstance(item, float) for item in wanted)
-    if is_real:
+    holds_null = len(wanted) < len(items)
+    if operand.type is Type.REAL or any(isinstance(item, float) for item in wanted):
         operand = converted(operand, Type.REAL)
         wanted = [float(item) for item in wanted]
     text = f"{operand.text} in {call.bind(frozenset(wanted))}"
-    if not call.usage.nulls_smallest:
-        return unless_null(call, text)
-    if operand.is_nullable:
-        holds_null = len(wanted) < len(items) and len(items) > 1
-        text = f"{holds_null} if {call.operands[0].text} is None else {text}"
-    return Operand(text=f"({text})", type=Type.BOOL, is_nullable=False)
+    if call.usage.nulls_smallest:
+        return unless_met(call, text, lambda value: holds_null)
+    made = unless_met(call, f"({text} or None)" if holds_null else text, _unknown)
+    return replace(made, is_nullable=made.is_nullable or holds_null)
 
 
 def method(name: str) -> RowForm:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from actors.engine.functions.aggregates import Mergeable
 from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Node
+from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.details import Details
 from actors.engine.rows.aggregates import FinishCall
 from actors.engine.rows.code import HIGH, NoRowForm, Operand, RowCall, literal
@@ -37,6 +38,7 @@ class WindowWriter:
         metrics: Sequence[tuple[Metric, Node]],
         details: Details | None,
         nulls_smallest: bool,
+        compared: ComparedNulls,
         value: Callable[[Node], Operand],
         bind: Callable[[object], str],
     ) -> None:
@@ -46,6 +48,7 @@ class WindowWriter:
         self._metrics = metrics
         self._details = details
         self._nulls_smallest = nulls_smallest
+        self._compared = compared
         self._value = value
         self._bind = bind
         self._slots = [self._slot(number) for number in range(len(windows.slots))]
@@ -217,7 +220,13 @@ class WindowWriter:
         else:
             operands = tuple(self._over_window(argument) for argument in node.arguments)
             usage = term.usage(self._nulls_smallest)
-            call = RowCall(usage=usage, operands=operands, type=term.type, bind=self._bind)
+            call = RowCall(
+                usage=usage,
+                operands=operands,
+                type=term.type,
+                bind=self._bind,
+                counted=lambda otherwise: self._compared.counted(node, True, otherwise),
+            )
             result = term.function.row_form and term.function.row_form(call)
         if result is None:
             raise NoRowForm(term.source)

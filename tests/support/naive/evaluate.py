@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.support.naive.check import Metric
-from tests.support.naive.scalars import between, comparison, is_in
+from tests.support.naive.scalars import between, both_known, comparison, either_known, is_in
 from tests.support.naive.syntax import Call, Column, Items, Literal, Node, Pair
 
 COMPARISONS = {"lt": (-1,), "le": (-1, 0), "gt": (1,), "ge": (0, 1), "eq": (0,), "ne": (-1, 1)}
+
+THREE_VALUED = {"and": both_known, "or": either_known}
+
+not_less = comparison((0, 1).__contains__, unknown=True)
 
 Row = Mapping[str, Any]
 
@@ -78,13 +82,20 @@ class Evaluator:
         apply = function.apply
         if self._unknown and node.name in COMPARISONS:
             apply = comparison(COMPARISONS[node.name].__contains__, unknown=True)
+        elif self._unknown and node.name in THREE_VALUED:
+            apply = THREE_VALUED[node.name]
         values = [self._at(argument, rows, i, known, aggregates) for argument in arguments]
         return self._typed(node, apply(*values, *constants))
 
     def _belongs(self, name: str, value: Any, *parts: Any) -> Any:
-        if self._unknown and (value is None or (name == "between" and None in parts)):
+        if not self._unknown:
+            return between(value, *parts) if name == "between" else is_in(value, parts)
+        if value is None:
             return None
-        return between(value, *parts) if name == "between" else is_in(value, parts)
+        if name == "between":
+            low, high = parts
+            return both_known(not_less(value, low), not_less(high, value))
+        return is_in(value, parts) or (None if None in parts else False)
 
     def _typed(self, node: Node, value: Any) -> Any:
         """Return a value in the static type of its node: an integer of a real branch becomes a real."""

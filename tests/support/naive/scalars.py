@@ -87,6 +87,18 @@ def either(left: Any, right: Any) -> Any:
     return any(given) if given else None
 
 
+def both_known(left: Any, right: Any) -> Any:
+    """Return the "and" of three-valued logic."""
+    values = {truth(left), truth(right)}
+    return False if False in values else None if None in values else True
+
+
+def either_known(left: Any, right: Any) -> Any:
+    """Return the "or" of three-valued logic."""
+    values = {truth(left), truth(right)}
+    return True if True in values else None if None in values else False
+
+
 both = strict(lambda left, right: truth(left) and truth(right))
 differ = strict(lambda left, right: truth(left) != truth(right))
 negation = strict(lambda value: not truth(value))

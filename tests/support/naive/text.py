@@ -76,6 +76,8 @@ def _role(tokens: list[Token], i: int) -> str:
         return "operand"
     if follows_operand:
         return "binary"
+    if token.text.lower() == "not":
+        return "prefix word"
     is_called = i + 1 < len(tokens) and tokens[i + 1].text == "("
     return "operand" if is_called else "prefix word"
 

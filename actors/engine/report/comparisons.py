@@ -1,0 +1,94 @@
+"""How often the comparisons of each metric met NULL.
+
+A comparison is counted where it is carried out: for every row, for every row of a key that has a computed window if
+aggregates are in it, or for every window that closes. One inside an aggregate whose argument looks at earlier rows is
+carried out over the rows of a window again and again, and is not counted. Counts are
+of this process: they are no part of snapshots.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from actors.engine.functions.definition import Kind
+from actors.engine.language.analysis import Metric, MetricKind, contains
+from actors.engine.language.program import Context, Node
+from actors.engine.vectors.vector import both_valid
+from actors.engine.windows.windows import Closings
+
+Place = tuple[int, bool]
+"""The index of a comparison's node, and whether it is carried out over windows."""
+
+
+class ComparedNulls:
+    """Counts of comparisons with NULL, of one engine."""
+
+    def __init__(self, metrics: Sequence[Metric], nodes: Sequence[Node]) -> None:
+        self._metrics: list[list[Place]] = []
+        self._nodes: dict[Place, Node] = {}
+        for metric, root in zip(metrics, nodes, strict=True):
+            found = dict(_comparisons(root, metric.kind is MetricKind.WINDOW))
+            self._metrics.append(list(found))
+            self._nodes |= found
+        self._numbers = {place: number for number, place in enumerate(self._nodes)}
+        self._counts = [0] * len(self._nodes)
+        """One count for each place, in the order of the metrics."""
+
+    def by_metric(self) -> tuple[int, ...]:
+        """Return, for each metric, how many comparisons with NULL were carried out in it."""
+        return tuple(sum(self._counts[self._numbers[place]] for place in places) for places in self._metrics)
+
+    def counted(self, node: Node, over_windows: bool, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of operands, one of which is NULL, that counts each call."""
+        number = self._numbers.get((node.index, over_windows))
+        if number is None:
+            return otherwise
+        counts = self._counts
+
+        def apply(*operands: Any) -> Any:
+            counts[number] += 1
+            return otherwise(*operands)
+
+        return apply
+
+    def count(self, context: Context | None, closings: Closings | None, over_windows: Context | None) -> None:
+        """Count over the rows of a batch (none without a context) and over the windows it closed."""
+        for number, ((_, is_over_windows), node) in enumerate(self._nodes.items()):
+            where = over_windows if is_over_windows else context
+            there = None if where is None or not where.row_count else _all_there(node, where)
+            if there is None:
+                continue
+            assert where is not None
+            met = np.broadcast_to(~there, where.row_count)
+            if closings is not None and is_over_windows:
+                met = met if closings.rooms is None else met[closings.rooms]
+            elif closings is not None and closings.held.computed is not None and contains(node.term, Kind.AGGREGATE):
+                met = met & closings.held.computed
+            self._counts[number] += int(np.count_nonzero(met))
+
+    def clear(self) -> None:
+        """Begin at 0 again."""
+        # The same list goes on: functions that count know it.
+        self._counts[:] = [0] * len(self._counts)
+
+
+def _comparisons(node: Node, over_windows: bool) -> Iterator[tuple[Place, Node]]:
+    """Yield the comparisons of a metric that are counted."""
+    function = node.term.function
+    if function is not None and function.compares:
+        yield (node.index, over_windows), node
+    if node.term.is_aggregate:
+        if any(contains(argument, Kind.SEQUENCE) for argument in node.term.arguments):
+            return
+        over_windows = False
+    for argument in node.arguments:
+        yield from _comparisons(argument, over_windows)
+
+
+def _all_there(node: Node, context: Context) -> Any:
+    """Return where no operand is NULL; `None` for everywhere."""
+    there = None
+    for argument in node.arguments:
+        there = both_valid(there, context.value(argument).valid)
+    return there
