@@ -118,6 +118,13 @@ class EmbeddedJob:
 def run_file(path: Path, directory: Path, now_us: Callable[[], int]) -> Iterator[tuple[JobSettings, EmbeddedJob]]:
     """Open the job of a file in this process, its partitions and stream tables below a directory."""
     job = load_job(path)
+    with open_job(job, directory, now_us) as running:
+        yield job, running
+
+
+@contextmanager
+def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> Iterator[EmbeddedJob]:
+    """Open a job in this process, its partitions and stream tables below a directory."""
     with ExitStack() as stack:
         tables = {}
         feed = None
@@ -129,7 +136,7 @@ def run_file(path: Path, directory: Path, now_us: Callable[[], int]) -> Iterator
         stack.callback(source.close)
         running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us))
         running.feed = feed
-        yield job, running
+        yield running
 
 
 @contextmanager

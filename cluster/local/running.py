@@ -1,0 +1,35 @@
+"""A job run in this process from its beginning to the end of its input, for programs: settings in, anomalies out."""
+
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import polars as pl
+
+from cluster.local.embedded import open_job
+from cluster.show.present import anomaly_frame
+from config.load import load_job
+from config.settings import JobSettings
+
+COUNT_MAX = 1 << 40
+"""More anomalies than a job ever keeps."""
+
+
+def run(job: JobSettings | str | Path, directory: str | Path | None = None) -> pl.DataFrame:
+    """Run a job, or that of a file, without a cluster; return its anomalies in the order of the rows.
+
+    The frame has the time, the key columns, `type`, `metric`, `detail`, `split`, `offset` and `ordinal`. With a
+    `directory` the partitions are kept there, and the next run goes on where this one has ended. A source without an
+    end is read as far as it goes.
+
+    Raises:
+        ConfigError: the job cannot be used.
+        TocsinError: the source cannot be read, or the directory holds something else.
+    """
+    settings = job if isinstance(job, JobSettings) else load_job(job)
+    with ExitStack() as stack:
+        place = Path(directory or stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
+        running = stack.enter_context(open_job(settings, place, lambda: time.time_ns() // 1000))
+        running.run()
+        return anomaly_frame(settings, running.new_anomalies(COUNT_MAX))
