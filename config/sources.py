@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from config.base import Count, Settings, fault
 from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year, regex_of_text
@@ -20,6 +27,14 @@ FILE_SUFFIXES = {
 }
 """Source type that a file name suggests."""
 
+FORMAT_TYPES = {"csv": "csv", "json": "ndjson", "ndjson": "ndjson", "log": "log", "parquet": "parquet"}
+"""Source type of files of a format."""
+
+
+def _null_as_text(value: Any) -> Any:
+    """Return `null` for YAML's own null, which looks the same; anything else is left to be checked."""
+    return "null" if value is None else value
+
 
 class InlineSource(Settings):
     """Rows in the job file itself, in the order of the schema's columns."""
@@ -29,22 +44,17 @@ class InlineSource(Settings):
     """Each row has a value for every column; times as text or ticks."""
 
 
-class FileSource(Settings):
-    """What the sources that read files have in common."""
-
-    path: str | tuple[str, ...]
-    """A file, a folder, a pattern such as `data/*.csv`, or a list of them; relative to the job file."""
+class RecordFormat(Settings):
+    """What all formats have in common, whatever brings their records."""
 
     columns: dict[str, str] = Field(default_factory=dict)
-    """Column of the schema -> name in the file, where they differ."""
+    """Column of the schema -> name in the records, where they differ."""
 
     time_format: str = "auto"
     """`auto` (ISO or ticks), `ticks`, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`, or a pattern, say `%d.%m.%Y`."""
 
     @model_validator(mode="after")
-    def _check_file_source(self) -> "FileSource":
-        if not self.path or not all(self.paths):
-            raise fault(("path",), "no file is named; give a file, a folder, a pattern or a list of them")
+    def _check_record_format(self) -> "RecordFormat":
         if self.time_format not in TIME_FORMATS and "%" not in self.time_format:
             names = ", ".join(TIME_FORMATS)
             raise fault(
@@ -52,26 +62,17 @@ class FileSource(Settings):
             )
         return self
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The path or paths, as a tuple."""
-        return (self.path,) if isinstance(self.path, str) else self.path
 
-
-class TextSource(FileSource):
-    """What the sources that read lines have in common."""
-
-    follow: bool = False
-    """Whether files grow: keep reading whole lines, and never end."""
+class TextFormat(RecordFormat):
+    """What the formats of text have in common."""
 
     record_size_bytes_max: Count = 1 << 20
     """Longer lines are dead letters."""
 
 
-class CsvSource(TextSource):
-    """Lines of separated values."""
+class CsvFormat(TextFormat):
+    """Separated values."""
 
-    type: Literal["csv"] = "csv"
     separator: str = Field(default=",", min_length=1, max_length=1)
     """One character between values."""
 
@@ -82,17 +83,16 @@ class CsvSource(TextSource):
     """Text that means NULL, besides an empty value."""
 
     @model_validator(mode="after")
-    def _check_csv_source(self) -> "CsvSource":
+    def _check_csv_format(self) -> "CsvFormat":
         if not self.separator.isascii() or self.separator in '"\r\n':
             raise fault(("separator",), f"{self.separator!r} cannot separate values; use a character such as , or ;")
         return self
 
 
-class NdjsonSource(TextSource):
-    """One JSON object a line."""
+class NdjsonFormat(TextFormat):
+    """A JSON object for each record."""
 
-    type: Literal["ndjson"] = "ndjson"
-    missing: Literal["refuse", "null"] = "refuse"
+    missing: Annotated[Literal["refuse", "null"], BeforeValidator(_null_as_text)] = "refuse"
     """What an object without a column's key means: a dead letter, or NULL."""
 
 
@@ -152,10 +152,9 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-class LogSource(TextSource):
+class LogFormat(TextFormat):
     """Lines of a log: a time, what the format names, and a message that templates make an event with variables."""
 
-    type: Literal["log"] = "log"
     format: str = "iso"
     """`iso`, `journal`, `syslog`, or a regular expression whose named groups are fields; one of them is the time."""
 
@@ -180,7 +179,7 @@ class LogSource(TextSource):
         return data if named is None or "time_format" in data else {**data, "time_format": named[1]}
 
     @model_validator(mode="after")
-    def _check_log_source(self) -> "LogSource":
+    def _check_log_format(self) -> "LogFormat":
         try:
             fields = self.format_pattern.variables
         except ValueError as error:
@@ -251,6 +250,61 @@ class LogSource(TextSource):
         return {**schema, "message": "STRING"}
 
 
+class FileSource(RecordFormat):
+    """Files of some format."""
+
+    path: str | tuple[str, ...]
+    """A file, a folder, a pattern such as `data/*.csv`, or a list of them; relative to the job file."""
+
+    @model_validator(mode="after")
+    def _check_file_source(self) -> "FileSource":
+        if not self.path or not all(self.paths):
+            raise fault(("path",), "no file is named; give a file, a folder, a pattern or a list of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _in_order(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write the keys in the order of all versions: the fingerprints of jobs on disk depend on it."""
+        plain: dict[str, Any] = dump(self)
+        return dict(sorted(plain.items(), key=lambda item: _KEY_ORDER.get(item[0], len(_KEY_ORDER))))
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path or paths, as a tuple."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+_KEY_ORDER = {
+    name: place
+    for place, name in enumerate(("path", "columns", "time_format", "follow", "record_size_bytes_max", "type"))
+}
+
+
+class GrowingFileSource(FileSource):
+    """Files that may grow."""
+
+    follow: bool = False
+    """Whether files grow: keep reading whole lines, and never end."""
+
+
+class CsvSource(CsvFormat, GrowingFileSource):
+    """Files of separated values."""
+
+    type: Literal["csv"] = "csv"
+
+
+class NdjsonSource(NdjsonFormat, GrowingFileSource):
+    """Files with one JSON object a line."""
+
+    type: Literal["ndjson"] = "ndjson"
+
+
+class LogSource(LogFormat, GrowingFileSource):
+    """Files of log lines."""
+
+    type: Literal["log"] = "log"
+
+
 class ParquetSource(FileSource):
     """Parquet files."""
 
@@ -293,17 +347,22 @@ SourceSettings: TypeAlias = Annotated[
 
 
 def with_type(source: Any) -> Any:
-    """Return the mapping of a source with the type that its path or rows suggest, where none is given."""
-    if not isinstance(source, dict) or "type" in source:
+    """Return the mapping of a source with the type that its format, rows or path suggest, where none is given."""
+    if not isinstance(source, dict) or source.get("type", "file") != "file":
         return source
-    if "rows" in source:
-        return {"type": "inline", **source}
-    path = source.get("path")
+    plain = {key: value for key, value in source.items() if key != "type"}
+    if "rows" in plain:
+        return {"type": "inline", **plain}
+    form = plain.get("format")
+    if isinstance(form, str) and form in FORMAT_TYPES:
+        del plain["format"]
+        return {"type": FORMAT_TYPES[form], **plain}
+    path = plain.get("path")
     first = path[0] if isinstance(path, list) and path else path
     if isinstance(first, str):
         for suffix, kind in FILE_SUFFIXES.items():
             if first.lower().endswith(suffix):
-                return {"type": kind, **source}
+                return {"type": kind, **plain}
     return source
 
 

@@ -5,7 +5,6 @@ matter beside which others it is read. A value that does not fit its column make
 column but the time column. A number that is not finite is NULL in a DOUBLE column and does not fit an integer one.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,14 +16,10 @@ import polars as pl
 from actors.errors import SchemaError
 from actors.frames import physical_type, to_physical
 from actors.model import Column, ColumnType, Schema
-from actors.source.protocol import Offsets
+from actors.source.records import DecodedRows, value_at
 from actors.source.times import FINE, OUT_OF_RANGE, UNREADABLE, WRONG_TYPE, Faults, TimeDecoder, temporal_unit_ns
 
 MISSING_TIME = 4
-
-_DAY_NS = 86_400_000_000_000
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896
-"""Days from 1970 to the first and the last that Python's dates know."""
 
 _TRUE = ("true", "1", "t", "yes")
 _FALSE = ("false", "0", "f", "no")
@@ -50,20 +45,6 @@ class RowRules:
     """Whether text may stand for numbers and Booleans (in files without types)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedRows:
-    """Rows of the good records, and the reasons of the bad ones."""
-
-    frame: pl.DataFrame
-    """Canonical frame of the good records."""
-
-    rows: Offsets
-    """Number of the record of each row, among the records given."""
-
-    faults: Mapping[int, str]
-    """Number of each bad record -> what is wrong with it."""
-
-
 class RowDecoder:
     """Decodes raw columns by the rules of one source."""
 
@@ -74,8 +55,20 @@ class RowDecoder:
             column.name: _ColumnDecoder(column, rules, column.name == time_column) for column in rules.schema.columns
         }
 
-    def decode(self, raw: Mapping[str, pl.Series]) -> DecodedRows:
-        """Return the rows of raw columns of one length, named as in the schema."""
+    def decode(self, columns: Mapping[str, pl.Series | Sequence[Any]]) -> DecodedRows:
+        """Return the rows of raw columns of one length: typed, or of plain values of any types, such as JSON gives."""
+        raw: dict[str, pl.Series] = {}
+        odd: dict[int, str] = {}
+        for name in self._columns:
+            values = columns[name]
+            raw[name], strange = (values, {}) if isinstance(values, pl.Series) else series_of_values(values)
+            for row, value in strange.items():
+                odd.setdefault(row, self._columns[name].explain(value, WRONG_TYPE))
+        if any(series.dtype == pl.Object for series in raw.values()):
+            return self._decode_mixed({name: columns[name] for name in self._columns})
+        return self._decode_typed(raw).without(odd)
+
+    def _decode_typed(self, raw: Mapping[str, pl.Series]) -> DecodedRows:
         decoded = {name: column.decode(raw[name]) for name, column in self._columns.items()}
         frame = pl.DataFrame([values for values, _ in decoded.values()])
         bad = np.zeros(frame.height, dtype=np.bool_)
@@ -89,37 +82,23 @@ class RowDecoder:
                 if row not in reasons:
                     reasons[row] = self._columns[name].explain(value_at(raw[name], row), int(faults[row]))
         good = np.flatnonzero(~bad)
-        return DecodedRows(frame=frame[good], rows=good.astype(np.int64), faults=dict(sorted(reasons.items())))
+        return DecodedRows(frame=frame[good], rows=good.astype(np.int64), faults=reasons)
 
-    def decode_values(self, columns: Mapping[str, Sequence[Any]], count: int) -> DecodedRows:
-        """Return the rows of columns of plain values, of any types, such as JSON gives them."""
-        raw: dict[str, pl.Series] = {}
-        odd: dict[int, str] = {}
-        for name, values in columns.items():
-            raw[name], strange = series_of_values(values)
-            for row, value in strange.items():
-                odd.setdefault(row, self._columns[name].explain(value, WRONG_TYPE))
-        if any(series.dtype == pl.Object for series in raw.values()):
-            return self._decode_mixed(columns, count)
-        decoded = self.decode(raw)
-        return without_records(decoded, odd) if odd else decoded
-
-    def _decode_mixed(self, columns: Mapping[str, Sequence[Any]], count: int) -> DecodedRows:
+    def _decode_mixed(self, columns: Mapping[str, pl.Series | Sequence[Any]]) -> DecodedRows:
         """Decode records whose columns mix types: each group of records with the same types by itself."""
         groups: dict[tuple[type, ...], list[int]] = {}
-        for row in range(count):
-            groups.setdefault(tuple(type(values[row]) for values in columns.values()), []).append(row)
+        plain = {name: list(values) for name, values in columns.items()}
+        for row, values in enumerate(zip(*plain.values(), strict=True)):
+            groups.setdefault(tuple(map(type, values)), []).append(row)
         parts = []
         for rows in groups.values():
-            part = self.decode_values(
-                {name: [values[row] for row in rows] for name, values in columns.items()}, len(rows)
-            )
+            part = self.decode({name: [values[row] for row in rows] for name, values in plain.items()})
             parts.append((np.array(rows, dtype=np.int64), part))
         numbers = np.concatenate([rows[part.rows] for rows, part in parts])
         order = np.argsort(numbers, kind="stable")
         faults = {int(rows[row]): reason for rows, part in parts for row, reason in part.faults.items()}
         frame = pl.concat([part.frame for _, part in parts])[order]
-        return DecodedRows(frame=frame, rows=numbers[order], faults=dict(sorted(faults.items())))
+        return DecodedRows(frame=frame, rows=numbers[order], faults=faults)
 
 
 class _ColumnDecoder:
@@ -221,28 +200,6 @@ def series_of_values(values: Sequence[Any]) -> tuple[pl.Series, dict[int, Any]]:
             return _text_without_surrogates(values)
     odd = {row: value for row, value in enumerate(values) if value is not None}
     return pl.Series([None] * len(values), dtype=pl.Null), odd
-
-
-def value_at(values: pl.Series, row: int) -> Any:
-    """Return one value for people; a date beyond the calendar is its number, because converting it would be fatal."""
-    if isinstance(values.dtype, pl.Datetime | pl.Date | pl.Duration):
-        number = values.slice(row, 1).cast(pl.Int64)[0]
-        unit_ns = temporal_unit_ns(values.dtype, ColumnType.TIMESTAMP)
-        if number is not None and (unit_ns is None or not _FIRST_DAY <= number * unit_ns // _DAY_NS <= _LAST_DAY):
-            return f"{number} {getattr(values.dtype, 'time_unit', 'days')}"
-    return values[row]
-
-
-def without_records(decoded: DecodedRows, bad: Mapping[int, str]) -> DecodedRows:
-    """Return decoded rows without some records, which are bad for another reason."""
-    keep = ~np.isin(decoded.rows, np.fromiter(bad, dtype=np.int64, count=len(bad)))
-    faults = dict(sorted({**decoded.faults, **bad}.items()))
-    return DecodedRows(frame=decoded.frame.filter(pl.Series(keep)), rows=decoded.rows[keep], faults=faults)
-
-
-def record_text(record: Mapping[str, Any]) -> bytes:
-    """Return a record that never was text as JSON, for its dead letter."""
-    return json.dumps(record, default=str, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def check_can_hold(name: str, dtype: pl.DataType, column: Column) -> None:

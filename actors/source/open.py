@@ -1,67 +1,91 @@
-"""Opening the source of a job, and what feeds it."""
+"""Opening the source of a job, and what feeds it.
+
+The tables at the end say which formats and which transports there are; a new one is registered there and nowhere else.
+"""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from actors.errors import SchemaError, SourceError
 from actors.source.decoding import RowRules
-from actors.source.format.parquet import open_parquet
-from actors.source.format.text import open_csv, open_log, open_ndjson
+from actors.source.format.csv import csv_format
+from actors.source.format.log import log_format
+from actors.source.format.ndjson import ndjson_format
+from actors.source.format.parquet import ParquetFile
+from actors.source.format.text import TextFormat
+from actors.source.format.typed import ColumnsFormat, ValuesFormat
 from actors.source.protocol import Source
-from actors.source.transport.files import FILE_COLUMN, FileChoice, FileSource, RecordFile
+from actors.source.reading import RecordSource
+from actors.source.transport.files import FILE_COLUMN, FileChoice, FileTransport
 from actors.source.transport.host_metrics import HostFeed, HostSampler
-from actors.source.transport.inline import InlineSource
-from actors.source.transport.stream_table import StreamSource
+from actors.source.transport.inline import InlineTransport
+from actors.source.transport.lines import LineFile
+from actors.source.transport.positions import PositionLog
+from actors.source.transport.stream_table import StreamTableTransport
 from actors.stream.table import StreamLimits, StreamTable
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
+    CsvFormat,
     CsvSource,
     HostMetricsSource,
+    InlineSource,
+    LogFormat,
     LogSource,
+    NdjsonFormat,
     NdjsonSource,
     ParquetSource,
+    RecordFormat,
+    StreamSource,
 )
 from config.sources import (
-    InlineSource as InlineSettings,
-)
-from config.sources import (
-    StreamSource as StreamSettings,
+    TextFormat as TextFormatSettings,
 )
 
-FileSettings = CsvSource | NdjsonSource | LogSource | ParquetSource
+POSITIONS_FILE = "source.positions"
+"""Name of the file, beside the shards of a job, that says what has been read of the job's files."""
 
 
-def open_source(job: JobSettings, stream_directory: Path, tables: Mapping[str, StreamTable] | None = None) -> Source:
-    """Return the source of a job.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """What a source needs of where it runs."""
 
-    Stream tables are kept below `stream_directory`, one folder for each; `tables` gives those that this process has
-    open already (LMDB forbids opening one twice), all others are opened for reading.
+    streams: Path
+    """Directory below which stream tables are, one folder for each."""
+
+    tables: Mapping[str, StreamTable] = field(default_factory=dict)
+    """Stream tables that this process has open already: LMDB forbids opening one twice."""
+
+    positions: Path | None = None
+    """Directory of the job's shards, which keeps what has been read of files; `None` forgets it with the process."""
+
+
+def open_source(
+    job: JobSettings,
+    stream_directory: Path,
+    tables: Mapping[str, StreamTable] | None = None,
+    positions: Path | None = None,
+) -> Source:
+    """Return the source of a job; the arguments are those of `Places`.
 
     Raises:
-        SourceError: the source cannot be opened.
+        SourceError: the source cannot be opened, or files are not those that were read before.
         SchemaError: the job's schema is not that of its stream table.
     """
-    source = job.source
-    if isinstance(source, InlineSettings):
-        return InlineSource(source.rows, row_rules(job, parse_text=False))
-    if isinstance(source, FileSettings):
-        return _open_files(job, source)
-    name = stream_table_name(job)
-    assert name is not None
-    table = (tables or {}).get(name)
-    owns_table = table is None
-    if table is None:
-        table = StreamTable.open(stream_directory / name, job.row_schema, read_only=True)
-    elif table.schema != job.row_schema:
-        has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
-        raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
-    return StreamSource(table, row_rules(job, parse_text=False), owns_table=owns_table)
+    return SOURCES[type(job.source)](job, Places(streams=stream_directory, tables=tables or {}, positions=positions))
+
+
+def open_text_format(job: JobSettings, settings: TextFormatSettings) -> TextFormat:
+    """Return a format of records that are text, for any transport that brings such records."""
+    make = next(make for kind, make in TEXT_FORMATS.items() if isinstance(settings, kind))
+    return make(settings, row_rules(job, settings))
 
 
 def stream_table_name(job: JobSettings) -> str | None:
     """Return the name of the stream table that a job reads, or `None` when it reads something else."""
-    if isinstance(job.source, StreamSettings):
+    if isinstance(job.source, StreamSource):
         return job.source.name
     return f"{job.name}-host-metrics" if isinstance(job.source, HostMetricsSource) else None
 
@@ -76,7 +100,7 @@ def open_stream_table(job: JobSettings, stream_directory: Path) -> StreamTable:
     name = stream_table_name(job)
     if name is None:
         raise SourceError(f"job {job.name!r} reads {job.source.type}, not a stream table; there is none to open")
-    split_count = job.source.splits if isinstance(job.source, StreamSettings) else 1
+    split_count = job.source.splits if isinstance(job.source, StreamSource) else 1
     limits = StreamLimits(row_count_max=job.limits.stream_rows_max, size_bytes_max=job.limits.stream_bytes_max)
     return StreamTable.open(stream_directory / name, job.row_schema, split_count=split_count, limits=limits)
 
@@ -94,37 +118,94 @@ def open_host_feed(job: JobSettings, table: StreamTable) -> HostFeed:
     return HostFeed(table, sampler, source.period_ms)
 
 
-def row_rules(job: JobSettings, *, parse_text: bool, time_format: str = "auto") -> RowRules:
-    """Return what makes a record of a job's source a row."""
+def row_rules(job: JobSettings, form: RecordFormat | None = None) -> RowRules:
+    """Return what makes a record of a format a row of a job; `None` is the format of what is typed already."""
+    time_format = "auto" if form is None else form.time_format
+    if isinstance(form, LogFormat) and form.year is not None:
+        # The reader puts the year in front of each time.
+        time_format = f"%Y {time_format}"
     return RowRules(
         schema=job.row_schema,
         time_column=job.time_column,
         time_format=time_format,
         time_bounds=job.limits.time_range,
-        parse_text=parse_text,
+        parse_text=isinstance(form, CsvFormat | LogFormat | ParquetSource),
     )
 
 
-def _open_files(job: JobSettings, source: FileSettings) -> FileSource:
-    time_format = source.time_format
-    if isinstance(source, LogSource) and source.year is not None:
-        # The reader puts the year in front of each time.
-        time_format = f"%Y {time_format}"
-    rules = row_rules(job, parse_text=not isinstance(source, NdjsonSource), time_format=time_format)
-    choice = FileChoice(
-        paths=source.paths,
-        suffixes=tuple(suffix for suffix, kind in FILE_SUFFIXES.items() if kind == source.type),
-        is_split_by_file=any(name.lower() == FILE_COLUMN for name in job.key_columns) and "file" not in source.columns,
-        follow=False if isinstance(source, ParquetSource) else source.follow,
+def _open_inline(job: JobSettings, places: Places) -> Source:
+    del places
+    assert isinstance(job.source, InlineSource)
+    transport = InlineTransport(job.row_schema.names, job.source.rows)
+    return RecordSource(job.row_schema, transport, ValuesFormat(row_rules(job)))
+
+
+def _open_text_files(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, CsvSource | NdjsonSource | LogSource)
+    form = open_text_format(job, source)
+
+    def open_file(path: Path, is_complete: bool) -> LineFile:
+        return LineFile(path, form.framing, is_complete=is_complete, check=form.decoder)
+
+    choice = _file_choice(job, source.paths, follow=source.follow, mapped=source.columns)
+    return RecordSource(job.row_schema, FileTransport(choice, open_file, _positions(places)), form)
+
+
+def _open_parquet_files(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, ParquetSource)
+
+    def open_file(path: Path, is_complete: bool) -> ParquetFile:
+        assert is_complete
+        return ParquetFile(source, job.row_schema, path)
+
+    choice = _file_choice(job, source.paths, follow=False, mapped=source.columns)
+    transport = FileTransport(choice, open_file, _positions(places))
+    return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job, source)))
+
+
+def _open_stream(job: JobSettings, places: Places) -> Source:
+    name = stream_table_name(job)
+    assert name is not None
+    table = places.tables.get(name)
+    owns_table = table is None
+    if table is None:
+        table = StreamTable.open(places.streams / name, job.row_schema, read_only=True)
+    elif table.schema != job.row_schema:
+        has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
+        raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
+    transport = StreamTableTransport(table, owns_table=owns_table)
+    return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job)))
+
+
+def _file_choice(job: JobSettings, paths: tuple[str, ...], *, follow: bool, mapped: Mapping[str, str]) -> FileChoice:
+    return FileChoice(
+        paths=paths,
+        suffixes=tuple(suffix for suffix, kind in FILE_SUFFIXES.items() if kind == job.source.type),
+        is_split_by_file=any(name.lower() == FILE_COLUMN for name in job.key_columns) and FILE_COLUMN not in mapped,
+        follow=follow,
     )
-    return FileSource(job.row_schema, choice, _file_opener(source, rules))
 
 
-def _file_opener(source: FileSettings, rules: RowRules) -> Callable[[Path, bool], RecordFile]:
-    if isinstance(source, CsvSource):
-        return lambda path, is_complete: open_csv(source, rules, path, is_complete)
-    if isinstance(source, NdjsonSource):
-        return lambda path, is_complete: open_ndjson(source, rules, path, is_complete)
-    if isinstance(source, LogSource):
-        return lambda path, is_complete: open_log(source, rules, path, is_complete)
-    return lambda path, is_complete: open_parquet(source, rules, path, is_complete)
+def _positions(places: Places) -> PositionLog:
+    return PositionLog(None if places.positions is None else places.positions / POSITIONS_FILE)
+
+
+TEXT_FORMATS: Mapping[type[Any], Callable[[Any, RowRules], TextFormat]] = {
+    CsvFormat: csv_format,
+    NdjsonFormat: ndjson_format,
+    LogFormat: log_format,
+}
+"""Settings of a format of text -> what makes the format."""
+
+SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
+    InlineSource: _open_inline,
+    CsvSource: _open_text_files,
+    NdjsonSource: _open_text_files,
+    LogSource: _open_text_files,
+    ParquetSource: _open_parquet_files,
+    StreamSource: _open_stream,
+    HostMetricsSource: _open_stream,
+}
+"""Settings of a source -> what opens it: a transport with a format."""

@@ -16,7 +16,7 @@ import polars as pl
 import yaml
 
 from actors.source.format.log import LogReader, record_beginnings
-from actors.source.transport.lines import LineFile
+from actors.source.transport.lines import LineFile, LineFraming
 from cluster.errors import ClusterError
 from config.log_patterns import FORMATS, compile_regex, escape_text, needs_year, regex_of_text
 from config.sources import LogSource
@@ -127,17 +127,15 @@ def _any_year(log_format: str) -> int | None:
 
 def _messages(path: Path, source: LogSource) -> Iterator[pl.Series]:
     """Yield the messages of the records that fit the format, block by block."""
-    limit = source.record_size_bytes_max
-    lines = LineFile(
-        path, has_header=False, record_size_bytes_max=limit, is_complete=True, beginnings=record_beginnings(source)
-    )
+    framing = LineFraming(record_size_bytes_max=source.record_size_bytes_max, beginnings=record_beginnings(source))
+    lines = LineFile(path, framing, is_complete=True)
     fields: dict[str, str] = {name: name for name in ("time", "message") if name in source.fields}
-    reader = LogReader(source, fields, "time", path)
+    reader = LogReader(source, fields, "time", str(path))
     record = 0
     while (block := lines.block_with(record)) is not None:
-        if not block.is_too_long:
-            yield reader.read(block.content, limit)[0]["message"]
-        record = block.first_record + block.record_count
+        if not block.bad:
+            yield reader.read(block.content)[0]["message"]
+        record = block.next_offset
 
 
 def _specificity(text: str) -> tuple[int, int, str]:

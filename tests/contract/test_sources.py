@@ -9,11 +9,14 @@ import pytest
 from actors.errors import SourceError
 from actors.frames import is_canonical
 from actors.model import Schema
-from actors.source.open import open_source
+from actors.source.open import open_source, open_text_format
 from actors.source.protocol import Source
+from actors.source.reading import RecordSource
 from actors.stream.table import StreamTable
+from config.sources import CsvFormat, LogFormat, NdjsonFormat, TextFormat
 from tests.support.jobs import TRADES_SCHEMA, make_trades_job
 from tests.support.list_source import ListSource
+from tests.support.message_transport import MessageTransport
 from tests.support.reading import read_split
 
 ROW_COUNT = 250
@@ -33,35 +36,47 @@ def make_inline(directory: Path) -> Source:
     return open_source(make_trades_job({"type": "inline", "rows": rows}), directory)
 
 
+def csv_lines() -> list[str]:
+    return [f"{time},{sym},{'bad' if number in BAD else qty}" for number, (time, sym, qty) in enumerate(ROWS)]
+
+
+def ndjson_lines() -> list[str]:
+    return [
+        f'{{"time": {time}, "sym": "{sym}", "qty": {"[]" if number in BAD else qty}}}'
+        for number, (time, sym, qty) in enumerate(ROWS)
+    ]
+
+
+def log_lines() -> list[str]:
+    return [
+        f"{time} {'gives' if number in BAD else 'takes'} {qty} of {sym}" for number, (time, sym, qty) in enumerate(ROWS)
+    ]
+
+
+LOG = {"format": r"(?P<time>\d+) (?P<message>.*)", "templates": [{"id": 1, "text": "takes <qty> of <sym>"}]}
+
+
 def make_csv(directory: Path) -> Source:
-    lines = [f"{time},{sym},{'bad' if number in BAD else qty}" for number, (time, sym, qty) in enumerate(ROWS)]
+    lines = csv_lines()
     for number, part in enumerate((lines[:100], lines[100:200], lines[200:])):
         (directory / f"{number}.csv").write_text("\n".join(["time,sym,qty", *part]))
     return open_source(make_trades_job({"path": str(directory / "*.csv")}), directory)
 
 
 def make_followed_csv(directory: Path) -> Source:
-    lines = [f"{time},{sym},{'bad' if number in BAD else qty}" for number, (time, sym, qty) in enumerate(ROWS)]
+    lines = csv_lines()
     (directory / "a.csv").write_text("\n".join(["time,sym,qty", *lines]) + "\n")
     return open_source(make_trades_job({"path": str(directory / "a.csv"), "follow": True}), directory)
 
 
 def make_ndjson(directory: Path) -> Source:
-    lines = [
-        f'{{"time": {time}, "sym": "{sym}", "qty": {"[]" if number in BAD else qty}}}'
-        for number, (time, sym, qty) in enumerate(ROWS)
-    ]
-    (directory / "a.ndjson").write_text("\n".join(lines))
+    (directory / "a.ndjson").write_text("\n".join(ndjson_lines()))
     return open_source(make_trades_job({"path": str(directory / "a.ndjson")}), directory)
 
 
 def make_log(directory: Path) -> Source:
-    lines = [
-        f"{time} {'gives' if number in BAD else 'takes'} {qty} of {sym}" for number, (time, sym, qty) in enumerate(ROWS)
-    ]
-    (directory / "a.log").write_text("\n".join(lines))
-    settings = {"format": r"(?P<time>\d+) (?P<message>.*)", "templates": [{"id": 1, "text": "takes <qty> of <sym>"}]}
-    return open_source(make_trades_job({"path": str(directory / "a.log")} | settings), directory)
+    (directory / "a.log").write_text("\n".join(log_lines()))
+    return open_source(make_trades_job({"path": str(directory / "a.log")} | LOG), directory)
 
 
 def make_parquet(directory: Path) -> Source:
@@ -83,7 +98,38 @@ def make_stream(directory: Path) -> Source:
     return open_source(job, directory, {"trades": table})
 
 
-MAKERS = [make_list, make_inline, make_csv, make_followed_csv, make_ndjson, make_log, make_parquet, make_stream]
+def make_messages(form: TextFormat, messages: list[str]) -> Source:
+    job = make_trades_job({"rows": []})
+    transport = MessageTransport([{number: message.encode() for number, message in enumerate(messages)}])
+    return RecordSource(job.row_schema, transport, open_text_format(job, form))
+
+
+def make_csv_messages(_: Path) -> Source:
+    return make_messages(CsvFormat(), csv_lines())
+
+
+def make_ndjson_messages(_: Path) -> Source:
+    # A message may be spread over lines: it is a record by itself.
+    return make_messages(NdjsonFormat(), [line.replace(", ", ",\n") for line in ndjson_lines()])
+
+
+def make_log_messages(_: Path) -> Source:
+    return make_messages(LogFormat.model_validate(LOG), log_lines())
+
+
+MAKERS = [
+    make_list,
+    make_inline,
+    make_csv,
+    make_followed_csv,
+    make_ndjson,
+    make_log,
+    make_parquet,
+    make_stream,
+    make_csv_messages,
+    make_ndjson_messages,
+    make_log_messages,
+]
 
 
 @pytest.fixture(params=MAKERS, ids=[maker.__name__ for maker in MAKERS])
@@ -160,3 +206,21 @@ def test_a_negative_offset_and_an_empty_read_are_refused(source: Source) -> None
 def test_closing_twice_does_nothing(source: Source) -> None:
     source.close()
     source.close()
+
+
+def test_offsets_of_a_transport_may_have_gaps() -> None:
+    messages = {3: b"1538960461002,A,6", 7: b"bad", 90: b"1538960461003,B,5\r\n"}
+    job = make_trades_job({"rows": []})
+    for block_count in (1, 2, 40):
+        source = RecordSource(
+            job.row_schema, MessageTransport([messages], block_count), open_text_format(job, CsvFormat())
+        )
+        content = read_split(source, start=source.earliest_offset(0), batch=10)
+        assert content.rows == ((3, (1538960461002, "A", 6)), (90, (1538960461003, "B", 5)))
+        assert ([letter.offset for letter in content.dead_letters], content.next_offset) == ([7], 91)
+
+
+def test_a_format_is_named_apart_from_the_files(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(ndjson_lines()))
+    source = open_source(make_trades_job({"type": "file", "path": str(tmp_path / "a.txt"), "format": "json"}), tmp_path)
+    assert len(read_split(source).rows) == ROW_COUNT - len(BAD)

@@ -8,14 +8,18 @@ is NULL, an empty value in quotes is empty text.
 
 import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from actors.errors import SourceError
-from actors.source.transport.lines import SplitLines, find_bad_text, split_lines
+from actors.source.decoding import RowRules
+from actors.source.format.text import TextFormat, field_names
+from actors.source.protocol import Offsets
+from actors.source.records import Origin, Texts, find_unreadable
+from actors.source.transport.lines import LineFraming
+from config.sources import CsvFormat
 
 _QUOTE = 34
 
@@ -23,20 +27,17 @@ _QUOTE = 34
 class CsvReader:
     """Reads the lines of one file, whose header names its columns."""
 
-    def __init__(
-        self, names: Sequence[str], wanted: Mapping[str, int], separator: str, null_values: Sequence[str]
-    ) -> None:
+    def __init__(self, settings: CsvFormat, names: Sequence[str], wanted: Mapping[str, int]) -> None:
         self._width = len(names)
         self._wanted = dict(wanted)
-        self._separator = separator
-        self._null_values = list(null_values)
+        self._separator = settings.separator
+        self._null_values = list(settings.null_values)
+        self._size_bytes_max = settings.record_size_bytes_max
 
-    def read(
-        self, content: bytes, record_size_bytes_max: int
-    ) -> tuple[dict[str, pl.Series], npt.NDArray[np.int64], dict[int, str]]:
+    def read(self, lines: Texts) -> tuple[dict[str, pl.Series], Offsets, dict[int, str]]:
         """Return the raw columns of the good lines, the numbers of these lines, and what is wrong with the others."""
-        lines = split_lines(content)
-        faults = self._find_faults(content, lines, record_size_bytes_max)
+        content = lines.content
+        faults = self._find_faults(content, lines)
         good = lines.ends > lines.starts
         if faults:
             good[np.fromiter(faults, dtype=np.int64, count=len(faults))] = False
@@ -47,7 +48,7 @@ class CsvReader:
             return self._read_one_by_one(content, lines, numbers, faults)
         return columns, numbers, faults
 
-    def _find_faults(self, content: bytes, lines: SplitLines, record_size_bytes_max: int) -> dict[int, str]:
+    def _find_faults(self, content: bytes, lines: Texts) -> dict[int, str]:
         buffer = np.frombuffer(content, dtype=np.uint8)
         separators = np.flatnonzero(buffer == ord(self._separator))
         faults: dict[int, str] = {}
@@ -57,14 +58,12 @@ class CsvReader:
         widths = np.diff(np.searchsorted(separators, np.append(lines.starts, len(content)))) + 1
         for line in np.flatnonzero((widths != self._width) & (lines.ends > lines.starts)).tolist():
             faults.setdefault(line, f"the line has {widths[line]} values, the file has {self._width} columns")
-        for line in find_bad_text(content, lines):
-            faults[line] = "the line is not UTF-8 text"
-        for line in np.flatnonzero(lines.ends - lines.starts > record_size_bytes_max).tolist():
-            faults[line] = f"the line is longer than {record_size_bytes_max} bytes"
-        return faults
+        if not lines.are_lines:
+            faults |= {line: "the record holds a line end" for line in range(len(lines)) if b"\n" in lines.raw(line)}
+        return faults | find_unreadable(lines, self._size_bytes_max)
 
     def _check_quotes(
-        self, buffer: npt.NDArray[np.uint8], separators: npt.NDArray[np.intp], lines: SplitLines
+        self, buffer: npt.NDArray[np.uint8], separators: npt.NDArray[np.intp], lines: Texts
     ) -> tuple[npt.NDArray[np.intp], list[int]]:
         """Return the separators outside quotes, and the lines whose quotes are in the wrong places."""
         quotes = np.flatnonzero(buffer == _QUOTE)
@@ -107,7 +106,7 @@ class CsvReader:
         return {name: by_position[position] for name, position in self._wanted.items()}
 
     def _read_one_by_one(
-        self, content: bytes, lines: SplitLines, numbers: npt.NDArray[np.int64], faults: dict[int, str]
+        self, content: bytes, lines: Texts, numbers: npt.NDArray[np.int64], faults: dict[int, str]
     ) -> tuple[dict[str, pl.Series], npt.NDArray[np.int64], dict[int, str]]:
         """Read each line by itself, when some of them cannot be read together."""
         good, parts = [], []
@@ -125,7 +124,20 @@ class CsvReader:
         return merged, np.array(good, dtype=np.int64), faults
 
 
-def read_names(header: bytes, path: Path, separator: str) -> list[str]:
+def csv_format(settings: CsvFormat, rules: RowRules) -> TextFormat:
+    """Return the format of separated values; names come from the header of an origin, or are those of the schema."""
+    fields = field_names(rules.schema, settings.columns)
+
+    def open_reader(origin: Origin) -> CsvReader:
+        has_header = origin.header is not None
+        names = read_names(origin.header or b"", origin.name, settings.separator) if has_header else [*fields.values()]
+        return CsvReader(settings, names, find_columns(names, fields, origin.name))
+
+    framing = LineFraming(has_header=settings.header, record_size_bytes_max=settings.record_size_bytes_max)
+    return TextFormat(rules, framing, open_reader)
+
+
+def read_names(header: bytes, path: str, separator: str) -> list[str]:
     """Return the names in the header of a file.
 
     Raises:
@@ -134,11 +146,13 @@ def read_names(header: bytes, path: Path, separator: str) -> list[str]:
     try:
         rows = list(csv.reader([header.decode()], delimiter=separator, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path}: the first line does not name columns: {error}") from error
+        raise SourceError(
+            f"{path}: the first line does not name columns: {error}. Save the file as UTF-8 text with a header"
+        ) from error
     return [name.strip() for name in rows[0]] if rows else []
 
 
-def find_columns(names: Sequence[str], fields: Mapping[str, str], path: Path) -> dict[str, int]:
+def find_columns(names: Sequence[str], fields: Mapping[str, str], path: str) -> dict[str, int]:
     """Return where the columns of the schema stand among the names of a file; `fields` gives names that differ.
 
     Raises:
@@ -160,7 +174,7 @@ def find_columns(names: Sequence[str], fields: Mapping[str, str], path: Path) ->
     return found
 
 
-def _keep_lines(content: bytes, lines: SplitLines, good: npt.NDArray[np.bool_]) -> bytes:
+def _keep_lines(content: bytes, lines: Texts, good: npt.NDArray[np.bool_]) -> bytes:
     """Return the good lines, run by run."""
     changes = np.flatnonzero(np.diff(np.concatenate(([False], good, [False])).astype(np.int8)))
     runs = changes.reshape(-1, 2)

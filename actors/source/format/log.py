@@ -14,11 +14,13 @@ import numpy.typing as npt
 import polars as pl
 
 from actors.errors import SourceError
-from actors.source.transport.lines import Beginnings, SplitLines, find_bad_text, split_lines
+from actors.source.decoding import RowRules
+from actors.source.format.text import TextFormat, field_names
+from actors.source.protocol import Offsets
+from actors.source.records import Origin, Texts, find_bad_text
+from actors.source.transport.lines import Beginnings, LineFraming
 from config.log_patterns import LinePattern, year_in_name
-from config.sources import DEAD_LETTER, LogSource
-
-Numbers = npt.NDArray[np.int64]
+from config.sources import DEAD_LETTER, LogFormat
 
 
 class LogReader:
@@ -28,20 +30,21 @@ class LogReader:
         SourceError: the year is to come from the name of the file, which has none.
     """
 
-    def __init__(self, source: LogSource, fields: Mapping[str, str], time_column: str, path: Path) -> None:
+    def __init__(self, source: LogFormat, fields: Mapping[str, str], time_column: str, name: str) -> None:
         self._format = source.format_pattern
         self._templates = [(template.event_id, template.shown, template.pattern) for template in source.templates]
         self._unmatched = source.unmatched
         self._start = record_beginnings(source)
         self._fields = {column: field.lower() for column, field in fields.items()}
         self._time_column = time_column
-        self._year = year_in_name(path.name) if source.year == "file" else source.year
+        self._size_bytes_max = source.record_size_bytes_max
+        self._year = year_in_name(Path(name).name) if source.year == "file" else source.year
         if source.year == "file" and self._year is None:
-            raise SourceError(f"{path}: the name tells no year; rename the file, or give `year` as a number")
+            raise SourceError(f"{name}: the name tells no year; rename the file, or give `year` as a number")
 
-    def read(self, content: bytes, record_size_bytes_max: int) -> tuple[dict[str, pl.Series], Numbers, dict[int, str]]:
+    def read(self, lines: Texts) -> tuple[dict[str, pl.Series], Offsets, dict[int, str]]:
         """Return the fields of the good records by column, the numbers of these, and what is wrong with others."""
-        texts, numbers, faults = self._records(content, record_size_bytes_max)
+        texts, numbers, faults = self._records(lines)
         groups = match(texts, self._format)
         fits = groups.pop(WHOLE).is_not_null()
         _note_faults(faults, numbers, (~fits).to_numpy(), "the line does not fit the format")
@@ -60,19 +63,19 @@ class LogReader:
             columns[self._time_column] = pl.select(pl.format(f"{self._year} {{}}", times)).to_series()
         return columns, numbers, faults
 
-    def _records(self, content: bytes, size_max: int) -> tuple[pl.Series, Numbers, dict[int, str]]:
+    def _records(self, lines: Texts) -> tuple[pl.Series, Offsets, dict[int, str]]:
         """Return the texts and numbers of the records that can be read, and what is wrong with others."""
-        lines = split_lines(content)
-        first, end = self._spans(content, lines)
+        content, size_max = lines.content, self._size_bytes_max
+        first, end = self._spans(lines)
         faults: dict[int, str] = {}
         if self._start is not None:
             self._note_headless(lines, int(first[0]) if first.size else lines.starts.size, faults)
-        bad = np.array(find_bad_text(content, lines), dtype=np.int64)
+        bad = np.array(find_bad_text(lines), dtype=np.int64)
         is_text = np.searchsorted(bad, first) == np.searchsorted(bad, end)
         _note_faults(faults, first, ~is_text, "the line is not UTF-8 text")
         fine = is_text & (lines.ends[end - 1] - lines.starts[first] <= size_max)
         _note_faults(faults, first, is_text & ~fine, f"the record is longer than {size_max} bytes")
-        if self._start is None and fine.all():
+        if self._start is None and lines.are_lines and fine.all():
             texts = pl.Series([content.decode()]).str.split("\n").explode().str.strip_suffix("\r")[: first.size]
         else:
             first, end = first[fine], end[fine]
@@ -84,15 +87,15 @@ class LogReader:
         present = texts != ""
         return texts.filter(present), first[present.to_numpy()], faults
 
-    def _spans(self, content: bytes, lines: SplitLines) -> tuple[Numbers, Numbers]:
+    def _spans(self, lines: Texts) -> tuple[Offsets, Offsets]:
         """Return the first line of each record and the line after its last."""
         if self._start is None:
             every = np.arange(lines.starts.size, dtype=np.int64)
             return every, every + 1
-        first = np.searchsorted(lines.starts, np.array(self._start(content), dtype=np.int64))
+        first = np.searchsorted(lines.starts, np.array(self._start(lines.content), dtype=np.int64))
         return first, np.append(first[1:], lines.starts.size)[: first.size]
 
-    def _note_headless(self, lines: SplitLines, end: int, faults: dict[int, str]) -> None:
+    def _note_headless(self, lines: Texts, end: int, faults: dict[int, str]) -> None:
         """Note the lines before the first record; there are some at the beginning of a file only."""
         for number in range(end):
             if lines.starts[number] < lines.ends[number]:
@@ -103,7 +106,7 @@ class LogReader:
         wanted = set(self._fields.values())
         count = len(messages)
         kinds = np.full(count, -1, dtype=np.int64)
-        parts: dict[str, list[tuple[Numbers, pl.Series]]] = {}
+        parts: dict[str, list[tuple[Offsets, pl.Series]]] = {}
         rest = np.arange(count, dtype=np.int64)
         for kind, (_, _, pattern) in enumerate(self._templates):
             if not rest.size:
@@ -129,6 +132,17 @@ class LogReader:
         return found | {"event_id": ids[places], "template": shown[places]}
 
 
+def log_format(settings: LogFormat, rules: RowRules) -> TextFormat:
+    """Return the format of log lines, or of blocks of lines."""
+    fields, time_column = field_names(rules.schema, settings.columns), rules.schema[rules.time_column].name
+
+    def open_reader(origin: Origin) -> LogReader:
+        return LogReader(settings, fields, time_column, origin.name)
+
+    framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max, beginnings=record_beginnings(settings))
+    return TextFormat(rules, framing, open_reader)
+
+
 WHOLE = "\0whole"
 """Name of the whole text in what `match` returns; NULL where the pattern does not fit."""
 
@@ -139,7 +153,7 @@ def match(texts: pl.Series, pattern: LinePattern) -> dict[str, pl.Series]:
     return {WHOLE: found["1"], **{name: found[group] for group, name in pattern.groups}}
 
 
-def spread(parts: Sequence[tuple[Numbers, pl.Series]], count: int) -> pl.Series:
+def spread(parts: Sequence[tuple[Offsets, pl.Series]], count: int) -> pl.Series:
     """Return a column of so many rows that holds values at the rows given, NULL elsewhere."""
     if not parts:
         return pl.Series([None] * count, dtype=pl.String)
@@ -149,14 +163,14 @@ def spread(parts: Sequence[tuple[Numbers, pl.Series]], count: int) -> pl.Series:
     return values.extend_constant(None, 1)[places]
 
 
-def record_beginnings(source: LogSource) -> Beginnings | None:
+def record_beginnings(source: LogFormat) -> Beginnings | None:
     """Return what finds the first lines of records, or `None` where each line is a record."""
     if source.record_start is None:
         return None
     regex = rf"\A(?:{source.record_start})"
 
     def find(content: bytes) -> Sequence[int]:
-        starts = split_lines(content).starts
+        starts = Texts.of_lines(content).starts
         # By Polars, which takes linear time whatever a line holds.
         lines = pl.Series([content.decode(errors="replace")]).str.split("\n").explode()[: starts.size]
         found: list[int] = starts[lines.str.strip_suffix("\r").str.contains(regex).to_numpy()].tolist()
@@ -171,6 +185,6 @@ def _as_json(groups: Mapping[str, pl.Series], count: int) -> pl.Series:
     return pl.DataFrame(groups).select(pl.struct(pl.all()).struct.json_encode()).to_series()
 
 
-def _note_faults(faults: dict[int, str], numbers: Numbers, is_bad: npt.NDArray[np.bool_], reason: str) -> None:
+def _note_faults(faults: dict[int, str], numbers: Offsets, is_bad: npt.NDArray[np.bool_], reason: str) -> None:
     for number in numbers[is_bad].tolist():
         faults[number] = reason

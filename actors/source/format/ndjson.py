@@ -10,9 +10,13 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from actors.source.transport.lines import SplitLines, find_bad_text, split_lines
+from actors.source.decoding import RowRules
+from actors.source.format.text import TextFormat, field_names
+from actors.source.protocol import Offsets
+from actors.source.records import Texts, find_unreadable
+from actors.source.transport.lines import LineFraming
+from config.sources import NdjsonFormat
 
 _MARK = "\u241e tocsin"
 """Text between two lines; a block that holds it is parsed line by line."""
@@ -21,19 +25,15 @@ _MARK = "\u241e tocsin"
 class NdjsonReader:
     """Reads lines whose objects hold columns under given names."""
 
-    def __init__(self, fields: Mapping[str, str], *, null_when_missing: bool) -> None:
+    def __init__(self, settings: NdjsonFormat, fields: Mapping[str, str]) -> None:
         self._fields = dict(fields)
-        self._null_when_missing = null_when_missing
+        self._null_when_missing = settings.missing == "null"
+        self._size_bytes_max = settings.record_size_bytes_max
 
-    def read(
-        self, content: bytes, record_size_bytes_max: int
-    ) -> tuple[dict[str, list[Any]], npt.NDArray[np.int64], dict[int, str]]:
+    def read(self, lines: Texts) -> tuple[dict[str, list[Any]], Offsets, dict[int, str]]:
         """Return the values of the good lines by column, the numbers of these lines, and what is wrong with others."""
-        lines = split_lines(content)
-        faults = dict.fromkeys(find_bad_text(content, lines), "the line is not UTF-8 text")
-        for number in np.flatnonzero(lines.ends - lines.starts > record_size_bytes_max).tolist():
-            faults[number] = f"the line is longer than {record_size_bytes_max} bytes"
-        texts = _texts(content, lines, faults)
+        faults = find_unreadable(lines, self._size_bytes_max)
+        texts = _texts(lines, faults)
         objects = _parse_together(list(texts.values()))
         if objects is None:
             objects = _parse_one_by_one(texts, faults)
@@ -63,8 +63,15 @@ class NdjsonReader:
         return kept, columns
 
 
-def _texts(content: bytes, lines: SplitLines, faults: Mapping[int, str]) -> dict[int, str]:
-    if not faults:
+def ndjson_format(settings: NdjsonFormat, rules: RowRules) -> TextFormat:
+    """Return the format of JSON objects."""
+    reader = NdjsonReader(settings, field_names(rules.schema, settings.columns))
+    return TextFormat(rules, LineFraming(record_size_bytes_max=settings.record_size_bytes_max), lambda _: reader)
+
+
+def _texts(lines: Texts, faults: Mapping[int, str]) -> dict[int, str]:
+    content = lines.content
+    if not faults and lines.are_lines:
         found = content.decode().split("\n")
         return {number: text for number, text in enumerate(found) if text and text != "\r"}
     spans = enumerate(zip(lines.starts.tolist(), lines.ends.tolist(), strict=True))

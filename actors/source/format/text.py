@@ -1,147 +1,60 @@
-"""Files of lines as records: CSV, NDJSON and logs, decoded block by block."""
+"""What the formats of text have in common: a reader takes records apart, the rules of the source make rows of them."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from actors.source.decoding import DecodedRows, RowDecoder, RowRules
-from actors.source.format.csv import CsvReader, find_columns, read_names
-from actors.source.format.log import LogReader, record_beginnings
-from actors.source.format.ndjson import NdjsonReader
+import polars as pl
+
+from actors.model import Schema
+from actors.source.decoding import RowDecoder, RowRules
 from actors.source.protocol import Offsets
-from actors.source.transport.files import RecordBlock, field_names, stem_column
-from actors.source.transport.lines import LineBlock, LineFile, split_lines
-from config.sources import CsvSource, LogSource, NdjsonSource
-
-Decode = Callable[[bytes], tuple[DecodedRows, Offsets, dict[int, str]]]
-"""Decodes a block: rows of the good lines, the numbers of these lines, and what is wrong with the others."""
+from actors.source.records import DecodedRows, Origin, Texts
+from actors.source.transport.files import FILE_COLUMN
+from actors.source.transport.lines import LineFraming
 
 
-class LineRecordFile:
-    """The records of one file of lines."""
+class TextReader(Protocol):
+    """Takes the records of one origin apart."""
 
-    def __init__(self, lines: LineFile, make_decoder: Callable[[LineFile], Decode], record_size_bytes_max: int) -> None:
-        self._lines = lines
-        self._make_decoder = make_decoder
-        self._decode: Decode | None = None
-        self._record_size_bytes_max = record_size_bytes_max
-        self.path = lines.path
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing will be added to the file."""
-        return self._lines.is_complete
-
-    @is_complete.setter
-    def is_complete(self, is_complete: bool) -> None:
-        self._lines.is_complete = is_complete
-
-    def record_count(self) -> int:
-        """Return the records there are now."""
-        self._check_header()
-        return self._lines.record_count()
-
-    def block_with(self, record: int) -> RecordBlock | None:
-        """Return a block that holds a record, or `None` when the file has not that many."""
-        self._check_header()
-        block = self._lines.block_with(record)
-        if block is None:
-            return None
-        assert self._decode is not None
-        if block.is_too_long:
-            return self._too_long(block, self._decode)
-        decoded, numbers, faults = self._decode(block.content)
-        faults |= {int(numbers[row]): reason for row, reason in decoded.faults.items()}
-        lines = split_lines(block.content) if faults else None
-        letters = []
-        for number, reason in sorted(faults.items()):
-            assert lines is not None
-            raw = block.content[lines.starts[number] : lines.ends[number]]
-            letters.append((block.first_record + number, reason, raw))
-        return RecordBlock(
-            first_record=block.first_record,
-            record_count=block.record_count,
-            frame=decoded.frame,
-            records=numbers[decoded.rows] + block.first_record,
-            faults=tuple(letters),
-        )
-
-    def _check_header(self) -> None:
-        # A header that lacks columns is told before the first row comes.
-        if self._decode is None and self._lines.header() is not None:
-            self._decode = self._make_decoder(self._lines)
-
-    def _too_long(self, block: LineBlock, decode: Decode) -> RecordBlock:
-        reason = f"the line is longer than {self._record_size_bytes_max} bytes"
-        decoded, numbers, _ = decode(b"")
-        return RecordBlock(
-            first_record=block.first_record,
-            record_count=block.record_count,
-            frame=decoded.frame,
-            records=numbers,
-            faults=((block.first_record, reason, block.content),),
-        )
+    def read(self, texts: Texts) -> tuple[Mapping[str, pl.Series | Sequence[Any]], Offsets, dict[int, str]]:
+        """Return the raw columns of the good records, the numbers of these, and what is wrong with the others."""
+        ...
 
 
-def open_csv(source: CsvSource, rules: RowRules, path: Path, is_complete: bool) -> LineRecordFile:
-    """Return the records of a CSV file; its header is read with the first block."""
-    limit = source.record_size_bytes_max
-    rows = RowDecoder(rules)
+class TextFormat:
+    """Records of text; `open_reader` makes the reader of an origin, and `framing` cuts files into records."""
 
-    def make_decoder(lines: LineFile) -> Decode:
-        fields = field_names(rules.schema, source.columns)
-        names = read_names(lines.header() or b"", path, source.separator) if source.header else list(fields.values())
-        reader = CsvReader(names, find_columns(names, fields, path), source.separator, source.null_values)
+    def __init__(self, rules: RowRules, framing: LineFraming, open_reader: Callable[[Origin], TextReader]) -> None:
+        self.framing = framing
+        self._names = rules.schema.names
+        self._rows = RowDecoder(rules)
+        self._open_reader = open_reader
 
-        def decode(content: bytes) -> tuple[DecodedRows, Offsets, dict[int, str]]:
-            columns, numbers, faults = reader.read(content, limit)
-            for name in rules.schema.names:
-                if name not in columns:
-                    columns[name] = stem_column(path, numbers.size).alias(name)
-            return rows.decode(columns), numbers, faults
+    def decoder(self, origin: Origin) -> Callable[[Texts], DecodedRows]:
+        """Return what decodes the records of an origin.
+
+        Raises:
+            SourceError: the origin cannot have rows of this format.
+        """
+        reader = self._open_reader(origin)
+
+        def decode(texts: Texts) -> DecodedRows:
+            columns, numbers, faults = reader.read(texts)
+            return self._rows.decode(with_stem(columns, self._names, origin, numbers.size)).among(numbers, faults)
 
         return decode
 
-    lines = LineFile(path, has_header=source.header, record_size_bytes_max=limit, is_complete=is_complete)
-    return LineRecordFile(lines, make_decoder, limit)
+
+def with_stem(
+    columns: Mapping[str, pl.Series | Sequence[Any]], names: Sequence[str], origin: Origin, count: int
+) -> dict[str, pl.Series | Sequence[Any]]:
+    """Return the columns in the order of names; what no record gives is the column `file`."""
+    stems = pl.repeat(origin.stem, count, dtype=pl.String, eager=True)
+    return {name: columns.get(name, stems) for name in names}
 
 
-def open_ndjson(source: NdjsonSource, rules: RowRules, path: Path, is_complete: bool) -> LineRecordFile:
-    """Return the records of an NDJSON file."""
-    limit = source.record_size_bytes_max
-    rows = RowDecoder(rules)
-    fields = field_names(rules.schema, source.columns)
-    reader = NdjsonReader(fields, null_when_missing=source.missing == "null")
-    missing = [name for name in rules.schema.names if name not in fields]
-
-    def decode(content: bytes) -> tuple[DecodedRows, Offsets, dict[int, str]]:
-        columns, numbers, faults = reader.read(content, limit)
-        for name in missing:
-            columns[name] = [path.stem] * numbers.size
-        return rows.decode_values({name: columns[name] for name in rules.schema.names}, numbers.size), numbers, faults
-
-    lines = LineFile(path, has_header=False, record_size_bytes_max=limit, is_complete=is_complete)
-    return LineRecordFile(lines, lambda _: decode, limit)
-
-
-def open_log(source: LogSource, rules: RowRules, path: Path, is_complete: bool) -> LineRecordFile:
-    """Return the records of a log."""
-    limit = source.record_size_bytes_max
-    rows = RowDecoder(rules)
-    fields = field_names(rules.schema, source.columns)
-    reader = LogReader(source, fields, rules.schema[rules.time_column].name, path)
-
-    def decode(content: bytes) -> tuple[DecodedRows, Offsets, dict[int, str]]:
-        columns, numbers, faults = reader.read(content, limit)
-        for name in rules.schema.names:
-            if name not in columns:
-                columns[name] = stem_column(path, numbers.size).alias(name)
-        return rows.decode(columns), numbers, faults
-
-    lines = LineFile(
-        path,
-        has_header=False,
-        record_size_bytes_max=limit,
-        is_complete=is_complete,
-        beginnings=record_beginnings(source),
-    )
-    return LineRecordFile(lines, lambda _: decode, limit)
+def field_names(schema: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return the name in the records of each column of the schema, without the column `file` unless it is mapped."""
+    folded = {name.lower(): field for name, field in mapping.items()}
+    wanted = {name: folded.get(name.lower(), name) for name in schema.names}
+    return {name: field for name, field in wanted.items() if name.lower() != FILE_COLUMN or name.lower() in folded}

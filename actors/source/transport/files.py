@@ -1,58 +1,29 @@
-"""Sources that read files: which files, in which order, and how their records become offsets.
+"""Files as a transport: which files, in which order, and how their records become offsets.
 
 When `file` is a key column every file is a split of its own, numbered in the order of the names; otherwise all files
-form one split, read in that order. The column `file` of the schema holds the name of the file without its ending. Files
-that *grow* are read line by line as they do; a file that comes later in the order closes the one before it.
+form one split, read in that order. Files that *grow* are read line by line as they do; a file that comes later in the
+order closes the one before it. What has been read of each file is marked, so that a file that is another one now is an
+error, in this process and after a restart.
 """
 
 import glob
-import logging
 import os
 from bisect import bisect_right
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-import polars as pl
+from typing import Generic, Protocol
 
 from actors.errors import SourceError
-from actors.frames import polars_schema
-from actors.model import Schema
-from actors.source.protocol import DeadLetter, Offsets, SourceBatch, SplitInfo, beyond_end, check_request, cut_raw
-
-log = logging.getLogger(__name__)
+from actors.source.protocol import SplitInfo, beyond_end
+from actors.source.records import Block, C, C_co
+from actors.source.transport.positions import WAY_OUT, FileMark, PositionLog
 
 FILE_COLUMN = "file"
 """Column that holds the name of the file."""
 
-BLOCK_COUNT_MAX = 64
-"""Decoded blocks that are kept, one for each of the splits read last."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordBlock:
-    """Consecutive records of a file, decoded."""
-
-    first_record: int
-    """Number of the first record, from 0."""
-
-    record_count: int
-    """Records in the block, good or bad."""
-
-    frame: pl.DataFrame
-    """Good rows."""
-
-    records: Offsets
-    """Number of the record of each row."""
-
-    faults: tuple[tuple[int, str, bytes], ...]
-    """Number, reason and bytes of each bad record."""
-
-
-class RecordFile(Protocol):
+class RecordFile(Protocol[C_co]):
     """One file of records."""
 
     path: Path
@@ -61,12 +32,20 @@ class RecordFile(Protocol):
     is_complete: bool
     """Whether nothing will be added to it."""
 
-    def block_with(self, record: int) -> RecordBlock | None:
-        """Return a block that holds a record, or `None` when the file has not that many."""
+    def block_with(self, record: int) -> Block[C_co] | None:
+        """Return a block that holds a record, or `None` when the file has not that many; offsets count its records."""
         ...
 
     def record_count(self) -> int:
         """Return the records there are now."""
+        ...
+
+    def mark(self, number: int) -> FileMark:
+        """Return how much has been read; `number` is the place of the file among those of its source."""
+        ...
+
+    def resume(self, mark: FileMark) -> None:
+        """Go on where another process has read to, if the file still holds what was read then."""
         ...
 
 
@@ -87,59 +66,71 @@ class FileChoice:
     """Whether files grow and more may come."""
 
 
-class FileSource:
-    """Reads files; `open_file` makes a `RecordFile` of a path and of whether the file is complete."""
+class FileTransport(Generic[C]):
+    """Brings the records of files; `open_file` makes a `RecordFile` of a path and of whether the file is complete."""
 
-    def __init__(self, schema: Schema, choice: FileChoice, open_file: Callable[[Path, bool], RecordFile]) -> None:
-        self._schema = schema
+    def __init__(
+        self, choice: FileChoice, open_file: Callable[[Path, bool], RecordFile[C]], positions: PositionLog | None = None
+    ) -> None:
         self._choice = choice
         self._open_file = open_file
-        self._files: list[RecordFile] = []
+        self._positions = positions or PositionLog()
+        self._files: list[RecordFile[C]] = []
+        self._resumed: set[int] = set()
         self._first_offsets: list[int] = [0]
-        self._blocks: OrderedDict[int, tuple[int, RecordBlock]] = OrderedDict()
         self._refresh()
 
     @property
-    def schema(self) -> Schema:
-        """Columns of the rows."""
-        return self._schema
+    def is_finite(self) -> bool:
+        """Whether files are read to their end; those that are followed have none."""
+        return not self._choice.follow
 
     def splits(self) -> tuple[SplitInfo, ...]:
-        """Return the splits there are; in a source that follows, more may come."""
+        """Return the splits there are; of files that are followed, more may come."""
         self._refresh()
         return self._split_infos()
 
     def earliest_offset(self, split: int) -> int:
         """Return 0: a file holds all its records."""
-        check_request(self._split_infos(), split, 0, 1)
+        del split
         return 0
 
-    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
-        """Return at most `row_count_max` records from `offset` on.
-
-        Raises:
-            SourceError: no such split, an offset beyond the end, or a file that cannot be read.
-        """
-        self._refresh()
-        check_request(self._split_infos(), split, offset, row_count_max)
-        parts: list[RecordBlock] = []
-        position, end = offset, offset + row_count_max
-        while position < end:
-            found = self._block_at(split, position)
-            if found is None:
-                break
-            first_offset, block = found
-            part = _cut(block, position - first_offset, end - first_offset)
-            parts.append(_shift(part, first_offset))
-            position = first_offset + part.first_record + part.record_count
-        if position == offset:
-            self._check_end(split, offset)
-        at_end = not self._choice.follow and position < end
-        return _join(self._schema, split, parts, position, at_end)
+    def block_at(self, split: int, offset: int, record_count: int) -> Block[C] | None:
+        """Return a block with an offset, or `None` at the end; its length is that of the blocks of files."""
+        del record_count
+        number = split if self._choice.is_split_by_file else bisect_right(self._first_offsets, offset) - 1
+        first_offset = 0 if self._choice.is_split_by_file else self._first_offsets[number]
+        while number < len(self._files):
+            file = self._file(number)
+            block = file.block_with(offset - first_offset)
+            self._positions.put(file.mark(number))
+            if block is not None:
+                return block.moved(first_offset)
+            end = first_offset + file.record_count()
+            if offset > end and (self._choice.is_split_by_file or not file.is_complete):
+                raise beyond_end(self._split_infos()[split], offset, end)
+            if self._choice.is_split_by_file or not file.is_complete:
+                return None
+            # Offsets run on from file to file: the next begins where this one has ended.
+            number, first_offset = number + 1, end
+            if number == len(self._first_offsets):
+                self._first_offsets.append(first_offset)
+        if offset > first_offset:
+            raise beyond_end(self._split_infos()[split], offset, first_offset)
+        return None
 
     def close(self) -> None:
-        """Forget what was read; files are only open during a read."""
-        self._blocks.clear()
+        """Do nothing: files are only open during a read."""
+
+    def _file(self, number: int) -> RecordFile[C]:
+        """Return a file; the first time it must hold what was read of it before this process."""
+        file = self._files[number]
+        if number not in self._resumed:
+            mark = self._positions.marks.get(number)
+            if mark is not None:
+                file.resume(mark)
+            self._resumed.add(number)
+        return file
 
     def _split_infos(self) -> tuple[SplitInfo, ...]:
         if self._choice.is_split_by_file:
@@ -147,65 +138,23 @@ class FileSource:
         name = self._files[0].path.name if len(self._files) == 1 else ", ".join(self._choice.paths)
         return (SplitInfo(number=0, name=name),)
 
-    def _block_at(self, split: int, offset: int) -> tuple[int, RecordBlock] | None:
-        """Return the block with an offset and the offset of its file's first record, or `None` at the end."""
-        kept = self._blocks.get(split)
-        if kept is not None:
-            record = offset - kept[0]
-            if kept[1].first_record <= record < kept[1].first_record + kept[1].record_count:
-                self._blocks.move_to_end(split)
-                return kept
-        found = self._find_block(split, offset)
-        if found is None:
-            return None
-        first_offset, block = found
-        self._blocks[split] = (first_offset, block)
-        self._blocks.move_to_end(split)
-        while len(self._blocks) > BLOCK_COUNT_MAX:
-            self._blocks.popitem(last=False)
-        return first_offset, block
-
-    def _find_block(self, split: int, offset: int) -> tuple[int, RecordBlock] | None:
-        if self._choice.is_split_by_file:
-            block = self._files[split].block_with(offset)
-            return None if block is None else (0, block)
-        number = bisect_right(self._first_offsets, offset) - 1
-        while number < len(self._files):
-            file, first_offset = self._files[number], self._first_offsets[number]
-            block = file.block_with(offset - first_offset)
-            if block is not None:
-                return first_offset, block
-            if not file.is_complete:
-                break
-            # Offsets run on from file to file: the next begins where this one has ended.
-            number += 1
-            if number == len(self._first_offsets):
-                self._first_offsets.append(first_offset + file.record_count())
-            if offset < self._first_offsets[number]:
-                break
-        return None
-
-    def _check_end(self, split: int, offset: int) -> None:
-        if self._choice.is_split_by_file:
-            end = self._files[split].record_count()
-        else:
-            last = len(self._first_offsets) - 1
-            end = self._first_offsets[last] + (self._files[last].record_count() if last < len(self._files) else 0)
-        if offset > end:
-            raise beyond_end(self._split_infos()[split], offset, end)
-
     def _refresh(self) -> None:
         if self._files and not self._choice.follow:
             return
         paths = find_files(self._choice)
-        known = [file.path for file in self._files]
+        marks = self._positions.marks
+        read = [Path(marks[number].path) for number in range(len(marks))] if not self._files else []
+        known = read or [file.path for file in self._files]
         if paths[: len(known)] != known:
-            _refuse_change(known, paths)
-        for path in paths[len(known) :]:
+            raise _changed_choice(known, paths, is_followed=not read)
+        for number, path in enumerate(paths[len(self._files) :], len(self._files)):
             if self._files and not self._choice.is_split_by_file:
                 self._files[-1].is_complete = True
             self._files.append(self._open_file(path, not self._choice.follow))
-        if len(paths) > len(known) and self._choice.is_split_by_file:
+            if self._choice.is_split_by_file and number not in marks:
+                # The number of the split belongs to this file from now on, read or not.
+                self._positions.put(self._files[-1].mark(number))
+        if self._choice.is_split_by_file:
             self._check_stems()
 
     def _check_stems(self) -> None:
@@ -233,18 +182,6 @@ def find_files(choice: FileChoice) -> list[Path]:
     return sorted(found, key=lambda path: (path.name, str(path)))
 
 
-def stem_column(path: Path, row_count: int) -> pl.Series:
-    """Return the column `file` for the rows of a file."""
-    return pl.repeat(path.stem, row_count, dtype=pl.String, eager=True).alias(FILE_COLUMN)
-
-
-def field_names(schema: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return the name in the file of each column of the schema, without the column `file` unless it is mapped."""
-    folded = {name.lower(): field for name, field in mapping.items()}
-    wanted = {name: folded.get(name.lower(), name) for name in schema.names}
-    return {name: field for name, field in wanted.items() if name.lower() != FILE_COLUMN or name.lower() in folded}
-
-
 def _find(text: str, suffixes: Sequence[str]) -> list[Path]:
     path = Path(text)
     if path.is_dir():
@@ -262,52 +199,13 @@ def _explain_nothing(text: str, suffixes: Sequence[str]) -> str:
     return f"there is no file {text}; look at the name, which is relative to the job file"
 
 
-def _refuse_change(known: Sequence[Path], now: Sequence[Path]) -> None:
+def _changed_choice(known: Sequence[Path], now: Sequence[Path], *, is_followed: bool) -> SourceError:
     gone = [path for path in known if path not in now]
     if gone:
-        raise SourceError(f"the file {gone[0]} is gone while it is followed; put it back or start a new job")
+        when = "is gone while it is followed" if is_followed else "was read before and is gone"
+        return SourceError(f"the file {gone[0]} {when}, and offsets count its rows. {WAY_OUT}")
     early = next(path for path in now if path not in known)
-    raise SourceError(
-        f"the file {early} comes before files that were read already; new files must come after {known[-1].name}"
-    )
-
-
-def _cut(block: RecordBlock, start: int, end: int) -> RecordBlock:
-    """Return the part of a block with the records from `start` (inclusive) to `end` (exclusive)."""
-    start = max(start, block.first_record)
-    end = min(end, block.first_record + block.record_count)
-    low, high = np.searchsorted(block.records, (start, end)).tolist()
-    return RecordBlock(
-        first_record=start,
-        record_count=end - start,
-        frame=block.frame.slice(low, high - low),
-        records=block.records[low:high],
-        faults=tuple(fault for fault in block.faults if start <= fault[0] < end),
-    )
-
-
-def _shift(part: RecordBlock, first_offset: int) -> RecordBlock:
-    """Return a part whose records and faults are counted from the start of the split; its place in the file stays."""
-    faults = tuple((record + first_offset, reason, raw) for record, reason, raw in part.faults)
-    return RecordBlock(
-        first_record=part.first_record,
-        record_count=part.record_count,
-        frame=part.frame,
-        records=part.records + first_offset,
-        faults=faults,
-    )
-
-
-def _join(schema: Schema, split: int, parts: Sequence[RecordBlock], next_offset: int, at_end: bool) -> SourceBatch:
-    letters = tuple(
-        DeadLetter(split=split, offset=offset, reason=reason, raw=cut_raw(raw))
-        for part in parts
-        for offset, reason, raw in part.faults
-    )
-    return SourceBatch(
-        frame=pl.concat([part.frame for part in parts]) if parts else pl.DataFrame(schema=polars_schema(schema)),
-        offsets=np.concatenate([part.records for part in parts]) if parts else np.zeros(0, dtype=np.int64),
-        next_offset=next_offset,
-        dead_letters=letters,
-        at_end=at_end,
+    return SourceError(
+        f"the file {early} comes before files that were read already, so offsets would change; "
+        f"new files must come after {known[-1].name}. Rename it, or begin anew"
     )

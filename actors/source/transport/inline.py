@@ -1,65 +1,46 @@
-"""Rows that stand in the job file itself."""
+"""Rows that stand in the job file itself: one split; their positions are their offsets."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 
-from actors.model import Schema
-from actors.source.decoding import RowDecoder, RowRules, record_text
-from actors.source.protocol import DeadLetter, SourceBatch, SplitInfo, check_request, cut_raw
+from actors.source.protocol import SplitInfo, check_request
+from actors.source.records import Block, Origin, Values
+
+_SPLIT = SplitInfo(number=0, name="rows")
 
 
-class InlineSource:
-    """One split with the rows of a list; their positions are their offsets."""
+class InlineTransport:
+    """Brings the rows of a list."""
 
-    def __init__(self, rows: Sequence[Sequence[Any]], rules: RowRules) -> None:
-        self._schema = rules.schema
-        self._count = len(rows)
-        names = rules.schema.names
-        columns = {name: [_plain(row[at]) for row in rows] for at, name in enumerate(names)}
-        self._decoded = RowDecoder(rules).decode_values(columns, len(rows))
-        self._letters = tuple(
-            DeadLetter(
-                split=0,
-                offset=row,
-                reason=reason,
-                raw=cut_raw(record_text(dict(zip(names, rows[row], strict=True)))),
-            )
-            for row, reason in self._decoded.faults.items()
-        )
+    is_finite = True
 
-    @property
-    def schema(self) -> Schema:
-        """Columns of the rows."""
-        return self._schema
+    def __init__(self, names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
+        self._content = Values(names=names, rows=rows)
 
     def splits(self) -> tuple[SplitInfo, ...]:
         """Return the only split."""
-        return (SplitInfo(number=0, name="rows"),)
+        return (_SPLIT,)
 
     def earliest_offset(self, split: int) -> int:
         """Return 0: the rows are always there."""
-        check_request(self.splits(), split, 0, 1)
+        del split
         return 0
 
-    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
-        """Return at most `row_count_max` rows from `offset` on."""
-        check_request(self.splits(), split, offset, row_count_max, self._count)
-        end = min(offset + row_count_max, self._count)
-        low, high = np.searchsorted(self._decoded.rows, (offset, end)).tolist()
-        return SourceBatch(
-            frame=self._decoded.frame.slice(low, high - low),
-            offsets=self._decoded.rows[low:high],
-            next_offset=end,
-            dead_letters=tuple(letter for letter in self._letters if offset <= letter.offset < end),
-            at_end=end == self._count,
+    def block_at(self, split: int, offset: int, record_count: int) -> Block[Values] | None:
+        """Return all rows, or `None` after the last."""
+        count = len(self._content)
+        check_request((_SPLIT,), split, offset, record_count, count)
+        if offset == count:
+            return None
+        return Block(
+            origin=Origin(name=_SPLIT.name, stem=_SPLIT.name),
+            offsets=np.arange(count, dtype=np.int64),
+            next_offset=count,
+            content=self._content,
+            is_last=True,
         )
 
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date | datetime) else value

@@ -8,7 +8,6 @@ all that belongs to its lines.
 """
 
 import bisect
-import codecs
 import io
 import os
 from collections.abc import Callable, Sequence
@@ -19,6 +18,8 @@ import numpy as np
 
 from actors.errors import SourceError
 from actors.source.protocol import RAW_SIZE_BYTES_MAX
+from actors.source.records import Block, Origin, Texts
+from actors.source.transport.positions import WAY_OUT, FileMark, ReadPrefix, became_shorter, was_changed
 
 BLOCK_SIZE_BYTES = 1 << 20
 """Bytes that are read and decoded at once, unless lines are longer."""
@@ -30,20 +31,31 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineBlock:
-    """Consecutive records of a file."""
+class LineFraming:
+    """How a file is cut into records."""
 
-    first_record: int
-    """Number of the first record."""
+    has_header: bool = False
+    """Whether the first line names the columns and is no record."""
+
+    record_size_bytes_max: int = 1 << 20
+    """Longer lines, or lines that belong together, are cut."""
+
+    beginnings: Beginnings | None = None
+    """Finds the lines with which the next lines belong together; without it each stands alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lines:
+    """Consecutive lines of a file."""
 
     record_count: int
-    """Records in the block, at least 1."""
+    """Lines, at least 1."""
 
     content: bytes
     """Their bytes with the line ends; the last line of a file may lack its own."""
 
     next_position: int
-    """Where the next block begins, in bytes."""
+    """Where the next line begins, in bytes."""
 
     is_too_long: bool = False
     """Whether this is one line, or lines that belong together, beyond the limit; the content is cut then."""
@@ -52,56 +64,42 @@ class LineBlock:
 class LineFile:
     """The lines of one file. `is_complete` tells whether its last line counts even without a line end.
 
-    `beginnings` finds the lines with which the next lines belong together; without it each stands alone.
+    `check` is given the origin of the records as soon as it is known, and may raise `SourceError`.
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        has_header: bool,
-        record_size_bytes_max: int,
-        is_complete: bool,
-        block_size_bytes: int = 0,
-        beginnings: Beginnings | None = None,
+        self, path: Path, framing: LineFraming, *, is_complete: bool, check: Callable[[Origin], object] | None = None
     ) -> None:
         self.path = path
         self.is_complete = is_complete
-        self._has_header = has_header
-        self._beginnings = beginnings
-        self._record_size_bytes_max = record_size_bytes_max
+        self._framing = framing
+        self._check = check
         # The end of lines that belong together shows in the line after them.
-        line_count = 1 if beginnings is None else 2
-        self._block_size_bytes = max(block_size_bytes or BLOCK_SIZE_BYTES, line_count * record_size_bytes_max + 2)
-        self._header: bytes | None = None
+        line_count = 1 if framing.beginnings is None else 2
+        self._block_size_bytes = max(BLOCK_SIZE_BYTES, line_count * framing.record_size_bytes_max + 2)
+        self._origin: Origin | None = None
+        self._prefix = ReadPrefix(path)
         self._records: list[int] = []
         self._positions: list[int] = []
         self._end_record = 0
-        self._end_position = 0
 
-    def header(self) -> bytes | None:
-        """Return the header line, empty when the file has none, or `None` when it is not written yet.
-
-        Raises:
-            SourceError: the file cannot be read, is empty, or begins with a line that is too long.
-        """
-        if self._header is None:
-            self._read_header()
-        return self._header
-
-    def block_with(self, record: int) -> LineBlock | None:
+    def block_with(self, record: int) -> Block[Texts] | None:
         """Return a block that holds a record, or `None` when the file has not that many.
 
         Raises:
-            SourceError: the file cannot be read, or has become shorter.
+            SourceError: the file cannot be read, is empty where it must have a header, begins with a line that is too
+                long, or does not hold any more what was read before.
         """
-        if self.header() is None:
-            return None
-        first, position = self._nearest(record)
         with self._open() as file:
-            while (block := self._scan(file.fileno(), first, position)) is not None:
-                first, position = first + block.record_count, block.next_position
-                self._extend_index(first, position)
+            origin = self._find_origin(file.fileno())
+            if origin is None:
+                return None
+            self._end_last_line(file.fileno())
+            first, position = self._nearest(record)
+            while (found := self._scan(file.fileno(), position)) is not None:
+                block = self._block(origin, first, found)
+                self._advance(file.fileno(), first + found.record_count, position, found)
+                first, position = first + found.record_count, found.next_position
                 if record < first:
                     return block
         return None
@@ -116,42 +114,114 @@ class LineFile:
             pass
         return self._end_record
 
+    def mark(self, number: int) -> FileMark:
+        """Return how much has been read; `number` is the place of the file among those of its source."""
+        return FileMark(
+            number=number,
+            path=str(self.path),
+            record_count=self._end_record,
+            size_bytes=self._prefix.size_bytes,
+            digest=self._prefix.digest,
+        )
+
+    def resume(self, mark: FileMark) -> None:
+        """Go on where another process has read to.
+
+        Raises:
+            SourceError: the file cannot be read, or does not begin with what was read then.
+        """
+        if not mark.size_bytes:
+            return
+        with self._open() as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < mark.size_bytes:
+                raise became_shorter(self.path, mark.size_bytes, size)
+            if self._find_origin(file.fileno()) is None or self._prefix.size_bytes > mark.size_bytes:
+                raise was_changed(self.path, mark.size_bytes)
+            self._prefix.extend_from(file.fileno(), mark.size_bytes)
+            if self._prefix.digest != mark.digest:
+                raise was_changed(self.path, mark.size_bytes)
+            self._prefix.check(file.fileno())
+        if mark.record_count:
+            self._records.append(mark.record_count)
+            self._positions.append(mark.size_bytes)
+        self._end_record = mark.record_count
+
+    def _end_last_line(self, descriptor: int) -> None:
+        """Take the line end that the last line read has got since; it must not have got anything else."""
+        if self._prefix.tail in (b"", _BYTE_ORDER_MARK) or self._prefix.tail.endswith(b"\n"):
+            return
+        more = os.pread(descriptor, 2, self._prefix.size_bytes)
+        ending = more if more == b"\r\n" else more[:1]
+        if ending.strip(b"\r\n"):
+            raise SourceError(
+                f"{self.path}: the last line was read without a line end and has grown since. Write whole lines, and "
+                f"use `follow` for files that grow. {WAY_OUT}"
+            )
+        if ending.endswith(b"\n"):
+            self._prefix.extend(ending)
+
+    def _block(self, origin: Origin, first: int, found: "_Lines") -> Block[Texts]:
+        reason = f"the line is longer than {self._framing.record_size_bytes_max} bytes"
+        bad = ((first, reason, found.content),) if found.is_too_long else ()
+        lines = Texts.of_lines(b"" if bad else found.content)
+        return Block(
+            origin=origin,
+            offsets=np.arange(first, first + len(lines), dtype=np.int64),
+            next_offset=first + found.record_count,
+            content=lines,
+            bad=bad,
+        )
+
     def _nearest(self, record: int) -> tuple[int, int]:
         if record >= self._end_record:
-            return self._end_record, self._end_position
+            return self._end_record, self._prefix.size_bytes
         at = bisect.bisect_right(self._records, record) - 1
         return self._records[at], self._positions[at]
 
-    def _extend_index(self, record: int, position: int) -> None:
-        if record > self._end_record:
-            self._end_record, self._end_position = record, position
-            # A file that grows by a line at a time must not get an entry for each of them.
-            if position - self._positions[-1] >= self._block_size_bytes // 2:
-                self._records.append(record)
-                self._positions.append(position)
-
-    def _read_header(self) -> None:
-        with self._open() as file:
-            start = file.read(self._block_size_bytes)
-        skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
-        if not self._has_header:
-            self._set_header(b"", skipped)
+    def _advance(self, descriptor: int, record: int, position: int, found: "_Lines") -> None:
+        """Note that the file was read as far as some lines that begin at a position."""
+        if record <= self._end_record:
             return
+        if found.is_too_long:
+            self._prefix.extend_from(descriptor, found.next_position)
+        else:
+            self._prefix.extend(found.content[self._prefix.size_bytes - position :])
+        self._end_record = record
+        # A file that grows by a line at a time must not get an entry for each of them.
+        if found.next_position - self._positions[-1] >= self._block_size_bytes // 2:
+            self._records.append(record)
+            self._positions.append(found.next_position)
+
+    def _find_origin(self, descriptor: int) -> Origin | None:
+        """Return where the records come from, or `None` as long as the header is not written."""
+        self._prefix.check(descriptor)
+        if self._origin is None:
+            start = self._read(descriptor, 0)
+            skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
+            header, position = self._find_header(start, skipped) if self._framing.has_header else (None, skipped)
+            if position is None:
+                return None
+            origin = Origin(name=str(self.path), stem=self.path.stem, header=header)
+            if self._check is not None:
+                self._check(origin)
+            self._prefix.extend(start[:position])
+            self._records, self._positions = [0], [position]
+            self._origin = origin
+        return self._origin
+
+    def _find_header(self, start: bytes, skipped: int) -> tuple[bytes | None, int | None]:
+        """Return the header line and where the line after it begins, or `None` twice while it is not whole."""
         end = start.find(b"\n")
-        if (len(start) if end < 0 else end) - skipped > self._record_size_bytes_max:
-            limit = self._record_size_bytes_max
+        limit = self._framing.record_size_bytes_max
+        if (len(start) if end < 0 else end) - skipped > limit:
             raise SourceError(f"{self.path}: the first line is longer than {limit} bytes; is this a file of lines?")
         if end < 0 and not self.is_complete:
-            return
-        if not start.strip():
+            return None, None
+        if not start[skipped:].strip():
             raise SourceError(f"{self.path}: the file is empty; its first line must name the columns")
         end = len(start) if end < 0 else end
-        self._set_header(start[skipped:end].rstrip(b"\r"), min(end + 1, len(start)))
-
-    def _set_header(self, header: bytes, position: int) -> None:
-        self._header = header
-        self._records, self._positions = [0], [position]
-        self._end_position = position
+        return start[skipped:end].rstrip(b"\r"), min(end + 1, len(start))
 
     def _open(self) -> io.FileIO:
         try:
@@ -159,44 +229,38 @@ class LineFile:
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror or error}") from error
 
-    def _scan(self, descriptor: int, first: int, position: int) -> LineBlock | None:
-        size = os.fstat(descriptor).st_size
-        if size < position:
-            raise SourceError(
-                f"{self.path}: the file has become shorter (from at least {position} to {size} bytes); "
-                "rows that were read are gone. Give new rows in a new file"
-            )
+    def _scan(self, descriptor: int, position: int) -> _Lines | None:
         data = self._read(descriptor, position)
         end = data.rfind(b"\n") + 1
-        if self._beginnings is not None:
+        if self._framing.beginnings is not None:
             is_all = self.is_complete and len(data) < self._block_size_bytes
             end = len(data) if is_all else self._last_beginning(data[:end])
             if not end and len(data) == self._block_size_bytes:
-                return self._scan_long_record(descriptor, first, position, data)
+                return self._scan_long_record(descriptor, position, data)
             if not end:
                 return None
         if not end and len(data) >= self._block_size_bytes:
-            return self._scan_long_line(descriptor, first, position, data)
+            return self._scan_long_line(descriptor, position, data)
         if not end:
             if not data or not self.is_complete:
                 return None
             end = len(data)
         content = data[:end]
         count = content.count(b"\n") + (not content.endswith(b"\n"))
-        return LineBlock(first_record=first, record_count=count, content=content, next_position=position + end)
+        return _Lines(record_count=count, content=content, next_position=position + end)
 
     def _last_beginning(self, content: bytes) -> int:
         """Return where the last line begins that begins something, or 0 when it is the first or there is none."""
-        assert self._beginnings is not None
-        return max(self._beginnings(content), default=0)
+        assert self._framing.beginnings is not None
+        return max(self._framing.beginnings(content), default=0)
 
-    def _scan_long_record(self, descriptor: int, first: int, position: int, data: bytes) -> LineBlock | None:
-        assert self._beginnings is not None
+    def _scan_long_record(self, descriptor: int, position: int, data: bytes) -> _Lines | None:
+        assert self._framing.beginnings is not None
         content, count, at_line_start = data[:RAW_SIZE_BYTES_MAX], 0, False
         while data:
             # Lines are looked at whole; the start of one that goes on from the piece before means nothing.
             end = data.rfind(b"\n") + 1 or len(data)
-            found = next((at for at in self._beginnings(data[:end]) if at or at_line_start), None)
+            found = next((at for at in self._framing.beginnings(data[:end]) if at or at_line_start), None)
             end = end if found is None else found
             count += data.count(b"\n", 0, end)
             position += end
@@ -207,11 +271,9 @@ class LineFile:
         if not data and not self.is_complete:
             return None
         count += not data and not at_line_start
-        return LineBlock(
-            first_record=first, record_count=count, content=content, next_position=position, is_too_long=True
-        )
+        return _Lines(record_count=count, content=content, next_position=position, is_too_long=True)
 
-    def _scan_long_line(self, descriptor: int, first: int, position: int, data: bytes) -> LineBlock | None:
+    def _scan_long_line(self, descriptor: int, position: int, data: bytes) -> _Lines | None:
         start, content = position, data[:RAW_SIZE_BYTES_MAX]
         while data and b"\n" not in data:
             position += len(data)
@@ -220,50 +282,10 @@ class LineFile:
             return None
         position += data.find(b"\n") + 1 if data else 0
         assert position > start
-        return LineBlock(first_record=first, record_count=1, content=content, next_position=position, is_too_long=True)
+        return _Lines(record_count=1, content=content, next_position=position, is_too_long=True)
 
     def _read(self, descriptor: int, position: int) -> bytes:
         try:
             return os.pread(descriptor, self._block_size_bytes, position)
         except OSError as error:
             raise SourceError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitLines:
-    """Where the lines of a block lie in its bytes."""
-
-    starts: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    """First byte of each line."""
-
-    ends: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    """Byte after the last one of each line, without the line end."""
-
-
-def split_lines(content: bytes) -> SplitLines:
-    """Return where the lines of a block lie; a carriage return before a line end belongs to it."""
-    if not content:
-        return SplitLines(starts=np.zeros(0, dtype=np.int64), ends=np.zeros(0, dtype=np.int64))
-    buffer = np.frombuffer(content, dtype=np.uint8)
-    ends = np.flatnonzero(buffer == 10).astype(np.int64)
-    if not content.endswith(b"\n"):
-        ends = np.append(ends, len(content))
-    starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1] + 1))
-    before = buffer[np.maximum(ends - 1, 0)]
-    return SplitLines(starts=starts, ends=ends - ((before == 13) & (ends > starts)))
-
-
-def find_bad_text(content: bytes, lines: SplitLines) -> list[int]:
-    """Return the numbers of the lines that are not UTF-8."""
-    bad: list[int] = []
-    view = memoryview(content)
-    position = 0
-    while position < len(content):
-        try:
-            codecs.utf_8_decode(view[position:], "strict", True)
-            break
-        except UnicodeDecodeError as error:
-            line = int(np.searchsorted(lines.starts, position + error.start, side="right")) - 1
-            bad.append(line)
-            position = int(lines.starts[line + 1]) if line + 1 < lines.starts.size else len(content)
-    return bad

@@ -1,25 +1,21 @@
-"""A stream table as a source: its splits and offsets are the table's."""
+"""A stream table as a transport: its splits and offsets are the table's."""
 
 import numpy as np
 
-from actors.model import Schema
-from actors.source.decoding import RowDecoder, RowRules, record_text
-from actors.source.protocol import DeadLetter, SourceBatch, SplitInfo, check_request, cut_raw
+from actors.source.protocol import SplitInfo
+from actors.source.records import Block, Columns, Origin
 from actors.stream.table import StreamTable
 
 
-class StreamSource:
-    """Reads a stream table; it never ends. `owns_table` tells whether closing the source closes the table."""
+class StreamTableTransport:
+    """Brings the rows of a stream table, which never ends; `owns_table` tells whether to close the table too."""
 
-    def __init__(self, table: StreamTable, rules: RowRules, *, owns_table: bool = False) -> None:
+    is_finite = False
+
+    def __init__(self, table: StreamTable, *, owns_table: bool = False) -> None:
         self._table = table
-        self._rows = RowDecoder(rules)
         self._owns_table = owns_table
-
-    @property
-    def schema(self) -> Schema:
-        """Columns of the rows."""
-        return self._table.schema
+        self._origin = Origin(name=table.name, stem=table.name)
 
     def splits(self) -> tuple[SplitInfo, ...]:
         """Return the splits of the table."""
@@ -30,32 +26,23 @@ class StreamSource:
         """Return the first offset that is not trimmed."""
         return self._table.bounds(split).earliest_offset
 
-    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
-        """Return at most `row_count_max` rows from `offset` on; empty when there are none yet.
+    def block_at(self, split: int, offset: int, record_count: int) -> Block[Columns] | None:
+        """Return so many rows, or those that there are; `None` when there are none yet.
 
         Raises:
-            SourceError: no such split, or an offset that is trimmed or was never reached.
+            SourceError: the offset is trimmed or was never reached.
         """
-        check_request(self.splits(), split, offset, row_count_max)
-        frame, next_offset = self._table.read(split, offset, row_count_max)
-        decoded = self._rows.decode({name: frame[name] for name in frame.columns})
-        letters = tuple(
-            DeadLetter(
-                split=split,
-                offset=offset + row,
-                reason=reason,
-                raw=cut_raw(record_text(frame.row(row, named=True))),
-            )
-            for row, reason in decoded.faults.items()
-        )
-        return SourceBatch(
-            frame=decoded.frame,
-            offsets=(decoded.rows + offset).astype(np.int64),
+        frame, next_offset = self._table.read(split, offset, record_count)
+        if next_offset == offset:
+            return None
+        return Block(
+            origin=self._origin,
+            offsets=np.arange(offset, next_offset, dtype=np.int64),
             next_offset=next_offset,
-            dead_letters=letters,
+            content=Columns(columns={name: frame[name] for name in frame.columns}, count=frame.height),
         )
 
     def close(self) -> None:
-        """Close the table, if it belongs to this source."""
+        """Close the table, if it belongs to this transport."""
         if self._owns_table:
             self._table.close()

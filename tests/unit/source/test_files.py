@@ -10,7 +10,7 @@ import actors.source.transport.lines
 from actors.errors import SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source
-from actors.source.transport.lines import LineFile
+from actors.source.transport.lines import LineFile, LineFraming
 from tests.support.jobs import make_trades_job
 from tests.support.reading import read_split
 
@@ -208,9 +208,10 @@ def test_a_parquet_column_of_another_kind_is_an_error(tmp_path: Path) -> None:
 def test_the_first_read_touches_only_the_first_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actors.source.transport.lines, "BLOCK_SIZE_BYTES", 200)
     write(tmp_path / "a.csv", *[f"{number},S{number},{number % 7}" for number in range(1000)])
-    lines = LineFile(tmp_path / "a.csv", has_header=True, record_size_bytes_max=100, is_complete=True)
+    framing = LineFraming(has_header=True, record_size_bytes_max=100)
+    lines = LineFile(tmp_path / "a.csv", framing, is_complete=True)
     lines.block_with(0)
-    assert lines._end_position <= len(HEADER) + 200
+    assert lines.mark(0).size_bytes <= len(HEADER) + 200
     source = open_files(tmp_path, record_size_bytes_max=100)
     (tmp_path / "b.csv").write_text("not the columns\n1\n")
     assert open_files(tmp_path, record_size_bytes_max=100).read(0, 0, 5).frame.height == 5

@@ -1,0 +1,154 @@
+"""A source made of a transport and a format.
+
+Blocks are as long as the transport likes; batches are cut from them. A block that was not used up is kept, decoded, for
+each of the splits read last.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Generic, TypeVar
+
+import numpy as np
+import polars as pl
+
+from actors.frames import polars_schema
+from actors.model import Schema
+from actors.source.protocol import DeadLetter, Offsets, SourceBatch, SplitInfo, check_request, cut_raw
+from actors.source.records import BadRecord, Block, C, DecodedRows, Format, Origin, Transport
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+BLOCK_COUNT_MAX = 64
+"""Decoded blocks, and decoders of origins, that are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Decoded records of a split in `[start, next_offset)`."""
+
+    start: int
+    next_offset: int
+    frame: pl.DataFrame
+    offsets: Offsets
+    """Offset of each row."""
+
+    bad: tuple[BadRecord, ...]
+    """In order of their offsets."""
+
+    is_last: bool
+
+    def between(self, start: int, end: int) -> "_Part":
+        """Return the part in `[start, end)`."""
+        if start <= self.start and self.next_offset <= end:
+            return self
+        low, high = np.searchsorted(self.offsets, (start, end)).tolist()
+        return _Part(
+            start=max(start, self.start),
+            next_offset=min(end, self.next_offset),
+            frame=self.frame.slice(low, high - low),
+            offsets=self.offsets[low:high],
+            bad=tuple(one for one in self.bad if start <= one[0] < end),
+            is_last=self.is_last and end >= self.next_offset,
+        )
+
+
+class RecordSource(Generic[C]):
+    """Reads what a transport brings by a format."""
+
+    def __init__(self, schema: Schema, transport: Transport[C], form: Format[C]) -> None:
+        self._schema = schema
+        self._transport = transport
+        self._format = form
+        self._parts: OrderedDict[int, _Part] = OrderedDict()
+        self._decoders: OrderedDict[Origin, Callable[[C], DecodedRows]] = OrderedDict()
+
+    @property
+    def schema(self) -> Schema:
+        """Columns of the rows."""
+        return self._schema
+
+    def splits(self) -> tuple[SplitInfo, ...]:
+        """Return the splits of the transport."""
+        return self._transport.splits()
+
+    def earliest_offset(self, split: int) -> int:
+        """Return the first offset that the transport still has."""
+        check_request(self._transport.splits(), split, 0, 1)
+        return self._transport.earliest_offset(split)
+
+    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
+        """Return the records in `[offset, offset + row_count_max)`, as far as there are any yet.
+
+        Raises:
+            SourceError: no such split, an offset that is gone or was never reached, or data that cannot be read.
+        """
+        check_request(self._transport.splits(), split, offset, row_count_max)
+        parts: list[_Part] = []
+        position, end, at_end = offset, offset + row_count_max, False
+        while position < end and not at_end:
+            found = self._part_at(split, position, end - position)
+            if found is None:
+                at_end = self._transport.is_finite
+                break
+            part = found.between(position, end)
+            parts.append(part)
+            position, at_end = part.next_offset, part.is_last
+            if position == found.next_offset:
+                self._parts.pop(split, None)
+        return self._join(split, parts, position, at_end)
+
+    def close(self) -> None:
+        """Close the transport and forget what was read."""
+        self._parts.clear()
+        self._transport.close()
+
+    def _part_at(self, split: int, offset: int, record_count: int) -> _Part | None:
+        part = self._parts.pop(split, None)
+        if part is None or not part.start <= offset < part.next_offset:
+            block = self._transport.block_at(split, offset, record_count)
+            if block is None:
+                return None
+            part = self._decoded(block, offset)
+        _keep(self._parts, split, part)
+        return part
+
+    def _decoded(self, block: Block[C], offset: int) -> _Part:
+        decode = self._decoders.pop(block.origin, None) or self._format.decoder(block.origin)
+        _keep(self._decoders, block.origin, decode)
+        decoded = decode(block.content)
+        own = ((int(block.offsets[one]), why, block.content.raw(one)) for one, why in decoded.faults.items())
+        bad = tuple(sorted((*own, *block.bad), key=itemgetter(0)))
+        return _Part(
+            # Between the offset that was asked for and the first record there is none.
+            start=min([offset, *block.offsets[:1].tolist(), *(one[0] for one in block.bad)]),
+            next_offset=block.next_offset,
+            frame=decoded.frame,
+            offsets=block.offsets[decoded.rows],
+            bad=bad,
+            is_last=block.is_last,
+        )
+
+    def _join(self, split: int, parts: Sequence[_Part], next_offset: int, at_end: bool) -> SourceBatch:
+        letters = tuple(
+            DeadLetter(split=split, offset=offset, reason=reason, raw=cut_raw(raw))
+            for part in parts
+            for offset, reason, raw in part.bad
+        )
+        frame = pl.concat([part.frame for part in parts]) if parts else pl.DataFrame(schema=polars_schema(self._schema))
+        return SourceBatch(
+            frame=frame,
+            offsets=np.concatenate([part.offsets for part in parts]) if parts else np.zeros(0, dtype=np.int64),
+            next_offset=next_offset,
+            dead_letters=letters,
+            at_end=at_end,
+        )
+
+
+def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > BLOCK_COUNT_MAX:
+        kept.popitem(last=False)

@@ -1,0 +1,210 @@
+"""What has been read of files, so that a position means the same rows after a restart.
+
+A *mark* says how much of a file was read and the digest of exactly these bytes. Whatever becomes of the file, the
+offsets of its rows are good as long as it still begins with them; inodes tell within a process when all of them must be
+looked at again. The marks of a source are kept in a log, in the order of its files; a mark is written before the rows
+that it stands for are given out. A machine that loses power may forget the newest marks of a file, which only makes the
+check weaker.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from actors.errors import SourceError
+
+FORMAT_VERSION = 1
+"""Version of a line of the log."""
+
+_LOG_SIZE_BYTES_MIN = 64 << 10
+"""Size below which a log is not written anew."""
+
+_CHUNK_SIZE_BYTES = 1 << 20
+_HEAD_SIZE_BYTES, _TAIL_SIZE_BYTES = 4096, 256
+
+WAY_OUT = "Put the file back as it was, or begin anew: a job of another name, or `run` with another --directory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMark:
+    """How much of a file has been read."""
+
+    number: int
+    """Place of the file in the order of the source's files, from 0."""
+
+    path: str
+    record_count: int
+    """Records read."""
+
+    size_bytes: int
+    """Bytes that hold them, from the beginning of the file."""
+
+    digest: str
+    """XXH3 (128 bits, hexadecimal) of what the transport looks at to know the file again."""
+
+
+class ReadPrefix:
+    """The beginning of a file, as far as it has been read: what it was, and whether it still is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = xxhash.xxh3_128()
+        self._head = self._tail = b""
+        self._inode: tuple[int, int] | None = None
+        self.size_bytes = 0
+
+    @property
+    def digest(self) -> str:
+        """Digest of all bytes read."""
+        return self._hash.hexdigest()
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes that were read."""
+        return self._tail
+
+    def extend(self, data: bytes) -> None:
+        """Take the bytes that follow."""
+        self._hash.update(data)
+        self._head += data[: _HEAD_SIZE_BYTES - len(self._head)]
+        self._tail = (self._tail + data[-_TAIL_SIZE_BYTES:])[-_TAIL_SIZE_BYTES:]
+        self.size_bytes += len(data)
+
+    def extend_from(self, descriptor: int, end: int) -> None:
+        """Take the bytes of the file up to a position, which must be there."""
+        while self.size_bytes < end:
+            data = os.pread(descriptor, min(_CHUNK_SIZE_BYTES, end - self.size_bytes), self.size_bytes)
+            if not data:
+                raise became_shorter(self._path, end, self.size_bytes)
+            self.extend(data)
+
+    def check(self, descriptor: int) -> None:
+        """Check that the file still begins with what was read, by a look at both ends, or at all of another inode.
+
+        Raises:
+            SourceError: it does not.
+        """
+        stat = os.fstat(descriptor)
+        if stat.st_size < self.size_bytes:
+            raise became_shorter(self._path, self.size_bytes, stat.st_size)
+        inode = (stat.st_dev, stat.st_ino)
+        if inode == self._inode or self._inode is None:
+            tail_start = self.size_bytes - len(self._tail)
+            same = os.pread(descriptor, len(self._head), 0) == self._head
+            same = same and os.pread(descriptor, len(self._tail), tail_start) == self._tail
+        else:
+            again = ReadPrefix(self._path)
+            again.extend_from(descriptor, self.size_bytes)
+            same = again.digest == self.digest
+        if not same:
+            raise was_changed(self._path, self.size_bytes)
+        self._inode = inode
+
+
+class PositionLog:
+    """The marks of one source; kept in a file, or in memory alone when there is no path."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self.marks: dict[int, FileMark] = {}
+        self._size_bytes = 0
+        if path is not None and path.exists():
+            self._load(path)
+
+    def put(self, mark: FileMark) -> None:
+        """Keep the newest mark of a file.
+
+        Raises:
+            SourceError: the log cannot be written.
+        """
+        known = self.marks.get(mark.number)
+        if known == mark:
+            return
+        self.marks[mark.number] = mark
+        if self._path is None:
+            return
+        try:
+            if self._size_bytes > max(_LOG_SIZE_BYTES_MIN, 1024 * len(self.marks)):
+                self._write_anew(self._path)
+            else:
+                self._append(self._path, _line(mark), is_durable=known is None)
+        except OSError as error:
+            raise SourceError(
+                f"{self._path}: what was read of the source cannot be noted: {error.strerror or error}"
+            ) from error
+
+    def _append(self, path: Path, line: bytes, *, is_durable: bool) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, line)
+            if is_durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._size_bytes += len(line)
+
+    def _write_anew(self, path: Path) -> None:
+        fresh = path.with_suffix(".tmp")
+        fresh.unlink(missing_ok=True)
+        lines = b"".join(_line(mark) for _, mark in sorted(self.marks.items()))
+        self._append(fresh, lines, is_durable=True)
+        fresh.replace(path)
+        self._size_bytes = len(lines)
+
+    def _load(self, path: Path) -> None:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+        # A line without its end was torn by a crash before its rows were given out.
+        whole = data[: data.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), 1):
+            mark = _mark(line)
+            if mark is None:
+                raise SourceError(
+                    f"{path}: line {number} is no position of format {FORMAT_VERSION}. Restore the file from a copy; "
+                    "without it, files that were replaced meanwhile are not noticed"
+                )
+            self.marks[mark.number] = mark
+        if whole != data:
+            self._write_anew(path)
+        self._size_bytes = len(whole)
+
+
+def became_shorter(path: Path, size_bytes: int, now_bytes: int) -> SourceError:
+    """Return the error for a file that has lost what was read."""
+    return SourceError(
+        f"{path}: the file has become shorter (from at least {size_bytes} to {now_bytes} bytes), so rows that were "
+        f"read are gone. {WAY_OUT}"
+    )
+
+
+def was_changed(path: Path, size_bytes: int) -> SourceError:
+    """Return the error for a file that holds something else where it was read."""
+    return SourceError(
+        f"{path}: the file was replaced or changed: its first {size_bytes} bytes are not those that were read. "
+        f"{WAY_OUT}"
+    )
+
+
+def _line(mark: FileMark) -> bytes:
+    return json.dumps({"format": FORMAT_VERSION, **asdict(mark)}).encode() + b"\n"
+
+
+def _mark(line: bytes) -> FileMark | None:
+    try:
+        found: dict[str, Any] = json.loads(line)
+        if found.pop("format") != FORMAT_VERSION:
+            return None
+        mark = FileMark(**found)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    numbers = (mark.number, mark.record_count, mark.size_bytes)
+    texts = (mark.path, mark.digest)
+    fits = all(isinstance(one, int) for one in numbers) and all(isinstance(one, str) for one in texts)
+    return mark if fits else None
