@@ -134,7 +134,7 @@ class JobRunner:
         if settings.source.type == "host_metrics":
             sampler = deploy.ensure_stream(self._group.group_id, self._job_id, record.spec, str(directory))
             deploy.call(sampler.ready.remote)
-        return open_source(settings, directory)
+        return open_source(settings, directory, positions=self._home.partitions_directory(self._job_id))
 
     def _subscribe(self, settings: JobSettings, source: Source) -> Pump:
         self._assign()

@@ -132,7 +132,7 @@ def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> It
             table = stack.enter_context(open_stream_table(job, directory / "streams"))
             tables[table.name] = table
             feed = open_host_feed(job, table)
-        source = open_source(job, directory / "streams", tables)
+        source = open_source(job, directory / "streams", tables, directory / "partitions")
         stack.callback(source.close)
         running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us))
         running.feed = feed

@@ -16,6 +16,7 @@ from typing import Any
 import xxhash
 
 from actors.errors import SourceError
+from actors.files import make_directory, private_opener, replace_file, sync_directory
 
 FORMAT_VERSION = 1
 """Version of a line of the log."""
@@ -138,22 +139,20 @@ class PositionLog:
             ) from error
 
     def _append(self, path: Path, line: bytes, *, is_durable: bool) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, line)
+        is_new = not self._size_bytes
+        if is_new:
+            make_directory(path.parent)
+        with open(path, "ab", buffering=0, opener=private_opener) as file:
+            file.write(line)
             if is_durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+                os.fsync(file.fileno())
+        if is_new:
+            sync_directory(path.parent)
         self._size_bytes += len(line)
 
     def _write_anew(self, path: Path) -> None:
-        fresh = path.with_suffix(".tmp")
-        fresh.unlink(missing_ok=True)
         lines = b"".join(_line(mark) for _, mark in sorted(self.marks.items()))
-        self._append(fresh, lines, is_durable=True)
-        fresh.replace(path)
+        replace_file(path, lines)
         self._size_bytes = len(lines)
 
     def _load(self, path: Path) -> None:
