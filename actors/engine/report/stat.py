@@ -27,7 +27,7 @@ class EngineStat:
     """Last offset covered by the latest snapshot file, -1 before the first."""
 
     null_comparison_counts: tuple[int, ...]
-    """For each metric, how many comparisons in it had a NULL operand; see `actors.engine.report.comparisons`."""
+    """For each metric, how many comparisons in it met NULL since the engine was made or restored."""
 
     @property
     def discarded_row_count(self) -> int:

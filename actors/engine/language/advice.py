@@ -1,0 +1,87 @@
+"""Advice about metrics that are allowed and yet cannot mean what they say, such as `errors / total > 0.1`.
+
+A division of whole numbers is rounded down, so it is hardly ever meant where it is compared with a fraction; and a
+whole number equals no fraction.
+"""
+
+from collections.abc import Iterator
+from math import ceil, floor
+from typing import Any
+
+from actors.engine.language.analysis import Metric, Term
+from actors.engine.vectors.vector import Type
+
+_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+
+
+def warnings_of(metric: Metric) -> tuple[str, ...]:
+    """Return what about a metric should be looked at again: sentences, none for most."""
+    found = [warning for term in _terms(metric.term) for warning in _warnings(term)]
+    return tuple(dict.fromkeys(found))
+
+
+def _terms(term: Term) -> Iterator[Term]:
+    yield term
+    for argument in term.arguments:
+        yield from _terms(argument)
+
+
+def _warnings(term: Term) -> Iterator[str]:
+    name = "" if term.function is None else term.function.name
+    if name in _COMPARISONS:
+        left, right = term.arguments
+        for side, other in ((left, right), (right, left)):
+            if _is_fraction(other.constant) or _is_computed_real(other):
+                yield from _about_division(side, other.source)
+            if name in ("eq", "ne") and _is_fraction(other.constant) and _is_whole(side):
+                yield f"`{term.source}` is {'never' if name == 'eq' else 'always'} true: `{side.source}` is whole"
+    elif name == "between":
+        value, low, high = term.arguments
+        for bound in (low, high):
+            if _is_fraction(bound.constant):
+                yield from _about_division(value, bound.source)
+        bounds = (low.constant, high.constant)
+        if _is_whole(value) and all(_is_number(bound) for bound in bounds) and ceil(bounds[0]) > floor(bounds[1]):
+            yield f"`{term.source}` is never true: no whole number lies between {low.source} and {high.source}"
+    elif name == "in":
+        (value,) = term.arguments
+        for item in dict(term.constants)["items"]:
+            if _is_fraction(item):
+                yield from _about_division(value, str(item))
+                if _is_whole(value):
+                    yield f"{item} in `{term.source}` is never found: `{value.source}` is whole"
+
+
+def _about_division(side: Term, other: str) -> Iterator[str]:
+    for term in _terms(side):
+        if term.function is not None and term.function.name == "div" and _is_whole(term):
+            text = " \\ ".join(_bracketed(argument) for argument in term.arguments)
+            yield (
+                f"`{term.source}` divides whole numbers and rounds down, and is compared with {other}; write `{text}`"
+                " for the real quotient"
+            )
+
+
+def _bracketed(term: Term) -> str:
+    return f"({term.source})" if term.function is not None and term.function.sign else term.source
+
+
+def _is_whole(term: Term) -> bool:
+    return term.type is Type.INT and _has_column(term)
+
+
+def _has_column(term: Term) -> bool:
+    return any(part.column for part in _terms(term))
+
+
+def _is_computed_real(term: Term) -> bool:
+    """Return whether a term is computed of constants alone, and real: it is seldom without a fraction."""
+    return term.function is not None and term.type is Type.REAL and not _has_column(term)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_fraction(value: Any) -> bool:
+    return isinstance(value, float) and not value.is_integer()
