@@ -34,7 +34,7 @@ from actors.detectors.value_range import ValueRangeWatcher
 from actors.errors import SchemaError
 from actors.frames import physical_type, polars_schema
 from actors.model import ColumnType, Schema
-from actors.persistency.event_data_structures.trackers import SingleStabilityTracker
+from actors.persistency.stability_tracker import SingleStabilityTracker
 
 TIME_BUCKET_COUNT = 256
 """Spans in which times of values are counted, where stability is judged by time."""

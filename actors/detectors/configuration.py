@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from actors.detectors.groups import Batch, segments
-from actors.persistency.event_data_structures.trackers import SingleStabilityTracker
 from actors.persistency.event_persistency import EventPersistency
+from actors.persistency.stability_tracker import SingleStabilityTracker
 from actors.persistency.values import decode_value, encode_value
 
 WATCHED_VERDICTS = frozenset({"STATIC", "STABLE"})

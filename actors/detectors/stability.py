@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.detectors.groups import Batch, segments
-from actors.persistency.event_data_structures.trackers import SingleStabilityTracker
+from actors.persistency.stability_tracker import SingleStabilityTracker
 from actors.persistency.values import decode_value, encode_value
 
 

@@ -11,14 +11,15 @@ from operator import itemgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.persistency.event_data_structures.base import EventDataStructure
-from actors.persistency.event_data_structures.trackers.stability.stability_tracker import EventStabilityTracker
+from actors.persistency.errors import PersistencyValueError
+from actors.persistency.event_data_structure import EventDataStructure
+from actors.persistency.merging import merge_backends
+from actors.persistency.row_buffer import RowBuffer
+from actors.persistency.stability_tracker import EventStabilityTracker
 from actors.persistency.values import freeze_value
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from actors.persistency.row_buffer import RowBuffer
 
 EventId = int | str
 _Picker = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -236,12 +237,6 @@ class EventPersistency:
         with self.lock:
             self._changed_ids.update(ids)
 
-    def note_merged(self, event_count: int, ids: Iterable[EventId]) -> None:
-        """Count events that came with another persistency, and note whose backends they changed."""
-        with self.lock:
-            self._events_since_save += event_count
-            self._changed_ids.update(ids)
-
     @property
     def event_struct(self) -> EventStruct:
         """The backends and templates, and how backends are made."""
@@ -278,8 +273,6 @@ class EventPersistency:
             backend = self._backend(event_id)
             accept = getattr(backend, "accept", None)
             if accept is None:
-                from actors.persistency.errors import PersistencyValueError
-
                 raise PersistencyValueError(f"{type(backend).__name__} keeps no known values; use a tracker backend")
             accept(variable, value)
             self._changed_ids.add(event_id)
@@ -290,9 +283,12 @@ class EventPersistency:
         Raises:
             PersistencyValueError: a backend cannot be merged exactly; nothing has changed then.
         """
-        from actors.persistency.merging import merge_persistency
-
-        merge_persistency(self, other)
+        with self.lock, other.lock:
+            merge_backends(self.events_data, other.events_data)
+            self.events_seen |= other.events_seen
+            self.event_templates.update(other.event_templates)
+            self._events_since_save += other.events_since_save
+            self._changed_ids.update(other.events_data)
 
     def __getitem__(self, event_id: EventId) -> EventDataStructure | None:
         return self.events_data.get(event_id)

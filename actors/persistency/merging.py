@@ -1,15 +1,13 @@
-"""Merging one persistency into another, where the result is what one would have got from all events in a row.
+"""Merging the backends of one persistency into those of another, where the result is that of all events in a row.
 
 Everything is asked first and changed afterwards, so that a refusal changes nothing.
 """
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from actors.persistency.errors import PersistencyValueError
-from actors.persistency.event_data_structures.base import EventDataStructure
-
-if TYPE_CHECKING:
-    from actors.persistency.event_persistency import EventPersistency
+from actors.persistency.event_data_structure import EventDataStructure
 
 
 @runtime_checkable
@@ -23,24 +21,20 @@ class Mergeable(Protocol):
         """Add the other, as if its events had come after ours."""
 
 
-def merge_persistency(target: "EventPersistency", other: "EventPersistency") -> None:
-    """Add what `other` holds to `target`; `other` must not be used afterwards.
+def merge_backends(target: dict[int | str, EventDataStructure], other: Mapping[int | str, EventDataStructure]) -> None:
+    """Add the backends of `other` to those of `target`; `other` must not be used afterwards.
 
     Raises:
         PersistencyValueError: a backend cannot be merged exactly; nothing has changed.
     """
-    with target.lock, other.lock:
-        for event_id, backend in other.events_data.items():
-            _refuse_inexact(event_id, target.events_data.get(event_id), backend)
-        for event_id, backend in other.events_data.items():
-            own = target.events_data.get(event_id)
-            if own is None:
-                target.events_data[event_id] = backend
-            elif isinstance(own, Mergeable):
-                own.merge(backend)
-        target.events_seen |= other.events_seen
-        target.event_templates.update(other.event_templates)
-        target.note_merged(other.events_since_save, other.events_data)
+    for event_id, backend in other.items():
+        _refuse_inexact(event_id, target.get(event_id), backend)
+    for event_id, backend in other.items():
+        own = target.get(event_id)
+        if own is None:
+            target[event_id] = backend
+        elif isinstance(own, Mergeable):
+            own.merge(backend)
 
 
 def _refuse_inexact(event_id: int | str, own: EventDataStructure | None, other: EventDataStructure) -> None:

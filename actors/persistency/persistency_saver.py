@@ -8,6 +8,7 @@ cluster, state is committed with the rows it stands for and no saver runs.
 """
 
 import atexit
+import json
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from actors.persistency.errors import PersistencyError, PersistencyLoadError, PersistencySaveError
-from actors.persistency.event_data_structures.base import EventDataStructure
+from actors.persistency.event_data_structure import EventDataStructure
 from actors.persistency.event_persistency import EventPersistency
 from actors.persistency.saved_state import Generation, read_generation, read_state, take_draft, write_draft
 from actors.persistency.storage import ArchiveStorage, Storage, open_storage
@@ -280,8 +281,6 @@ def _checked(action: Callable[[], Any]) -> Any:
 
 
 def _saved_at(known: Generation) -> str | None:
-    import json
-
     return None if known.metadata is None else json.loads(known.metadata).get("saved_at")
 
 

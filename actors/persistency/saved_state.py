@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 import xxhash
 
+from actors.persistency.backends import BACKENDS, find_backend
 from actors.persistency.errors import PersistencyError, PersistencyLoadError, PersistencySaveError
-from actors.persistency.event_data_structures.base import EventDataStructure
+from actors.persistency.event_data_structure import EventDataStructure
 from actors.persistency.event_persistency import EventId, EventPersistency
 from actors.persistency.storage import Storage
 
@@ -245,16 +246,8 @@ def _find_class(name: str, known: Iterable[type[EventDataStructure]]) -> type[Ev
     for candidate in known:
         if candidate.__name__ == name:
             return candidate
-    if name in ("EventDataFrame", "ChunkedEventDataFrame"):
-        from actors.persistency.event_data_structures import dataframes
-
-        found: type[EventDataStructure] = getattr(dataframes, name)
-        return found
-    from actors.persistency.event_data_structures.trackers import EventStabilityTracker, EventTracker
-
-    for own in (EventStabilityTracker, EventTracker):
-        if own.__name__ == name:
-            return own
+    if name in BACKENDS:
+        return find_backend(name)
     raise PersistencyLoadError(f"saved state needs the backend {name!r}; give its class to `load` in `classes`")
 
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.persistency import EventPersistency, EventStabilityTracker
-from actors.persistency.event_data_structures.trackers import SingleStabilityTracker, StabilityClassifier
 from actors.persistency.rle_list import RLEList
+from actors.persistency.stability_classifier import StabilityClassifier
+from actors.persistency.stability_tracker import SingleStabilityTracker
 from tests.support.naive_persistency import naive_bounds, naive_changes, naive_means, naive_verdict
 
 THRESHOLDS = st.lists(st.sampled_from([0.01, 0.1, 0.3, 0.5, 1.1]), min_size=1, max_size=7)

@@ -5,7 +5,9 @@ import pytest
 
 from actors.persistency import ChunkedEventDataFrame, EventDataStructure, EventPersistency, EventStabilityTracker
 from actors.persistency.errors import PersistencyValueError
-from actors.persistency.event_data_structures.trackers import EventTracker, SingleStabilityTracker, SingleTracker
+from actors.persistency.event_tracker import EventTracker
+from actors.persistency.single_tracker import SingleTracker
+from actors.persistency.stability_tracker import SingleStabilityTracker
 
 
 class Recording(EventDataStructure):

@@ -6,13 +6,11 @@ from typing import Any
 import pytest
 
 from actors.persistency import EventPersistency, EventStabilityTracker
+from actors.persistency.classification_methods import ClassificationMethods
 from actors.persistency.errors import PersistencyLoadError, PersistencyValueError
-from actors.persistency.event_data_structures.trackers import (
-    ClassificationMethods,
-    SingleStabilityTracker,
-    StabilityClassifier,
-)
 from actors.persistency.rle_list import RLEList
+from actors.persistency.stability_classifier import StabilityClassifier
+from actors.persistency.stability_tracker import SingleStabilityTracker
 
 
 def tracked(values: Any, stamps: Any = None, **arguments: Any) -> SingleStabilityTracker:

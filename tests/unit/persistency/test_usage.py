@@ -1,13 +1,21 @@
 """The three ways in which code for the DetectMate library uses event persistency, with only the import changed."""
 
 import importlib
+import subprocess
+import sys
+import textwrap
 from typing import Any
 
 import pytest
 
-from actors.persistency import EventDataset, EventPersistency
-from actors.persistency.event_data_structures.dataframes import ChunkedEventDataFrame, EventDataFrame
-from actors.persistency.event_data_structures.trackers import EventStabilityTracker
+from actors.persistency import (
+    ChunkedEventDataFrame,
+    EventDataFrame,
+    EventDataset,
+    EventPersistency,
+    EventStabilityTracker,
+)
+from actors.persistency.import_paths import PATHS
 
 
 @pytest.mark.parametrize(
@@ -31,15 +39,49 @@ def test_names_are_where_they_were(tail: str, names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("tail", "ours"),
     [
-        ("base", "event_data_structures.base"),
-        ("trackers", "event_data_structures.trackers"),
+        ("base", "event_data_structure"),
         ("trackers.rle_list", "rle_list"),
-        ("trackers.stability.stability_tracker", "event_data_structures.trackers.stability.stability_tracker"),
+        ("trackers.stability.stability_tracker", "stability_tracker"),
     ],
 )
-def test_the_newest_module_names_are_the_same_modules(tail: str, ours: str) -> None:
-    newest = importlib.import_module(f"actors.persistency.data_structures.{tail}")
-    assert newest is importlib.import_module(f"actors.persistency.{ours}")
+@pytest.mark.parametrize("root", ["event_data_structures", "data_structures"])
+def test_a_path_that_ends_in_a_module_is_that_module(root: str, tail: str, ours: str) -> None:
+    found = importlib.import_module(f"actors.persistency.{root}.{tail}")
+    assert found is importlib.import_module(f"actors.persistency.{ours}")
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_every_path_gives_what_it_promises(path: str) -> None:
+    module, target = importlib.import_module(path), PATHS[path]
+    if isinstance(target, str):
+        assert module.__name__ == f"actors.persistency.{target}"
+    else:
+        assert [
+            name for name in target if getattr(module, name).__module__ != f"actors.persistency.{target[name]}"
+        ] == []
+        assert module.__all__ == sorted(target)
+
+
+def test_paths_are_imported_as_any_module_is() -> None:
+    code = """
+        import actors.persistency.event_data_structures.trackers as trackers
+        from actors.persistency.event_data_structures.trackers import *
+        from actors.persistency.event_data_structures.dataframes import ChunkedEventDataFrame
+        import actors.persistency.data_structures.trackers.stability.stability_tracker
+        from actors.persistency import data_structures
+        assert data_structures.trackers.stability.stability_tracker.EventStabilityTracker is EventStabilityTracker
+        assert EventTracker is trackers.EventTracker
+        try:
+            from actors.persistency.event_data_structures import Missing
+        except ImportError as error:
+            assert "Missing" in str(error)
+        try:
+            import actors.persistency.event_data_structures.missing
+        except ModuleNotFoundError:
+            print("fine")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert done.stdout == "fine\n"
 
 
 def test_stability_is_followed_when_no_backend_is_named() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from actors.persistency.event_data_structures.trackers.base.single_tracker import Classification, SingleTracker
+from actors.persistency.single_tracker import Classification, SingleTracker
 
 
 class MultiTracker:

@@ -11,32 +11,31 @@ the observations.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from actors.persistency.errors import PersistencyLoadError, PersistencyValueError
-from actors.persistency.event_data_structures.base import EventDataStructure
-from actors.persistency.event_data_structures.trackers.base import (
-    Classification,
-    EventTracker,
-    MultiTracker,
-    SingleTracker,
-)
-from actors.persistency.event_data_structures.trackers.base.event_tracker import identity
-from actors.persistency.event_data_structures.trackers.stability.classification_methods import (
+from actors.persistency.classification_methods import (
     DEFAULT_SEGMENT_THRESHOLDS,
     ClassificationMethods,
 )
-from actors.persistency.event_data_structures.trackers.stability.known_values import KnownValues
-from actors.persistency.event_data_structures.trackers.stability.stability_classifier import (
+from actors.persistency.errors import PersistencyLoadError, PersistencyValueError
+from actors.persistency.event_data_structure import EventDataStructure
+from actors.persistency.event_tracker import EventTracker, identity
+from actors.persistency.known_values import KnownValues
+from actors.persistency.multi_tracker import MultiTracker
+from actors.persistency.rle_list import RLEList, append_changes
+from actors.persistency.row_buffer import Columns
+from actors.persistency.row_buffer import Timestamps as RowTimes
+from actors.persistency.single_tracker import Classification, SingleTracker
+from actors.persistency.stability_classifier import (
     StabilityClassifier,
     Timestamps,
     are_usable,
 )
-from actors.persistency.event_data_structures.trackers.stability.time_buckets import TimeBuckets
-from actors.persistency.event_data_structures.trackers.stability.timeline import Timeline, pick
-from actors.persistency.event_data_structures.trackers.stability.value_semantics import find_semantics
-from actors.persistency.rle_list import RLEList, append_changes
-from actors.persistency.row_buffer import Columns
-from actors.persistency.row_buffer import Timestamps as RowTimes
+from actors.persistency.time_buckets import TimeBuckets
+from actors.persistency.timeline import Timeline, pick
+from actors.persistency.value_semantics import find_semantics
 from actors.persistency.values import decode_value, encode_value
+
+SAVED_MODULE = "actors.persistency.event_data_structures.trackers.stability.stability_tracker"
+"""The import path that saved state names, whatever file the tracker stands in."""
 
 SEGMENTATIONS = ("count", "time", "both")
 
@@ -223,7 +222,7 @@ class SingleStabilityTracker(SingleTracker):
         methods = self.stability_classifier.classification
         return {
             "type": type(self).__name__,
-            "module": type(self).__module__,
+            "module": SAVED_MODULE if type(self) is SingleStabilityTracker else type(self).__module__,
             "min_samples": self.min_samples,
             "segmentation": self.segmentation,
             "timestamps": self._timeline.stamps.tolist(),

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.persistency.errors import PersistencyLoadError
-from actors.persistency.event_data_structures.base import EventDataStructure
-from actors.persistency.event_data_structures.trackers.base.multi_tracker import MultiTracker
-from actors.persistency.event_data_structures.trackers.base.single_tracker import Classification, SingleTracker
+from actors.persistency.event_data_structure import EventDataStructure
+from actors.persistency.multi_tracker import MultiTracker
 from actors.persistency.row_buffer import Columns, RowBuffer, Timestamps
+from actors.persistency.single_tracker import Classification, SingleTracker
 from actors.persistency.values import decode_value, encode_value
 
 STATE_VERSION = 1

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.persistency.errors import PersistencyValueError
-from actors.persistency.event_data_structures.trackers.stability.value_semantics import (
+from actors.persistency.rle_list import RLEList
+from actors.persistency.sketch import RELATIVE_ERROR, DistinctSketch
+from actors.persistency.value_semantics import (
     Observed,
     Semantics,
     find_fresh,
 )
-from actors.persistency.rle_list import RLEList
-from actors.persistency.sketch import RELATIVE_ERROR, DistinctSketch
 from actors.persistency.values import canonical_value, value_hash
 
 _TOLERANCE = 3 * RELATIVE_ERROR

@@ -12,9 +12,9 @@ from typing import Any
 import msgpack
 import polars as pl
 
+from actors.persistency.columns import conform, make_series, widened
 from actors.persistency.errors import PersistencyLoadError
-from actors.persistency.event_data_structures.base import EventDataStructure
-from actors.persistency.event_data_structures.dataframes.columns import conform, make_series, widened
+from actors.persistency.event_data_structure import EventDataStructure
 from actors.persistency.row_buffer import ROW_COUNT_MAX, Columns, RowBuffer, Timestamps
 
 _WAITING_ROW_COUNT_MIN = 256

@@ -13,10 +13,10 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+from actors.persistency.classification_methods import ClassificationMethods
 from actors.persistency.errors import PersistencyValueError
-from actors.persistency.event_data_structures.trackers.stability.classification_methods import ClassificationMethods
-from actors.persistency.event_data_structures.trackers.stability.time_buckets import TimeBuckets
 from actors.persistency.rle_list import RLEList
+from actors.persistency.time_buckets import TimeBuckets
 
 ChangeSeries = RLEList[bool] | Sequence[bool]
 Timestamps = Sequence[float | None] | TimeBuckets

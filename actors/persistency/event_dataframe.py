@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.persistency.errors import PersistencyLoadError, PersistencyValueError
-from actors.persistency.event_data_structures.base import EventDataStructure
+from actors.persistency.event_data_structure import EventDataStructure
 from actors.persistency.row_buffer import Columns, RowBuffer, Timestamps
 
 if TYPE_CHECKING:
