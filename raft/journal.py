@@ -24,6 +24,7 @@ import lmdb
 import msgpack
 
 from actors.files import FILE_MODE, FileLock, FileLockedError, make_directory
+from actors.lmdb_file import DataFileError, check_data_file
 from raft.errors import JournalDamagedError, JournalError, JournalFullError
 from raft.membership import Voters
 
@@ -102,12 +103,15 @@ class Journal:
             raise JournalError(f"cannot use the journal {directory}: {error}") from error
         env: lmdb.Environment | None = None
         try:
+            check_data_file(directory)
             env = lmdb.open(str(directory), MAP_SIZE_BYTES, mode=FILE_MODE, max_dbs=0, sync=durable, metasync=durable)
             return cls(env, lock)
         except BaseException as error:
             if env is not None:
                 env.close()
             lock.release()
+            if isinstance(error, DataFileError):
+                raise JournalDamagedError(f"the journal {directory} cannot be trusted: {error}") from error
             if isinstance(error, lmdb.CorruptedError | lmdb.InvalidError | lmdb.VersionMismatchError):
                 raise JournalDamagedError(f"the journal {directory} is no LMDB file any more: {error}") from error
             if isinstance(error, lmdb.Error):

@@ -18,6 +18,7 @@ from typing import Final, Self
 import lmdb
 
 from actors.files import FILE_MODE, make_directory
+from actors.lmdb_file import DataFileError, check_data_file
 from raft.errors import SnapshotStoreError, SnapshotStoreFullError
 
 CHUNK_SIZE_BYTES_MAX: Final = 8 << 20
@@ -71,8 +72,9 @@ class SnapshotStore:
         """
         try:
             make_directory(directory)
+            check_data_file(directory)
             return cls(lmdb.open(str(directory), size_bytes_max, mode=FILE_MODE, max_dbs=0, metasync=True))
-        except (OSError, lmdb.Error) as error:
+        except (OSError, lmdb.Error, DataFileError) as error:
             raise SnapshotStoreError(f"cannot open the snapshot store {directory}: {error}") from error
 
     def put_chunk(self, job_id: str, partition: int, digest: bytes, index: int, data: bytes) -> None:

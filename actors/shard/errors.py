@@ -13,7 +13,16 @@ The tree::
     └── ShardClosedError        the shard has been closed
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from actors.errors import TocsinError
+from actors.lmdb_file import DataFileError
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+"""System errors of a disk that is full or fails; LMDB reports a write cut short by a full disk as EIO."""
 
 
 class ShardError(TocsinError):
@@ -50,3 +59,18 @@ class ShardReadExpiredError(ShardError):
 
 class ShardClosedError(ShardError):
     """The shard has been closed."""
+
+
+@contextmanager
+def shard_errors(directory: Path) -> Iterator[None]:
+    """Turn what the system says about files of a shard into errors of shards."""
+    try:
+        yield
+    except DataFileError as error:
+        raise ShardFormatError(f"{directory} is no shard that can be opened: {error}") from error
+    except FileNotFoundError as error:
+        raise ShardMissingError(f"shard {directory}: there is no {error.filename}; check the path") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise ShardFullError(f"the disk of {directory} is full or fails: {error}; free some space") from error
+        raise ShardError(f"shard {directory} cannot be used: {error}; check the path and its rights") from error

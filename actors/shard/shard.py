@@ -5,7 +5,6 @@ called again after the map has grown, so it must give the same result when repea
 nothing. Growth doubles the map up to `map_size_bytes_max`; the file itself only takes what is used.
 """
 
-import errno
 import os
 import threading
 import time
@@ -19,7 +18,9 @@ import lmdb
 import msgpack
 
 from actors.files import FILE_MODE, FileLock, make_directory, private_opener, sync_directory
+from actors.lmdb_file import DATA_FILE, check_data_file
 from actors.shard.errors import (
+    DISK_ERRORS,
     ShardBusyError,
     ShardClosedError,
     ShardError,
@@ -28,6 +29,7 @@ from actors.shard.errors import (
     ShardIdentifierError,
     ShardMissingError,
     ShardOwnedError,
+    shard_errors,
 )
 from actors.shard.gate import ReaderGate
 from actors.shard.ownership import take_ownership
@@ -46,14 +48,11 @@ FORMAT_VERSION = 1
 META_TABLE = "meta"
 """Table of the shard itself: `format` and `identifier`."""
 
-DATA_FILE = "data.mdb"
-"""LMDB's file with all tables."""
-
 MIB = 1 << 20
 """Bytes in one mebibyte."""
 
-_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
-"""System errors of a commit that did not reach the disk; LMDB reports a write cut short by a full disk as EIO."""
+ADDRESS_BYTES_MAX = 1 << 46
+"""Largest map that a process has addresses for."""
 
 READER_WAIT_S_MAX = 30.0
 """Seconds that growth waits for the readers of this process."""
@@ -133,18 +132,25 @@ class Shard:
         Raises:
             ShardOwnedError: the shard is open already.
             ShardMissingError: `read_only` and there is no shard.
-            ShardFormatError: the files are not a shard of this version.
+            ShardFormatError: the files are not a shard of this version, or are damaged.
             ShardIdentifierError: the shard carries another identifier.
+            ShardError: the directory cannot be used.
         """
         directory = Path(directory)
-        if read_only and not (directory / DATA_FILE).exists():
-            raise ShardMissingError(f"there is no shard in {directory}; check the path, or open it for writing first")
-        if not read_only:
-            make_directory(directory)
-        ownership = None if read_only else take_ownership(directory)
+        size = min(map_size_bytes, map_size_bytes_max)
+        if not 0 < size <= ADDRESS_BYTES_MAX:
+            raise ShardError(f"the map would have {size} bytes; give map_size_bytes from 1 to {ADDRESS_BYTES_MAX}")
+        with shard_errors(directory):
+            if read_only and not (directory / DATA_FILE).exists():
+                raise ShardMissingError(
+                    f"there is no shard in {directory}; check the path, or open it for writing first"
+                )
+            if not read_only:
+                make_directory(directory)
+            ownership = None if read_only else take_ownership(directory)
         try:
-            size = min(map_size_bytes, map_size_bytes_max)
-            env = _open_environment(directory, size, table_count_max, read_only)
+            with shard_errors(directory):
+                env = _open_environment(directory, size, table_count_max, read_only)
         except BaseException:
             if ownership is not None:
                 ownership.release()
@@ -235,14 +241,15 @@ class Shard:
         """Write a compact copy of the last commit into a new or empty directory, while reads and writes go on.
 
         Raises:
-            ShardError: the directory holds files already.
+            ShardError: the directory holds files already, or cannot be used.
             ShardFullError: the disk is full; the incomplete copy is removed.
         """
         self._check_open()
         directory = Path(directory)
-        make_directory(directory)
-        if any(directory.iterdir()):
-            raise ShardError(f"{directory} is not empty; give a new directory for the copy")
+        with shard_errors(directory):
+            make_directory(directory)
+            if any(directory.iterdir()):
+                raise ShardError(f"{directory} is not empty; give a new directory for the copy")
         try:
             self._copy_environment(directory / DATA_FILE)
         except (lmdb.Error, OSError) as error:
@@ -313,6 +320,10 @@ class Shard:
         if self._ownership is not None:
             self._ownership.release()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "read only" if self.is_read_only else "owned"
+        return f"Shard({str(self._directory)!r}, {state})"
+
     def __enter__(self) -> Self:
         return self
 
@@ -330,7 +341,7 @@ class Shard:
             except lmdb.MapResizedError:
                 self._resize(0)
             except lmdb.Error as error:
-                if not isinstance(error, lmdb.DiskError) and error.code not in _DISK_ERRORS:
+                if not isinstance(error, lmdb.DiskError) and error.code not in DISK_ERRORS:
                     raise
                 raise ShardFullError(
                     f"the disk of {self._directory} is full or fails: {error}; free some space, nothing was changed"
@@ -392,6 +403,7 @@ class Shard:
 
 
 def _open_environment(directory: Path, size_bytes: int, table_count_max: int, read_only: bool) -> lmdb.Environment:
+    check_data_file(directory)
     try:
         return lmdb.open(
             str(directory),

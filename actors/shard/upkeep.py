@@ -6,15 +6,15 @@ lasts the owner's file may grow, because freed pages are not used again.
 
 import os
 import shutil
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actors.files import move_file, sync_directory
-from actors.shard.errors import ShardFormatError, ShardMissingError, ShardOwnedError
+from actors.lmdb_file import DATA_FILE, read_file_meta
+from actors.shard.errors import ShardOwnedError, shard_errors
 from actors.shard.ownership import OWNER_FILE, take_ownership
-from actors.shard.shard import DATA_FILE, Shard
+from actors.shard.shard import Shard
 
 LOCK_FILE = "lock.mdb"
 """LMDB's file with the slots of readers."""
@@ -23,33 +23,7 @@ COMPACT_DIRECTORY = "compact.part"
 """Directory below the shard in which a compact copy is made; one that was left behind is removed."""
 
 _LOCKS = Path("/proc/locks")
-_MAGIC = 0xBEEFC0DE
-# A page's header of 16 bytes; magic, version, address, map size; two tables of 48 bytes, the first of which begins with
-# the page size; last page, transaction.
-_META = struct.Struct("<16x I I Q Q I 44x 48x Q Q")
 _META_PAGES = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileMeta:
-    """What LMDB's file says of itself."""
-
-    page_size_bytes: int
-    """Bytes of a page."""
-
-    page_count: int
-    """Pages up to the last one ever used."""
-
-    map_size_bytes: int
-    """Size of the map."""
-
-    transaction_id: int
-    """Number of the last commit."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that the file must have."""
-        return self.page_count * self.page_size_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,41 +75,6 @@ class ShardMeasure:
     """Other processes that read it."""
 
 
-def read_file_meta(directory: Path) -> FileMeta:
-    """Return what the data file says of itself, without opening it as a map.
-
-    Raises:
-        ShardMissingError: there is no shard.
-        ShardFormatError: the file is no LMDB file.
-    """
-    path = directory / DATA_FILE
-    try:
-        with path.open("rb") as file:
-            first = file.read(_META.size)
-            page_size = _unpack_meta(first, path)[4]
-            file.seek(page_size)
-            pages = [first, file.read(_META.size)]
-    except FileNotFoundError:
-        raise ShardMissingError(f"there is no shard in {directory}; check the path") from None
-    newest = max((_unpack_meta(page, path) for page in pages), key=lambda meta: meta[6])
-    _, _, _, map_size, page_size, last_page, transaction = newest
-    return FileMeta(
-        page_size_bytes=page_size, page_count=last_page + 1, map_size_bytes=map_size, transaction_id=transaction
-    )
-
-
-def check_file_length(directory: Path) -> str | None:
-    """Return what is wrong with the length of the data file, `None` when nothing is.
-
-    A file that is cut short must not be opened: reading what is missing ends the process.
-    """
-    meta = read_file_meta(directory)
-    size = (directory / DATA_FILE).stat().st_size
-    if size >= meta.size_bytes:
-        return None
-    return f"{DATA_FILE} has {size} bytes and needs {meta.size_bytes}: its end is missing; restore it from a copy"
-
-
 def open_beside(directory: Path) -> Shard:
     """Open a shard for reading, whoever owns it.
 
@@ -143,9 +82,6 @@ def open_beside(directory: Path) -> Shard:
         ShardMissingError: there is no shard.
         ShardFormatError: the data file is no shard, or is cut short.
     """
-    fault = check_file_length(directory)
-    if fault is not None:
-        raise ShardFormatError(f"shard {directory}: {fault}")
     return Shard.open(directory, read_only=True)
 
 
@@ -214,44 +150,37 @@ def compact_shard(directory: Path) -> tuple[int, int]:
     The compact copy takes the place of the data file in one step.
 
     Raises:
+        ShardMissingError: there is no shard.
         ShardOwnedError: a process has the shard open.
         ShardFullError: there is no room for the copy; nothing was changed.
     """
-    fault = check_file_length(directory)
-    if fault is not None:
-        raise ShardFormatError(f"shard {directory}: {fault}")
-    fresh = directory / COMPACT_DIRECTORY
-    ownership = take_ownership(directory)
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        with Shard.open(directory, read_only=True) as shard:
-            _refuse_readers(shard)
-            before = (directory / DATA_FILE).stat().st_size
-            shard.copy_to(fresh)
-            _refuse_readers(shard)
-        move_file(fresh / DATA_FILE, directory / DATA_FILE)
-        # The slots of readers and the number of the last commit belong to the file that was there.
-        (directory / LOCK_FILE).unlink(missing_ok=True)
-        sync_directory(directory)
+    with shard_errors(directory):
+        before = (directory / DATA_FILE).stat().st_size
+        ownership = take_ownership(directory)
+        try:
+            _replace_with_copy(directory, directory / COMPACT_DIRECTORY)
+        finally:
+            shutil.rmtree(directory / COMPACT_DIRECTORY, ignore_errors=True)
+            ownership.release()
         return before, (directory / DATA_FILE).stat().st_size
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        ownership.release()
+
+
+def _replace_with_copy(directory: Path, fresh: Path) -> None:
+    shutil.rmtree(fresh, ignore_errors=True)
+    with Shard.open(directory, read_only=True) as shard:
+        _refuse_readers(shard)
+        shard.copy_to(fresh)
+        _refuse_readers(shard)
+    move_file(fresh / DATA_FILE, directory / DATA_FILE)
+    # The slots of readers and the number of the last commit belong to the file that was there.
+    (directory / LOCK_FILE).unlink(missing_ok=True)
+    sync_directory(directory)
 
 
 def _refuse_readers(shard: Shard) -> None:
     others = [str(pid) for pid in sorted(shard.reading_processes()) if pid != os.getpid()]
     if others:
         raise ShardOwnedError(f"shard {shard.directory} is being read by process {', '.join(others)}; end it first")
-
-
-def _unpack_meta(page: bytes, path: Path) -> tuple[int, ...]:
-    if len(page) < _META.size:
-        raise ShardFormatError(f"{path} is cut short to {len(page)} bytes; restore it from a copy")
-    meta = _META.unpack(page)
-    if meta[0] != _MAGIC:
-        raise ShardFormatError(f"{path} is no LMDB file; check the path, or restore it from a copy")
-    return meta
 
 
 def _page_count(stat: Any) -> int:

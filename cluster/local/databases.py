@@ -11,11 +11,13 @@ from typing import Any
 
 import msgpack
 
+from actors.lmdb_file import DATA_FILE, DataFileError, check_data_file
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter, scan_anomalies
 from actors.partition.check import check_partition, read_marks
 from actors.shard import Shard, ShardMissingError
-from actors.shard.shard import DATA_FILE, META_TABLE
-from actors.shard.upkeep import check_file_length, measure_shard, open_beside
+from actors.shard.errors import shard_errors
+from actors.shard.shard import META_TABLE
+from actors.shard.upkeep import measure_shard, open_beside
 from actors.store import Event
 from actors.store.disk.checking import DAMAGE, Finding, check_store
 from actors.store.query.contents import SeriesFacts, StoreFacts, read_facts
@@ -144,14 +146,12 @@ def check_database(directory: Path) -> DatabaseCheck:
     Raises:
         ShardError: it is no shard, or another version's.
     """
-    fault = check_file_length(directory)
-    if fault is not None:
-        return DatabaseCheck(
-            entry_count=0,
-            block_count=0,
-            event_count=0,
-            findings=(Finding(table="data.mdb", place="the end of the file", fault=fault),),
-        )
+    with shard_errors(directory):
+        try:
+            check_data_file(directory)
+        except DataFileError as error:
+            damage = Finding(table="data.mdb", place="the file", fault=str(error))
+            return DatabaseCheck(entry_count=0, block_count=0, event_count=0, findings=(damage,))
     with open_beside(directory) as shard:
         findings: list[Finding] = []
         entry_count = sum(_walk_table(shard, name, findings) for name in shard.table_names())

@@ -108,7 +108,7 @@ def test_a_file_without_its_end_is_reported_not_read(home: Home) -> None:
         file.truncate(20_000)
     result = run(home, "check", "shop/0")
     assert result.exit_code == 1
-    assert "data.mdb: the end of the file" in result.stdout
+    assert "data.mdb: the file" in result.stdout
     assert "its end is missing" in str(run(home, "stat", "shop/0").exception)
 
 

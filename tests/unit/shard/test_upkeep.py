@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from actors.lmdb_file import read_file_meta
 from actors.shard import Shard, ShardError, ShardFormatError, ShardMissingError, ShardOwnedError
 from actors.shard.upkeep import (
-    check_file_length,
     compact_shard,
     copy_shard,
     find_owner,
     measure_shard,
     open_beside,
-    read_file_meta,
 )
 
 
@@ -102,14 +101,10 @@ def test_a_copy_is_made_beside_the_owner(holed: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_cut_short_is_not_opened(holed: Path) -> None:
-    assert check_file_length(holed) is None
     with (holed / "data.mdb").open("r+b") as file:
         file.truncate(10 * 4096)
-    fault = check_file_length(holed)
-    assert fault is not None
-    assert "its end is missing" in fault
     for refused in (open_beside, compact_shard):
-        with pytest.raises(ShardFormatError, match="has 40960 bytes and needs"):
+        with pytest.raises(ShardFormatError, match=r"has 40960 bytes and needs .* its end is missing"):
             refused(holed)
 
 
