@@ -50,6 +50,8 @@ LAYOUTS_MAX = 8
 SHARE_MIN = 0.5
 """Share of a block's rows that must fit a layout."""
 
+WORD_BYTES_MAX = 64
+"""Bytes of the longest text up to which texts are compared eight bytes at a time, all rows at once."""
 
 _HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _BYTE_MASKS = np.array([(1 << (8 * n)) - 1 for n in range(9)], dtype=np.uint64)
@@ -77,13 +79,10 @@ class PayloadEncoder:
             if keys is None:
                 left = left[1:]
                 continue
-            fits, fields = parse_rows(self._buffer, begins[left], ends[left], keys)
-            if not fits.any():
-                left = left[1:]
-                continue
-            all_fit = bool(fits.all())
-            self._layouts.append(_Parsed(left[fits], fields if all_fit else [one.picked(fits) for one in fields]))
-            left = left[~fits]
+            fitting, fields = parse_rows(self._buffer, begins[left], ends[left], keys)
+            if len(fitting):
+                self._layouts.append(_Parsed(left[fitting], fields))
+            left = np.delete(left, fitting if len(fitting) else 0)
 
     def encode(self, start: int, end: int) -> bytes | None:
         """Return the payloads of rows `start` to `end` (exclusive), `None` when too few of them fit a layout."""
@@ -300,14 +299,15 @@ def _pack_texts(buffer: Buffer, starts: Array, lengths: Array, writer: SectionWr
         first, index = found
         index_form = pack_integers(index.astype(np.int64), writer)
         starts, lengths = starts[first], lengths[first]
-    data = buffer.data.data
-    pieces = [data[start : start + length] for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)]
-    return [len(starts), index_form, pack_integers(lengths, writer), pack_bytes(b"".join(pieces), writer)]
+    joined = b"".join(_pieces(buffer, starts, lengths))
+    return [len(starts), index_form, pack_integers(lengths, writer), pack_bytes(joined, writer)]
 
 
 def _find_distinct(buffer: Buffer, starts: Array, lengths: Array) -> tuple[Array, Array] | None:
     """Return one row of each distinct text and for each row the position of its text, `None` when most differ."""
     longest = int(lengths.max())
+    if longest > WORD_BYTES_MAX:
+        return _find_distinct_bytes(buffer, starts, lengths)
     if longest == int(lengths.min()) and all((words == words[0]).all() for words in _words(buffer, starts, lengths)):
         return np.zeros(1, dtype=np.int64), np.zeros(len(starts), dtype=np.int64)
     if longest < 8:
@@ -319,6 +319,20 @@ def _find_distinct(buffer: Buffer, starts: Array, lengths: Array) -> tuple[Array
     if len(first) * 2 > len(starts) or (longest >= 8 and not _are_equal(buffer, starts, lengths, first[index])):
         return None
     return first, index
+
+
+def _find_distinct_bytes(buffer: Buffer, starts: Array, lengths: Array) -> tuple[Array, Array] | None:
+    """Do the same with one object for each text: the cost is that of the bytes, not of the longest in every row."""
+    numbers: dict[bytes, int] = {}
+    index = np.array([numbers.setdefault(piece, len(numbers)) for piece in _pieces(buffer, starts, lengths)])
+    if 1 < len(numbers) and len(numbers) * 2 > len(starts):
+        return None
+    return np.unique(index, return_index=True)[1], index
+
+
+def _pieces(buffer: Buffer, starts: Array, lengths: Array) -> list[bytes]:
+    raw = buffer.raw
+    return [raw[start:end] for start, end in zip(starts.tolist(), (starts + lengths).tolist(), strict=True)]
 
 
 def _words(buffer: Buffer, starts: Array, lengths: Array) -> Iterator[Array]:

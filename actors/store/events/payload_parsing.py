@@ -63,8 +63,11 @@ class Field:
 class Buffer:
     """Bytes that can be read one by one, and eight at a time from any place."""
 
+    raw: bytes
+    """The bytes, and some more, so that what stands at their end can be read eight at a time too."""
+
     data: Array
-    """The bytes, and some more."""
+    """The same as numbers."""
 
     words: Array
     """At each place the eight bytes from there, little endian."""
@@ -72,19 +75,22 @@ class Buffer:
     @classmethod
     def of(cls, data: bytes) -> "Buffer":
         """Return a buffer over a copy of some bytes."""
-        padded = np.frombuffer(data + _PAD, dtype=np.uint8)
-        words: Array = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded.data, strides=(1,))
-        return cls(padded, words)
+        raw = data + _PAD
+        words: Array = np.ndarray((len(raw) - 7,), dtype="<u8", buffer=raw, strides=(1,))
+        return cls(raw, np.frombuffer(raw, dtype=np.uint8), words)
 
 
 def parse_rows(buffer: Buffer, begins: Array, ends: Array, keys: Sequence[bytes]) -> tuple[Array, list[Field]]:
-    """Return which of the payloads are maps of exactly those keys with plain values, and the fields of all rows.
-
-    In rows that do not fit the fields mean nothing.
-    """
+    """Return the positions of the payloads that are maps of exactly those keys with plain values, and their fields."""
     head = _map_head(len(keys))
-    fits = buffer.words[begins] & _low_bits(len(head)) == int.from_bytes(head, "little")
-    at = np.where(fits, np.minimum(begins + len(head), ends), ends)
+    # Only maps of as many keys are walked over: one long payload must not cost its length in every row.
+    rows = np.flatnonzero(buffer.words[begins] & _low_bits(len(head)) == int.from_bytes(head, "little"))
+    if len(rows) < len(begins):
+        begins, ends = begins[rows], ends[rows]
+    # For each row the place of the next key or value, and whether all before it was as wanted. Rows that do not fit
+    # stay at the end of their payload, so that no place is beyond the buffer; what is read there means nothing.
+    at = np.minimum(begins + len(head), ends)
+    fits = np.ones(len(rows), dtype=bool)
     fields = []
     for key in keys:
         fits &= _has_key(buffer, at, key)
@@ -93,7 +99,8 @@ def parse_rows(buffer: Buffer, begins: Array, ends: Array, keys: Sequence[bytes]
         fits &= (field.tags != 0) & (at + size <= ends)
         at = np.where(fits, at + size, ends)
         fields.append(field)
-    return fits & (at == ends), fields
+    fits &= at == ends
+    return (rows, fields) if fits.all() else (rows[fits], [field.picked(fits) for field in fields])
 
 
 def keys_of(payload: bytes) -> list[bytes] | None:
