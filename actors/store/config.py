@@ -1,19 +1,22 @@
 """Settings of the event store, as frozen values and as read from plain data.
 
 Series are given one by one, each ordered by one of the two times, or as *sets*: a set of types with two series, one per
-time, each with its own limit. `StoreConfig.from_mapping` reads what a JSON or YAML file holds and refuses what it does
-not know.
+time, each with its own limit. Wherever a value of the library stands, the plain data of a JSON or YAML file are taken
+too; what is unknown or of another kind is refused, by its path.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+from actors.store.arguments import SETTINGS, set_fields
 from actors.store.errors import StoreConfigError
-from actors.store.events.conditions import ANYTHING, AllCondition, AnyCondition, Condition, ConditionRule, JsonCondition
+from actors.store.events.conditions import AllCondition, AnyCondition, Condition, ConditionRule, JsonCondition
 from actors.store.events.limits import Limit
 from actors.store.events.patterns import PatternSet
+
+T = TypeVar("T")
 
 MIB = 1 << 20
 """Bytes in one mebibyte."""
@@ -58,6 +61,14 @@ class SeriesConfig:
     limit: Limit = UNLIMITED
     """What the series may hold."""
 
+    def __post_init__(self) -> None:
+        set_fields(
+            self,
+            order_by=SETTINGS.choice(OrderBy, self.order_by, "order_by"),
+            subscriptions=_pattern_set(self.subscriptions, "subscriptions"),
+            limit=_limit(self.limit, "limit"),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetConfig:
@@ -71,6 +82,14 @@ class SetConfig:
 
     source_timestamp_limit: Limit = UNLIMITED
     """Limit of the series by source timestamp."""
+
+    def __post_init__(self) -> None:
+        set_fields(
+            self,
+            subscriptions=_pattern_set(self.subscriptions, "subscriptions"),
+            timestamp_limit=_limit(self.timestamp_limit, "timestamp_limit"),
+            source_timestamp_limit=_limit(self.source_timestamp_limit, "source_timestamp_limit"),
+        )
 
     def expand(self) -> tuple[SeriesConfig, SeriesConfig]:
         """Return the two series."""
@@ -130,13 +149,18 @@ class StoreConfig:
     """Size up to which the map may grow. Only for a store that owns its shard."""
 
     def __post_init__(self) -> None:
-        for name in ("flush_row_count", "pending_size_bytes_max", "payload_size_bytes_max", "map_size_bytes_max"):
-            if getattr(self, name) <= 0:
-                raise StoreConfigError(f"{name} is {getattr(self, name)}; give a number above 0")
-        if self.flush_period_ms is not None and self.flush_period_ms <= 0:
-            raise StoreConfigError(f"flush_period_ms is {self.flush_period_ms}; give milliseconds above 0, or null")
-        if self.timeseries_max_results < 0:
-            raise StoreConfigError(f"timeseries_max_results is {self.timeseries_max_results}; give a number from 0")
+        set_fields(
+            self,
+            identifier=SETTINGS.optional(SETTINGS.text, self.identifier, "identifier"),
+            latest=_latest(self.latest, "latest"),
+            sets=_each(_set, self.sets, "sets"),
+            series=_each(_series, self.series, "series"),
+            conditions=_each(_rule, self.conditions, "conditions"),
+            flush_period_ms=SETTINGS.optional(_positive, self.flush_period_ms, "flush_period_ms"),
+            timeseries_max_results=SETTINGS.integer(self.timeseries_max_results, "timeseries_max_results"),
+            orphans=SETTINGS.choice(OrphanPolicy, self.orphans, "orphans"),
+            **{name: _positive(getattr(self, name), name) for name in _POSITIVE},
+        )
 
     def all_series(self) -> tuple[SeriesConfig, ...]:
         """Return every series, sets first; of two with one identity the first place and the last limit count."""
@@ -152,106 +176,101 @@ class StoreConfig:
         Raises:
             StoreConfigError: a key is unknown or a value is wrong; the message names its path.
         """
-        readers: dict[str, Callable[[Any, str], Any]] = {
-            "latest": lambda value, path: _patterns(_only(value, path, {"subscriptions"}), path),
-            "sets": lambda value, path: tuple(_set(one, f"{path}[{n}]") for n, one in enumerate(_list(value, path))),
-            "series": lambda value, path: tuple(
-                _series(one, f"{path}[{n}]") for n, one in enumerate(_list(value, path))
-            ),
-            "conditions": lambda value, path: tuple(
-                _rule(one, f"{path}[{n}]") for n, one in enumerate(_list(value, path))
-            ),
-            "orphans": lambda value, path: _choice(OrphanPolicy, value, path),
-            "identifier": _text_or_none,
-            "flush_period_ms": lambda value, path: None if value is None else _integer(value, path),
-        }
-        known = _only(data, "store", {field.name for field in fields(cls)})
-        values = {name: readers[name](value, name) for name, value in known.items() if name in readers}
-        values |= {name: _integer(value, name) for name, value in known.items() if name not in readers}
-        return cls(**values)
+        return cls(**_only(data, "store", {field.name for field in fields(cls)}))
+
+
+_POSITIVE = (
+    "flush_row_count",
+    "pending_size_bytes_max",
+    "payload_size_bytes_max",
+    "map_size_bytes",
+    "map_size_bytes_max",
+)
+
+
+def _positive(value: Any, path: str) -> int:
+    return SETTINGS.integer(value, path, 1)
 
 
 def _only(value: Any, path: str, names: Iterable[str]) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise StoreConfigError(f"{path} is {value!r}; give a mapping")
+        raise SETTINGS.refuse(path, value, "give a mapping")
     for name in value:
         if name not in names:
             raise StoreConfigError(f"{path} has the unknown key {name!r}; use {', '.join(sorted(names))}")
     return value
 
 
-def _list(value: Any, path: str) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise StoreConfigError(f"{path} is {value!r}; give a list")
-    return list(value)
+def _each(reader: Callable[[Any, str], T], value: Any, path: str) -> tuple[T, ...]:
+    return tuple(reader(one, f"{path}[{number}]") for number, one in enumerate(SETTINGS.sequence(value, path)))
 
 
-def _integer(value: Any, path: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise StoreConfigError(f"{path} is {value!r}; give an integer")
-    return value
-
-
-def _text_or_none(value: Any, path: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise StoreConfigError(f"{path} is {value!r}; give a text or null")
-    return value
-
-
-def _choice(kind: type[OrderBy] | type[OrphanPolicy], value: Any, path: str) -> Any:
+def _made(kind: Callable[..., T], values: Mapping[str, Any], path: str) -> T:
+    """Make a value of settings below a path, which errors name."""
     try:
-        return kind(value)
-    except ValueError:
-        raise StoreConfigError(f"{path} is {value!r}; use one of {', '.join(kind)}") from None
+        return kind(**values)
+    except StoreConfigError as error:
+        raise StoreConfigError(f"{path}.{error}") from None
 
 
-def _patterns(value: Mapping[str, Any], path: str) -> PatternSet:
+def _latest(value: Any, path: str) -> PatternSet:
+    if isinstance(value, Mapping):
+        return _subscriptions(_only(value, path, {"subscriptions"}), path)
+    return _pattern_set(value, path)
+
+
+def _subscriptions(value: Mapping[str, Any], path: str) -> PatternSet:
     if "subscriptions" not in value:
         raise StoreConfigError(f"{path} has no subscriptions; give a list of patterns such as ['a', '*']")
-    patterns = _list(value["subscriptions"], f"{path}.subscriptions")
-    return PatternSet(tuple(_list(one, f"{path}.subscriptions[{n}]")) for n, one in enumerate(patterns))
+    return _pattern_set(value["subscriptions"], f"{path}.subscriptions")
+
+
+def _pattern_set(value: Any, path: str) -> PatternSet:
+    return value if isinstance(value, PatternSet) else PatternSet(SETTINGS.sequence(value, path))
 
 
 def _limit(value: Any, path: str) -> Limit:
+    if isinstance(value, Limit):
+        return value
+    known = _only(value, path, {field.name for field in fields(Limit)})
     try:
-        return Limit(**_only(value, path, {field.name for field in fields(Limit)}))
+        return Limit(**known)
     except StoreConfigError as error:
         raise StoreConfigError(f"{path}: {error}") from None
 
 
 def _set(value: Any, path: str) -> SetConfig:
+    if isinstance(value, SetConfig):
+        return value
     known = _only(value, path, {"subscriptions", "timestamp_limit", "source_timestamp_limit"})
-    limits = {name: _limit(limit, f"{path}.{name}") for name, limit in known.items() if name != "subscriptions"}
-    return SetConfig(subscriptions=_patterns(known, path), **limits)
+    return _made(SetConfig, {**known, "subscriptions": _subscriptions(known, path)}, path)
 
 
 def _series(value: Any, path: str) -> SeriesConfig:
+    if isinstance(value, SeriesConfig):
+        return value
     known = _only(value, path, {"order_by", "subscriptions", "limit"})
-    return SeriesConfig(
-        order_by=_choice(OrderBy, known.get("order_by"), f"{path}.order_by"),
-        subscriptions=_patterns(known, path),
-        limit=_limit(known.get("limit", {}), f"{path}.limit"),
-    )
+    subscriptions = _subscriptions(known, path)
+    return _made(SeriesConfig, {"order_by": None, **known, "subscriptions": subscriptions}, path)
 
 
 def _rule(value: Any, path: str) -> ConditionRule:
+    if isinstance(value, ConditionRule):
+        return value
     known = _only(value, path, {"subscriptions", "condition"})
     condition = _condition(known.get("condition"), f"{path}.condition")
-    return ConditionRule(subscriptions=_patterns(known, path), condition=condition)
+    return ConditionRule(subscriptions=_subscriptions(known, path), condition=condition)
 
 
 def _condition(value: Any, path: str) -> Condition:
-    known = _only(value, path, {"type", "conditions", "data_path", "data_type", "data_value"})
-    kind = known.get("type")
+    if not isinstance(value, Mapping) and isinstance(value, Condition):
+        return value
+    known = dict(_only(value, path, {"type", "conditions", "data_path", "data_type", "data_value"}))
+    kind = known.pop("type", None)
     if kind in ("all", "any"):
-        inner = _list(_only(value, path, {"type", "conditions"}).get("conditions"), f"{path}.conditions")
-        conditions = tuple(_condition(one, f"{path}.conditions[{n}]") for n, one in enumerate(inner))
+        inner = _only(known, path, {"conditions"}).get("conditions")
+        conditions = _each(_condition, inner, f"{path}.conditions")
         return AllCondition(conditions=conditions) if kind == "all" else AnyCondition(conditions=conditions)
     if kind != "json":
-        raise StoreConfigError(f"{path}.type is {kind!r}; use one of all, any, json")
-    _only(value, path, {"type", "data_path", "data_type", "data_value"})
-    return JsonCondition(
-        data_path=known.get("data_path", ()),
-        data_type=known.get("data_type"),
-        data_value=known.get("data_value", ANYTHING),
-    )
+        raise SETTINGS.refuse(f"{path}.type", kind, "use one of all, any, json")
+    return _made(JsonCondition, _only(known, path, {"data_path", "data_type", "data_value"}), path)

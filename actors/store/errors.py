@@ -5,6 +5,7 @@ The tree::
     StoreError                  root: the store cannot do what was asked
     ├── StoreConfigError        settings that cannot be used                       (ValueError)
     ├── QueryError              query parameters that make no sense                (ValueError)
+    ├── RegisterError           what is registered is no list of events, no batch  (ValueError)
     ├── StoreFormatError        tables of another format version
     ├── BlockDamagedError       a block whose checksum is wrong; others are served
     ├── StoreBusyError          more is pending than the store may hold in memory
@@ -24,6 +25,10 @@ class StoreConfigError(StoreError, ValueError):
 
 class QueryError(StoreError, ValueError):
     """Query parameters that make no sense."""
+
+
+class RegisterError(StoreError, ValueError):
+    """What was given to be registered cannot be a list or batch of events; nothing of it was registered."""
 
 
 class StoreFormatError(StoreError):

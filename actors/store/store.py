@@ -6,7 +6,7 @@ once. A failing flush loses nothing: everything stays pending, in order, and is 
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import polars as pl
 
 from actors.shard import Shard
 from actors.shard.shard import Txn
+from actors.store.arguments import EVENTS, QUERY, SETTINGS
 from actors.store.config import SeriesConfig, StoreConfig
 from actors.store.disk.latest import Entry, LatestTable
 from actors.store.disk.state import read_state
@@ -114,11 +115,11 @@ class EventStore:
 
         Callbacks receive accepted events: at once, and after the transaction with them is durable.
         """
-        self._shard = shard
-        self._config = config
+        self._shard = SETTINGS.instance(Shard, shard, "shard")
+        self._config = SETTINGS.instance(StoreConfig, config, "config")
         self._series = config.all_series()
-        self._on_registered = on_registered
-        self._on_flushed = on_flushed
+        self._on_registered = SETTINGS.optional(SETTINGS.function, on_registered, "on_registered")
+        self._on_flushed = SETTINGS.optional(SETTINGS.function, on_flushed, "on_flushed")
         self._tables = Tables.open(shard)
         self._types = TypeTable(config)
         self._latest = LatestTable(self._types)
@@ -152,9 +153,12 @@ class EventStore:
 
         Raises:
             ShardError: the shard cannot be opened, is owned by another process, or carries another identifier.
+            StoreConfigError: the settings are of another kind.
         """
+        SETTINGS.instance(StoreConfig, config, "config")
+        SETTINGS.integer(SETTINGS.function(clock, "clock")(), "the time of the clock", -(1 << 63))
         shard = Shard.open(
-            Path(path),
+            SETTINGS.path(path, "path"),
             identifier=config.identifier,
             map_size_bytes=config.map_size_bytes,
             map_size_bytes_max=config.map_size_bytes_max,
@@ -170,20 +174,22 @@ class EventStore:
             store._background.start()
         return store
 
-    def register(self, events: Sequence[Event], *, durable: bool = False) -> list[Verdict]:
+    def register(self, events: Iterable[Event], *, durable: bool = False) -> list[Verdict]:
         """Take events in the given order and return a verdict on each; with `durable` they are on disk on return.
 
         Raises:
+            RegisterError: a single event, or anything else that is no list of events.
             StoreBusyError: too much is pending; nothing was registered.
             StoreError: `durable` in a store whose flush belongs to a partition.
         """
-        if durable and self._clock is None:
+        listed = events if isinstance(events, list) else EVENTS.sequence(events, "events")
+        if EVENTS.flag(durable, "durable") and self._clock is None:
             raise StoreError("durable is for a store that owns its shard; here the partition decides when to commit")
         with self._room:
             self._wait_for_room()
-            verdicts = self._registrar.register(events)
+            verdicts = self._registrar.register(listed)
         if self._on_registered is not None:
-            accepted = (event for event, verdict in zip(events, verdicts, strict=True) if verdict.is_accepted)
+            accepted = (event for event, verdict in zip(listed, verdicts, strict=True) if verdict.is_accepted)
             self._on_registered(tuple(accepted))
         self._hurry_when_many()
         if durable:
@@ -194,6 +200,7 @@ class EventStore:
         """Take a batch of one server's rows and return for each row whether it was accepted.
 
         Raises:
+            RegisterError: the columns do not fit together; nothing was registered.
             StoreBusyError: too much is pending; nothing was registered.
         """
         with self._room:
@@ -206,13 +213,13 @@ class EventStore:
         """Return the id of a server's last accepted event, pending or not; (server, 0, 0) before the first."""
         with self._room:
             self._check_open()
-            return self._registrar.last_event_id(server)
+            return self._registrar.last_event_id(QUERY.uint64(server, "server"))
 
     def last_timestamp(self, server: int) -> Timestamp | None:
         """Return the timestamp of a server's last accepted event, `None` before the first."""
         with self._room:
             self._check_open()
-            return self._registrar.last_timestamp(server)
+            return self._registrar.last_timestamp(QUERY.uint64(server, "server"))
 
     def query(self, params: QueryParams) -> QueryResult:
         """Return the events that are asked for, pending ones included.
@@ -238,7 +245,9 @@ class EventStore:
         a mapping of the name of a top-level field to its Polars type; what is missing or of another type is null. The
         store's own result limit does not apply; `max_results` does.
         """
-        limit = params.max_results if max_results is None else max_results
+        QUERY.instance(QueryTimeseriesParams, params, "params")
+        limit = QUERY.optional(QUERY.integer, max_results, "max_results")
+        limit = params.max_results if limit is None else limit
         series = choose_series(params, self._series)
         with self._view() as (view, _):
             query = None if series is None else self._series_query(params, series, view, limit)
@@ -250,6 +259,7 @@ class EventStore:
         No transaction stays open between two frames. What is registered after the first frame was asked for is left
         out. `actors.store.query.history.read_history` reads a shard that another process owns.
         """
+        QUERY.instance(HistoryParams, params, "params")
         with self._room:
             self._check_open()
             until = {server: position for server, (position, _) in self._registrar.last().items()}

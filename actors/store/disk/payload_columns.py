@@ -325,7 +325,7 @@ def _find_distinct_bytes(buffer: Buffer, starts: Array, lengths: Array) -> tuple
     """Do the same with one object for each text: the cost is that of the bytes, not of the longest in every row."""
     numbers: dict[bytes, int] = {}
     index = np.array([numbers.setdefault(piece, len(numbers)) for piece in _pieces(buffer, starts, lengths)])
-    if 1 < len(numbers) and len(numbers) * 2 > len(starts):
+    if len(numbers) > 1 and len(numbers) * 2 > len(starts):
         return None
     return np.unique(index, return_index=True)[1], index
 

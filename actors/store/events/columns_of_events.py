@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from actors.store.arguments import EVENTS
 from actors.store.disk.type_table import TypeTable
 from actors.store.events.columns import Array, Columns, offsets_of, times
-from actors.store.events.event import UINT64_MAX, US_PER_S, Event, EventType
-from actors.store.events.payloads import JSON, encode_payload, encode_plain
+from actors.store.events.event import SECONDS_MAX, SECONDS_MIN, UINT64_MAX, US_PER_S, Event, EventType
+from actors.store.events.payloads import JSON, NONE, encode_payload, encode_plain
 
 SECONDS_IN_INT64 = (1 << 63) // US_PER_S - 1
 """Seconds up to which microseconds fit into 64 bits."""
@@ -59,33 +60,85 @@ class ColumnBatch:
         return len(self.session)
 
 
-def columns_of_batch(batch: ColumnBatch, type_id: Array) -> Columns:
-    """Return a batch as columns of those type numbers."""
-    count = len(batch)
-    source = np.zeros(count, dtype=np.int64) if batch.source_timestamp is None else times(batch.source_timestamp)
+def columns_of_batch(batch: ColumnBatch) -> tuple[list[EventType], Columns]:
+    """Return the types of a batch, and its rows as columns whose `type_id` is the position among these types.
+
+    Raises:
+        RegisterError: columns are of different lengths, or hold what does not belong into them.
+    """
+    EVENTS.instance(ColumnBatch, batch, "batch")
+    count = np.size(batch.session)
+    types = _types_of(batch.types)
+    source = np.zeros(count, dtype=np.int64)
+    if batch.source_timestamp is not None:
+        source = _times_of(batch.source_timestamp, "source_timestamp", count)
     has_source = np.full(count, batch.source_timestamp is not None)
     if batch.has_source is not None:
-        has_source = np.asarray(batch.has_source, dtype=bool)
+        has_source = _array_of(batch.has_source, "has_source", count, "b")
         source = np.where(has_source, source, 0)
-    if batch.payloads is not None:
-        offsets, data = offsets_of(batch.payloads), b"".join(batch.payloads)
-    else:
-        given = batch.payload_offsets
-        offsets = np.zeros(count + 1, dtype=np.int64) if given is None else np.asarray(given, dtype=np.int64)
-        data = batch.payload_data
-    has_payload = batch.payloads is not None or batch.payload_offsets is not None
-    return Columns(
-        time=times(batch.timestamp),
+    has_payload, offsets, data = _payloads_of(batch, count)
+    return types, Columns(
+        time=_times_of(batch.timestamp, "timestamp", count),
         source_time=source,
         has_source=has_source,
-        server=np.full(count, batch.server, dtype=np.uint64),
-        session=np.asarray(batch.session, dtype=np.uint64),
-        instance=np.asarray(batch.instance, dtype=np.uint64),
-        type_id=type_id,
-        kind=np.full(count, JSON if has_payload else 0, dtype=np.uint8),
+        server=np.full(count, EVENTS.uint64(batch.server, "server"), dtype=np.uint64),
+        session=_numbers_of(batch.session, "session", count, UINT64_MAX).astype(np.uint64, copy=False),
+        instance=_numbers_of(batch.instance, "instance", count, UINT64_MAX).astype(np.uint64, copy=False),
+        type_id=_numbers_of(batch.type_index, "type_index", count, len(types) - 1).astype(np.uint32, copy=False),
+        kind=np.full(count, JSON if has_payload else NONE, dtype=np.uint8),
         offsets=offsets,
         data=data,
     )
+
+
+def _types_of(types: Sequence[EventType]) -> list[EventType]:
+    listed = [tuple(one) if isinstance(one, list) else one for one in EVENTS.sequence(types, "types")]
+    for one in listed:
+        if not isinstance(one, tuple) or not set(map(type, one)) <= {str}:
+            raise EVENTS.refuse("type", one, "write it as a tuple of strings")
+    return listed
+
+
+def _array_of(values: Array, name: str, count: int, kinds: str) -> Array:
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise EVENTS.refuse(name, array, f"give one value for each of the {count} rows")
+    if count and array.dtype.kind not in kinds:
+        raise EVENTS.refuse(name, array, "give Booleans" if kinds == "b" else "give integers")
+    return array
+
+
+def _numbers_of(values: Array, name: str, count: int, greatest: int) -> Array:
+    array = _array_of(values, name, count, "iu")
+    if count and (int(array.min()) < 0 or int(array.max()) > greatest):
+        raise EVENTS.refuse(name, array, f"give numbers from 0 to {greatest}")
+    return array
+
+
+def _times_of(values: Array, name: str, count: int) -> Array:
+    array = _array_of(values, name, count, "iuO")
+    if array.dtype.kind == "i":
+        return array.astype(np.int64, copy=False)
+    for one in array.tolist():
+        if type(one) is not int or not SECONDS_MIN * US_PER_S <= one < (SECONDS_MAX + 1) * US_PER_S:
+            raise EVENTS.refuse(name, one, "give microseconds, whose seconds are within 64 bits")
+    return times(array.tolist())
+
+
+def _payloads_of(batch: ColumnBatch, count: int) -> tuple[bool, Array, bytes]:
+    """Return whether rows have payloads, where each begins, and all of them."""
+    if batch.payloads is not None:
+        payloads = EVENTS.sequence(batch.payloads, "payloads")
+        if len(payloads) != count or not set(map(type, payloads)) <= {bytes}:
+            raise EVENTS.refuse("payloads", payloads, f"give bytes for each of the {count} rows")
+        return True, offsets_of(payloads), b"".join(payloads)
+    if batch.payload_offsets is None:
+        return False, np.zeros(count + 1, dtype=np.int64), b""
+    data = EVENTS.instance(bytes, batch.payload_data, "payload_data")
+    offsets = _numbers_of(batch.payload_offsets, "payload_offsets", count + 1, len(data)).astype(np.int64, copy=False)
+    if int(offsets[0]) != 0 or int(offsets[-1]) != len(data) or (np.diff(offsets) < 0).any():
+        raise EVENTS.refuse("payload_offsets", offsets, f"let them grow from 0 to {len(data)}, the end of payload_data")
+    return True, offsets, data
 
 
 def columns_of_events(types: TypeTable, events: Sequence[Event]) -> Columns | None:

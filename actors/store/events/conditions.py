@@ -6,14 +6,26 @@ are pure. `describe` gives the settings back as plain data, so that the store ca
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
 
+from actors.store.arguments import SETTINGS, Arguments, set_fields
 from actors.store.errors import StoreConfigError
 from actors.store.events.event import EventType, JsonPayload, Payload
 from actors.store.events.patterns import PatternSet
 
-ANYTHING: Any = object()
-"""Stands for a value that is not tested (`None` is JSON's null, which can be)."""
+
+class Anything(Enum):
+    """Stands for a value that is not tested (`None` is JSON's null, which can be).
+
+    An enumeration, because conditions travel between processes and its one member is the same in each.
+    """
+
+    ANY = "any"
+
+
+ANYTHING = Anything.ANY
+"""The one value of `Anything`."""
 
 JSON_TYPES = ("null", "boolean", "string", "number", "array", "object")
 """Names of the JSON types."""
@@ -22,12 +34,28 @@ JsonPath = str | int | Sequence[Any]
 """Key of a mapping, position in a list (negative from the end), or a sequence of paths to follow in turn."""
 
 
+@runtime_checkable
+class Condition(Protocol):
+    """A test of a payload."""
+
+    def holds(self, payload: Payload) -> bool:
+        """Return whether the condition holds for a payload."""
+        ...
+
+    def describe(self) -> Any:
+        """Return the settings as plain data."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllCondition:
     """Holds when all of its conditions hold, so an empty one always does."""
 
-    conditions: tuple["Condition", ...]
+    conditions: tuple[Condition, ...]
     """Conditions to hold."""
+
+    def __post_init__(self) -> None:
+        set_fields(self, conditions=check_conditions(self.conditions))
 
     def holds(self, payload: Payload) -> bool:
         """Return whether the condition holds for a payload."""
@@ -42,8 +70,11 @@ class AllCondition:
 class AnyCondition:
     """Holds when one of its conditions holds, so an empty one never does."""
 
-    conditions: tuple["Condition", ...]
+    conditions: tuple[Condition, ...]
     """Conditions of which one must hold."""
+
+    def __post_init__(self) -> None:
+        set_fields(self, conditions=check_conditions(self.conditions))
 
     def holds(self, payload: Payload) -> bool:
         """Return whether the condition holds for a payload."""
@@ -59,7 +90,7 @@ class JsonCondition:
     """Holds for JSON payloads whose value at a path has the type and equals the value that are asked for.
 
     Raises:
-        StoreConfigError: a type that JSON has not.
+        StoreConfigError: a type that JSON has not, or a path that is none.
     """
 
     data_path: JsonPath = ()
@@ -72,6 +103,7 @@ class JsonCondition:
     """Value to equal, as Python compares, so 1 equals 1.0 and true."""
 
     def __post_init__(self) -> None:
+        _check_path(self.data_path)
         if self.data_type is not None and self.data_type not in JSON_TYPES:
             raise StoreConfigError(f"data_type {self.data_type!r} is unknown; use one of {', '.join(JSON_TYPES)}")
 
@@ -90,10 +122,6 @@ class JsonCondition:
         return ["json", repr(self.data_path), self.data_type, value]
 
 
-Condition = AllCondition | AnyCondition | JsonCondition
-"""A test of a payload."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionRule:
     """A condition and the event types that it concerns."""
@@ -104,9 +132,35 @@ class ConditionRule:
     condition: Condition
     """What must hold."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.subscriptions, PatternSet):
+            set_fields(self, subscriptions=PatternSet(self.subscriptions))
+        check_conditions([self.condition])
+
     def describe(self) -> Any:
         """Return the settings as plain data."""
         return [[list(pattern) for pattern in self.subscriptions.patterns], self.condition.describe()]
+
+
+def check_conditions(conditions: Any, arguments: Arguments = SETTINGS) -> tuple[Condition, ...]:
+    """Return conditions as a tuple.
+
+    Raises:
+        StoreConfigError: they are no list, or one is no condition; `arguments` may name another error.
+    """
+    listed = arguments.sequence(conditions, "conditions")
+    for one in listed:
+        if not isinstance(one, Condition) or isinstance(one, type):
+            raise arguments.refuse("condition", one, "give one such as JsonCondition(data_path='a', data_value=1)")
+    return listed
+
+
+def _check_path(path: Any) -> None:
+    if isinstance(path, list | tuple):
+        for step in path:
+            _check_path(step)
+    elif not isinstance(path, str | int) or isinstance(path, bool):
+        raise SETTINGS.refuse("data_path", path, "give keys and positions, such as 'a' or ['a', 0]")
 
 
 def rules_for(rules: Sequence[ConditionRule], event_type: EventType) -> tuple[Condition, ...]:

@@ -139,14 +139,16 @@ ACCEPTED = Verdict(VerdictKind.ACCEPTED)
 
 def find_fault(event: Event) -> str | None:
     """Return why the id, type or times of an event cannot be stored, or `None` when they can."""
+    if not isinstance(event, Event):
+        return f"{event!r} is no Event; make one of it"
     server, session, instance = event.id
     if not (_is_uint64(server) and _is_uint64(session) and _is_uint64(instance)):
         return f"id {tuple(event.id)!r} is not three integers from 0 to 2^64-1; number events within 64 bits"
     if not isinstance(event.type, tuple) or not set(map(type, event.type)) <= _WORDS:
         return f"type {event.type!r} is no tuple of strings; write it as one"
-    fault = _find_time_fault("timestamp", event.timestamp)
+    fault = find_time_fault("timestamp", event.timestamp)
     if fault is None and event.source_timestamp is not None:
-        fault = _find_time_fault("source timestamp", event.source_timestamp)
+        fault = find_time_fault("source timestamp", event.source_timestamp)
     return fault
 
 
@@ -157,7 +159,8 @@ def _is_uint64(number: object) -> bool:
     return type(number) is int and 0 <= number <= UINT64_MAX
 
 
-def _find_time_fault(name: str, time: Timestamp) -> str | None:
+def find_time_fault(name: str, time: Timestamp) -> str | None:
+    """Return why a time is none, or `None` when it is one."""
     try:
         seconds, microseconds = time
     except (TypeError, ValueError):

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from actors.store.errors import StoreConfigError
-from actors.store.events.event import US_PER_S
+from actors.store.events.event import UINT64_MAX, US_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,8 @@ class Limit:
             value = getattr(self, name)
             if value is None:
                 continue
-            if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value) or value < 0:
-                raise StoreConfigError(f"limit {name} is {value!r}; give a number from 0, or leave it out")
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= UINT64_MAX:
+                raise StoreConfigError(f"limit {name} is {value!r}; give a number from 0 to 2^64-1, or leave it out")
 
     @property
     def is_unlimited(self) -> bool:

@@ -5,7 +5,8 @@ word stands for itself. The empty pattern matches the empty type only. A set of 
 that another one swallows are left out, and the rest is sorted, so that equal sets look equal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from actors.store.errors import StoreConfigError
 from actors.store.events.event import EventType
@@ -23,9 +24,11 @@ class PatternSet:
         """Reduce the patterns.
 
         Raises:
-            StoreConfigError: a pattern has `*` before its end.
+            StoreConfigError: they are no list of patterns, or a pattern has `*` before its end.
         """
-        distinct = {check_pattern(tuple(pattern)) for pattern in patterns}
+        if isinstance(patterns, str | bytes | Mapping) or not isinstance(patterns, Iterable):
+            raise StoreConfigError(f"patterns are {patterns!r}; give a list of patterns such as [('a', '*')]")
+        distinct = {check_pattern(pattern) for pattern in patterns}
         kept = [p for p in distinct if not any(p != q and _swallows(q, p) for q in _swallowers(p, distinct))]
         self._patterns = tuple(sorted(kept))
         self._everything = self._patterns == ((ANY,),)
@@ -78,18 +81,22 @@ class PatternSet:
         return f"PatternSet({list(self._patterns)!r})"
 
 
-def check_pattern(pattern: EventType) -> EventType:
-    """Return a pattern that is well formed.
+def check_pattern(pattern: Any) -> EventType:
+    """Return a pattern that is well formed, as a tuple.
 
     Raises:
-        StoreConfigError: a word is no string, or `*` stands before the end.
+        StoreConfigError: it is no list of words, a word is no string, or `*` stands before the end.
     """
-    for word in pattern:
+    if not isinstance(pattern, tuple | list):
+        example = tuple(pattern.split("/")) if isinstance(pattern, str) else ("a", "*")
+        raise StoreConfigError(f"pattern {pattern!r} is no list of words; write it as {example!r}")
+    words = tuple(pattern)
+    for word in words:
         if not isinstance(word, str):
             raise StoreConfigError(f"pattern {pattern!r} has the word {word!r}; words are strings")
-    if ANY in pattern[:-1]:
-        raise StoreConfigError(f"pattern {'/'.join(pattern)!r} has '*' before its end; '*' may only be the last word")
-    return pattern
+    if ANY in words[:-1]:
+        raise StoreConfigError(f"pattern {'/'.join(words)!r} has '*' before its end; '*' may only be the last word")
+    return words
 
 
 def _swallowers(pattern: EventType, distinct: set[EventType]) -> Iterable[EventType]:

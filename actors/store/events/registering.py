@@ -84,19 +84,17 @@ class Registrar:
 
     def register_columns(self, batch: ColumnBatch) -> Array:
         """Take the rows that can be taken and return for each whether it was."""
-        accepted = np.zeros(len(batch), dtype=bool)
-        if not len(batch):
+        types, columns = columns_of_batch(batch)
+        accepted = np.zeros(len(columns), dtype=bool)
+        start = self._first_new(columns) if len(columns) else 0
+        if start == len(columns):
             return accepted
-        columns = columns_of_batch(batch, np.asarray(batch.type_index, dtype=np.uint32))
-        start = self._first_new(columns)
-        if start == len(batch):
-            return accepted
-        if any(self._types.judge(one)[0] == 0 for one in batch.types):
-            return self._register_rows(batch.types, columns)
-        type_ids = np.array([self._types.number(one) for one in batch.types], dtype=np.uint32)
-        simple = slice_columns(replace(columns, type_id=type_ids[batch.type_index]), start, len(batch))
+        if any(self._types.judge(one)[0] == 0 for one in types):
+            return self._register_rows(types, columns)
+        type_ids = np.array([self._types.number(one) for one in types], dtype=np.uint32)
+        simple = slice_columns(replace(columns, type_id=type_ids[columns.type_id]), start, len(columns))
         if not self._is_simple(simple):
-            return self._register_rows(batch.types, columns)
+            return self._register_rows(types, columns)
         self._add(simple)
         accepted[start:] = True
         return accepted

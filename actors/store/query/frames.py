@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from actors.store.arguments import QUERY
 from actors.store.disk.merging import Selection
 from actors.store.disk.type_table import TypeTable
+from actors.store.errors import QueryError
 from actors.store.events.columns import Array, Chunk
 from actors.store.query.fields import read_field
 from actors.store.query.packed_fields import is_everything
@@ -24,9 +26,29 @@ _READ: Mapping[str, tuple[str, ...]] = {"type": ("type_id",), "timestamp": ("tim
 _READ = {**_READ, "source_timestamp": ("source_time", "has_source")}
 
 
+_POLARS_TYPES: Mapping[Any, Any] = {float: pl.Float64, int: pl.Int64, str: pl.String, bool: pl.Boolean}
+
+
+def check_fields(fields: Any, taken: Sequence[str]) -> FieldTypes:
+    """Return the Polars type of each wanted field; `taken` are the names of the frame's other columns.
+
+    Raises:
+        QueryError: they are no mapping of names to types, or a name is taken.
+    """
+    if not isinstance(fields, Mapping):
+        raise QUERY.refuse("fields", fields, "give a mapping of names to Polars types, such as {'value': pl.Float64}")
+    checked = {QUERY.text(name, "the name of a field"): _POLARS_TYPES.get(kind, kind) for name, kind in fields.items()}
+    for name, kind in checked.items():
+        if name in taken:
+            raise QueryError(f"field {name!r} has the name of another column; give these a prefix, or leave it out")
+        if not (isinstance(kind, pl.DataType) or (isinstance(kind, type) and issubclass(kind, pl.DataType))):
+            raise QUERY.refuse(f"the type of field {name!r}", kind, "give a Polars type, such as pl.Float64")
+    return checked
+
+
 def query_frame(types: TypeTable, view: View, query: SeriesQuery | None, fields: FieldTypes) -> pl.DataFrame:
     """Return what a query finds as a frame of ids, types, times and fields."""
-    builder = FrameBuilder(types, ROW_COLUMNS, fields)
+    builder = FrameBuilder(types, ROW_COLUMNS, check_fields(fields, ROW_COLUMNS))
     for selection in [] if query is None else matching_selections(types, view, query):
         builder.add(selection)
     return builder.frame()

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from actors.shard import Shard
+from actors.store.arguments import QUERY, set_fields
 from actors.store.config import OrderBy, SeriesConfig, StoreConfig
 from actors.store.disk.merging import Selection, key_at
 from actors.store.disk.state import Key, Position, StoreState, read_state
@@ -22,7 +23,7 @@ from actors.store.disk.type_table import TypeTable
 from actors.store.disk.writing import Tables
 from actors.store.errors import QueryError
 from actors.store.events.event import EventType, Timestamp
-from actors.store.query.frames import ROW_COLUMNS, FrameBuilder, gather
+from actors.store.query.frames import ROW_COLUMNS, FrameBuilder, check_fields, gather
 from actors.store.query.planner import Order, QueryTimeseriesParams, choose_series
 from actors.store.query.queries import SeriesQuery, matching_selections
 from actors.store.query.reading import View
@@ -36,7 +37,7 @@ class HistoryParams:
     """Asks for a range of a series as frames; times are inclusive.
 
     Raises:
-        QueryError: columns that there are not, or batches of no rows.
+        QueryError: what is asked for makes no sense.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -70,11 +71,24 @@ class HistoryParams:
     """Rows of every batch but the last."""
 
     def __post_init__(self) -> None:
-        unknown = [one for one in self.columns if one not in ROW_COLUMNS]
+        columns = QUERY.sequence(self.columns, "columns")
+        unknown = [one for one in columns if one not in ROW_COLUMNS]
         if unknown:
             raise QueryError(f"history has no column {unknown[0]!r}; its columns are {', '.join(ROW_COLUMNS)}")
-        if self.batch_row_count < 1:
-            raise QueryError(f"batch_row_count is {self.batch_row_count}; give a number from 1")
+        prefix = QUERY.text(self.prefix, "prefix")
+        set_fields(
+            self,
+            columns=columns,
+            prefix=prefix,
+            fields=check_fields(self.fields, [prefix + one for one in columns]),
+            event_types=QUERY.optional(QUERY.patterns, self.event_types, "event_types"),
+            t_from=QUERY.optional(QUERY.timestamp, self.t_from, "t_from"),
+            t_to=QUERY.optional(QUERY.timestamp, self.t_to, "t_to"),
+            order_by=QUERY.choice(OrderBy, self.order_by, "order_by"),
+            server=QUERY.optional(QUERY.uint64, self.server, "server"),
+            instance=QUERY.optional(QUERY.uint64, self.instance, "instance"),
+            batch_row_count=QUERY.integer(self.batch_row_count, "batch_row_count", 1),
+        )
 
     def query(self) -> QueryTimeseriesParams:
         """Return the query that finds the same rows."""

@@ -5,14 +5,16 @@ events, every other one to the first configured series, in order, that is ordere
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum, StrEnum
+from typing import Any
 
+from actors.store.arguments import QUERY, set_fields
 from actors.store.config import OrderBy, SeriesConfig
 from actors.store.disk.state import Key
 from actors.store.errors import QueryError
-from actors.store.events.conditions import Condition
-from actors.store.events.event import Event, EventId, EventType, Payload, Timestamp
+from actors.store.events.conditions import Condition, check_conditions
+from actors.store.events.event import BinaryPayload, Event, EventId, EventType, JsonPayload, Payload, Timestamp
 from actors.store.events.patterns import PatternSet
 
 SERVER_MAX_RESULTS = 4096
@@ -42,24 +44,33 @@ ANY_PAYLOAD = AnyPayload.ANY
 """The one value of `AnyPayload`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class QueryLatestParams:
-    """Asks for the latest event of types; the result has no order and is never cut."""
-
-    event_types: tuple[EventType, ...] | None = None
-    """Patterns of the wanted types; `None` means all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryTimeseriesParams:
-    """Asks for events in the order of one of their times; all bounds are inclusive.
+    """Asks for the latest event of types; the result has no order and is never cut.
 
     Raises:
-        QueryError: `max_results` is negative, or both `last_event_id` and `after` are given.
+        QueryError: what is asked for makes no sense.
     """
 
     event_types: tuple[EventType, ...] | None = None
     """Patterns of the wanted types; `None` means all."""
+
+    def __post_init__(self) -> None:
+        set_fields(self, event_types=QUERY.optional(QUERY.patterns, self.event_types, "event_types"))
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTimeseriesParams:
+    """Asks for events in the order of one of their times; all bounds are inclusive.
+
+    Raises:
+        QueryError: what is asked for makes no sense, or both `last_event_id` and `after` are given.
+    """
+
+    event_types: tuple[EventType, ...] | None = None
+    """Patterns of the wanted types; `None` means all."""
+
+    _: KW_ONLY
 
     ids: frozenset[EventId] | None = None
     """Wanted ids; `None` means all."""
@@ -101,17 +112,31 @@ class QueryTimeseriesParams:
     """Place in the order that the result begins after, as `place_of` gives it; no event need be there."""
 
     def __post_init__(self) -> None:
-        check_max_results(self.max_results)
+        times = ("t_from", "t_to", "source_t_from", "source_t_to")
+        set_fields(
+            self,
+            event_types=QUERY.optional(QUERY.patterns, self.event_types, "event_types"),
+            ids=QUERY.optional(_ids, self.ids, "ids"),
+            payload=_payload(self.payload),
+            conditions=check_conditions(self.conditions, QUERY),
+            order=QUERY.choice(Order, self.order, "order"),
+            order_by=QUERY.choice(OrderBy, self.order_by, "order_by"),
+            unique_type=QUERY.flag(self.unique_type, "unique_type"),
+            max_results=QUERY.optional(QUERY.integer, self.max_results, "max_results"),
+            last_event_id=QUERY.optional(QUERY.event_id, self.last_event_id, "last_event_id"),
+            after=QUERY.optional(_place, self.after, "after"),
+            **{name: QUERY.optional(QUERY.timestamp, getattr(self, name), name) for name in times},
+        )
         if self.last_event_id is not None and self.after is not None:
             raise QueryError("last_event_id and after are two ways to continue; give one of them")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class QueryServerParams:
     """Asks for the events of one server that any storage still holds, ascending by id.
 
     Raises:
-        QueryError: `max_results` is negative, or the last event is another server's.
+        QueryError: what is asked for makes no sense, or the last event is another server's.
     """
 
     server_id: int
@@ -127,7 +152,13 @@ class QueryServerParams:
     """Id that the result begins after; there need not be such an event."""
 
     def __post_init__(self) -> None:
-        check_max_results(self.max_results)
+        set_fields(
+            self,
+            server_id=QUERY.uint64(self.server_id, "server_id"),
+            persisted=QUERY.flag(self.persisted, "persisted"),
+            max_results=QUERY.optional(QUERY.integer, self.max_results, "max_results"),
+            last_event_id=QUERY.optional(QUERY.event_id, self.last_event_id, "last_event_id"),
+        )
         if self.last_event_id is not None and self.last_event_id.server != self.server_id:
             raise QueryError(
                 f"last_event_id is of server {self.last_event_id.server}, the query asks for {self.server_id};"
@@ -156,20 +187,11 @@ def place_of(event: Event, order_by: OrderBy) -> Key:
     Raises:
         QueryError: the event has no source timestamp, so that it is in no series by that time.
     """
-    time = event.timestamp if order_by is OrderBy.TIMESTAMP else event.source_timestamp
+    by_time = QUERY.choice(OrderBy, order_by, "order_by") is OrderBy.TIMESTAMP
+    time = event.timestamp if by_time else event.source_timestamp
     if time is None:
         raise QueryError(f"event {tuple(event.id)} has no source timestamp; it stands in no series by that time")
     return time.ticks, *event.id
-
-
-def check_max_results(max_results: int | None) -> None:
-    """Refuse a negative number of results.
-
-    Raises:
-        QueryError: it is negative.
-    """
-    if max_results is not None and max_results < 0:
-        raise QueryError(f"max_results is {max_results}; give a number from 0, or None for the store's own limit")
 
 
 def asks_for_latest(params: QueryTimeseriesParams) -> bool:
@@ -194,3 +216,22 @@ def choose_series(params: QueryTimeseriesParams, series: Sequence[SeriesConfig])
     asked = None if params.event_types is None else PatternSet(params.event_types)
     fitting = (one for one in series if one.order_by is params.order_by)
     return next((one for one in fitting if asked is None or not asked.isdisjoint(one.subscriptions)), None)
+
+
+def _ids(value: Any, name: str) -> frozenset[EventId]:
+    return frozenset(QUERY.event_id(one, name) for one in QUERY.sequence(value, name))
+
+
+def _payload(value: Any) -> Payload | AnyPayload:
+    if value is None or isinstance(value, JsonPayload | BinaryPayload | AnyPayload):
+        return value
+    raise QUERY.refuse("payload", value, "give a JsonPayload, a BinaryPayload, or None for events without one")
+
+
+def _place(value: Any, name: str) -> Key:
+    listed = QUERY.sequence(value, name)
+    if len(listed) != 4:
+        raise QUERY.refuse(name, value, "give what place_of returns")
+    ticks, *numbers = listed
+    server, session, instance = (QUERY.uint64(one, name) for one in numbers)
+    return QUERY.integer(ticks, name, -(1 << 84)), server, session, instance
