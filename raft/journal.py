@@ -110,9 +110,7 @@ class Journal:
             if env is not None:
                 env.close()
             lock.release()
-            if isinstance(error, DataFileError):
-                raise JournalDamagedError(f"the journal {directory} cannot be trusted: {error}") from error
-            if isinstance(error, lmdb.CorruptedError | lmdb.InvalidError | lmdb.VersionMismatchError):
+            if isinstance(error, DataFileError | lmdb.CorruptedError | lmdb.InvalidError | lmdb.VersionMismatchError):
                 raise JournalDamagedError(f"the journal {directory} is no LMDB file any more: {error}") from error
             if isinstance(error, lmdb.Error):
                 raise JournalError(f"cannot open the journal {directory}: {error}") from error
