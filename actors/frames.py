@@ -42,6 +42,16 @@ _LOGICAL: Mapping[ColumnType, tuple[int, pl.DataType]] = {
 """Factor and Polars type that show a temporal column; a month stays an integer."""
 
 
+_TIME_FORMATS = {
+    str(pl.Datetime("ns")): "%Y-%m-%dT%H:%M:%S%.9fZ",
+    str(pl.Datetime("us")): "%Y-%m-%dT%H:%M:%S%.6fZ",
+    str(pl.Datetime("ms")): "%Y-%m-%dT%H:%M:%S%.3fZ",
+    str(pl.Date()): "%Y-%m-%d",
+    str(pl.Time()): "%H:%M:%S%.f",
+}
+"""How people and programs are shown what a Polars type of `_LOGICAL` holds."""
+
+
 def physical_type(kind: ColumnType) -> pl.DataType:
     """Return the Polars type that holds values of a column type in a canonical frame."""
     if kind is ColumnType.BOOL:
@@ -149,6 +159,20 @@ def present_times(schema: Schema, frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame whose integer times are shown as Polars dates and times, for the columns that the schema names."""
     shown = [column for column in schema.columns if column.name in frame.columns and column.type in _LOGICAL]
     return frame.with_columns(_present(column) for column in shown if frame[column.name].dtype == pl.Int64)
+
+
+def time_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame whose dates and times are ISO text with all their digits; points in time are UTC and say so."""
+    formats = {name: _TIME_FORMATS.get(str(kind)) for name, kind in frame.schema.items() if kind.is_temporal()}
+    return frame.with_columns(pl.col(name).dt.to_string(text) for name, text in formats.items() if text is not None)
+
+
+def time_text(kind: ColumnType, ticks: int | None) -> str | int | None:
+    """Return ticks of a temporal type as ISO text; a month stays a number."""
+    schema = Schema((Column(name="time", type=kind),))
+    shown = time_texts(present_times(schema, pl.DataFrame({"time": [ticks]}, schema={"time": pl.Int64})))
+    text: str | int | None = shown["time"][0]
+    return text
 
 
 def _present(column: Column) -> pl.Expr:

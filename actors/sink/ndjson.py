@@ -17,7 +17,7 @@ import polars as pl
 
 from actors.errors import SinkError
 from actors.files import make_directory, open_locked, sync_directory
-from actors.frames import present_times
+from actors.frames import present_times, time_texts
 from actors.model import Column, ColumnType, Schema
 from actors.sink.protocol import SinkRecord
 
@@ -91,8 +91,7 @@ class NdjsonSink:
 
     def _times(self, records: Sequence[SinkRecord]) -> list[Any]:
         frame = pl.DataFrame({"time": [record.time for record in records]}, schema={"time": pl.Int64})
-        shown = present_times(self._schema, frame)["time"].to_list()
-        return [value.isoformat() if hasattr(value, "isoformat") else value for value in shown]
+        return time_texts(present_times(self._schema, frame))["time"].to_list()
 
 
 def _line(record: SinkRecord, time: Any) -> Mapping[str, Any]:

@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from actors.frames import present_times
-from actors.model import Column, Schema
+from actors.frames import time_text
 from cluster.backtest.counting import Backtest
 from cluster.show.present import show_cell, show_rows
 
@@ -34,13 +33,9 @@ def summarise(result: Backtest, key_count_max: int = KEYS_SHOWN) -> dict[str, An
     }
 
 
-def shown_time(result: Backtest, ticks: int | None) -> Any:
-    """Return ticks of the time column as a date and time, as text, or as ticks where they are neither."""
-    if ticks is None:
-        return None
-    column = Column(name="time", type=result.job.row_schema[result.job.time].type)
-    value = present_times(Schema((column,)), pl.DataFrame({"time": [ticks]}))["time"][0]
-    return value if isinstance(value, int) else show_cell(value).removesuffix(".000")
+def shown_time(result: Backtest, ticks: int | None) -> str | int | None:
+    """Return ticks of the time column as ISO text, or as a number where they are months."""
+    return time_text(result.job.row_schema[result.job.time].type, ticks)
 
 
 def shown_metric(result: Backtest, index: int) -> str:

@@ -8,10 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from actors.detectors.stability import Verdict
-from actors.frames import present_times
+from actors.frames import time_text
 from actors.partition.acceptances import Acceptance, find_acceptance
 from actors.partition.assembly import build_detectors
 from actors.partition.detection import read_verdicts
@@ -150,7 +148,7 @@ def _record(job: JobSettings, verdict: Verdict) -> dict[str, Any]:
         "observations": verdict.observation_count,
         "distinct": verdict.distinct_count,
         "changes": verdict.change_count,
-        "last_change": _shown_time(job, verdict.last_change),
+        "last_change": time_text(job.row_schema[job.time_column].type, verdict.last_change),
         "reason": verdict.reason,
         "template": _templates(job).get(str(shown)),
     }
@@ -167,8 +165,3 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 def _templates(job: JobSettings) -> dict[str, str]:
     templates = job.source.templates if isinstance(job.source, LogSource) else ()
     return {template.event_id: template.name or template.shown for template in templates}
-
-
-def _shown_time(job: JobSettings, ticks: int | None) -> Any:
-    frame = pl.DataFrame({job.time_column: [ticks]}, schema={job.time_column: pl.Int64})
-    return present_times(job.row_schema, frame)[job.time_column][0]

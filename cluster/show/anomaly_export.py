@@ -50,7 +50,7 @@ def export_anomalies(
         whole = pl.concat([pl.DataFrame(schema=schema), *frames])
         shown = narrow(job, whole)
         frames, schema = iter([shown]), shown.schema
-    write_frames(output, schema, frames)
+    write_frames(output, schema, frames, ("detail",))
     write_next(output, exported.next if exported.more_follows else None)
     return exported
 
@@ -88,7 +88,7 @@ def export_stored_anomalies(output: Output, found: Iterator[Anomaly], count_max:
     """
     exported = ExportedAnomalies()
     frames = (_stored_frame(batch) for batch in _batches(found, count_max, exported))
-    write_frames(output, _stored_frame([]).schema, frames)
+    write_frames(output, _stored_frame([]).schema, frames, ("key", "detail"))
     write_next(output, exported.next if exported.more_follows else None)
     return exported
 

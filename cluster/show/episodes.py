@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from actors.engine.episodes.episode import Episode
-from actors.frames import polars_schema, present_times
+from actors.frames import polars_schema, present_times, time_text
 from actors.model import AnomalyId, Column, Schema
 from actors.partition.anomaly_table import Anomaly
 from actors.partition.rejected_records import LateRow
@@ -81,13 +81,13 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> d
     if not found or found[0].id != place:
         text = f"{place.split}/{place.offset}/{place.ordinal}"
         raise ClusterError(f"job {job.name!r} has no anomaly {text}; `tocsin query anomalies --wide` shows what it has")
-    anomaly = found[0]
+    anomaly, kind = found[0], job.row_schema[job.time_column].type
     detail = None if anomaly.detail is None else json.loads(anomaly.detail)
     window = detail.get("window") if isinstance(detail, dict) else None
-    bounds = None if window is None else {name: _shown_time(job, window[name]) for name in ("start", "end")}
+    bounds = None if window is None else {name: time_text(kind, window[name]) for name in ("start", "end")}
     return {
         "id": f"{place.split}/{place.offset}/{place.ordinal}",
-        "time": _shown_time(job, anomaly.time),
+        "time": time_text(kind, anomaly.time),
         "window": bounds,
         "key": dict(zip(job.key_columns, anomaly.key, strict=True)),
         "type": anomaly.type,
@@ -96,16 +96,13 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> d
     }
 
 
-def _shown_time(job: JobSettings, ticks: int | None) -> str:
-    column = Column(name="time", type=job.row_schema[job.time_column].type)
-    times = present_times(Schema((column,)), pl.DataFrame({"time": pl.Series([ticks], dtype=pl.Int64)}))
-    return show_cell(times["time"][0])
-
-
 def show_explained(told: dict[str, Any]) -> str:
     """Return the reasons of an anomaly as text."""
     key = ", ".join(f"{name} {show_cell(value)}" for name, value in told["key"].items())
-    lines = [f"{told['metric']}", f"  at {told['time']}" + (f", {key}" if key else "") + f", anomaly {told['id']}"]
+    lines = [
+        f"{told['metric']}",
+        f"  at {show_cell(told['time'])}" + (f", {key}" if key else "") + f", anomaly {told['id']}",
+    ]
     detail = told["detail"]
     if detail is None:
         reason = "the job has another `explain` than `all`, or its metrics have changed since"

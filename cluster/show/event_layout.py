@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
+from actors.frames import time_texts
 from actors.store import BinaryPayload, Event, JsonPayload, Timestamp
 from actors.store.events.event import Payload
 from cluster.client.event_query import join_type
-from cluster.show.output import DATETIME_FORMAT
 
 EVENT_COLUMNS = ("timestamp", "source_timestamp", "type", "id")
 """Columns that every event has."""
@@ -141,14 +141,15 @@ def show_id(event: Event) -> str:
 
 def _time_text(ticks: int) -> str:
     try:
-        return (_EPOCH + timedelta(microseconds=ticks)).isoformat(sep=" ", timespec="microseconds")
+        return (_EPOCH + timedelta(microseconds=ticks)).isoformat(timespec="microseconds") + "Z"
     except OverflowError:
         return f"{ticks}us"
 
 
 def _time_texts(ticks: Sequence[int | None]) -> pl.Series | list[str | None]:
     if all(one is None or one in CALENDAR for one in ticks):
-        return pl.Series(ticks, dtype=pl.Int64).cast(pl.Datetime("us")).dt.to_string(DATETIME_FORMAT)
+        times = pl.Series("time", ticks, dtype=pl.Int64).cast(pl.Datetime("us"))
+        return time_texts(times.to_frame()).to_series()
     return [None if one is None else _time_text(one) for one in ticks]
 
 

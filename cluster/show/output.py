@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars import selectors
 from polars.io.plugins import register_io_source
 
+from actors.frames import time_texts
 from cluster.errors import ClusterError
-from cluster.show.present import show_json_lines, show_table
+from cluster.show.present import json_records, show_json_lines, show_table
 
 Write = Callable[[str], None]
 """Takes the next piece of text."""
@@ -38,9 +40,6 @@ class Form(StrEnum):
     PARQUET = "parquet"
     """A Parquet file."""
 
-
-DATETIME_FORMAT = "%Y-%m-%d %H:%M:%S%.6f"
-"""How CSV shows times, as JSON does."""
 
 _FORM_OF_SUFFIX = {
     ".json": Form.JSON,
@@ -86,8 +85,10 @@ def choose_output(
     return Output(form=chosen, path=path, may_overwrite=may_overwrite, columns=names)
 
 
-def write_frames(output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame]) -> None:
-    """Write frames of one schema, one after the other.
+def write_frames(
+    output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame], json_columns: Sequence[str] = ()
+) -> None:
+    """Write frames of one schema, one after the other; lines of JSON have the values of columns of JSON text.
 
     Raises:
         ClusterError: a column that there is not, or a file that cannot be written.
@@ -105,7 +106,10 @@ def write_frames(output: Output, schema: Mapping[str, Any], frames: Iterable[pl.
         if output.form is Form.CSV:
             write(pl.DataFrame(schema=dict.fromkeys(names, pl.String)).write_csv())
         for frame in chosen:
-            _write_rows(output.form, frame, write)
+            if frame.height and output.form is Form.CSV:
+                write(time_texts(frame).write_csv(include_header=False))
+            elif frame.height:
+                write(show_json_lines(json_records(frame, json_columns)) + "\n")
 
 
 def write_json(output: Output, records: Iterable[Mapping[str, Any]]) -> None:
@@ -152,15 +156,6 @@ def _write_screen(text: str) -> None:
     sys.stdout.write(text)
 
 
-def _write_rows(form: Form, frame: pl.DataFrame, write: Write) -> None:
-    if not frame.height:
-        return
-    if form is Form.CSV:
-        write(frame.write_csv(include_header=False, datetime_format=DATETIME_FORMAT))
-    else:
-        write(show_json_lines(frame.iter_rows(named=True)) + "\n")
-
-
 def _write_parquet(output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame]) -> None:
     def read(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
@@ -169,7 +164,8 @@ def _write_parquet(output: Output, schema: Mapping[str, Any], frames: Iterable[p
         yield from frames
 
     with _fresh_file(output) as path:
-        register_io_source(read, schema=pl.Schema(schema)).sink_parquet(path)
+        scanned = register_io_source(read, schema=pl.Schema(schema))
+        scanned.with_columns(selectors.datetime().dt.replace_time_zone("UTC")).sink_parquet(path)
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def test_pictures_and_pages_are_written(tmp_path: Path, name: str) -> None:
 def test_the_summary_is_json_for_programs(tmp_path: Path) -> None:
     arguments = [str(write_rows(tmp_path)), "--json", "--top", "1", "--to", "2026-03-01T00:05:00"]
     found = json.loads(CliRunner().invoke(backtest, arguments, catch_exceptions=False).stdout)
-    assert (found["job"], found["rows"], found["to"]) == ("pumps", 152, "2026-03-01 00:05:00")
+    assert (found["job"], found["rows"], found["to"]) == ("pumps", 152, "2026-03-01T00:05:00.000Z")
     assert len(found["metrics"][0]["top_keys"]) == 1
 
 

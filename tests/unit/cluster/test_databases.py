@@ -67,7 +67,7 @@ def test_what_a_database_holds_is_shown(home: Home) -> None:
     by_time, by_source = found["events"]["series"]
     assert by_time["events"] == by_source["events"] == found["events"]["splits"][0]["blocks"] * by_time["events"]
     assert {by_time["order_by"], by_source["order_by"]} == {"time", "source"}
-    assert by_time["oldest"] == {"id": "0/1/1", "time": "2023-11-14 22:13:20.000000"}
+    assert by_time["oldest"] == {"id": "0/1/1", "time": "2023-11-14T22:13:20.000000Z"}
     assert by_source["newest"]["id"].startswith("0/60/")
     assert {"table": "dead_letters", "entries": 1}.items() <= next(
         one for one in found["tables"] if one["table"] == "dead_letters"

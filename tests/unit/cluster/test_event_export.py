@@ -1,7 +1,7 @@
 """Events and anomalies as tables, JSON, CSV and Parquet."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,15 @@ def written(tmp_path: Path, form: Form, events: list[Event], **options: Any) -> 
 
 def test_fields_that_all_events_have_are_columns(tmp_path: Path) -> None:
     assert written(tmp_path, Form.TABLE, flat(2)).read_text().splitlines() == [
-        "timestamp                   source_timestamp            type  id     qty  sym  up",
-        "--------------------------  --------------------------  ----  -----  ---  ---  -----",
-        "1970-01-01 00:00:01.000000  1970-01-01 00:00:00.000001  a/b   0/1/1    1  S1   False",
-        "1970-01-01 00:00:02.000000  1970-01-01 00:00:00.000002  a/b   0/2/1    2  S2   True",
+        "timestamp                    source_timestamp             type  id     qty  sym  up",
+        "---------------------------  ---------------------------  ----  -----  ---  ---  -----",
+        "1970-01-01T00:00:01.000000Z  1970-01-01T00:00:00.000001Z  a/b   0/1/1    1  S1   False",
+        "1970-01-01T00:00:02.000000Z  1970-01-01T00:00:00.000002Z  a/b   0/2/1    2  S2   True",
     ]
     frame = pl.read_parquet(written(tmp_path, Form.PARQUET, flat(2)))
-    assert frame.schema["timestamp"] == pl.Datetime("us")
+    assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
     assert frame.row(1) == (
-        datetime(1970, 1, 1, 0, 0, 2), datetime(1970, 1, 1, 0, 0, 0, 2), "a/b", "0/2/1", 2, "S2", True,
+        datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC), datetime(1970, 1, 1, 0, 0, 0, 2, tzinfo=UTC), "a/b", "0/2/1", 2, "S2", True,
     )  # fmt: skip
 
 

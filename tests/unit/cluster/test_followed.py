@@ -22,8 +22,8 @@ ANOMALY = Anomaly(id=PLACE, time=1020, key=("A",), type=0, metric="sum(qty) > 9"
 def test_the_reasons_of_an_anomaly_are_told() -> None:
     assert show_explained(explained(JOB, PLACE, [ANOMALY])).splitlines() == [
         "sum(qty) > 9",
-        "  at 1970-01-01 00:00:01.020, sym A, anomaly 0/7/1",
-        "  window from 1970-01-01 00:00:01.000 to before 1970-01-01 00:00:01.020, 2 rows",
+        "  at 1970-01-01T00:00:01.020Z, sym A, anomaly 0/7/1",
+        "  window from 1970-01-01T00:00:01.000Z to before 1970-01-01T00:00:01.020Z, 2 rows",
         "  sum(qty)  = 10",
     ]
 

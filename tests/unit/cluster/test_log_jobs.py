@@ -84,11 +84,11 @@ def test_the_state_of_learning_is_shown_of_a_job_that_rests(tmp_path: Path) -> N
         "observations": 74,
         "distinct": 1,
         "changes": 1,
-        "last_change": "2026-03-01 00:00:00.000000",
+        "last_change": "2026-03-01T00:00:00.000Z",
         "reason": None,
         "template": "somebody comes",
     }
-    assert (users["web1"]["distinct"], users["web1"]["last_change"]) == (2, "2026-03-01 00:02:40.000000")
+    assert (users["web1"]["distinct"], users["web1"]["last_change"]) == (2, "2026-03-01T00:02:40.000Z")
     table = tocsin("learn", "status", path, "--directory", tmp_path / "kept").splitlines()
     assert table[0].split()[:4] == ["host", "event", "variable", "class"]
     assert len(table) == 2 + len(records)

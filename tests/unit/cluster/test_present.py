@@ -23,10 +23,10 @@ def make_anomaly(key: str | None, *, detail: str | None = None, time: int | None
 
 def test_anomalies_are_a_table() -> None:
     assert show_anomalies(JOB, [make_anomaly("A"), make_anomaly(None)], as_json=False).splitlines() == [
-        "time                     sym   type  metric",
-        "-----------------------  ----  ----  -------",
-        "2023-11-14 22:13:20.123  A        0  qty > 8",
-        "2023-11-14 22:13:20.123  NULL     0  qty > 8",
+        "time                      sym   type  metric",
+        "------------------------  ----  ----  -------",
+        "2023-11-14T22:13:20.123Z  A        0  qty > 8",
+        "2023-11-14T22:13:20.123Z  NULL     0  qty > 8",
     ]
 
 
@@ -49,7 +49,7 @@ def test_no_anomalies_are_a_table_without_rows() -> None:
 
 def test_programs_get_lines_of_json() -> None:
     assert json.loads(show_anomalies(JOB, [make_anomaly("Ä")], as_json=True)) == {
-        "time": "2023-11-14 22:13:20.123000",
+        "time": "2023-11-14T22:13:20.123Z",
         "sym": "Ä",
         "type": 0,
         "metric": "qty > 8",
@@ -62,7 +62,39 @@ def test_programs_get_lines_of_json() -> None:
 
 def test_programs_get_whole_seconds_with_as_many_digits() -> None:
     line = show_anomalies(JOB, [make_anomaly("A", time=1_700_000_000_000)], as_json=True)
-    assert json.loads(line)["time"] == "2023-11-14 22:13:20.000000"
+    assert json.loads(line)["time"] == "2023-11-14T22:13:20.000Z"
+
+
+@pytest.mark.parametrize(
+    ("kind", "ticks", "text"),
+    [
+        ("NANOTIMESTAMP", 1_700_000_000_123_456_789, "2023-11-14T22:13:20.123456789Z"),
+        ("MICROTIMESTAMP", -1, "1969-12-31T23:59:59.999999Z"),
+        ("DATETIME", 1_700_000_000, "2023-11-14T22:13:20.000Z"),
+        ("DATE", 10, "1970-01-11"),
+        ("NANOTIME", 3_600_000_000_001, "01:00:00.000000001"),
+        ("MINUTE", 61, "01:01:00"),
+        ("MONTH", 24_000, 24_000),
+    ],
+)
+def test_times_keep_their_zone_and_all_their_digits(kind: str, ticks: int, text: str | int) -> None:
+    schema = {"time": kind, "sym": "SYMBOL", "qty": "INT"}
+    job = make_partition_job(schema=schema, window=None, metrics=["qty > 1"])
+    found = [make_anomaly("A", time=ticks)]
+    assert json.loads(show_anomalies(job, found, as_json=True))["time"] == text
+    assert show_anomalies(job, found, as_json=False).splitlines()[2].split()[0] == str(text)
+
+
+def test_details_are_values_and_no_text_inside_of_json() -> None:
+    found = [make_anomaly("A", detail='{"values": {"qty": 9}}'), make_anomaly("A", detail="words")]
+    records = [json.loads(line) for line in show_anomalies(JOB, found, as_json=True).splitlines()]
+    assert [record["detail"] for record in records] == [{"values": {"qty": 9}}, "words"]
+
+
+def test_wide_letters_and_line_ends_leave_columns_in_place() -> None:
+    assert show_rows(("a", "b"), [["漢字", "x"], ["y", "z"]]).splitlines()[2:] == ["漢字  x", "y     z"]
+    lines = show_anomalies(JOB, [make_anomaly("a\nb")], as_json=False).splitlines()
+    assert (len(lines), lines[2].split()[1]) == (3, "a\\nb")
 
 
 def test_a_run_names_the_rows_that_were_too_late_to_be_tested() -> None:
@@ -78,7 +110,7 @@ def test_an_anomaly_without_a_time_is_shown() -> None:
 def test_a_job_without_keys_is_shown() -> None:
     anomaly = Anomaly(id=AnomalyId(split=0, offset=0, ordinal=0), time=0, key=(), type=0, metric="m", detail=None)
     text = show_anomalies(make_partition_job(key=[]), [anomaly], as_json=False)
-    assert text.splitlines()[2] == "1970-01-01 00:00:00.000     0  m"
+    assert text.splitlines()[2] == "1970-01-01T00:00:00.000Z     0  m"
 
 
 def test_numbers_stand_to_the_right_and_text_to_the_left() -> None:
@@ -103,8 +135,11 @@ def test_long_dead_letters_are_cut_for_people_only() -> None:
     assert len(dead_letter_frame(letters)["raw"][0]) == 500
 
 
-@pytest.mark.parametrize(("time_us", "text"), [(None, "-"), (0, "00:00:00.000"), (3_661_234_999, "01:01:01.234")])
-def test_a_time_of_day_is_shown(time_us: int | None, text: str) -> None:
+@pytest.mark.parametrize(
+    ("time_us", "text"),
+    [(None, "-"), (0, "1970-01-01T00:00:00.000Z"), (1_700_000_000_123_999, "2023-11-14T22:13:20.123Z")],
+)
+def test_a_moment_is_shown(time_us: int | None, text: str) -> None:
     assert show_time_us(time_us) == text
 
 

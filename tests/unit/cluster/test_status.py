@@ -49,7 +49,9 @@ def test_a_job_shows_its_partitions_and_their_trouble() -> None:
         "owners": ["host-0", "host-1"],
     }
     lines = show_job(job).splitlines()
-    assert lines[0] == "trades: running under epoch 2, open since 00:00:00.000, 0 rows sent again, 3 restarts"
+    assert (
+        lines[0] == "trades: running under epoch 2, open since 1970-01-01T00:00:00.000Z, 0 rows sent again, 3 restarts"
+    )
     assert lines[1] == "last trouble: the disk is full"
     assert lines[4].split() == ["0", "host-0", "0:50", "50", "1", "7", "2", "400", "20"]
     assert lines[5].split()[-1] == "full"

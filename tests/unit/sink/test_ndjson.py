@@ -35,7 +35,7 @@ def offsets(path: Path) -> list[int]:
 def test_a_line_has_all_fields(tmp_path: Path) -> None:
     NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(7, '{"value": 6}')])
     assert (tmp_path / FILE).read_text() == (
-        '{"partition": 0, "split": 1, "offset": 7, "ordinal": 2, "time": "2018-10-08T01:01:01.003000", '
+        '{"partition": 0, "split": 1, "offset": 7, "ordinal": 2, "time": "2018-10-08T01:01:01.003Z", '
         '"ticks": 1538960461003, "key": {"sym": "A"}, "type": 0, "metric": "sum(qty) > 5", "detail": {"value": 6}}\n'
     )
 
