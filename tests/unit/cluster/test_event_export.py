@@ -47,7 +47,8 @@ def test_fields_that_all_events_have_are_columns(tmp_path: Path) -> None:
     frame = pl.read_parquet(written(tmp_path, Form.PARQUET, flat(2)))
     assert frame.schema["timestamp"] == pl.Datetime("us", "UTC")
     assert frame.row(1) == (
-        datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC), datetime(1970, 1, 1, 0, 0, 0, 2, tzinfo=UTC), "a/b", "0/2/1", 2, "S2", True,
+        datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC), datetime(1970, 1, 1, 0, 0, 0, 2, tzinfo=UTC),
+        "a/b", "0/2/1", 2, "S2", True,
     )  # fmt: skip
 
 
