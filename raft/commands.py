@@ -7,14 +7,16 @@ again after a lost answer changes nothing and is answered as before. How command
 """
 
 import dataclasses
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgpack
 
 from raft.errors import FormatError
+from raft.shapes import record, require, shown, unpack
+
+T = TypeVar("T")
 
 FORMAT_VERSION: Final = 1
 """Version of the encoded commands and answers; the first value of each."""
@@ -354,7 +356,7 @@ _COMMANDS: Final[Mapping[str, type[Command]]] = {
         MemberRemoved,
     )
 }
-_ANSWERS: Final[Mapping[str, type[Accepted] | type[Refused]]] = {"Accepted": Accepted, "Refused": Refused}
+_ANSWERS: Final[Mapping[str, type[Answer]]] = {"Accepted": Accepted, "Refused": Refused}
 
 
 def encode_command(command: Command) -> bytes:
@@ -377,9 +379,7 @@ def decode_command(data: bytes) -> Command:
     Raises:
         FormatError: The bytes are no command, or one of a later version.
     """
-    command = _decode(data, _COMMANDS)
-    assert isinstance(command, Command)
-    return command
+    return _decode(data, _COMMANDS, "command")
 
 
 def encode_answer(answer: Answer) -> bytes:
@@ -393,9 +393,7 @@ def decode_answer(data: bytes) -> Answer:
     Raises:
         FormatError: The bytes are no answer, or one of a later version.
     """
-    answer = _decode(data, _ANSWERS)
-    assert isinstance(answer, Accepted | Refused)
-    return answer
+    return _decode(data, _ANSWERS, "answer")
 
 
 def _encode(value: Command | Answer) -> bytes:
@@ -405,43 +403,11 @@ def _encode(value: Command | Answer) -> bytes:
     return encoded
 
 
-def _decode(data: bytes, kinds: Mapping[str, type[Any]]) -> object:
-    """Return the value, one of the given kinds."""
-    try:
-        version, kind, fields = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=False)
-        if version != FORMAT_VERSION:
-            raise FormatError(f"format version {version} is unknown, known is {FORMAT_VERSION}; update this member")
-        value: object = kinds[kind](**fields)
-        _check_types(value)
-    except FormatError:
-        raise
-    except KeyError:
-        raise FormatError(f"kind {kind!r} is unknown; update this member") from None
-    except Exception as error:
-        raise FormatError(f"{len(data)} bytes are no {'/'.join(kinds)[:40]}: {error}") from error
-    return value
-
-
-_FIELD_TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
-    name: typing.get_type_hints(kind) for name, kind in {**_COMMANDS, **_ANSWERS}.items()
-}
-
-
-def _check_types(value: object) -> None:
-    """Refuse a value whose fields have other types than declared: applying it must not fail half-way."""
-    kind = type(value).__name__
-    for name, declared in _FIELD_TYPES[kind].items():
-        if not _has_type(getattr(value, name), declared):
-            raise FormatError(f"{kind}.{name} is {getattr(value, name)!r}, not {declared}")
-
-
-def _has_type(value: object, declared: Any) -> bool:
-    """Whether a value is of a plain type, a tuple of fixed length, or a tuple of any length."""
-    if typing.get_origin(declared) is not tuple:
-        return type(value) is declared
-    if not isinstance(value, tuple):
-        return False
-    parts = typing.get_args(declared)
-    if len(parts) == 2 and parts[1] is Ellipsis:
-        return all(_has_type(part, parts[0]) for part in value)
-    return len(value) == len(parts) and all(map(_has_type, value, parts))
+def _decode(data: bytes, kinds: Mapping[str, type[T]], what: str) -> T:
+    """Return the value, one of the given kinds, every field of the type that is declared."""
+    version, kind, fields = require(unpack(data, what), tuple[int, object, object], what)
+    if version != FORMAT_VERSION:
+        raise FormatError(f"format version {version} is unknown, known is {FORMAT_VERSION}; update this member")
+    if not isinstance(kind, str) or kind not in kinds:
+        raise FormatError(f"kind {shown(kind)} is unknown; update this member")
+    return record(kinds[kind], fields)

@@ -12,24 +12,18 @@ Replaced here, each because committed entries could be lost or two leaders elect
 - an answer to a forwarded command is not taken for another command's after a restart;
 - who votes follows the log, also before an entry is committed and after a restart, one change at a time.
 
-Entries and messages are plain values (bytes and msgpack), never pickles. The names with `_SyncObj__` are private names
-of PySyncObj's class, which has no other seams; hence the exact version. Its clock is a global of its module, which
-`use_clock` replaces (for simulations).
+Entries and messages are plain values (bytes and msgpack), never pickles. What belongs to PySyncObj is reached through
+`raft.pysyncobj_seam`. A message that has the form of one (`raft.messages`) and cannot be true, or cannot be read, is
+refused by `ContradictionError` or `FormatError` after its sender's term has been followed, and changes nothing else.
 """
 
-import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
-
-import pysyncobj.syncobj
-import pysyncobj.version
-from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf
-from pysyncobj.node import Node
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from raft.commands import LeaderElected, encode_command
-from raft.errors import JournalFullError, MemberFailedError
+from raft.errors import ContradictionError, JournalFullError, MemberFailedError
 from raft.journal import Dump, Entry, Journal
 from raft.membership import (
     MEMBERSHIP,
@@ -40,25 +34,28 @@ from raft.membership import (
     decode_change,
     encode_change,
 )
+from raft.messages import (
+    REGULAR,
+    Acknowledgement,
+    AppendEntries,
+    InstallDump,
+    Message,
+    Vote,
+    VoteRequest,
+)
+from raft.pysyncobj_seam import CANDIDATE, FAIL_REASON, FOLLOWER, LEADER, Node, RaftSeam, Reply, now_s
+from raft.pysyncobj_seam import use_clock as use_clock
 from raft.settings import Timing
-from raft.transport import HeldTransport, Message, node_of
-from raft.wire import Poller
-
-PYSYNCOBJ_VERSION: Final = "0.3.17"
-"""The version whose private names are used here."""
+from raft.transport import HeldTransport, node_of
 
 ENTRIES_IN_FLIGHT_MAX: Final = 4096
 """Entries sent to a follower and not acknowledged, beyond which it gets heartbeats only."""
 
+TERM_STEP_MAX: Final = 1 << 32
+"""Terms that a member can have missed; one that jumps further would use up all terms for everybody."""
+
 WAIT_S_MIN: Final = 0.005
 """Shortest wait for messages."""
-
-REGULAR: Final = b"\x00"
-"""First byte of a log entry that holds a command."""
-
-FOLLOWER: Final = 0
-CANDIDATE: Final = 1
-LEADER: Final = 2
 
 
 class Machine(Protocol):
@@ -74,24 +71,7 @@ class Machine(Protocol):
         """Replace the state."""
 
 
-@contextlib.contextmanager
-def use_clock(clock: Callable[[], float]) -> Iterator[None]:
-    """Let PySyncObj read this clock in place of the machine's, for simulations; process-wide."""
-    former = pysyncobj.syncobj.monotonicTime
-    pysyncobj.syncobj.monotonicTime = clock
-    try:
-        yield
-    finally:
-        pysyncobj.syncobj.monotonicTime = former
-
-
-def _now() -> float:
-    """Return the time that PySyncObj sees."""
-    now: float = pysyncobj.syncobj.monotonicTime()
-    return now
-
-
-class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
+class Consensus(RaftSeam):
     """One member's part in Raft; not thread-safe but for `submit`."""
 
     def __init__(
@@ -102,19 +82,17 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         transport: HeldTransport,
         machine: Machine,
         timing: Timing,
+        check_contents: Callable[[Message], None] = lambda _: None,
         log_entry_count_max: int = 4096,
         log_size_bytes_max: int = 16 << 20,
         append_size_bytes_max: int = 1 << 20,
         generator: random.Random | None = None,
     ) -> None:
-        if pysyncobj.version.VERSION != PYSYNCOBJ_VERSION:
-            raise MemberFailedError(
-                f"pysyncobj {pysyncobj.version.VERSION} is installed, needed is {PYSYNCOBJ_VERSION}"
-            )
         self._journal = journal
         self._held = transport
         self._machine = machine
         self._timing = timing
+        self._check_contents = check_contents
         self._log_entry_count_max = log_entry_count_max
         self._log_size_bytes_max = log_size_bytes_max
         self._append_size_bytes_max = append_size_bytes_max
@@ -123,12 +101,12 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._votes_term = 0
         self._problem = ""
         self._change_index = 0
-        self._released_at_s = _now()
+        self._released_at_s = now_s()
         self._heard_at_s = 0.0
         self._voters: Voters = ()
         self._is_voter = False
         address = next((entry[1] for entry in journal.voters if entry[0] == name), "")
-        super().__init__(node_of(name, address, journal.identity), [], _settings(timing), transport=transport)
+        super().__init__(node_of(name, address, journal.identity), timing, transport)
         self._take_over_journal()
         self.addOnTickCallback(self._release)
 
@@ -144,19 +122,19 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             time.sleep(wait_s)
             return
         if not self.is_voter:
-            self._SyncObj__raftElectionDeadline = _now() + self._timing.election_max_s
+            self._raft.election_due_s = now_s() + self._timing.election_max_s
         wait_s = self._wait_until_due(wait_s)
-        self.doTick(wait_s)
+        self.run_once(wait_s)
         self._forgive_pause(wait_s)
         self._release()
 
-    def submit(self, command: bytes, callback: Callable[[bytes | None, int], None]) -> None:
-        """Queue an encoded command; the callback gets its answer and one of `FAIL_REASON`. From any thread."""
-        self._applyCommand(REGULAR + command, callback)
+    def submit(self, command: bytes, reply: Reply) -> None:
+        """Queue an encoded command. From any thread."""
+        self.enqueue(REGULAR + command, reply)
 
-    def submit_change(self, change: MembershipChange, callback: Callable[[bytes | None, int], None]) -> None:
+    def submit_change(self, change: MembershipChange, reply: Reply) -> None:
         """Queue a change of who votes. From any thread."""
-        self._applyCommand(encode_change(change), callback)
+        self.enqueue(encode_change(change), reply)
 
     @property
     def voters(self) -> Voters:
@@ -171,7 +149,7 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     @property
     def leads(self) -> bool:
         """Whether this member is Raft's leader and has heard from a majority within the lease."""
-        return self._SyncObj__raftState == LEADER and self.has_heard_majority(self._timing.lease_s)
+        return self._raft.state == LEADER and self.has_heard_majority(self._timing.lease_s)
 
     @property
     def leads_alone(self) -> bool:
@@ -180,20 +158,20 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
 
     def has_heard_majority(self, within_s: float) -> bool:
         """Whether a majority, with this member, has answered what was sent within this time."""
-        since_s = _now() - within_s
-        answered = sum(1 for node in self.otherNodes if self._SyncObj__lastResponseTime.get(node, 0.0) > since_s)
+        since_s = now_s() - within_s
+        answered = sum(1 for node in self.otherNodes if self._raft.answered_at_s.get(node, 0.0) > since_s)
         return (answered + 1) * 2 > len(self.otherNodes) + 1
 
     @property
     def leader_name(self) -> str | None:
         """Who leads, as far as this member knows."""
-        leader = self._getLeader()
-        return None if leader is None else str(leader.name)
+        leader = self._raft.leader
+        return None if leader is None else leader.name
 
     @property
     def role(self) -> str:
         """`follower`, `candidate` or `leader`."""
-        return ("follower", "candidate", "leader")[self._SyncObj__raftState]
+        return ("follower", "candidate", "leader")[self._raft.state]
 
     @property
     def problem(self) -> str:
@@ -202,18 +180,14 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
 
     def leads_term(self, term: int) -> bool:
         """Whether this member is Raft's leader of this very term."""
-        return bool(self._SyncObj__raftState == LEADER and self.raftCurrentTerm == term)
+        return self._raft.state == LEADER and self._raft.term == term
 
     def silence_s(self) -> dict[str, float]:
         """Return the seconds since each follower answered; a leader alone knows."""
-        if self._SyncObj__raftState != LEADER:
+        if self._raft.state != LEADER:
             return {}
-        now = _now()
-        return {str(node.name): now - at_s for node, at_s in self._SyncObj__lastResponseTime.items()}
-
-    def use_poller(self, poller: Poller) -> None:
-        """Wait with this poller in `step`."""
-        self._poller = poller
+        now = now_s()
+        return {node.name: now - at_s for node, at_s in self._raft.answered_at_s.items()}
 
     # Durability: nothing leaves before it is safe.
 
@@ -227,25 +201,25 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
             return False
         self._problem = ""
         self._held.release()
-        self._released_at_s = _now()
+        self._released_at_s = now_s()
         return True
 
     def _wait_until_due(self, wait_s: float) -> float:
         """Return how long to wait for messages; to the moment of an election, so that two rarely fall together."""
-        leads = self._SyncObj__raftState == LEADER
-        due_s = self._SyncObj__newAppendEntriesTime if leads else self._SyncObj__raftElectionDeadline
-        return min(wait_s, max(WAIT_S_MIN, due_s - _now()))
+        leads = self._raft.state == LEADER
+        due_s = self._raft.append_due_s if leads else self._raft.election_due_s
+        return min(wait_s, max(WAIT_S_MIN, due_s - now_s()))
 
     def _forgive_pause(self, wait_s: float) -> None:
         """A member that was suspended has heard nothing because it did not listen: wait anew before an election."""
-        if _now() - self._released_at_s > wait_s + self._timing.election_min_s / 2:
+        if now_s() - self._released_at_s > wait_s + self._timing.election_min_s / 2:
             self._restart_election_timer()
 
     def _restart_election_timer(self) -> None:
         """Wait a whole election timeout from now on."""
-        self._SyncObj__raftElectionDeadline = _now() + self._SyncObj__generateRaftTimeout()
+        self._raft.election_due_s = now_s() + self.election_timeout_s()
 
-    def _SyncObj__generateRaftTimeout(self) -> float:  # noqa: N802
+    def election_timeout_s(self) -> float:
         """Return a random election timeout."""
         return self._generator.uniform(self._timing.election_min_s, self._timing.election_max_s)
 
@@ -254,106 +228,114 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     def _take_over_journal(self) -> None:
         """Begin where the journal ends."""
         journal = self._journal
-        self._SyncObj__raftLog = journal
-        self._SyncObj__raftCurrentTerm = max(journal.getCurrentTerm(), journal.last_term)
-        self._SyncObj__votedForNodeId = journal.getVotedForNodeId()
-        self._SyncObj__raftCommitIndex = max(journal.getRaftCommitIndex(), journal.first_index)
-        self._SyncObj__raftLastApplied = journal.first_index
+        self._raft.log = journal
+        self._raft.term = max(journal.getCurrentTerm(), journal.last_term)
+        self._raft.voted_for = journal.getVotedForNodeId()
+        self._raft.commit_index = max(journal.getRaftCommitIndex(), journal.first_index)
+        self._raft.applied_index = journal.first_index
         # Numbers of forwarded commands are not used twice: a late response to the process before this one would be
         # taken for the answer to another command.
-        self._SyncObj__commandsLocalCounter = self._generator.getrandbits(62)
+        self._raft.command_number = self._generator.getrandbits(62)
         if journal.dump is not None:
             self._machine.restore(journal.dump.state)
         self._follow_membership()
 
     # Messages.
 
-    def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:  # noqa: N802
-        """Handle a message of another voter; rules that are sound in PySyncObj stay there."""
-        handlers: dict[str, Callable[[Node, Message], None]] = {
-            "append_entries": self._on_append,
-            "next_node_idx": self._on_acknowledgement,
-            "request_vote": self._on_vote_request,
-            "response_vote": self._on_vote,
-        }
-        handler = handlers.get(message["type"])
-        if node not in self._SyncObj__otherNodes:
+    def on_message(self, node: Node, message: Message) -> None:
+        """Handle a message of another voter; rules that are sound in PySyncObj stay there.
+
+        Raises:
+            FormatError: It holds what this member cannot read.
+            ContradictionError: It cannot be true.
+        """
+        if node not in self._raft.others:
             return
-        if handler is not None:
-            handler(node, message)
-        elif message["type"] in ("apply_command", "apply_command_response"):
-            super()._SyncObj__onMessageReceived(node, message)
+        if message["type"] == "append_entries":
+            self._on_append(node, message)
+        elif message["type"] == "next_node_idx":
+            self._on_acknowledgement(node, message)
+        elif message["type"] == "request_vote":
+            self._on_vote_request(node, message)
+        elif message["type"] == "response_vote":
+            self._on_vote(node, message)
+        else:
+            self._check_contents(message)
+            self.take_as_pysyncobj(node, message)
 
     def _see_term(self, term: int) -> None:
         """Follow a term that is newer than ours."""
-        if term > self.raftCurrentTerm:
-            self._SyncObj__setCurrentTerm(term, None)
-            self._SyncObj__setState(FOLLOWER)
-            self._SyncObj__raftLeader = None
+        if term > self._raft.term + TERM_STEP_MAX:
+            raise ContradictionError(f"term {term} cannot come after term {self._raft.term}")
+        if term > self._raft.term:
+            self.set_term(term, None)
+            self.set_state(FOLLOWER)
+            self._raft.leader = None
 
-    def _on_vote_request(self, node: Node, message: Message) -> None:
+    def _on_vote_request(self, node: Node, message: VoteRequest) -> None:
         """Vote for a candidate whose log is at least as new, once in a term, and not while a leader is heard."""
-        if self._SyncObj__raftLeader is not None and _now() - self._heard_at_s < self._timing.election_min_s:
+        if self._raft.leader is not None and now_s() - self._heard_at_s < self._timing.election_min_s:
             return
         self._see_term(message["term"])
-        if message["term"] < self.raftCurrentTerm or self._SyncObj__votedForNodeId not in (None, node.id):
+        if message["term"] < self._raft.term or self._raft.voted_for not in (None, node.id):
             return
         if (message["last_log_term"], message["last_log_index"]) < (self._journal.last_term, self._journal.last_index):
             return
-        self._SyncObj__setCurrentTerm(self.raftCurrentTerm, node.id)
+        self.set_term(self._raft.term, node.id)
         self._restart_election_timer()
         self._held.send(node, {"type": "response_vote", "term": message["term"]})
 
-    def _on_vote(self, node: Node, message: Message) -> None:
+    def _on_vote(self, node: Node, message: Vote) -> None:
         """Count a vote, each voter once."""
         self._see_term(message["term"])
-        if self._SyncObj__raftState != CANDIDATE or message["term"] != self.raftCurrentTerm:
+        if self._raft.state != CANDIDATE or message["term"] != self._raft.term:
             return
         if self._votes_term != message["term"]:
             self._votes, self._votes_term = set(), message["term"]
         self._votes.add(node.id)
-        if (1 + len(self._votes)) * 2 > len(self._SyncObj__otherNodes) + 1:
-            self._SyncObj__onBecomeLeader()
+        if (1 + len(self._votes)) * 2 > len(self._raft.others) + 1:
+            self.on_elected()
 
-    def _on_append(self, node: Node, message: Message) -> None:
+    def _on_append(self, node: Node, message: AppendEntries | InstallDump) -> None:
         """Take entries, or a dump, from the leader."""
         sent_at_s = message["at_s"]
-        if message["term"] < self.raftCurrentTerm:
+        if message["term"] < self._raft.term:
             self._acknowledge(node, self._journal.last_index, sent_at_s, success=False)
             return
         self._follow(node, message["term"])
+        self._check_contents(message)
         matched = self._take_dump(message) if "dump" in message else self._take_entries(message)
         if matched is None:
             # Everything up to the commit index is the same everywhere; the leader may go on from there.
-            self._acknowledge(node, self.raftCommitIndex, sent_at_s, success=False)
+            self._acknowledge(node, self._raft.commit_index, sent_at_s, success=False)
             return
         self._commit(min(message["commit_index"], matched))
-        self._SyncObj__leaderCommitIndex = self.raftCommitIndex
+        self._raft.leader_commit_index = self._raft.commit_index
         self._acknowledge(node, matched, sent_at_s, success=True)
 
     def _follow(self, node: Node, term: int) -> None:
         """Accept a node as the leader of a term."""
-        if term == self.raftCurrentTerm and self._SyncObj__raftState == LEADER:
-            raise MemberFailedError(f"{node.id} and this member both lead term {term}; votes have been lost")
+        if term == self._raft.term and self._raft.state == LEADER:
+            raise ContradictionError(f"{node.id} and this member both lead term {term}; votes have been lost")
         self._see_term(term)
         self._restart_election_timer()
-        self._heard_at_s = _now()
-        if self._SyncObj__raftLeader != node:
-            self._SyncObj__onLeaderChanged()
-        self._SyncObj__raftLeader = node
-        self._SyncObj__setState(FOLLOWER)
+        self._heard_at_s = now_s()
+        if self._raft.leader != node:
+            self.note_other_leader()
+        self._raft.leader = node
+        self.set_state(FOLLOWER)
 
-    def _take_entries(self, message: Message) -> int | None:
+    def _take_entries(self, message: AppendEntries) -> int | None:
         """Append what is new; return up to where the log is the leader's, or `None` when it does not connect."""
         journal = self._journal
-        previous, entries = message["prevLogIdx"], [_entry(entry) for entry in message["entries"]]
+        previous, entries = message["prevLogIdx"], list(message["entries"])
         if previous < journal.first_index:
             # The dump covers these, so they are committed and the same as the leader's.
             entries = [entry for entry in entries if entry[1] > journal.first_index]
             previous = journal.first_index
         elif journal.term_at(previous) != message["prevLogTerm"]:
             return None
-        matched: int = previous + len(entries)
+        matched = previous + len(entries)
         while entries and journal.term_at(entries[0][1]) == entries[0][2]:
             del entries[0]
         if entries:
@@ -363,8 +345,12 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     def _replace_entries(self, entries: list[Entry]) -> None:
         """Append entries, after giving up those in their place, whose terms conflict."""
         first, journal = entries[0][1], self._journal
-        if first <= self.raftCommitIndex:
-            raise MemberFailedError(f"the leader would replace entry {first}, committed up to {self.raftCommitIndex}")
+        if first <= self._raft.commit_index:
+            raise ContradictionError(
+                f"the leader would replace entry {first}, committed up to {self._raft.commit_index}"
+            )
+        if (before := journal.term_at(first - 1)) is None or before > entries[0][2]:
+            raise ContradictionError(f"entry {first} of term {entries[0][2]} would follow one of term {before}")
         replaced = journal[first - journal.first_index :]
         if replaced:
             journal.truncate(first)
@@ -373,89 +359,114 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         if any(entry[0][:1] == MEMBERSHIP for entry in (*replaced, *entries)):
             self._follow_membership()
 
-    def _take_dump(self, message: Message) -> int:
+    def _take_dump(self, message: InstallDump) -> int:
         """Take the leader's dump unless we are further; return up to where the log is the leader's."""
         index, term, state, voters = message["dump"]
-        if index > self.raftCommitIndex:
-            self._journal.install(Dump(index=index, term=term, state=state, voters=tuple(map(tuple, voters))))
+        if index > self._raft.commit_index:
+            self._journal.install(Dump(index=index, term=term, state=state, voters=voters))
             self._machine.restore(state)
-            self._SyncObj__raftCommitIndex = index
-            self._SyncObj__raftLastApplied = index
+            self._raft.commit_index = index
+            self._raft.applied_index = index
             self._follow_membership()
             self._forget_waiting(index)
-        return int(index)
+        return index
 
     def _commit(self, index: int) -> None:
         """Raise the commit index."""
-        if index > self.raftCommitIndex:
-            self._SyncObj__raftCommitIndex = index
+        if index > self._raft.commit_index:
+            self._raft.commit_index = index
             self._journal.setRaftCommitIndex(index)
 
     def _acknowledge(self, node: Node, index: int, sent_at_s: float, *, success: bool) -> None:
         """Answer a message of the leader: how far our log is its log, or from where to send again."""
-        message = {"type": "next_node_idx", "term": self.raftCurrentTerm, "next_node_idx": index + 1}
-        self._held.send(node, {**message, "success": success, "at_s": sent_at_s})
+        message: Acknowledgement = {
+            "type": "next_node_idx",
+            "term": self._raft.term,
+            "next_node_idx": index + 1,
+            "success": success,
+            "at_s": sent_at_s,
+        }
+        self._held.send(node, message)
 
-    def _on_acknowledgement(self, node: Node, message: Message) -> None:
+    def _on_acknowledgement(self, node: Node, message: Acknowledgement) -> None:
         """Count an acknowledgement of this term."""
         self._see_term(message["term"])
-        if self._SyncObj__raftState != LEADER or message["term"] != self.raftCurrentTerm:
+        if self._raft.state != LEADER or message["term"] != self._raft.term:
             return
+        following, matched = message["next_node_idx"], self._raft.match_index[node]
+        if message["success"] and following > self._journal.last_index + 1:
+            raise ContradictionError(f"{node.id} acknowledges entry {following - 1}, which nobody has sent")
         # What counts is when the question was sent: a leader that was suspended reads old answers when it continues.
-        self._SyncObj__lastResponseTime[node] = max(self._SyncObj__lastResponseTime[node], message["at_s"])
-        following, matched = message["next_node_idx"], self._SyncObj__raftMatchIndex[node]
+        sent_at_s = min(message["at_s"], now_s())
+        self._raft.answered_at_s[node] = max(self._raft.answered_at_s[node], sent_at_s)
         if message["success"]:
-            self._SyncObj__raftMatchIndex[node] = max(matched, following - 1)
-            self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], following)
+            self._raft.match_index[node] = max(matched, following - 1)
+            self._raft.next_index[node] = max(self._raft.next_index[node], following)
         else:
-            self._SyncObj__raftNextIndex[node] = min(max(matched + 1, following), self._journal.last_index + 1)
-        if self._SyncObj__raftNextIndex[node] <= self._journal.last_index:
-            self._send_entries(node)
+            self._raft.next_index[node] = min(max(matched + 1, following), self._journal.last_index + 1)
+        if self._raft.next_index[node] <= self._journal.last_index:
+            self._send_to(node)
 
     # Leading.
 
-    def _SyncObj__onBecomeLeader(self) -> None:  # noqa: N802
+    def on_elected(self) -> None:
         """Begin to lead: the first entry of the term is the election itself."""
-        now, journal = _now(), self._journal
-        self._SyncObj__raftLeader = self.selfNode
-        self._SyncObj__setState(LEADER)
-        self._SyncObj__lastResponseTime.clear()
+        now, journal = now_s(), self._journal
+        self._raft.leader = self.selfNode
+        self.set_state(LEADER)
+        self._raft.answered_at_s.clear()
         for node in self.otherNodes:
-            self._SyncObj__raftNextIndex[node] = journal.last_index + 1
-            self._SyncObj__raftMatchIndex[node] = 0
-            self._SyncObj__lastResponseTime[node] = now
-        elected = LeaderElected(member_id=self.selfNode.name, term=self.raftCurrentTerm, members=self._voters)
-        journal.add(REGULAR + encode_command(elected), journal.last_index + 1, self.raftCurrentTerm)
-        self._SyncObj__noopIDx = journal.last_index
+            self._raft.next_index[node] = journal.last_index + 1
+            self._raft.match_index[node] = 0
+            self._raft.answered_at_s[node] = now
+        elected = LeaderElected(member_id=self.selfNode.name, term=self._raft.term, members=self._voters)
+        journal.add(REGULAR + encode_command(elected), journal.last_index + 1, self._raft.term)
+        self._raft.election_index = journal.last_index
         self._change_index = 0
-        self._SyncObj__sendAppendEntries()
+        self.send_entries()
         # A group of one commits at once, so the entry has to be durable before that.
         if not self._release():
-            self._SyncObj__setState(FOLLOWER)
-            self._SyncObj__raftLeader = None
+            self.set_state(FOLLOWER)
+            self._raft.leader = None
 
-    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
+    def send_entries(self) -> None:
         """Send every follower what it lacks, or a heartbeat."""
-        self._SyncObj__newAppendEntriesTime = _now() + self._timing.heartbeat_s
-        for node in sorted(self.otherNodes & self._SyncObj__connectedNodes, key=str):
-            self._send_entries(node)
+        self._raft.append_due_s = now_s() + self._timing.heartbeat_s
+        for node in sorted(self.otherNodes & self._raft.connected, key=str):
+            self._send_to(node)
 
-    def _send_entries(self, node: Node) -> None:
+    def _send_to(self, node: Node) -> None:
         """Send one follower the dump when the log starts too late, entries otherwise."""
-        journal, message = self._journal, {"type": "append_entries", "term": self.raftCurrentTerm}
-        message |= {"commit_index": self.raftCommitIndex, "at_s": _now()}
-        following: int = self._SyncObj__raftNextIndex[node]
+        journal, term, commit_index, at_s = self._journal, self._raft.term, self._raft.commit_index, now_s()
+        following = self._raft.next_index[node]
         if following <= journal.first_index and journal.dump is not None:
             dump = journal.dump
-            self._held.send(node, {**message, "dump": (dump.index, dump.term, dump.state, dump.voters)})
-            self._SyncObj__raftNextIndex[node] = dump.index + 1
+            install: InstallDump = {
+                "type": "append_entries",
+                "term": term,
+                "commit_index": commit_index,
+                "at_s": at_s,
+                "dump": (dump.index, dump.term, dump.state, dump.voters),
+            }
+            self._held.send(node, install)
+            self._raft.next_index[node] = dump.index + 1
             return
         following = max(following, journal.first_index + 1)
         start = following - journal.first_index
-        count = self._sendable_count(start, following - 1 - self._SyncObj__raftMatchIndex[node])
-        message |= {"prevLogIdx": following - 1, "prevLogTerm": journal.term_at(following - 1)}
-        self._held.send(node, {**message, "entries": journal[start : start + count]})
-        self._SyncObj__raftNextIndex[node] = following + count
+        count = self._sendable_count(start, following - 1 - self._raft.match_index[node])
+        previous_term = journal.term_at(following - 1)
+        assert previous_term is not None
+        append: AppendEntries = {
+            "type": "append_entries",
+            "term": term,
+            "commit_index": commit_index,
+            "at_s": at_s,
+            "prevLogIdx": following - 1,
+            "prevLogTerm": previous_term,
+            "entries": tuple(journal[start : start + count]),
+        }
+        self._held.send(node, append)
+        self._raft.next_index[node] = following + count
 
     def _sendable_count(self, start: int, in_flight: int) -> int:
         """Return how many entries from a position on to put into one message."""
@@ -467,24 +478,24 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
                 return max(1, count)
         return len(available)
 
-    def _checkCommandsToApply(self) -> None:  # noqa: N802
+    def on_commands_due(self) -> None:
         """Take commands from the queue, and send them on in one message."""
         last = self._journal.last_index
-        super()._checkCommandsToApply()
-        if self._SyncObj__raftState == LEADER and self._journal.last_index > last:
-            self._SyncObj__sendAppendEntries()
+        self.take_commands()
+        if self._raft.state == LEADER and self._journal.last_index > last:
+            self.send_entries()
 
     # Applying.
 
-    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802
+    def apply_entries(self) -> bool:
         """Apply what is committed, answer those who wait, and tell whether there was anything."""
         applied = False
-        while self.raftLastApplied < self.raftCommitIndex:
-            index = self.raftLastApplied + 1
+        while self._raft.applied_index < self._raft.commit_index:
+            index = self._raft.applied_index + 1
             command, _, term = self._journal[index - self._journal.first_index]
             answer = self._apply_entry(command)
-            self._SyncObj__raftLastApplied = index
-            for expected_term, callback in self._SyncObj__commandsWaitingCommit.pop(index, ()):
+            self._raft.applied_index = index
+            for expected_term, callback in self._raft.waiting.pop(index, ()):
                 taken = expected_term == term
                 callback(answer if taken else None, FAIL_REASON.SUCCESS if taken else FAIL_REASON.DISCARDED)
             applied = True
@@ -501,14 +512,14 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
 
     def _forget_waiting(self, index: int) -> None:
         """Answer those who wait for entries that a dump has jumped over."""
-        waiting = self._SyncObj__commandsWaitingCommit
+        waiting = self._raft.waiting
         for passed in [at for at in waiting if at <= index]:
             for _, callback in waiting.pop(passed):
                 callback(None, FAIL_REASON.UNKNOWN_OUTCOME)
 
-    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
+    def shorten_log(self) -> None:
         """Let a dump stand for what is applied, once the log has grown beyond its limits."""
-        journal, index = self._journal, self.raftLastApplied
+        journal, index = self._journal, self._raft.applied_index
         if len(journal) <= self._log_entry_count_max and journal.size_bytes <= self._log_size_bytes_max:
             return
         term = journal.term_at(index)
@@ -537,25 +548,25 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         wanted = nodes - {self.selfNode}
         self._voters, self._is_voter = voters, self.selfNode in nodes
         for node in self.otherNodes - wanted:
-            self._SyncObj__otherNodes.discard(node)
-            self._SyncObj__raftNextIndex.pop(node, None)
-            self._SyncObj__raftMatchIndex.pop(node, None)
-            self._SyncObj__lastResponseTime.pop(node, None)
+            self._raft.others.discard(node)
+            self._raft.next_index.pop(node, None)
+            self._raft.match_index.pop(node, None)
+            self._raft.answered_at_s.pop(node, None)
             self._held.dropNode(node)
         for node in wanted - self.otherNodes:
-            self._SyncObj__otherNodes.add(node)
-            self._SyncObj__raftNextIndex[node] = self._journal.last_index + 1
-            self._SyncObj__raftMatchIndex[node] = 0
-            self._SyncObj__lastResponseTime[node] = _now()
+            self._raft.others.add(node)
+            self._raft.next_index[node] = self._journal.last_index + 1
+            self._raft.match_index[node] = 0
+            self._raft.answered_at_s[node] = now_s()
             self._held.addNode(node)
 
-    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> MembershipChange | None:  # noqa: N802
-        """Return the change of who votes that a command asks for, if it does."""
-        return decode_change(command)
+    def requested_change(self, entry: bytes) -> MembershipChange | None:
+        """Return the change of who votes that an entry asks for, if it does."""
+        return decode_change(entry)
 
-    def _SyncObj__changeCluster(self, change: MembershipChange) -> bool:  # noqa: N802
+    def begin_change(self, change: MembershipChange) -> bool:
         """Let the change take effect with its entry, which follows, or refuse it."""
-        if self.raftLastApplied < max(self._SyncObj__noopIDx, self._change_index):
+        if self._raft.applied_index < max(self._raft.election_index, self._change_index):
             return False
         voters = changed_voters(self._voters, change)
         if voters == self._voters or self.selfNode not in map(_node, voters):
@@ -565,28 +576,6 @@ class Consensus(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         return True
 
 
-def _settings(timing: Timing) -> SyncObjConf:
-    """Return PySyncObj's settings; journal, dump and transport are ours."""
-    return SyncObjConf(
-        autoTick=False,
-        appendEntriesPeriod=timing.heartbeat_s,
-        raftMinTimeout=timing.election_min_s,
-        raftMaxTimeout=timing.election_max_s,
-        leaderFallbackTimeout=timing.lease_s,
-        connectionTimeout=max(3.5, timing.election_max_s),
-        dynamicMembershipChange=True,
-        commandsQueueSize=10_000,
-        commandsWaitLeader=True,
-        useFork=False,
-    )
-
-
 def _node(voter: tuple[str, str, str]) -> Node:
     """Return the node of a voter."""
     return node_of(*voter)
-
-
-def _entry(entry: Any) -> Entry:
-    """Return an entry as it came over the network."""
-    command, index, term = entry
-    return command, index, term

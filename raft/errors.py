@@ -8,7 +8,8 @@ The tree::
     ├── JournalError            a journal that cannot be opened or written
     │   ├── JournalDamagedError     what the journal holds cannot be trusted
     │   └── JournalFullError        the disk is full; nothing was written
-    ├── MemberFailedError       the member has stopped: it met something it must not pass over
+    ├── MemberFailedError       going on would not be safe: the member met something it must not pass over
+    │   └── ContradictionError      another member's message cannot be true; its connection ends
     ├── ProposalError           a command was not taken
     │   ├── ProposalTimeoutError    no answer in time; the outcome is unknown, repeating the same request is safe
     │   └── MembershipError         a change of members that the leader does not allow now
@@ -46,6 +47,10 @@ class JournalFullError(JournalError):
 
 class MemberFailedError(RaftError):
     """The member has stopped, because going on would not be safe."""
+
+
+class ContradictionError(MemberFailedError):
+    """A message of another member contradicts what this member knows for certain; it changes nothing here."""
 
 
 class ProposalError(RaftError):

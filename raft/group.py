@@ -539,6 +539,7 @@ def _validate_job(state: GroupState, job: Job) -> None:
     assert len({known.acceptance_id for known in job.acceptances}) == len(job.acceptances)
     assert job.summary == b"" or job.status is JobStatus.FINISHED
     for partition, target in job.moves.items():
+        assert 0 <= partition < job.partition_count
         assert job.owners[partition]
         assert target
         assert target != job.owners[partition]

@@ -4,13 +4,14 @@ Equal states have equal bytes: mappings are written in the order of their keys, 
 written in the order of their age.
 """
 
-from typing import Any, Final
+from typing import Final, Literal, NotRequired, TypedDict
 
 import msgpack
 
-from raft.commands import Answer, decode_answer, encode_answer
+from raft.commands import decode_answer, encode_answer
 from raft.errors import FormatError
-from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, Manifest, MemberRecord
+from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, Manifest, MemberRecord, validate
+from raft.shapes import Count, require, unpack
 
 STATE_VERSION: Final = 2
 """Version of the encoded state; its first value."""
@@ -18,43 +19,58 @@ STATE_VERSION: Final = 2
 _READABLE_VERSIONS: Final = (1, STATE_VERSION)
 """Versions that can be read; a job of version 1 has no accepted values."""
 
+_Positions = tuple[tuple[int, int], ...]
+_ManifestFields = tuple[_Positions, bytes, int, tuple[str, ...], int]
+
+
+class _JobFields(TypedDict):
+    job_id: str
+    spec: bytes
+    partition_count: int
+    host_count: int
+    status: Literal["running", "stopped", "finished"]
+    summary: bytes
+    owners: tuple[str, ...]
+    moves: tuple[tuple[int, str], ...]
+    manifests: tuple[tuple[int, tuple[_ManifestFields, ...]], ...]
+    acceptances: NotRequired[tuple[tuple[str, bytes, _Positions | None], ...]]
+
+
+class _StateFields(TypedDict):
+    epoch: Count
+    leader_id: str
+    leader_term: Count
+    jobs: tuple[_JobFields, ...]
+    members: tuple[tuple[str, str, str], ...]
+    answers: tuple[tuple[str, bytes], ...]
+
 
 def encode_state(state: GroupState) -> bytes:
     """Return the state's bytes."""
-    fields = {
+    fields: _StateFields = {
         "epoch": state.epoch,
         "leader_id": state.leader_id,
         "leader_term": state.leader_term,
-        "jobs": [_job_fields(state.jobs[job_id]) for job_id in sorted(state.jobs)],
-        "members": [(name, record.address, record.identity) for name, record in sorted(state.members.items())],
-        "answers": [(request_id, encode_answer(answer)) for request_id, answer in state.answers.items()],
+        "jobs": tuple(_job_fields(state.jobs[job_id]) for job_id in sorted(state.jobs)),
+        "members": tuple((name, known.address, known.identity) for name, known in sorted(state.members.items())),
+        "answers": tuple((request_id, encode_answer(answer)) for request_id, answer in state.answers.items()),
     }
     encoded: bytes = msgpack.packb((STATE_VERSION, fields), use_bin_type=True)
     return encoded
 
 
 def decode_state(data: bytes) -> GroupState:
-    """Return the state that the bytes hold.
+    """Return the state that the bytes hold; it keeps every invariant.
 
     Raises:
         FormatError: The bytes are no state, or one of a later version.
     """
-    try:
-        version, fields = msgpack.unpackb(data, use_list=False, raw=False, strict_map_key=False)
-        if version not in _READABLE_VERSIONS:
-            raise FormatError(f"state version {version} is unknown, known is {STATE_VERSION}; update this member")
-        return _state_from_fields(fields)
-    except FormatError:
-        raise
-    except Exception as error:
-        raise FormatError(f"{len(data)} bytes are no group state: {error}") from error
-
-
-def _state_from_fields(fields: dict[str, Any]) -> GroupState:
-    """Return the state with these fields."""
+    version, content = require(unpack(data, "group state"), tuple[int, object], "the group state")
+    if version not in _READABLE_VERSIONS:
+        raise FormatError(f"state version {version} is unknown, known is {STATE_VERSION}; update this member")
+    fields: _StateFields = require(content, _StateFields, "the group state")
     jobs = [_job_from_fields(job) for job in fields["jobs"]]
-    answers: dict[str, Answer] = {request_id: decode_answer(data) for request_id, data in fields["answers"]}
-    return GroupState(
+    state = GroupState(
         epoch=fields["epoch"],
         leader_id=fields["leader_id"],
         leader_term=fields["leader_term"],
@@ -62,36 +78,40 @@ def _state_from_fields(fields: dict[str, Any]) -> GroupState:
         members={
             name: MemberRecord(address=address, identity=identity) for name, address, identity in fields["members"]
         },
-        answers=answers,
+        answers={request_id: decode_answer(answer) for request_id, answer in fields["answers"]},
     )
+    try:
+        validate(state)
+    except AssertionError as error:
+        raise FormatError(f"{len(data)} bytes are no group state: an invariant of it is broken") from error
+    return state
 
 
-def _job_fields(job: Job) -> dict[str, Any]:
+def _job_fields(job: Job) -> _JobFields:
     """Return a job as plain values."""
     return {
         "job_id": job.job_id,
         "spec": job.spec,
         "partition_count": job.partition_count,
         "host_count": job.host_count,
-        "status": str(job.status),
+        "status": job.status.value,
         "summary": job.summary,
         "owners": job.owners,
-        "moves": sorted(job.moves.items()),
-        "manifests": [
-            (partition, [_manifest_fields(m) for m in kept]) for partition, kept in sorted(job.manifests.items())
-        ],
-        "acceptances": [(known.acceptance_id, known.content, known.positions) for known in job.acceptances],
+        "moves": tuple(sorted(job.moves.items())),
+        "manifests": tuple(
+            (partition, tuple(map(_manifest_fields, kept))) for partition, kept in sorted(job.manifests.items())
+        ),
+        "acceptances": tuple((known.acceptance_id, known.content, known.positions) for known in job.acceptances),
     }
 
 
-def _manifest_fields(manifest: Manifest) -> tuple[Any, ...]:
+def _manifest_fields(manifest: Manifest) -> _ManifestFields:
     """Return a manifest as plain values."""
     return (manifest.next_offsets, manifest.digest, manifest.size_bytes, manifest.holders, manifest.epoch)
 
 
-def _job_from_fields(fields: dict[str, Any]) -> Job:
+def _job_from_fields(fields: _JobFields) -> Job:
     """Return the job with these fields."""
-    manifests = {partition: tuple(map(_manifest_from_fields, kept)) for partition, kept in fields["manifests"]}
     return Job(
         job_id=fields["job_id"],
         spec=fields["spec"],
@@ -101,7 +121,7 @@ def _job_from_fields(fields: dict[str, Any]) -> Job:
         summary=fields["summary"],
         owners=fields["owners"],
         moves=dict(fields["moves"]),
-        manifests=manifests,
+        manifests={partition: tuple(map(_manifest_from_fields, kept)) for partition, kept in fields["manifests"]},
         acceptances=tuple(
             AcceptanceRecord(acceptance_id=acceptance_id, content=content, positions=positions)
             for acceptance_id, content, positions in fields.get("acceptances", ())
@@ -109,7 +129,7 @@ def _job_from_fields(fields: dict[str, Any]) -> Job:
     )
 
 
-def _manifest_from_fields(fields: tuple[Any, ...]) -> Manifest:
+def _manifest_from_fields(fields: _ManifestFields) -> Manifest:
     """Return the manifest with these fields."""
     next_offsets, digest, size_bytes, holders, epoch = fields
     return Manifest(next_offsets=next_offsets, digest=digest, size_bytes=size_bytes, holders=holders, epoch=epoch)

@@ -16,6 +16,7 @@ Every value carries a CRC-32, because LMDB has none; a journal that does not che
 import struct
 import uuid
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, overload
@@ -25,8 +26,9 @@ import msgpack
 
 from actors.files import FILE_MODE, FileLock, FileLockedError, make_directory
 from actors.lmdb_file import DataFileError, check_data_file
-from raft.errors import JournalDamagedError, JournalError, JournalFullError
+from raft.errors import FormatError, JournalDamagedError, JournalError, JournalFullError
 from raft.membership import Voters
+from raft.shapes import Count, require, shown, unpack
 
 JOURNAL_VERSION: Final = 1
 """Version of the journal's entries."""
@@ -326,18 +328,26 @@ class Journal:
         if not stored:
             self._start()
             return
-        meta = {key: msgpack.unpackb(value, use_list=False) for key, value in stored.items() if key[:1] != b"e"}
-        if meta.get(_FORMAT_KEY) != JOURNAL_VERSION:
-            raise JournalError(f"journal version {meta.get(_FORMAT_KEY)} is unknown, known is {JOURNAL_VERSION}")
-        self._identity, self._voters = meta[_IDENTITY_KEY], meta[_VOTERS_KEY]
-        self._term, self._voted_for, self._commit_index = meta[_VOTE_KEY]
-        if _DUMP_KEY in meta:
-            index, term, state, voters = meta[_DUMP_KEY]
-            self._dump = Dump(index=index, term=term, state=state, voters=voters)
-        self._entries = [_entry(key, value) for key, value in sorted(stored.items()) if key[:1] == b"e"]
+        try:
+            self._read(stored)
+        except (FormatError, struct.error) as error:
+            raise JournalDamagedError(f"the journal holds what no journal does: {error}") from error
         self._check_complete()
         self._stored = range(self.first_index, self.last_index + 1)
         self._count_bytes()
+
+    def _read(self, stored: Mapping[bytes, bytes]) -> None:
+        """Take what is stored."""
+        version = _meta_value(stored, _FORMAT_KEY, int)
+        if version != JOURNAL_VERSION:
+            raise JournalError(f"journal version {version} is unknown, known is {JOURNAL_VERSION}")
+        self._identity = _meta_value(stored, _IDENTITY_KEY, str)
+        self._voters = _meta_value(stored, _VOTERS_KEY, Voters)
+        self._term, self._voted_for, self._commit_index = _meta_value(stored, _VOTE_KEY, tuple[Count, str, Count])
+        if _DUMP_KEY in stored:
+            index, term, state, voters = _meta_value(stored, _DUMP_KEY, tuple[Count, Count, bytes, Voters])
+            self._dump = Dump(index=index, term=term, state=state, voters=voters)
+        self._entries = [_entry(key, value) for key, value in sorted(stored.items()) if key[:1] == b"e"]
 
     def _start(self) -> None:
         """Start an empty journal with a new identity."""
@@ -354,6 +364,17 @@ class Journal:
         indices = [entry[1] for entry in self._entries]
         if indices != list(range(first, first + len(indices))) or not indices or self._commit_index > indices[-1]:
             raise JournalDamagedError(f"the journal has entries {indices[:1]} to {indices[-1:]}, expected from {first}")
+        terms = [entry[2] for entry in self._entries]
+        if terms != sorted(terms):
+            raise JournalDamagedError(f"the journal's terms are not in order: {shown(terms)}")
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        self._check_complete()
+        assert self._identity
+        assert self._size_bytes == sum(len(entry[0]) for entry in self._entries)
+        assert self._dump is None or (self._dump.index, self._dump.term) == self._entries[0][1:]
+        assert self.needs_sync() or self._stored == range(self.first_index, self.last_index + 1)
 
 
 def _before(indices: range, stop: int) -> range:
@@ -374,6 +395,12 @@ def _entry_key(index: int) -> bytes:
 def _entry(key: bytes, value: bytes) -> Entry:
     """Return the log entry stored under a key."""
     return value[_TERM.size :], _INDEX.unpack(key[1:])[0], _TERM.unpack_from(value)[0]
+
+
+def _meta_value(stored: Mapping[bytes, bytes], key: bytes, shape: Any) -> Any:
+    """Return what is stored under one of the fixed keys; 0 bytes stand for a key that is missing."""
+    name = key.decode()
+    return require(unpack(stored.get(key, b""), name), shape, name)
 
 
 def _checked(value: bytes) -> bytes:

@@ -17,13 +17,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, Self
 
-from pysyncobj import FAIL_REASON
-
 from raft.commands import (
     Accepted,
     Action,
     BecomeLeader,
-    LeaderElected,
     MemberAdded,
     MemberRemoved,
     StateRestored,
@@ -33,7 +30,6 @@ from raft.commands import (
 )
 from raft.consensus import Consensus
 from raft.errors import (
-    FormatError,
     JournalDamagedError,
     MemberFailedError,
     MembershipError,
@@ -44,6 +40,8 @@ from raft.group import GroupState, answer_to, apply
 from raft.group_codec import decode_state, encode_state
 from raft.journal import Journal
 from raft.membership import Greeting, MembershipChange, Voters, Waiting, form
+from raft.messages import check_contents, check_proposal
+from raft.pysyncobj_seam import FAIL_REASON
 from raft.settings import MemberSettings as MemberSettings
 from raft.settings import check, split_address
 from raft.transport import RejectedPeer, TcpTransport
@@ -129,7 +127,7 @@ class Member:
         self._settings = settings
         self._on_action = on_action or (lambda _: None)
         self._journal, self._damage = open_journal(settings)
-        self._machine = _GroupMachine(self._on_applied)
+        self._machine = GroupMachine(self._on_applied)
         self._consensus: Consensus | None = None
         self._led: BecomeLeader | None = None
         self._failure: Exception | None = None
@@ -188,11 +186,7 @@ class Member:
                 again is safe.
             MemberFailedError: This member has stopped.
         """
-        value = decode_command(command)
-        if isinstance(value, LeaderElected | MemberAdded | MemberRemoved):
-            raise FormatError(f"{type(value).__name__} cannot be proposed; use `admit` and `expel` for members")
-        if not value.request_id:
-            raise FormatError(f"{type(value).__name__} has no request id; give it a random one")
+        check_proposal(decode_command(command))
         deadline_s = time.monotonic() + timeout_s
         while True:
             answer, reason = self._attempt(lambda consensus, reply: consensus.submit(command, reply), deadline_s)
@@ -337,6 +331,7 @@ class Member:
             transport=self._transport,
             machine=self._machine,
             timing=settings.timing,
+            check_contents=check_contents,
             log_entry_count_max=settings.log_entry_count_max,
             log_size_bytes_max=settings.log_size_bytes_max,
         )
@@ -418,7 +413,7 @@ class Member:
         )
 
 
-class _GroupMachine:
+class GroupMachine:
     """The group state as what the log is applied to."""
 
     def __init__(self, on_applied: Callable[[Action], None]) -> None:

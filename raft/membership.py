@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Final
 
 from raft.commands import MemberAdded, MemberRemoved, decode_command, encode_command
+from raft.errors import FormatError
 
 Voter = tuple[str, str, str]
 """Name, address, identity."""
@@ -110,9 +111,14 @@ def encode_change(change: MembershipChange) -> bytes:
 
 
 def decode_change(entry: bytes) -> MembershipChange | None:
-    """Return the change in a log entry, or `None` when it is another entry."""
+    """Return the change in a log entry, or `None` when it is another entry.
+
+    Raises:
+        FormatError: The entry holds another command, or none.
+    """
     if entry[:1] != MEMBERSHIP:
         return None
     change = decode_command(entry[1:])
-    assert isinstance(change, MemberAdded | MemberRemoved)
+    if not isinstance(change, MemberAdded | MemberRemoved):
+        raise FormatError(f"{type(change).__name__} does not change who votes")
     return change

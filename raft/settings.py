@@ -104,6 +104,6 @@ def split_address(address: str) -> tuple[str, int]:
         SettingsError: It is no such thing.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) < 1 << 16:
         raise SettingsError(f"{address!r} is no address; write host:port")
     return host.removeprefix("[").removesuffix("]"), int(port)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import lmdb
 
@@ -144,7 +144,7 @@ class SnapshotStore:
             seal = txn.get(b"s" + name)
         if seal is None:
             raise SnapshotStoreError(f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is not held here")
-        for index in range(_SEAL.unpack(seal)[1]):
+        for index in range(_unpack(_SEAL, seal)[1]):
             yield self._chunk(name, index)
 
     def list(self) -> tuple[HeldSnapshot, ...]:
@@ -211,11 +211,20 @@ def _name(job_id: str, partition: int, digest: bytes) -> bytes:
 def _held(key: bytes, value: bytes) -> HeldSnapshot:
     """Return the snapshot that a seal's entry describes."""
     job, suffix = key[1 : -_SUFFIX.size - 1], key[-_SUFFIX.size :]
-    partition, digest = _SUFFIX.unpack(suffix)
-    size_bytes, chunk_count = _SEAL.unpack(value)
+    partition, digest = _unpack(_SUFFIX, suffix)
+    size_bytes, chunk_count = _unpack(_SEAL, value)
+    job_id = job.decode(errors="replace")
     return HeldSnapshot(
-        job_id=job.decode(), partition=partition, digest=digest, size_bytes=size_bytes, chunk_count=chunk_count
+        job_id=job_id, partition=partition, digest=digest, size_bytes=size_bytes, chunk_count=chunk_count
     )
+
+
+def _unpack(form: struct.Struct, data: bytes) -> tuple[Any, ...]:
+    """Return the numbers in an entry of the store."""
+    try:
+        return form.unpack(data)
+    except struct.error as error:
+        raise SnapshotStoreError(f"the snapshot store is damaged: {error}; remove its directory") from error
 
 
 def _keys(cursor: lmdb.Cursor, prefix: bytes) -> Iterator[bytes]:

@@ -3,21 +3,23 @@
 `HeldTransport` is the base of all: it holds messages until the journal is durable. `TcpTransport` carries them over
 TCP: every member calls each other voter and sends on that connection, and listens for their calls. A connection begins
 with a handshake (`raft.wire`) in which both sides say who they are and prove that they know the password, if there is
-one. Frames are msgpack, so no stranger's bytes are ever run as code.
+one. Frames are msgpack, so no stranger's bytes are ever run as code; whatever else they hold ends their connection and
+is remembered among the rejected peers.
 """
 
+import hmac
 import logging
 import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pysyncobj.node import Node
-from pysyncobj.transport import Transport
-
-from raft.errors import FormatError, SettingsError
+from raft.errors import ContradictionError, FormatError, SettingsError
 from raft.membership import Greeting, refusal
+from raft.messages import Message as Message
+from raft.messages import checked
+from raft.pysyncobj_seam import Node, Transport
 from raft.settings import split_address
 from raft.wire import (
     FRAME_SIZE_BYTES_MAX,
@@ -25,16 +27,17 @@ from raft.wire import (
     Hello,
     Poller,
     Secret,
+    decode_answer_to_hello,
     decode_hello,
     decode_message,
+    decode_verdict,
     encode_hello,
     encode_message,
 )
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
-"""One message of the protocol."""
+T = TypeVar("T")
 
 RETRY_S: Final = 0.25
 """Pause before a member is called again."""
@@ -49,7 +52,10 @@ INCOMING_COUNT_MAX: Final = 64
 """Connections taken at a time."""
 
 REJECTED_COUNT_MAX: Final = 16
-"""Rejected members that are remembered."""
+"""Rejected peers that are remembered."""
+
+HEARD_COUNT_MAX: Final = 256
+"""Members that are remembered for what they told about themselves; more than any group has."""
 
 WRONG_PASSWORD: Final = "wrong password"
 
@@ -59,11 +65,11 @@ def node_of(name: str, address: str, identity: str) -> Node:
     return Node(f"{name}/{identity}", name=name, address=address, identity=identity)
 
 
-class HeldTransport(Transport):  # type: ignore[misc]  # PySyncObj has no types
+class HeldTransport(Transport):
     """A transport that holds messages until they are released, which happens once the journal is durable."""
 
     def __init__(self) -> None:
-        super().__init__(None, None, [])
+        super().__init__()
         self._held: list[tuple[Node, Message]] = []
 
     def send(self, node: Node, message: Message) -> bool:
@@ -112,6 +118,7 @@ class TcpTransport(HeldTransport):
         self.greeting, self.secret = greeting, secret
         self.heard: dict[str, Greeting] = {}
         self.rejected: dict[str, RejectedPeer] = {}
+        self._reported: dict[str, RejectedPeer] = {}
         self._nodes: dict[str, Node] = {}
         self._calls: dict[str, _Call] = {}
         self._incoming: list[_Incoming] = []
@@ -145,7 +152,7 @@ class TcpTransport(HeldTransport):
         self._nodes[node.id] = node
         call = self._calls.setdefault(node.address, _Call(self, node.address))
         if call.peer_id == node.id:
-            self._onNodeConnected(node)
+            self.note_connected(node)
 
     def dropNode(self, node: Node) -> None:  # noqa: N802 -- PySyncObj's name
         """Part from a former voter."""
@@ -153,7 +160,7 @@ class TcpTransport(HeldTransport):
             return
         if not any(other.address == node.address for other in self._nodes.values()):
             self._calls.pop(node.address).close()
-        self._onNodeDisconnected(node)
+        self.note_disconnected(node)
         for incoming in [incoming for incoming in self._incoming if incoming.peer_id == node.id]:
             incoming.close()
 
@@ -177,50 +184,45 @@ class TcpTransport(HeldTransport):
         """Return the names of the members that can be sent to."""
         return {node.name for node in self._nodes.values() if self._calls[node.address].peer_id == node.id}
 
-    def read_hello(self, address: str, frame: bytes) -> Hello:
-        """Return the hello in a frame; remember who sends something else."""
-        try:
-            return decode_hello(frame)
-        except FormatError as error:
-            self.note_rejected(address, None, str(error))
-            raise
-
     def note_heard(self, greeting: Greeting) -> None:
         """Remember what a member of this group told about itself, and has proved."""
         if greeting.group == self.greeting().group:
-            self.heard[greeting.name] = greeting
+            _remember(self.heard, greeting.name, greeting, HEARD_COUNT_MAX)
 
     def note_accepted(self, greeting: Greeting) -> None:
         """Forget that a member was rejected."""
         self.rejected.pop(greeting.address, None)
 
     def note_rejected(self, address: str, greeting: Greeting | None, reason: str) -> None:
-        """Remember that a member is rejected, and say so when that is new."""
+        """Remember that a peer is rejected, and say so when that is new."""
         name, identity = (greeting.name, greeting.identity) if greeting else ("", "")
         peer = RejectedPeer(name=name, address=address, identity=identity, reason=reason)
-        if self.rejected.get(address) != peer:
-            self.rejected.pop(address, None)
-            while len(self.rejected) >= REJECTED_COUNT_MAX:
-                del self.rejected[next(iter(self.rejected))]
-            self.rejected[address] = peer
+        _remember(self.rejected, address, peer, REJECTED_COUNT_MAX)
+        if self._reported.get(address) != peer:
+            _remember(self._reported, address, peer, REJECTED_COUNT_MAX)
             log.warning("member rejected", extra={"peer": name, "address": address, "reason": reason})
 
     def on_call_changed(self, peer_id: str, *, connected: bool) -> None:
         """A call stands or has ended."""
         node = self._nodes.get(peer_id)
         if node is not None and connected:
-            self._onNodeConnected(node)
+            self.note_connected(node)
         elif node is not None:
-            self._onNodeDisconnected(node)
+            self.note_disconnected(node)
 
     def on_message(self, incoming: "_Incoming", frame: bytes) -> None:
-        """A member that has greeted has sent a message."""
+        """A member that has greeted has sent a message.
+
+        Raises:
+            FormatError: It is none, or one that is not taken.
+        """
         node = self._nodes.get(incoming.peer_id)
         if node is not None:
-            message = decode_message(frame)
-            if not isinstance(message, dict) or "type" not in message:
-                raise FormatError(f"{node.name} sent no message: {message!r}")
-            self._onMessageReceived(node, message)
+            message = checked(decode_message(frame))
+            try:
+                self.hand_over(node, message)
+            except ContradictionError as error:
+                raise FormatError(str(error)) from error
 
     def forget_incoming(self, incoming: "_Incoming") -> None:
         """A connection that was taken is gone."""
@@ -241,7 +243,11 @@ class TcpTransport(HeldTransport):
         if len(self._incoming) >= INCOMING_COUNT_MAX:
             sock.close()
             return
-        self._incoming.append(_Incoming(self, sock, f"{remote[0]}:{remote[1]}"))
+        try:
+            self._incoming.append(_Incoming(self, sock, str(remote[0])))
+        except OSError:
+            # Some systems refuse options of a connection that has ended already.
+            sock.close()
 
 
 class _Call:
@@ -300,22 +306,25 @@ class _Call:
         if peer_id:
             self._transport.on_call_changed(peer_id, connected=False)
 
+    def on_refused(self, reason: str) -> None:
+        """The listener cannot be used."""
+        self._transport.note_rejected(self._address, self._greeted[2].greeting if self._greeted else None, reason)
+
     def on_frame(self, frame: bytes) -> None:
         """Answer the listener's hello, then take its verdict."""
         transport = self._transport
         if self.peer_id or self._connection is None:
             raise FormatError("spoke without being asked")
         if self._greeted is None:
-            hello = self._transport.read_hello(self._address, frame)
+            hello = decode_hello(frame)
             own = encode_hello(transport.greeting(), protected=transport.secret.protected)
             self._greeted = (frame, own, hello)
             self._connection.send(encode_message((own, transport.secret.proof("caller", frame, own))))
             return
         theirs, own, hello = self._greeted
-        reason, proof = decode_message(frame)
+        reason, proof = decode_verdict(frame)
         problem = self._problem(reason, proof, hello, (theirs, own))
         if problem is not None:
-            transport.note_rejected(self._address, hello.greeting, problem)
             raise FormatError(problem)
         transport.note_accepted(hello.greeting)
         self.peer_id = _node_id(hello.greeting)
@@ -327,7 +336,7 @@ class _Call:
         transport = self._transport
         if hello.protected != transport.secret.protected:
             return "has a password, we have none" if hello.protected else "has no password, we have one"
-        if proof != transport.secret.proof("listener", *hellos, reason.encode()):
+        if not hmac.compare_digest(proof, transport.secret.proof("listener", *hellos, reason.encode())):
             return WRONG_PASSWORD
         # Also one that refuses us may know more than we do.
         transport.note_heard(hello.greeting)
@@ -341,6 +350,7 @@ class _Incoming:
 
     def __init__(self, transport: TcpTransport, sock: socket.socket, remote: str) -> None:
         self.peer_id = ""
+        self._greeting: Greeting | None = None
         self._transport, self._remote = transport, remote
         self._until_s = time.monotonic() + HANDSHAKE_S
         self._hello = encode_hello(transport.greeting(), protected=transport.secret.protected)
@@ -364,20 +374,25 @@ class _Incoming:
         """The caller is gone."""
         self._transport.forget_incoming(self)
 
+    def on_refused(self, reason: str) -> None:
+        """The caller is not taken."""
+        address = self._greeting.address if self._greeting is not None else ""
+        self._transport.note_rejected(address or self._remote, self._greeting, reason)
+
     def on_frame(self, frame: bytes) -> None:
         """Judge the caller's hello, then take its messages."""
         if self.peer_id:
             self._transport.on_message(self, frame)
             return
         transport = self._transport
-        theirs, proof = decode_message(frame)
-        hello = transport.read_hello(self._remote, theirs)
+        theirs, proof = decode_answer_to_hello(frame)
+        hello = decode_hello(theirs)
+        self._greeting = hello.greeting
         reason = self._reason(hello, theirs, proof)
         self._connection.send(
             encode_message((reason, transport.secret.proof("listener", self._hello, theirs, reason.encode())))
         )
         if reason:
-            transport.note_rejected(hello.greeting.address or self._remote, hello.greeting, reason)
             raise FormatError(reason)
         transport.note_accepted(hello.greeting)
         self.peer_id = _node_id(hello.greeting)
@@ -390,16 +405,31 @@ class _Incoming:
         transport = self._transport
         if hello.protected != transport.secret.protected:
             return "the group has a password" if transport.secret.protected else "the group has no password"
-        if proof != transport.secret.proof("caller", self._hello, theirs):
+        if not hmac.compare_digest(proof, transport.secret.proof("caller", self._hello, theirs)):
             return WRONG_PASSWORD
         transport.note_heard(hello.greeting)
         return refusal(transport.greeting(), hello.greeting) or ""
 
 
+def _remember(known: dict[str, T], key: str, value: T, count_max: int) -> None:
+    """Put a value among the newest ones that are kept."""
+    known.pop(key, None)
+    while len(known) >= count_max:
+        del known[next(iter(known))]
+    known[key] = value
+
+
 def _resolve(address: str) -> Any:
-    """Return how to reach an address."""
-    host, port = split_address(address)
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    """Return how to reach an address.
+
+    Raises:
+        OSError: It cannot be reached; also when it is no address, because other members say theirs.
+    """
+    try:
+        host, port = split_address(address)
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except ValueError as error:
+        raise OSError(f"{address!r} names no machine: {error}") from error
 
 
 def _listen(address: str) -> socket.socket:

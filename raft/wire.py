@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgpack
 from cryptography.exceptions import InvalidTag
@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from raft.errors import FormatError
 from raft.membership import Greeting
+from raft.shapes import require, shown, unpack
 
 WIRE_VERSION: Final = 1
 """Version of hellos, verdicts and messages."""
@@ -37,10 +38,17 @@ FRAME_SIZE_BYTES_MAX: Final = 256 << 20
 UNSENT_SIZE_BYTES_MAX: Final = 64 << 20
 """Bytes waiting for a slow reader, beyond which a connection is given up."""
 
+TEXT_LENGTH_MAX: Final = 1000
+"""Letters of a name, an address or an identity in a hello."""
+
 SILENCE_S_MAX: Final = 3
 """Seconds without any sign of life of the other machine, after which a connection is given up."""
 
 _MAGIC: Final = "tocsin-raft"
+_Text = Annotated[str, lambda text: len(text) <= TEXT_LENGTH_MAX]
+_HELLO: Final = tuple[
+    tuple[_Text, _Text, _Text, _Text, tuple[tuple[_Text, _Text, _Text], ...]], Annotated[bytes, len], bool
+]
 _LENGTH = struct.Struct(">I")
 _READ_SIZE_BYTES: Final = 1 << 18
 
@@ -116,33 +124,50 @@ def decode_hello(data: bytes) -> Hello:
         FormatError: It is none, or of another version.
     """
     try:
-        magic, version, fields, nonce, protected = msgpack.unpackb(data, use_list=False)
-        if (magic, version) != (_MAGIC, WIRE_VERSION):
-            raise FormatError(f"speaks {magic!r} {version!r}, not {_MAGIC} {WIRE_VERSION}")
-        group, name, address, identity, voters = fields
-        greeting = Greeting(group=group, name=name, address=address, identity=identity, voters=voters)
-        return Hello(greeting=greeting, nonce=nonce, protected=protected)
-    except FormatError:
-        raise
-    except Exception as error:
-        raise FormatError(f"sent {len(data)} bytes that are no hello") from error
+        parts = require(unpack(data, "hello"), tuple[str, int, object, object, object], "the hello")
+        if parts[:2] == (_MAGIC, WIRE_VERSION):
+            fields, nonce, protected = require(parts[2:], _HELLO, "the hello")
+    except FormatError as error:
+        raise FormatError(f"sent {len(data)} bytes that are no hello: {error}") from error
+    if parts[:2] != (_MAGIC, WIRE_VERSION):
+        raise FormatError(f"speaks {shown(parts[0])} {parts[1]}, not {_MAGIC} {WIRE_VERSION}")
+    group, name, address, identity, voters = fields
+    greeting = Greeting(group=group, name=name, address=address, identity=identity, voters=voters)
+    return Hello(greeting=greeting, nonce=nonce, protected=protected)
 
 
-def encode_message(message: Any) -> bytes:
+def encode_message(message: object) -> bytes:
     """Return the frame of a message, or of a tuple of the handshake."""
     return _packed(message)
 
 
 def decode_message(frame: bytes) -> Any:
-    """Return the message in a frame.
+    """Return what a frame holds; `raft.messages` says whether it is a message.
 
     Raises:
-        FormatError: The frame holds no message.
+        FormatError: It holds nothing that could be one.
     """
-    try:
-        return msgpack.unpackb(frame, use_list=False, strict_map_key=False)
-    except Exception as error:
-        raise FormatError(f"sent {len(frame)} bytes that are no message") from error
+    return unpack(frame, "message")
+
+
+def decode_answer_to_hello(frame: bytes) -> tuple[bytes, bytes]:
+    """Return the hello and the proof in the caller's frame.
+
+    Raises:
+        FormatError: It holds none.
+    """
+    answer: tuple[bytes, bytes] = require(unpack(frame, "hello"), tuple[bytes, bytes], "the answer to the hello")
+    return answer
+
+
+def decode_verdict(frame: bytes) -> tuple[str, bytes]:
+    """Return why the caller is refused, if it is, and the proof in the listener's frame.
+
+    Raises:
+        FormatError: It holds none.
+    """
+    verdict: tuple[str, bytes] = require(unpack(frame, "verdict"), tuple[str, bytes], "the verdict")
+    return verdict
 
 
 def _packed(value: Any) -> bytes:
@@ -217,6 +242,9 @@ class FrameOwner(Protocol):
 
     def on_frame(self, frame: bytes) -> None:
         """A whole frame has arrived; `FormatError` closes the connection."""
+
+    def on_refused(self, reason: str) -> None:
+        """The other side has sent what is not taken; `on_closed` follows."""
 
     def on_closed(self) -> None:
         """The connection is gone; called once, and not after `close`."""
@@ -303,7 +331,8 @@ class FrameSocket:
         self._received += received
         try:
             self._hand_over()
-        except FormatError:
+        except FormatError as error:
+            self._owner.on_refused(str(error))
             received = b""
         if not received:
             self._fail()

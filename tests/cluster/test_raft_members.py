@@ -81,12 +81,14 @@ def test_a_group_of_one_works_and_remembers(tmp_path: Path) -> None:
         assert leader_of(list(processes.values())).status()["jobs"] == ["a"]
 
 
-def test_strangers_on_the_network_do_no_harm(tmp_path: Path) -> None:
+@pytest.mark.parametrize("password", [None, PASSWORD])
+def test_strangers_on_the_network_do_no_harm(password: str | None, tmp_path: Path) -> None:
     addresses = free_addresses(1)
-    with started(addresses, tmp_path) as processes:
+    with started(addresses, tmp_path, password=password) as processes:
         leader = leader_of(list(processes.values()))
         host, _, port = addresses["m0"].rpartition(":")
-        for data in (b"", b"GET / HTTP/1.1", b"\xff" * 100, b"\0\0\0\2\x92\xc0", b"\0\0\0\3\x92\xc4\0"):
+        odd = (b"", b"GET / HTTP/1.1", b"\xff" * 100, b"\0\0\0\2\x92\xc0", b"\0\0\0\3\x92\xc4\0")
+        for data in (*odd, b"\0\0\0\1\5", b"\0\0\0\4\x93\1\2\3", b"\0\0\0\4\x92\5\xc4\0"):
             with socket.create_connection((host, int(port))) as connection:
                 connection.sendall(data)
         assert leader.submit("a")

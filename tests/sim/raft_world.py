@@ -33,6 +33,7 @@ from raft.group import GroupState, answer_to, apply, validate
 from raft.group_codec import decode_state, encode_state
 from raft.journal import Journal
 from raft.membership import Greeting, Waiting, form
+from raft.messages import check_contents, checked
 from raft.settings import Timing
 from raft.transport import HeldTransport, Message
 from raft.wire import decode_message, encode_message
@@ -184,7 +185,7 @@ class SimPoller:
         inbox, self.host.inbox = self.host.inbox, []
         assert self.host.transport is not None
         for source_id, frame in inbox:
-            self.host.transport.receive(source_id, decode_message(frame))
+            self.host.transport.receive(source_id, checked(decode_message(frame)))
 
 
 class Host:
@@ -255,6 +256,7 @@ class Host:
             transport=self.transport,
             machine=self.machine,
             timing=Timing(),
+            check_contents=check_contents,
             log_entry_count_max=self.world.log_entry_count_max,
             append_size_bytes_max=self.world.append_size_bytes_max,
             generator=generator,
