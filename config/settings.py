@@ -103,6 +103,10 @@ class NdjsonSink(Settings):
     """Folder, relative to the job file; made when it is missing."""
 
 
+DEFAULT_TIME_MIN = "1980-01-01"
+_FIRST_TIME_MIN = "1900-01-01"
+
+
 class FlushSettings(Settings):
     """When changes become durable: whichever comes first."""
 
@@ -137,8 +141,8 @@ class LimitsSettings(Settings):
     stream_bytes_max: SizeBytes | None = None
     """Bytes of each split that the job's stream table keeps; `None` means no limit."""
 
-    time_min: Annotated[str, BeforeValidator(time_text)] = "1900-01-01"
-    """Earliest time that a row may have."""
+    time_min: Annotated[str, BeforeValidator(time_text)] = DEFAULT_TIME_MIN
+    """Earliest time that a row may have; later than what seconds since 1970 give when they are read as milliseconds."""
 
     time_max: Annotated[str, BeforeValidator(time_text)] = "2100-01-01"
     """First time that is too late for a row."""
@@ -301,7 +305,9 @@ class JobSettings(Settings):
     def fingerprint(self) -> str:
         """Hash of everything that decides what the job computes, in hexadecimal."""
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
-        data["times"] = [self.limits.time_min, self.limits.time_max]
+        # The default was another one when the first shards were made; they stay those of the same job.
+        time_min = _FIRST_TIME_MIN if self.limits.time_min == DEFAULT_TIME_MIN else self.limits.time_min
+        data["times"] = [time_min, self.limits.time_max]
         return hashlib.blake2b(_pack(data), digest_size=16).hexdigest()
 
     def to_bytes(self) -> bytes:

@@ -17,7 +17,16 @@ from actors.errors import SchemaError
 from actors.frames import physical_type, to_physical
 from actors.model import Column, ColumnType, Schema
 from actors.source.records import DecodedRows, value_at
-from actors.source.times import FINE, OUT_OF_RANGE, UNREADABLE, WRONG_TYPE, Faults, TimeDecoder, temporal_unit_ns
+from actors.source.times import (
+    FINE,
+    OUT_OF_RANGE,
+    UNREADABLE,
+    WRONG_TYPE,
+    Faults,
+    TimeDecoder,
+    likely_time_format,
+    temporal_unit_ns,
+)
 
 MISSING_TIME = 4
 
@@ -37,6 +46,9 @@ class RowRules:
 
     time_format: str = "auto"
     """How times are written; see `actors.source.times`."""
+
+    has_time_format: bool = True
+    """Whether the source may be given a time format."""
 
     time_bounds: tuple[datetime, datetime] | None = None
     """Earliest time and first too late one of the time column; `None` means any time."""
@@ -107,6 +119,7 @@ class _ColumnDecoder:
     def __init__(self, column: Column, rules: RowRules, is_time_column: bool) -> None:
         self._column = column
         self._parse_text = rules.parse_text
+        self._has_time_format = rules.has_time_format
         self._is_time_column = is_time_column
         self._bounds = rules.time_bounds if is_time_column else None
         self._times = TimeDecoder(column, rules.time_format, self._bounds) if column.type.is_temporal else None
@@ -128,8 +141,18 @@ class _ColumnDecoder:
         shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
         if fault == OUT_OF_RANGE and self._bounds is not None and self._column.type.has_date:
             low, high = (bound.isoformat(sep=" ") for bound in self._bounds)
-            return f"the time, column {name!r}, is {shown}, outside {low} to {high}"
+            way = self._way_to_time(value, self._bounds)
+            return f"the time, column {name!r}, is {shown}, outside {low} to {high}; {way}"
         return f"column {name!r} is {kind}, which cannot hold {shown}"
+
+    def _way_to_time(self, value: Any, bounds: tuple[datetime, datetime]) -> str:
+        found = likely_time_format(value, bounds)
+        if found is None:
+            return "if it is right, change `limits.time_min` or `limits.time_max`"
+        time_format, time = found
+        if self._has_time_format:
+            return f"as {time_format} it would be {time}: give the source `time_format: {time_format}`"
+        return f"as {time_format} it would be {time}, but {self._column.type} counts in its own unit: convert it first"
 
     def _decode_present(self, values: pl.Series) -> tuple[pl.Series, Faults]:
         if values.dtype == pl.Null:

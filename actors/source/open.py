@@ -14,7 +14,7 @@ from actors.source.format.csv import csv_format
 from actors.source.format.log import log_format
 from actors.source.format.ndjson import ndjson_format
 from actors.source.format.parquet import ParquetFile
-from actors.source.format.text import TextFormat
+from actors.source.format.text import TextFormat, field_names
 from actors.source.format.typed import ColumnsFormat, ValuesFormat
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
@@ -128,6 +128,7 @@ def row_rules(job: JobSettings, form: RecordFormat | None = None) -> RowRules:
         schema=job.row_schema,
         time_column=job.time_column,
         time_format=time_format,
+        has_time_format=form is not None,
         time_bounds=job.limits.time_range,
         parse_text=isinstance(form, CsvFormat | LogFormat | ParquetSource),
     )
@@ -162,7 +163,8 @@ def _open_parquet_files(job: JobSettings, places: Places) -> Source:
 
     choice = _file_choice(job, source.paths, follow=False, mapped=source.columns)
     transport = FileTransport(choice, open_file, _positions(places))
-    return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job, source)))
+    form = ColumnsFormat(row_rules(job, source), field_names(job.row_schema, source.columns))
+    return RecordSource(job.row_schema, transport, form)
 
 
 def _open_stream(job: JobSettings, places: Places) -> Source:
@@ -176,7 +178,7 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
         has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
         raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
     transport = StreamTableTransport(table, owns_table=owns_table)
-    return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job)))
+    return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job), {}))
 
 
 def _file_choice(job: JobSettings, paths: tuple[str, ...], *, follow: bool, mapped: Mapping[str, str]) -> FileChoice:

@@ -120,6 +120,10 @@ class Source(Protocol):
         """
         ...
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is odd about everything read so far, a sentence each: a column that is NULL in all rows."""
+        ...
+
     def close(self) -> None:
         """Give back files and handles; a second call does nothing."""
         ...

@@ -17,6 +17,7 @@ from actors.frames import polars_schema
 from actors.model import Schema
 from actors.source.protocol import DeadLetter, Offsets, SourceBatch, SplitInfo, check_request, cut_raw
 from actors.source.records import BadRecord, Block, C, DecodedRows, Format, Origin, Transport
+from actors.source.remarks import Remarks
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -62,6 +63,7 @@ class RecordSource(Generic[C]):
         self._schema = schema
         self._transport = transport
         self._format = form
+        self._remarks = Remarks(form.fields)
         self._parts: OrderedDict[int, _Part] = OrderedDict()
         self._decoders: OrderedDict[Origin, Callable[[C], DecodedRows]] = OrderedDict()
 
@@ -98,7 +100,13 @@ class RecordSource(Generic[C]):
             position, at_end = part.next_offset, part.is_last
             if position == found.next_offset:
                 self._parts.pop(split, None)
-        return self._join(split, parts, position, at_end)
+        batch = self._join(split, parts, position, at_end)
+        self._remarks.note(batch.frame, batch.dead_letters)
+        return batch
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is odd about everything read so far."""
+        return self._remarks.texts()
 
     def close(self) -> None:
         """Close the transport and forget what was read."""

@@ -227,6 +227,11 @@ class DecodedRows:
 class Format(Protocol[C_contra]):
     """Turns records into rows; each record is judged by itself."""
 
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Columns that some record should have a value for, each with its name in the records."""
+        ...
+
     def decoder(self, origin: Origin) -> Callable[[C_contra], DecodedRows]:
         """Return what decodes the records of an origin.
 

@@ -6,8 +6,9 @@ an offset is UTC. Finer parts than a tick are cut off. A whole number is in tick
 What is no time, or outside the bounds, is marked by a *fault*; nothing raises.
 """
 
+import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +27,9 @@ FINE, UNREADABLE, OUT_OF_RANGE, WRONG_TYPE = 0, 1, 2, 3
 
 _DAY_NS = 86_400_000_000_000
 _EPOCH_NS = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
+_SECOND_MAX = 253_402_300_800
+"""Seconds from 1970 to the year 10000."""
+
 _DAY_COUNT_MAX = 90_000_000
 """Days from 1970 that the calendar of Polars reaches."""
 
@@ -172,6 +176,21 @@ class TimeDecoder:
             return np.zeros(len(values), dtype=np.int64), np.full(len(values), UNREADABLE, dtype=np.uint8)
         faults = np.where(parsed.is_null().to_numpy(), UNREADABLE, FINE).astype(np.uint8)
         return to_physical(parsed, self._column).fill_null(0).to_numpy().copy(), faults
+
+
+def likely_time_format(value: object, bounds: tuple[datetime, datetime]) -> tuple[str, datetime] | None:
+    """Return the time format by which a number, or the text of one, is a time within bounds, and that time."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    for name, unit_ns in _EPOCH_NS.items():
+        seconds = number * unit_ns / 1e9
+        if 0 < seconds < _SECOND_MAX:
+            time = datetime(1970, 1, 1) + timedelta(seconds=round(seconds))
+            if bounds[0] <= time < bounds[1]:
+                return name, time
+    return None
 
 
 def tick_length_ns(kind: ColumnType) -> int:

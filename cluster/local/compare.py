@@ -80,6 +80,10 @@ class BoundedSource:
         assert batch.next_offset <= end, "a source gave more records than it was asked for"
         return batch
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what is odd about the rows of the other source."""
+        return self._source.remarks()
+
     def close(self) -> None:
         """Close the other source."""
         self._source.close()

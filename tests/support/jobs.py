@@ -8,6 +8,7 @@ TRADES_SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
 
 
 def make_trades_job(source: dict[str, Any], **settings: Any) -> JobSettings:
-    """Return a job over trades with a source; further settings replace the plain ones."""
+    """Return a job over trades with a source, at times from 1970 on; further settings replace the plain ones."""
     plain = {"job": "trades", "schema": TRADES_SCHEMA, "time": "time", "key": ["sym"], "metrics": ["qty < 4"]}
-    return make_job(plain | {"source": source} | settings)
+    limits = {"time_min": "1900-01-01"}
+    return make_job(plain | {"source": source, "limits": limits} | settings)

@@ -47,5 +47,8 @@ class ListSource:
             at_end=end == len(records),
         )
 
+    def remarks(self) -> tuple[str, ...]:
+        return ()
+
     def close(self) -> None:
         pass

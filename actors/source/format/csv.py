@@ -134,7 +134,7 @@ def csv_format(settings: CsvFormat, rules: RowRules) -> TextFormat:
         return CsvReader(settings, names, find_columns(names, fields, origin.name))
 
     framing = LineFraming(has_header=settings.header, record_size_bytes_max=settings.record_size_bytes_max)
-    return TextFormat(rules, framing, open_reader)
+    return TextFormat(rules, fields, framing, open_reader)
 
 
 def read_names(header: bytes, path: str, separator: str) -> list[str]:
@@ -165,13 +165,18 @@ def find_columns(names: Sequence[str], fields: Mapping[str, str], path: str) -> 
         position = exact.get(field, folded.get(field.lower()))
         if position is None:
             has = ", ".join(names) or "none"
-            raise SourceError(
-                f"{path}: no column {field!r}; the file has {has}. Map names with `columns: {{{column}: NAME}}`"
-            )
+            raise SourceError(f"{path}: no column {field!r}; the file has {has}. {_way_to_column(names, column)}")
         if sum(name == names[position] for name in names) > 1:
             raise SourceError(f"{path}: two columns are named {names[position]!r}; rename one")
         found[column] = position
     return found
+
+
+def _way_to_column(names: Sequence[str], column: str) -> str:
+    other = next((sign for sign in ";\t|, " if sign in names[0]), None) if len(names) == 1 else None
+    if other is not None:
+        return f"Is the separator {other!r}? Give it as `separator`"
+    return f"Map names with `columns: {{{column}: NAME}}`, or give `header: false` if the first line names none"
 
 
 def _keep_lines(content: bytes, lines: Texts, good: npt.NDArray[np.bool_]) -> bytes:

@@ -140,7 +140,10 @@ def log_format(settings: LogFormat, rules: RowRules) -> TextFormat:
         return LogReader(settings, fields, time_column, origin.name)
 
     framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max, beginnings=record_beginnings(settings))
-    return TextFormat(rules, framing, open_reader)
+    # A template may be there for messages that have not come yet.
+    always = {name.lower() for name in (*settings.format_pattern.variables, "message")}
+    expected = {column: field for column, field in fields.items() if field.lower() in always}
+    return TextFormat(rules, expected, framing, open_reader)
 
 
 WHOLE = "\0whole"

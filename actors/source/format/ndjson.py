@@ -65,8 +65,10 @@ class NdjsonReader:
 
 def ndjson_format(settings: NdjsonFormat, rules: RowRules) -> TextFormat:
     """Return the format of JSON objects."""
-    reader = NdjsonReader(settings, field_names(rules.schema, settings.columns))
-    return TextFormat(rules, LineFraming(record_size_bytes_max=settings.record_size_bytes_max), lambda _: reader)
+    fields = field_names(rules.schema, settings.columns)
+    reader = NdjsonReader(settings, fields)
+    framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max)
+    return TextFormat(rules, fields, framing, lambda _: reader)
 
 
 def _texts(lines: Texts, faults: Mapping[int, str]) -> dict[int, str]:

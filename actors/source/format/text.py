@@ -24,7 +24,14 @@ class TextReader(Protocol):
 class TextFormat:
     """Records of text; `open_reader` makes the reader of an origin, and `framing` cuts files into records."""
 
-    def __init__(self, rules: RowRules, framing: LineFraming, open_reader: Callable[[Origin], TextReader]) -> None:
+    def __init__(
+        self,
+        rules: RowRules,
+        fields: Mapping[str, str],
+        framing: LineFraming,
+        open_reader: Callable[[Origin], TextReader],
+    ) -> None:
+        self.fields = fields
         self.framing = framing
         self._names = rules.schema.names
         self._rows = RowDecoder(rules)

@@ -1,6 +1,6 @@
 """Records that need no taking apart: typed columns, and plain values in the order of the schema."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -12,7 +12,8 @@ from actors.source.records import Columns, DecodedRows, Origin, Values
 class ColumnsFormat:
     """Columns named as in the schema, such as Parquet and stream tables give them."""
 
-    def __init__(self, rules: RowRules) -> None:
+    def __init__(self, rules: RowRules, fields: Mapping[str, str]) -> None:
+        self.fields = fields
         self._names = rules.schema.names
         self._rows = RowDecoder(rules)
 
@@ -25,6 +26,7 @@ class ValuesFormat:
     """Rows of plain values, such as a job file gives them."""
 
     def __init__(self, rules: RowRules) -> None:
+        self.fields = {name: name for name in rules.schema.names}
         self._rows = RowDecoder(rules)
 
     def decoder(self, origin: Origin) -> Callable[[Values], DecodedRows]:

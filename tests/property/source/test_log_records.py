@@ -55,7 +55,9 @@ def open_log(path: Path, *, follow: bool = False) -> Source:
         "record_size_bytes_max": LIMIT,
         "follow": follow,
     }
-    return open_source(make_job({"job": "a", "events": {"store": True}, "source": source}), path)
+    return open_source(
+        make_job({"job": "a", "events": {"store": True}, "limits": {"time_min": "1900-01-01"}, "source": source}), path
+    )
 
 
 def plain(lines: list[bytes]) -> dict[int, str]:
