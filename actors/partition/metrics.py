@@ -75,6 +75,7 @@ class Metrics(Part):
         """Type of the anomalies of absent keys: after metrics and detectors."""
 
         self.state_size_bytes = 0
+        self.null_comparison_counts: tuple[int, ...] = ()
         """Bytes that the engine's state took in memory at the last flush."""
 
     def test(self, split: int, frame: pl.DataFrame, offsets: Offsets, ticks: Sequence[Tick], committed: int) -> Tested:
@@ -194,6 +195,7 @@ class Metrics(Part):
         self._marks.engine = self._engine_marks
         # Measured here, because `stat` is asked by other threads while rows change the state.
         self.state_size_bytes = self.engine.memory().state_size_bytes
+        self.null_comparison_counts = self.engine.stat().null_comparison_counts
 
     def load(self, saved: Saved) -> None:
         """Take over the engine's snapshot, unless it is of other metrics, and the latest ticks."""

@@ -229,6 +229,7 @@ class Partition:
             replayed_row_count=parts.replayed_row_count,
             state_size_bytes=parts.metrics.state_size_bytes,
             late_row_count=parts.late_rows.total,
+            null_comparison_counts=parts.metrics.null_comparison_counts,
             anomaly_count=anomaly_count,
             dead_letter_count=parts.dead_letters.count,
             event_count=parts.event_count,

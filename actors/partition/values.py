@@ -75,5 +75,8 @@ class PartitionStat:
     degraded: str | None
     """Why the last flush failed, or `None`."""
 
+    null_comparison_counts: tuple[int, ...]
+    """For each metric, how many of its comparisons had met NULL at the last flush, since the engine was restored."""
+
     gaps: tuple[tuple[int, int, int], ...]
     """(split, from, to) of input that was gone from the source before this partition had read it."""

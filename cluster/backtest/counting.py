@@ -66,6 +66,9 @@ class Backtest:
     counts: pl.DataFrame
     """`type`, key columns, number of `anomalies`, `first` and `last` time in ticks, by metric and key."""
 
+    null_comparison_counts: tuple[int, ...]
+    """For each metric, how many of its comparisons met NULL."""
+
     episode_counts: Mapping[int, int]
     """Episodes that have fired, by type; metrics without a lifecycle have none."""
 
@@ -76,6 +79,10 @@ class Backtest:
     def anomaly_count(self) -> int:
         """Anomalies of all metrics."""
         return int(self.counts["anomalies"].sum())
+
+    def count_of(self, index: int) -> int:
+        """Return the anomalies of one metric."""
+        return int(self.counts.filter(pl.col("type") == index)["anomalies"].sum())
 
 
 def run_backtest(job: JobSettings, rows: Input, times: TimeRange = EVER, *, keeps_ids: bool = False) -> Backtest:
@@ -170,6 +177,7 @@ class _Tally:
             time_last=self._times[1] if self._times else None,
             keys=self._rows.total(),
             counts=self._found.total(),
+            null_comparison_counts=replay.engine.stat().null_comparison_counts,
             episode_counts=dict(replay.episode_counts),
             ids=None if self._ids is None else pl.concat(self._ids),
         )

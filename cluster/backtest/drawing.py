@@ -20,7 +20,7 @@ from cluster.show.present import show_cell
 
 LINE_POINTS_MAX = 6000
 MARKS_MAX = 1500
-"""Anomalies drawn of each metric in a panel; the legend counts all."""
+"""Anomalies drawn of each metric in a panel; the legend counts all, those of keys that are not drawn too."""
 
 TEXT_LENGTH_MAX = 70
 
@@ -162,10 +162,7 @@ def _joined(starts: np.ndarray, stops: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _legend(picture: Picture) -> list[Line2D]:
-    counts: dict[int, int] = {}
-    for panel in picture.panels:
-        for index, points in panel.marks.items():
-            counts[index] = max(counts.get(index, 0), 0) + points.row_count
+    drawn = {index for panel in picture.panels for index in panel.marks}
     return [
         Line2D(
             [],
@@ -173,9 +170,9 @@ def _legend(picture: Picture) -> list[Line2D]:
             linestyle="",
             marker=_SHAPES[index % len(_SHAPES)],
             color=_color(index),
-            label=f"{_shortened(shown_metric(picture.result, index), TEXT_LENGTH_MAX)}  ({counts[index]})",
+            label=f"{_shortened(shown_metric(picture.result, index), TEXT_LENGTH_MAX)}  ({picture.result.count_of(index)})",
         )
-        for index in sorted(counts)
+        for index in sorted(drawn)
     ]
 
 

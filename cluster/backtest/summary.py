@@ -26,6 +26,7 @@ def summarise(result: Backtest, key_count_max: int = KEYS_SHOWN) -> dict[str, An
         "anomalies": result.anomaly_count,
         "late_rows": result.late_row_count,
         "dead_letters": result.dead_letter_count,
+        "null_comparisons": list(result.null_comparison_counts),
         "first_dead_letters": [
             {"split": letter.split, "offset": letter.offset, "reason": letter.reason} for letter in result.dead_letters
         ],
@@ -46,7 +47,7 @@ def shown_metric(result: Backtest, index: int) -> str:
 
 def _metric(result: Backtest, index: int, key_count_max: int) -> dict[str, Any]:
     found = result.counts.filter(pl.col("type") == index)
-    count = int(found["anomalies"].sum())
+    count = result.count_of(index)
     by_key = found.sort(
         "anomalies", *result.job.key_columns, descending=[True, *(False for _ in result.job.key_columns)]
     )

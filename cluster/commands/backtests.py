@@ -1,6 +1,7 @@
 """The command `backtest`: a job over recorded rows, its summary, its picture, and another job beside it."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ PICTURES = (".png", ".svg", ".html")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> None:
-    """Run a job over recorded rows, at full speed and without keeping anything, and sum up what it finds."""
+    """Run a job over recorded rows, keeping nothing, and sum up what it finds. Exit code 1: only dead letters."""
     _check_options(**options)
     from cluster.backtest.inputs import with_source
     from config.load import load_job
@@ -81,6 +82,7 @@ def _times(job: "JobSettings", time_from: str | None, time_to: str | None) -> "T
 
 def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict[str, Any], *, as_json: bool) -> None:
     from cluster.backtest.summary import show_summary, summarise
+    from cluster.show.present import show_nothing_but_letters, show_null_comparisons
 
     result, spent = _timed(job, rows, times, keeps_ids=False)
     summary = summarise(result, options["top"]) | spent
@@ -89,9 +91,14 @@ def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict
     else:
         show(show_summary(summary, job.key_columns))
         say(f"{summary['seconds']:.2f} s, {summary['rows_per_second']} rows per second")
+        for line in show_null_comparisons(job, result.null_comparison_counts):
+            say(line)
     if options["plot"] is not None:
         _draw(result, rows, times, options)
         say(f"drew {options['plot']}")
+    if result.dead_letter_count and not result.row_count:
+        say(show_nothing_but_letters(result.dead_letter_count))
+        sys.exit(1)
 
 
 def _timed(

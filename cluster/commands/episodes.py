@@ -6,16 +6,13 @@ from typing import Any
 import click
 
 from cluster.commands.event_queries import output_of, output_options
-from cluster.commands.terminal import client_of, show
+from cluster.commands.terminal import ALL, client_of, limit_option, show
 from cluster.local.home import Home
-
-COUNT_MAX = 1 << 40
-"""More records than a job ever keeps."""
 
 
 @click.command("late")
 @click.argument("job")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@limit_option(100)
 @output_options
 @click.pass_obj
 def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
@@ -25,7 +22,7 @@ def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
 
     output, client = output_of(options), client_of(home)
     client.open_for_queries(job)
-    frame = late_frame(client.settings(job), client.late_rows(job, limit or COUNT_MAX))
+    frame = late_frame(client.settings(job), client.late_rows(job, limit or ALL))
     write_frames(output, frame.schema, [frame])
 
 
@@ -34,7 +31,7 @@ def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
 @click.option("--state", type=click.Choice(["pending", "firing", "resolved"]), help="Only those.")
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--type", "kind", type=int, help="Position of the metric.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@limit_option(100)
 @click.option("--newest", is_flag=True, help="Newest first, by the row that began them.")
 @output_options
 @click.pass_obj
@@ -50,7 +47,7 @@ def query_episodes(
     output, client = output_of(options), client_of(home)
     client.open_for_queries(job)
     wanted = EpisodeFilter(state=state, key=key or None, type=kind)
-    found = client.episodes(job, wanted, limit or COUNT_MAX, newest_first=newest)
+    found = client.episodes(job, wanted, limit or ALL, newest_first=newest)
     frame = episode_frame(client.settings(job), found)
     write_frames(output, frame.schema, [frame])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.commands.terminal import client_of, now_us, say
+from cluster.commands.terminal import client_of, limit_option, now_us, say
 from cluster.local.home import Home
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ _EVENT_OPTIONS = (
         "--order-by", type=click.Choice(["time", "source"]), default="time", show_default=True, help="Which time."
     ),
     click.option("--oldest", is_flag=True, help="Oldest first."),
-    click.option(
-        "--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all."
-    ),
+    limit_option(100),
     click.option("--after", metavar="CURSOR", help="Go on where a page before has ended."),
 )
 

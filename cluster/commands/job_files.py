@@ -1,20 +1,23 @@
 """Commands on a job file, without a cluster: `check` and `run`."""
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cluster.commands.terminal import now_us, say, show
+from cluster.commands.terminal import ALL, limit_option, now_us, say, show
 
 if TYPE_CHECKING:
     from actors.partition.anomaly_table import Anomaly
     from cluster.local.embedded import EmbeddedJob
+    from config.settings import JobSettings
 
 DEAD_LETTERS_SHOWN_MAX = 3
 """Dead letters whose reasons `tocsin run` tells."""
@@ -24,39 +27,68 @@ DEAD_LETTERS_SHOWN_MAX = 3
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(job_file: Path, as_json: bool) -> None:
-    """Check a job file and say what its metrics keep and cost."""
-    from cluster.show.job_report import job_report, show_report
+    """Check a job file, say what its metrics keep and cost, and look at the first rows if they are there."""
+    from cluster.backtest.sample import take_sample
+    from cluster.show.job_report import job_report, show_report, show_sample
     from config.load import load_job
 
-    report = job_report(load_job(job_file))
-    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else show_report(report))
+    job = load_job(job_file)
+    report, sample = job_report(job), take_sample(job)
+    if as_json:
+        show(json.dumps(report | {"sample": asdict(sample)}, indent=2, ensure_ascii=False))
+    else:
+        show(f"{show_report(report)}\n\n{show_sample(job, sample)}")
 
 
 @click.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--directory", type=click.Path(path_type=Path), help="Keep the partitions there (default: nowhere).")
-@click.option("--follow", is_flag=True, help="Go on when the source has nothing more for now, until Ctrl-C.")
 @click.option(
-    "--limit", default=1_000_000, show_default=True, type=click.IntRange(min=0), help="Print at most so many anomalies."
+    "--follow/--no-follow", "follow", default=None, help="Go on until Ctrl-C (default: if the source has no end)."
 )
+@limit_option(1_000_000)
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-def run(job_file: Path, directory: Path | None, follow: bool, limit: int, as_json: bool) -> None:
-    """Run a job in this process, without a cluster, and print its anomalies."""
+def run(job_file: Path, directory: Path | None, follow: bool | None, limit: int, as_json: bool) -> None:
+    """Run a job in this process, without a cluster, and print its anomalies. Exit code 1: no record became a row."""
     from cluster.local.embedded import run_file
-    from cluster.show.present import show_anomalies, show_run
+    from cluster.show.present import show_anomalies
 
+    limit = limit or ALL
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
         job, running = stack.enter_context(run_file(job_file, place, now_us))
         running.run()
         show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
-        if follow:
+        has_end = running.pump.stat().at_end
+        if follow or (follow is None and not has_end):
+            say(f"{running.pump.stat().row_count} rows so far; waiting for more until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 for found in _follow(running, job.flush.period_ms / 1000, limit):
                     show(show_anomalies(job, found, as_json=as_json, has_header=False))
-        say(show_run(running.pump.stat(), sum(stat.late_row_count for stat in running.host.stat())))
-        for letter in running.host.dead_letters(DEAD_LETTERS_SHOWN_MAX)[:DEAD_LETTERS_SHOWN_MAX]:
-            say(f"dead letter at split {letter.split}, offset {letter.offset}: {letter.reason}")
+        elif not has_end:
+            say(f"a source of type {job.source.type} like this one has no end; what comes later was not read")
+        if not _say_summary(job, running, limit):
+            sys.exit(1)
+
+
+def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool:
+    """Say what a run has read and found; return whether any record became a row, if there were records."""
+    from actors.frames import time_text
+    from cluster.show.present import show_nothing_but_letters, show_null_comparisons, show_run
+
+    stat, kind = running.pump.stat(), job.row_schema[job.time_column].type
+    times = [time_text(kind, ticks) for ticks in running.times or ()]
+    say(show_run(stat, sum(one.late_row_count for one in running.host.stat()), times))
+    for line in show_null_comparisons(job, running.null_comparison_counts()):
+        say(line)
+    for letter in running.host.dead_letters(DEAD_LETTERS_SHOWN_MAX)[:DEAD_LETTERS_SHOWN_MAX]:
+        say(f"dead letter at split {letter.split}, offset {letter.offset}: {letter.reason}")
+    if running.has_more(limit):
+        say("more anomalies were found than are printed; --limit 0 prints all")
+    if stat.dead_letter_count and not stat.row_count:
+        say(show_nothing_but_letters(stat.dead_letter_count))
+        return False
+    return True
 
 
 def _follow(running: "EmbeddedJob", period_s: float, limit: int) -> Iterator[list["Anomaly"]]:

@@ -29,12 +29,17 @@ def submit(home: Home, job_file: Path, wait: bool) -> None:
 
 
 def _print_summary(name: str, summary: dict[str, Any]) -> None:
+    from cluster.show.present import show_nothing_but_letters
+
     if "failed" in summary:
         raise click.ClickException(f"job {name} failed: {summary['failed']}")
     if "pump" not in summary:
         raise click.ClickException(f"job {name} was stopped before its end")
     pump = summary["pump"]
     click.echo(f"finished {name}: {pump['row_count']} rows, {pump['dead_letter_count']} dead letters")
+    if pump["dead_letter_count"] and not pump["row_count"]:
+        say(show_nothing_but_letters(pump["dead_letter_count"]))
+        sys.exit(1)
 
 
 @click.command()

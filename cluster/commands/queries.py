@@ -6,14 +6,11 @@ import click
 
 from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
-from cluster.commands.terminal import client_of, now_us, say
+from cluster.commands.terminal import ALL, client_of, limit_option, now_us, say
 from cluster.local.home import Home
 
 PAGE_MAX = 4096
 """Anomalies up to which one answer of every partition is enough."""
-
-DEAD_LETTERS_MAX = 1 << 40
-"""More dead letters than a job ever keeps."""
 
 
 @click.group()
@@ -27,7 +24,7 @@ def query() -> None:
 @click.option("--to", "time_to", metavar="TIME", help="Latest time, inclusive; a day means its end.")
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--type", "kind", type=int, help="Position of the metric or detector.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@limit_option(100)
 @click.option("--after", metavar="CURSOR", help="Go on where a page before has ended.")
 @click.option("--newest", is_flag=True, help="Newest first, by offset.")
 @click.option("--wide", is_flag=True, help="Show split, offset, ordinal and detail too.")
@@ -68,7 +65,7 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
 
 @query.command("dead-letters")
 @click.argument("job")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(min=0), help="At most so many; 0: all.")
+@limit_option(100)
 @output_options
 @click.pass_obj
 def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> None:
@@ -79,7 +76,7 @@ def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> N
     output = output_of(options)
     client = client_of(home)
     client.open_for_queries(job)
-    frame = dead_letter_frame(client.dead_letters(job, limit or DEAD_LETTERS_MAX), is_cut=output.form.value == "table")
+    frame = dead_letter_frame(client.dead_letters(job, limit or ALL), is_cut=output.form.value == "table")
     write_frames(output, frame.schema, [frame])
 
 

@@ -1,6 +1,7 @@
 """What all commands share: where results and remarks go, and the client of a home."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,16 @@ from cluster.local.home import Home
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
+
+
+ALL = 1 << 40
+"""More records than a job ever keeps: what `--limit 0` means."""
+
+
+def limit_option(default: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that bounds what is printed; it means the same for every command."""
+    kind = click.IntRange(min=0)
+    return click.option("--limit", default=default, show_default=True, type=kind, help="At most so many; 0: all.")
 
 
 def client_of(home: Home) -> "Client":

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from actors.host import HostBatch, PartitionHost
-from actors.model import AnomalyId
+from actors.model import AnomalyId, Schema
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.source.open import open_host_feed, open_source, open_stream_table
-from actors.source.protocol import Source
+from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.transport.host_metrics import HostFeed
 from cluster.leader.pump import Done, Pump, first_needed
 from config.load import load_job
@@ -51,6 +51,42 @@ class LocalHost:
         return Done(self._host.deliver())
 
 
+class WatchedSource:
+    """A source, and the times of the rows that were read from it."""
+
+    def __init__(self, source: Source, time_column: str) -> None:
+        self._source = source
+        self._time_column = time_column
+        self.times: tuple[int, int] | None = None
+        """Earliest and latest time, in ticks; `None` before the first row."""
+
+    @property
+    def schema(self) -> Schema:
+        """Columns of the rows."""
+        return self._source.schema
+
+    def splits(self) -> tuple[SplitInfo, ...]:
+        """Return the splits there are."""
+        return self._source.splits()
+
+    def earliest_offset(self, split: int) -> int:
+        """Return the first offset that can still be read."""
+        return self._source.earliest_offset(split)
+
+    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
+        """Return records, and note their times."""
+        batch = self._source.read(split, offset, row_count_max)
+        times = batch.frame[self._time_column].drop_nulls()
+        if len(times):
+            known = [*(self.times or ()), times.min(), times.max()]
+            self.times = min(known), max(known)
+        return batch
+
+    def close(self) -> None:
+        """Close the other source."""
+        self._source.close()
+
+
 class EmbeddedJob:
     """A job whose partitions are open in this process; close it, or use it as a context manager."""
 
@@ -60,6 +96,7 @@ class EmbeddedJob:
         """Measures this machine before every run, when that is the job's source."""
         self._returned: set[AnomalyId] = set()
         self._counted = 0
+        self._source = source = WatchedSource(source, job.time_column)
         self._host = PartitionHost(job.to_bytes(), str(directory))
         try:
             earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
@@ -80,6 +117,16 @@ class EmbeddedJob:
     def host(self) -> PartitionHost:
         """What owns the partitions."""
         return self._host
+
+    @property
+    def times(self) -> tuple[int, int] | None:
+        """Earliest and latest time of the rows that were read, in ticks; `None` without any."""
+        return self._source.times
+
+    def null_comparison_counts(self) -> tuple[int, ...]:
+        """Return for each metric how many of its comparisons met NULL."""
+        counts = [stat.null_comparison_counts for stat in self._host.stat()]
+        return tuple(map(sum, zip(*counts, strict=True)))
 
     def run(self) -> None:
         """Take a sample if this job has any, pump until the source is empty for now, and make everything durable."""
@@ -104,6 +151,10 @@ class EmbeddedJob:
         found = found[: count_max - len(self._returned)]
         self._returned.update(one.id for one in found)
         return found
+
+    def has_more(self, count_max: int) -> bool:
+        """Return whether there are committed anomalies that `new_anomalies` kept back because of its `count_max`."""
+        return len(self._returned) >= count_max and len(self.anomalies(count_max + 1)) > count_max
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""

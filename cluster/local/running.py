@@ -1,5 +1,6 @@
 """A job run in this process from its beginning to the end of its input, for programs: settings in, anomalies out."""
 
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -11,9 +12,6 @@ from cluster.local.embedded import open_job
 from cluster.show.present import anomaly_frame
 from config.load import load_job
 from config.settings import JobSettings
-
-COUNT_MAX = 1 << 40
-"""More anomalies than a job ever keeps."""
 
 
 def run(job: JobSettings | str | Path, directory: str | Path | None = None) -> pl.DataFrame:
@@ -32,4 +30,4 @@ def run(job: JobSettings | str | Path, directory: str | Path | None = None) -> p
         place = Path(directory or stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
         running = stack.enter_context(open_job(settings, place, lambda: time.time_ns() // 1000))
         running.run()
-        return anomaly_frame(settings, running.new_anomalies(COUNT_MAX))
+        return anomaly_frame(settings, running.new_anomalies(sys.maxsize))

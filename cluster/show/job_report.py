@@ -11,6 +11,8 @@ from actors.durations import nanoseconds_per_unit, show_duration
 from actors.engine.keys.kept import Work
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
 from actors.partition.assembly import IdleEngine, build_detectors, build_engine
+from cluster.backtest.sample import Sample
+from cluster.show.present import show_nothing_but_letters, show_null_comparisons
 from config.settings import JobSettings
 
 Report = Mapping[str, Any]
@@ -122,6 +124,19 @@ def show_report(report: Report) -> str:
         lines += ["", *_detector_lines(detector)]
     if report["each_key"] is not None and report["each_key"]["keeps"]:
         lines += ["", *_key_lines(report["each_key"])]
+    return "\n".join(lines)
+
+
+def show_sample(job: JobSettings, sample: Sample) -> str:
+    """Return what the first records of a job are as text."""
+    if sample.trouble is not None:
+        return f"no rows to look at yet: {sample.trouble}"
+    reach = f" from {sample.time_from} to {sample.time_to}" if sample.rows else ""
+    lines = [f"the first records: {_count(sample.rows, 'row')}{reach}, {_count(sample.dead_letters, 'dead letter')}"]
+    lines += [f"dead letter: {reason}" for reason in sample.reasons]
+    lines += show_null_comparisons(job, sample.null_comparisons)
+    if sample.dead_letters and not sample.rows:
+        lines.append(show_nothing_but_letters(sample.dead_letters))
     return "\n".join(lines)
 
 

@@ -104,10 +104,27 @@ def dead_letter_frame(letters: Sequence[DeadLetter], *, is_cut: bool = False) ->
     )
 
 
-def show_run(stat: PumpStat, late_row_count: int) -> str:
-    """Return what a run has read and found; rows that were set aside are named only when there are any."""
+def show_run(stat: PumpStat, late_row_count: int, times: Sequence[str | int | None] = ()) -> str:
+    """Return what a run has read and found; rows that were not tested are named only when there are any."""
     late = f", {late_row_count} late rows that were not tested" if late_row_count else ""
-    return f"{stat.row_count} rows, {stat.dead_letter_count} dead letters{late}, {stat.anomaly_count} new anomalies"
+    reach = f" from {times[0]} to {times[1]}" if times else ""
+    read = f"{stat.row_count} rows{reach}, {stat.dead_letter_count} dead letters{late}"
+    return f"{read}, {stat.anomaly_count} new anomalies"
+
+
+def show_null_comparisons(job: JobSettings, counts: Sequence[int]) -> list[str]:
+    """Return a line for each metric whose comparisons met NULL."""
+    means = {"unknown": "which is unknown and not true", "smallest": "which counts as the smallest value"}
+    return [
+        f"metric {index}, {metric.describe or metric.when}: {count} comparisons met NULL, {means[job.engine.nulls]}"
+        for index, (metric, count) in enumerate(zip(job.metrics, counts, strict=False))
+        if count
+    ]
+
+
+def show_nothing_but_letters(dead_letter_count: int) -> str:
+    """Return what is said when no record became a row."""
+    return f"none of {dead_letter_count} records became a row; columns, format or times of `source` do not fit them"
 
 
 def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:

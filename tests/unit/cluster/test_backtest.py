@@ -297,3 +297,10 @@ def test_keys_and_metrics_with_dollars_are_drawn_as_they_are(tmp_path: Path) -> 
     result = found_by(load_job(path))
     picture = gather(result, source_input(result.job), EVER, ("$x^$",))
     assert "$x^$: pressure" in draw_svg(picture)
+
+
+def test_the_legend_of_one_key_counts_what_the_table_counts(tmp_path: Path) -> None:
+    job = load_job(write_rows(tmp_path))
+    result = found_by(job)
+    shown = re.findall(r"pressure &gt; 9 +\((\d+)\)", draw_svg(gather(result, source_input(job), EVER, ("a",))))
+    assert shown == [str(summarise(result)["metrics"][0]["anomalies"])]

@@ -1,0 +1,62 @@
+"""A look at the first rows of a job: what `tocsin check` can say of the data before the job runs."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from actors.errors import TocsinError
+from cluster.backtest.counting import run_backtest
+from cluster.backtest.inputs import source_input
+from cluster.backtest.replay import InputBatch
+from cluster.backtest.summary import shown_time
+from config.settings import JobSettings
+
+ROW_COUNT = 10_000
+"""Records after which enough has been seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What the first records of a job's source are."""
+
+    rows: int = 0
+    time_from: str | int | None = None
+    time_to: str | int | None = None
+    dead_letters: int = 0
+    reasons: tuple[str, ...] = ()
+    """Why the first few records are dead letters."""
+
+    null_comparisons: tuple[int, ...] = ()
+    """For each metric, how many of its comparisons met NULL."""
+
+    trouble: str | None = None
+    """Why nothing could be read: it is not there yet, or only in a cluster. That is no mistake of the job file."""
+
+
+def take_sample(job: JobSettings) -> Sample:
+    """Return what the first records of a job's source are."""
+    try:
+        rows = source_input(job.model_copy(update={"limits": job.limits.model_copy(update=_few(job))}))
+        result = run_backtest(job, lambda: _first(rows()))
+    except TocsinError as error:
+        return Sample(trouble=str(error))
+    return Sample(
+        rows=result.row_count,
+        time_from=shown_time(result, result.time_first),
+        time_to=shown_time(result, result.time_last),
+        dead_letters=result.dead_letter_count,
+        reasons=tuple(letter.reason for letter in result.dead_letters),
+        null_comparisons=result.null_comparison_counts,
+    )
+
+
+def _few(job: JobSettings) -> dict[str, int]:
+    return {"batch_rows_max": min(job.limits.batch_rows_max, ROW_COUNT)}
+
+
+def _first(batches: Iterable[InputBatch]) -> Iterator[InputBatch]:
+    seen = 0
+    for batch in batches:
+        yield batch
+        seen += batch.frame.height + len(batch.dead_letters)
+        if seen >= ROW_COUNT:
+            return

@@ -1,0 +1,103 @@
+"""The commands `run` and `check` on job files: what they print, what they say, how they end."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cluster.commands.backtests import backtest
+from cluster.commands.job_files import check, run
+from tests.support.repository import ROOT
+
+JOB = """
+job: sensors
+schema: {time: DATETIME, level: DOUBLE}
+time: time
+metrics: ["level > 9", "level > mavg(level, 3)"]
+source: {type: csv, path: rows.csv}
+"""
+ROWS = "time,level\n" + "".join(f"2026-01-01T00:00:0{i},{level}\n" for i, level in enumerate((10, "", 20, 30, 40)))
+
+
+def job_file(directory: Path, rows: str = ROWS, job: str = JOB) -> str:
+    (directory / "rows.csv").write_text(rows)
+    (directory / "job.yaml").write_text(job)
+    return str(directory / "job.yaml")
+
+
+def ended(command: object, *arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments, catch_exceptions=False)  # type: ignore[arg-type]
+
+
+def test_a_run_says_which_times_it_saw_and_which_comparisons_met_null(tmp_path: Path) -> None:
+    result = ended(run, job_file(tmp_path))
+    assert result.stderr.splitlines() == [
+        "5 rows from 2026-01-01T00:00:00.000Z to 2026-01-01T00:00:04.000Z, 0 dead letters, 7 new anomalies",
+        "metric 0, level > 9: 1 comparisons met NULL, which is unknown and not true",
+        "metric 1, level > mavg(level, 3): 2 comparisons met NULL, which is unknown and not true",
+    ]
+
+
+def test_null_is_the_smallest_value_where_a_job_says_so(tmp_path: Path) -> None:
+    warming = JOB.replace('"level > 9", ', "")
+    unknown, smallest = warming, warming + "engine: {nulls: smallest}"
+    ends = [ended(run, job_file(tmp_path, job=text), "--json") for text in (unknown, smallest)]
+    assert [len(end.stdout.splitlines()) for end in ends] == [3, 4]
+    assert "2 comparisons met NULL, which counts as the smallest value" in ends[1].stderr
+
+
+@pytest.mark.parametrize("command", [run, backtest])
+def test_nothing_but_dead_letters_is_no_success(tmp_path: Path, command: object) -> None:
+    result = ended(command, job_file(tmp_path, "time,level\nsoon,1\nlater,2\n"))
+    assert result.exit_code == 1
+    assert "none of 2 records became a row; columns, format or times of `source` do not fit them" in result.stderr
+    assert ended(command, job_file(tmp_path, "time,level\n")).exit_code == 0
+
+
+@pytest.mark.parametrize(("limit", "count", "said"), [("0", 7, False), ("2", 2, True), ("7", 7, False)])
+def test_limit_0_prints_all_and_what_is_left_out_is_said(tmp_path: Path, limit: str, count: int, said: bool) -> None:
+    result = ended(run, job_file(tmp_path), "--json", "--limit", limit)
+    assert len(result.stdout.splitlines()) == count
+    assert ("more anomalies were found than are printed; --limit 0 prints all" in result.stderr) is said
+
+
+def test_a_source_without_an_end_is_followed_until_interrupted(tmp_path: Path) -> None:
+    path = job_file(tmp_path, job=JOB.replace("rows.csv}", "rows.csv, follow: true}"))
+    command = [sys.executable, "-m", "cluster", "run", path, "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = [process.stdout.readline() for _ in range(7)]
+        with (tmp_path / "rows.csv").open("a") as file:
+            file.write("2026-01-01T00:00:05,50\n")
+        found.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert (process.returncode, json.loads(found[7])["time"]) == (0, "2026-01-01T00:00:05.000Z")
+    assert said.startswith("5 rows so far; waiting for more until Ctrl-C\n6 rows from 2026-01-01T00:00:00.000Z")
+
+
+def test_a_source_without_an_end_that_is_not_followed_is_named(tmp_path: Path) -> None:
+    path = job_file(tmp_path, job=JOB.replace("rows.csv}", "rows.csv, follow: true}"))
+    assert "like this one has no end; what comes later was not read" in ended(run, path, "--no-follow").stderr
+
+
+def test_check_looks_at_the_first_rows(tmp_path: Path) -> None:
+    lines = ended(check, job_file(tmp_path)).stdout.splitlines()
+    assert lines[-3] == (
+        "the first records: 5 rows from 2026-01-01T00:00:00.000Z to 2026-01-01T00:00:04.000Z, 0 dead letters"
+    )
+    assert lines[-2] == "metric 0, level > 9: 1 comparisons met NULL, which is unknown and not true"
+    sample = json.loads(ended(check, job_file(tmp_path), "--json").stdout)["sample"]
+    assert (sample["rows"], sample["null_comparisons"]) == (5, [1, 2])
+
+
+def test_check_is_content_with_rows_that_are_not_there_yet(tmp_path: Path) -> None:
+    path = job_file(tmp_path)
+    (tmp_path / "rows.csv").unlink()
+    result = ended(check, path)
+    assert result.exit_code == 0
+    assert "no rows to look at yet: " in result.stdout.splitlines()[-1]
