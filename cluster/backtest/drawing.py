@@ -162,6 +162,7 @@ def _joined(starts: np.ndarray, stops: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _legend(picture: Picture) -> list[Line2D]:
+    result = picture.result
     drawn = {index for panel in picture.panels for index in panel.marks}
     return [
         Line2D(
@@ -170,7 +171,7 @@ def _legend(picture: Picture) -> list[Line2D]:
             linestyle="",
             marker=_SHAPES[index % len(_SHAPES)],
             color=_color(index),
-            label=f"{_shortened(shown_metric(picture.result, index), TEXT_LENGTH_MAX)}  ({picture.result.count_of(index)})",
+            label=f"{_shortened(shown_metric(result, index), TEXT_LENGTH_MAX)}  ({result.count_of(index)})",
         )
         for index in sorted(drawn)
     ]

@@ -23,18 +23,29 @@ def source_input(job: JobSettings) -> Input:
     Raises:
         BacktestError: the job reads something live.
     """
+    ended = with_end(job)
+
+    def batches() -> Iterator[InputBatch]:
+        with closing(open_source(ended, Path())) as source:
+            yield from read_all(source, ended.limits.batch_rows_max)
+
+    return batches
+
+
+def with_end(job: JobSettings) -> JobSettings:
+    """Return a job that reads what its source has by now.
+
+    Raises:
+        BacktestError: the job reads something live.
+    """
     if job.source.type in _LIVE_SOURCES:
         raise BacktestError(
             f"job {job.name!r} reads {job.source.type}, which is not there without a cluster; "
             "name a record of it by --source FILE"
         )
-    ended = _without_follow(job)
-
-    def batches() -> Iterator[InputBatch]:
-        with closing(open_source(ended, Path())) as source:
-            yield from _read_all(source, ended.limits.batch_rows_max)
-
-    return batches
+    if not getattr(job.source, "follow", False):
+        return job
+    return job.model_copy(update={"source": job.source.model_copy(update={"follow": False})})
 
 
 def with_source(job: JobSettings, path: Path) -> JobSettings:
@@ -58,13 +69,7 @@ def with_source(job: JobSettings, path: Path) -> JobSettings:
     return make_job(plain | {"source": {**kept, "path": str(path.resolve())}})
 
 
-def _without_follow(job: JobSettings) -> JobSettings:
-    if not getattr(job.source, "follow", False):
-        return job
-    return job.model_copy(update={"source": job.source.model_copy(update={"follow": False})})
-
-
-def _read_all(source: Source, row_count_max: int) -> Iterator[InputBatch]:
+def read_all(source: Source, row_count_max: int) -> Iterator[InputBatch]:
     """Yield what a source has, a batch of each split in turn, as the pump of a job reads it."""
     positions = {split.number: source.earliest_offset(split.number) for split in source.splits()}
     while positions:

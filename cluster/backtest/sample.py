@@ -1,11 +1,14 @@
 """A look at the first rows of a job: what `tocsin check` can say of the data before the job runs."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from actors.errors import TocsinError
+from actors.source.open import open_source
 from cluster.backtest.counting import run_backtest
-from cluster.backtest.inputs import source_input
+from cluster.backtest.inputs import read_all, with_end
 from cluster.backtest.replay import InputBatch
 from cluster.backtest.summary import shown_time
 from config.settings import JobSettings
@@ -25,6 +28,9 @@ class Sample:
     reasons: tuple[str, ...] = ()
     """Why the first few records are dead letters."""
 
+    remarks: tuple[str, ...] = ()
+    """What the source has to say of them."""
+
     null_comparisons: tuple[int, ...] = ()
     """For each metric, how many of its comparisons met NULL."""
 
@@ -35,8 +41,9 @@ class Sample:
 def take_sample(job: JobSettings) -> Sample:
     """Return what the first records of a job's source are."""
     try:
-        rows = source_input(job.model_copy(update={"limits": job.limits.model_copy(update=_few(job))}))
-        result = run_backtest(job, lambda: _first(rows()))
+        with closing(open_source(with_end(job), Path())) as source:
+            result = run_backtest(job, lambda: _first(read_all(source, ROW_COUNT)))
+            remarks = source.remarks()
     except TocsinError as error:
         return Sample(trouble=str(error))
     return Sample(
@@ -44,13 +51,10 @@ def take_sample(job: JobSettings) -> Sample:
         time_from=shown_time(result, result.time_first),
         time_to=shown_time(result, result.time_last),
         dead_letters=result.dead_letter_count,
+        remarks=remarks,
         reasons=tuple(letter.reason for letter in result.dead_letters),
         null_comparisons=result.null_comparison_counts,
     )
-
-
-def _few(job: JobSettings) -> dict[str, int]:
-    return {"batch_rows_max": min(job.limits.batch_rows_max, ROW_COUNT)}
 
 
 def _first(batches: Iterable[InputBatch]) -> Iterator[InputBatch]:

@@ -82,6 +82,10 @@ class WatchedSource:
             self.times = min(known), max(known)
         return batch
 
+    def remarks(self) -> tuple[str, ...]:
+        """Return what should be known of the records."""
+        return self._source.remarks()
+
     def close(self) -> None:
         """Close the other source."""
         self._source.close()
@@ -122,6 +126,10 @@ class EmbeddedJob:
     def times(self) -> tuple[int, int] | None:
         """Earliest and latest time of the rows that were read, in ticks; `None` without any."""
         return self._source.times
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what the source has to say of its records."""
+        return self._source.remarks()
 
     def null_comparison_counts(self) -> tuple[int, ...]:
         """Return for each metric how many of its comparisons met NULL."""

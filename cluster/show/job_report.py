@@ -134,6 +134,7 @@ def show_sample(job: JobSettings, sample: Sample) -> str:
     reach = f" from {sample.time_from} to {sample.time_to}" if sample.rows else ""
     lines = [f"the first records: {_count(sample.rows, 'row')}{reach}, {_count(sample.dead_letters, 'dead letter')}"]
     lines += [f"dead letter: {reason}" for reason in sample.reasons]
+    lines += [*sample.remarks]
     lines += show_null_comparisons(job, sample.null_comparisons)
     if sample.dead_letters and not sample.rows:
         lines.append(show_nothing_but_letters(sample.dead_letters))

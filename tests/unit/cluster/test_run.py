@@ -101,3 +101,12 @@ def test_check_is_content_with_rows_that_are_not_there_yet(tmp_path: Path) -> No
     result = ended(check, path)
     assert result.exit_code == 0
     assert "no rows to look at yet: " in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [run, check])
+def test_remarks_of_the_source_are_printed(tmp_path: Path, command: object) -> None:
+    job = JOB.replace(
+        "{type: csv, path: rows.csv}", '{type: ndjson, path: rows.ndjson, columns: {level: m.level}, missing: "null"}'
+    )
+    (tmp_path / "rows.ndjson").write_text('{"time": "2026-01-01T00:00:00", "level": 10}\n')
+    assert "level" in ended(command, job_file(tmp_path, job=job)).output.splitlines()[-1]
