@@ -35,6 +35,9 @@ FORMATS: Mapping[str, tuple[str, str]] = {
 }
 """Formats that have a name: the expression and how the time is written."""
 
+_SHOWN_LENGTH_MAX = 200
+"""Letters of an expression that a message shows."""
+
 _PLACEHOLDER = re.compile(r"(\\)?<(\*|[A-Za-z_][A-Za-z0-9_]*)?(\.\.\.)?>")
 _YEAR_DIRECTIVES = re.compile(r"%[YyCGsFDcxv+]")
 
@@ -65,7 +68,7 @@ def compile_regex(regex: str) -> LinePattern:
     try:
         parsed = re.compile(regex)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{regex!r} is no regular expression: {error}") from None
+        raise ValueError(f"{_shown(regex)} is no regular expression: {error}") from None
     names = {number: name for name, number in parsed.groupindex.items()}
     groups = []
     for number in range(1, parsed.groups + 1):
@@ -75,13 +78,13 @@ def compile_regex(regex: str) -> LinePattern:
     found = [name.lower() for _, name in groups]
     repeated = [name for place, (_, name) in enumerate(groups) if name.lower() in found[:place]]
     if repeated:
-        raise ValueError(f"{regex!r} has two variables {repeated[0]!r}, whatever their case; name them apart")
+        raise ValueError(f"{_shown(regex)} has two variables {repeated[0]!r}, whatever their case; name them apart")
     pattern = LinePattern(regex=rf"\A({regex})\z", groups=tuple(groups))
     try:
         pl.Series([""]).str.extract_groups(pattern.regex)
     except pl.exceptions.PolarsError as error:
-        cause = next((line for line in str(error).splitlines() if line.startswith("error: ")), str(error))
-        raise ValueError(f"{regex!r} cannot be used: {cause.removeprefix('error: ')}") from None
+        cause = next((line for line in str(error).splitlines() if line.startswith("error: ")), "it is too large")
+        raise ValueError(f"{_shown(regex)} cannot be used: {cause.removeprefix('error: ')}") from None
     return pattern
 
 
@@ -111,6 +114,10 @@ def year_in_name(name: str) -> int | None:
     """Return the year that the name of a file holds: its first four digits from 1900 to 2099, or `None`."""
     found = re.search(r"(?:19|20)\d\d", name)
     return None if found is None else int(found[0])
+
+
+def _shown(regex: str) -> str:
+    return repr(regex) if len(regex) <= _SHOWN_LENGTH_MAX else f"{regex[:_SHOWN_LENGTH_MAX]!r}..."
 
 
 def _regex_of_word(word: str) -> str:

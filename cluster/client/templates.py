@@ -8,6 +8,7 @@ declared templates can. Pieces of words with a digit count as variables before D
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ VARIABLE = "<*>"
 CLUSTER_COUNT_MAX = 1000
 """Kinds of messages that are kept, which is what a job may have."""
 
-_PIECE = r"[^\s\"'`\[\](){}<>=,;|]"
-_PIECE_WITH_DIGIT = re.compile(rf"{_PIECE}*\d{_PIECE}*")
+_PIECES = re.compile(r"[^\s\"'`\[\](){}<>=,;|]+")
+_DIGIT = re.compile(r"\d")
 _LEAP_YEAR = 2000
 _ID_WORD_COUNT_MAX = 4
 
@@ -62,10 +63,24 @@ class Mined:
     line_count: int
     """Records of the log."""
 
+    formatless_count: int
+    """Records that do not fit the format, so that they have no message."""
+
     @property
     def matched_count(self) -> int:
         """Records that some template fits."""
         return sum(count for _, _, count in self.templates)
+
+    def summary(self, mining: Mining) -> str:
+        """Return in a line how much of the log the templates fit, and why there are none."""
+        text = f"{len(self.templates)} templates fit {self.matched_count} of {self.line_count} lines"
+        if not self.line_count:
+            return f"{text}: the log is empty"
+        if self.formatless_count:
+            text += f"; {self.formatless_count} do not fit the format {mining.log_format!r}"
+        if self.formatless_count == self.line_count:
+            return f"{text}: give another --format"
+        return text if self.templates else f"{text}: no {mining.count_min} lines are alike; try a smaller --similarity"
 
 
 def mine_templates(path: Path, mining: Mining) -> Mined:
@@ -79,25 +94,27 @@ def mine_templates(path: Path, mining: Mining) -> Mined:
     source = LogSource(
         path=str(path), format=mining.log_format, record_start=mining.record_start, year=_any_year(mining.log_format)
     )
-    count = 0
-    for messages in _messages(path, source):
-        count += len(messages)
+    fitting_count = formatless_count = 0
+    for messages, bad_count in _messages(path, source):
+        fitting_count += len(messages)
+        formatless_count += bad_count
         for message in messages.to_list():
             drain.add_log_message(_with_variables(message))
     texts = sorted({" ".join(cluster.log_template_tokens) for cluster in drain.clusters}, key=_specificity)
-    counts = _count_matches((messages for messages in _messages(path, source)), texts)
+    counts = _count_matches(path, source, texts)
     kept = [text for text in texts if counts[text] >= mining.count_min]
-    counts = _count_matches(_messages(path, source), kept)
+    counts = _count_matches(path, source, kept)
     ids = _event_ids(kept)
     return Mined(
         templates=tuple((event_id, text, counts[text]) for event_id, text in zip(ids, kept, strict=True)),
-        line_count=count,
+        line_count=fitting_count + formatless_count,
+        formatless_count=formatless_count,
     )
 
 
 def show_templates(found: Mined) -> str:
     """Return templates as YAML, the part `templates` of a log source."""
-    lines = ["templates:"]
+    lines = ["templates:" if found.templates else "templates: []"]
     for event_id, text, count in found.templates:
         entry = yaml.safe_dump({"id": event_id, "text": text}, default_flow_style=True, sort_keys=False, width=10_000)
         lines.append(f"- {entry.strip()}  # {count} lines")
@@ -117,7 +134,12 @@ def _open_drain(mining: Mining) -> Any:
 
 def _with_variables(message: str) -> str:
     # A mark of its own stands for variables until all that only looks like one is escaped.
-    return escape_text(_PIECE_WITH_DIGIT.sub("\0", message.replace("\0", " "))).replace("\0", VARIABLE)
+    plain = _PIECES.sub(_variable_if_digits, message.replace("\0", " "))
+    return escape_text(plain).replace("\0", VARIABLE)
+
+
+def _variable_if_digits(piece: re.Match[str]) -> str:
+    return "\0" if _DIGIT.search(piece[0]) else piece[0]
 
 
 def _any_year(log_format: str) -> int | None:
@@ -125,16 +147,16 @@ def _any_year(log_format: str) -> int | None:
     return _LEAP_YEAR if log_format in FORMATS and needs_year(FORMATS[log_format][1]) else None
 
 
-def _messages(path: Path, source: LogSource) -> Iterator[pl.Series]:
-    """Yield the messages of the records that fit the format, block by block."""
+def _messages(path: Path, source: LogSource) -> Iterator[tuple[pl.Series, int]]:
+    """Yield the messages of the records that fit the format, and the number of the others, block by block."""
     framing = LineFraming(record_size_bytes_max=source.record_size_bytes_max, beginnings=record_beginnings(source))
     lines = LineFile(path, framing, is_complete=True)
     fields: dict[str, str] = {name: name for name in ("time", "message") if name in source.fields}
     reader = LogReader(source, fields, "time", str(path))
     record = 0
     while (block := lines.block_with(record)) is not None:
-        if not block.bad:
-            yield reader.read(block.content)[0]["message"]
+        columns, _, faults = reader.read(block.content)
+        yield columns["message"], len(faults) + len(block.bad)
         record = block.next_offset
 
 
@@ -143,12 +165,15 @@ def _specificity(text: str) -> tuple[int, int, str]:
     return text.count(VARIABLE), -len(text), text
 
 
-def _count_matches(parts: Iterator[pl.Series], texts: Sequence[str]) -> Counter[str]:
-    """Return how many messages each template is the first to fit."""
-    patterns = [(text, compile_regex(regex_of_text(text)).regex) for text in texts]
+def _count_matches(path: Path, source: LogSource, texts: Sequence[str]) -> Counter[str]:
+    """Return how many messages each template is the first to fit; one that is too long for a pattern fits none."""
+    patterns = {}
+    for text in texts:
+        with suppress(ValueError):
+            patterns[text] = compile_regex(regex_of_text(text)).regex
     counts: Counter[str] = Counter()
-    for messages in parts:
-        for text, regex in patterns:
+    for messages, _ in _messages(path, source):
+        for text, regex in patterns.items():
             if not len(messages):
                 break
             fits = messages.str.contains(regex)

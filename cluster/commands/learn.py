@@ -1,5 +1,6 @@
 """The command `learn`: what a job has learned, values that are usual after all, and templates for logs."""
 
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,9 @@ def learn_templates(
     )
     found = mine_templates(log_file, mining)
     show(show_templates(found))
-    say(f"{len(found.templates)} templates fit {found.matched_count} of {found.line_count} lines")
+    say(found.summary(mining))
+    if not found.templates:
+        sys.exit(1)
 
 
 def _load(job_file: str) -> Any:
