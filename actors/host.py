@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
-from actors.detectors.stability import Verdict
+from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.errors import StaleEpochError, TocsinError
 from actors.frames import empty_frame
@@ -246,7 +246,7 @@ class PartitionHost:
         """Return committed anomalies of every partition owned, each partition's in order, not merged."""
         return self._collect(lambda queries: queries.anomalies(wanted, count_max, newest_first=newest_first))
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[VariableVerdict]:
         """Return how variables behave in every partition owned."""
         return self._collect(PartitionQueries.verdicts)
 

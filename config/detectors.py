@@ -10,21 +10,15 @@ from pydantic import BeforeValidator, Field
 
 from config.base import Count, DurationTicks, Names, Settings, as_list, time_text
 
-DETECTOR_TYPES = (
-    "new_value",
-    "new_value_combination",
-    "new_event",
-    "value_range",
-    "charset",
-    "event_sequence",
-    "count_vector",
-    "rule",
-    "stability",
-)
-"""Types of detectors."""
-
 EVERY_VARIABLE = "*"
 """In `watch`: the variables of all templates, as far as the type of detector can watch their columns."""
+
+
+def detector_types() -> tuple[str, ...]:
+    """Return the types of detectors there are, as the library has them registered."""
+    from actors.detectors.registry import detector_types
+
+    return detector_types()
 
 
 _Watch = str | tuple[str | tuple[str, ...], ...]

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 from actors.errors import TocsinError
+from config.detector_specs import detector_spec
 from config.errors import Path, SettingError
 from config.settings import JobSettings
-from config.specs import detector_spec, engine_spec, store_config
+from config.specs import engine_spec, store_config
 
 _SETTINGS: dict[str, Path] = {
     "nothing_to_close": ("engine", "ticks_close_windows"),

@@ -17,7 +17,7 @@ from actors.durations import duration_units
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
 from config.base import Count, DurationTicks, Names, Settings, SizeBytes, check_type, fault, time_text
-from config.detectors import DETECTOR_TYPES, DetectorSettings
+from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
 from config.sources import HOST_METRICS_SCHEMA, SourceSettings, schema_of_log, with_type
@@ -174,7 +174,7 @@ def _with_source_type(source: Any) -> Any:
 
 
 def _with_detector_type(detector: Any) -> Any:
-    return check_type(detector, DETECTOR_TYPES)
+    return check_type(detector, detector_types())
 
 
 _SOURCE_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(get_args(SourceSettings)[0]))

@@ -1,10 +1,56 @@
-"""The watcher of characters: which ones the texts of one variable are made of, per group."""
+"""The kind `charset`: texts with a character that their group has not learned."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from actors.detectors.findings import CODE, ROW, ROWS, Finding, MakeDetail, distinct_values
-from actors.detectors.groups import Batch
+from actors.detectors.checks import as_names, check_variables
+from actors.detectors.configuration import Configuration
+from actors.detectors.errors import DetectorSpecError
+from actors.detectors.findings import CODE, ROW, ROWS, MakeDetail, UnusualRows, distinct_values
+from actors.detectors.groups import GroupedRows
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind
+from actors.detectors.specs import GroupSpec, check_configure
+from actors.model import ColumnType
+
+
+@detector_kind("charset")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharsetSpec(GroupSpec):
+    """Reports texts with a character that their group has not learned in that variable."""
+
+    watch_field: ClassVar[str | None] = "variables"
+
+    variables: tuple[str, ...]
+    """Columns of texts, each watched by itself; the position is the anomaly's type."""
+
+    configure_row_count: int | None = None
+    """As for `NewValueSpec`."""
+
+    def _check(self) -> None:
+        self.put("variables", as_names(repr(self.name), "variables", self.variables))
+        check_variables(repr(self.name), self.variables)
+        check_configure(self.name, self.configure_row_count)
+
+    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
+        """Return each variable by itself."""
+        return tuple((name,) for name in self.variables)
+
+    @classmethod
+    def can_watch(cls, kind: ColumnType) -> bool:
+        """Return whether a column has texts."""
+        return kind.is_text
+
+    def make_parts(self, given: Materials) -> Parts:
+        """Return a watcher for each variable."""
+        for column in given.columns(self.variables):
+            if not self.can_watch(column.type):
+                text = f"detector {self.name!r} watches texts but column {column.name!r} is {column.type}"
+                raise DetectorSpecError(text)
+        watched = [given.names([name]) for name in self.variables]
+        watchers = [CharsetWatcher(columns[0], given.detail_of(columns)) for columns in watched]
+        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
 
 
 class CharsetWatcher:
@@ -12,13 +58,14 @@ class CharsetWatcher:
 
     def __init__(self, column: str, make_detail: MakeDetail) -> None:
         self.metric = f"new character of {column}"
+        self.about: str | None = column
         self.changed: set[int] = set()
         self._column = column
         self._make_detail = make_detail
         self._known: dict[int, set[str]] = {}
         self._muted: set[int] = set()
 
-    def observe(self, batch: Batch) -> list[Finding]:
+    def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Learn from a batch and return the texts with characters that are unknown."""
         pairs = distinct_values(batch, [self._column], with_times=False)
         columns = (pairs[CODE].to_list(), pairs[self._column].to_list(), pairs[ROW].to_list())
@@ -34,7 +81,7 @@ class CharsetWatcher:
                 self.changed.add(code)
             else:
                 shown = {"value": text, "unknown": "".join(sorted(set(text) - known))}
-                findings.append(Finding(pairs[ROWS][place].to_list(), self._make_detail(code, shown)))
+                findings.append(UnusualRows(pairs[ROWS][place].to_list(), self._make_detail(code, shown)))
         return findings
 
     def accept(self, code: int, value: Any, now: int | None) -> None:

@@ -8,7 +8,7 @@ then the verdicts are taken at the next batch that is learned or judged.
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from actors.detectors.groups import Batch, segments
+from actors.detectors.groups import GroupedRows, segments
 from actors.persistency.event_persistency import EventPersistency
 from actors.persistency.stability_tracker import SingleStabilityTracker
 from actors.persistency.values import decode_value, encode_value
@@ -47,7 +47,7 @@ class Configuration:
         self._handed_over: set[int] = set()
         self.changed: set[int] = set()
 
-    def settle(self, batch: Batch, *, learns: bool) -> None:
+    def settle(self, batch: GroupedRows, *, learns: bool) -> None:
         """Decide for the groups handed over on purpose; then take in the first rows of each group, if it learns."""
         if self._handed_over:
             for code in sorted(self._handed_over):
@@ -64,7 +64,7 @@ class Configuration:
                 if end - start >= left:
                     self._decide(code)
 
-    def observe_all(self, batch: Batch) -> None:
+    def observe_all(self, batch: GroupedRows) -> None:
         """Take in all rows of a batch, handed over on purpose."""
         values = self._values(batch)
         for code, start, end in segments(batch):
@@ -94,7 +94,7 @@ class Configuration:
             assert len(trackers) == len(self._watchers), code
         assert self._handed_over <= self._trackers.keys(), self._handed_over
 
-    def _values(self, batch: Batch) -> list[list[Any]]:
+    def _values(self, batch: GroupedRows) -> list[list[Any]]:
         found: list[list[Any]] = []
         for names in self._columns:
             columns = [batch.frame[name].to_list() for name in names]

@@ -1,4 +1,4 @@
-"""The watcher of counts: how often each event id occurs in a window of a key.
+"""The kind `count_vector`: windows of a key in which event ids are counted unlike in any that it has learned.
 
 A window's *vector* is its event ids with their counts, sorted. The open window is saved apart from what was learned,
 because only that changes with every row.
@@ -7,12 +7,106 @@ because only that changes with every row.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from actors.detectors.checks import check_count
+from actors.detectors.errors import DetectorSpecError, DetectorValueError
 from actors.detectors.event_sequence import event_ids
-from actors.detectors.findings import Finding, MakeDetail
-from actors.detectors.groups import Batch, segments
+from actors.detectors.findings import MakeDetail, UnusualRows
+from actors.detectors.groups import GroupedRows, segments
 from actors.detectors.known_things import KnownThings, Thing, with_tuples
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind
+from actors.detectors.specs import KnownSpec
+from actors.detectors.values import event_id_value, parse_list
+from actors.model import Schema
+
+DISTANCE_END = 2
+"""Distances are below or at this one, so that nothing is farther."""
+
+
+@detector_kind("count_vector")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountVectorSpec(KnownSpec):
+    """Reports windows of a key in which event ids are counted unlike in any window it has learned.
+
+    A window is judged with its last row when it is a number of rows, and with the first row after it when it is a span
+    of time; it is learned when its last row is. Spans start at multiples of their size; empty ones are left out.
+    """
+
+    watches_events: ClassVar[bool] = True
+
+    window_row_count: int | None = None
+    """Size of a window in rows; this or `window_ticks`."""
+
+    window_ticks: int | None = None
+    """Size of a window in time; this or `window_row_count`."""
+
+    distance_max: float = 0.0
+    """Largest distance to a learned window that is still usual: the sum of differing counts over the larger total."""
+
+    def _check(self) -> None:
+        KnownSpec._check(self)
+        sizes = {
+            name: size for name in ("window_row_count", "window_ticks") if (size := getattr(self, name)) is not None
+        }
+        if len(sizes) != 1:
+            raise DetectorSpecError(f"give {self.name!r} either window_row_count or window_ticks, at least 1")
+        for name, size in sizes.items():
+            check_count(repr(self.name), name, size)
+        if not isinstance(self.distance_max, int | float) or not 0 <= self.distance_max < DISTANCE_END:
+            raise DetectorSpecError(
+                f"distance_max {self.distance_max!r} of {self.name!r} must be at least 0, and below {DISTANCE_END}: no "
+                "distance exceeds that"
+            )
+
+    @property
+    def needs_all_times(self) -> bool:
+        """Whether windows end with time."""
+        return self.window_ticks is not None
+
+    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
+        """Return nothing: counts differ even where all event ids are the same."""
+        return ()
+
+    def make_parts(self, given: Materials) -> Parts:
+        """Return the watcher of windows."""
+        windows = OpenWindows()
+        columns = given.names(self.event_id_columns)
+        watcher = CountVectorWatcher(
+            columns,
+            row_count=self.window_row_count,
+            ticks=self.window_ticks,
+            distance_max=self.distance_max,
+            known=KnownThings(self.distinct_count_max, reports_once=self.reports_once),
+            windows=windows,
+            make_detail=given.detail_of(columns),
+        )
+        return Parts(watchers=[watcher], memories=[windows])
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether a value that is accepted is a list: counts are one, of pairs."""
+        return True
+
+    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
+        """Return the counts that typed words mean.
+
+        Raises:
+            DetectorValueError: the words are no pairs of event id and count.
+        """
+        columns = [schema[name] for name in self.event_id_columns]
+        what = 'pairs of event id and count, such as [["a", 2], ["b", 1]]'
+        pairs = parse_list(text, what)
+        for pair in pairs:
+            if not isinstance(pair, list) or len(pair) != 2 or type(pair[1]) is not int or pair[1] < 1:
+                raise DetectorValueError(f"{text} are not {what}")
+        found = [[event_id_value(columns, event_id), count] for event_id, count in pairs]
+        if not found or len({str(event_id) for event_id, _ in found}) < len(found):
+            raise DetectorValueError(f"{text} are not {what}, each event id once")
+        if self.window_row_count not in (None, sum(count for _, count in found)):
+            raise DetectorValueError(f"{text} are not the counts of a window of {self.window_row_count} rows")
+        return found
 
 
 @dataclass(slots=True)
@@ -80,7 +174,8 @@ class CountVectorWatcher:
         windows: OpenWindows,
         make_detail: MakeDetail,
     ) -> None:
-        self.metric = f"new counts of {', '.join(columns)}"
+        self.about: str | None = ", ".join(columns)
+        self.metric = f"new counts of {self.about}"
         self.changed = known.changed
         self.codes, self.encode, self.decode = known.codes, known.encode, known.decode
         self.validate = known.validate
@@ -92,12 +187,12 @@ class CountVectorWatcher:
         self._windows = windows
         self._make_detail = make_detail
 
-    def observe(self, batch: Batch) -> list[Finding]:
+    def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Count the rows of a batch and return the rows that ended an unusual window."""
         ids = event_ids(batch, self._columns)
         numbers = [0] * batch.row_count if self._ticks is None else (batch.now // self._ticks).tolist()
         is_learning = batch.is_learning.tolist()
-        findings: list[Finding] = []
+        findings: list[UnusualRows] = []
         for code, start, end in segments(batch):
             window = self._windows.of(code)
             for row in range(start, end):
@@ -118,7 +213,7 @@ class CountVectorWatcher:
         del now
         self._known.accept(code, vector_of({with_tuples(event_id): count for event_id, count in value}))
 
-    def _end(self, code: int, window: Window, row: int, findings: list[Finding]) -> None:
+    def _end(self, code: int, window: Window, row: int, findings: list[UnusualRows]) -> None:
         if not window.row_count:
             return
         vector = vector_of(window.counts)
@@ -128,7 +223,7 @@ class CountVectorWatcher:
             nearest = min((distance(vector, known) for known in self._known.of(code)), default=None)
             if nearest is None or nearest > self._distance_max:
                 shown = {"value": vector, "distance": nearest, "known": self._known.learned_count(code)}
-                findings.append(Finding((row,), self._make_detail(code, shown)))
+                findings.append(UnusualRows((row,), self._make_detail(code, shown)))
                 self._known.note_reported(code, vector)
         window.counts.clear()
         window.row_count = 0

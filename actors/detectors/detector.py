@@ -4,21 +4,20 @@ Everything is decided by rows and offsets: how batches are cut changes nothing, 
 entries of bytes, one per group and one per group and watcher, so that a commit writes only what has changed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import msgpack
 import numpy as np
 import polars as pl
 import xxhash
 
-from actors.detectors.configuration import Configuration
 from actors.detectors.errors import DetectorSpecError, DetectorStateError
-from actors.detectors.findings import Finding
-from actors.detectors.groups import Batch, Groups, Ints, Phase
-from actors.detectors.specs import GroupSpec, LearnPhase
-from actors.detectors.stability import StabilityTrackers, Verdict
+from actors.detectors.groups import GroupedRows, Groups, Ints, Phase
+from actors.detectors.parts import Learner, Memory, Parts
+from actors.detectors.specs import GroupSpec
+from actors.detectors.verdicts import VariableVerdict
 from actors.frames import polars_schema
 from actors.model import Schema
 
@@ -26,55 +25,6 @@ STATE_VERSION = 1
 """Version of saved entries and snapshots."""
 
 _GROUP, _MEMORY, _VERSION = b"g", b"m", b"v"
-
-
-class Memory(Protocol):
-    """Something that is remembered of each group, and saved."""
-
-    changed: set[int]
-    """Groups of which something else is remembered than was last saved."""
-
-    def codes(self) -> Iterable[int]:
-        """Return the groups about which something is known."""
-
-    def encode(self, code: int) -> list[Any]:
-        """Return what is saved of a group."""
-
-    def decode(self, code: int, saved: Sequence[Any]) -> None:
-        """Take over what was saved of a group."""
-
-    def validate(self) -> None:
-        """Assert every invariant."""
-
-
-class Watcher(Memory, Protocol):
-    """One metric of a detector: what it knows of each group, and what it finds in a batch."""
-
-    metric: str
-    """Text of the metric; always the same."""
-
-    def observe(self, batch: Batch) -> list[Finding]:
-        """Learn from a batch and return what is wrong with it."""
-
-    def accept(self, code: int, value: Any, now: int | None) -> None:
-        """Let a reported value count as known for a group."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Parts:
-    """What a detector is made of, beside its groups."""
-
-    watchers: Sequence[Watcher]
-    """One per metric."""
-
-    memories: Sequence[Memory] = ()
-    """What watchers remember apart from what they know."""
-
-    trackers: Sequence[StabilityTrackers] = ()
-    """What follows variables without reporting anything."""
-
-    configuration: Configuration | None = None
-    """Decides which groups the watchers leave alone; `None` where that is not to be decided."""
 
 
 class Detector:
@@ -92,22 +42,21 @@ class Detector:
         key_columns: Sequence[str],
         *,
         group_columns: Sequence[str],
-        learn: LearnPhase,
         make_parts: Callable[[Groups], Parts],
-        keeps_time: bool = False,
     ) -> None:
         self.spec = spec
         self._schema = schema
         self._time_column = schema[time_column].name
         self._key_columns = [schema[name].name for name in key_columns]
         self.group_columns = tuple(group_columns)
-        self._groups = Groups(group_columns, self._time_column, learn, keeps_time)
+        learn = spec.effective_learn()
+        self._groups = Groups(group_columns, self._time_column, learn, keeps_time=spec.needs_all_times)
         parts = make_parts(self._groups)
         self._watchers = list(parts.watchers)
-        self._trackers = list(parts.trackers)
+        self._followers = list(parts.followers)
         self._configuration = parts.configuration
         decisions = [] if parts.configuration is None else [parts.configuration]
-        self._memories: list[Memory] = [*self._watchers, *self._trackers, *parts.memories, *decisions]
+        self._memories: list[Memory] = [*self._watchers, *self._followers, *parts.memories, *decisions]
         types = polars_schema(schema)
         self._columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
         self._columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
@@ -164,39 +113,43 @@ class Detector:
         group = tuple(event_id) if isinstance(event_id, tuple | list) else (event_id,) if self.group_columns else ()
         if len(group) != len(self.group_columns):
             raise DetectorSpecError(f"{event_id!r} does not name a group; give {', '.join(self.group_columns) or '()'}")
-        for watcher in self._accepting():
-            if _is_about(watcher.metric, variable):
-                code = self._groups.code(group)
-                self._groups.changed.add(code)
-                watcher.accept(code, tuple(value) if isinstance(value, list) else value, self._groups.watermark(code))
-                return
-        known = ", ".join(watcher.metric for watcher in self._accepting())
-        raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {known}")
+        learner = self._find_learner(variable)
+        if learner is None:
+            known = ", ".join(learner.metric for learner in self._learners()) or "none that knows values"
+            raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {known}")
+        code = self._groups.code(group)
+        self._groups.changed.add(code)
+        learner.accept(code, tuple(value) if isinstance(value, list) else value, self._groups.watermark(code))
 
-    def _accepting(self) -> "list[Watcher | StabilityTrackers]":
-        return [*self._watchers, *self._trackers]
+    def _learners(self) -> list[Learner]:
+        """Return what knows values, of which more may be accepted."""
+        return [learner for learner in (*self._watchers, *self._followers) if learner.about is not None]
 
-    def knows(self, variable: str) -> bool:
-        """Return whether values of a variable may be accepted, by the text of a metric or what it is about."""
-        return any(_is_about(watcher.metric, variable) for watcher in self._accepting())
+    def _find_learner(self, variable: str) -> Learner | None:
+        return next((learner for learner in self._learners() if variable in (learner.metric, learner.about)), None)
+
+    def about(self, variable: str) -> str | None:
+        """Return what the metric is about that somebody names so, by its text or by that; `None` if there is none."""
+        learner = self._find_learner(variable)
+        return None if learner is None else learner.about
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """What metrics are about: a column, or columns joined by a comma and a blank."""
-        return tuple(watcher.metric.partition(" of ")[2] or watcher.metric for watcher in self._accepting())
+        """What metrics are about whose values may be accepted: a column, or columns joined by a comma and a blank."""
+        return tuple(learner.about for learner in self._learners() if learner.about is not None)
 
     @property
     def follows(self) -> bool:
         """Whether this detector follows how variables behave."""
-        return bool(self._trackers)
+        return bool(self._followers)
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[VariableVerdict]:
         """Return how each variable of each group behaves, where this detector follows that; sorted by group."""
         found = [
             verdict
             for code, group in enumerate(self._groups.ids)
-            for tracker in self._trackers
-            if (verdict := tracker.verdict(code, self.name, group)) is not None
+            for follower in self._followers
+            if (verdict := follower.verdict(code, self.name, group)) is not None
         ]
         return sorted(found, key=lambda verdict: [(value is not None, str(value)) for value in verdict.group])
 
@@ -270,8 +223,8 @@ class Detector:
             self._configuration.settle(batch, learns=phase is not Phase.DETECT)
         if not batch.row_count:
             return pl.DataFrame(schema=self._columns)
-        for tracker in self._trackers:
-            tracker.observe(batch)
+        for follower in self._followers:
+            follower.observe(batch)
         rows: list[int] = []
         types: list[int] = []
         details: list[str] = []
@@ -282,7 +235,7 @@ class Detector:
                 details.extend([finding.detail] * len(finding.rows))
         return self._anomalies(batch, rows, types, details)
 
-    def _anomalies(self, batch: Batch, rows: list[int], types: list[int], details: list[str]) -> pl.DataFrame:
+    def _anomalies(self, batch: GroupedRows, rows: list[int], types: list[int], details: list[str]) -> pl.DataFrame:
         if not rows:
             return pl.DataFrame(schema=self._columns)
         places, kinds = np.array(rows, np.int64), np.array(types, np.int32)
@@ -329,10 +282,6 @@ class Detector:
             if key[:1] == _MEMORY:
                 group, saved = msgpack.unpackb(entry)
                 self._memories[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
-
-
-def _is_about(metric: str, variable: str) -> bool:
-    return variable == metric or metric.endswith(f" of {variable}")
 
 
 def _fingerprint(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ The tree::
 
     DetectorError               (TocsinError) root of this package
     ├── DetectorSpecError       a specification that cannot be used                        (ValueError)
+    ├── DetectorValueError      a value that cannot be accepted                            (ValueError)
     └── DetectorStateError      saved state that is torn, or belongs to another detector   (SnapshotError)
 """
 
@@ -16,6 +17,10 @@ class DetectorError(TocsinError):
 
 class DetectorSpecError(DetectorError, ValueError):
     """A specification that cannot be used."""
+
+
+class DetectorValueError(DetectorError, ValueError):
+    """A value that cannot be accepted: no row of the watched columns could bring it."""
 
 
 class DetectorStateError(DetectorError, SnapshotError):

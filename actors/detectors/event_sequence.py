@@ -1,14 +1,71 @@
-"""The watcher of sequences: the last event ids of a key, in order.
+"""The kind `event_sequence`: the last event ids of a key, in an order that the key has not learned.
 
 What a key has learned is saved apart from its latest ids, because only these change with every row.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from actors.detectors.findings import Finding, MakeDetail
-from actors.detectors.groups import Batch, segments
+from actors.detectors.checks import check_count
+from actors.detectors.errors import DetectorSpecError, DetectorValueError
+from actors.detectors.findings import MakeDetail, UnusualRows
+from actors.detectors.groups import GroupedRows, segments
 from actors.detectors.known_things import KnownThings, Thing, with_tuples
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind
+from actors.detectors.specs import KnownSpec
+from actors.detectors.values import event_id_value, parse_list
+from actors.model import Schema
+
+SEQUENCE_LENGTH_MAX = 100
+"""Longest sequence of event ids."""
+
+
+@detector_kind("event_sequence")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSequenceSpec(KnownSpec):
+    """Reports sequences of event ids that their key has not learned. Rows without an event id do not count."""
+
+    watches_events: ClassVar[bool] = True
+
+    length: int
+    """Number of event ids in a sequence; the first `length - 1` rows of a key complete none."""
+
+    def _check(self) -> None:
+        KnownSpec._check(self)
+        check_count(repr(self.name), "length", self.length, at_least=2)
+        if self.length > SEQUENCE_LENGTH_MAX:
+            raise DetectorSpecError(f"length {self.length} of {self.name!r} must be from 2 to {SEQUENCE_LENGTH_MAX}")
+
+    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
+        """Return the columns of the event id."""
+        return (self.event_id_columns,)
+
+    def make_parts(self, given: Materials) -> Parts:
+        """Return the watcher of sequences."""
+        columns = given.names(self.event_id_columns)
+        latest = LatestIds(self.length - 1)
+        known = KnownThings(self.distinct_count_max, reports_once=self.reports_once)
+        watcher = EventSequenceWatcher(columns, self.length, known, latest, given.detail_of(columns))
+        return Parts(watchers=[watcher], memories=[latest])
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether a value that is accepted is a list: a sequence is one."""
+        return True
+
+    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
+        """Return the sequence that typed words mean.
+
+        Raises:
+            DetectorValueError: the words are no sequence of so many event ids.
+        """
+        columns = [schema[name] for name in self.event_id_columns]
+        found = parse_list(text, f"a sequence of {self.length} event ids")
+        if len(found) != self.length:
+            raise DetectorValueError(f"{text} is not a sequence of {self.length} event ids")
+        return [event_id_value(columns, event_id) for event_id in found]
 
 
 class LatestIds:
@@ -50,7 +107,8 @@ class EventSequenceWatcher:
     def __init__(
         self, columns: Sequence[str], length: int, known: KnownThings, latest: LatestIds, make_detail: MakeDetail
     ) -> None:
-        self.metric = f"new sequence of {', '.join(columns)}"
+        self.about: str | None = ", ".join(columns)
+        self.metric = f"new sequence of {self.about}"
         self.changed = known.changed
         self.codes, self.encode, self.decode = known.codes, known.encode, known.decode
         self.validate = known.validate
@@ -60,10 +118,10 @@ class EventSequenceWatcher:
         self._latest = latest
         self._make_detail = make_detail
 
-    def observe(self, batch: Batch) -> list[Finding]:
+    def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Learn from a batch and return the rows that complete an unknown sequence."""
         ids = event_ids(batch, self._columns)
-        findings: list[Finding] = []
+        findings: list[UnusualRows] = []
         for code, start, end in segments(batch):
             rows = [row for row in range(start, end) if ids[row] is not None]
             whole = self._latest.extend(code, [ids[row] for row in rows]) if rows else []
@@ -77,7 +135,7 @@ class EventSequenceWatcher:
         self._known.accept(code, with_tuples(list(value)))
 
     def _observe_key(
-        self, batch: Batch, code: int, windows: list[Thing], rows: list[int], findings: list[Finding]
+        self, batch: GroupedRows, code: int, windows: list[Thing], rows: list[int], findings: list[UnusualRows]
     ) -> None:
         known = self._known.of(code)
         for window, row in zip(windows, rows, strict=True):
@@ -87,11 +145,11 @@ class EventSequenceWatcher:
                 self._known.learn(code, window)
             elif code not in self._known.muted:
                 shown = {"value": window, "known": self._known.learned_count(code)}
-                findings.append(Finding((row,), self._make_detail(code, shown)))
+                findings.append(UnusualRows((row,), self._make_detail(code, shown)))
                 self._known.note_reported(code, window)
 
 
-def event_ids(batch: Batch, columns: Sequence[str]) -> list[Any]:
+def event_ids(batch: GroupedRows, columns: Sequence[str]) -> list[Any]:
     """Return the event id of each row: a value, a tuple of values, or `None` when a column is NULL."""
     if len(columns) == 1:
         return batch.frame[columns[0]].to_list()

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from actors.detectors.groups import Batch
+from actors.detectors.groups import GroupedRows
 
 MakeDetail = Callable[[int, Mapping[str, Any]], str]
 """Takes a group's code and what is to be shown of an anomaly; returns the JSON text of its detail."""
@@ -20,7 +20,7 @@ _PLAIN_ZEROS = pl.when(_FLOATS == 0.0).then(0.0).otherwise(_FLOATS).name.keep()
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class UnusualRows:
     """Rows of one batch that are anomalies for the same reason."""
 
     rows: Sequence[int]
@@ -30,7 +30,7 @@ class Finding:
     """JSON object."""
 
 
-def distinct_values(batch: Batch, columns: Sequence[str], *, with_times: bool) -> pl.DataFrame:
+def distinct_values(batch: GroupedRows, columns: Sequence[str], *, with_times: bool) -> pl.DataFrame:
     """Return the distinct values of columns in each group, in the order of their first rows; NULL is no value."""
     rows = pl.int_range(batch.row_count, dtype=pl.Int64, eager=True)
     own = [pl.Series(CODE, batch.codes), rows.alias(ROW)]

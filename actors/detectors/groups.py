@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import xxhash
 
-from actors.detectors.specs import LearnPhase
+from actors.detectors.learn_phase import LearnPhase
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -38,7 +38,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class GroupedRows:
     """Rows sorted by group, in their own order within each group."""
 
     frame: pl.DataFrame
@@ -79,7 +79,7 @@ class Batch:
 class Groups:
     """All groups a detector has seen, with how much of each has been learned."""
 
-    def __init__(self, columns: Sequence[str], time_column: str, learn: LearnPhase, keeps_time: bool) -> None:
+    def __init__(self, columns: Sequence[str], time_column: str, learn: LearnPhase, *, keeps_time: bool) -> None:
         self._columns = list(columns)
         self._time_column = time_column
         self._learn = learn
@@ -92,7 +92,7 @@ class Groups:
         self._watermark = np.zeros(0, np.int64)
         self._is_done = np.zeros(0, np.bool_)
 
-    def batch(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> Batch:
+    def batch(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> GroupedRows:
         """Return the rows sorted by group, and take note of them; rows without a time are left out."""
         times = frame[self._time_column]
         if times.null_count():
@@ -108,7 +108,7 @@ class Groups:
         within = np.arange(len(offsets)) - np.repeat(starts, lengths)
         ranks = within + np.repeat(self._row_count[group_codes], lengths)
         is_learning = self._are_learning(ranks, now, np.repeat(group_codes, lengths), phase)
-        batch = Batch(
+        batch = GroupedRows(
             frame=frame,
             offsets=offsets,
             codes=np.repeat(group_codes, lengths),
@@ -222,7 +222,7 @@ class Groups:
             is_learning |= now < learn.until
         return is_learning & ~self._is_done[codes]
 
-    def _note(self, batch: Batch, lengths: Ints, phase: Phase) -> None:
+    def _note(self, batch: GroupedRows, lengths: Ints, phase: Phase) -> None:
         codes = batch.group_codes
         is_open = ~self._is_done[codes]
         learned = np.add.reduceat(batch.is_learning, batch.starts, dtype=np.int64)
@@ -235,7 +235,7 @@ class Groups:
             self._is_done[codes] |= learned < lengths
 
 
-def segments(batch: Batch) -> Iterable[tuple[int, int, int]]:
+def segments(batch: GroupedRows) -> Iterable[tuple[int, int, int]]:
     """Return group, first row and end of each group of a batch."""
     return zip(batch.group_codes.tolist(), batch.starts.tolist(), batch.ends.tolist(), strict=True)
 

@@ -1,16 +1,62 @@
-"""The watcher of known values: what a group has learned of one variable, and which rows bring something else.
+"""Known values: what a group has learned of one variable or combination, and which rows bring something else.
 
 Only the distinct values of a batch are looked up, one by one; the rows that carry them are found by Polars. Learning
 comes before judging within a group, so values are learned in row order and everything else is independent of it.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from actors.detectors.findings import CODE, FIRST, GAP, NOW, ROW, ROWS, Finding, MakeDetail, distinct_values
-from actors.detectors.groups import Batch
+from actors.detectors.checks import check_count
+from actors.detectors.configuration import Configuration
+from actors.detectors.findings import CODE, FIRST, GAP, NOW, ROW, ROWS, MakeDetail, UnusualRows, distinct_values
+from actors.detectors.groups import GroupedRows
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.specs import KnownSpec, check_configure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownValuesSpec(KnownSpec):
+    """What the kinds have in common that know values, or combinations of values."""
+
+    expire_after: int | None = None
+    """Age, since the value was last seen, from which a value is reported again; `None` for never."""
+
+    configure_row_count: int | None = None
+    """The first rows of each group, after which only variables found STATIC or STABLE in them stay watched there.
+
+    These rows are learned as well. `None` watches every variable from the start.
+    """
+
+    def _check(self) -> None:
+        KnownSpec._check(self)
+        check_configure(self.name, self.configure_row_count)
+        if self.expire_after is not None:
+            check_count(repr(self.name), "expire_after", self.expire_after)
+
+    @property
+    def needs_all_times(self) -> bool:
+        """Whether values age with rows that are judged, too."""
+        return self.expire_after is not None
+
+    def make_watcher(self, columns: Sequence[str], noun: str, detail: MakeDetail) -> "KnownValueWatcher":
+        """Return the watcher of one column or combination."""
+        return KnownValueWatcher(
+            columns,
+            f"new {noun} of {', '.join(columns)}",
+            detail,
+            distinct_count_max=self.distinct_count_max,
+            expire_after=self.expire_after,
+            reports_once=self.reports_once,
+        )
+
+    def make_configured(self, watched: Sequence[Sequence[str]], noun: str, given: Materials) -> Parts:
+        """Return a watcher for each combination of columns, and what decides which are left alone."""
+        watchers = [self.make_watcher(columns, noun, given.detail_of(columns)) for columns in watched]
+        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
 
 
 class KnownValueWatcher:
@@ -27,6 +73,7 @@ class KnownValueWatcher:
         reports_once: bool,
     ) -> None:
         self.metric = metric
+        self.about: str | None = ", ".join(columns)
         self.changed: set[int] = set()
         self._columns = list(columns)
         self._make_detail = make_detail
@@ -37,7 +84,7 @@ class KnownValueWatcher:
         self._learned_count: dict[int, int] = {}
         self._muted: set[int] = set()
 
-    def observe(self, batch: Batch) -> list[Finding]:
+    def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Learn from a batch and return what is unknown in it."""
         pairs = self._pairs(batch)
         if self._expire_after is None:
@@ -92,14 +139,14 @@ class KnownValueWatcher:
         for code, count in self._learned_count.items():
             assert 0 <= count <= len(self._known.get(code, ())), f"group {code} has learned {count}"
 
-    def _pairs(self, batch: Batch) -> pl.DataFrame:
+    def _pairs(self, batch: GroupedRows) -> pl.DataFrame:
         return distinct_values(batch, self._columns, with_times=self._expire_after is not None)
 
     def _values(self, pairs: pl.DataFrame) -> list[Any]:
         columns = [pairs[name].to_list() for name in self._columns]
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
 
-    def _observe_ageless(self, batch: Batch, pairs: pl.DataFrame) -> list[Finding]:
+    def _observe_ageless(self, batch: GroupedRows, pairs: pl.DataFrame) -> list[UnusualRows]:
         codes, values = pairs[CODE].to_list(), self._values(pairs)
         known = self._known
         for code in batch.group_codes.tolist():
@@ -118,7 +165,7 @@ class KnownValueWatcher:
             findings.append(self._finding(codes[place], values[place], rows[:1] if is_added else rows))
         return findings
 
-    def _observe_ageing(self, batch: Batch, pairs: pl.DataFrame, expire_after: int) -> list[Finding]:
+    def _observe_ageing(self, batch: GroupedRows, pairs: pl.DataFrame, expire_after: int) -> list[UnusualRows]:
         codes, values = pairs[CODE].to_list(), self._values(pairs)
         gaps, firsts, lasts = pairs[GAP].to_list(), pairs[FIRST].to_list(), pairs[NOW].to_list()
         odd: list[int] = []
@@ -137,7 +184,7 @@ class KnownValueWatcher:
                 found.append((codes[place], values[place], unknown))
         return [self._finding(code, value, rows) for code, value, rows in found if code not in self._muted]
 
-    def _judge_rows(self, batch: Batch, code: int, value: Any, rows: list[int], expire_after: int) -> list[int]:
+    def _judge_rows(self, batch: GroupedRows, code: int, value: Any, rows: list[int], expire_after: int) -> list[int]:
         """Go through the rows of one value and return those in which it is unknown or has expired."""
         if code in self._muted:
             return []
@@ -184,9 +231,9 @@ class KnownValueWatcher:
             table = self._known[code] = {}
         return table
 
-    def _finding(self, code: int, value: Any, rows: Sequence[int]) -> Finding:
+    def _finding(self, code: int, value: Any, rows: Sequence[int]) -> UnusualRows:
         known_count = self._learned_count.get(code, 0)
-        return Finding(rows, self._make_detail(code, {"value": value, "known": known_count}))
+        return UnusualRows(rows, self._make_detail(code, {"value": value, "known": known_count}))
 
 
 def _rows_of(pairs: pl.DataFrame, places: Sequence[int]) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Trackers of stability: how the values of one variable behave, per group. They report nothing; they are looked at.
+"""The kind `stability`: how the values of variables behave, per group. It reports nothing; it is looked at.
 
 A tracker takes every value that is not NULL, also after the learn phase unless that is limited. What is saved of a
 group is the state of its tracker of the persistency library and the time of the last change.
@@ -6,43 +6,71 @@ group is the state of its tracker of the persistency library and the time of the
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from actors.detectors.groups import Batch, segments
-from actors.persistency.stability_tracker import SingleStabilityTracker
+from actors.detectors.checks import as_names, as_numbers, check_choice, check_count, check_variables
+from actors.detectors.groups import GroupedRows, segments
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind
+from actors.detectors.specs import GroupSpec
+from actors.detectors.verdicts import VariableVerdict
+from actors.persistency.stability_tracker import SEGMENTATIONS, SingleStabilityTracker
 from actors.persistency.values import decode_value, encode_value
 
+TIME_BUCKET_COUNT = 256
+"""Spans in which times of values are counted, where stability is judged by time."""
 
+
+@detector_kind("stability")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What is known of one variable of one group."""
+class StabilitySpec(GroupSpec):
+    """Follows how the values of variables behave, and reports nothing: STATIC, STABLE, UNSTABLE or RANDOM.
 
-    detector: str
-    """Name of the detector."""
+    With a learn phase only the rows of that are followed, without one all rows.
+    """
 
-    group: tuple[Any, ...]
-    """Values of the key columns and the event columns that the group is."""
+    watch_field: ClassVar[str | None] = "variables"
 
-    variable: str
-    """The column."""
+    variables: tuple[str, ...]
+    """Columns followed, each by itself. NULL is no value."""
 
-    type: str
-    """STATIC, STABLE, UNSTABLE, RANDOM or INSUFFICIENT_DATA."""
+    value_count_max: int = 1000
+    """Distinct values of a variable kept exactly; beyond, their number is an estimate."""
 
-    reason: str
-    """Why."""
+    min_samples: int = 3
+    """Fewest values that allow a verdict."""
 
-    observation_count: int
-    """Values seen, NULL not counted."""
+    segmentation: str = "count"
+    """What the series is cut into: equal numbers of values (`count`), equal spans of time (`time`), or `both`."""
 
-    distinct_count: int
-    """Distinct values; an estimate beyond the number kept exactly."""
+    segment_thresholds: tuple[float, ...] = (1.1, 0.3, 0.1, 0.01)
+    """One for each segment: the share of values never seen before that its segment must stay below to be STABLE."""
 
-    change_count: int
-    """Observations of a value never seen before."""
+    def _check(self) -> None:
+        owner = repr(self.name)
+        self.put("variables", as_names(owner, "variables", self.variables))
+        self.put("segment_thresholds", as_numbers(owner, "segment_thresholds", self.segment_thresholds))
+        self.put("segmentation", check_choice(owner, "segmentation", self.segmentation, SEGMENTATIONS))
+        check_variables(owner, self.variables)
+        check_count(owner, "value_count_max", self.value_count_max)
+        check_count(owner, "min_samples", self.min_samples)
 
-    last_change: int | None
-    """Time of the last of them, in ticks of the time column; `None` before the first."""
+    def make_parts(self, given: Materials) -> Parts:
+        """Return a tracker for each variable."""
+        followers = [
+            StabilityTrackers(column, given.time_column, self._make_tracker, learns_only=self.learn.has_limit)
+            for column in given.names(self.variables)
+        ]
+        return Parts(followers=followers)
+
+    def _make_tracker(self) -> SingleStabilityTracker:
+        return SingleStabilityTracker(
+            self.min_samples,
+            self.segmentation,
+            segment_thresholds=self.segment_thresholds,
+            max_distinct=self.value_count_max,
+            time_buckets=None if self.segmentation == "count" else TIME_BUCKET_COUNT,
+        )
 
 
 class StabilityTrackers:
@@ -52,6 +80,7 @@ class StabilityTrackers:
         self, column: str, time_column: str, make_tracker: Callable[[], SingleStabilityTracker], *, learns_only: bool
     ) -> None:
         self.metric = f"stability of {column}"
+        self.about: str | None = column
         self.column = column
         self.changed: set[int] = set()
         self._time_column = time_column
@@ -60,7 +89,7 @@ class StabilityTrackers:
         self._trackers: dict[int, SingleStabilityTracker] = {}
         self._last_changes: dict[int, int] = {}
 
-    def observe(self, batch: Batch) -> None:
+    def observe(self, batch: GroupedRows) -> None:
         """Take the values of a batch."""
         values, times = batch.frame[self.column], batch.frame[self._time_column]
         is_taken = values.is_not_null().to_numpy()
@@ -80,13 +109,13 @@ class StabilityTrackers:
         self._tracker(code).accept(value)
         self.changed.add(code)
 
-    def verdict(self, code: int, detector: str, group: tuple[Any, ...]) -> Verdict | None:
+    def verdict(self, code: int, detector: str, group: tuple[Any, ...]) -> VariableVerdict | None:
         """Return what is known of a group, or `None` when it never had a value."""
         tracker = self._trackers.get(code)
         if tracker is None:
             return None
         found = tracker.classify()
-        return Verdict(
+        return VariableVerdict(
             detector=detector,
             group=group,
             variable=self.column,

@@ -1,15 +1,65 @@
-"""The watcher of ranges: the lowest and highest number that each group has learned of one variable."""
+"""The kind `value_range`: numbers outside the lowest and highest that their group has learned."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
-from actors.detectors.findings import Finding, MakeDetail
-from actors.detectors.groups import Batch, Bools, Ints
+from actors.detectors.checks import as_names, check_variables
+from actors.detectors.configuration import Configuration
+from actors.detectors.errors import DetectorSpecError
+from actors.detectors.findings import MakeDetail, UnusualRows
+from actors.detectors.groups import Bools, GroupedRows, Ints
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind
+from actors.detectors.specs import GroupSpec, check_configure
+from actors.frames import physical_type
+from actors.model import ColumnType
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
+
+
+@detector_kind("value_range")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueRangeSpec(GroupSpec):
+    """Reports numbers outside the range that their group has learned; a group that learned none is not judged."""
+
+    watch_field: ClassVar[str | None] = "variables"
+    needs_learning: ClassVar[bool] = True
+
+    variables: tuple[str, ...]
+    """Columns of numbers, each watched by itself; the position is the anomaly's type."""
+
+    configure_row_count: int | None = None
+    """As for `NewValueSpec`."""
+
+    def _check(self) -> None:
+        self.put("variables", as_names(repr(self.name), "variables", self.variables))
+        check_variables(repr(self.name), self.variables)
+        check_configure(self.name, self.configure_row_count)
+
+    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
+        """Return each variable by itself."""
+        return tuple((name,) for name in self.variables)
+
+    @classmethod
+    def can_watch(cls, kind: ColumnType) -> bool:
+        """Return whether a column has numbers."""
+        return not kind.is_text and kind is not ColumnType.BOOL
+
+    def make_parts(self, given: Materials) -> Parts:
+        """Return a watcher for each variable."""
+        watchers = []
+        for column in given.columns(self.variables):
+            if not self.can_watch(column.type):
+                text = f"detector {self.name!r} watches numbers but column {column.name!r} is {column.type}"
+                raise DetectorSpecError(text)
+            detail = given.detail_of([column.name])
+            watchers.append(ValueRangeWatcher(column.name, physical_type(column.type), detail))
+        watched = [given.names([name]) for name in self.variables]
+        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
 
 
 class ValueRangeWatcher:
@@ -17,6 +67,7 @@ class ValueRangeWatcher:
 
     def __init__(self, column: str, dtype: pl.DataType, make_detail: MakeDetail) -> None:
         self.metric = f"value range of {column}"
+        self.about: str | None = column
         self.changed: set[int] = set()
         self._column = column
         self._make_detail = make_detail
@@ -26,7 +77,7 @@ class ValueRangeWatcher:
         self._has_range = np.zeros(0, np.bool_)
         self._is_muted = np.zeros(0, np.bool_)
 
-    def observe(self, batch: Batch) -> list[Finding]:
+    def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Learn from a batch and return what is out of range in it."""
         if not batch.row_count:
             return []
@@ -101,7 +152,7 @@ class ValueRangeWatcher:
             new[: len(old)] = old
             setattr(self, name, new)
 
-    def _finding(self, batch: Batch, row: int, value: Any) -> Finding:
+    def _finding(self, batch: GroupedRows, row: int, value: Any) -> UnusualRows:
         code = int(batch.codes[row])
         shown = {"value": value, "low": self._low[code].item(), "high": self._high[code].item()}
-        return Finding((row,), self._make_detail(code, shown))
+        return UnusualRows((row,), self._make_detail(code, shown))

@@ -6,7 +6,7 @@ is not named). It is applied before the first row of its key at or after that of
 committed with the detectors' state: replay, another owner and a shard that is rebuilt come to the same result.
 """
 
-import json
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 
 from actors.detectors import Detector
-from actors.detectors.specs import CountVectorSpec, EventSequenceSpec, GroupSpec, NewEventSpec, NewValueCombinationSpec
+from actors.detectors.errors import DetectorValueError
+from actors.detectors.values import typed_value
 from actors.errors import TocsinError
-from actors.frames import physical_type
-from actors.model import Column, ColumnType, Schema
+from actors.model import Schema
 
 Array = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -216,56 +216,41 @@ def find_acceptance(
     if len(key) != len(key_columns):
         names = ", ".join(key_columns) or "none"
         raise AcceptanceError(f"{len(key)} values of the key are given, but the key columns are: {names}")
-    values = tuple(_typed(schema[column], text) for column, text in zip(key_columns, key, strict=True))
-    groups: list[tuple[int, tuple[Any, ...]]] = []
-    found: list[Any] = []
-    for number, detector in enumerate(detectors):
-        columns = detector.group_columns[len(key_columns) :]
-        is_meant = name in (None, detector.name) and detector.knows(variable)
-        if is_meant and len(columns) == (event != NO_EVENT) and _takes_list(detector.spec) == _is_list(value):
-            groups.append((number, (*values, *(_typed(schema[column], event) for column in columns))))
-            found.append(_value(detector.spec, schema, variable, value))
-    if not groups:
+    found: list[tuple[int, tuple[Any, ...], str, Any]] = []
+    try:
+        values = tuple(typed_value(schema[column], text) for column, text in zip(key_columns, key, strict=True))
+        for number, detector in enumerate(detectors):
+            about = detector.about(variable) if name in (None, detector.name) else None
+            columns = detector.group_columns[len(key_columns) :]
+            if about is None or len(columns) != (event != NO_EVENT) or detector.spec.takes_lists != _is_list(value):
+                continue
+            group = (*values, *(typed_value(schema[column], event) for column in columns))
+            found.append((number, group, about, detector.spec.accepted_value(schema, about, value)))
+    except DetectorValueError as error:
+        raise AcceptanceError(str(error)) from error
+    if not found:
         raise AcceptanceError(_explain_nothing(detectors, variable, name))
-    return Acceptance(
-        acceptance_id="", key=values, groups=tuple(groups), variable=variable, value=found[0], positions={}
-    )
+    _, _, about, typed = found[0]
+    groups = tuple((number, group) for number, group, _, _ in found)
+    return Acceptance(acceptance_id="", key=values, groups=groups, variable=about, value=typed, positions={})
 
 
 def _explain_nothing(detectors: Sequence[Detector], variable: str, name: str | None) -> str:
     known = [detector for detector in detectors if name in (None, detector.name)]
-    metrics = [f"{detector.name}: {', '.join(detector.variables)}" for detector in known]
+    metrics = [f"{detector.name}: {', '.join(detector.variables)}" for detector in known if detector.variables]
     text = f"no detector can accept this value of {variable!r}"
+    if not known:
+        names = [detector.name for detector in detectors]
+        return f"{text}; there is none named {name!r}{_meant(str(name), names)}, but {', '.join(names) or 'no other'}"
+    meant = _meant(variable, [variable for detector in known for variable in detector.variables])
     way = f"Give an event id to those that learn by event, {NO_EVENT!r} to others, and a JSON list to those of lists"
-    return f"{text}; there is {'; '.join(metrics) or 'none'}. {way}"
+    return f"{text}; there is {'; '.join(metrics) or 'none that knows values'}{meant}. {way}"
 
 
-def _takes_list(spec: GroupSpec) -> bool:
-    if isinstance(spec, NewEventSpec):
-        return len(spec.event_id_columns) > 1
-    return isinstance(spec, NewValueCombinationSpec | EventSequenceSpec | CountVectorSpec)
+def _meant(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near and near[0] != word else ""
 
 
 def _is_list(text: str) -> bool:
     return text.lstrip().startswith("[")
-
-
-def _value(spec: GroupSpec, schema: Schema, variable: str, text: str) -> Any:
-    if not _takes_list(spec):
-        return _typed(schema[variable], text)
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise AcceptanceError(f"{text!r} is no JSON list: {error}") from None
-
-
-def _typed(column: Column, text: str) -> Any:
-    """Return a value of a column as it stands in frames."""
-    if column.type.is_text:
-        return text
-    try:
-        if column.type is ColumnType.BOOL:
-            return {"true": True, "false": False}[text.lower()]
-        return float(text) + 0.0 if physical_type(column.type) == pl.Float64 else int(text)
-    except (KeyError, ValueError):
-        raise AcceptanceError(f"column {column.name!r} is {column.type}, which cannot hold {text!r}") from None

@@ -15,8 +15,9 @@ from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from actors.shard import Shard
 from actors.store import EventStore
+from config.detector_specs import detector_specs
 from config.settings import JobSettings
-from config.specs import detector_specs, engine_spec, store_config
+from config.specs import engine_spec, store_config
 
 
 class IdleEngine:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.detectors.stability import Verdict
+from actors.detectors.verdicts import VariableVerdict
 from actors.partition.acceptances import Acceptance, Acceptances
 from actors.partition.assembly import build_detectors
 from actors.partition.part import Entry, Fields, Part, Saved
@@ -118,7 +118,7 @@ class Learning(Part):
             assert partition_of_key(key, self._job.partitions) == self._number, f"{key} is of another partition"
 
 
-def read_verdicts(job: JobSettings, shard: Shard) -> list[Verdict]:
+def read_verdicts(job: JobSettings, shard: Shard) -> list[VariableVerdict]:
     """Return how variables behave, as committed in a shard of a job; it may be open for reading only."""
     detectors = [(number, detector) for number, detector in enumerate(build_detectors(job)) if detector.follows]
     if not detectors:

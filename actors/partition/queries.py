@@ -5,7 +5,7 @@ Queries come from any thread while rows are applied. Each reads the shard in a t
 
 from typing import Any
 
-from actors.detectors.stability import Verdict
+from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter, AnomalyTable, scan_anomalies
 from actors.partition.detection import read_verdicts
@@ -50,7 +50,7 @@ class PartitionQueries:
         """Return stored events, pending ones included, and whether more would have matched."""
         return QueryResult((), False) if self._store is None else self._store.query(params)
 
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[VariableVerdict]:
         """Return how the variables that the job follows behave."""
         return read_verdicts(self._job, self._shard)
 

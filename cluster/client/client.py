@@ -12,7 +12,7 @@ from typing import Any
 
 import msgpack
 
-from actors.detectors.stability import Verdict
+from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.errors import TocsinError
 from actors.host import NotOpenError
@@ -334,7 +334,7 @@ class Client:
             pages |= reply.wait()
         return pages
 
-    def verdicts(self, name: str) -> list[Verdict]:
+    def verdicts(self, name: str) -> list[VariableVerdict]:
         """Return how the variables that a job follows behave, of all partitions."""
         return self._collect(name, "verdicts")
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from actors.detectors.stability import Verdict
+from actors.detectors.verdicts import VariableVerdict
 from actors.frames import time_text
 from actors.partition.acceptances import Acceptance, find_acceptance
 from actors.partition.assembly import build_detectors
@@ -29,13 +29,13 @@ def follows_variables(job: JobSettings) -> bool:
     return any(detector.follows for detector in build_detectors(job))
 
 
-def read_directory(job: JobSettings, directory: Path) -> list[Verdict]:
+def read_directory(job: JobSettings, directory: Path) -> list[VariableVerdict]:
     """Return the verdicts in the shards below a directory of `tocsin run`.
 
     Raises:
         ClusterError: no partition of the job has been there.
     """
-    found: list[Verdict] = []
+    found: list[VariableVerdict] = []
     with ExitStack() as stack:
         for number in range(job.partitions):
             place = _shard_directory(directory, number)
@@ -87,7 +87,7 @@ def parse_acceptance(
     )
 
 
-def show_verdicts(job: JobSettings, verdicts: Sequence[Verdict], *, as_json: bool, is_wide: bool) -> str:
+def show_verdicts(job: JobSettings, verdicts: Sequence[VariableVerdict], *, as_json: bool, is_wide: bool) -> str:
     """Return verdicts as text, in the order of detector, key, event and variable."""
     records = [_record(job, verdict) for verdict in verdicts]
     records.sort(key=lambda record: [str(record[name]) for name in ("detector", "key", "event", "variable")])
@@ -135,7 +135,7 @@ def _shard_directory(directory: Path, number: int) -> Path:
     return directory / "partitions" / f"{number:04d}"
 
 
-def _record(job: JobSettings, verdict: Verdict) -> dict[str, Any]:
+def _record(job: JobSettings, verdict: VariableVerdict) -> dict[str, Any]:
     key_count = len(job.key_columns)
     event = verdict.group[key_count:]
     shown = event[0] if len(event) == 1 else list(event) or None

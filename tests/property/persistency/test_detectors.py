@@ -22,7 +22,7 @@ from actors.detectors import (
     ValueRangeSpec,
     make_detector,
 )
-from actors.detectors.specs import StabilitySpec
+from actors.detectors.stability import StabilitySpec
 from actors.model import Schema
 from tests.support.naive_persistency import naive_charsets, naive_counts, naive_ranges, naive_sequences
 

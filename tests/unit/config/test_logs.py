@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from config import ConfigError, JobSettings, load_job, make_job
-from config.specs import detector_specs
+from config.detector_specs import detector_specs
 
 TEMPLATES = [
     {"id": "login", "text": "login of <user> from <*> port <port>"},
@@ -40,7 +40,7 @@ def test_a_star_watches_every_variable_that_tells_rows_of_an_event_apart() -> No
         schema=schema,
         time="time",
         key="user",
-        detectors=[{"type": kind, "watch": "*", "event": "event_id"} for kind in kinds],
+        detectors=[{"type": kind, "watch": "*", "event": "event_id", "learn": {"rows": 9}} for kind in kinds],
     )
     assert [spec.variables for spec in detector_specs(job)] == [("from", "port"), ("port",), ("from",)]
 

@@ -7,8 +7,9 @@ from actors.detectors import make_detector
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.episodes.episode import LifecycleSettings
 from config import ConfigError, JobSettings, make_job
+from config.detector_specs import detector_specs
 from config.settings import FORMAT_VERSION
-from config.specs import detector_specs, engine_spec, store_config
+from config.specs import engine_spec, store_config
 from tests.support.jobs import make_trades_job
 
 SOURCE = {"type": "stream", "name": "trades"}
@@ -136,7 +137,7 @@ def test_a_detector_that_cannot_be_built_is_told(detector: dict[str, object], me
     "detector",
     [
         {"type": "new_event", "event": "sym"},
-        {"type": "value_range", "watch": "qty"},
+        {"type": "value_range", "watch": "qty", "learn": {"rows": 9}},
         {"type": "charset", "watch": "sym"},
         {"type": "event_sequence", "event": "sym", "options": {"length": 3}},
         {"type": "count_vector", "event": "sym", "options": {"window_ticks": "5m"}},

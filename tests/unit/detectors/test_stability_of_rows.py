@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from actors.detectors import Detector, DetectorSpecError, LearnPhase, make_detector
-from actors.detectors.specs import StabilitySpec
+from actors.detectors.stability import StabilitySpec
 from actors.model import Schema
 
 SCHEMA = Schema.from_mapping(

@@ -1,0 +1,80 @@
+"""What fields of specifications have in common: each is converted or refused where it enters."""
+
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any
+
+from actors.detectors.errors import DetectorSpecError
+
+
+def check_count(owner: str, name: str, value: Any, *, at_least: int = 1, way: str = "") -> None:
+    """Refuse what is no whole number, or one below a limit.
+
+    Raises:
+        DetectorSpecError: it is.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        end = f"; {way}" if way else ""
+        raise DetectorSpecError(f"{name} {value!r} of {owner} must be a whole number of at least {at_least}{end}")
+
+
+def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return a text that is one of several, also where an enum stands for it.
+
+    Raises:
+        DetectorSpecError: it is none of them.
+    """
+    for choice in choices:
+        if value == choice or getattr(value, "value", None) == choice:
+            return choice
+    raise DetectorSpecError(f"{name} {value!r} of {owner} is unknown; use one of {', '.join(map(repr, choices))}")
+
+
+def as_names(owner: str, name: str, given: Any) -> tuple[str, ...]:
+    """Return names as a tuple: of a single text, or of anything that gives texts.
+
+    Raises:
+        DetectorSpecError: it is neither.
+    """
+    found = (given,) if isinstance(given, str) else as_tuple(owner, name, given)
+    for one in found:
+        if not isinstance(one, str):
+            raise DetectorSpecError(f"{name} of {owner} must be names of columns; {one!r} is none")
+    return found
+
+
+def as_tuple(owner: str, name: str, given: Any) -> tuple[Any, ...]:
+    """Return a list, or anything else that can be gone through, as a tuple.
+
+    Raises:
+        DetectorSpecError: it is a single value.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise DetectorSpecError(f"{name} of {owner} must be a list; {given!r} is a single value")
+    return tuple(given)
+
+
+def as_numbers(owner: str, name: str, given: Any) -> tuple[float, ...]:
+    """Return a list of finite numbers above 0 as a tuple.
+
+    Raises:
+        DetectorSpecError: it is none, or empty.
+    """
+    found = as_tuple(owner, name, given)
+    if not found or not all(
+        isinstance(one, int | float) and not isinstance(one, bool) and isfinite(one) and one > 0 for one in found
+    ):
+        raise DetectorSpecError(f"{name} {list(found)} of {owner} must be numbers above 0, one for each segment")
+    return found
+
+
+def check_variables(owner: str, variables: Sequence[Any]) -> None:
+    """Refuse an empty or repeated list of things to watch.
+
+    Raises:
+        DetectorSpecError: there is nothing to watch, or one thing twice.
+    """
+    if not variables:
+        raise DetectorSpecError(f"detector {owner} watches no column; name at least one")
+    if len(set(variables)) < len(variables):
+        raise DetectorSpecError(f"detector {owner} names a column twice in {list(variables)}")

@@ -1,0 +1,52 @@
+"""The kind `new_event`: event ids that their key has not learned."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from actors.detectors.errors import DetectorSpecError
+from actors.detectors.known_values import KnownValuesSpec
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind
+from actors.detectors.values import parse_list, plain_values, typed_value
+from actors.model import Schema
+
+
+@detector_kind("new_event")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEventSpec(KnownValuesSpec):
+    """Reports event ids that their key has not learned; here the event id is what is watched, not part of the group."""
+
+    watches_events: ClassVar[bool] = True
+
+    def _check(self) -> None:
+        KnownValuesSpec._check(self)
+        if self.configure_row_count is not None:
+            raise DetectorSpecError(
+                f"detector {self.name!r} has no variables to choose from; leave configure_row_count out"
+            )
+
+    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
+        """Return the columns of the event id."""
+        return (self.event_id_columns,)
+
+    def make_parts(self, given: Materials) -> Parts:
+        """Return the watcher of event ids."""
+        columns = given.names(self.event_id_columns)
+        return Parts(watchers=[self.make_watcher(columns, "event", given.detail_of(columns))])
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether a value that is accepted is a list: an event id of several columns is one."""
+        return len(self.event_id_columns) > 1
+
+    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
+        """Return the event id that typed words mean.
+
+        Raises:
+            DetectorValueError: the words are no event id.
+        """
+        columns = [schema[name] for name in self.event_id_columns]
+        if not self.takes_lists:
+            return typed_value(columns[0], text)
+        what = f"an event id: a list of {about}"
+        return plain_values(columns, parse_list(text, what), what)

@@ -1,0 +1,168 @@
+"""Specifications of detectors are converted or refused where they enter; kinds register themselves."""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+import pytest
+
+from actors.detectors import (
+    CharsetSpec,
+    CountVectorSpec,
+    DetectorSpecError,
+    EventSequenceSpec,
+    LearnPhase,
+    NewEventSpec,
+    NewValueCombinationSpec,
+    NewValueSpec,
+    RuleSpec,
+    StabilitySpec,
+    ValueRangeSpec,
+    make_detector,
+    registry,
+)
+from actors.detectors.checks import as_names
+from actors.detectors.parts import Materials, Parts
+from actors.detectors.registry import detector_kind, detector_types
+from actors.detectors.specs import GroupSpec
+from actors.detectors.value_range import ValueRangeWatcher
+from actors.model import Schema
+from config import ConfigError, JobSettings
+from config.detector_specs import detector_specs
+from tests.support.partition_jobs import make_partition_job
+
+SCHEMA = Schema.from_mapping({"time": "TIMESTAMP", "sym": "SYMBOL", "ev": "LONG", "qty": "LONG", "user": "STRING"})
+LEARN = LearnPhase(row_count=2)
+
+
+def condition(operator: str, value: Any = None, column: str = "user") -> dict[str, Any]:
+    return {"rules": [{"name": "r", "conditions": [{"column": column, "operator": operator, "value": value}]}]}
+
+
+REFUSED: list[tuple[Any, dict[str, Any], str]] = [
+    (ValueRangeSpec, {"variables": "qty"}, "learns no row, so that it would find nothing; give it a learn phase"),
+    (NewValueSpec, {"variables": 5}, "variables of 'd' must be a list; 5 is a single value"),
+    (NewValueSpec, {"variables": ("qty", 5)}, "names of columns; 5 is none"),
+    (NewValueSpec, {"variables": "qty", "learn": {"rows": 5}}, "must be a LearnPhase"),
+    (
+        NewValueSpec,
+        {"variables": "qty", "report": "Once"},
+        "report 'Once' of 'd' is unknown; use one of 'every', 'once'",
+    ),
+    (NewValueSpec, {"variables": "qty", "distinct_count_max": "5"}, "must be a whole number of at least 1"),
+    (NewValueSpec, {"variables": "qty", "expire_after": 2.5}, "expire_after 2.5 of 'd' must be a whole number"),
+    (NewValueSpec, {"variables": "qty", "configure_row_count": True}, "must be a whole number of at least 4"),
+    (NewValueCombinationSpec, {"combinations": ("qty", "user")}, "must be a list; 'qty' is a single value"),
+    (NewEventSpec, {"event_id_columns": "ev", "configure_row_count": 9}, "has no variables to choose from"),
+    (EventSequenceSpec, {"event_id_columns": "ev", "length": 2.0}, "length 2.0 of 'd' must be a whole number"),
+    (CountVectorSpec, {"event_id_columns": "ev", "window_ticks": "5m"}, "must be a whole number of at least 1"),
+    (CountVectorSpec, {"event_id_columns": "ev", "window_ticks": 5, "distance_max": 2}, "no distance exceeds that"),
+    (CountVectorSpec, {"event_id_columns": "ev", "window_ticks": 5, "distance_max": float("nan")}, "distance_max nan"),
+    (StabilitySpec, {"variables": "qty", "segmentation": "COUNT"}, "segmentation 'COUNT' of 'd' is unknown"),
+    (StabilitySpec, {"variables": "qty", "segment_thresholds": (0.5, -1)}, "must be numbers above 0"),
+    (StabilitySpec, {"variables": "qty", "segment_thresholds": 0.5}, "must be a list; 0.5 is a single value"),
+    (RuleSpec, {"rules": {"name": "r"}}, "'name' is no rule; give a mapping of its fields"),
+    (RuleSpec, {"rules": []}, "has no rule; give at least one"),
+    (RuleSpec, condition("==", None), "`==` needs one other than NULL; `is null` asks for NULL"),
+    (RuleSpec, condition("is null", "x"), "`is null` takes no value"),
+    (RuleSpec, condition("in", []), "has an empty list; give at least one value"),
+    (RuleSpec, condition("in", ["a", None]), "needs one other than NULL"),
+    (RuleSpec, condition("in", "ab"), "value of a condition on 'user' must be a list; 'ab' is a single value"),
+    (RuleSpec, condition("<", float("nan")), "which equals nothing; give a number"),
+    (RuleSpec, condition("contains", 5), "`contains` needs a text"),
+    (RuleSpec, condition("matches", "["), r"'\[' is no regular expression"),
+    (RuleSpec, condition(">", "5", "qty"), "rule 'r' does not fit its columns"),
+    (RuleSpec, condition("contains", "5", "qty"), "rule 'r' does not fit its columns"),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields", "message"), REFUSED, ids=[text for *_, text in REFUSED])
+def test_a_specification_that_cannot_be_used_is_refused(kind: Any, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(DetectorSpecError, match=message):
+        make_detector(kind(name="d", **fields), SCHEMA, "time", ["sym"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (NewValueSpec, {"variables": "SYM"}),
+        (NewValueCombinationSpec, {"combinations": [("sym", "ev")], "event_id_columns": "ev"}),
+        (NewEventSpec, {"event_id_columns": "sym"}),
+        (ValueRangeSpec, {"variables": "ev", "event_id_columns": "ev"}),
+        (CharsetSpec, {"variables": "sym"}),
+        (EventSequenceSpec, {"event_id_columns": "sym", "length": 2}),
+    ],
+)
+def test_what_is_the_same_in_a_group_is_not_watched(kind: Any, fields: dict[str, Any]) -> None:
+    with pytest.raises(DetectorSpecError, match="nothing would ever be new; watch another column"):
+        make_detector(kind(name="d", learn=LEARN, **fields), SCHEMA, "time", ["sym"])
+    assert make_detector(kind(name="d", learn=LearnPhase(until=5), **fields), SCHEMA, "time", ["sym"]).metrics
+
+
+class Report(enum.Enum):
+    ONCE = "once"
+
+
+def test_lists_and_choices_are_taken_in_every_form() -> None:
+    def columns() -> Iterator[str]:
+        yield from ("qty", "user")
+
+    expected = NewValueSpec(name="d", variables=("qty", "user"), event_id_columns=("ev",), report="once", learn=LEARN)
+    given: Any = {"variables": columns(), "event_id_columns": "ev", "report": Report.ONCE}
+    assert NewValueSpec(name="d", learn=LEARN, **given) == expected
+    pairs: Any = (iter(["qty", "user"]), ["ev", "user"])
+    assert NewValueCombinationSpec(name="d", combinations=pairs).combinations == (("qty", "user"), ("ev", "user"))
+    made = make_detector(expected, SCHEMA, "time", "sym")
+    assert made.fingerprint == make_detector(expected, SCHEMA, "time", ["sym"]).fingerprint
+
+
+def test_a_range_may_be_trained_on_purpose_or_configured() -> None:
+    assert ValueRangeSpec(name="d", variables=("qty",), learn=LearnPhase()).learn == LearnPhase()
+    assert ValueRangeSpec(name="d", variables=("qty",), configure_row_count=9).effective_learn().row_count == 9
+
+
+def job_with(detector: dict[str, Any]) -> JobSettings:
+    return make_partition_job(metrics=[], window=None, detectors=[detector])
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        ({"type": "value_range", "watch": "qty"}, "give it a learn phase, such as `learn: {rows: 1000}` in a job file"),
+        ({"type": "value_range", "watch": "qty", "learn": {"rows": 5}, "report": "once"}, "does not take 'report'"),
+        ({"type": "charset", "watch": "user", "expire_after": "1h"}, "of type charset does not take 'expire_after'"),
+        ({"type": "stability", "watch": "qty", "max_distinct": 5}, "does not take 'max_distinct'"),
+        ({"type": "new_event", "event": "user", "watch": "qty"}, "watches no columns by themselves; leave `watch` out"),
+        ({"type": "new_value", "watch": "qty", "options": {"variables": ["user"]}}, "has no option 'variables'"),
+        ({"type": "event_sequence", "event": "user", "options": {"lenght": 3}}, "did you mean 'length'"),
+        ({"type": "new_value", "watch": "sym", "learn": {"rows": 5}}, "nothing would ever be new"),
+        ({"type": "rule", "options": condition("matches", "(")}, "is no regular expression"),
+    ],
+)
+def test_a_job_does_not_ask_for_what_would_find_nothing(detector: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        detector_specs(job_with(detector))
+
+
+def test_a_kind_registers_itself_and_is_had_from_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
+
+    @detector_kind("highest")
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class HighestSpec(GroupSpec):
+        watch_field: ClassVar[str | None] = "variables"
+        variables: tuple[str, ...]
+        margin: int = 0
+
+        def _check(self) -> None:
+            self.put("variables", as_names(self.name, "variables", self.variables))
+
+        def make_parts(self, given: Materials) -> Parts:
+            names = given.names(self.variables)
+            return Parts(watchers=[ValueRangeWatcher(name, pl.Int64(), given.detail_of([name])) for name in names])
+
+    assert "highest" in detector_types()
+    (spec,) = detector_specs(job_with({"type": "highest", "watch": "qty", "options": {"margin": 5}}))
+    assert spec == HighestSpec(name="highest", variables=("qty",), margin=5)
