@@ -14,7 +14,7 @@ import msgpack
 from actors.partition.anomaly_table import decode_id
 from actors.partition.rejected_records import decode_record
 from actors.shard import Shard
-from actors.store.disk.checking import DAMAGE, Finding
+from actors.store.check.findings import DAMAGE, Finding
 from actors.store.disk.state import read_state
 
 MARKS_KEY = b"marks"

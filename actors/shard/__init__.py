@@ -16,7 +16,7 @@ from actors.shard.errors import (
     ShardOwnedError,
     ShardReadExpiredError,
 )
-from actors.shard.shard import Shard, ShardStat
+from actors.shard.shard import Shard, ShardStat, Table, Txn
 
 __all__ = [
     "Shard",
@@ -30,4 +30,6 @@ __all__ = [
     "ShardOwnedError",
     "ShardReadExpiredError",
     "ShardStat",
+    "Table",
+    "Txn",
 ]

@@ -8,7 +8,8 @@ nothing. Growth doubles the map up to `map_size_bytes_max`; the file itself only
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,18 @@ if TYPE_CHECKING:
 else:
     Txn = lmdb.Transaction
 
+Table = lmdb._Database
+"""Handle of a table."""
+
 T = TypeVar("T")
 
 FORMAT_VERSION = 1
 """Version of a shard's layout; another one is refused."""
 
 META_TABLE = "meta"
-"""Table of the shard itself: `format` and `identifier`."""
+"""Table of the shard itself: `format`, `identifier` and `checksum`, that of the two."""
+
+_CHECKSUM = b"checksum"
 
 MIB = 1 << 20
 """Bytes in one mebibyte."""
@@ -108,7 +114,7 @@ class Shard:
         self._gate = ReaderGate(reader_timeout_s)
         self._write_lock = threading.Lock()
         self._writing_thread: int | None = None
-        self._tables: dict[str, lmdb._Database] = {}
+        self._tables: dict[str, Table] = {}
         self._closed = False
 
     @classmethod
@@ -173,7 +179,7 @@ class Shard:
         """Whether the shard was opened without ownership."""
         return self._ownership is None
 
-    def table(self, name: str) -> lmdb._Database:
+    def table(self, name: str) -> Table:
         """Return the handle of a table, created when missing; open tables before the write that uses them.
 
         Raises:
@@ -363,12 +369,12 @@ class Shard:
             self._check_open()
             self._env.set_mapsize(size_bytes)
 
-    def _create_table(self, name: str) -> lmdb._Database:
+    def _create_table(self, name: str) -> Table:
         if self._writing_thread == threading.get_ident():
             raise ShardError(f"table {name!r} is opened inside a write; call `table` before `write`")
         return self.write(lambda txn: self._env.open_db(name.encode(), txn=txn))
 
-    def _find_table(self, name: str) -> lmdb._Database:
+    def _find_table(self, name: str) -> Table:
         try:
             with self._gate.reading():
                 return self._env.open_db(name.encode(), create=False)
@@ -381,21 +387,33 @@ class Shard:
         except ShardMissingError:
             raise ShardFormatError(f"{self._directory} holds an LMDB file that is no shard; check the path") from None
         with self.read() as txn:
-            version = _decode(txn.get(b"format", db=meta))
-            stored = _decode(txn.get(b"identifier", db=meta))
+            known = {name: txn.get(name, db=meta) for name in (b"format", b"identifier", _CHECKSUM)}
+        version, stored = (self._decode_meta(known[name]) for name in (b"format", b"identifier"))
         if version not in (None, FORMAT_VERSION):
             raise ShardFormatError(
                 f"shard {self._directory} has format {version}, this program reads {FORMAT_VERSION}; use a matching one"
+            )
+        if known[_CHECKSUM] not in (None, _meta_checksum(known)):
+            raise ShardFormatError(
+                f"format and identifier of shard {self._directory} do not fit their checksum; restore it from a copy"
             )
         if identifier is not None and stored not in (None, identifier):
             raise ShardIdentifierError(
                 f"shard {self._directory} belongs to {stored!r}, not to {identifier!r}; check the path"
             )
-        changes = {b"format": FORMAT_VERSION} if version is None else {}
-        if identifier is not None and stored is None:
-            changes = {**changes, b"identifier": identifier}  # type: ignore[dict-item]
-        if changes and not read_only:
-            self.write(lambda txn: [txn.put(key, msgpack.packb(value), db=meta) for key, value in changes.items()])
+        name = stored if identifier is None else identifier
+        wanted = {b"format": _pack(FORMAT_VERSION), b"identifier": None if name is None else _pack(name)}
+        wanted[_CHECKSUM] = _meta_checksum(wanted)
+        if wanted != known and not read_only:
+            self.write(lambda txn: [txn.put(key, value, db=meta) for key, value in wanted.items() if value is not None])
+
+    def _decode_meta(self, value: bytes | None) -> Any:
+        try:
+            return None if value is None else msgpack.unpackb(value)
+        except (ValueError, msgpack.UnpackException) as error:
+            raise ShardFormatError(
+                f"format or identifier of shard {self._directory} cannot be read: {error}; restore it from a copy"
+            ) from error
 
     def _check_open(self) -> None:
         if self._closed:
@@ -426,5 +444,9 @@ def _open_environment(directory: Path, size_bytes: int, table_count_max: int, re
         raise ShardError(f"shard {directory} cannot be opened: {error}; check the path and its rights") from error
 
 
-def _decode(value: bytes | None) -> Any:
-    return None if value is None else msgpack.unpackb(value)
+def _pack(value: Any) -> bytes:
+    return bytes(msgpack.packb(value))
+
+
+def _meta_checksum(meta: Mapping[bytes, bytes | None]) -> bytes:
+    return _pack(zlib.crc32((meta[b"format"] or b"") + (meta[b"identifier"] or b"")))

@@ -8,6 +8,7 @@ The tree::
     ├── RegisterError           what is registered is no list of events, no batch  (ValueError)
     ├── StoreFormatError        tables of another format version
     ├── BlockDamagedError       a block whose checksum is wrong; others are served
+    ├── RecordDamagedError      an entry of the tables beside the blocks whose checksum is wrong
     ├── StoreBusyError          more is pending than the store may hold in memory
     └── StoreClosedError        the store has been closed
 """
@@ -37,6 +38,10 @@ class StoreFormatError(StoreError):
 
 class BlockDamagedError(StoreError):
     """A block whose checksum does not fit its bytes."""
+
+
+class RecordDamagedError(StoreError):
+    """The store's own record, a type, a latest event or a head whose checksum does not fit its bytes."""
 
 
 class StoreBusyError(StoreError):

@@ -15,8 +15,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 
-from actors.shard import Shard
-from actors.shard.shard import Txn
+from actors.shard import Shard, Txn
 from actors.store.arguments import EVENTS, QUERY, SETTINGS
 from actors.store.config import SeriesConfig, StoreConfig
 from actors.store.disk.latest import Entry, LatestTable
@@ -125,9 +124,7 @@ class EventStore:
         self._latest = LatestTable(self._types)
         self._writer = StoreWriter(self._tables, self._types, config)
         with shard.read() as txn:
-            self._types.load(txn, self._tables.types)
-            self._latest.load(txn, self._tables.latest)
-            self._writer.load(txn)
+            self._writer.load(txn, self._latest)
         self._writer.configured(shard.write(self._writer.configure))
         self._registrar = Registrar(self._types, self._latest, config, self._writer.state)
         self._room = threading.Condition(threading.Lock())
@@ -154,6 +151,7 @@ class EventStore:
         Raises:
             ShardError: the shard cannot be opened, is owned by another process, or carries another identifier.
             StoreConfigError: the settings are of another kind.
+            RecordDamagedError: what the store says of itself does not fit its checksum.
         """
         SETTINGS.instance(StoreConfig, config, "config")
         SETTINGS.integer(SETTINGS.function(clock, "clock")(), "the time of the clock", -(1 << 63))

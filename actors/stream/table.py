@@ -9,7 +9,7 @@ import struct
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import lmdb
 import msgpack
@@ -19,11 +19,8 @@ from actors.errors import SchemaError, SourceError
 from actors.frames import Rows, polars_schema, to_frame
 from actors.model import Schema
 from actors.routing import Router
-from actors.shard import Shard
+from actors.shard import Shard, Txn
 from actors.stream.blocks import BLOCK_ROW_COUNT_MAX, block_row_count, decode_block, encode_block, is_merged
-
-if TYPE_CHECKING:
-    Txn = lmdb.Transaction[bytes]
 
 FORMAT_VERSION = 1
 """Version of the layout of a stream table."""
@@ -200,7 +197,7 @@ class StreamTable:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _append(self, txn: "Txn", split: int, frame: pl.DataFrame) -> int:
+    def _append(self, txn: Txn, split: int, frame: pl.DataFrame) -> int:
         bounds = self._bounds(txn, split)
         if frame.height == 0:
             return bounds.next_offset
@@ -227,7 +224,7 @@ class StreamTable:
         self._put_bounds(txn, split, self._within_limits(txn, split, grown))
         return bounds.next_offset
 
-    def _within_limits(self, txn: "Txn", split: int, bounds: StreamBounds) -> StreamBounds:
+    def _within_limits(self, txn: Txn, split: int, bounds: StreamBounds) -> StreamBounds:
         rows_max, size_max = self._limits.row_count_max, self._limits.size_bytes_max
         earliest, size = bounds.earliest_offset, bounds.size_bytes
         with txn.cursor(self._blocks) as cursor:
@@ -242,7 +239,7 @@ class StreamTable:
                 cursor.delete()
         return StreamBounds(earliest_offset=earliest, next_offset=bounds.next_offset, size_bytes=size)
 
-    def _trim(self, txn: "Txn", split: int, below_offset: int) -> int:
+    def _trim(self, txn: Txn, split: int, below_offset: int) -> int:
         bounds = self._bounds(txn, split)
         target = max(bounds.earliest_offset, min(below_offset, bounds.next_offset))
         position, size = bounds.earliest_offset, bounds.size_bytes
@@ -270,12 +267,12 @@ class StreamTable:
                 del self._cache[next(iter(self._cache))]
         return frame
 
-    def _bounds(self, txn: "Txn", split: int) -> StreamBounds:
+    def _bounds(self, txn: Txn, split: int) -> StreamBounds:
         data = txn.get(_split_key(split), db=self._meta)
         earliest, following, size = (0, 0, 0) if data is None else msgpack.unpackb(data)
         return StreamBounds(earliest_offset=earliest, next_offset=following, size_bytes=size)
 
-    def _put_bounds(self, txn: "Txn", split: int, bounds: StreamBounds) -> None:
+    def _put_bounds(self, txn: Txn, split: int, bounds: StreamBounds) -> None:
         data = msgpack.packb((bounds.earliest_offset, bounds.next_offset, bounds.size_bytes))
         txn.put(_split_key(split), data, db=self._meta)
 

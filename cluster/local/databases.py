@@ -19,7 +19,8 @@ from actors.shard.errors import shard_errors
 from actors.shard.shard import META_TABLE
 from actors.shard.upkeep import measure_shard, open_beside
 from actors.store import Event
-from actors.store.disk.checking import DAMAGE, Finding, check_store
+from actors.store.check.checking import check_store
+from actors.store.check.findings import DAMAGE, Finding
 from actors.store.query.contents import SeriesFacts, StoreFacts, read_facts
 from actors.store.query.planner import QueryParams, QueryResult
 from actors.store.query.reader import StoreReader

@@ -1,7 +1,7 @@
 """A decoder of stored blocks written after docs/formats.md alone, with nothing of the application and without arrays.
 
-It decodes one block value of the tables `event_log` or `event_source`, of format 1 or 2, into plain rows, and tests
-every checksum on the way. Slow and simple: it shows that the page says enough.
+It decodes one block value of the tables `event_log` or `event_source`, of format 1 or 2, into plain rows, unseals
+values of the other tables, and tests every checksum on the way. Slow and simple: it shows that the page says enough.
 """
 
 import json
@@ -59,6 +59,13 @@ class Section:
         part = self.data[place : place + length]
         assert zlib.crc32(part) == checksum
         return part
+
+
+def unseal_by_hand(key: bytes, value: bytes) -> bytes:
+    """Return a sealed value without its seal."""
+    assert value[-5] == 0xCE
+    assert struct.unpack("<I", value[-4:])[0] == zlib.crc32(key + value[:-4])
+    return value[:-5]
 
 
 def decode_by_hand(raw: bytes) -> Decoded:

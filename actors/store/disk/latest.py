@@ -5,16 +5,16 @@ timestamp. No limit touches the table.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
 
-import lmdb
 import msgpack
 import numpy as np
 
-from actors.shard.shard import Txn
+from actors.shard import Table, Txn
+from actors.store.disk.sealing import damaged, find_damaged, read_table, seal
 from actors.store.disk.type_table import TypeTable, Wanted
 from actors.store.events.columns import Array, Columns
 from actors.store.events.conditions import Condition
@@ -119,21 +119,40 @@ class LatestTable:
             if self._changed.get(type_id) is entry:
                 del self._changed[type_id]
 
-    def load(self, txn: Txn, table: lmdb._Database) -> None:
-        """Read the entries that are still wanted and satisfy the conditions."""
-        self._entries = dict(read_entries(txn, table, self._types))
+    def load(self, txn: Txn, table: Table, *, is_sealed: bool) -> list[int]:
+        """Read the entries that are still wanted and satisfy the conditions; return the types of damaged ones."""
+        damages: list[int] = []
+        self._entries = dict(read_entries(txn, table, self._types, is_sealed=is_sealed, on_damage=damages.append))
+        return damages
 
 
-def read_entries(txn: Txn, table: lmdb._Database, types: TypeTable) -> Iterator[tuple[int, Entry]]:
-    """Yield the entries on disk that are still wanted and satisfy the conditions."""
+def refuse_damage(type_id: int) -> None:
+    """Raise the error about a damaged entry."""
+    raise damaged(f"the latest event of type {type_id}")
+
+
+def read_entries(
+    txn: Txn, table: Table, types: TypeTable, *, is_sealed: bool, on_damage: Callable[[int], None] = refuse_damage
+) -> Iterator[tuple[int, Entry]]:
+    """Yield the entries on disk that are still wanted and satisfy the conditions.
+
+    `on_damage` receives the types whose entries do not fit their checksum and are left out.
+
+    Raises:
+        RecordDamagedError: an entry does not fit its checksum, without `on_damage`.
+    """
     wanted, conditions = types.wanted, types.conditions
-    with txn.cursor(table) as cursor:
-        type_ids = np.frombuffer(b"".join(cursor.iternext(keys=True, values=False)), dtype=">u4").tolist()
-        unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False)
-        unpacker.feed(b"".join(cursor.iternext(keys=False, values=True)))
-    if not type_ids:
+    keys, values = read_table(txn, table)
+    # From the last to the first, so that positions stay.
+    for position in reversed(find_damaged(keys, values) if is_sealed else ()):
+        on_damage(int.from_bytes(keys.pop(position), "big"))
+        del values[position]
+    if not keys:
         return
-    times, sources, *rest = zip(*unpacker, strict=True)
+    type_ids = np.frombuffer(b"".join(keys), dtype=">u4").tolist()
+    unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False)
+    unpacker.feed(b"".join(values))
+    times, sources, *rest = zip(*list(unpacker)[:: 2 if is_sealed else 1], strict=True)
     ticks = [seconds * US_PER_S + microseconds for seconds, microseconds in times]
     source_ticks = [None if one is None else one[0] * US_PER_S + one[1] for one in sources]
     # Mapping `tuple.__new__` over columns keeps the loop in C.
@@ -143,10 +162,11 @@ def read_entries(txn: Txn, table: lmdb._Database, types: TypeTable) -> Iterator[
             yield type_id, entry
 
 
-def save_entries(txn: Txn, table: lmdb._Database, entries: Mapping[int, Entry]) -> None:
+def save_entries(txn: Txn, table: Table, entries: Mapping[int, Entry]) -> None:
     """Write entries."""
     for type_id, entry in sorted(entries.items()):
-        txn.put(_KEY.pack(type_id), _encode(entry), db=table)
+        key = _KEY.pack(type_id)
+        txn.put(key, seal(key, _encode(entry)), db=table)
 
 
 def all_hold(conditions: Iterable[Condition], entry: Entry) -> bool:

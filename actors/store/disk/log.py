@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-import lmdb
 import numpy as np
 
-from actors.shard.shard import Txn
+from actors.shard import Table, Txn
 from actors.store.disk.blocks import DEFLATED, RAW, Block, encode_block
 from actors.store.disk.criteria import Criteria, matching_rows, rows_after
 from actors.store.disk.merging import Part
 from actors.store.disk.payload_columns import PayloadEncoder
+from actors.store.disk.sealing import SEAL_BYTES, damaged, find_damaged, read_table, seal, unseal
 from actors.store.disk.state import BEFORE_ALL, Position, ServerState
 from actors.store.errors import BlockDamagedError
 from actors.store.events.columns import Array, Columns, cut_rows, join_columns, slice_columns
@@ -69,7 +69,7 @@ class LogAppend:
 
 
 def append_log(
-    txn: Txn, table: lmdb._Database, server: int, state: ServerState, tail: Columns, heads: Array, rows: Columns
+    txn: Txn, table: Table, server: int, state: ServerState, tail: Columns, heads: Array, rows: Columns
 ) -> LogAppend:
     """Write rows after the tail and return what changed; `heads` covers all types and is changed."""
     everything = join_columns([tail, rows]) if len(tail) else rows
@@ -103,23 +103,29 @@ def append_log(
     return LogAppend(state=state, tail=left, heads=heads, written=written)
 
 
-def save_heads(txn: Txn, table: lmdb._Database, server: int, before: Array, heads: Array) -> None:
+def save_heads(txn: Txn, table: Table, server: int, before: Array, heads: Array) -> None:
     """Write the heads that changed."""
     known = np.full(len(heads), NO_BLOCK, dtype=np.int64)
     known[: len(before)] = before
     changed = np.flatnonzero(known != heads)
     for type_id, block in zip(changed.tolist(), heads[changed].tolist(), strict=True):
-        txn.put(_HEAD_KEY.pack(server, type_id), _HEAD.pack(block), db=table)
+        key = _HEAD_KEY.pack(server, type_id)
+        txn.put(key, seal(key, _HEAD.pack(block)), db=table)
 
 
-def load_heads(txn: Txn, table: lmdb._Database, type_count: int) -> dict[int, Array]:
-    """Return the heads of every server."""
+def load_heads(txn: Txn, table: Table, type_count: int, *, is_sealed: bool) -> dict[int, Array]:
+    """Return the heads of every server.
+
+    Raises:
+        RecordDamagedError: one does not fit its checksum.
+    """
     heads: dict[int, Array] = {}
-    with txn.cursor(table) as cursor:
-        keys = b"".join(cursor.iternext(keys=True, values=False))
-        values = b"".join(cursor.iternext(keys=False, values=True))
-    places = np.frombuffer(keys, dtype=[("server", ">u8"), ("type", ">u4")])
-    blocks = np.frombuffer(values, dtype=">u8").astype(np.int64)
+    keys, values = read_table(txn, table)
+    for position in find_damaged(keys, values) if is_sealed else ():
+        raise damaged(_head_name(*_HEAD_KEY.unpack(keys[position])))
+    places = np.frombuffer(b"".join(keys), dtype=[("server", ">u8"), ("type", ">u4")])
+    item = np.dtype([("block", ">u8"), ("seal", f"V{SEAL_BYTES if is_sealed else 0}")])
+    blocks = np.frombuffer(b"".join(values), dtype=item)["block"].astype(np.int64)
     for server in np.unique(places["server"]).tolist():
         own = places["server"] == server
         heads[server] = grown_heads(None, type_count)
@@ -135,7 +141,7 @@ def grown_heads(heads: Array | None, type_count: int) -> Array:
     return grown
 
 
-def delete_block(txn: Txn, table: lmdb._Database, server: int, block: int) -> None:
+def delete_block(txn: Txn, table: Table, server: int, block: int) -> None:
     """Delete one block."""
     txn.delete(_KEY.pack(server, block), db=table)
 
@@ -143,7 +149,7 @@ def delete_block(txn: Txn, table: lmdb._Database, server: int, block: int) -> No
 class LogReader:
     """The log of one server as of a transaction."""
 
-    def __init__(self, txn: Txn, table: lmdb._Database, server: int, state: ServerState) -> None:
+    def __init__(self, txn: Txn, table: Table, server: int, state: ServerState) -> None:
         self._txn = txn
         self._table = table
         self._server = server
@@ -265,11 +271,20 @@ class LogReader:
         return True
 
 
-def read_heads(txn: Txn, table: lmdb._Database, server: int, type_ids: Sequence[int]) -> dict[int, int]:
-    """Return the newest full block of some types."""
+def read_heads(txn: Txn, table: Table, server: int, type_ids: Sequence[int], *, is_sealed: bool) -> dict[int, int]:
+    """Return the newest full block of some types.
+
+    Raises:
+        RecordDamagedError: a head does not fit its checksum.
+    """
     found: dict[int, int] = {}
     for type_id in type_ids:
-        value = txn.get(_HEAD_KEY.pack(server, type_id), db=table)
+        key = _HEAD_KEY.pack(server, type_id)
+        value = txn.get(key, db=table)
         if value is not None:
-            found[type_id] = _HEAD.unpack(value)[0]
+            found[type_id] = _HEAD.unpack(unseal(key, value, _head_name(server, type_id)) if is_sealed else value)[0]
     return found
+
+
+def _head_name(server: int, type_id: int) -> str:
+    return f"the newest block of type {type_id} in server {server}'s log"

@@ -11,10 +11,9 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import lmdb
 import numpy as np
 
-from actors.shard.shard import Txn
+from actors.shard import Table, Txn
 from actors.store.config import OrderBy
 from actors.store.disk.blocks import DEFLATED, RAW, Block, encode_block
 from actors.store.disk.criteria import Criteria, matching_rows
@@ -66,7 +65,7 @@ def sort_by_source(columns: Columns) -> Columns:
     return columns if order is None else take_columns(columns, order)
 
 
-def append_runs(txn: Txn, table: lmdb._Database, series: SeriesState, tail: Columns, rows: Columns) -> RunsAppend:
+def append_runs(txn: Txn, table: Table, series: SeriesState, tail: Columns, rows: Columns) -> RunsAppend:
     """Write rows, which are sorted, into the runs of a series and return what changed."""
     main = find_main(series)
     written: list[Written] = []
@@ -84,7 +83,7 @@ def append_runs(txn: Txn, table: lmdb._Database, series: SeriesState, tail: Colu
     return RunsAppend(series=series, tail=tail, written=written)
 
 
-def load_tail(txn: Txn, table: lmdb._Database, series: SeriesState) -> Columns:
+def load_tail(txn: Txn, table: Table, series: SeriesState) -> Columns:
     """Return the rows of the main run's last block when it is being filled, given up ones included."""
     main = find_main(series)
     if main is None:
@@ -98,7 +97,7 @@ def find_main(series: SeriesState) -> Run | None:
     return max(series.runs, key=lambda run: run.last_key, default=None)
 
 
-def delete_runs(txn: Txn, table: lmdb._Database, number: int) -> None:
+def delete_runs(txn: Txn, table: Table, number: int) -> None:
     """Delete every block of a series."""
     prefix = _KEY.pack(number, 0, 0)[:2]
     with txn.cursor(table) as cursor:
@@ -107,7 +106,7 @@ def delete_runs(txn: Txn, table: lmdb._Database, number: int) -> None:
             found = cursor.delete()
 
 
-def drop_oldest(txn: Txn, table: lmdb._Database, series: SeriesState, taken: dict[int, list[Part]]) -> SeriesState:
+def drop_oldest(txn: Txn, table: Table, series: SeriesState, taken: dict[int, list[Part]]) -> SeriesState:
     """Give up rows at the beginning of runs; `taken` holds the parts given up, by run number."""
     runs: list[Run] = []
     ceiling = series.ceiling
@@ -134,7 +133,7 @@ def drop_oldest(txn: Txn, table: lmdb._Database, series: SeriesState, taken: dic
 class RunReader:
     """One run as of a transaction."""
 
-    def __init__(self, txn: Txn, table: lmdb._Database, series: int, run: Run) -> None:
+    def __init__(self, txn: Txn, table: Table, series: int, run: Run) -> None:
         self._txn = txn
         self._table = table
         self._series = series
@@ -221,7 +220,7 @@ def _count_late(main: Run, tail: Columns, rows: Columns) -> int:
 
 
 def _extend_run(
-    txn: Txn, table: lmdb._Database, series: SeriesState, run: Run, tail: Columns, rows: Columns, written: list[Written]
+    txn: Txn, table: Table, series: SeriesState, run: Run, tail: Columns, rows: Columns, written: list[Written]
 ) -> tuple[Run, Columns]:
     number, skip = run.last_block, run.skip
     if not len(tail):
@@ -240,7 +239,7 @@ def _extend_run(
 
 def _write_run(
     txn: Txn,
-    table: lmdb._Database,
+    table: Table,
     series: SeriesState,
     rows: Columns,
     written: list[Written],
@@ -262,7 +261,7 @@ def _write_run(
 
 def _write_blocks(
     txn: Txn,
-    table: lmdb._Database,
+    table: Table,
     place: tuple[int, int, int],
     columns: Columns,
     written: list[Written],
@@ -291,7 +290,7 @@ def _with_new_run(series: SeriesState, run: Run) -> SeriesState:
     return replace(series, runs=(*series.runs, run), next_run=series.next_run + 1)
 
 
-def _merge_level(txn: Txn, table: lmdb._Database, series: SeriesState) -> SeriesState:
+def _merge_level(txn: Txn, table: Table, series: SeriesState) -> SeriesState:
     """Merge the runs of one level, the main one excepted, when there are enough and they are not too many rows."""
     main = find_main(series)
     levels: dict[int, list[Run]] = {}
@@ -308,7 +307,7 @@ def _merge_level(txn: Txn, table: lmdb._Database, series: SeriesState) -> Series
     return series
 
 
-def _merge_runs(txn: Txn, table: lmdb._Database, series: SeriesState, runs: Sequence[Run]) -> SeriesState:
+def _merge_runs(txn: Txn, table: Table, series: SeriesState, runs: Sequence[Run]) -> SeriesState:
     everything: list[Columns] = []
     for run in runs:
         parts = RunReader(txn, table, series.number, run).parts(Criteria(order_by=_SOURCE))

@@ -5,20 +5,25 @@ blocks and the numbers about them always belong together. `sequence` counts call
 up to it is on disk, whatever is above it is still pending.
 """
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
 
-from actors.shard.shard import Txn
+from actors.shard import Txn
 from actors.store.config import OrderBy
+from actors.store.disk.sealing import SEAL_BYTES, damaged, is_whole, seal
 from actors.store.errors import StoreFormatError
 from actors.store.events.event import US_PER_S, EventType
 from actors.store.events.patterns import PatternSet
 
-FORMAT = 2
-"""Version of the record and of the tables beside it; version 1, without blocks by field, is read."""
+FORMAT = 3
+"""Version of the record and of the tables beside it; 1 and 2, whose small tables are not sealed, are read."""
+
+SEALED_FORMAT = 3
+"""Version from which on the entries of the small tables are sealed."""
 
 STATE_KEY = b"state"
 """Key of the record."""
@@ -155,6 +160,9 @@ class SeriesState:
 class StoreState:
     """All of it."""
 
+    format: int = FORMAT
+    """Version in which it was read; it is written in the present one."""
+
     sequence: int = 0
     """Number of the last call of `register` that is on disk."""
 
@@ -170,6 +178,11 @@ class StoreState:
     series: Mapping[int, SeriesState] = field(default_factory=dict)
     """Series by number."""
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether entries of the small tables have checksums."""
+        return self.format >= SEALED_FORMAT
+
     def last_positions(self) -> dict[int, Position]:
         """Return the last event of every server."""
         return {server: state.last for server, state in self.servers.items()}
@@ -183,7 +196,7 @@ def read_state(txn: Txn, meta: Any) -> StoreState:
 
 def encode_state(state: StoreState) -> bytes:
     """Return the record as bytes."""
-    return bytes(
+    packed = bytes(
         msgpack.packb(
             {
                 "format": FORMAT,
@@ -192,10 +205,13 @@ def encode_state(state: StoreState) -> bytes:
                 "conditions": list(state.conditions),
                 "servers": [[server, *_pack_server(one)] for server, one in state.servers.items()],
                 "series": [_pack_series(one) for one in state.series.values()],
+                "crc": 0xFFFFFFFF,
             },
             unicode_errors="surrogatepass",
         )
     )
+    # The last value of the map is the seal, so that programs which know earlier formats still see the version.
+    return seal(STATE_KEY, packed[:-SEAL_BYTES])
 
 
 def decode_state(raw: bytes) -> StoreState:
@@ -203,14 +219,20 @@ def decode_state(raw: bytes) -> StoreState:
 
     Raises:
         StoreFormatError: they are of another version.
+        RecordDamagedError: they do not fit their checksum.
     """
-    record = msgpack.unpackb(raw, use_list=False, strict_map_key=False, unicode_errors="surrogatepass")
-    if not 0 < record["format"] <= FORMAT:
-        raise StoreFormatError(
-            f"the store has format {record['format']}, this program reads up to {FORMAT}; use a match"
-        )
+    try:
+        record = msgpack.unpackb(raw, use_list=False, strict_map_key=False, unicode_errors="surrogatepass")
+        version = operator.index(record["format"])
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException):
+        raise damaged("the record of the store") from None
+    if not 0 < version <= FORMAT:
+        raise StoreFormatError(f"the store has format {version}, this program reads up to {FORMAT}; use a match")
+    if ("crc" in record or version >= SEALED_FORMAT) and not is_whole(STATE_KEY, raw):
+        raise damaged("the record of the store")
     series = [_unpack_series(one) for one in record["series"]]
     return StoreState(
+        format=version,
         sequence=record["sequence"],
         flush_number=record["flush"],
         conditions=record["conditions"],

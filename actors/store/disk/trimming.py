@@ -8,10 +8,9 @@ blocks, and log blocks that nobody needs any more are deleted as a whole.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import lmdb
 import numpy as np
 
-from actors.shard.shard import Txn
+from actors.shard import Table, Txn
 from actors.store.config import OrderBy
 from actors.store.disk.criteria import Criteria, matching_rows, rows_after
 from actors.store.disk.log import LogReader, delete_block
@@ -30,10 +29,10 @@ class TrimView:
     txn: Txn
     """The write transaction."""
 
-    log: lmdb._Database
+    log: Table
     """Table of the log."""
 
-    runs: lmdb._Database
+    runs: Table
     """Table of the sorted runs."""
 
     servers: Mapping[int, ServerState]
@@ -92,9 +91,7 @@ def delete_unneeded(
     return changed
 
 
-def live_rows(
-    txn: Txn, runs: lmdb._Database, part: Part, server: int, all_series: Sequence[tuple[SeriesState, Array]]
-) -> Array:
+def live_rows(txn: Txn, runs: Table, part: Part, server: int, all_series: Sequence[tuple[SeriesState, Array]]) -> Array:
     """Return those rows of a part, all of one server, that some series holds."""
     chunk = part.chunk
     alive = np.zeros(len(chunk.type_id), dtype=bool)
@@ -114,7 +111,7 @@ def live_rows(
     return kept
 
 
-def _alive_by_source(txn: Txn, table: lmdb._Database, part: Part, series: SeriesState) -> Array:
+def _alive_by_source(txn: Txn, table: Table, part: Part, series: SeriesState) -> Array:
     if series.ceiling is None:
         return part.rows
     chunk, ceiling = part.chunk, series.ceiling

@@ -11,12 +11,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from enum import IntFlag
 
-import lmdb
 import msgpack
 import numpy as np
 
-from actors.shard.shard import Txn
+from actors.shard import Table, Txn
 from actors.store.config import OrderBy, StoreConfig
+from actors.store.disk.sealing import damaged, find_damaged, read_table, seal
 from actors.store.events.columns import Array
 from actors.store.events.conditions import Condition, ConditionRule, rules_for
 from actors.store.events.event import EventType
@@ -150,13 +150,18 @@ class TypeTable:
                 self._masks.popitem(last=False)
         return mask
 
-    def load(self, txn: Txn, table: lmdb._Database) -> None:
-        """Read all types."""
-        with txn.cursor(table) as cursor:
-            values = b"".join(cursor.iternext(keys=False, values=True))
+    def load(self, txn: Txn, table: Table, *, is_sealed: bool) -> None:
+        """Read all types.
+
+        Raises:
+            RecordDamagedError: one does not fit its checksum.
+        """
+        keys, values = read_table(txn, table)
+        for position in find_damaged(keys, values) if is_sealed else ():
+            raise damaged(f"the name of type {int.from_bytes(keys[position], 'big')}")
         unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False, unicode_errors="surrogatepass")
-        unpacker.feed(values)
-        types: list[EventType] = list(unpacker)
+        unpacker.feed(b"".join(values))
+        types: list[EventType] = list(unpacker)[:: 2 if is_sealed else 1]
         if self._rules or not all(patterns.is_everything for patterns, _ in self._wanted_by):
             for event_type in types:
                 self._add(event_type)
@@ -170,12 +175,12 @@ class TypeTable:
             self._types += types
         self._saved = len(self._types)
 
-    def save(self, txn: Txn, table: lmdb._Database) -> int:
+    def save(self, txn: Txn, table: Table) -> int:
         """Write the types that are not on disk and return how many there are then; call `saved` after the commit."""
         count = len(self._types)
         for number in range(self._saved, count):
-            value = msgpack.packb(self._types[number], unicode_errors="surrogatepass")
-            txn.put(_KEY.pack(number), value, db=table)
+            key, value = _KEY.pack(number), msgpack.packb(self._types[number], unicode_errors="surrogatepass")
+            txn.put(key, seal(key, value), db=table)
         return count
 
     def saved(self, count: int) -> None:

@@ -9,16 +9,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-import lmdb
 import msgpack
 import numpy as np
 
-from actors.shard.shard import Shard, Txn
+from actors.shard import Shard, Table, Txn
 from actors.store.config import OrderBy, OrphanPolicy, SeriesConfig, StoreConfig
-from actors.store.disk.latest import Entry, save_entries
+from actors.store.disk.latest import Entry, LatestTable, save_entries
 from actors.store.disk.log import LogReader, Written, append_log, grown_heads, load_heads, save_heads
+from actors.store.disk.sealing import seal_table
 from actors.store.disk.source_series import append_runs, delete_runs, find_main, load_tail, sort_by_source
 from actors.store.disk.state import (
+    FORMAT,
     STATE_KEY,
     Gap,
     Position,
@@ -44,22 +45,22 @@ ROW_WEIGHT_BYTES = 16
 class Tables:
     """Handles of the store's tables."""
 
-    meta: lmdb._Database
+    meta: Table
     """The store's record."""
 
-    types: lmdb._Database
+    types: Table
     """Event types by number."""
 
-    latest: lmdb._Database
+    latest: Table
     """Latest events by type number."""
 
-    log: lmdb._Database
+    log: Table
     """Blocks of the log by server and number."""
 
-    heads: lmdb._Database
+    heads: Table
     """Newest full block by server and type number."""
 
-    runs: lmdb._Database
+    runs: Table
     """Blocks of sorted runs by series, run and number."""
 
     @classmethod
@@ -146,21 +147,32 @@ class StoreWriter:
         """Return the number of a configured series."""
         return self._numbers[series.order_by, series.subscriptions.patterns]
 
-    def load(self, txn: Txn) -> None:
-        """Read what is on disk."""
-        self._state = read_state(txn, self._tables.meta)
-        self._heads = load_heads(txn, self._tables.heads, len(self._types))
-        for server, state in self._state.servers.items():
-            if not state.tail_rows:
+    def load(self, txn: Txn, latest: LatestTable) -> None:
+        """Read what is on disk, types and latest events too.
+
+        Raises:
+            RecordDamagedError: the record, a type or a head does not fit its checksum.
+        """
+        tables, state = self._tables, read_state(txn, self._tables.meta)
+        self._state = state
+        self._types.load(txn, tables.types, is_sealed=state.is_sealed)
+        for type_id in latest.load(txn, tables.latest, is_sealed=state.is_sealed):
+            self._report(f"the latest event of type {'/'.join(self._types.types[type_id])!r} is lost")
+        self._heads = load_heads(txn, tables.heads, len(self._types), is_sealed=state.is_sealed)
+        for server, one in state.servers.items():
+            if not one.tail_rows:
                 continue
-            reader = LogReader(txn, self._tables.log, server, state)
+            reader = LogReader(txn, tables.log, server, one)
             try:
-                self._tails[server] = reader.block(state.tail_block).to_columns()
+                self._tails[server] = reader.block(one.tail_block).to_columns()
             except BlockDamagedError as error:
-                self._seal(reader, server, state, error)
+                self._seal(reader, server, one, error)
 
     def configure(self, txn: Txn) -> StoreState:
         """Bring the series on disk in line with the settings and return the record that was written."""
+        if not self._state.is_sealed:
+            for table in (self._tables.types, self._tables.latest, self._tables.heads):
+                seal_table(txn, table)
         by_identity = {(one.order_by, one.patterns): one for one in self._state.series.values()}
         wanted = {(one.order_by, one.subscriptions.patterns) for one in self._config.all_series()}
         positions = self._state.last_positions()
@@ -178,7 +190,7 @@ class StoreWriter:
             number += 1
         for server in self._sealed:
             save_heads(txn, self._tables.heads, server, grown_heads(None, 0), self._heads[server])
-        state = replace(self._state, series=series)
+        state = replace(self._state, series=series, format=FORMAT)
         txn.put(STATE_KEY, encode_state(state), db=self._tables.meta)
         return state
 
@@ -247,7 +259,7 @@ class StoreWriter:
 
     def _report(self, damage: str) -> None:
         if damage not in self._damages:
-            log.error("a block is damaged and left alone", extra={"damage": damage})
+            log.error("damage is left alone", extra={"damage": damage})
         self._damages[damage] = None
 
     def _mask(self, series: SeriesState) -> Array:

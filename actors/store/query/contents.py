@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import msgpack
-
 from actors.store.config import OrderBy
-from actors.store.disk.state import FORMAT, STATE_KEY, SeriesState
+from actors.store.disk.state import SeriesState
 from actors.store.events.event import Event, EventId, EventType, Timestamp
 from actors.store.query.planner import Order, QueryTimeseriesParams
 from actors.store.query.reader import StoreReader
@@ -93,11 +91,8 @@ def read_facts(reader: StoreReader) -> StoreFacts:
     """
     with reader.view() as view:
         state = view.state
-        raw = view.txn.get(STATE_KEY, db=view.tables.meta)
         return StoreFacts(
-            format=msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogatepass")["format"]
-            if raw
-            else FORMAT,
+            format=state.format,
             flush_number=state.flush_number,
             type_count=len(reader.types),
             latest_count=view.txn.stat(db=view.tables.latest)["entries"],

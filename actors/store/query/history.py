@@ -120,8 +120,8 @@ def read_history(directory: Path, params: HistoryParams) -> Iterator[pl.DataFram
         tables = Tables.open(shard)
         types = TypeTable(StoreConfig())
         with shard.read() as txn:
-            types.load(txn, tables.types)
             state = read_state(txn, tables.meta)
+            types.load(txn, tables.types, is_sealed=state.is_sealed)
         series = _stored_series(state, params)
         if series is None:
             yield FrameBuilder(types, params.columns, params.fields, params.prefix).frame()

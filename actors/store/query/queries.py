@@ -11,7 +11,7 @@ import numpy as np
 
 from actors.store.config import OrderBy, SeriesConfig
 from actors.store.disk.criteria import Criteria
-from actors.store.disk.latest import Entry, entry_event, read_entries
+from actors.store.disk.latest import Entry, entry_event
 from actors.store.disk.merging import Selection
 from actors.store.disk.state import BEFORE_ALL, Gap, Key, Position, SeriesState
 from actors.store.disk.trimming import live_rows
@@ -134,7 +134,7 @@ def query_server(
     """Return the events of a server that any storage holds, by id; `latest` is `None` to take those on disk."""
     after = BEFORE_ALL if params.last_event_id is None else params.last_event_id[1:]
     count = SERVER_MAX_RESULTS if params.max_results is None else min(params.max_results, SERVER_MAX_RESULTS)
-    entries = read_entries(view.txn, view.tables.latest, types) if latest is None else latest.items()
+    entries = view.latest_entries(types) if latest is None else latest.items()
     own = [(one[3:5], type_id, one) for type_id, one in entries if one.server == params.server_id and one[3:5] > after]
     waiting = sorted(own, reverse=True)
     found: list[Event] = []

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from actors.shard import Shard
 from actors.store.config import SeriesConfig, StoreConfig
-from actors.store.disk.latest import Entry, read_entries
+from actors.store.disk.latest import Entry
 from actors.store.disk.state import SeriesState, StoreState, read_state
 from actors.store.disk.type_table import TypeTable
 from actors.store.disk.writing import Tables
@@ -87,13 +87,14 @@ class StoreReader:
     def view(self) -> Iterator[View]:
         """Open the store as of the last commit."""
         with self._shard.read() as txn:
+            state = read_state(txn, self._tables.meta)
             if txn.stat(db=self._tables.types)["entries"] != len(self._types):
                 self._types = TypeTable(StoreConfig())
-                self._types.load(txn, self._tables.types)
-            yield View(txn=txn, tables=self._tables, state=read_state(txn, self._tables.meta), pending={})
+                self._types.load(txn, self._tables.types, is_sealed=state.is_sealed)
+            yield View(txn=txn, tables=self._tables, state=state, pending={})
 
     def _latest(self, view: View) -> dict[int, Entry]:
-        return dict(read_entries(view.txn, view.tables.latest, self._types))
+        return dict(view.latest_entries(self._types))
 
     def _query_timeseries(self, view: View, params: QueryTimeseriesParams) -> QueryResult:
         count = RESULT_COUNT_MAX if params.max_results is None else min(params.max_results, RESULT_COUNT_MAX)

@@ -4,22 +4,24 @@ A view holds a read transaction, the record as of that transaction, and the pend
 yet; so what a query sees does not depend on when the flush runs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from actors.shard.shard import Txn
+from actors.shard import Txn
 from actors.store.config import OrderBy
 from actors.store.disk.blocks import Block
 from actors.store.disk.criteria import Criteria, matching_rows
+from actors.store.disk.latest import Entry, read_entries, refuse_damage
 from actors.store.disk.log import LogReader, read_heads
 from actors.store.disk.merging import Part, Selection, Source, key_at, merge_sources, search_time
 from actors.store.disk.payload_columns import PayloadColumns, find_places
 from actors.store.disk.source_series import RunReader, sort_by_source
 from actors.store.disk.state import BEFORE_ALL, Key, Position, SeriesState, ServerState, StoreState
 from actors.store.disk.trimming import live_rows
+from actors.store.disk.type_table import TypeTable
 from actors.store.disk.writing import Tables
 from actors.store.events.columns import Array, Chunk, Columns, join_columns, slice_columns, take_columns
 from actors.store.events.event import US_PER_S, Event, EventId, EventType, JsonPayload, Payload, Timestamp
@@ -92,6 +94,13 @@ class View:
             return bool(types[chunk.type_id[row]]) and (not by_source or bool(chunk.has_source[row]))
         return len(live_rows(self.txn, self.tables.runs, part, int(chunk.server[row]), [(series, types)])) > 0
 
+    def latest_entries(
+        self, types: TypeTable, on_damage: Callable[[int], None] = refuse_damage
+    ) -> Iterator[tuple[int, Entry]]:
+        """Yield the latest events on disk that are still wanted, with the numbers of their types."""
+        sealed = self.state.is_sealed
+        return read_entries(self.txn, self.tables.latest, types, is_sealed=sealed, on_damage=on_damage)
+
     def log(self, server: int, state: ServerState) -> LogReader:
         """Return the log of a server."""
         return LogReader(self.txn, self.tables.log, server, state)
@@ -123,7 +132,7 @@ class View:
         if state is not None:
             heads = None
             if criteria.descending and type_ids is not None and len(type_ids) <= FOLLOWED_TYPES_MAX:
-                heads = read_heads(self.txn, self.tables.heads, server, type_ids)
+                heads = read_heads(self.txn, self.tables.heads, server, type_ids, is_sealed=self.state.is_sealed)
             yield from self.log(server, state).parts(criteria, series.dead.get(server, BEFORE_ALL), heads)
         if not criteria.descending:
             yield from self._pending_parts(server, criteria)

@@ -39,7 +39,7 @@ def kept(directory: Path) -> int:
 def test_a_shard_is_measured(holed: Path) -> None:
     with open_beside(holed) as shard:
         found = measure_shard(shard)
-    assert [(table.name, table.entry_count) for table in found.tables] == [("dropped", 0), ("kept", 40), ("meta", 2)]
+    assert [(table.name, table.entry_count) for table in found.tables] == [("dropped", 0), ("kept", 40), ("meta", 3)]
     assert found.free_page_count > 100
     assert found.file_size_bytes >= found.page_count * found.page_size_bytes
     assert (found.owner, found.reading_processes) == (None, ())

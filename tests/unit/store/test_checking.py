@@ -4,12 +4,16 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgpack
 import pytest
 
 from actors.shard import Shard
 from actors.store import EventStore, OrderBy, SeriesConfig, SetConfig, StoreConfig
-from actors.store.disk.checking import Finding, StoreCheck, check_store
+from actors.store.check.checking import check_store
+from actors.store.check.findings import Finding, StoreCheck
+from actors.store.disk.sealing import seal
 from actors.store.disk.state import STATE_KEY, StoreState, decode_state, encode_state
 from actors.store.events.limits import Limit
 from actors.store.events.patterns import PatternSet
@@ -72,7 +76,7 @@ def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def change(path: Path, table: str, key: bytes, changed: Callable[[bytes], bytes | None]) -> None:
-    """Change an entry, or delete it when there is nothing to put in its place."""
+    """Change an entry as it is on disk, or delete it when there is nothing to put in its place."""
     with Shard.open(path) as shard:
         handle = shard.table(table)
         with shard.read() as txn:
@@ -85,6 +89,11 @@ def entries(path: Path, table: str) -> dict[bytes, bytes]:
         handle = shard.table(table)
         with shard.read() as txn, txn.cursor(handle) as cursor:
             return {bytes(key): bytes(value) for key, value in cursor}
+
+
+def change_sealed(path: Path, table: str, key: bytes, value: bytes) -> None:
+    """Put another value in the place of one, with a checksum that fits."""
+    change(path, table, key, lambda _: seal(key, value))
 
 
 def change_state(path: Path, changed: Callable[[StoreState], StoreState]) -> None:
@@ -149,16 +158,17 @@ def test_a_damaged_run_is_found(filled: Path) -> None:
             bytes.fromhex("0007 00000000 00000003"),
             Finding(table="event_source", place="block 3 of run 0 of series 7", fault="belongs to no run"),
         ),
-        (
-            "event_head",
-            (1).to_bytes(8, "big") + bytes(4),
-            Finding(table="event_head", place="type 0 of server 1", fault="points to block 9, the newest with it is 4"),
-        ),
     ],
 )
 def test_what_refers_to_nothing_is_found(filled: Path, table: str, key: bytes, expected: Finding) -> None:
     change(filled, table, key, lambda _: (9).to_bytes(8, "big"))
     assert checked(filled).findings == [expected]
+
+
+def test_a_head_that_points_elsewhere_is_found(filled: Path) -> None:
+    change_sealed(filled, "event_head", (1).to_bytes(8, "big") + bytes(4), (9).to_bytes(8, "big"))
+    fault = "points to block 9, the newest with it is 4"
+    assert checked(filled).findings == [Finding(table="event_head", place="type 0 of server 1", fault=fault)]
 
 
 def test_a_record_that_counts_otherwise_is_found(filled: Path) -> None:
@@ -187,8 +197,47 @@ def test_events_that_only_one_table_has_are_found(filled: Path) -> None:
 
 def test_latest_events_and_types_are_checked(filled: Path) -> None:
     change(filled, "event_latest", bytes(4), lambda raw: raw[:-1])
-    change(filled, "event_type", (7).to_bytes(4, "big"), lambda _: b"\x91\xa1z")
-    assert places(filled) == [("event_type", "type 7"), ("event_latest", "an entry")]
+    change_sealed(filled, "event_type", (7).to_bytes(4, "big"), b"\x91\xa1z")
+    assert places(filled) == [("event_type", "type 7"), ("event_latest", "type 0")]
+
+
+def test_a_latest_event_that_the_log_has_otherwise_is_found(filled: Path) -> None:
+    key = bytes(4)
+    entry = msgpack.unpackb(entries(filled, "event_latest")[key][:-5])
+    changed: list[tuple[int, object]] = [(0, [1, 0]), (1, None), (6, msgpack.packb({"n": 19.0}))]
+    for place, value in changed:
+        change_sealed(filled, "event_latest", key, msgpack.packb([*entry[:place], value, *entry[place + 1 :]]))
+        assert checked(filled).findings == [
+            Finding(table="event_latest", place="type 0", fault="is (1, 1, 19), which is another event in the log")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"last": (1, 19)}, "its last event is (1, 19), the log reaches (1, 20)"),
+        ({"last": (1, 21)}, "its last event is (1, 21), which neither the log nor the latest events have"),
+        ({"last_ticks": 21_000_000}, "its last event has the time 21000000, in the log 20000000"),
+    ],
+)
+def test_a_last_event_that_the_log_does_not_end_with_is_found(
+    filled: Path, changes: dict[str, Any], fault: str
+) -> None:
+    def other_end(state: StoreState) -> StoreState:
+        return replace(state, servers={1: replace(state.servers[1], **changes)})
+
+    change_state(filled, other_end)
+    assert Finding(table="event_meta", place="server 1", fault=fault) in checked(filled).findings
+
+
+def test_a_last_event_may_be_a_latest_one_alone(tmp_path: Path) -> None:
+    only_a = StoreConfig(sets=(SetConfig(subscriptions=PatternSet([("a",)])),), flush_period_ms=None)
+    with open_store(tmp_path, only_a) as store:
+        store.register([event(1, "a"), event(2, "b")])
+    assert checked(tmp_path).findings == []
+    change_state(tmp_path, lambda state: replace(state, servers={1: replace(state.servers[1], last_ticks=9_000_000)}))
+    (finding,) = checked(tmp_path).findings
+    assert finding.fault == "its last event has the time 9000000, among the latest 2000000"
 
 
 def test_a_record_that_cannot_be_read_is_one_finding(filled: Path) -> None:

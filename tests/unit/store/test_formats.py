@@ -22,11 +22,11 @@ from actors.store import (
     QueryTimeseriesParams,
     Timestamp,
 )
-from actors.store.disk.blocks import FORMAT
-from actors.store.disk.checking import check_store
+from actors.store.check.checking import check_store
+from actors.store.disk.state import FORMAT
 from actors.store.query.contents import read_facts
 from actors.store.query.reader import StoreReader
-from tests.support.hand_decoder import Decoded, Row, decode_by_hand
+from tests.support.hand_decoder import Decoded, Row, decode_by_hand, unseal_by_hand
 from tests.support.store_fixture import CONFIG, fixture_events, unpack_fixture
 
 FORMATS = Path(__file__).parents[2] / "support" / "formats"
@@ -35,7 +35,7 @@ VERSIONS = sorted(int(path.stem.rpartition("-")[2]) for path in FORMATS.glob("st
 SERVERS = (0, 7, 9)
 
 BLOCKS = {1: {(1, 0), (1, 1), (1, 2)}, 2: {(2, 0), (2, 1), (2, 2), (2, 3)}}
-"""Format and codec of the blocks in each fixture."""
+"""Codecs of the blocks of each format, of which format 2 came with version 2 of the store."""
 
 
 @pytest.fixture(params=VERSIONS)
@@ -95,6 +95,14 @@ def table(directory: Path, name: str) -> dict[bytes, bytes]:
             return {bytes(key): bytes(value) for key, value in cursor}
 
 
+def unsealed(directory: Path, name: str) -> dict[bytes, bytes]:
+    """Return a small table, unsealed by hand where the record says so."""
+    record = table(directory, "event_meta")[b"state"]
+    version = msgpack.unpackb(record, strict_map_key=False, unicode_errors="surrogatepass")["format"]
+    found = table(directory, name)
+    return found if version < 3 else {key: unseal_by_hand(key, value) for key, value in found.items()}
+
+
 def as_row(event: Event, types: dict[tuple[str, ...], int]) -> Row:
     payload: tuple[str, Any] = ("none", None)
     if isinstance(event.payload, JsonPayload):
@@ -114,7 +122,7 @@ def as_row(event: Event, types: dict[tuple[str, ...], int]) -> Row:
 def test_every_block_is_decoded_by_hand_as_the_page_on_formats_says(directory: Path) -> None:
     types = {
         tuple(msgpack.unpackb(value, unicode_errors="surrogatepass")): struct.unpack(">I", key)[0]
-        for key, value in table(directory, "event_type").items()
+        for key, value in unsealed(directory, "event_type").items()
     }
     expected = {
         server: [as_row(one, types) for one in fixture_events() if one.id.server == server] for server in SERVERS
@@ -134,6 +142,21 @@ def test_every_block_is_decoded_by_hand_as_the_page_on_formats_says(directory: P
     # As text, so that 1 is not 1.0 or true.
     assert repr(found) == repr(expected)
     assert {(block.format, block.codec) for block in blocks} == BLOCKS[blocks[0].format]
+
+
+def test_the_small_tables_are_unsealed_by_hand_as_the_page_says(directory: Path) -> None:
+    newest = {one.type: one for one in sorted(fixture_events(), key=lambda one: one.id)}
+    types = [msgpack.unpackb(raw, unicode_errors="surrogatepass") for raw in unsealed(directory, "event_type").values()]
+    found = {}
+    for key, raw in unsealed(directory, "event_latest").items():
+        time, _, *event_id, _, _ = msgpack.unpackb(raw)
+        found[tuple(types[struct.unpack(">I", key)[0]])] = (tuple(time), tuple(event_id))
+    assert found == {kind: (tuple(one.timestamp), tuple(one.id)) for kind, one in newest.items()}
+    heads = {struct.unpack(">QI", key): raw for key, raw in unsealed(directory, "event_head").items()}
+    numbers = {struct.unpack(">QQ", key) for key in table(directory, "event_log")}
+    assert {(server, struct.unpack(">Q", raw)[0]) for (server, _), raw in heads.items()} <= numbers
+    record = unsealed(directory, "event_meta")[b"state"]
+    assert record.startswith(msgpack.packb({"format": 1})[1:8], 1)
 
 
 def test_the_sorted_runs_are_decoded_by_hand_too(directory: Path) -> None:
