@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cluster.local.speed import slowness
+
 CLUSTER_TIER = Path(__file__).parent / "cluster"
 
 # A default run must give the same verdict on the same commit; `explore` is for looking for new cases.
@@ -25,6 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tocsin")
     group.addoption("--slow", action="store_true", help="also run tests marked slow")
     group.addoption("--rewrite", action="store_true", help="golden tier: write the output found as the one expected")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give every test more time on a slow machine."""
+    if config.getoption("timeout", None) is None and config.pluginmanager.hasplugin("timeout"):
+        config.option.timeout = float(config.getini("timeout")) * slowness()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -17,12 +17,13 @@ from cluster.errors import NoAnswerError
 from cluster.local.cluster import ClusterOptions, local_cluster
 from cluster.local.compare import Comparison, compare, undisturbed_entries
 from cluster.local.home import Home
+from cluster.local.speed import slowness
 from config.load import load_job
 from config.settings import JobSettings
 from raft.group import JobStatus
 
 START_TIMEOUT_S = 60.0
-"""Seconds that the job has to deliver its first rows."""
+"""Seconds that the job has to deliver its first rows, on a machine of usual speed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ def _watch_and_kill(home: Home, job: JobSettings, seconds: float, *, is_plain: b
 
 
 def _wait_for_rows(client: Any, name: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + START_TIMEOUT_S * slowness()
     while time.monotonic() < deadline:
         stats = client.partition_stats(name)
         if any(stat.row_count for stat in stats):
@@ -108,7 +109,7 @@ def _wait_for_rows(client: Any, name: str) -> None:
 
 
 def _wait_for_runner(client: Any, name: str) -> dict[str, Any]:
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + START_TIMEOUT_S * slowness()
     while time.monotonic() < deadline:
         runner: dict[str, Any] | None = client.runner_status(name)
         if runner is not None and "first_pumped_us" in runner:
@@ -120,8 +121,8 @@ def _wait_for_runner(client: Any, name: str) -> dict[str, Any]:
 def _stop(client: Any, name: str) -> dict[int, int]:
     """Stop the job and return how far every partition has come, by split."""
     client.stop(name)
-    client.wait(name, lambda job: job.status is not JobStatus.RUNNING, START_TIMEOUT_S)
-    deadline = time.monotonic() + START_TIMEOUT_S
+    client.wait(name, lambda job: job.status is not JobStatus.RUNNING, START_TIMEOUT_S * slowness())
+    deadline = time.monotonic() + START_TIMEOUT_S * slowness()
     while time.monotonic() < deadline:
         runner = client.runner_status(name)
         stats = client.partition_stats(name)

@@ -8,10 +8,12 @@ so the node is 127.0.0.2. The environment must be complete before Ray is importe
 import functools
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,12 @@ machine must not give way to what makes it busy (Ray would start actors at nicen
 
 READY_PREFIX = "ready "
 """Start of the line that tells the parent where Ray listens."""
+
+STAY_LINE = "stay\n"
+"""Line by which the parent lets the cluster outlive it; without it the cluster ends with the parent."""
+
+REGISTER_TIMEOUT_S = 30
+"""Seconds that Ray's node has to appear, which Ray has no setting for."""
 
 
 def ray_environment(token_path: Path) -> Mapping[str, str]:
@@ -38,27 +46,45 @@ def ray_environment(token_path: Path) -> Mapping[str, str]:
     }
 
 
-def main() -> None:
-    """Start Ray, print one `ready` line of JSON, and stop it when told to.
+def start_environment(slowness: float) -> Mapping[str, str]:
+    """Return the variables that give Ray's processes more time to start on a slow machine."""
+    return {
+        "RAY_gcs_server_port_wait_time_s": str(round(30 * slowness)),
+        "RAY_gcs_server_request_timeout_seconds": str(round(60 * slowness)),
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(round(60 * slowness)),
+        "RAY_worker_register_timeout_seconds": str(round(60 * slowness)),
+    }
 
-    Arguments: Ray's directory, port of the job server (0: without), number of CPUs, bytes of the object store, and 1 to
-    stop also when the standard input ends, which it does however the process at its other end dies.
+
+def ray_temporary(place: str) -> str:
+    """Return the directory that Ray opens to everybody, inside of one that is its owner's; Ray needs short paths."""
+    return f"{place}/r"
+
+
+def main() -> None:
+    """Start Ray, print one `ready` line of JSON, and stop it when told to, or when the standard input ends too early.
+
+    The input ends however the process at its other end dies, so Ray does not outlive a start that came to nothing.
+    Arguments: the directory for Ray's own, port of the job server (0: without), number of CPUs, bytes of the object
+    store, and how many times slower than usual the machine is.
     """
-    directory, dashboard_port, cpu_count, store_bytes = sys.argv[1], *map(int, sys.argv[2:5])
+    place, dashboard_port, cpu_count, store_bytes = sys.argv[1], *map(int, sys.argv[2:5])
+    # Inherited by all of Ray's processes, ours among them: what they make is their owner's alone.
+    os.umask(0o077)
     stop = threading.Event()
     _stop_on_signals(stop)
-    if sys.argv[5] == "1":
-        threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+    threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
     import ray
-    from ray._private import parameter
+    from ray._private import parameter, services
 
     # `ray.init` has no argument for the one port that is the same for all clusters of a machine: the second cluster's
     # job server would have no agent. 0 lets Ray choose, as `ray start --dashboard-agent-listen-port=0` does.
     any_port = functools.partialmethod(parameter.RayParams.__init__, dashboard_agent_listen_port=0)
     parameter.RayParams.__init__ = any_port  # type: ignore[method-assign,assignment]  # see above
+    services.get_node = _patient(services.get_node, REGISTER_TIMEOUT_S * float(sys.argv[5]))
     context: Any = ray.init(
         _node_ip_address=NODE_ADDRESS,
-        _temp_dir=directory,
+        _temp_dir=ray_temporary(place),
         include_dashboard=dashboard_port > 0,
         dashboard_host="127.0.0.1",
         dashboard_port=dashboard_port or None,
@@ -72,11 +98,28 @@ def main() -> None:
     _stop_on_signals(stop)
     stop.wait()
     ray.shutdown()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _patient(get_node: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:
+    """Return a function that asks for a node until it has appeared, for longer than Ray does."""
+    deadline = time.monotonic() + timeout_s
+
+    def asking(*arguments: Any) -> Any:
+        while True:
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    return asking
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:
-    sys.stdin.read()
-    stop.set()
+    if sys.stdin.readline() != STAY_LINE:
+        stop.set()
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

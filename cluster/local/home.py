@@ -2,27 +2,40 @@
 
 ::
 
-    cluster.json                     what runs here (see `ClusterRecord`); written when the cluster is up
+    cluster.json                     what runs here (see `ClusterRecord`); written when Ray is up
+    cluster.lock                     locked by who starts or ends the cluster
     ray-token                        the secret that Ray's processes show each other
     head.log                         output of the head process
     group-<id>/members.json          addresses of the group's members
     group-<id>/<member>/             raft directory and snapshot store of one member
     jobs/<job>/partitions/<number>/  one shard
     streams/<name>/                  one embedded stream table
+
+Everything in it is its owner's alone: directories 0700, files 0600.
 """
 
 import json
+import logging
 import os
 import secrets
+import socket
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from cluster.errors import NotRunningError
+from actors.files import FileLock, FileLockedError, make_directory, replace_file
+from cluster.errors import ClusterError, NotRunningError
+from cluster.local.processes import find_head
+from raft import shapes
+
+log = logging.getLogger(__name__)
 
 HOME_VARIABLE = "TOCSIN_HOME"
 """Environment variable that names the home."""
+
+REACH_TIMEOUT_S = 5.0
+"""Seconds that Ray's control store, which is on this machine, has to take a connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,36 +113,157 @@ class Home:
         """Directory below which stream tables are, one folder for each."""
         return self.directory / "streams"
 
-    def ensure_token(self) -> Path:
-        """Return the path of Ray's secret, made on first use and readable by its owner only."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+    def prepare(self) -> None:
+        """Make the home; what others could use in one that is there becomes its owner's alone.
+
+        Raises:
+            ClusterError: something in it belongs to another user, or the secret cannot be trusted.
+        """
+        self.check_token()
+        try:
+            make_directory(self.directory)
+            _make_private(self.directory)
+        except OSError as error:
+            raise ClusterError(
+                f"the home {self.directory} cannot be used: {error}; choose another by --home"
+            ) from error
+
+    def ensure_token(self) -> None:
+        """Make the secret on first use; only who has the lock may."""
         if not self.token_path.exists():
-            fresh = self.token_path.with_suffix(".tmp")
-            fresh.touch(mode=0o600)
-            fresh.write_text(secrets.token_hex(32))
-            fresh.replace(self.token_path)
-        return self.token_path
+            replace_file(self.token_path, secrets.token_hex(32).encode("ascii"))
+
+    def check_token(self) -> None:
+        """Refuse a secret that somebody else may know or have chosen: who knows it runs code in the cluster.
+
+        Raises:
+            ClusterError: with the way out.
+        """
+        try:
+            found = self.token_path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        problem = _distrust(found)
+        if problem:
+            raise ClusterError(
+                f"{self.token_path} {problem}; run `tocsin down`, remove it, and `tocsin up` makes another"
+            )
+
+    def lock(self) -> FileLock:
+        """Return the lock of who starts or ends the cluster, once nobody else has it.
+
+        Raises:
+            ClusterError: the home cannot be used.
+        """
+        path = self.directory / "cluster.lock"
+        try:
+            return FileLock.take(path)
+        except FileLockedError as error:
+            log.warning("waiting for another process to start or end the cluster", extra={"pid": error.owner})
+            return FileLock.take(path, wait=True)
+        except OSError as error:
+            raise ClusterError(
+                f"the home {self.directory} cannot be used: {error}; choose another by --home"
+            ) from error
 
     def write_record(self, record: ClusterRecord) -> None:
         """Say what runs here."""
-        fresh = self.record_path.with_suffix(".tmp")
-        fresh.write_text(json.dumps(asdict(record), indent=2))
-        fresh.replace(self.record_path)
+        replace_file(self.record_path, json.dumps(asdict(record), indent=2).encode())
+
+    def stored_record(self) -> ClusterRecord | None:
+        """Return what was started here and not ended, whether or not it still runs.
+
+        Raises:
+            ClusterError: the record cannot be read.
+        """
+        try:
+            return shapes.record(ClusterRecord, json.loads(self.record_path.read_bytes()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"{self.record_path} cannot be read ({error}); end the processes of that cluster, then remove the file"
+            ) from error
 
     def read_record(self) -> ClusterRecord:
         """Return what runs here.
 
         Raises:
-            NotRunningError: nothing does.
+            NotRunningError: nothing does, or its Ray is gone.
+            ClusterError: the record cannot be read, or the secret cannot be trusted.
         """
-        try:
-            stored: dict[str, Any] = json.loads(self.record_path.read_text())
-            return ClusterRecord(**stored)
-        except FileNotFoundError:
-            raise NotRunningError(f"no cluster runs in {self.directory}; start one with `tocsin up`") from None
-        except (ValueError, TypeError) as error:
-            raise NotRunningError(f"{self.record_path} cannot be read ({error}); run `tocsin down --force`") from error
+        stored = self.stored_record()
+        if stored is None:
+            raise NotRunningError(f"no cluster runs in {self.directory}; start one with `tocsin up`")
+        self.check_token()
+        if find_head(stored.head_pid, stored.head_started) is None or not _is_reachable(stored.ray_address):
+            raise NotRunningError(
+                f"the cluster of {self.directory} has lost its Ray (head process {stored.head_pid}); "
+                "run `tocsin down`, then `tocsin up`: jobs go on where they stood"
+            )
+        return stored
 
     def remove_record(self) -> None:
         """Say that nothing runs here."""
         self.record_path.unlink(missing_ok=True)
+
+    def known_members(self, group_id: int) -> Mapping[str, str]:
+        """Return host:port of each member of a group that has been here, by name; empty when there was none.
+
+        Raises:
+            ClusterError: the file cannot be read.
+        """
+        path = self.group_path(group_id)
+        try:
+            known: Mapping[str, str] = shapes.require(json.loads(path.read_bytes()), Mapping[str, str], "the members")
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"{path} cannot be read ({error}); restore it, or choose another --group") from error
+        return known
+
+    def write_members(self, group_id: int, addresses: Mapping[str, str]) -> None:
+        """Remember the members of a group and their addresses."""
+        make_directory(self.group_path(group_id).parent)
+        replace_file(self.group_path(group_id), json.dumps(addresses).encode())
+
+
+def _distrust(found: os.stat_result) -> str:
+    """Return why a file with a secret cannot be trusted; empty when it can."""
+    if not stat.S_ISREG(found.st_mode):
+        return "is no plain file"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}, not to {os.geteuid()}"
+    if found.st_mode & 0o077:
+        return f"can be used by others (mode {stat.S_IMODE(found.st_mode):04o})"
+    return "" if found.st_size else "is empty"
+
+
+def _make_private(directory: Path) -> None:
+    """Take the rights of others from a directory and all that is in it."""
+    places = [str(directory), *(entry for root, *names in os.walk(directory) for entry in _joined(root, names))]
+    for place in places:
+        try:
+            found = os.lstat(place)
+        except FileNotFoundError:
+            continue
+        if found.st_uid != os.geteuid():
+            raise ClusterError(
+                f"{place} belongs to user {found.st_uid}, not to {os.geteuid()} who runs Tocsin; "
+                "give it to the right one (`chown`), or choose another home by --home"
+            )
+        if found.st_mode & 0o077 and not stat.S_ISLNK(found.st_mode):
+            os.chmod(place, stat.S_IMODE(found.st_mode) & ~0o077)
+
+
+def _joined(root: str, names: list[list[str]]) -> list[str]:
+    return [os.path.join(root, name) for kind in names for name in kind]
+
+
+def _is_reachable(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_TIMEOUT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True

@@ -11,6 +11,7 @@ import pytest
 
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
+from cluster.local.speed import slowness
 from tests.support.trades import write_trades
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def eventually() -> Callable[..., Any]:
     """Return a function that waits for a condition, with a deadline."""
 
     def wait(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+        timeout_s *= slowness()
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             value = condition()

@@ -9,6 +9,10 @@ from typing import Any
 
 import psutil
 
+from cluster.local.home import Home
+from cluster.local.processes import processes_of
+from cluster.local.speed import slowness
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -31,6 +35,48 @@ def test_a_cluster_ends_when_its_starter_is_killed(tmp_path: Path, eventually: C
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     eventually(lambda: not any(is_alive(process) for process in family), 60)
+
+
+def tocsin(directory: Path, *words: str) -> "subprocess.Popen[str]":
+    """Start a command on a home."""
+    command = [sys.executable, "-m", "cluster", "--home", str(directory), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def said(command: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Return the exit code and what a command has said."""
+    output, errors = command.communicate(timeout=200 * slowness())
+    return command.returncode, output + errors
+
+
+def test_two_starts_at_once_give_one_cluster_that_ends_wholly_after_its_head_was_killed(tmp_path: Path) -> None:
+    both = [tocsin(tmp_path, "up", "--members", "1", "--no-dashboard") for _ in range(2)]
+    codes = sorted(said(one) for one in both)
+    assert [code for code, _ in codes] == [0, 2]
+    assert "`tocsin down` ends it" in codes[1][1]
+    record = Home(tmp_path).read_record()
+    family = list(processes_of(record.head_pid, record.head_started, record.ray_directory))
+    assert len(family) > 3
+    psutil.Process(record.head_pid).kill()
+    code, text = said(tocsin(tmp_path, "status"))
+    assert (code, "has lost its Ray" in text) == (2, True)
+    assert said(tocsin(tmp_path, "down"))[0] == 0
+    assert [process for process in family if is_alive(process)] == []
+    assert not Path(record.ray_directory).exists()
+
+
+def test_a_start_that_is_killed_leaves_nothing(tmp_path: Path, eventually: Callable[..., Any]) -> None:
+    starting = tocsin(tmp_path, "up", "--members", "1", "--no-dashboard")
+    head = eventually(lambda: psutil.Process(starting.pid).children())[0]
+    family = eventually(lambda: len(found := [head, *head.children(recursive=True)]) > 2 and found)
+    starting.kill()
+    starting.communicate()
+    eventually(lambda: not any(is_alive(process) for process in family))
+    assert said(tocsin(tmp_path, "status"))[0] == 2
+
+
+def test_everything_in_a_home_is_its_owners_alone(home: Home) -> None:
+    assert [path for path in home.directory.rglob("*") if path.lstat().st_mode & 0o077] == []
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cluster.local.speed import slowness
 from raft.commands import Accepted, JobSubmitted, decode_answer, encode_command
 from raft.errors import RaftError
 from raft.member import Member, MemberSettings
@@ -37,6 +38,7 @@ def free_addresses(count: int) -> dict[str, str]:
 
 def wait_for(what: str, condition: Callable[[], Any], deadline_s: float = 15.0) -> Any:
     """Return the condition's value once it is true."""
+    deadline_s *= slowness()
     end_s = time.monotonic() + deadline_s
     while not (value := condition()):
         assert time.monotonic() < end_s, f"{what} did not happen in {deadline_s} s"
@@ -62,7 +64,7 @@ class MemberProcess:
         number = uuid.uuid4().hex
         self._process.stdin.write(json.dumps({"request": request, "number": number, **arguments}) + "\n")
         self._process.stdin.flush()
-        while (response := self._responses.get(timeout=wait_s))["number"] != number:
+        while (response := self._responses.get(timeout=wait_s * slowness()))["number"] != number:
             pass
         return response
 

@@ -1,0 +1,31 @@
+"""Speed: how many times longer everything takes here and now than on the machine that deadlines were set on.
+
+Measured once in a process, by work of a known length: it takes longer on a slow processor, under a quota, and beside
+other programs. What waits for processes to start multiplies its deadline by `slowness()`.
+"""
+
+import functools
+import os
+import time
+from typing import Final
+
+WORK_COUNT: Final = 2_000_000
+"""Rounds of the work: long enough to notice a quota, which is given for tenths of seconds."""
+
+REFERENCE_S: Final = 0.12
+"""Seconds that the work takes on an idle core of the machine that deadlines were set on."""
+
+SLOWNESS_MAX: Final = 20.0
+"""A deadline stays one, however busy the machine is."""
+
+
+@functools.cache
+def slowness() -> float:
+    """Return the factor for deadlines, at least 1."""
+    started_s = time.perf_counter()
+    total = 0
+    for number in range(WORK_COUNT):
+        total += number * number % 7
+    measured = (time.perf_counter() - started_s) / REFERENCE_S
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return min(max(1.0, measured, waiting), SLOWNESS_MAX)

@@ -1,0 +1,126 @@
+"""The home is its owner's alone, and what it says of a cluster is believed only when it can be."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.errors import ClusterError, NotRunningError
+from cluster.local.cluster import ClusterOptions, start_cluster, stop_cluster
+from cluster.local.home import ClusterRecord, Home
+from raft.journal import Journal
+
+MEMBERS = {"member-1": "127.0.0.1:1", "member-2": "127.0.0.1:2", "member-3": "127.0.0.1:3"}
+RECORD = ClusterRecord(
+    ray_address="127.0.0.1:1",
+    dashboard_address=None,
+    head_pid=1 << 30,
+    head_started=1.5e9,
+    ray_directory="/nowhere",
+    group_id=2,
+    member_addresses=MEMBERS,
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Return a home that is ready for a cluster."""
+    made = Home(tmp_path / "home")
+    made.prepare()
+    made.ensure_token()
+    return made
+
+
+def modes(home: Home) -> set[tuple[bool, int]]:
+    """Return what is a directory and its rights, of all that is there."""
+    found = [path.lstat() for path in (home.directory, *home.directory.rglob("*"))]
+    return {(stat.S_ISDIR(one.st_mode), stat.S_IMODE(one.st_mode)) for one in found}
+
+
+def test_what_a_home_is_given_is_its_owners_alone(home: Home) -> None:
+    home.write_record(RECORD)
+    home.write_members(2, MEMBERS)
+    home.lock().release()
+    assert modes(home) == {(True, 0o700), (False, 0o600)}
+
+
+def test_a_home_of_before_becomes_its_owners_alone(home: Home, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"")
+    outside.chmod(0o644)
+    Journal.open(home.member_directory(2, "member-1") / "raft" / "journal").close()
+    for path in home.directory.rglob("*"):
+        if path != home.token_path:
+            path.chmod(0o755 if path.is_dir() else 0o666)
+    home.directory.chmod(0o755)
+    (home.directory / "link").symlink_to(outside)
+    home.prepare()
+    (home.directory / "link").unlink()
+    assert modes(home) == {(True, 0o700), (False, 0o600)}
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o602, 0o604])
+def test_a_secret_that_others_may_use_is_refused(home: Home, mode: int) -> None:
+    home.write_record(RECORD)
+    home.token_path.chmod(mode)
+    for use in (home.prepare, home.read_record):
+        with pytest.raises(
+            ClusterError, match=f"can be used by others .mode {mode:04o}.; run `tocsin down`, remove it"
+        ):
+            use()
+
+
+def test_a_secret_that_is_no_plain_file_is_refused(home: Home, tmp_path: Path) -> None:
+    home.token_path.rename(tmp_path / "token")
+    home.token_path.symlink_to(tmp_path / "token")
+    with pytest.raises(ClusterError, match="is no plain file"):
+        home.prepare()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_belongs_to_another_user_is_refused(home: Home) -> None:
+    os.chown(home.token_path, 12345, 12345)
+    with pytest.raises(ClusterError, match="belongs to user 12345, not to 0"):
+        home.prepare()
+    home.token_path.unlink()
+    os.chown(home.directory, 12345, 12345)
+    with pytest.raises(ClusterError, match="belongs to user 12345, not to 0 who runs Tocsin; give it to the right one"):
+        home.prepare()
+
+
+@pytest.mark.parametrize("text", ["", "5", "{}", "[1]", '{"ray_address": 5}', "{", "\xff"])
+def test_a_record_that_cannot_be_read_is_one_message(home: Home, text: str) -> None:
+    home.record_path.write_text(text, encoding="latin-1")
+    for use in (home.read_record, lambda: stop_cluster(home), lambda: start_cluster(home, ClusterOptions())):
+        with pytest.raises(ClusterError, match=r"cannot be read .*then remove the file"):
+            use()
+
+
+def test_a_record_is_believed_only_while_its_head_lives(home: Home) -> None:
+    home.write_record(RECORD)
+    assert home.stored_record() == RECORD
+    with pytest.raises(NotRunningError, match=f"has lost its Ray .head process {1 << 30}.; run `tocsin down`"):
+        home.read_record()
+    assert stop_cluster(home)
+    assert not stop_cluster(home)
+
+
+@pytest.mark.parametrize("text", ["", "5", '{"member-1": 5}', '["member-1"]'])
+def test_members_that_cannot_be_read_are_one_message(home: Home, text: str) -> None:
+    home.write_members(2, MEMBERS)
+    home.group_path(2).write_text(text)
+    with pytest.raises(ClusterError, match=r"cannot be read .*choose another --group"):
+        start_cluster(home, ClusterOptions())
+
+
+def test_another_number_of_members_is_refused_before_anything_starts(home: Home) -> None:
+    home.write_members(2, MEMBERS)
+    with pytest.raises(ClusterError, match="has 3 members, not 5; ask for as many"):
+        start_cluster(home, ClusterOptions(member_count=5))
+    assert psutil.Process().children(recursive=True) == []
+    assert home.stored_record() is None
+    assert json.loads(home.group_path(2).read_text()) == MEMBERS
