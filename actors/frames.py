@@ -6,13 +6,17 @@ Polars' null, and a float is never NaN or infinite. `to_frame` makes one of what
 integer times back into dates for people. Reading files belongs to the sources.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from actors.errors import SchemaError
 from actors.model import Column, ColumnType, Schema, parse_column_type
+
+_EPOCH = date(1970, 1, 1).toordinal()
 
 _MISFITS = (
     AttributeError,
@@ -25,8 +29,12 @@ _MISFITS = (
 )
 """What Polars and Python raise for values that cannot be those of a column."""
 
-Rows = pl.DataFrame | Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]]
-"""What a user may hand in as rows: a frame, a list of rows in schema order, or a list of mappings."""
+Rows = Any
+"""What a user may hand in as rows.
+
+A frame of Polars (lazy or not), pandas or Arrow; an array of numpy, structured or of rows; a mapping from
+columns to their values; or an iterable of rows: each a sequence in the order of the schema, or a mapping.
+"""
 
 _LOGICAL: Mapping[ColumnType, tuple[int, pl.DataType]] = {
     ColumnType.NANOTIMESTAMP: (1, pl.Datetime("ns")),
@@ -70,6 +78,24 @@ def polars_schema(schema: Schema) -> dict[str, pl.DataType]:
     """Return the Polars schema of a canonical frame."""
     return {column.name: physical_type(column.type) for column in schema.columns}
 
+
+_DAY_NS = 86_400_000_000_000
+_FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
+"""First and last day that have a date, counted from the epoch."""
+
+
+def _shown_range(factor: int, logical: pl.DataType) -> tuple[int, int]:
+    """Return the first and the last time that can be shown, in units of the column."""
+    if logical == pl.Time():
+        return 0, _DAY_NS // factor - 1
+    if logical == pl.Date():
+        return _FIRST_DAY, _LAST_DAY
+    assert isinstance(logical, pl.Datetime)
+    day = {"ns": _DAY_NS, "us": _DAY_NS // 1_000, "ms": _DAY_NS // 1_000_000}[logical.time_unit] // factor
+    return max(_FIRST_DAY * day, -(1 << 63)), min((_LAST_DAY + 1) * day, 1 << 63) - 1
+
+
+_SHOWN_RANGES = {kind: _shown_range(*shown) for kind, shown in _LOGICAL.items()}
 
 _COLUMN_TYPES: Mapping[Any, ColumnType] = {
     pl.Boolean: ColumnType.BOOL,
@@ -120,18 +146,92 @@ def is_canonical(schema: Schema, frame: pl.DataFrame) -> bool:
     return frame.columns == list(schema.names) and frame.dtypes == list(polars_schema(schema).values())
 
 
-def to_frame(schema: Schema, rows: Rows) -> pl.DataFrame:
+def to_frame(schema: Schema, rows: Any) -> pl.DataFrame:
     """Return rows as a canonical frame; extra columns of a frame or mapping are left out, NaN and infinity are NULL.
+
+    `rows` is whatever `Rows` says.
 
     Raises:
         SchemaError: a column is missing, or a value does not fit its column's type.
     """
-    frame = rows if isinstance(rows, pl.DataFrame) else _from_sequence(schema, rows)
+    try:
+        frame = _as_frame(schema, rows)
+    except _MISFITS as error:
+        if isinstance(error, SchemaError):
+            raise
+        raise SchemaError(f"the rows do not fit the schema {', '.join(schema.names)}: {error}") from error
     by_name = {name.lower(): name for name in frame.columns}
     missing = [name for name in schema.names if name.lower() not in by_name]
     if missing:
         raise SchemaError(f"the rows have no column {missing[0]!r}; they have {', '.join(frame.columns) or 'none'}")
     return pl.DataFrame([to_physical(frame[by_name[column.name.lower()]], column) for column in schema.columns])
+
+
+def _as_frame(schema: Schema, rows: Any) -> pl.DataFrame:
+    """Return rows of any kind as a frame, whose columns may be in any order and of any type."""
+    if isinstance(rows, pl.DataFrame):
+        return rows
+    if isinstance(rows, pl.LazyFrame):
+        return rows.collect()
+    if isinstance(rows, np.ndarray):
+        return _from_array(schema, rows)
+    if isinstance(rows, Mapping):
+        return _from_columns(schema, rows)
+    if type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
+        return pl.from_pandas(rows)
+    if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
+        frame = pl.DataFrame(rows)
+        return frame.unnest(frame.columns[0]) if frame.dtypes == [pl.Struct] else frame
+    if isinstance(rows, str | bytes | set | frozenset) or not isinstance(rows, Iterable):
+        raise SchemaError(f"the rows are {_kind(rows)}; give a frame, a list of rows, or a list of mappings")
+    return _from_sequence(schema, rows if isinstance(rows, list | tuple) else list(rows))
+
+
+def _from_array(schema: Schema, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
+    if rows.dtype.names is not None and rows.ndim == 1:
+        return _from_columns(schema, {name: rows[name] for name in rows.dtype.names})
+    width = len(schema.columns)
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise SchemaError(
+            f"the rows are an array of shape {rows.shape}; give one with a row of {width} values for each"
+        )
+    if rows.dtype.kind == "O":
+        return _from_sequence(schema, rows.tolist())
+    columns = []
+    for number, column in enumerate(schema.columns):
+        values = pl.Series(column.name, np.ascontiguousarray(rows[:, number]))
+        # An array has one type for all columns, so whole numbers beside real ones come as real ones.
+        if values.dtype.is_float() and physical_type(column.type) == pl.Int64:
+            values = values.fill_nan(None)
+            if bool((values == values.floor()).all()):
+                values = values.cast(pl.Int64)
+        columns.append(values)
+    return pl.DataFrame(columns)
+
+
+def _from_columns(schema: Schema, columns: Mapping[Any, Any]) -> pl.DataFrame:
+    by_name = {str(name).lower(): values for name, values in columns.items()}
+    found = []
+    for column in schema.columns:
+        if column.name.lower() not in by_name:
+            names = ", ".join(map(str, columns))
+            raise SchemaError(f"the rows have no column {column.name!r}; they have {names or 'none'}")
+        values = by_name[column.name.lower()]
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise SchemaError(f"column {column.name!r} is {_kind(values)}; give a list of its values, one for each row")
+        if isinstance(values, list | tuple):
+            found.append(_series(column.name, list(values), physical_type(column.type)))
+        elif isinstance(values, np.ndarray) and values.dtype.kind == "M":
+            found.append(pl.Series(column.name, values.astype(f"datetime64[{_precise(values)}]")))
+        else:
+            found.append(pl.Series(column.name, values))
+    return pl.DataFrame(found)
+
+
+def _precise(values: np.ndarray[Any, Any]) -> str:
+    """Return the unit, of those that Polars knows, that can hold these times."""
+    unit = np.datetime_data(values.dtype)[0]
+    return unit if unit in ("ns", "us", "ms") else "ms"
 
 
 def to_physical(values: pl.Series, column: Column) -> pl.Series:
@@ -156,9 +256,27 @@ def to_physical(values: pl.Series, column: Column) -> pl.Series:
 
 
 def present_times(schema: Schema, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame whose integer times are shown as Polars dates and times, for the columns that the schema names."""
+    """Return a frame whose integer times are shown as `shown_times` does, for the columns that the schema names."""
     shown = [column for column in schema.columns if column.name in frame.columns and column.type in _LOGICAL]
-    return frame.with_columns(_present(column) for column in shown if frame[column.name].dtype == pl.Int64)
+    times = (shown_times(frame[c.name], c) for c in shown if frame[c.name].dtype == pl.Int64)
+    return frame.with_columns(*times)
+
+
+def shown_times(values: pl.Series, column: Column) -> pl.Series:
+    """Return integer times as Polars dates and times; those that have none there are NULL.
+
+    That is what lies outside the years 1 to 9999, or outside the day for a type without a date, such as the end of a
+    window at midnight.
+    """
+    factor, logical = _LOGICAL[column.type]
+    first, last = _SHOWN_RANGES[column.type]
+    lowest, highest = values.min(), values.max()
+    # The types do not say so, but these are whole numbers, or nothing.
+    if lowest is not None and not (first <= lowest and highest <= last):  # type: ignore[operator]
+        values = values.set(~values.is_between(first, last), None)
+    if factor != 1:
+        values = values * factor
+    return (values.cast(pl.Int32) if column.type is ColumnType.DATE else values).cast(logical)
 
 
 def time_texts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -175,22 +293,11 @@ def time_text(kind: ColumnType, ticks: int | None) -> str | int | None:
     return text
 
 
-def _present(column: Column) -> pl.Expr:
-    factor, logical = _LOGICAL[column.type]
-    ticks = pl.col(column.name) * factor
-    return (ticks.cast(pl.Int32) if logical == pl.Date else ticks).cast(logical)
-
-
 def _from_sequence(schema: Schema, rows: Any) -> pl.DataFrame:
     wanted = polars_schema(schema)
-    if not isinstance(rows, list | tuple) and (isinstance(rows, str | bytes) or not isinstance(rows, Sequence)):
-        raise SchemaError(f"the rows are {_kind(rows)}; give a frame, a list of rows, or a list of mappings")
-    try:
-        is_named = bool(rows) and isinstance(rows[0], Mapping)
-        columns = _from_mappings(schema, rows) if is_named else _from_rows(schema, rows)
-        return pl.DataFrame([_series(name, values, wanted[name]) for name, values in columns.items()])
-    except _MISFITS as error:
-        raise SchemaError(f"the rows do not fit the schema {', '.join(schema.names)}: {error}") from error
+    is_named = bool(rows) and isinstance(rows[0], Mapping)
+    columns = _from_mappings(schema, rows) if is_named else _from_rows(schema, rows)
+    return pl.DataFrame([_series(name, values, wanted[name]) for name, values in columns.items()])
 
 
 def _from_mappings(schema: Schema, rows: Sequence[Any]) -> dict[str, list[Any]]:
@@ -234,10 +341,15 @@ def _may_cast(given: pl.DataType, wanted: pl.DataType) -> bool:
     return wanted == pl.String and given in (pl.Categorical, pl.Enum)
 
 
+def without_nan(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame of physical types in which NaN and infinity are NULL."""
+    return frame.with_columns(_without_nan(values) for values in frame.iter_columns() if values.dtype == pl.Float64)
+
+
 def _without_nan(values: pl.Series) -> pl.Series:
     if values.dtype != pl.Float64 or bool(values.is_finite().all()):
         return values
-    return pl.select(pl.when(values.is_finite()).then(values)).to_series()
+    return pl.select(pl.when(values.is_finite()).then(values)).to_series().alias(values.name)
 
 
 def _time_to_physical(values: pl.Series, column: Column) -> pl.Series:

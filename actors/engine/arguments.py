@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from actors.engine.episodes.episode import Lifecycle, LifecycleSettings
 from actors.engine.errors import ArgumentError, EngineSchemaError, bad_argument, shown
 from actors.engine.language.analysis import Metric, MetricKind, analyse_metric
 from actors.engine.language.grammar import RESERVED_WORDS
-from actors.engine.report.details import LEVELS
 from actors.engine.spec import EngineSpec
 from actors.engine.windows.alignment import alignment_size
 from actors.errors import SchemaError
@@ -24,6 +24,9 @@ OUTPUT_COLUMNS = frozenset(("type", "metric", "offset", "ordinal", "detail"))
 
 NULL_RULES = ("smallest", "unknown")
 """What NULL means in comparisons: the smallest value, or a comparison that is never true."""
+
+LEVELS = ("none", "windows", "all")
+"""How much the details of anomalies say: nothing, the windows, or the windows and all values."""
 
 DURATION_MAX = 1 << 60
 """Longest duration, in units of the time column: sums of a few stay whole numbers of 64 bits."""
@@ -185,8 +188,10 @@ def _is_whole(value: Any) -> bool:
 
 def _units(name: str, value: Duration, kind: ColumnType, least: int) -> int:
     """Return a duration in units of the time column."""
+    if not _is_whole(value) and not isinstance(value, str | timedelta):
+        raise bad_argument(f"{name} is {shown(value)}; give a whole number, a text such as 5m, or a timedelta")
     try:
-        units = index(value) if _is_whole(value) else duration_units(value, kind)  # type: ignore[arg-type]  # it is one
+        units = duration_units(value if isinstance(value, str | timedelta) else index(value), kind)
     except ValueError as error:
         raise bad_argument(f"{name}: {error}") from None
     if least <= units <= DURATION_MAX:
@@ -230,6 +235,8 @@ def _checked_columns(schema: Schema, spec: EngineSpec) -> tuple[Column, tuple[st
     for name in (time.name, *keys):
         if name in OUTPUT_COLUMNS:
             raise bad_argument(f"anomalies have a column {name!r} of their own; name the time or key column otherwise")
+    if time.name in keys:
+        raise bad_argument(f"{time.name!r} is the time column and a key column; name another key, or none")
     if len(set(keys)) < len(keys):
         raise bad_argument(f"a key column occurs twice in {', '.join(keys)}; name each once")
     return time, keys

@@ -22,6 +22,10 @@ SHOWN_MAX = 160
 """Characters of a metric that an error shows, of a longer one those around the fault; names in words are cut too."""
 
 
+MESSAGE_MAX = 480
+"""Characters of a message of one line; the values in a longer one are cut."""
+
+
 class EngineError(TocsinError):
     """Root of the engine's errors."""
 
@@ -54,6 +58,12 @@ def _around(expression: str, position: int) -> tuple[str, int]:
     return f"{before}{shown}{after}", position - first + len(before)
 
 
+def _cut(message: str) -> str:
+    """Return a message, of which a very long one keeps its beginning and its end, where the way out stands."""
+    half = MESSAGE_MAX // 2
+    return message if len(message) <= MESSAGE_MAX else f"{message[:half]} ... {message[-half:]}"
+
+
 class ArgumentError(EngineError, ValueError):
     """An argument of the engine that cannot be used."""
 
@@ -62,7 +72,7 @@ class ArgumentError(EngineError, ValueError):
         self.code = code
 
     def __str__(self) -> str:
-        return str(self.args[1])
+        return _cut(str(self.args[1]))
 
 
 def bad_argument(message: str) -> ArgumentError:
@@ -83,6 +93,9 @@ class EngineSchemaError(EngineError, SchemaError):
     """A schema that cannot be used, or rows that do not fit it."""
 
     code = "schema"
+
+    def __str__(self) -> str:
+        return _cut(str(self.args[0]))
 
 
 class ConcurrencyError(EngineError, RuntimeError):

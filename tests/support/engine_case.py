@@ -84,6 +84,7 @@ def feed(engine: AnomalyDetectionEngine, case: EngineCase, offsets: Sequence[int
     rows = case.rows
     frame = to_frame(Schema.from_mapping(case.schema), [rows[offset] for offset in offsets])
     found = engine.append_physical(frame, np.array(offsets, dtype=np.int64))
+    engine.validate()
     width = len(case.key_columns)
     return [
         Anomaly(line[-2], line[-1], line[0], tuple(line[1 : 1 + width]), line[1 + width], line[2 + width])

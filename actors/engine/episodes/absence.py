@@ -1,8 +1,8 @@
 """Absence: keys from which no row has come for too long, as seen at ticks. Pure; event time only.
 
-A *tick* says that the time of a split has reached a moment. A key is silent when a tick finds its latest row at least
-`absent_after` ticks of time older; that is reported once, and the key is forgotten until another row of it comes. A row
-that is as old as that when it comes does not count. Ticks that do not go on are ignored, so one may be given again.
+A key is silent when a tick (`actors.engine.ticks`) finds its latest row at least `absent_after` older; that is reported
+once, and the key is forgotten until another row of it comes. A row that is as old as that when it comes does not count.
+Ticks that do not go beyond the one before are ignored, so one may be given again.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import msgpack
 import polars as pl
+
+from actors.engine.ticks import Ticks
 
 
 class Silence(NamedTuple):
@@ -27,7 +29,7 @@ class AbsenceWatch:
         self._time_column = time_column
         self._key_columns = list(key_columns)
         self._absent_after = absent_after
-        self._ticks: dict[int, int] = {}
+        self._ticks = Ticks()
         self._latest: dict[int, dict[tuple[Any, ...], int]] = {}
         self._oldest: dict[int, int] = {}
         """By split a time that no latest time is below, so that most ticks need not look at any key."""
@@ -35,18 +37,18 @@ class AbsenceWatch:
     @property
     def ticks(self) -> dict[int, int]:
         """Latest tick of each split."""
-        return dict(self._ticks)
+        return dict(self._ticks.latest)
 
     def is_fresh(self, split: int, time: int) -> bool:
         """Return whether a tick goes beyond those before."""
-        return split not in self._ticks or time > self._ticks[split]
+        return self._ticks.is_fresh(split, time)
 
     def see(self, split: int, frame: pl.DataFrame) -> None:
         """Take rows."""
         if self._absent_after is None or frame.is_empty():
             return
         known = self._latest.setdefault(split, {})
-        tick = self._ticks.get(split)
+        tick = self._ticks.latest.get(split)
         newest = pl.col(self._time_column).max().alias("newest time")
         keys = self._key_columns
         found = frame.group_by(keys).agg(newest) if keys else frame.select(newest)
@@ -59,7 +61,9 @@ class AbsenceWatch:
 
     def tick(self, split: int, time: int) -> list[Silence]:
         """Let the time of a split reach a moment; return the keys that have become silent, in the order of keys."""
-        self._ticks[split] = time
+        if not self._ticks.is_fresh(split, time):
+            return []
+        self._ticks.reach(split, time)
         known = self._latest.get(split)
         if self._absent_after is None or not known or self._oldest[split] > time - self._absent_after:
             return []
@@ -78,11 +82,13 @@ class AbsenceWatch:
             split: sorted(known.items(), key=lambda one: bytes(msgpack.packb(one[0])))
             for split, known in sorted(self._latest.items())
         }
-        return bytes(msgpack.packb([sorted(self._ticks.items()), list(latest.items())]))
+        return bytes(msgpack.packb([sorted(self._ticks.latest.items()), list(latest.items())]))
 
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave."""
         ticks, latest = msgpack.unpackb(snapshot)
-        self._ticks = dict(ticks)
+        self._ticks = Ticks()
+        for split, time in ticks:
+            self._ticks.reach(split, time)
         self._latest = {split: {tuple(key): time for key, time in known} for split, known in latest}
         self._oldest = {split: min(known.values()) for split, known in self._latest.items() if known}

@@ -7,7 +7,7 @@ fired or ended, each with the row at which that was seen.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,21 +21,18 @@ from actors.engine.episodes.episode import (
     EpisodeId,
     EpisodeState,
     Evaluation,
-    Lifecycle,
     Origin,
     Step,
     advance,
     end,
     follow,
 )
-from actors.engine.language.analysis import Metric, MetricKind
-from actors.engine.language.program import Context, Node, Program, fired
-from actors.engine.vectors.batch import Batch
-from actors.engine.vectors.segments import Layout
-from actors.engine.vectors.vector import Array, Type, Vector
-from actors.engine.windows.windows import Closings
-
-_LOW, _HIGH = ("lt", "le"), ("gt", "ge")
+from actors.engine.episodes.evaluations import Watch, steps, watch_of
+from actors.engine.evaluated import Evaluated
+from actors.engine.keys.idle import KeyState
+from actors.engine.language.analysis import MetricKind
+from actors.engine.language.program import Node, Program
+from actors.engine.vectors.vector import Array
 
 
 class Notice(NamedTuple):
@@ -62,69 +59,50 @@ _Placed = tuple[tuple[int, int, int], Notice]
 """A notice with its place: arrival of the row, number of the window, metric."""
 
 
-class View(NamedTuple):
-    """What the engine has computed for a batch."""
+class NoEpisodes:
+    """Stands for the tracker where no metric has a lifecycle."""
 
-    batch: Batch
-    layout: Layout
-    times: Array
-    context: Context | None
-    """What metrics of rows are evaluated in; `None` at a tick, where there are no rows."""
+    looked_at: Sequence[Node] = ()
+    split = 0
 
-    closings: Closings | None
-    over_windows: Context | None
+    def observe(self, evaluated: Evaluated) -> None:
+        """Follow nothing."""
 
+    def tick(self, time: int, offset: int) -> None:
+        """End nothing."""
 
-class _Watch(NamedTuple):
-    """One metric that is followed."""
+    def forget(self, numbers: Array, time: int, offset: int) -> None:
+        """End nothing."""
 
-    type: int
-    rule: Lifecycle
-    kind: MetricKind
-    node: Node
-    clear: Node | None
-    value: Node | None
-    is_peak_low: bool
+    def keep(self, numbers: Array) -> None:
+        """Number nothing."""
 
+    def take(self) -> EpisodeChanges:
+        """Return that nothing has changed."""
+        return EpisodeChanges(changed={}, notices=())
 
-class _Seen(NamedTuple):
-    """Evaluations of one expression, in the order of keys and, within a key, of their happening."""
-
-    keys: Array
-    arrivals: Array
-    """Position in the frame of the row, or of the row that closed the window."""
-
-    windows: Array
-    """Number of the window; above all of them for the row itself, which comes after the windows it closes."""
-
-    times: Array
-    is_true: Array
-    places: Array
-    """Position in what the expression was evaluated over."""
-
-    values: Vector | None
-    """What is measured, over the same."""
+    def open_episodes(self) -> list[Episode]:
+        """Return that none is open."""
+        return []
 
 
 class EpisodeTracker:
     """Follows the metrics that have a `Lifecycle`; `split` is the split of the rows that come."""
 
-    def __init__(
-        self, metrics: Sequence[Metric], rules: Sequence[Lifecycle | None], program: Program, key_columns: Sequence[str]
-    ) -> None:
-        self._key_columns = tuple(key_columns)
+    def __init__(self, settings: CheckedSettings, program: Program) -> None:
+        self._key_columns = settings.key_columns
+        pairs = zip(settings.metrics, settings.lifecycles, strict=True)
         self._watches = [
-            _watch(number, metric, rule, program)
-            for number, (metric, rule) in enumerate(zip(metrics, rules, strict=True))
-            if rule is not None
+            watch_of(number, metric, rule, program) for number, (metric, rule) in enumerate(pairs) if rule is not None
         ]
+        # The open episode of each metric and key number.
         self._alerts: dict[tuple[int, int], Alert] = {}
         self._changed: dict[EpisodeId, Episode | None] = {}
         self._notices: list[Notice] = []
         self.split = 0
 
     @property
-    def held_nodes(self) -> list[Node]:
+    def looked_at(self) -> Sequence[Node]:
         """Clear expressions that look at the latest window at every row."""
         return [
             watch.clear
@@ -132,11 +110,11 @@ class EpisodeTracker:
             if watch.clear is not None and watch.rule.clear is not None and watch.rule.clear.kind is MetricKind.MIXED
         ]
 
-    def observe(self, view: View) -> None:
+    def observe(self, evaluated: Evaluated) -> None:
         """Take the evaluations of a batch."""
         found: list[_Placed] = []
         for watch in self._watches:
-            self._follow(watch, view, found)
+            self._follow(watch, evaluated, found)
         found.sort(key=lambda pair: pair[0])
         self._notices += [notice for _, notice in found]
 
@@ -173,10 +151,11 @@ class EpisodeTracker:
         """Return the episodes that have not ended."""
         return [alert.episode for alert in self._alerts.values()]
 
-    def _follow(self, watch: _Watch, view: View, found: list[_Placed]) -> None:
+    def _follow(self, watch: Watch, evaluated: Evaluated, found: list[_Placed]) -> None:
         active = np.array([number for kind, number in self._alerts if kind == watch.type], dtype=np.int64)
-        offsets, frame, ordinals = view.batch.offsets, view.batch.frame, view.batch.ordinals
-        for number, arrival, window, time, evaluation, value in _steps(watch, view, active):
+        batch = evaluated.batch
+        offsets, frame, ordinals = batch.offsets, batch.frame, batch.ordinals
+        for number, arrival, window, time, evaluation, value in steps(watch, evaluated, active):
             place = (watch.type, number)
             alert = self._alerts.get(place)
             if alert is None and evaluation != Evaluation.TRUE:
@@ -200,6 +179,20 @@ class EpisodeTracker:
             self._alerts[place] = alert
         self._changed.update({change.id: change.episode for change in changes})
         return changes
+
+    def keyed(self) -> Sequence[KeyState]:
+        """Return no part: episodes that end when their key is forgotten are known by `take`."""
+        return []
+
+    def validate(self, key_count: int) -> None:
+        """Assert what is always true."""
+        types = {watch.type for watch in self._watches}
+        for (kind, number), alert in self._alerts.items():
+            assert kind in types
+            assert kind == alert.episode.type
+            assert 0 <= number < key_count, (number, key_count)
+            assert alert.episode.start <= alert.episode.last_true <= alert.now
+            assert (alert.episode.fired_at is None) == (alert.episode.state is EpisodeState.PENDING)
 
     def state(self) -> dict[str, Array]:
         """Return the open episodes, a text for each, in the order of metrics and keys."""
@@ -231,123 +224,7 @@ class EpisodeTracker:
             self._alerts[kind, number] = Alert(episode=episode, now=now, cleared_at=cleared_at)
 
 
-def tracker_of(settings: CheckedSettings, program: Program) -> EpisodeTracker | None:
-    """Return what follows the episodes of an engine, `None` without lifecycles."""
-    if not settings.lifecycles:
-        return None
-    return EpisodeTracker(settings.metrics, settings.lifecycles, program, settings.key_columns)
-
-
 def _stored(episode: Episode) -> tuple[Any, ...]:
     place = (episode.offset, episode.ordinal) if episode.ordinal else episode.offset
     begun = (episode.split, place, episode.start, episode.fired_at)
     return *begun, episode.last_true, episode.count, episode.peak, *episode.key
-
-
-def _watch(number: int, metric: Metric, rule: Lifecycle, program: Program) -> _Watch:
-    node = program.node(metric.term)
-    value, is_low = _measured(node)
-    clear = None if rule.clear is None else program.node(rule.clear.term)
-    return _Watch(number, rule, metric.kind, node, clear, value, is_low)
-
-
-def _measured(node: Node) -> tuple[Node | None, bool]:
-    """Return the varying side of the first comparison by size, and whether a small value is the extreme one."""
-    name = node.term.function.name if node.term.function is not None else ""
-    if name in (*_LOW, *_HIGH):
-        left, right = node.arguments
-        varying, is_low = (left, name in _LOW) if left.constant is None else (right, name in _HIGH)
-        return (varying, is_low) if varying.term.type in (Type.INT, Type.REAL) else (None, False)
-    if node.term.is_aggregate:
-        return None, False
-    below = (_measured(argument) for argument in node.arguments)
-    return next((found for found in below if found[0] is not None), (None, False))
-
-
-def _steps(watch: _Watch, view: View, active: Array) -> Iterable[tuple[int, int, int, int, int, Any]]:
-    """Give key, arrival, window, time, evaluation and value of each evaluation that may change something."""
-    seen = _evaluated(watch.node, watch.kind, view, watch.value)
-    codes = np.where(seen.is_true, int(Evaluation.TRUE), 0)
-    if watch.clear is None:
-        codes[~seen.is_true] = int(Evaluation.CLEAR)
-    else:
-        assert watch.rule.clear is not None
-        clear = _evaluated(watch.clear, watch.rule.clear.kind, view, None)
-        if (watch.kind is MetricKind.WINDOW) is (watch.rule.clear.kind is MetricKind.WINDOW):
-            codes[_aligned(seen, clear) & ~seen.is_true] = int(Evaluation.CLEAR)
-        else:
-            seen, codes = _joined(seen, codes, clear)
-    touched = np.union1d(active, seen.keys[codes == int(Evaluation.TRUE)])
-    where = np.flatnonzero(np.isin(seen.keys, touched))
-    if watch.rule.keep_firing == 0 and len(where):
-        # Without a time to keep firing, the first of several evaluations that say the same has done everything.
-        keys, chosen = seen.keys[where], codes[where]
-        repeated = (keys[1:] == keys[:-1]) & (chosen[1:] == chosen[:-1]) & (chosen[1:] != int(Evaluation.TRUE))
-        where = where[np.concatenate(([True], ~repeated))]
-    columns = (seen.keys, seen.arrivals, seen.windows, seen.times, codes)
-    return zip(*(column[where].tolist() for column in columns), _values(seen, where), strict=True)
-
-
-def _evaluated(node: Node, kind: MetricKind, view: View, value: Node | None) -> _Seen:
-    batch, layout, closings = view.batch, view.layout, view.closings
-    keys = np.repeat(layout.numbers, layout.lengths)
-    if kind is MetricKind.WINDOW:
-        assert closings is not None
-        assert view.over_windows is not None
-        if not closings.count:
-            return _nothing()
-        context, count = view.over_windows, len(closings.row_counts)
-        places = np.arange(closings.count) if closings.rooms is None else closings.rooms
-        is_true = fired(context.value(node), count)[places]
-        values = None if value is None else context.rows(value)
-        numbers = np.arange(closings.count)
-        rows = closings.rows
-        return _Seen(keys[rows], batch.arrivals(rows), numbers, closings.ends, is_true, places, values)
-    if view.context is None:
-        return _nothing()
-    places = np.arange(batch.row_count)
-    if kind is MetricKind.MIXED:
-        assert closings is not None
-        if closings.held.computed is not None:
-            places = np.flatnonzero(closings.held.computed)
-    is_true = fired(view.context.value(node), batch.row_count)[places]
-    values = None if value is None else view.context.rows(value)
-    numbers = np.full(len(places), closings.count if closings is not None else 0)
-    return _Seen(keys[places], batch.arrivals(places), numbers, view.times[places], is_true, places, values)
-
-
-def _nothing() -> _Seen:
-    none = np.zeros(0, dtype=np.int64)
-    return _Seen(none, none, none, none, none.astype(np.bool_), none, None)
-
-
-def _aligned(seen: _Seen, clear: _Seen) -> Array:
-    """Return which of the evaluations seen come with a true clear expression; both are over rows, or over windows."""
-    true_places = clear.places[clear.is_true] if len(clear.places) else clear.places
-    if len(seen.windows) and len(clear.windows) == len(seen.windows) and (clear.places == seen.places).all():
-        return clear.is_true
-    return np.isin(seen.places, true_places)
-
-
-def _joined(seen: _Seen, codes: Array, clear: _Seen) -> tuple[_Seen, Array]:
-    """Put the true evaluations of a clear expression between those of a metric that happen at other moments."""
-    cleared = np.flatnonzero(clear.is_true)
-    pairs = zip(seen[:6], clear[:6], strict=True)
-    columns = [np.concatenate((own, other[cleared])) for own, other in pairs]
-    columns[4][len(codes) :] = False
-    codes = np.concatenate((codes, np.full(len(cleared), int(Evaluation.CLEAR))))
-    order = np.lexsort((columns[2], columns[1], columns[0]))
-    keys, arrivals, windows, times, is_true, places = (column[order] for column in columns)
-    return _Seen(keys, arrivals, windows, times, is_true, places, seen.values), codes[order]
-
-
-def _values(seen: _Seen, where: Array) -> list[Any]:
-    if seen.values is None:
-        return [None] * len(where)
-    # Only true evaluations are asked for their value; what a clear expression stands on may lie elsewhere.
-    places = np.where(seen.is_true[where], seen.places[where], 0)
-    values = seen.values.values[places].tolist()
-    if seen.values.valid is None:
-        return list(values)
-    there = seen.values.valid[places].tolist()
-    return [value if is_there else None for value, is_there in zip(values, there, strict=True)]

@@ -12,9 +12,10 @@ import numpy as np
 from actors.engine.functions.aggregates import Aggregate, Mergeable
 from actors.engine.functions.partials import Count
 from actors.engine.keys.idle import KeyState
-from actors.engine.keys.kept import WINDOW_ROWS_GUESS, Kept, Work, held_size_bytes, value_size_bytes
+from actors.engine.keys.kept import WINDOW_ROWS_GUESS, Kept, Work
 from actors.engine.keys.log import KeyedLog
-from actors.engine.vectors.segments import Layout, accumulate, chunks, expand, grown, lower_bound
+from actors.engine.keys.per_key import PerKey
+from actors.engine.vectors.segments import Layout, accumulate, chunks, expand, lower_bound
 from actors.engine.vectors.vector import DTYPES, Array, Type, Vector, both_valid, filler, simplified, validity
 
 EXPANSION_ROWS_MAX = 2_000_000
@@ -45,65 +46,9 @@ class SequenceState(Protocol):
         """Return what a row costs."""
 
 
-class PerKey:
-    """Arrays with one entry per key."""
-
-    def __init__(self, **fills: Any) -> None:
-        self._fills = fills
-        self._count = 0
-        self._arrays = {name: np.zeros(0, dtype=_dtype_of(fill)) for name, fill in fills.items()}
-
-    def cover(self, numbers: Array) -> None:
-        """Make room for the given keys, which ascend."""
-        count = int(numbers[-1]) + 1 if len(numbers) else 0
-        if count <= self._count:
-            return
-        self._count = count
-        for name, array in self._arrays.items():
-            self._arrays[name] = grown(array, count, self._fills[name])
-
-    def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
-
-    def fill(self, name: str) -> Any:
-        """Return what stands in an array for keys without state."""
-        return self._fills[name]
-
-    def reset(self, numbers: Array) -> None:
-        """Give keys, which ascend, the state of keys that have never been there."""
-        known = numbers[: numbers.searchsorted(self._count)]
-        for name, array in self._arrays.items():
-            array[known] = self._fills[name]
-
-    def keep(self, numbers: Array) -> None:
-        """Keep the state of some keys, which ascend, and number them from 0 on."""
-        known = numbers[: numbers.searchsorted(self._count)]
-        self._arrays = {name: array[known] for name, array in self._arrays.items()}
-        self._count = len(known)
-
-    def kept(self, what: str, of: str = "") -> Kept:
-        """Return what is kept of each key."""
-        arrays = self._arrays.values()
-        size_bytes = value_size_bytes(array.dtype for array in arrays)
-        return Kept(what=what, of=of, key_size_bytes=size_bytes, held_size_bytes=held_size_bytes(arrays, self._count))
-
-    def state(self) -> dict[str, Array]:
-        """Return the arrays."""
-        return {name: array[: self._count] for name, array in self._arrays.items()}
-
-    def load(self, state: dict[str, Array]) -> None:
-        """Take over arrays that `state` gave."""
-        self._arrays = {name: state[name].astype(array.dtype) for name, array in self._arrays.items()}
-        self._count = min(len(array) for array in self._arrays.values())
-
-
 def constant_work(why: str) -> Work:
     """Return the work of what does the same for every row."""
     return Work(order="O(1)", per="row", why=why, weight=1)
-
-
-def _dtype_of(fill: Any) -> Any:
-    return np.object_ if isinstance(fill, str) else np.asarray(fill).dtype
 
 
 def _fill_of(kind: Type) -> Any:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from actors.engine.functions.sequences import PerKey
 from actors.engine.keys.idle import KeyState
 from actors.engine.keys.kept import Kept, Work
+from actors.engine.keys.per_key import PerKey
 from actors.engine.vectors.segments import Layout, length_classes
 from actors.engine.vectors.vector import Array, Vector, number_values, simplified, validity
 

@@ -1,11 +1,10 @@
-"""Forgetting keys: what state must offer so that keys without rows for long can go.
+"""Keys without rows for long: what state must offer so that they can be forgotten, and which of them are.
 
 A key that is forgotten keeps its number, with the state of a key that has never been there, until half of all numbers
 are of such keys; then the others move together. Both happen at ticks alone, so that equal rows and ticks leave equal
 state, and neither can be seen from outside.
 """
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -22,17 +21,8 @@ class KeyState(Protocol):
     def keep(self, numbers: Array) -> None:
         """Keep the state of some keys, which ascend, and number them from 0 on."""
 
-
-def reset_all(parts: Iterable[KeyState], numbers: Array) -> None:
-    """Give keys the state of new ones."""
-    for part in parts:
-        part.reset(numbers)
-
-
-def keep_all(parts: Iterable[KeyState], numbers: Array) -> None:
-    """Keep the state of some keys."""
-    for part in parts:
-        part.keep(numbers)
+    def validate(self, key_count: int) -> None:
+        """Assert what is always true, given how many keys have numbers."""
 
 
 def kept_numbers(gone: Array) -> Array | None:

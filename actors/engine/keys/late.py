@@ -5,16 +5,18 @@ from collections import deque
 import numpy as np
 import polars as pl
 
+from actors.engine.vectors.batch import Batch
 from actors.engine.vectors.segments import Layout, running_maximum
 from actors.engine.vectors.vector import Array
-from actors.frames import polars_schema
+from actors.frames import polars_schema, without_nan
 from actors.model import Schema
 
 
 class LateRows:
-    """Discarded rows; the last two columns are `offset` and `late_by`, the ticks by which a row came too late.
+    """Discarded rows; the last two columns are `offset` and `late_by`, the time by which a row came too late.
 
     `late_by` is NULL for a row without a time. If a column has one of these names, a line is put under ours: `offset_`.
+    Rows are set aside in the order in which they came, whoever discards them, so what stays does not depend on the cut.
     """
 
     def __init__(self, schema: Schema, row_count_max: int) -> None:
@@ -23,6 +25,8 @@ class LateRows:
         self._row_count_max = row_count_max
         self._frames: deque[pl.DataFrame] = deque()
         self._height = 0
+        # Rows of the batch that is being tested, each frame with the places of its rows: (offset, ordinal).
+        self._fresh: list[tuple[pl.DataFrame, Array, Array]] = []
 
     def _add_column(self, name: str) -> str:
         while name in self._types:
@@ -35,10 +39,23 @@ class LateRows:
         """Bytes that the rows take."""
         return sum(int(frame.estimated_size()) for frame in self._frames)
 
-    def add(self, frame: pl.DataFrame, offsets: Array, late_by: Array | None) -> None:
-        """Set rows aside, in order of their offsets; the oldest rows give way."""
+    def discard(self, batch: Batch, rows: Array, late_by: Array | None) -> None:
+        """Take rows of a batch, by their positions in its frame, and by how much each is late."""
         by = pl.Series(late_by) if late_by is not None else pl.lit(None, pl.Int64)
-        self._frames.append(frame.with_columns(pl.Series(self._offset, offsets), by.alias(self._late_by)))
+        offsets = batch.offsets[rows]
+        frame = batch.frame[rows].with_columns(pl.Series(self._offset, offsets), by.alias(self._late_by))
+        ordinals = np.zeros(len(rows), dtype=np.int64) if batch.ordinals is None else batch.ordinals[rows]
+        self._fresh.append((frame, offsets, ordinals))
+
+    def settle(self) -> None:
+        """Set aside what was discarded of a batch, in the order of its rows; the oldest rows give way."""
+        if not self._fresh:
+            return
+        frames, offsets, ordinals = zip(*self._fresh, strict=True)
+        self._fresh = []
+        order = np.lexsort((np.concatenate(ordinals), np.concatenate(offsets)))
+        frame = without_nan(pl.concat(frames)[order])
+        self._frames.append(frame)
         self._height += frame.height
         while self._height - self._frames[0].height >= self._row_count_max:
             self._height -= self._frames.popleft().height
@@ -60,7 +77,7 @@ class LateRows:
 
 
 def lateness(times: Array, layout: Layout, latest: Array, late: Array) -> Array:
-    """Return by how many ticks sorted rows are late, given the latest time of each segment before the batch."""
+    """Return by how much sorted rows are late, given the latest time of each segment before the batch."""
     raised = times.copy()
     raised[layout.starts] = np.maximum(times[layout.starts], latest)
     behind: Array = running_maximum(raised, layout)[late] - times[late]

@@ -23,11 +23,15 @@ class KeyedLog:
     """Histories of all keys, with the same columns for each."""
 
     def __init__(self, dtypes: Sequence[Any]) -> None:
+        # By key number: the entries of a key are at `starts ... starts + lengths - 1` of every column, oldest first,
+        # in its room of positions `begins ... limits - 1`. Rooms do not overlap; a key without a room has 0 four times.
         self.starts = np.zeros(0, dtype=np.int64)
         self.lengths = np.zeros(0, dtype=np.int64)
         self._begins = np.zeros(0, dtype=np.int64)
         self._limits = np.zeros(0, dtype=np.int64)
+        # First position of the pool that is in no room; columns are at least as long.
         self._used = 0
+        # Keys asked for; the arrays by key number may be longer.
         self._key_count = 0
         self.columns = [np.zeros(0, dtype=dtype) for dtype in dtypes]
 
@@ -127,6 +131,20 @@ class KeyedLog:
         self._used = int(self.lengths.sum())
         self._key_count = len(self.lengths)
         self.columns = [state[f"column{i}"].astype(column.dtype) for i, column in enumerate(self.columns)]
+
+    def validate(self, key_count: int) -> None:
+        """Assert what is always true."""
+        assert self._key_count <= key_count, (self._key_count, key_count)
+        assert self._key_count <= len(self.lengths) == len(self.starts) == len(self._begins) == len(self._limits)
+        assert not self.lengths[self._key_count :].any()
+        assert (self.lengths >= 0).all()
+        assert (self._begins <= self.starts).all()
+        assert (self.starts + self.lengths <= self._limits).all()
+        order = np.argsort(self._begins, kind="stable")
+        order = order[self._begins[order] < self._limits[order]]
+        assert (self._limits[order][:-1] <= self._begins[order][1:]).all()
+        assert not len(order) or int(self._limits[order[-1]]) <= self._used
+        assert all(len(column) >= self._used for column in self.columns)
 
     def _cover(self, numbers: Array) -> None:
         count = int(numbers[-1]) + 1 if len(numbers) else 0

@@ -145,6 +145,13 @@ class ColumnKeys:
         self._add_learned()
         return self._values.series()
 
+    def validate(self) -> None:
+        """Assert what is always true."""
+        values = self.state()
+        assert len(values) == self.count == values.n_unique()
+        assert self._tabled <= self.count
+        assert self._numbers is None or list(self._numbers.values()) == list(range(self.count))
+
     def clear(self) -> None:
         """Forget all values."""
         self.load(self.state()[:0])
@@ -210,6 +217,16 @@ class KeyNumbers:
         for part in (*self._columns, *self._pairs):
             part.clear()
         self.number(values, len(numbers))
+
+    def validate(self) -> None:
+        """Assert what is always true: every number of a pair is one of the values that it stands for."""
+        for part in (*self._columns, *self._pairs):
+            part.validate()
+        lefts = (self._columns[:1] + self._pairs)[: len(self._pairs)]
+        for left, right, pairs in zip(lefts, self._columns[1:], self._pairs, strict=True):
+            combined = pairs.state().to_numpy()
+            assert ((combined >> 32) < left.count).all()
+            assert ((combined & 0xFFFFFFFF) < right.count).all()
 
     def kept(self) -> list[Kept]:
         """Return what each part keeps of each key."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from actors.engine.evaluated import Evaluated
 from actors.engine.functions.definition import Kind
 from actors.engine.language.analysis import Metric, MetricKind, contains
 from actors.engine.language.program import Context, Node
 from actors.engine.vectors.vector import both_valid
-from actors.engine.windows.windows import Closings
 
 Place = tuple[int, bool]
 """The index of a comparison's node, and whether it is carried out over windows."""
@@ -52,25 +52,20 @@ class ComparedNulls:
 
         return apply
 
-    def count(self, context: Context | None, closings: Closings | None, over_windows: Context | None) -> None:
-        """Count over the rows of a batch (none without a context) and over the windows it closed."""
+    def count(self, evaluated: Evaluated) -> None:
+        """Count over the rows of a batch and over the windows it closed."""
+        closings = evaluated.closings
         for number, ((_, is_over_windows), node) in enumerate(self._nodes.items()):
-            where = over_windows if is_over_windows else context
-            there = None if where is None or not where.row_count else _all_there(node, where)
+            where = evaluated.windows if is_over_windows else evaluated.rows
+            there = _all_there(node, where) if where.row_count else None
             if there is None:
                 continue
-            assert where is not None
             met = np.broadcast_to(~there, where.row_count)
-            if closings is not None and is_over_windows:
-                met = met if closings.rooms is None else met[closings.rooms]
-            elif closings is not None and closings.held.computed is not None and contains(node.term, Kind.AGGREGATE):
+            if is_over_windows:
+                met = closings.of_rooms(met)
+            elif closings.held.computed is not None and contains(node.term, Kind.AGGREGATE):
                 met = met & closings.held.computed
             self._counts[number] += int(np.count_nonzero(met))
-
-    def clear(self) -> None:
-        """Begin at 0 again."""
-        # The same list goes on: functions that count know it.
-        self._counts[:] = [0] * len(self._counts)
 
 
 def _comparisons(node: Node, over_windows: bool) -> Iterator[tuple[Place, Node]]:

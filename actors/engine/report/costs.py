@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from actors.engine.keys.kept import Kept, Work
 from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Node
-from actors.engine.windows.windows import Windows
+from actors.engine.windows.windows import NoWindows, Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class EngineMemory:
 def engine_costs(
     metrics: Sequence[Metric],
     nodes: Sequence[Node],
-    windows: Windows | None,
+    windows: Windows | NoWindows,
     shared: Sequence[Kept],
 ) -> EngineCosts:
     """Return what metrics keep and do; `nodes` are their terms and `shared` is what every key needs anyway."""
@@ -92,7 +92,7 @@ def engine_costs(
     for node in _distinct(calls):
         if node.state is not None:
             own.append(_named(node, StateCost(kept=node.state.kept(), metrics=_users((node.index,), calls))))
-    for kept, indexes in windows.kept() if windows is not None else ():
+    for kept, indexes in windows.kept():
         if indexes:
             own.append(StateCost(kept=kept, metrics=_users(indexes, calls)))
         else:
@@ -132,12 +132,12 @@ def _named(node: Node, state: StateCost) -> StateCost:
     return StateCost(kept=named, metrics=state.metrics)
 
 
-def _work(nodes: Sequence[Node], windows: Windows | None) -> tuple[Work, ...]:
+def _work(nodes: Sequence[Node], windows: Windows | NoWindows) -> tuple[Work, ...]:
     found = {Work(order="O(1)", per="row", why="tests the row's own values", weight=0)} if not nodes else set()
     for node in nodes:
         if node.state is not None:
             found.add(node.state.work())
-        elif windows is not None:
+        else:
             found.update(windows.work(node.index))
     return tuple(sorted(found, key=lambda work: (work.weight, work.per != "row", work.why)))
 

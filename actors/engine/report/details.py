@@ -1,42 +1,62 @@
-"""Details: why each anomaly of a batch was reported, told for all of them at once.
+"""Details: why each anomaly of a batch was reported, for all of them at once.
 
 A *detail* is kept packed, as a tuple of numbers and texts, and rendered as JSON text only when somebody reads it. For a
-metric with aggregates it begins with the exclusive end of the window, in ticks, and the number of rows in it; the
-values of the metric's parts follow, unless windows alone are told. The parts are all sub-expressions but the metric
+metric with aggregates it begins with the exclusive end of the window, in units, and the number of rows in it; the
+values of the metric's parts follow, unless windows alone are wanted. The parts are all sub-expressions but the metric
 itself, which was true, constants, and the arguments of aggregates.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from actors.engine.language.analysis import Metric, MetricKind
+from actors.engine.arguments import CheckedSettings
+from actors.engine.evaluated import Evaluated
+from actors.engine.language.analysis import MetricKind
 from actors.engine.language.program import Context, Node
-from actors.engine.report.output import Anomalies
+from actors.engine.report.output import Firing
 from actors.engine.vectors.batch import Batch
 from actors.engine.vectors.vector import Array, Vector
-from actors.engine.windows.windows import Closings
-
-LEVELS = ("none", "windows", "all")
-"""How much is told: nothing, the windows, or the windows and all values."""
 
 Packed = Sequence[Any] | None
-"""A detail as it is kept; `None` where there is nothing to tell."""
+"""A detail as it is kept; `None` where there is nothing to say."""
 
 _JSON = json.JSONEncoder(ensure_ascii=False)
+
+
+class NoDetails:
+    """Stands for the details where nobody wants them."""
+
+    def take(self) -> list[Packed]:
+        """Return that there are none."""
+        return []
+
+    def keep(self, fired: Sequence[Firing]) -> None:
+        """Keep nothing."""
+
+    def collect(self, evaluated: Evaluated) -> None:
+        """Collect nothing."""
+
+    def render(self, metric_index: int, packed: Packed) -> None:
+        """Return no text."""
+
+    def shown(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Return anomalies as they are."""
+        return found
 
 
 class Details:
     """Collects the details of one engine's anomalies, and renders them."""
 
-    def __init__(self, metrics: Sequence[Metric], nodes: Sequence[Node], window_size: int, level: str) -> None:
-        self._metrics = tuple(metrics)
+    def __init__(self, settings: CheckedSettings, nodes: Sequence[Node]) -> None:
+        self._metrics = settings.metrics
         self._names = [_parts_below(node) for node in nodes]
-        self._parts = [list(parts.values()) if level == "all" else [] for parts in self._names]
-        self._window_size = window_size
+        self._parts = [list(parts.values()) if settings.explain == "all" else [] for parts in self._names]
+        self._window_size = settings.window_size or 0
         self._collected: list[Packed] = []
 
     def take(self) -> list[Packed]:
@@ -45,46 +65,36 @@ class Details:
         return collected
 
     def parts(self, metric_index: int) -> list[Node]:
-        """Return the parts of a metric whose values are told."""
+        """Return the parts of a metric whose values are wanted."""
         return self._parts[metric_index]
 
-    def keep(self, packed: Iterable[Packed]) -> None:
-        """Keep details that have been packed elsewhere."""
-        self._collected += packed
+    def keep(self, fired: Sequence[Firing]) -> None:
+        """Keep the details that a row by row test has packed."""
+        self._collected += [firing[4] for firing in fired]
 
-    def collect(
-        self,
-        anomalies: Anomalies,
-        batch: Batch,
-        context: Context | None,
-        closings: Closings | None,
-        over_windows: Context | None,
-    ) -> None:
+    def collect(self, evaluated: Evaluated) -> None:
         """Keep the details of a batch's anomalies until they are taken."""
+        anomalies, closings = evaluated.anomalies, evaluated.closings
         if not len(anomalies.rows):
             return
         packed: list[list[Packed]] = []
         places: list[Array] = []
-        positions = _positions(batch)
+        positions = _positions(evaluated.batch)
         for metric_index, metric in enumerate(self._metrics):
             where = (anomalies.metric_index == metric_index).nonzero()[0]
             if not len(where):
                 continue
             if metric.kind is MetricKind.WINDOW:
-                assert closings is not None
-                assert over_windows is not None
                 windows = anomalies.windows[where]
                 rooms = windows if closings.rooms is None else closings.rooms[windows]
                 columns = [closings.ends[windows].tolist(), closings.row_counts[rooms].tolist()]
-                columns += self._values(metric_index, over_windows, rooms)
+                columns += self._values(metric_index, evaluated.windows, rooms)
             else:
                 rows = positions(anomalies.rows[where])
                 columns = []
                 if metric.kind is MetricKind.MIXED:
-                    assert closings is not None
                     columns = [bounds.tolist() for bounds in closings.held.window(rows)]
-                assert context is not None
-                columns += self._values(metric_index, context, rows)
+                columns += self._values(metric_index, evaluated.rows, rows)
             packed.append(list(zip(*columns, strict=True)) if columns else [None] * len(where))
             places.append(where)
         self._collected += _in_place(packed, places)
@@ -105,6 +115,11 @@ class Details:
             end, row_count = packed[:2]
             told["window"] = {"start": end - self._window_size, "end": end, "rows": row_count}
         return _JSON.encode(told)
+
+    def shown(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Return the anomalies whose details wait, with those as texts in the column `detail`."""
+        texts = [self.render(kind, packed) for kind, packed in zip(found["type"].to_list(), self.take(), strict=True)]
+        return found.with_columns(pl.Series("detail", texts, dtype=pl.String))
 
 
 def _parts_below(node: Node) -> dict[str, Node]:

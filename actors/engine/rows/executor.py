@@ -61,6 +61,26 @@ class TestedRows:
         return turns
 
 
+class NoRows:
+    """Stands for the short path where the metrics have none."""
+
+    rows_max = 0
+
+    def test(self, batch: Batch, split: int) -> TestedRows:
+        """Refuse: no batch is short enough."""
+        raise AssertionError(batch.frame.height)
+
+    def settle(self) -> None:
+        """Write nothing."""
+
+    def forget(self) -> None:
+        """Forget nothing."""
+
+    def kept(self) -> list[Kept]:
+        """Return that nothing is kept."""
+        return []
+
+
 class RowByRow:
     """Tests few rows and keeps the state of the keys at hand."""
 
@@ -69,7 +89,6 @@ class RowByRow:
         self._keys = keys
         self._is_single_key = key_count == 1
         self._places = {name: schema.names.index(name) for name in program.columns}
-        self._names = list(schema.names)
         self._checked = [(name, schema[name].type is ColumnType.DOUBLE) for name in program.tested_columns]
         self._states: dict[Any, tuple[Any, ...]] = {}
         self._is_settled = True
@@ -91,7 +110,7 @@ class RowByRow:
         return tested
 
     def _columns(self, frame: pl.DataFrame) -> dict[str, Sequence[Any]]:
-        if frame.height <= _WHOLE_ROWS_MAX and frame.columns == self._names:
+        if frame.height <= _WHOLE_ROWS_MAX:
             values = list(zip(*frame.rows(), strict=True))
             return {name: values[place] for name, place in self._places.items()}
         return {name: frame.get_column(name).to_list() for name in self._places}
@@ -131,11 +150,11 @@ class RowByRow:
         for field, values in zip(self._program.fields, columns, strict=True):
             field.write(numbers, values)
 
-    def kept(self) -> Kept:
+    def kept(self) -> list[Kept]:
         """Return what the keys at hand take; there are at most `KEYS_MAX` of them."""
         fields = 1 + len(self._program.fields)
         tuples = len(self._states) * (_TUPLE_SIZE_BYTES + fields * _VALUE_SIZE_BYTES)
-        return Kept(what="keys at hand", key_size_bytes=0, held_size_bytes=sys.getsizeof(self._states) + tuples)
+        return [Kept(what="keys at hand", key_size_bytes=0, held_size_bytes=sys.getsizeof(self._states) + tuples)]
 
     def forget(self) -> None:
         """Forget the keys at hand, because the arrays are about to change."""

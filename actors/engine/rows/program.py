@@ -16,7 +16,7 @@ from typing import Any
 
 from actors.engine.arguments import CheckedSettings
 from actors.engine.functions.definition import Kind
-from actors.engine.functions.sequences import PerKey
+from actors.engine.keys.per_key import PerKey
 from actors.engine.language.analysis import MetricKind, contains
 from actors.engine.language.program import Node, Program
 from actors.engine.report.comparisons import ComparedNulls

@@ -14,9 +14,9 @@ from actors.engine.functions.sequences import (
     CumulativeState,
     EarlierState,
     FilledState,
-    PerKey,
     PreviousState,
 )
+from actors.engine.keys.per_key import PerKey
 from actors.engine.rows.aggregates import FINISH_FORMS, FinishCall, FinishForm
 from actors.engine.rows.code import Operand, checked, converted, nulls, wrapped
 from actors.engine.rows.partials import Place, partial_form

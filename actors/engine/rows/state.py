@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from actors.engine.functions.sequences import PerKey
 from actors.engine.keys.log import KeyedLog
+from actors.engine.keys.per_key import PerKey
 from actors.engine.rows.code import wrap
 from actors.engine.vectors.segments import layout_of
 from actors.engine.vectors.vector import Array

@@ -13,7 +13,8 @@ from actors.engine.rows.code import HIGH, NoRowForm, Operand, RowCall, literal
 from actors.engine.rows.partials import PartialForm, partial_form
 from actors.engine.rows.sequences import place_field
 from actors.engine.rows.state import Field, LogField, NullableField, PlainField
-from actors.engine.windows.windows import NO_PANE, Windows
+from actors.engine.windows.closed_panes import NO_PANE
+from actors.engine.windows.windows import Windows
 
 PANE_COUNT_MAX = 128
 """Panes of a window up to which windows are computed row by row; each closing goes over all of them."""

@@ -3,29 +3,43 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
+from actors.engine.arguments import CheckedSettings
+from actors.engine.evaluated import Evaluated
 from actors.engine.language.program import Node
-from actors.engine.vectors.batch import Batch
 from actors.engine.vectors.vector import DTYPES, Type, Vector, as_array, validity
-from actors.engine.windows.windows import Closings
+from actors.frames import polars_schema
 
 END, ROW_COUNT = "window_end", "window_row_count"
 
 _TYPES: dict[Type, Any] = {Type.BOOL: pl.Boolean, Type.REAL: pl.Float64, Type.TEXT: pl.String}
 
 
-def closed_frame(
-    batch: Batch, closings: Closings, aggregates: Sequence[Node], key_columns: Sequence[str]
-) -> pl.DataFrame:
+def end_column(settings: CheckedSettings) -> str:
+    """Return the name of the column of ends; a line is put under it where a key column has that name."""
+    return _own_columns(settings)[0]
+
+
+def _own_columns(settings: CheckedSettings) -> list[str]:
+    found = []
+    for name in (END, ROW_COUNT):
+        while name in settings.key_columns:
+            name += "_"
+        found.append(name)
+    return found
+
+
+def closed_frame(settings: CheckedSettings, evaluated: Evaluated, aggregates: Sequence[Node]) -> pl.DataFrame:
     """Return the windows that a batch closed: key columns, end, number of rows, and each aggregate by its text."""
+    batch, closings = evaluated.batch, evaluated.closings
     rows = batch.arrivals(closings.rows)
-    rooms = np.arange(closings.count) if closings.rooms is None else closings.rooms
-    columns = [batch.frame.get_column(name)[rows] for name in key_columns]
-    columns += [pl.Series(END, closings.ends), pl.Series(ROW_COUNT, closings.row_counts[rooms])]
+    columns = [batch.frame.get_column(name)[rows] for name in settings.key_columns]
+    own = (closings.ends, closings.of_rooms(closings.row_counts))
+    columns += [pl.Series(name, values) for name, values in zip(_own_columns(settings), own, strict=True)]
     for node in aggregates:
-        columns.append(_column(node, closings.values[node.index], len(closings.row_counts))[rooms])
+        values = _column(node, closings.values[node.index], len(closings.row_counts))
+        columns.append(values if closings.rooms is None else values[closings.rooms])
     return pl.DataFrame(columns)
 
 
@@ -37,8 +51,10 @@ def _column(node: Node, vector: Vector, count: int) -> pl.Series:
     return series.set(pl.Series(~validity(full)), None)
 
 
-def empty_closed(types: dict[str, pl.DataType], aggregates: Sequence[Node]) -> pl.DataFrame:
+def empty_closed(settings: CheckedSettings, aggregates: Sequence[Node]) -> pl.DataFrame:
     """Return a frame of no windows."""
-    own = {END: pl.Int64(), ROW_COUNT: pl.Int64()}
+    types = polars_schema(settings.schema)
+    keys: dict[str, Any] = {name: types[name] for name in settings.key_columns}
+    own = dict.fromkeys(_own_columns(settings), pl.Int64())
     values = {node.term.source: _TYPES.get(node.term.type, pl.Int64) for node in aggregates}
-    return pl.DataFrame(schema={**types, **own, **values})
+    return pl.DataFrame(schema={**keys, **own, **values})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.engine.functions.sequences import PerKey
+from actors.engine.keys.per_key import PerKey
 from actors.engine.language.program import Node, no_aggregate
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array, Vector, simplified
@@ -28,20 +28,25 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """The windows that a batch closed, and the panes that closed them."""
+    """The windows that a batch closed, ordered by key, then by end, and the panes of the batch that closed them."""
 
     closing: Array
-    """Panes of the batch that closed the pane before them."""
+    """Positions of the panes that closed the pane before them, ascending."""
 
     other: Array
-    """Panes that closed none; each is the first of its key."""
+    """Positions of the panes that closed none, ascending; each is the first of its key."""
 
     final: Array | None
-    """The last window that each closing pane closed; `None` if each closed one."""
+    """Position of the last window that each closing pane closed; `None` if each closed one."""
 
     ends: Array
+    """Exclusive end of each window."""
+
     rooms: Array | None
+    """Room of each window, ascending; `None` if each has its own, in the same order."""
+
     row_counts: Array
+    """Rows in each room."""
 
     def last_rooms(self) -> Array | None:
         """Return the room of the last window that each closing pane closed; `None` if that is the pane's position."""
@@ -61,7 +66,7 @@ class LatestWindows:
         """Return what holds at the rows of a batch that closed no window."""
         numbers, lengths = layout.numbers, layout.lengths
         if not self._held:
-            return _NOTHING
+            return NOTHING_HELD
         ends, row_counts = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
 
         def values(node: Node) -> Vector:
@@ -81,7 +86,7 @@ class LatestWindows:
     def hold(self, layout: Layout, panes: Panes, closed: Closed, values: dict[int, Vector]) -> Held:
         """Keep the aggregates of each key's last window and return those that hold at each row."""
         if not self._held:
-            return _NOTHING
+            return NOTHING_HELD
         numbers, rooms = layout.numbers, closed.last_rooms()
         for held in self._held.values():
             held.cover(numbers)
@@ -89,6 +94,8 @@ class LatestWindows:
         end_before, rows_before = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
         other_keys = panes.key.take(closed.other)
 
+        # A closing pane sees the last window that it closed, all others what their key saw before the batch. `chosen`
+        # says for each closing pane which entry of `now` that is, `None` that they correspond.
         def at_panes(now: Array, then: Array, chosen: Array | None) -> Array:
             result = np.empty(len(panes.index), dtype=now.dtype)
             result[closed.closing] = now if chosen is None else now.take(chosen)
@@ -118,6 +125,7 @@ class LatestWindows:
 
     def _keep(self, layout: Layout, panes: Panes, closed: Closed, values: dict[int, Vector]) -> None:
         """Take the last window of each key into the state."""
+        # Of each key's closing panes the last one decides; `final` and `room` are those of its last window.
         key = panes.key.take(closed.closing)
         is_last = np.ones(len(key), dtype=np.bool_)
         np.not_equal(key[1:], key[:-1], out=is_last[:-1])
@@ -137,5 +145,5 @@ class LatestWindows:
         self._keys["window_rows"][numbers] = closed.row_counts.take(room)
 
 
-_NOTHING = Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))
+NOTHING_HELD = Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))
 """What holds where no metric looks at rows and aggregates."""

@@ -11,17 +11,19 @@ from actors.engine.vectors.vector import Array
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panes:
-    """Where rows were cut; a pane has at least one row of the batch."""
+    """Where rows were cut; a pane has at least one row of the batch. Arrays are by pane unless they say by key."""
 
     runs: Runs
+    """Where each pane starts in the sorted batch, its rows, and by key the position of its first pane."""
+
     index: Array
     """Number of each pane in its key's grid of time."""
 
     lasts: Array
-    """Position of the last pane of each key."""
+    """By key: position of its last pane."""
 
     key: Array
-    """Position of each pane's key in the layout."""
+    """Position of each pane's key in the layout, ascending."""
 
     def at_lasts(self, values: Array) -> Array:
         """Return the value of each key's last pane."""

@@ -98,6 +98,7 @@ def run(engine: AnomalyDetectionEngine, stream: list[tuple[Any, ...]], cuts: set
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     for start, stop in pairwise(edges):
         found += engine.append(stream[start:stop]).rows()
+        engine.validate()
     return found
 
 

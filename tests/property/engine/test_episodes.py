@@ -48,6 +48,7 @@ def run(case: EngineCase, rule: Rule, cuts: Sequence[int]) -> tuple[list[tuple[A
     is_renewed = len(cuts) < 10
     for start, end in pairwise(cuts):
         engine.append(case.rows[start:end])
+        engine.validate()
         changes = engine.take_episodes()
         known |= changes.changed
         notices += [(notice.offset, notice.episode) for notice in changes.notices]

@@ -75,6 +75,7 @@ def check(rows: Any) -> None:
     except SchemaError:
         assert engine.snapshot() == before
     engine.append(GOOD)
+    engine.validate()
     engine.snapshot()
 
 

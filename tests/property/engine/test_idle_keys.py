@@ -104,8 +104,10 @@ def test_an_engine_that_forgets_goes_on_from_a_snapshot(
     for start, stop in parts(given, stream, ticks, cuts):
         engine.follow_split(split_of(given, stream[start][1]))
         found += engine.append_physical(to_frame(TYPES, stream[start:stop]), range(start, stop)).rows()
+        engine.validate()
         if stop - 1 in ticks:
             found += engine.advance_physical(ticks[stop - 1], stop - 1).rows()
+            engine.validate()
         engine = restored(given, engine, stream[start][1])
     assert found == expected
     assert engine.snapshot() == whole.snapshot()

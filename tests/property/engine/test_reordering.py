@@ -44,6 +44,7 @@ def check(seed: int) -> None:
         found = []
         for start, end in pairwise(cuts):
             out = engine.append_physical(to_frame(schema, rows[start:end]), range(start, end))
+            engine.validate()
             found += out.select("offset", "ordinal", "time", "sym", "type").rows()
             engine.restore(engine.snapshot())
         assert [(offset, time, (sym,), kind) for offset, _, time, sym, kind in found] == wanted

@@ -87,8 +87,10 @@ def run(
     for start, stop in parts(given, stream, ticks, cuts):
         engine.follow_split(split_of(given, stream[start][1]))
         found += engine.append_physical(to_frame(TYPES, stream[start:stop]), range(start, stop)).rows()
+        engine.validate()
         if stop - 1 in ticks:
             found += engine.advance_physical(ticks[stop - 1], stop - 1).rows()
+            engine.validate()
     return found
 
 
@@ -163,10 +165,12 @@ def test_an_engine_goes_on_from_a_snapshot_before_or_after_a_tick(
     for start, stop in parts(given, stream, ticks, {cut}):
         engine.follow_split(split_of(given, stream[start][1]))
         found += engine.append_physical(to_frame(TYPES, stream[start:stop]), range(start, stop)).rows()
+        engine.validate()
         if before:
             engine = restored(given, engine, stream[start][1])
         if stop - 1 in ticks:
             found += engine.advance_physical(ticks[stop - 1], stop - 1).rows()
+            engine.validate()
         engine = restored(given, engine, stream[start][1])
     assert found == expected
     assert engine.snapshot() == whole.snapshot()

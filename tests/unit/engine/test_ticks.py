@@ -127,7 +127,7 @@ def test_keys_of_all_types_are_reported_as_they_came(keys: dict[str, str], rows:
 
 def test_a_tick_that_closes_many_windows_takes_the_keys_in_parts() -> None:
     engine, whole = make(["sum(qty) > 0", "med(qty) > 0"], 30, 10), make(["sum(qty) > 0", "med(qty) > 0"], 30, 10)
-    engine._rows_at_once = 3
+    engine._core.rows_at_once = 3
     rows = [(at, f"key{at * 7 % 10}", at) for at in range(10)]
     for one in (engine, whole):
         one.append(rows)

@@ -1,4 +1,7 @@
-"""Shards and snapshots of earlier versions open and go on as if today's code had written them."""
+"""Shards and snapshots of earlier versions open and go on as if today's code had written them.
+
+Since version 2 the engine's snapshot has the latest ticks.
+"""
 
 import zipfile
 from pathlib import Path
@@ -34,7 +37,7 @@ def tables(partition: Partition) -> dict[str, Any]:
     return {name: read_table(partition, name) for name in TABLES}
 
 
-@pytest.mark.parametrize("version", ["partition-1"])
+@pytest.mark.parametrize("version", ["partition-1", "partition-2"])
 def test_a_shard_of_an_earlier_version_goes_on(version: str, tmp_path: Path) -> None:
     job = fixture_job()
     found = []
@@ -52,10 +55,10 @@ def test_a_shard_of_an_earlier_version_goes_on(version: str, tmp_path: Path) -> 
     assert found[0] == found[1]
 
 
-def test_today_every_table_has_the_bytes_of_version_1(tmp_path: Path) -> None:
+def test_today_every_table_has_the_bytes_of_version_2(tmp_path: Path) -> None:
     write_fixture(tmp_path / "today.zip")
     snapshots, found = [], []
-    for name, archive in (("old", FORMATS / "partition-1.zip"), ("new", tmp_path / "today.zip")):
+    for name, archive in (("old", FORMATS / "partition-2.zip"), ("new", tmp_path / "today.zip")):
         snapshots.append(unpack(archive, tmp_path / name))
         with Partition.open(fixture_job(), 0, tmp_path / name) as partition:
             found.append(tables(partition))
@@ -64,8 +67,9 @@ def test_today_every_table_has_the_bytes_of_version_1(tmp_path: Path) -> None:
     assert snapshots[0] == snapshots[1]
 
 
-def test_a_snapshot_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
-    snapshot = unpack(FORMATS / "partition-1.zip", tmp_path / "old")
+@pytest.mark.parametrize("version", ["partition-1", "partition-2"])
+def test_a_snapshot_of_an_earlier_version_is_taken_over(version: str, tmp_path: Path) -> None:
+    snapshot = unpack(FORMATS / f"{version}.zip", tmp_path / "old")
     with Partition.open(fixture_job(), 0, tmp_path / "new") as partition:
         partition.restore(snapshot, 0)
         partition.validate()

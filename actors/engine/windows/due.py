@@ -1,4 +1,4 @@
-"""Ticks: what the passing of time alone makes of windows.
+"""Due windows: what the passing of time alone, at ticks, makes of windows.
 
 At a tick each key that has a window due gets, as it were, a row without values at the end of the last window due: it
 closes windows like a row, and is tested and added to nothing. These rows come in the order of the values of their keys,
@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from actors.engine.arguments import CheckedSettings
+from actors.engine.evaluated import Evaluated
 from actors.engine.keys.numbers import KeyNumbers, logical
-from actors.engine.report.explain import LastBatch
 from actors.engine.report.output import Numbering
 from actors.engine.vectors.batch import Batch
 from actors.engine.vectors.vector import Array
@@ -43,7 +43,7 @@ def key_rows(settings: CheckedSettings, keys: KeyNumbers, numbers: Array, times:
     return batch
 
 
-def numbered(parts: Sequence[LastBatch], numbering: Numbering) -> tuple[list[LastBatch], Array]:
+def numbered(parts: Sequence[Evaluated], numbering: Numbering) -> tuple[list[Evaluated], Array]:
     """Number the anomalies of a tick one after the other; return its parts, and the ordinals."""
     counts = [len(part.anomalies.rows) for part in parts]
     ordinals = numbering.ordinals(0, sum(counts)).astype(np.int32)

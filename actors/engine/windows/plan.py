@@ -1,0 +1,106 @@
+"""The plan of windows: which aggregate calls there are, and what each is computed from."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from actors.engine.functions.aggregates import Aggregate, Mergeable
+from actors.engine.functions.definition import Kind
+from actors.engine.functions.partials import Partial, Size
+from actors.engine.keys.per_key import PerKey
+from actors.engine.language.analysis import contains
+from actors.engine.language.program import Node, Program
+from actors.engine.vectors.vector import DTYPES, Type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """How time is cut into windows, in units of the time column."""
+
+    window_size: int
+    """Length of a window, a multiple of `step`."""
+
+    step: int
+    alignment: int
+    """The first window of a key ends at its first time, rounded down to a multiple of this, plus `step`."""
+
+    closes_at_ticks: bool = False
+    """Whether time alone closes windows too, so that the pane that a key has open may be empty."""
+
+
+class Slot:
+    """One partial aggregate over one tuple of arguments, with its components of every key's open pane."""
+
+    def __init__(self, partial: Partial, arguments: tuple[Node, ...]) -> None:
+        self.partial = partial
+        self.arguments = arguments
+        self.names = [f"component{i}" for i in range(len(partial.neutral))]
+        self.open = PerKey(**dict(zip(self.names, partial.neutral, strict=True)))
+
+
+class Call(NamedTuple):
+    """One aggregate call and how it is computed."""
+
+    node: Node
+    aggregate: Aggregate
+    slots: tuple[int, ...]
+    """Slots of a mergeable aggregate; empty if rows are needed."""
+
+    stored: tuple[int, ...]
+    """Stored vectors: the arguments, or the columns that its arguments are replayed from."""
+
+    is_replayed: bool
+    """Whether arguments hold order-sensitive functions and are evaluated over each window's rows."""
+
+
+class WindowPlan:
+    """All aggregate calls of a program; equal partial aggregates and equal rows are kept once."""
+
+    def __init__(self, program: Program, looked_at: set[int]) -> None:
+        self._program = program
+        # The first slot counts the rows of a pane; everybody needs that.
+        self.slots: list[Slot] = [Slot(Size(), ())]
+        self.stored: list[Node] = []
+        self.calls = [self._call(node) for node in program.aggregates]
+        self.held = {
+            call.node.index: PerKey(value=_zero(call.node.term.type), valid=DTYPES[Type.BOOL](False))
+            for call in self.calls
+            if call.node.index in looked_at
+        }
+        """By node the aggregate over each key's latest computed window, for those that rows look at."""
+
+    def _call(self, node: Node) -> Call:
+        assert node.term.function is not None
+        aggregate: Aggregate = node.term.function.build(node.term.usage(self._program.nulls_smallest))
+        replayed = any(contains(argument, Kind.SEQUENCE) for argument in node.term.arguments)
+        if isinstance(aggregate, Mergeable) and not replayed:
+            slots = tuple(self._slot(partial, node.arguments) for partial in aggregate.partials)
+            return Call(node, aggregate, slots, (), False)
+        needed = _columns_below(node) if replayed else list(node.arguments)
+        return Call(node, aggregate, (), tuple(self._store(argument) for argument in needed), replayed)
+
+    def _slot(self, partial: Partial, arguments: tuple[Node, ...]) -> int:
+        if isinstance(partial, Size):
+            return 0
+        for number, slot in enumerate(self.slots):
+            if slot.partial == partial and slot.arguments == arguments:
+                return number
+        self.slots.append(Slot(partial, arguments))
+        return len(self.slots) - 1
+
+    def _store(self, node: Node) -> int:
+        if node not in self.stored:
+            self.stored.append(node)
+        return self.stored.index(node)
+
+
+def _zero(kind: Type) -> object:
+    return "" if kind is Type.TEXT else DTYPES[kind](0)
+
+
+def _columns_below(node: Node) -> list[Node]:
+    if node.term.column:
+        return [node]
+    found: list[Node] = []
+    for argument in node.arguments:
+        found.extend(column for column in _columns_below(argument) if column not in found)
+    return found
