@@ -22,6 +22,7 @@ from actors.source.transport.lines import LineFraming
 from config.sources import CsvFormat
 
 _QUOTE = 34
+_SHOWN_LENGTH_MAX = 300
 
 
 class CsvReader:
@@ -145,11 +146,16 @@ def read_names(header: bytes, path: str, separator: str) -> list[str]:
     """
     try:
         rows = list(csv.reader([header.decode()], delimiter=separator, strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(
-            f"{path}: the first line does not name columns: {error}. Save the file as UTF-8 text with a header"
-        ) from error
+    except UnicodeDecodeError as error:
+        raise _nameless(path, "is not UTF-8 text; save the file as UTF-8") from error
+    except csv.Error as error:
+        bare = "has carriage returns in it; end lines with line feeds"
+        raise _nameless(path, bare if b"\r" in header else "has quotes in the wrong places") from error
     return [name.strip() for name in rows[0]] if rows else []
+
+
+def _nameless(path: str, what: str) -> SourceError:
+    return SourceError(f"{path}: the first line does not name columns: it {what}")
 
 
 def find_columns(names: Sequence[str], fields: Mapping[str, str], path: str) -> dict[str, int]:
@@ -164,7 +170,8 @@ def find_columns(names: Sequence[str], fields: Mapping[str, str], path: str) -> 
     for column, field in fields.items():
         position = exact.get(field, folded.get(field.lower()))
         if position is None:
-            has = ", ".join(names) or "none"
+            has = ", ".join(name if name.isprintable() else repr(name) for name in names) or "none"
+            has = has if len(has) <= _SHOWN_LENGTH_MAX else f"{has[:_SHOWN_LENGTH_MAX]}..."
             raise SourceError(f"{path}: no column {field!r}; the file has {has}. {_way_to_column(names, column)}")
         if sum(name == names[position] for name in names) > 1:
             raise SourceError(f"{path}: two columns are named {names[position]!r}; rename one")

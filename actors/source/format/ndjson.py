@@ -104,10 +104,11 @@ def _parse_one_by_one(texts: Mapping[int, str], faults: dict[int, str]) -> list[
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:
-            faults[number] = f"the line is no JSON: {error.msg} at character {error.pos + 1}"
+            faults[number] = f"the line is no JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
             continue
         except (ValueError, RecursionError) as error:
-            faults[number] = f"the line is no JSON that can be read: {error}"
+            what = "it is nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
+            faults[number] = f"the line is no JSON that can be read: {what}"
             continue
         if isinstance(found, dict):
             objects.append(found)

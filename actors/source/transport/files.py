@@ -175,7 +175,10 @@ def find_files(choice: FileChoice) -> list[Path]:
     """
     found: set[Path] = set()
     for text in choice.paths:
-        here = _find(text, choice.suffixes)
+        try:
+            here = _find(text, choice.suffixes)
+        except OSError as error:
+            raise SourceError(f"{text}: cannot be looked at: {error.strerror or error}") from error
         if not here and not choice.follow:
             raise SourceError(_explain_nothing(text, choice.suffixes))
         found.update(here)
@@ -186,8 +189,10 @@ def _find(text: str, suffixes: Sequence[str]) -> list[Path]:
     path = Path(text)
     if path.is_dir():
         return [entry for entry in path.iterdir() if entry.suffix.lower() in suffixes and entry.is_file()]
-    if path.exists():
+    if path.is_file():
         return [path]
+    if path.exists():
+        raise SourceError(f"{text} is no file but a pipe or a device, which cannot be read again from any position")
     return [Path(match) for match in glob.glob(text, recursive=True) if os.path.isfile(match)]
 
 
