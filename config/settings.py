@@ -95,7 +95,7 @@ class EpisodesSettings(Settings):
     """Whether sinks are told of episodes that fire or end."""
 
 
-class NdjsonSink(Settings):
+class NdjsonSinkSettings(Settings):
     """Anomalies as lines of JSON, a file per partition."""
 
     type: Literal["ndjson"] = "ndjson"
@@ -228,7 +228,7 @@ class JobSettings(Settings):
     episodes: EpisodesSettings = EpisodesSettings()
     """Who is told about episodes."""
 
-    sinks: tuple[NdjsonSink, ...] = ()
+    sinks: tuple[NdjsonSinkSettings, ...] = ()
     """Who is told about anomalies, besides the table that is always kept."""
 
     partitions: Annotated[int, Field(gt=0, le=4096, strict=True)] = 4

@@ -44,7 +44,7 @@ class InlineSource(Settings):
     """Each row has a value for every column; times as text or ticks."""
 
 
-class RecordFormat(Settings):
+class FormatSettings(Settings):
     """What all formats have in common, whatever brings their records."""
 
     columns: dict[str, str] = Field(default_factory=dict)
@@ -54,7 +54,7 @@ class RecordFormat(Settings):
     """`auto` (ISO or ticks), `ticks`, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`, or a pattern, say `%d.%m.%Y`."""
 
     @model_validator(mode="after")
-    def _check_record_format(self) -> "RecordFormat":
+    def _check_record_format(self) -> "FormatSettings":
         if self.time_format not in TIME_FORMATS and "%" not in self.time_format:
             names = ", ".join(TIME_FORMATS)
             raise fault(
@@ -63,14 +63,14 @@ class RecordFormat(Settings):
         return self
 
 
-class TextFormat(RecordFormat):
+class TextFormatSettings(FormatSettings):
     """What the formats of text have in common."""
 
     record_size_bytes_max: Count = 1 << 20
     """Longer lines are dead letters."""
 
 
-class CsvFormat(TextFormat):
+class CsvFormatSettings(TextFormatSettings):
     """Separated values."""
 
     separator: str = Field(default=",", min_length=1, max_length=1)
@@ -83,13 +83,13 @@ class CsvFormat(TextFormat):
     """Text that means NULL, besides an empty value."""
 
     @model_validator(mode="after")
-    def _check_csv_format(self) -> "CsvFormat":
+    def _check_csv_format(self) -> "CsvFormatSettings":
         if not self.separator.isascii() or self.separator in '"\r\n':
             raise fault(("separator",), f"{self.separator!r} cannot separate values; use a character such as , or ;")
         return self
 
 
-class NdjsonFormat(TextFormat):
+class NdjsonFormatSettings(TextFormatSettings):
     """A JSON object for each record."""
 
     missing: Annotated[Literal["refuse", "null"], BeforeValidator(_null_as_text)] = "refuse"
@@ -152,7 +152,7 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-class LogFormat(TextFormat):
+class LogFormatSettings(TextFormatSettings):
     """Lines of a log: a time, what the format names, and a message that templates make an event with variables."""
 
     format: str = "iso"
@@ -179,7 +179,7 @@ class LogFormat(TextFormat):
         return data if named is None or "time_format" in data else {**data, "time_format": named[1]}
 
     @model_validator(mode="after")
-    def _check_log_format(self) -> "LogFormat":
+    def _check_log_format(self) -> "LogFormatSettings":
         try:
             fields = self.format_pattern.variables
         except ValueError as error:
@@ -250,7 +250,7 @@ class LogFormat(TextFormat):
         return {**schema, "message": "STRING"}
 
 
-class FileSource(RecordFormat):
+class FileSource(FormatSettings):
     """Files of some format."""
 
     path: str | tuple[str, ...]
@@ -287,19 +287,19 @@ class GrowingFileSource(FileSource):
     """Whether files grow: keep reading whole lines, and never end."""
 
 
-class CsvSource(CsvFormat, GrowingFileSource):
+class CsvSource(CsvFormatSettings, GrowingFileSource):
     """Files of separated values."""
 
     type: Literal["csv"] = "csv"
 
 
-class NdjsonSource(NdjsonFormat, GrowingFileSource):
+class NdjsonSource(NdjsonFormatSettings, GrowingFileSource):
     """Files with one JSON object a line."""
 
     type: Literal["ndjson"] = "ndjson"
 
 
-class LogSource(LogFormat, GrowingFileSource):
+class LogSource(LogFormatSettings, GrowingFileSource):
     """Files of log lines."""
 
     type: Literal["log"] = "log"

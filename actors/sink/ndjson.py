@@ -23,6 +23,9 @@ from actors.sink.protocol import SinkRecord
 
 _CHUNK_SIZE_BYTES = 1 << 16
 
+_LINE_START = b'{"partition": '
+"""How each line begins."""
+
 _Place = tuple[int, int]
 """Offset and ordinal of an anomaly: its place within its split."""
 
@@ -56,7 +59,8 @@ class NdjsonSink:
                 self._append(path, records)
             except OSError as error:
                 self._ends.pop(path, None)
-                raise SinkError(f"{path} cannot be written: {error.strerror or error}; the anomalies wait") from error
+                reason = f"{path} cannot be written: {error.strerror or error}"
+                raise SinkError(f"sink ndjson: {reason}. Put that right; the anomalies wait meanwhile") from error
 
     def close(self) -> None:
         """Forget what is known of the files; they are only open during a write."""
@@ -127,6 +131,8 @@ def _mend(file: io.FileIO, path: Path, size: int) -> tuple[_Place, int]:
             place = _place(line, path)
             if place is not None or not before:
                 kept = end if before else 0
+                if not kept and not _may_be_torn(_read_at(file, 0, len(_LINE_START))):
+                    raise _foreign(path)
                 if kept != size:
                     file.truncate(kept)
                 return (_NOTHING if place is None else place), kept
@@ -144,8 +150,18 @@ def _place(line: bytes, path: Path) -> _Place | None:
     except ValueError:
         return None
     if not isinstance(found, dict) or not all(isinstance(found.get(name), int) for name in ("offset", "ordinal")):
-        raise SinkError(f"{path} holds other lines than anomalies; give the sink a folder of its own")
+        raise _foreign(path)
     return int(found["offset"]), int(found["ordinal"])
+
+
+def _may_be_torn(start: bytes) -> bool:
+    """Return whether a file that begins so, without any whole line, is what a crash has left of a first write."""
+    written = start.rstrip(b"\0")
+    return _LINE_START.startswith(written)
+
+
+def _foreign(path: Path) -> SinkError:
+    return SinkError(f"sink ndjson: {path} holds other lines than anomalies; give the sink a folder of its own")
 
 
 def _read_at(file: io.FileIO, position: int, size: int) -> bytes:

@@ -1,13 +1,22 @@
-"""Opening the sinks of a job."""
+"""Opening the sinks of a job. The table at the end says which there are; a new one is registered there alone."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.protocol import Sink
-from config.settings import JobSettings
+from config.settings import JobSettings, NdjsonSinkSettings
 
 
 def open_sinks(job: JobSettings) -> list[Sink]:
     """Return the sinks that a job names, in their order; files are touched by the first write."""
-    time_type = job.row_schema[job.time_column].type
-    return [NdjsonSink(Path(sink.path), time_type) for sink in job.sinks]
+    return [SINKS[type(settings)](settings, job) for settings in job.sinks]
+
+
+def _open_ndjson(settings: NdjsonSinkSettings, job: JobSettings) -> Sink:
+    return NdjsonSink(Path(settings.path), job.row_schema[job.time_column].type)
+
+
+SINKS: Mapping[type[Any], Callable[[Any, JobSettings], Sink]] = {NdjsonSinkSettings: _open_ndjson}
+"""Settings of a sink -> what opens it."""

@@ -24,24 +24,22 @@ from actors.source.transport.inline import InlineTransport
 from actors.source.transport.lines import LineFile
 from actors.source.transport.positions import PositionLog
 from actors.source.transport.stream_table import StreamTableTransport
-from actors.stream.table import StreamLimits, StreamTable
+from actors.stream.table import DurableStreamTable, StreamLimits
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
-    CsvFormat,
+    CsvFormatSettings,
     CsvSource,
+    FormatSettings,
     HostMetricsSource,
     InlineSource,
-    LogFormat,
+    LogFormatSettings,
     LogSource,
-    NdjsonFormat,
+    NdjsonFormatSettings,
     NdjsonSource,
     ParquetSource,
-    RecordFormat,
     StreamSource,
-)
-from config.sources import (
-    TextFormat as TextFormatSettings,
+    TextFormatSettings,
 )
 
 POSITIONS_FILE = "source.positions"
@@ -55,7 +53,7 @@ class Places:
     streams: Path
     """Directory below which stream tables are, one folder for each."""
 
-    tables: Mapping[str, StreamTable] = field(default_factory=dict)
+    tables: Mapping[str, DurableStreamTable] = field(default_factory=dict)
     """Stream tables that this process has open already: LMDB forbids opening one twice."""
 
     positions: Path | None = None
@@ -65,7 +63,7 @@ class Places:
 def open_source(
     job: JobSettings,
     stream_directory: Path,
-    tables: Mapping[str, StreamTable] | None = None,
+    tables: Mapping[str, DurableStreamTable] | None = None,
     positions: Path | None = None,
 ) -> Source:
     """Return the source of a job; the arguments are those of `Places`.
@@ -90,7 +88,7 @@ def stream_table_name(job: JobSettings) -> str | None:
     return f"{job.name}-host-metrics" if isinstance(job.source, HostMetricsSource) else None
 
 
-def open_stream_table(job: JobSettings, stream_directory: Path) -> StreamTable:
+def open_stream_table(job: JobSettings, stream_directory: Path) -> DurableStreamTable:
     """Open the stream table of a job for writing, and create it when there is none.
 
     Raises:
@@ -102,10 +100,10 @@ def open_stream_table(job: JobSettings, stream_directory: Path) -> StreamTable:
         raise SourceError(f"job {job.name!r} reads {job.source.type}, not a stream table; there is none to open")
     split_count = job.source.splits if isinstance(job.source, StreamSource) else 1
     limits = StreamLimits(row_count_max=job.limits.stream_rows_max, size_bytes_max=job.limits.stream_bytes_max)
-    return StreamTable.open(stream_directory / name, job.row_schema, split_count=split_count, limits=limits)
+    return DurableStreamTable.open(stream_directory / name, job.row_schema, split_count=split_count, limits=limits)
 
 
-def open_host_feed(job: JobSettings, table: StreamTable) -> HostFeed:
+def open_host_feed(job: JobSettings, table: DurableStreamTable) -> HostFeed:
     """Return what feeds host metrics into the stream table of a job.
 
     Raises:
@@ -118,10 +116,10 @@ def open_host_feed(job: JobSettings, table: StreamTable) -> HostFeed:
     return HostFeed(table, sampler, source.period_ms)
 
 
-def row_rules(job: JobSettings, form: RecordFormat | None = None) -> RowRules:
+def row_rules(job: JobSettings, form: FormatSettings | None = None) -> RowRules:
     """Return what makes a record of a format a row of a job; `None` is the format of what is typed already."""
     time_format = "auto" if form is None else form.time_format
-    if isinstance(form, LogFormat) and form.year is not None:
+    if isinstance(form, LogFormatSettings) and form.year is not None:
         # The reader puts the year in front of each time.
         time_format = f"%Y {time_format}"
     return RowRules(
@@ -130,7 +128,7 @@ def row_rules(job: JobSettings, form: RecordFormat | None = None) -> RowRules:
         time_format=time_format,
         has_time_format=form is not None,
         time_bounds=job.limits.time_range,
-        parse_text=isinstance(form, CsvFormat | LogFormat | ParquetSource),
+        parse_text=isinstance(form, CsvFormatSettings | LogFormatSettings | ParquetSource),
     )
 
 
@@ -173,7 +171,7 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     table = places.tables.get(name)
     owns_table = table is None
     if table is None:
-        table = StreamTable.open(places.streams / name, job.row_schema, read_only=True)
+        table = DurableStreamTable.open(places.streams / name, job.row_schema, read_only=True)
     elif table.schema != job.row_schema:
         has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
         raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
@@ -195,9 +193,9 @@ def _positions(places: Places) -> PositionLog:
 
 
 TEXT_FORMATS: Mapping[type[Any], Callable[[Any, RowRules], TextFormat]] = {
-    CsvFormat: csv_format,
-    NdjsonFormat: ndjson_format,
-    LogFormat: log_format,
+    CsvFormatSettings: csv_format,
+    NdjsonFormatSettings: ndjson_format,
+    LogFormatSettings: log_format,
 }
 """Settings of a format of text -> what makes the format."""
 

@@ -54,7 +54,7 @@ class StreamBounds:
     """Bytes of the blocks that are kept."""
 
 
-class StreamTable:
+class DurableStreamTable:
     """One stream table; made by `open`, usable from any thread, closed by `close` or as a context manager."""
 
     def __init__(self, shard: Shard, schema: Schema, split_count: int, limits: StreamLimits) -> None:
@@ -76,7 +76,7 @@ class StreamTable:
         split_count: int | None = None,
         limits: StreamLimits | None = None,
         read_only: bool = False,
-    ) -> "StreamTable":
+    ) -> "DurableStreamTable":
         """Open the stream table of a directory, and create it when there is none and a schema is given.
 
         `schema` and `split_count` are compared with what is stored; `None` takes what is stored (or one split).
@@ -186,6 +186,20 @@ class StreamTable:
         """
         self._check_split(split)
         return self._shard.write(lambda txn: self._trim(txn, split, below_offset))
+
+    def validate(self) -> None:
+        """Assert that the blocks of each split follow one another and that its bounds are those of its blocks."""
+        with self._shard.read() as txn, txn.cursor(self._blocks) as cursor:
+            for split in range(self._split_count):
+                bounds, size = self._bounds(txn, split), 0
+                position = bounds.earliest_offset
+                found = cursor.set_range(_KEY.pack(split, 0))
+                while found and _KEY.unpack(cursor.key())[0] == split:
+                    first = _KEY.unpack(cursor.key())[1]
+                    assert first == position or (not size and first < position), (split, first, position)
+                    position, size = first + block_row_count(cursor.value()), size + len(cursor.value())
+                    found = cursor.next()
+                assert (position, size) == (bounds.next_offset, bounds.size_bytes), (split, position, size, bounds)
 
     def close(self) -> None:
         """Close the table; a second call does nothing."""

@@ -12,8 +12,8 @@ from actors.model import Schema
 from actors.source.open import open_source, open_text_format
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
-from actors.stream.table import StreamTable
-from config.sources import CsvFormat, LogFormat, NdjsonFormat, TextFormat
+from actors.stream.table import DurableStreamTable
+from config.sources import CsvFormatSettings, LogFormatSettings, NdjsonFormatSettings, TextFormatSettings
 from tests.support.jobs import TRADES_SCHEMA, make_trades_job
 from tests.support.list_source import ListSource
 from tests.support.message_transport import MessageTransport
@@ -91,30 +91,30 @@ def make_parquet(directory: Path) -> Source:
 
 def make_stream(directory: Path) -> Source:
     job = make_trades_job({"type": "stream", "name": "trades"})
-    table = StreamTable.open(directory / "trades", job.row_schema)
+    table = DurableStreamTable.open(directory / "trades", job.row_schema)
     rows = [(None if number in BAD else time, sym, qty) for number, (time, sym, qty) in enumerate(ROWS)]
     for start in range(0, ROW_COUNT, 60):
         table.append(rows[start : start + 60])
     return open_source(job, directory, {"trades": table})
 
 
-def make_messages(form: TextFormat, messages: list[str]) -> Source:
+def make_messages(form: TextFormatSettings, messages: list[str]) -> Source:
     job = make_trades_job({"rows": []})
     transport = MessageTransport([{number: message.encode() for number, message in enumerate(messages)}])
     return RecordSource(job.row_schema, transport, open_text_format(job, form))
 
 
 def make_csv_messages(_: Path) -> Source:
-    return make_messages(CsvFormat(), csv_lines())
+    return make_messages(CsvFormatSettings(), csv_lines())
 
 
 def make_ndjson_messages(_: Path) -> Source:
     # A message may be spread over lines: it is a record by itself.
-    return make_messages(NdjsonFormat(), [line.replace(", ", ",\n") for line in ndjson_lines()])
+    return make_messages(NdjsonFormatSettings(), [line.replace(", ", ",\n") for line in ndjson_lines()])
 
 
 def make_log_messages(_: Path) -> Source:
-    return make_messages(LogFormat.model_validate(LOG), log_lines())
+    return make_messages(LogFormatSettings.model_validate(LOG), log_lines())
 
 
 MAKERS = [
@@ -213,7 +213,7 @@ def test_offsets_of_a_transport_may_have_gaps() -> None:
     job = make_trades_job({"rows": []})
     for block_count in (1, 2, 40):
         source = RecordSource(
-            job.row_schema, MessageTransport([messages], block_count), open_text_format(job, CsvFormat())
+            job.row_schema, MessageTransport([messages], block_count), open_text_format(job, CsvFormatSettings())
         )
         content = read_split(source, start=source.earliest_offset(0), batch=10)
         assert content.rows == ((3, (1538960461002, "A", 6)), (90, (1538960461003, "B", 5)))

@@ -5,15 +5,15 @@ import sys
 from pathlib import Path
 
 from actors.model import Schema
-from actors.stream.table import StreamTable
+from actors.stream.table import DurableStreamTable
 
 ROOT = Path(__file__).parents[2]
 
 READER = """
 import sys
 from pathlib import Path
-from actors.stream.table import StreamTable
-with StreamTable.open(Path(sys.argv[1]), read_only=True) as table:
+from actors.stream.table import DurableStreamTable
+with DurableStreamTable.open(Path(sys.argv[1]), read_only=True) as table:
     frame, next_offset = table.read(0, 0, 100)
     print(frame.rows(), next_offset)
 """
@@ -22,21 +22,21 @@ WRITER = """
 import sys
 from pathlib import Path
 from actors.errors import TocsinError
-from actors.stream.table import StreamTable
+from actors.stream.table import DurableStreamTable
 try:
-    StreamTable.open(Path(sys.argv[1]))
+    DurableStreamTable.open(Path(sys.argv[1]))
 except TocsinError as error:
     print(type(error).__name__)
 """
 
 
-def run(program: str, table: StreamTable) -> str:
+def run(program: str, table: DurableStreamTable) -> str:
     command = [sys.executable, "-c", program, str(table._shard.directory)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=ROOT).stdout
 
 
 def test_other_processes_read_and_cannot_write(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", Schema.from_mapping({"time": "TIMESTAMP"})) as table:
+    with DurableStreamTable.open(tmp_path / "t", Schema.from_mapping({"time": "TIMESTAMP"})) as table:
         table.append([(1,), (2,)])
         assert run(READER, table) == "[(1,), (2,)] 2\n"
         assert run(WRITER, table) == "ShardOwnedError\n"

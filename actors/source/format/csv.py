@@ -19,7 +19,7 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Origin, Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
-from config.sources import CsvFormat
+from config.sources import CsvFormatSettings
 
 _QUOTE = 34
 _SHOWN_LENGTH_MAX = 300
@@ -28,7 +28,7 @@ _SHOWN_LENGTH_MAX = 300
 class CsvReader:
     """Reads the lines of one file, whose header names its columns."""
 
-    def __init__(self, settings: CsvFormat, names: Sequence[str], wanted: Mapping[str, int]) -> None:
+    def __init__(self, settings: CsvFormatSettings, names: Sequence[str], wanted: Mapping[str, int]) -> None:
         self._width = len(names)
         self._wanted = dict(wanted)
         self._separator = settings.separator
@@ -125,7 +125,7 @@ class CsvReader:
         return merged, np.array(good, dtype=np.int64), faults
 
 
-def csv_format(settings: CsvFormat, rules: RowRules) -> TextFormat:
+def csv_format(settings: CsvFormatSettings, rules: RowRules) -> TextFormat:
     """Return the format of separated values; names come from the header of an origin, or are those of the schema."""
     fields = field_names(rules.schema, settings.columns)
 

@@ -20,7 +20,7 @@ from actors.source.protocol import Offsets
 from actors.source.records import Origin, Texts, find_bad_text
 from actors.source.transport.lines import Beginnings, LineFraming
 from config.log_patterns import LinePattern, year_in_name
-from config.sources import DEAD_LETTER, LogFormat
+from config.sources import DEAD_LETTER, LogFormatSettings
 
 
 class LogReader:
@@ -30,7 +30,7 @@ class LogReader:
         SourceError: the year is to come from the name of the file, which has none.
     """
 
-    def __init__(self, source: LogFormat, fields: Mapping[str, str], time_column: str, name: str) -> None:
+    def __init__(self, source: LogFormatSettings, fields: Mapping[str, str], time_column: str, name: str) -> None:
         self._format = source.format_pattern
         self._templates = [(template.event_id, template.shown, template.pattern) for template in source.templates]
         self._unmatched = source.unmatched
@@ -132,7 +132,7 @@ class LogReader:
         return found | {"event_id": ids[places], "template": shown[places]}
 
 
-def log_format(settings: LogFormat, rules: RowRules) -> TextFormat:
+def log_format(settings: LogFormatSettings, rules: RowRules) -> TextFormat:
     """Return the format of log lines, or of blocks of lines."""
     fields, time_column = field_names(rules.schema, settings.columns), rules.schema[rules.time_column].name
 
@@ -166,7 +166,7 @@ def spread(parts: Sequence[tuple[Offsets, pl.Series]], count: int) -> pl.Series:
     return values.extend_constant(None, 1)[places]
 
 
-def record_beginnings(source: LogFormat) -> Beginnings | None:
+def record_beginnings(source: LogFormatSettings) -> Beginnings | None:
     """Return what finds the first lines of records, or `None` where each line is a record."""
     if source.record_start is None:
         return None

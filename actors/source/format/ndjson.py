@@ -16,7 +16,7 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
-from config.sources import NdjsonFormat
+from config.sources import NdjsonFormatSettings
 
 _MARK = "\u241e tocsin"
 """Text between two lines; a block that holds it is parsed line by line."""
@@ -25,7 +25,7 @@ _MARK = "\u241e tocsin"
 class NdjsonReader:
     """Reads lines whose objects hold columns under given names."""
 
-    def __init__(self, settings: NdjsonFormat, fields: Mapping[str, str]) -> None:
+    def __init__(self, settings: NdjsonFormatSettings, fields: Mapping[str, str]) -> None:
         self._fields = dict(fields)
         self._null_when_missing = settings.missing == "null"
         self._size_bytes_max = settings.record_size_bytes_max
@@ -63,7 +63,7 @@ class NdjsonReader:
         return kept, columns
 
 
-def ndjson_format(settings: NdjsonFormat, rules: RowRules) -> TextFormat:
+def ndjson_format(settings: NdjsonFormatSettings, rules: RowRules) -> TextFormat:
     """Return the format of JSON objects."""
     fields = field_names(rules.schema, settings.columns)
     reader = NdjsonReader(settings, fields)

@@ -16,7 +16,7 @@ import psutil
 
 from actors.frames import to_frame
 from actors.model import Schema
-from actors.stream.table import StreamTable
+from actors.stream.table import DurableStreamTable
 from config.sources import HOST_METRICS_SCHEMA
 
 SCHEMA = Schema.from_mapping(HOST_METRICS_SCHEMA)
@@ -106,7 +106,7 @@ class HostSampler:
 class HostFeed:
     """Appends samples to a stream table; whoever runs it calls `feed` every `period_ms`."""
 
-    def __init__(self, table: StreamTable, sampler: HostSampler, period_ms: int) -> None:
+    def __init__(self, table: DurableStreamTable, sampler: HostSampler, period_ms: int) -> None:
         self.table = table
         self.period_ms = period_ms
         self._sampler = sampler

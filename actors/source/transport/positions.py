@@ -170,6 +170,8 @@ class PositionLog:
                     "without it, files that were replaced meanwhile are not noticed"
                 )
             self.marks[mark.number] = mark
+        if sorted(self.marks) != list(range(len(self.marks))):
+            raise SourceError(f"{path}: files are missing between others. Restore it from a copy")
         if whole != data:
             self._write_anew(path)
         self._size_bytes = len(whole)

@@ -4,7 +4,7 @@ import numpy as np
 
 from actors.source.protocol import SplitInfo
 from actors.source.records import Block, Columns, Origin
-from actors.stream.table import StreamTable
+from actors.stream.table import DurableStreamTable
 
 
 class StreamTableTransport:
@@ -12,7 +12,7 @@ class StreamTableTransport:
 
     is_finite = False
 
-    def __init__(self, table: StreamTable, *, owns_table: bool = False) -> None:
+    def __init__(self, table: DurableStreamTable, *, owns_table: bool = False) -> None:
         self._table = table
         self._owns_table = owns_table
         self._origin = Origin(name=table.name, stem=table.name)

@@ -87,10 +87,25 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / FILE).read_text() == '{"name": "other"}\n'
 
 
+@pytest.mark.parametrize("content", [b"no JSON\n", b"a\nb\n", b"\xff\xfe\n", b"text without an end"])
+def test_a_file_without_any_line_of_ours_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(SinkError, match=r"sink ndjson: .* give the sink a folder of its own"):
+        NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(0)])
+    assert (tmp_path / FILE).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"\0" * 500, b'{"partition": 0, "spl', b"{", b'{"partition": \0\0\0'])
+def test_what_a_crash_has_left_of_the_first_write_is_cut_off(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    NdjsonSink(tmp_path, ColumnType.TIMESTAMP).write([record(0)])
+    assert offsets(tmp_path / FILE) == [0]
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_and_may_be_tried_again(tmp_path: Path) -> None:
     sink = NdjsonSink(tmp_path / "out", ColumnType.TIMESTAMP)
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(SinkError, match="cannot be written"):
+    with pytest.raises(SinkError, match=r"sink ndjson: .* cannot be written: .* the anomalies wait"):
         sink.write([record(0)])
     os.unlink(tmp_path / "out")
     sink.write([record(0)])

@@ -1,5 +1,6 @@
 """Stream tables: rows numbered for ever, durable, trimmed by limits, with one writer."""
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from actors.model import Schema
 from actors.routing import Router, partition_of_key
 from actors.shard import ShardError, ShardMissingError, ShardOwnedError
 from actors.stream.blocks import block_row_count, decode_block, encode_block, is_merged
-from actors.stream.table import StreamLimits, StreamTable
+from actors.stream.table import DurableStreamTable, StreamLimits
 
 SCHEMA = Schema.from_mapping({"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"})
 
@@ -27,7 +28,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actors.stream.table, "BLOCK_ROW_COUNT_MAX", 10)
 
 
-def read_all(table: StreamTable, split: int = 0, batch: int = 7) -> list[tuple[object, ...]]:
+def read_all(table: DurableStreamTable, split: int = 0, batch: int = 7) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
     offset = table.bounds(split).earliest_offset
     while True:
@@ -40,7 +41,7 @@ def read_all(table: StreamTable, split: int = 0, batch: int = 7) -> list[tuple[o
 
 
 def test_rows_are_numbered_from_0_and_read_back(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
         assert table.append(rows(0, 3)) == 0
         assert table.append(rows(3, 5)) == 3
         assert table.append([]) == 5
@@ -49,9 +50,9 @@ def test_rows_are_numbered_from_0_and_read_back(tmp_path: Path) -> None:
 
 
 def test_rows_survive_closing(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
         table.append(rows(0, 3))
-    with StreamTable.open(tmp_path / "t") as table:
+    with DurableStreamTable.open(tmp_path / "t") as table:
         assert table.schema == SCHEMA
         assert read_all(table) == rows(0, 3)
 
@@ -59,7 +60,7 @@ def test_rows_survive_closing(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("step", [1, 2, 3, 9, 10, 11, 25, 100])
 def test_any_size_of_appends_gives_the_same_rows(tmp_path: Path, step: int) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
         for start in range(0, 100, step):
             assert table.append(rows(start, min(start + step, 100))) == start
         for batch in (1, 10, 33, 1000):
@@ -67,7 +68,7 @@ def test_any_size_of_appends_gives_the_same_rows(tmp_path: Path, step: int) -> N
 
 
 def test_small_appends_are_merged_into_few_blocks(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
         for start in range(100):
             table.append(rows(start, start + 1))
         with table._shard.read() as txn:
@@ -87,7 +88,7 @@ def test_a_row_is_rewritten_a_few_times_only() -> None:
 
 
 def test_splits_are_independent(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA, split_count=3) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA, split_count=3) as table:
         table.append(rows(0, 3), split=0)
         table.append(rows(10, 12), split=2)
         assert [table.bounds(split).next_offset for split in range(3)] == [3, 0, 2]
@@ -99,7 +100,7 @@ def test_splits_are_independent(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_trimming_keeps_the_numbers(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
         table.append(rows(0, 45))
         assert table.trim(0, 23) == 23
         assert table.trim(0, 5) == 23
@@ -115,7 +116,7 @@ def test_trimming_keeps_the_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_limits_drop_whole_old_blocks(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA, limits=StreamLimits(row_count_max=25)) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA, limits=StreamLimits(row_count_max=25)) as table:
         for start in range(0, 200, 10):
             table.append(rows(start, start + 10))
             kept = table.bounds(0).next_offset - table.bounds(0).earliest_offset
@@ -125,7 +126,7 @@ def test_limits_drop_whole_old_blocks(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_limit_of_bytes_keeps_the_newest_block(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA, limits=StreamLimits(size_bytes_max=1)) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA, limits=StreamLimits(size_bytes_max=1)) as table:
         table.append(rows(0, 95))
         assert table.bounds(0).earliest_offset == 90
         assert read_all(table) == rows(90, 95)
@@ -133,41 +134,44 @@ def test_a_limit_of_bytes_keeps_the_newest_block(tmp_path: Path) -> None:
 
 
 def test_an_offset_beyond_the_end_is_refused(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table, pytest.raises(SourceError, match="never reached"):
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table, pytest.raises(SourceError, match="never reached"):
         table.read(0, 1, 1)
 
 
 def test_rows_that_do_not_fit_are_refused_as_a_whole(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
         with pytest.raises(SchemaError):
             table.append([(1, "A", 6), (2, "B", "five")])
         assert table.bounds(0).next_offset == 0
 
 
 def test_another_schema_or_number_of_splits_is_refused(tmp_path: Path) -> None:
-    StreamTable.open(tmp_path / "t", SCHEMA).close()
+    DurableStreamTable.open(tmp_path / "t", SCHEMA).close()
     with pytest.raises(SchemaError, match="has the columns time: TIMESTAMP, sym: SYMBOL, qty: INT"):
-        StreamTable.open(tmp_path / "t", Schema.from_mapping({"time": "TIMESTAMP"}))
+        DurableStreamTable.open(tmp_path / "t", Schema.from_mapping({"time": "TIMESTAMP"}))
     with pytest.raises(SourceError, match="has 1 splits for ever, not 2"):
-        StreamTable.open(tmp_path / "t", SCHEMA, split_count=2)
-    StreamTable.open(tmp_path / "t", SCHEMA, split_count=1).close()
+        DurableStreamTable.open(tmp_path / "t", SCHEMA, split_count=2)
+    DurableStreamTable.open(tmp_path / "t", SCHEMA, split_count=1).close()
 
 
 def test_a_table_that_is_not_there_is_not_made_without_a_schema(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no stream table"):
-        StreamTable.open(tmp_path / "t")
+        DurableStreamTable.open(tmp_path / "t")
     with pytest.raises(ShardMissingError):
-        StreamTable.open(tmp_path / "u", SCHEMA, read_only=True)
+        DurableStreamTable.open(tmp_path / "u", SCHEMA, read_only=True)
 
 
 def test_there_is_one_writer(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA), pytest.raises(ShardOwnedError):
-        StreamTable.open(tmp_path / "t", SCHEMA)
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA), pytest.raises(ShardOwnedError):
+        DurableStreamTable.open(tmp_path / "t", SCHEMA)
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
-    StreamTable.open(tmp_path / "t", SCHEMA).close()
-    with StreamTable.open(tmp_path / "t", read_only=True) as table, pytest.raises(ShardError, match="open for reading"):
+    DurableStreamTable.open(tmp_path / "t", SCHEMA).close()
+    with (
+        DurableStreamTable.open(tmp_path / "t", read_only=True) as table,
+        pytest.raises(ShardError, match="open for reading"),
+    ):
         table.append(rows(0, 1))
 
 
@@ -185,7 +189,7 @@ def test_a_damaged_block_is_told() -> None:
 
 def test_rows_are_routed_to_splits_by_key(tmp_path: Path) -> None:
     router = Router(["sym"], 4)
-    with StreamTable.open(tmp_path / "t", SCHEMA, split_count=4) as table:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA, split_count=4) as table:
         offsets = table.append_routed(rows(0, 50), router)
         again = table.append_routed(rows(50, 53), router)
         for split in range(4):
@@ -196,5 +200,18 @@ def test_rows_are_routed_to_splits_by_key(tmp_path: Path) -> None:
 
 
 def test_a_router_of_another_count_is_refused(tmp_path: Path) -> None:
-    with StreamTable.open(tmp_path / "t", SCHEMA) as table, pytest.raises(SourceError, match="1 splits, the router 4"):
+    with (
+        DurableStreamTable.open(tmp_path / "t", SCHEMA) as table,
+        pytest.raises(SourceError, match="1 splits, the router 4"),
+    ):
         table.append_routed(rows(0, 5), Router(["sym"], 4))
+
+
+@pytest.mark.parametrize("size", [0, 100, 4096])
+def test_a_truncated_table_is_an_error(tmp_path: Path, size: int) -> None:
+    with DurableStreamTable.open(tmp_path / "t", SCHEMA) as table:
+        table.append(rows(0, 50_000))
+    os.truncate(tmp_path / "t" / "data.mdb", size)
+    for read_only in (True, False):
+        with pytest.raises(ShardError, match=r"data\.mdb is (empty|cut short)"):
+            DurableStreamTable.open(tmp_path / "t", read_only=read_only)
