@@ -22,7 +22,7 @@ from actors.source.transport.lines import LineFraming
 from config.sources import CsvFormatSettings
 
 _QUOTE = 34
-_SHOWN_LENGTH_MAX = 300
+_SHOWN_LENGTH_MAX = 200
 
 
 class CsvReader:
