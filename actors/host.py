@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.errors import StaleEpochError, TocsinError
@@ -249,6 +250,11 @@ class PartitionHost:
     def verdicts(self) -> list[VariableVerdict]:
         """Return how variables behave in every partition owned."""
         return self._collect(PartitionQueries.verdicts)
+
+    def near_groups(self, acceptance: bytes) -> list[GroupId]:
+        """Return what detectors have seen of the groups that an acceptance means, or of those most like it."""
+        wanted = Acceptance.from_bytes(acceptance)
+        return self._collect(lambda queries: queries.near_groups(wanted))
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the anomaly tables as they are stored, not merged."""

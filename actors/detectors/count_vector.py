@@ -89,6 +89,10 @@ class CountVectorSpec(KnownSpec):
         """Whether a value that is accepted is a list: counts are one, of pairs."""
         return True
 
+    def event_ids_in(self, value: Any) -> Sequence[Any]:
+        """Return the event ids that a value is made of."""
+        return tuple(event_id for event_id, _ in value)
+
     def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
         """Return the counts that typed words mean.
 

@@ -14,7 +14,7 @@ import polars as pl
 import xxhash
 
 from actors.detectors.errors import DetectorSpecError, DetectorStateError
-from actors.detectors.groups import GroupedRows, Groups, Ints, Phase
+from actors.detectors.groups import GroupedRows, GroupId, Groups, Ints, Phase, group_digest
 from actors.detectors.parts import Learner, Memory, Parts
 from actors.detectors.specs import GroupSpec
 from actors.detectors.verdicts import VariableVerdict
@@ -282,6 +282,16 @@ class Detector:
             if key[:1] == _MEMORY:
                 group, saved = msgpack.unpackb(entry)
                 self._memories[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
+
+
+def group_key(group: GroupId) -> bytes:
+    """Return the key of the entry that saves a group."""
+    return _GROUP + group_digest(group)
+
+
+def saved_group(key: bytes, entry: bytes) -> GroupId | None:
+    """Return the group that an entry saves, `None` when it saves something else."""
+    return tuple(msgpack.unpackb(entry)[0]) if key[:1] == _GROUP else None
 
 
 def _fingerprint(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str]) -> str:

@@ -55,6 +55,10 @@ class EventSequenceSpec(KnownSpec):
         """Whether a value that is accepted is a list: a sequence is one."""
         return True
 
+    def event_ids_in(self, value: Any) -> Sequence[Any]:
+        """Return the event ids that a value is made of."""
+        return tuple(value)
+
     def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
         """Return the sequence that typed words mean.
 

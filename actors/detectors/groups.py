@@ -155,7 +155,7 @@ class Groups:
 
     def digest(self, code: int) -> bytes:
         """Return 16 bytes that stand for a group in keys of saved entries."""
-        return xxhash.xxh3_128_digest(msgpack.packb(self.ids[code]))
+        return group_digest(self.ids[code])
 
     def encode(self, code: int) -> list[Any]:
         """Return what is saved of a group."""
@@ -233,6 +233,11 @@ class Groups:
         if phase is not Phase.DETECT:
             self._row_count[codes[is_open]] += learned[is_open]
             self._is_done[codes] |= learned < lengths
+
+
+def group_digest(group: GroupId) -> bytes:
+    """Return 16 bytes that stand for a group in keys of saved entries."""
+    return xxhash.xxh3_128_digest(msgpack.packb(group))
 
 
 def segments(batch: GroupedRows) -> Iterable[tuple[int, int, int]]:

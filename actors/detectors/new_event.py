@@ -1,5 +1,6 @@
 """The kind `new_event`: event ids that their key has not learned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +39,10 @@ class NewEventSpec(KnownValuesSpec):
     def takes_lists(self) -> bool:
         """Whether a value that is accepted is a list: an event id of several columns is one."""
         return len(self.event_id_columns) > 1
+
+    def event_ids_in(self, value: Any) -> Sequence[Any]:
+        """Return the event ids that a value is made of."""
+        return (value,)
 
     def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
         """Return the event id that typed words mean.

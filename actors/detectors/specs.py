@@ -8,6 +8,7 @@ and is registered there under its name in job files (`actors.detectors.registry`
 of the fingerprint of saved state: names and order never change.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -118,6 +119,10 @@ class GroupSpec:
     def takes_lists(self) -> bool:
         """Whether a value that is accepted is a list."""
         return False
+
+    def event_ids_in(self, value: Any) -> Sequence[Any]:
+        """Return the event ids that a value is made of, for those that watch event ids."""
+        return ()
 
     def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
         """Return the value that typed words mean, as it stands in frames.

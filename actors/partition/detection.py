@@ -4,12 +4,16 @@ All of it lies in one table of the shard: the entries of a detector below its nu
 the greatest number. The rows given are those that the shard does not have yet.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from actors.detectors.detector import group_key, saved_group
+from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.partition.acceptances import Acceptance, Acceptances
 from actors.partition.assembly import build_detectors
@@ -22,6 +26,12 @@ TABLE = "detectors"
 """Table of the shard that holds everything learned."""
 
 Array = np.ndarray[Any, np.dtype[np.int64]]
+
+COMPARED_GROUPS_MAX = 5000
+"""Groups that are compared with one that is not there, to find those that are most like it."""
+
+NEAR_GROUPS_MAX = 3
+"""Groups that are named in place of one that is not there."""
 
 _ACCEPTANCES = b"\xff\xff"
 
@@ -129,6 +139,37 @@ def read_verdicts(job: JobSettings, shard: Shard) -> list[VariableVerdict]:
     for number, detector in detectors:
         detector.load_state(_below(entries, _prefix(number)))
     return [verdict for _, detector in detectors for verdict in detector.verdicts()]
+
+
+def near_groups(shard: Shard, acceptance: Acceptance) -> list[GroupId]:
+    """Return the groups that an acceptance means, as far as they have been seen; if none has, those most like it.
+
+    Only what is committed counts; the shard may be open for reading only.
+    """
+    table = shard.table(TABLE)
+    with shard.read() as txn, txn.cursor(table) as cursor:
+        known = [
+            group
+            for number, group in acceptance.groups
+            if txn.get(_prefix(number) + group_key(group), db=table) is not None
+        ]
+        return known or _most_like(acceptance, _seen_groups(cursor, acceptance))
+
+
+def _seen_groups(cursor: Any, acceptance: Acceptance) -> Iterator[GroupId]:
+    for number in {number for number, _ in acceptance.groups}:
+        placed = cursor.set_range(_prefix(number))
+        while placed and cursor.key()[:2] == _prefix(number):
+            group = saved_group(bytes(cursor.key()[2:]), bytes(cursor.value()))
+            if group is not None:
+                yield group
+            placed = cursor.next()
+
+
+def _most_like(acceptance: Acceptance, seen: Iterator[GroupId]) -> list[GroupId]:
+    by_text = {" ".join(map(str, group)): group for group in islice(seen, COMPARED_GROUPS_MAX)}
+    wanted = " ".join(map(str, acceptance.groups[0][1]))
+    return [by_text[text] for text in difflib.get_close_matches(wanted, by_text, n=NEAR_GROUPS_MAX, cutoff=0.0)]
 
 
 def _prefix(number: int) -> bytes:

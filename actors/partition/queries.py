@@ -5,10 +5,12 @@ Queries come from any thread while rows are applied. Each reads the shard in a t
 
 from typing import Any
 
+from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
+from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter, AnomalyTable, scan_anomalies
-from actors.partition.detection import read_verdicts
+from actors.partition.detection import near_groups, read_verdicts
 from actors.partition.episode_table import EpisodeFilter, EpisodeTable
 from actors.partition.rejected_records import LateRow, RecordTable, scan_late, scan_letters
 from actors.shard import Shard
@@ -53,6 +55,10 @@ class PartitionQueries:
     def verdicts(self) -> list[VariableVerdict]:
         """Return how the variables that the job follows behave."""
         return read_verdicts(self._job, self._shard)
+
+    def near_groups(self, acceptance: Acceptance) -> list[GroupId]:
+        """Return the groups that an acceptance means, or those that are most like it."""
+        return near_groups(self._shard, acceptance)
 
     def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
         """Return anomalies, in the order of ids or against it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgpack
 
+from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.errors import TocsinError
@@ -337,6 +338,11 @@ class Client:
     def verdicts(self, name: str) -> list[VariableVerdict]:
         """Return how the variables that a job follows behave, of all partitions."""
         return self._collect(name, "verdicts")
+
+    def near_groups(self, name: str, content: bytes) -> list[GroupId]:
+        """Return what detectors have seen of the groups that an acceptance means, or of those most like it."""
+        self.open_for_queries(name)
+        return self._collect(name, "near_groups", content)
 
     def accept(self, name: str, content: bytes) -> AcceptanceRecord:
         """Let a value count as known, and return what the group knows of it: with its place, when the job runs.

@@ -8,19 +8,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from actors.detectors import Detector
+from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.frames import time_text
-from actors.partition.acceptances import Acceptance, find_acceptance
+from actors.model import Schema
+from actors.partition.acceptances import Acceptance, AcceptanceError, find_acceptance
 from actors.partition.assembly import build_detectors
-from actors.partition.detection import read_verdicts
+from actors.partition.detection import NEAR_GROUPS_MAX, read_verdicts
 from actors.partition.partition import Partition
 from actors.routing import partition_of_key
 from actors.shard import Shard, ShardMissingError
 from cluster.errors import ClusterError
 from cluster.local.embedded import EPOCH
 from cluster.show.present import show_cell, show_json_lines, show_rows
+from config.base import suggest
 from config.settings import JobSettings
-from config.sources import LogSource
+from config.sources import DEAD_LETTER, LogSource
 from raft.group import AcceptanceRecord
 
 
@@ -61,6 +65,7 @@ def accept_in_directory(job: JobSettings, directory: Path, acceptance: Acceptanc
     if not place.is_dir():
         raise ClusterError(f"{directory} holds no partition {number} of job {job.name!r}; run the job there first")
     with Partition.open(job, number, place) as partition:
+        check_groups(acceptance, partition.queries.near_groups(acceptance))
         partition.begin(EPOCH, {}, now_us)
         partition.accept(EPOCH, [acceptance.placed(request_id, partition.committed)])
         partition.flush(EPOCH, now_us)
@@ -73,10 +78,11 @@ def parse_acceptance(
     """Return the acceptance that typed words mean for a job.
 
     Raises:
-        AcceptanceError: they fit none of its detectors.
+        AcceptanceError: they fit none of its detectors, or name an event that no template of its log has.
     """
-    return find_acceptance(
-        build_detectors(job),
+    detectors = build_detectors(job)
+    found = find_acceptance(
+        detectors,
         job.row_schema,
         job.key_columns,
         key=key,
@@ -85,6 +91,45 @@ def parse_acceptance(
         value=value,
         name=detector,
     )
+    if isinstance(job.source, LogSource):
+        _check_event_ids(job.source, job.row_schema, detectors, found)
+    return found
+
+
+def check_groups(acceptance: Acceptance, near: Sequence[GroupId]) -> None:
+    """Refuse what is meant for groups that have never been seen, as words are that were mistyped.
+
+    `near` are groups that have been seen: those meant, or those that are most like them.
+
+    Raises:
+        AcceptanceError: none of them is meant.
+    """
+    meant = [group for _, group in acceptance.groups]
+    if near and not any(group in near for group in meant):
+        shown = " or ".join(_shown_group(group, len(acceptance.key)) for group in near[:NEAR_GROUPS_MAX])
+        wanted = _shown_group(meant[0], len(acceptance.key))
+        raise AcceptanceError(f"no row with {wanted} has been seen; did you mean {shown}?")
+
+
+def _shown_group(group: GroupId, key_count: int) -> str:
+    parts = {"key": group[:key_count], "event": group[key_count:]}
+    shown = [f"{name} {', '.join(map(repr, values))}" for name, values in parts.items() if values]
+    return " and ".join(shown) or "any key"
+
+
+def _check_event_ids(source: LogSource, schema: Schema, detectors: Sequence[Detector], acceptance: Acceptance) -> None:
+    """Refuse event ids that no line of the log can have."""
+    field = next((name for name, field in source.columns.items() if field.lower() == "event_id"), "event_id")
+    column = schema.find(field)
+    known = [template.event_id for template in source.templates]
+    known += [source.unmatched] if source.unmatched != DEAD_LETTER else []
+    for number, group in acceptance.groups:
+        spec = detectors[number].spec
+        is_watched = [schema[name] for name in spec.event_id_columns] == [column]
+        named = [*group[len(acceptance.key) :], *spec.event_ids_in(acceptance.value)]
+        unknown = [str(event_id) for event_id in named if str(event_id) not in known] if is_watched else []
+        if unknown:
+            raise AcceptanceError(f"no template of the log has the event {unknown[0]!r}; {suggest(unknown[0], known)}")
 
 
 def show_verdicts(job: JobSettings, verdicts: Sequence[VariableVerdict], *, as_json: bool, is_wide: bool) -> str:

@@ -61,7 +61,7 @@ def learn_accept(
     directory: Path | None,
 ) -> None:
     """Let a reported value count as known from the next rows on; EVENT_ID is - where detectors learn without one."""
-    from cluster.client.learning import accept_in_directory, parse_acceptance
+    from cluster.client.learning import accept_in_directory, check_groups, parse_acceptance
 
     if directory is not None:
         settings = _load(job)
@@ -71,6 +71,7 @@ def learn_accept(
         return
     client = client_of(home)
     acceptance = parse_acceptance(client.settings(job), key, event_id, variable, value, detector)
+    check_groups(acceptance, client.near_groups(job, acceptance.to_bytes()))
     record = client.accept(job, acceptance.to_bytes())
     if record.positions is None:
         click.echo(f"accepted {value!r} of {variable}, for the rows that come when {job} runs again")

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from actors.partition.acceptances import AcceptanceError
 from cluster.cli import cli
-from cluster.client.learning import parse_acceptance, show_accepted
+from cluster.client.learning import check_groups, parse_acceptance, show_accepted
 from cluster.local.embedded import EmbeddedJob, run_file
 from config import load_job
 from raft.group import AcceptanceRecord
@@ -175,3 +176,48 @@ def test_accepted_values_are_listed_with_their_places(tmp_path: Path) -> None:
         "web2 login user mallory new_value, stability 0/170",
         "web1 - event_id other new_event when it runs",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("logni", "user", "eve", "--key", "web2"),
+            "no template of the log has the event 'logni'; did you mean 'login'?",
+        ),
+        (("-", "event_id", "failed", "--key", "web2"), "has the event 'failed'; did you mean 'failure'?"),
+        (
+            ("login", "user", "eve", "--key", "wbe2"),
+            "no row with key 'wbe2' and event 'login' has been seen; did you mean",
+        ),
+        (("other", "user", "eve", "--key", "web2"), "no row with key 'web2' and event 'other' has been seen"),
+        (
+            ("login", "usr", "eve", "--key", "web2"),
+            "no detector can accept this value of 'usr'; .* .did you mean 'user'",
+        ),
+        (("login", "user", "eve", "--key", "web2", "--detector", "new_vale"), "did you mean 'new_value'"),
+    ],
+)
+def test_what_cannot_be_accepted_is_refused_with_what_is_near(
+    tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    path = write_job(tmp_path, partitions=1)
+    with running(path):
+        pass
+    given = [str(path), *words, "--directory", str(tmp_path / "kept")]
+    with pytest.raises(AcceptanceError, match=message):
+        CliRunner().invoke(cli, ["learn", "accept", *given], catch_exceptions=False)
+    assert tocsin("learn", "accept", path, "login", "user", "eve", "--key", "web2", "--directory", tmp_path / "kept")
+
+
+def test_groups_near_those_meant_are_found_in_all_partitions(tmp_path: Path) -> None:
+    path = write_job(tmp_path)
+    with running(path) as job:
+        seen = parse_acceptance(load_job(path), ["web2"], "login", "user", "eve", None)
+        assert ("web2", "login") in job.host.near_groups(seen.to_bytes())
+        unseen = parse_acceptance(load_job(path), ["web22"], "login", "user", "eve", None)
+        near = job.host.near_groups(unseen.to_bytes())
+        assert set(near) <= {(f"web{n}", event) for n in range(3) for event in ("login", "failure", "other")}
+        with pytest.raises(AcceptanceError, match="no row with key 'web22' and event 'login'"):
+            check_groups(unseen, near)
+        check_groups(unseen, [])

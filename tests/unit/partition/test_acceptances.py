@@ -162,6 +162,12 @@ def test_words_mean_the_detectors_that_know_the_variable() -> None:
         ("qty, user", "[5", {}, "is no JSON list"),
         ("user", "bob", {"key": ()}, "0 values of the key are given, but the key columns are: sym"),
         ("user", "bob", {"event": "5", "name": "rule"}, "there is none"),
+        ("qty", "nan", {}, "column 'qty' is INT, which cannot hold 'nan'"),
+        ("qty", str(2**70), {}, "column 'qty' is INT, which cannot hold '1180591620717411303424'"),
+        ("qty, user", '[5, "bob", 6]', {}, "is not a combination of qty, user"),
+        ("qty, user", '["5", "bob"]', {}, "column 'qty' is INT, which cannot hold '5'"),
+        ("user", '["ann"]', {}, "is not a sequence of 2 event ids"),
+        ("user", '["ann", null]', {}, "column 'user' is STRING, which cannot hold None"),
     ],
 )
 def test_words_that_fit_no_detector_are_refused(
