@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 import polars as pl
 
+from actors.persistency.arguments import whole
 from actors.persistency.columns import conform, make_series, widened
 from actors.persistency.errors import PersistencyLoadError
 from actors.persistency.event_data_structure import EventDataStructure
@@ -39,6 +40,9 @@ class ChunkedEventDataFrame(EventDataStructure):
     _total_rows: int = field(default=0, init=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.max_rows is not None:
+            whole("max_rows", self.max_rows, 0)
+        whole("compact_every", self.compact_every, 0)
         limit = (
             ROW_COUNT_MAX if self.max_rows is None else min(ROW_COUNT_MAX, max(self.max_rows, _WAITING_ROW_COUNT_MIN))
         )

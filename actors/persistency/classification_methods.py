@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import isfinite
 from typing import Any
 
+from actors.persistency.arguments import choice, number, numbers
 from actors.persistency.errors import PersistencyValueError
 
 DEFAULT_SEGMENT_THRESHOLDS = (1.1, 0.3, 0.1, 0.01)
@@ -51,14 +51,17 @@ class ClassificationMethods:
             names = ", ".join(METHOD_NAMES)
             raise PersistencyValueError(f"at least one classification method must be on; set one of {names} to true")
         # Whoever made the methods may go on changing a list of its own.
-        thresholds = list(self.segment_thresholds)
+        thresholds = numbers("segment_thresholds", self.segment_thresholds)
         object.__setattr__(self, "segment_thresholds", thresholds)
-        if not thresholds or not all(isfinite(limit) and limit > 0 for limit in thresholds):
+        if not thresholds or not all(limit > 0 for limit in thresholds):
             raise PersistencyValueError(
                 f"segment_thresholds {thresholds} must hold at least one number, each finite and above 0"
             )
-        if self.decision not in ("consensus", "majority"):
-            raise PersistencyValueError(f"decision {self.decision!r} is unknown; use 'consensus' or 'majority'")
+        for name in METHOD_NAMES:
+            if not isinstance(getattr(self, name), bool):
+                raise PersistencyValueError(f"{name} {getattr(self, name)!r} must be True or False")
+        number("slope_threshold", self.slope_threshold)
+        object.__setattr__(self, "decision", choice("decision", self.decision, ("consensus", "majority")))
 
     @classmethod
     def from_any(cls, given: "ClassificationMethods | Mapping[str, Any]") -> "ClassificationMethods":
@@ -69,6 +72,8 @@ class ClassificationMethods:
         """
         if isinstance(given, ClassificationMethods):
             return replace(given)
+        if not isinstance(given, Mapping):
+            raise PersistencyValueError(f"classification {given!r} must be a mapping of settings")
         known = {field.name for field in fields(cls)}
         for name in given:
             if name not in known:

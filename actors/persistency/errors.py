@@ -6,6 +6,7 @@ The tree::
     ├── PersistencyLoadError    saved state is absent, torn, or of another version
     ├── PersistencySaveError    state could not be written; the counter of unsaved events is kept
     └── PersistencyValueError   an argument that cannot be used                            (ValueError)
+        └── PersistencyTypeError    one of another kind than is asked for                  (TypeError)
 """
 
 from actors.errors import TocsinError
@@ -25,3 +26,7 @@ class PersistencySaveError(PersistencyError):
 
 class PersistencyValueError(PersistencyError, ValueError):
     """An argument that cannot be used."""
+
+
+class PersistencyTypeError(PersistencyValueError, TypeError):
+    """An argument of another kind than is asked for."""

@@ -11,7 +11,8 @@ from operator import itemgetter
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.persistency.errors import PersistencyValueError
+from actors.persistency import arguments
+from actors.persistency.errors import PersistencyError, PersistencyTypeError, PersistencyValueError
 from actors.persistency.event_data_structure import EventDataStructure
 from actors.persistency.merging import merge_backends
 from actors.persistency.row_buffer import RowBuffer
@@ -19,7 +20,7 @@ from actors.persistency.stability_tracker import EventStabilityTracker
 from actors.persistency.values import freeze_value
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 EventId = int | str
 _Picker = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -63,7 +64,11 @@ class EventStruct(NamedTuple):
 
 
 _Runs = dict[EventId, _Run]
-_NO_NAMES: Mapping[str, Any] = {}
+
+_ID_KINDS = frozenset({int, str})
+_LIST_KINDS = frozenset({tuple, list})
+_TIME_KINDS = frozenset({float, int, type(None)})
+"""Kinds of arguments that are taken as they are; others are converted or refused, which takes longer."""
 
 
 class EventPersistency:
@@ -81,8 +86,8 @@ class EventPersistency:
         event_data_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         self.event_data_class = event_data_class
-        self.event_data_kwargs: dict[str, Any] = dict(event_data_kwargs or {})
-        self.variable_blacklist: list[str | int] = list(variable_blacklist or [])
+        self.event_data_kwargs: dict[str, Any] = dict(arguments.named(event_data_kwargs))
+        self.variable_blacklist: list[str | int] = arguments.blacklist(variable_blacklist)
         self.events_data: dict[EventId, EventDataStructure] = {}
         self.events_seen: set[EventId] = set()
         self.event_templates: dict[EventId, str] = {}
@@ -101,14 +106,25 @@ class EventPersistency:
         named_variables: Mapping[str, Any] | None = None,
         timestamp: float | None = None,
     ) -> None:
-        """Take one event: positional variables become `var_0`, `var_1`, ...; without variables only the id is kept."""
+        """Take one event: positional variables become `var_0`, `var_1`, ...; without variables only the id is kept.
+
+        Raises:
+            PersistencyTypeError: an argument of another kind; nothing was taken.
+        """
+        if type(event_id) not in _ID_KINDS:
+            event_id = arguments.event_id(event_id)
+        if variables is None or type(variables) not in _LIST_KINDS:
+            variables = arguments.positional(variables)
+        if type(named_variables) is not dict:
+            named_variables = arguments.named(named_variables)
+        if type(timestamp) not in _TIME_KINDS:
+            timestamp = arguments.seconds(timestamp)
         with self.lock:
             self._events_since_save += 1
             self.events_seen.add(event_id)
             if variables or named_variables:
-                positional, named = variables or (), named_variables or _NO_NAMES
-                names, pick = self._layout(positional, named)
-                values = (*named.values(), *positional) if named else tuple(positional)
+                names, pick = self._layout(variables, named_variables)
+                values = (*named_variables.values(), *variables) if named_variables else tuple(variables)
                 self.event_templates[event_id] = event_template
                 self._changed_ids.add(event_id)
                 self._store(event_id, names, values if pick is None else pick(values), timestamp)
@@ -119,16 +135,26 @@ class EventPersistency:
         """Take many events and return their number; callbacks run once, at the end.
 
         An event is a mapping with the argument names of `ingest_event`, or a sequence in their order.
+
+        Raises:
+            PersistencyTypeError: an event, or a part of one, is of another kind; those before it were taken.
         """
         count = 0
         runs = _Runs()
         with self.lock:
             try:
-                for event in events:
+                for event in arguments.events(events):
                     event_id, template, variables, named, timestamp = (
                         event if type(event) is tuple and len(event) == _EVENT_PART_COUNT else _event_parts(event)
                     )
-                    variables = variables or ()
+                    if type(event_id) not in _ID_KINDS:
+                        event_id = arguments.event_id(event_id)
+                    if type(variables) not in _LIST_KINDS:
+                        variables = arguments.positional(variables)
+                    if type(named) is not dict:
+                        named = arguments.named(named)
+                    if type(timestamp) not in _TIME_KINDS:
+                        timestamp = arguments.seconds(timestamp)
                     values = (*named.values(), *variables) if named else tuple(variables)
                     try:
                         hash(values)
@@ -152,7 +178,7 @@ class EventPersistency:
 
     def ingest_frame(
         self,
-        frame: "pl.DataFrame",
+        frame: Any,
         event_id_column: str,
         *,
         template: str = "",
@@ -162,12 +188,19 @@ class EventPersistency:
     ) -> int:
         """Take the rows of a frame as events whose named variables are its columns, and return their number.
 
-        `variables` are the columns to keep (default: all that have no other role). Rows without an id are left out.
-        """
-        from actors.persistency.frame_ingest import split_frame
+        `frame` is a Polars frame, or what Polars makes one of. `variables` are the columns to keep (default: all that
+        have no other role). Rows without an id are left out.
 
+        Raises:
+            PersistencyValueError: it is no frame, a column is missing, or one has no ids or times.
+        """
+        from actors.persistency.frame_ingest import as_frame, split_frame
+
+        frame = as_frame(frame)
         roles = [event_id_column, *filter(None, (template_column, timestamp_column))]
-        chosen = [name for name in frame.columns if name not in roles] if variables is None else list(variables)
+        chosen = (
+            [name for name in frame.columns if name not in roles] if variables is None else arguments.names(variables)
+        )
         layout = tuple(name for name in chosen if name not in self.variable_blacklist)
         count = 0
         with self.lock:
@@ -195,6 +228,8 @@ class EventPersistency:
 
     def register_on_ingest(self, callback: Callable[[], None]) -> None:
         """Call `callback` after every ingest, outside the lock."""
+        if not callable(callback):
+            raise PersistencyTypeError(f"{callback!r} cannot be called; give a function without arguments")
         self._callbacks.append(callback)
 
     @property
@@ -270,7 +305,7 @@ class EventPersistency:
             PersistencyValueError: the backend keeps no values of variables.
         """
         with self.lock:
-            backend = self._backend(event_id)
+            backend = self._backend(arguments.event_id(event_id))
             accept = getattr(backend, "accept", None)
             if accept is None:
                 raise PersistencyValueError(f"{type(backend).__name__} keeps no known values; use a tracker backend")
@@ -283,6 +318,8 @@ class EventPersistency:
         Raises:
             PersistencyValueError: a backend cannot be merged exactly; nothing has changed then.
         """
+        if not isinstance(other, EventPersistency) or other is self:
+            raise PersistencyTypeError(f"{other!r} cannot be merged; give another EventPersistency")
         with self.lock, other.lock:
             merge_backends(self.events_data, other.events_data)
             self.events_seen |= other.events_seen
@@ -302,8 +339,21 @@ class EventPersistency:
     def _backend(self, event_id: EventId) -> EventDataStructure:
         backend = self.events_data.get(event_id)
         if backend is None:
-            backend = self.events_data[event_id] = self.event_data_class(**self.event_data_kwargs)
+            backend = self.events_data[event_id] = self._new_backend()
         return backend
+
+    def _new_backend(self) -> EventDataStructure:
+        kind, given = self.event_data_class, self.event_data_kwargs
+        if not callable(kind):
+            raise PersistencyTypeError(
+                f"event_data_class {kind!r} is no class of backends, such as EventStabilityTracker"
+            )
+        try:
+            return kind(**given)
+        except PersistencyError:
+            raise
+        except TypeError as error:
+            raise PersistencyTypeError(f"event_data_kwargs {given} do not fit {kind.__name__}: {error}") from error
 
     def _call_back(self) -> None:
         for callback in self._callbacks:
@@ -406,6 +456,9 @@ _LAYOUT_COUNT_MAX = 4096
 def _make_layout(
     positional_count: int, named: tuple[str, ...], prefix: str, blacklist: Sequence[str | int]
 ) -> tuple[tuple[str, ...], _Picker | None]:
+    for name in named:
+        if not isinstance(name, str):
+            raise PersistencyTypeError(f"the variable {name!r} must be named by a text")
     texts = {entry for entry in blacklist if isinstance(entry, str)}
     indexes = {entry for entry in blacklist if isinstance(entry, int)}
     places = {name: place for place, name in enumerate(named) if name not in texts}
@@ -428,6 +481,10 @@ def _event_parts(
 ) -> tuple[EventId, str, Sequence[Any], Mapping[str, Any] | None, float | None]:
     if isinstance(event, Mapping):
         get = event.get
+        unknown = [name for name in event if name not in _EVENT_PART_NAMES]
+        if unknown or "event_id" not in event:
+            text = f"has no part {unknown[0]!r}" if unknown else "needs an event_id"
+            raise PersistencyTypeError(f"an event {text}; its parts are {', '.join(_EVENT_PART_NAMES)}")
         return (
             event["event_id"],
             get("event_template", ""),
@@ -435,11 +492,14 @@ def _event_parts(
             get("named_variables"),
             get("timestamp"),
         )
+    if not isinstance(event, tuple | list) or not 0 < len(event) <= _EVENT_PART_COUNT:
+        raise PersistencyTypeError(f"{event!r} is no event; give its parts in the order {', '.join(_EVENT_PART_NAMES)}")
     if len(event) == _EVENT_PART_COUNT:
         return event  # type: ignore[return-value]  # five parts, checked by their use
-    event_id, template, variables, named, timestamp = (*event, *_EVENT_DEFAULTS[len(event) :])
+    event_id, template, variables, named, timestamp = tuple(event) + _EVENT_DEFAULTS[len(event) :]
     return event_id, template, variables, named, timestamp
 
 
+_EVENT_PART_NAMES = ("event_id", "event_template", "variables", "named_variables", "timestamp")
 _EVENT_DEFAULTS: tuple[Any, ...] = (None, "", (), None, None)
 _EVENT_PART_COUNT = len(_EVENT_DEFAULTS)

@@ -31,6 +31,25 @@ class EventGroup:
         return len(self.timestamps)
 
 
+def as_frame(given: Any) -> pl.DataFrame:
+    """Return a frame of anything that Polars makes one of.
+
+    Raises:
+        PersistencyValueError: it makes none.
+    """
+    if isinstance(given, pl.DataFrame):
+        return given
+    if isinstance(given, pl.LazyFrame):
+        return given.collect()
+    try:
+        made = None if isinstance(given, str | None) else pl.DataFrame(given)
+    except (TypeError, ValueError, ImportError, pl.exceptions.PolarsError) as error:
+        raise PersistencyValueError(f"a {type(given).__name__} is no frame: {error}") from error
+    if not isinstance(made, pl.DataFrame):
+        raise PersistencyValueError(f"a {type(given).__name__} is no frame; give a Polars frame or a dict of columns")
+    return made
+
+
 def split_frame(
     frame: pl.DataFrame,
     event_id_column: str,
@@ -92,4 +111,6 @@ def _seconds(times: pl.Series) -> list[float | None]:
         scale = unit[getattr(times.dtype, "time_unit", None) or ("ns" if times.dtype == pl.Time else "us")]
         ticks = times.cast(pl.Datetime("us")) if times.dtype == pl.Date else times
         return (ticks.cast(pl.Int64) / scale).to_list()
+    if not times.dtype.is_numeric() and times.dtype != pl.Null:
+        raise PersistencyValueError(f"column {times.name!r} is {times.dtype}; times are dates, or numbers of seconds")
     return times.cast(pl.Float64).to_list()

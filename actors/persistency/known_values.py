@@ -8,6 +8,7 @@ written by other programs has none); a sketch exists only once the cap has been 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from actors.persistency.arguments import number, whole
 from actors.persistency.errors import PersistencyValueError
 from actors.persistency.rle_list import RLEList
 from actors.persistency.sketch import RELATIVE_ERROR, DistinctSketch
@@ -28,9 +29,9 @@ class KnownValues:
     def __init__(
         self, semantics: Semantics, is_default: bool, max_distinct: int | None, expire_after: float | None
     ) -> None:
-        if max_distinct is not None and max_distinct < 1:
-            raise PersistencyValueError(f"max_distinct {max_distinct} must be at least 1, or None for no cap")
-        if expire_after is not None and not expire_after > 0:
+        if max_distinct is not None:
+            whole("max_distinct", max_distinct, 1)
+        if expire_after is not None and not number("expire_after", expire_after) > 0:
             raise PersistencyValueError(f"expire_after {expire_after} must be above 0 seconds, or None for no ageing")
         if not is_default and (max_distinct is not None or expire_after is not None):
             raise PersistencyValueError("max_distinct and expire_after need add_value_fn 'default'; leave them out")

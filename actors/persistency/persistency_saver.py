@@ -20,7 +20,14 @@ from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
-from actors.persistency.errors import PersistencyError, PersistencyLoadError, PersistencySaveError
+from actors.persistency.arguments import named, number, whole
+from actors.persistency.errors import (
+    PersistencyError,
+    PersistencyLoadError,
+    PersistencySaveError,
+    PersistencyTypeError,
+    PersistencyValueError,
+)
 from actors.persistency.event_data_structure import EventDataStructure
 from actors.persistency.event_persistency import EventPersistency
 from actors.persistency.saved_state import Generation, read_generation, read_state, take_draft, write_draft
@@ -43,7 +50,11 @@ _JOIN_SECONDS_MAX = 5.0
 
 @dataclass
 class PersistencySaverConfig:
-    """Where and when a saver saves."""
+    """Where and when a saver saves.
+
+    Raises:
+        PersistencyValueError: a setting that cannot be used.
+    """
 
     path: str
     """Plain path or fsspec URI of a directory."""
@@ -59,6 +70,14 @@ class PersistencySaverConfig:
 
     storage_options: dict[str, Any] = field(default_factory=dict)
     """Options of the fsspec file system."""
+
+    def __post_init__(self) -> None:
+        self.path = _path_text(self.path)
+        if not number("save_interval_seconds", self.save_interval_seconds) > 0:
+            raise PersistencyValueError(f"save_interval_seconds {self.save_interval_seconds} must be above 0")
+        if self.events_until_save is not None:
+            whole("events_until_save", self.events_until_save, 1)
+        self.storage_options = dict(named(self.storage_options))
 
 
 class PersistencySaver:
@@ -76,6 +95,8 @@ class PersistencySaver:
         classes: Classes = (),
         now: Callable[[], datetime] | None = None,
     ) -> None:
+        if not isinstance(persistency, EventPersistency) or not isinstance(config, PersistencySaverConfig):
+            raise PersistencyTypeError("a saver needs an EventPersistency and a PersistencySaverConfig")
         self._persistency = persistency
         self._config = config
         self._classes = tuple(classes)
@@ -266,6 +287,12 @@ def load(
         raise PersistencyLoadError(f"saved state cannot be opened: {error}") from error
     made, _ = read_state(storage, ep, classes)
     _swap(ep, made)
+
+
+def _path_text(path: Any) -> str:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise PersistencyTypeError(f"the path {path!r} must be a path or a URI")
+    return str(os.fspath(path))
 
 
 def _swap(ep: EventPersistency, made: EventPersistency) -> None:

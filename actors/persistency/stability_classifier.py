@@ -13,6 +13,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any
 
+from actors.persistency.arguments import numbers
 from actors.persistency.classification_methods import ClassificationMethods
 from actors.persistency.errors import PersistencyValueError
 from actors.persistency.rle_list import RLEList
@@ -42,9 +43,9 @@ class StabilityClassifier:
         if segment_thresholds is None:
             self.classification = ClassificationMethods.from_any(classification or {})
             segment_thresholds, min_samples = self.classification.segment_thresholds, self.classification.segment_count
-        if not segment_thresholds:
+        self.segment_threshs = numbers("segment_thresholds", segment_thresholds)
+        if not self.segment_threshs:
             raise PersistencyValueError("the segment test has no thresholds; give one per segment, such as [1.1, 0.3]")
-        self.segment_threshs = list(segment_thresholds)
         self.min_samples = min_samples
         self.segment_means: list[float] = []
         self._details: dict[str, str] = {}

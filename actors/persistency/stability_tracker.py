@@ -11,6 +11,7 @@ the observations.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
+from actors.persistency.arguments import choice, whole
 from actors.persistency.classification_methods import (
     DEFAULT_SEGMENT_THRESHOLDS,
     ClassificationMethods,
@@ -31,7 +32,7 @@ from actors.persistency.stability_classifier import (
 )
 from actors.persistency.time_buckets import TimeBuckets
 from actors.persistency.timeline import Timeline, pick
-from actors.persistency.value_semantics import find_semantics
+from actors.persistency.value_semantics import SEMANTICS, find_semantics
 from actors.persistency.values import decode_value, encode_value
 
 SAVED_MODULE = "actors.persistency.event_data_structures.trackers.stability.stability_tracker"
@@ -68,13 +69,15 @@ class SingleStabilityTracker(SingleTracker):
     ) -> None:
         if expand_value and add_value_fn == "default":
             add_value_fn = "CharsetDetector"
-        if segmentation not in SEGMENTATIONS:
-            raise PersistencyValueError(
-                f"segmentation {segmentation!r} is unknown; use one of {', '.join(SEGMENTATIONS)}"
-            )
-        self.min_samples = min_samples
-        self.segmentation = segmentation
-        self.add_value_fn = add_value_fn
+        self.min_samples = whole("min_samples", min_samples, 0)
+        self.segmentation = choice("segmentation", segmentation, SEGMENTATIONS)
+        self.add_value_fn = add_value_fn = choice("add_value_fn", add_value_fn, tuple(SEMANTICS))
+        if (
+            detector_config is not None
+            and not isinstance(detector_config, Mapping)
+            and not hasattr(detector_config, "__dict__")
+        ):
+            raise PersistencyValueError(f"detector_config {detector_config!r} must be a mapping of settings")
         self.detector_config = detector_config
         self.stability_classifier = (
             StabilityClassifier(segment_thresholds)

@@ -11,7 +11,7 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any
 
-from actors.persistency.errors import PersistencyValueError
+from actors.persistency.arguments import whole
 
 _FIRST_WIDTH = 2.0**-20
 """Width of the spans at first: about a microsecond."""
@@ -25,8 +25,7 @@ class TimeBuckets:
     """
 
     def __init__(self, bucket_count: int) -> None:
-        if bucket_count < 2:
-            raise PersistencyValueError(f"time_buckets {bucket_count} must be at least 2, or None to keep every time")
+        whole("time_buckets", bucket_count, 2)
         self.bucket_count = bucket_count
         self._counts = array("q", bytes(8 * bucket_count))
         self._width = _FIRST_WIDTH

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
+from actors.persistency.arguments import number
 from actors.persistency.errors import PersistencyValueError
 from actors.persistency.values import canonical_value
 
@@ -28,18 +29,15 @@ def find_semantics(name: str, config: Any) -> Semantics:
     Raises:
         PersistencyValueError: there is none of that name.
     """
-    if name == "default":
-        return observe_values
-    if name == "CharsetDetector":
-        return _observe_characters
-    if name == "ValueRangeDetector":
-        return _observe_range
-    if name == "BigramFrequencyDetector":
-        threshold = float(_setting(config, "prob_thresh", 0.05))
-        skip_repetitions = bool(_setting(config, "skip_repetitions", True))
-        return lambda known, extra, values: _observe_bigrams(known, extra, values, threshold, skip_repetitions)
-    names = "default, CharsetDetector, ValueRangeDetector, BigramFrequencyDetector"
-    raise PersistencyValueError(f"no value semantics {name!r}; use one of {names}")
+    if name not in SEMANTICS:
+        raise PersistencyValueError(f"no value semantics {name!r}; use one of {', '.join(SEMANTICS)}")
+    return SEMANTICS[name](config)
+
+
+def _bigrams_of(config: Any) -> Semantics:
+    threshold = number("prob_thresh", _setting(config, "prob_thresh", 0.05))
+    skip_repetitions = bool(_setting(config, "skip_repetitions", True))
+    return lambda known, extra, values: _observe_bigrams(known, extra, values, threshold, skip_repetitions)
 
 
 def observe_values(known: set[Any], extra: dict[Any, Any], values: Sequence[Any]) -> Observed:
@@ -152,3 +150,12 @@ def _setting(config: Any, name: str, default: Any) -> Any:
     if isinstance(config, Mapping):
         return config.get(name, default)
     return getattr(config, name, default)
+
+
+SEMANTICS: Mapping[str, Callable[[Any], Semantics]] = {
+    "default": lambda config: observe_values,
+    "CharsetDetector": lambda config: _observe_characters,
+    "ValueRangeDetector": lambda config: _observe_range,
+    "BigramFrequencyDetector": _bigrams_of,
+}
+"""The semantics by name, each made of its settings."""
