@@ -169,6 +169,11 @@ class Consensus(RaftSeam):
         return None if leader is None else leader.name
 
     @property
+    def applied_index(self) -> int:
+        """Last log entry that has been applied."""
+        return self._raft.applied_index
+
+    @property
     def role(self) -> str:
         """`follower`, `candidate` or `leader`."""
         return ("follower", "candidate", "leader")[self._raft.state]
@@ -188,6 +193,21 @@ class Consensus(RaftSeam):
             return {}
         now = now_s()
         return {node.name: now - at_s for node, at_s in self._raft.answered_at_s.items()}
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        raft, journal = self._raft, self._journal
+        journal.validate()
+        assert journal.first_index <= raft.applied_index <= raft.commit_index <= journal.last_index
+        assert raft.term >= max(journal.last_term, journal.getCurrentTerm())
+        assert raft.others == {_node(voter) for voter in self._voters} - {self.selfNode}
+        assert raft.next_index.keys() == raft.match_index.keys() == raft.others
+        assert raft.answered_at_s.keys() <= raft.others
+        if raft.state == LEADER:
+            assert raft.leader == self.selfNode
+            assert raft.answered_at_s.keys() == raft.others
+            following = journal.last_index + 1
+            assert all(raft.match_index[node] < raft.next_index[node] <= following for node in raft.others)
 
     # Durability: nothing leaves before it is safe.
 

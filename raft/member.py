@@ -49,8 +49,8 @@ from raft.wire import Secret, Waker
 
 log = logging.getLogger(__name__)
 
-TICK_S: Final = 0.05
-"""Longest wait of the member's thread, and so the fineness of its timeouts."""
+ROUND_S: Final = 0.05
+"""Longest round of the member's thread, and so the fineness of its timeouts."""
 
 ATTEMPT_S: Final = 1.0
 """Time after which a proposal without an answer is sent again; the request id keeps it from counting twice."""
@@ -155,6 +155,11 @@ class Member:
     def state(self) -> GroupState:
         """Return the state as far as this member has applied the log; it may be behind the leader's."""
         return self._machine.state
+
+    def applied_index(self) -> int:
+        """Return the last log entry that `state()` contains for certain; of two members the higher one knows more."""
+        consensus = self._consensus
+        return consensus.applied_index if consensus is not None else 0
 
     def is_leader(self) -> bool:
         """Whether this member leads an epoch, and nobody else can have been elected at this moment.
@@ -295,11 +300,11 @@ class Member:
         """Take part until closed or failed."""
         try:
             while not self._closing.is_set():
-                self._transport.tick()
+                self._transport.maintain()
                 if self._consensus is None:
                     self._form()
                 else:
-                    self._consensus.step(TICK_S)
+                    self._consensus.step(ROUND_S)
                     self._watch_leadership()
                 self._moment = self._look()
         except Exception as error:
@@ -321,7 +326,7 @@ class Member:
             if isinstance(outcome, Waiting):
                 missing = sorted(others.keys() - self._transport.heard.keys())
                 self._waiting = f"{outcome}; not heard: {', '.join(missing)}" if missing else outcome
-                self._transport.poller.poll(TICK_S)
+                self._transport.poller.poll(ROUND_S)
                 return
             journal.form(outcome)
         self._waiting = ""

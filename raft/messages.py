@@ -9,11 +9,14 @@ nothing else.
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NotRequired, TypedDict, final
 
-from raft.commands import Command, LeaderElected, MemberAdded, MemberRemoved, decode_command
+from raft.commands import Command, JobSubmitted, LeaderElected, MemberAdded, MemberRemoved, decode_command
 from raft.errors import FormatError
 from raft.group_codec import decode_state
 from raft.membership import MEMBERSHIP, Voters, decode_change
 from raft.shapes import Count, Seconds, require, shown
+
+NAME_SIZE_BYTES_MAX: Final = 200
+"""Length of a job's name, of which files and directories are named."""
 
 REGULAR: Final = b"\x00"
 """First byte of a log entry that holds a command."""
@@ -172,6 +175,12 @@ def check_proposal(command: Command) -> None:
         raise FormatError(f"{kind} cannot be proposed; use `admit` and `expel` for members")
     if not command.request_id:
         raise FormatError(f"{kind} has no request id; give it a random one")
+    if isinstance(command, JobSubmitted) and not _names_directory(command.job_id):
+        raise FormatError(f"a job cannot be named {shown(command.job_id)}: its directory has its name")
+
+
+def _names_directory(name: str) -> bool:
+    return name not in ("", ".", "..") and not {"/", "\0"} & set(name) and len(name.encode()) <= NAME_SIZE_BYTES_MAX
 
 
 def _check_forwarded(entry: bytes) -> None:

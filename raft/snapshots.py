@@ -13,13 +13,18 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import lmdb
 
 from actors.files import FILE_MODE, make_directory
 from actors.lmdb_file import DataFileError, check_data_file
 from raft.errors import SnapshotStoreError, SnapshotStoreFullError
+
+if TYPE_CHECKING:
+    Txn = lmdb.Transaction[bytes]
+else:
+    Txn = lmdb.Transaction
 
 CHUNK_SIZE_BYTES_MAX: Final = 8 << 20
 """Largest chunk that is taken."""
@@ -163,6 +168,13 @@ class SnapshotStore:
         """Return the bytes of the sealed snapshots."""
         return sum(held.size_bytes for held in self.list())
 
+    def validate(self) -> None:
+        """Assert every invariant: a sealed snapshot is whole, and its bytes are those of its digest."""
+        for held in self.list():
+            data = self.read(held.job_id, held.partition, held.digest)
+            chunks = list(self.read_chunks(held.job_id, held.partition, held.digest))
+            assert (len(data), len(chunks)) == (held.size_bytes, held.chunk_count)
+
     def close(self) -> None:
         """Close the store; unsealed chunks are lost."""
         self._env.close()
@@ -182,7 +194,7 @@ class SnapshotStore:
         return bytes(data)
 
     @contextlib.contextmanager
-    def _write(self) -> Iterator[lmdb.Transaction]:
+    def _write(self) -> Iterator[Txn]:
         """Run one write transaction, with LMDB's errors translated."""
         try:
             with self._env.begin(write=True) as txn:
@@ -235,7 +247,7 @@ def _keys(cursor: lmdb.Cursor, prefix: bytes) -> Iterator[bytes]:
         found = cursor.next()
 
 
-def _measure(txn: lmdb.Transaction, name: bytes) -> tuple[int, int, bytes]:
+def _measure(txn: Txn, name: bytes) -> tuple[int, int, bytes]:
     """Return number, length and digest of the chunks from 0 up to the first that is missing."""
     digest, size_bytes, index = hashlib.sha256(), 0, 0
     while (chunk := txn.get(b"c" + name + _INDEX.pack(index))) is not None:
@@ -245,7 +257,7 @@ def _measure(txn: lmdb.Transaction, name: bytes) -> tuple[int, int, bytes]:
     return index, size_bytes, digest.digest()
 
 
-def _drop_unsealed(txn: lmdb.Transaction, prefix: bytes) -> None:
+def _drop_unsealed(txn: Txn, prefix: bytes) -> None:
     """Drop the chunks without a seal, of all snapshots whose name starts with the prefix."""
     with txn.cursor() as cursor:
         sealed = {key[1:] for key in _keys(cursor, b"s" + prefix)}
@@ -254,7 +266,7 @@ def _drop_unsealed(txn: lmdb.Transaction, prefix: bytes) -> None:
         _delete_prefix(txn, b"c" + name)
 
 
-def _delete_prefix(txn: lmdb.Transaction, prefix: bytes) -> None:
+def _delete_prefix(txn: Txn, prefix: bytes) -> None:
     """Delete all entries whose key starts with the prefix."""
     with txn.cursor() as cursor:
         while cursor.set_range(prefix) and bytes(cursor.key()).startswith(prefix):

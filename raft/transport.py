@@ -137,15 +137,15 @@ class TcpTransport(HeldTransport):
         """Say anew who this member is; what it tells about itself has changed."""
         for call in self._calls.values():
             call.close()
-        self.tick()
+        self.maintain()
 
-    def tick(self) -> None:
+    def maintain(self) -> None:
         """Open connections that are due, give up those that hang."""
         now_s = time.monotonic()
         for call in list(self._calls.values()):
-            call.tick(now_s)
+            call.maintain(now_s)
         for incoming in list(self._incoming):
-            incoming.tick(now_s)
+            incoming.maintain(now_s)
 
     def addNode(self, node: Node) -> None:  # noqa: N802 -- PySyncObj's name
         """Let a voter take part."""
@@ -262,7 +262,7 @@ class _Call:
         self._resolve_at_s = 0.0
         self._greeted: tuple[bytes, bytes, Hello] | None = None
 
-    def tick(self, now_s: float) -> None:
+    def maintain(self, now_s: float) -> None:
         """Open the connection when it is due; give it up when the handshake hangs."""
         if self.peer_id or now_s < self._due_s:
             return
@@ -289,7 +289,7 @@ class _Call:
             self._connection.send(encode_message(message))
 
     def close(self) -> None:
-        """End the call; `tick` opens it again."""
+        """End the call; `maintain` opens it again."""
         if self._connection is not None:
             self._connection.close()
         self.on_closed()
@@ -357,7 +357,7 @@ class _Incoming:
         self._connection = FrameSocket(transport.poller, sock, self, connecting=False)
         self._connection.send(self._hello)
 
-    def tick(self, now_s: float) -> None:
+    def maintain(self, now_s: float) -> None:
         """Give up a caller that does not greet."""
         if not self.peer_id and now_s > self._until_s:
             self.close()

@@ -106,8 +106,7 @@ class Client:
 
     def state(self) -> GroupState:
         """Return the newest state that a member has applied."""
-        found = [decode_state(data) for data in self._ask_members("state")]
-        return max(found, key=lambda state: (state.epoch, len(state.answers)))
+        return newest_state(self._ask_members("state"))
 
     def _ask_members(self, method: str) -> list[Any]:
         replies: list[deploy.RayReply[Any]] = []
@@ -404,6 +403,11 @@ class Client:
             raise UnknownJobError(f"job {name!r} has no host {chosen!r}; it has {', '.join(hosts) or 'none'}")
         hosts[chosen].query("crash")
         return str(chosen)
+
+
+def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
+    """Return the state of the member that has applied most; given are applied index and encoded state of each."""
+    return decode_state(max(found, key=lambda one: one[0])[1])
 
 
 def _answer_or_none(reply: "deploy.RayReply[Any] | None", deadline: float) -> Any:

@@ -1,11 +1,13 @@
 """Settings of a Raft group as one member needs them, and the bytes in which they reach its process."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgpack
+
+from raft.shapes import record, unpack
 
 if TYPE_CHECKING:
     from raft.member import MemberSettings
@@ -24,7 +26,7 @@ class GroupSettings:
     member_addresses: Mapping[str, str]
     """host:port of every member, this one included, by name."""
 
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     """Secret of the group; needed as soon as an address is not on loopback."""
 
     def to_bytes(self) -> bytes:
@@ -33,8 +35,12 @@ class GroupSettings:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "GroupSettings":
-        """Return the settings that `to_bytes` wrote."""
-        return cls(**msgpack.unpackb(data))
+        """Return the settings that `to_bytes` wrote.
+
+        Raises:
+            FormatError: The bytes hold none.
+        """
+        return record(cls, unpack(data, "settings of a group"))
 
     def member_settings(self, directory: Path) -> "MemberSettings":
         """Return what Raft needs to know."""

@@ -73,9 +73,11 @@ class MemberHost:
         """Put a command into the log and return the group's answer to it."""
         return self._member.propose(command, PROPOSE_TIMEOUT_S)
 
-    def state(self) -> bytes:
-        """Return the state that this member has applied."""
-        return encode_state(self._member.state())
+    def state(self) -> tuple[int, bytes]:
+        """Return the state that this member has applied, and up to which log entry at least."""
+        # Read before the state, which may be further when it is read, and never less far.
+        applied_index = self._member.applied_index()
+        return applied_index, encode_state(self._member.state())
 
     def status(self) -> dict[str, Any]:
         """Return what Raft and, on the leader, the pumps are doing."""

@@ -239,6 +239,13 @@ class Host:
         if self.consensus is not None:
             self.consensus.step(0.0)
 
+    def validate(self) -> None:
+        """Check what must hold after every step; the state of the group, which may be large, now and then."""
+        if self.consensus is not None:
+            self.consensus.validate()
+            if self.consensus.applied_index % 32 == 0:
+                validate(self.machine.state)
+
     def _join(self) -> None:
         """Begin to take part, if it is known who votes."""
         assert self.journal is not None
@@ -332,6 +339,7 @@ class World:
             if host.journal is not None and self.now_s >= host.paused_until_s:
                 try:
                     host.step()
+                    host.validate()
                 except CrashError:
                     host.crash()
             self.check_leader(host)

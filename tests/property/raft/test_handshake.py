@@ -187,5 +187,5 @@ def test_frames_that_are_not_encrypted_end_a_protected_connection() -> None:
 def test_a_voter_whose_address_names_no_machine_is_called_in_vain(address: str) -> None:
     with listening(None) as (transport, own, taken):
         transport.addNode(node_of("c", address, "id-c"))
-        transport.tick()
+        transport.maintain()
         assert vote_passes(transport, own, None, taken)

@@ -108,7 +108,7 @@ class Listening:
             return False
         finally:
             self.consensus.step(0)
-            self.journal.validate()
+            self.consensus.validate()
             validate(self.machine.state)
         return True
 

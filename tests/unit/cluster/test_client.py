@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.client.client import Client
-from raft.commands import Command, ValueAccepted
+from cluster.client.client import Client, newest_state
+from raft.commands import Accepted, Command, ValueAccepted
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
+from raft.group_codec import encode_state
 
 JOB = Job(job_id="j", spec=b"", partition_count=1, host_count=1, owners=("",))
 
@@ -31,3 +32,11 @@ class TwoMembers(Client):
 def test_a_member_that_is_behind_is_asked_again(status: JobStatus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     assert TwoMembers(replace(JOB, status=status)).accept("j", b"x").positions == ((0, 7),)
+
+
+def test_the_newest_state_is_that_of_the_member_that_has_applied_most() -> None:
+    answers = {f"r{number}": Accepted(epoch=1) for number in range(512)}
+    behind = GroupState(epoch=1, leader_id="m", leader_term=1, answers=answers)
+    ahead = replace(behind, jobs={"j": JOB})
+    found = [(600, encode_state(behind)), (601, encode_state(ahead)), (599, encode_state(behind))]
+    assert list(newest_state(found).jobs) == ["j"]
