@@ -45,11 +45,9 @@ from raft.messages import (
 )
 from raft.pysyncobj_seam import CANDIDATE, FAIL_REASON, FOLLOWER, LEADER, Node, RaftSeam, Reply, now_s
 from raft.pysyncobj_seam import use_clock as use_clock
+from raft.replication import append_message, dump_message, new_entries, sendable_count, voters_at
 from raft.settings import Timing
 from raft.transport import HeldTransport, node_of
-
-ENTRIES_IN_FLIGHT_MAX: Final = 4096
-"""Entries sent to a follower and not acknowledged, beyond which it gets heartbeats only."""
 
 TERM_STEP_MAX: Final = 1 << 32
 """Terms that a member can have missed; one that jumps further would use up all terms for everybody."""
@@ -347,17 +345,10 @@ class Consensus(RaftSeam):
 
     def _take_entries(self, message: AppendEntries) -> int | None:
         """Append what is new; return up to where the log is the leader's, or `None` when it does not connect."""
-        journal = self._journal
-        previous, entries = message["prevLogIdx"], list(message["entries"])
-        if previous < journal.first_index:
-            # The dump covers these, so they are committed and the same as the leader's.
-            entries = [entry for entry in entries if entry[1] > journal.first_index]
-            previous = journal.first_index
-        elif journal.term_at(previous) != message["prevLogTerm"]:
+        found = new_entries(self._journal, message)
+        if found is None:
             return None
-        matched = previous + len(entries)
-        while entries and journal.term_at(entries[0][1]) == entries[0][2]:
-            del entries[0]
+        matched, entries = found
         if entries:
             self._replace_entries(entries)
         return matched
@@ -460,43 +451,14 @@ class Consensus(RaftSeam):
         journal, term, commit_index, at_s = self._journal, self._raft.term, self._raft.commit_index, now_s()
         following = self._raft.next_index[node]
         if following <= journal.first_index and journal.dump is not None:
-            dump = journal.dump
-            install: InstallDump = {
-                "type": "append_entries",
-                "term": term,
-                "commit_index": commit_index,
-                "at_s": at_s,
-                "dump": (dump.index, dump.term, dump.state, dump.voters),
-            }
-            self._held.send(node, install)
-            self._raft.next_index[node] = dump.index + 1
+            self._held.send(node, dump_message(journal, term, commit_index, at_s))
+            self._raft.next_index[node] = journal.dump.index + 1
             return
         following = max(following, journal.first_index + 1)
-        start = following - journal.first_index
-        count = self._sendable_count(start, following - 1 - self._raft.match_index[node])
-        previous_term = journal.term_at(following - 1)
-        assert previous_term is not None
-        append: AppendEntries = {
-            "type": "append_entries",
-            "term": term,
-            "commit_index": commit_index,
-            "at_s": at_s,
-            "prevLogIdx": following - 1,
-            "prevLogTerm": previous_term,
-            "entries": tuple(journal[start : start + count]),
-        }
-        self._held.send(node, append)
+        in_flight = following - 1 - self._raft.match_index[node]
+        count = sendable_count(journal, following, in_flight, self._append_size_bytes_max)
+        self._held.send(node, append_message(journal, term, commit_index, at_s, (following, count)))
         self._raft.next_index[node] = following + count
-
-    def _sendable_count(self, start: int, in_flight: int) -> int:
-        """Return how many entries from a position on to put into one message."""
-        size_bytes = 0
-        available = self._journal[start : start + max(0, ENTRIES_IN_FLIGHT_MAX - max(0, in_flight))]
-        for count, entry in enumerate(available):
-            size_bytes += len(entry[0])
-            if size_bytes > self._append_size_bytes_max:
-                return max(1, count)
-        return len(available)
 
     def on_commands_due(self) -> None:
         """Take commands from the queue, and send them on in one message."""
@@ -544,23 +506,14 @@ class Consensus(RaftSeam):
             return
         term = journal.term_at(index)
         if index > journal.first_index and term is not None:
-            voters = self._voters_at(index)
+            voters = voters_at(journal, index)
             journal.compact(Dump(index=index, term=term, state=self._machine.dump(), voters=voters))
 
     # Membership.
 
-    def _voters_at(self, index: int) -> Voters:
-        """Return who votes after an entry."""
-        journal = self._journal
-        voters = journal.dump.voters if journal.dump else journal.voters
-        for entry in journal[: index - journal.first_index + 1]:
-            change = decode_change(entry[0])
-            voters = voters if change is None else changed_voters(voters, change)
-        return voters
-
     def _follow_membership(self) -> None:
         """Let those vote whom the newest entries name, committed or not."""
-        self._set_voters(self._voters_at(self._journal.last_index))
+        self._set_voters(voters_at(self._journal, self._journal.last_index))
 
     def _set_voters(self, voters: Voters) -> None:
         """Connect to new voters and part from former ones."""
