@@ -24,6 +24,7 @@ _MISFITS = (
     TypeError,
     ValueError,
     OverflowError,
+    ImportError,
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
 )
@@ -182,7 +183,7 @@ def _as_frame(schema: Schema, rows: Any) -> pl.DataFrame:
     if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
         frame = pl.DataFrame(rows)
         return frame.unnest(frame.columns[0]) if frame.dtypes == [pl.Struct] else frame
-    if isinstance(rows, str | bytes | set | frozenset) or not isinstance(rows, Iterable):
+    if isinstance(rows, str | bytes | bytearray | set | frozenset) or not isinstance(rows, Iterable):
         raise SchemaError(f"the rows are {_kind(rows)}; give a frame, a list of rows, or a list of mappings")
     return _from_sequence(schema, rows if isinstance(rows, list | tuple) else list(rows))
 
@@ -219,7 +220,7 @@ def _from_columns(schema: Schema, columns: Mapping[Any, Any]) -> pl.DataFrame:
         values = by_name[column.name.lower()]
         if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
             raise SchemaError(f"column {column.name!r} is {_kind(values)}; give a list of its values, one for each row")
-        if isinstance(values, list | tuple):
+        if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.dtype.kind == "O"):
             found.append(_series(column.name, list(values), physical_type(column.type)))
         elif isinstance(values, np.ndarray) and values.dtype.kind == "M":
             found.append(pl.Series(column.name, values.astype(f"datetime64[{_precise(values)}]")))
@@ -330,7 +331,11 @@ def _series(name: str, values: list[Any], wanted: pl.DataType) -> pl.Series:
         return pl.Series(name, [None if value is None else float(value) for value in values], dtype=wanted)
     if wanted == pl.Int64 and any(isinstance(value, bool) for value in values):
         raise SchemaError(f"column {name!r} holds numbers but a row gives a Boolean; write 0 or 1")
-    return pl.Series(name, values, dtype=None if any(hasattr(value, "year") for value in values) else wanted)
+    return pl.Series(name, values, dtype=None if any(map(_is_time, values)) else wanted)
+
+
+def _is_time(value: Any) -> bool:
+    return hasattr(value, "year") or isinstance(value, np.datetime64)
 
 
 def _may_cast(given: pl.DataType, wanted: pl.DataType) -> bool:

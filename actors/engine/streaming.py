@@ -13,11 +13,11 @@ from typing import Any
 import polars as pl
 
 from actors.engine.engine import AnomalyDetectionEngine
-from actors.engine.errors import ArgumentError
+from actors.engine.errors import bad_argument, shown
 from actors.engine.language.text import split_list
 from actors.engine.report.stat import EngineStat
-from actors.frames import Rows, polars_schema, present_times, to_frame
-from actors.model import ColumnType, Schema
+from actors.frames import Rows, polars_schema, present_times, schema_of, to_frame
+from actors.model import ColumnType
 
 Handler = Callable[..., object]
 """Takes a batch, or a batch and the number of its last row."""
@@ -27,8 +27,8 @@ class StreamTable:
     """An append-only table in memory that others may subscribe to."""
 
     def __init__(self, names: Sequence[str] | Mapping[str, str], types: Sequence[str] | None = None) -> None:
-        given = names if isinstance(names, Mapping) else dict(zip(names, types or (), strict=True))
-        self.schema = Schema.from_mapping(given)
+        given = names if isinstance(names, Mapping) else _paired(names, types or ())
+        self.schema = schema_of(given)
         self._frames: list[pl.DataFrame] = []
         self._row_count = 0
         self._subscriptions: dict[str, Callable[[pl.DataFrame, int], None]] = {}
@@ -61,15 +61,19 @@ class StreamTable:
     def subscribe(self, action_name: str, deliver: Callable[[pl.DataFrame, int], None]) -> None:
         """Hand every batch appended from now on to `deliver`, with the number of its first row."""
         if action_name in self._subscriptions:
-            raise ArgumentError(
-                "bad_argument", f"there is a subscription {action_name!r} already; unsubscribe it first"
-            )
+            raise bad_argument(f"there is a subscription {action_name!r} already; unsubscribe it first")
         self._subscriptions[action_name] = deliver
 
     def unsubscribe(self, action_name: str) -> None:
         """End a subscription."""
         if self._subscriptions.pop(action_name, None) is None:
-            raise ArgumentError("bad_argument", f"there is no subscription {action_name!r}")
+            raise bad_argument(f"there is no subscription {action_name!r}")
+
+
+def _paired(names: Sequence[str], types: Sequence[str]) -> dict[str, str]:
+    if len(names) != len(types):
+        raise bad_argument(f"there are {len(names)} names and {len(types)} types of columns; give a type for each name")
+    return dict(zip(names, types, strict=True))
 
 
 def subscribe_table(
@@ -89,9 +93,13 @@ def subscribe_table(
     Raises:
         ArgumentError: the offset is beyond the table, or the action name is taken.
     """
+    if not isinstance(table, StreamTable) or not isinstance(action_name, str):
+        raise bad_argument(f"{shown(table)} and {shown(action_name)} are no table and name of a subscription")
+    if not isinstance(offset, int):
+        raise bad_argument(f"the offset is {shown(offset)}; give a whole number")
     first = {-1: table.row_count, -3: 0}.get(offset, offset)
     if not 0 <= first <= table.row_count:
-        raise ArgumentError("bad_argument", f"offset {offset} is not among the {table.row_count} rows of the table")
+        raise bad_argument(f"offset {offset} is not among the {table.row_count} rows of the table, nor after them")
     action = _action(handler, handler_need_msg_id)
 
     def deliver(frame: pl.DataFrame, start: int) -> None:
@@ -113,7 +121,7 @@ def _action(handler: Any, needs_number: bool) -> Handler:
     if hasattr(handler, "append"):
         return handler.append  # type: ignore[no-any-return]  # checked to be there
     if not callable(handler):
-        raise ArgumentError("bad_argument", f"the handler {handler!r} is neither a function nor a table nor an engine")
+        raise bad_argument(f"the handler {shown(handler)} is neither a function nor a table nor an engine")
     return handler  # type: ignore[no-any-return]  # checked to be callable
 
 
@@ -126,20 +134,22 @@ class EngineTable:
 
     def append(self, rows: Rows) -> int:
         """Test rows, write their anomalies to the output table and return how many there are."""
-        return self._write(self.engine.append(rows))
+        return self._write(rows, None)
 
     def append_message(self, rows: Rows, message_id: int) -> int:
         """Test rows, the last of which has the number `message_id`, so that snapshots know where they are."""
-        count = rows.height if isinstance(rows, pl.DataFrame) else len(rows)
-        return self._write(self.engine.append(rows, range(message_id - count + 1, message_id + 1)))
+        frame = to_frame(self.engine.settings.schema, rows)
+        return self._write(frame, range(message_id - frame.height + 1, message_id + 1))
 
     def stat(self) -> EngineStat:
         """Return the engine's counters."""
         return self.engine.stat()
 
-    def _write(self, anomalies: pl.DataFrame) -> int:
-        self._output.append(anomalies.drop("offset", "ordinal").rows())
-        return anomalies.height
+    def _write(self, rows: Rows, offsets: range | None) -> int:
+        # As integers, because some times have no Polars time: the output table keeps them all the same.
+        found = self.engine.append_physical(rows, offsets).drop("offset", "ordinal")
+        self._output.append(found.rename(dict(zip(found.columns, self._output.schema.names, strict=True))))
+        return found.height
 
 
 _ENGINES: dict[str, EngineTable] = {}
@@ -169,10 +179,13 @@ def create_anomaly_detection_engine(
         ArgumentError: an argument cannot be used, such as a name that is taken.
         MetricError: a metric cannot be used.
     """
-    if name in _ENGINES:
-        raise ArgumentError("bad_argument", f"there is an engine {name!r} already; drop it or choose another name")
+    for argument, table in (("dummyTable", dummyTable), ("outputTable", outputTable)):
+        if not isinstance(table, StreamTable):
+            raise bad_argument(f"{argument} is {shown(table)}; give a StreamTable")
+    if isinstance(name, str) and name in _ENGINES:
+        raise bad_argument(f"there is an engine {name!r} already; drop it or choose another name")
     if raftGroup is not None:
-        raise ArgumentError("bad_argument", "raftGroup needs a cluster; submit the metrics as a job to replicate them")
+        raise bad_argument("raftGroup needs a cluster; submit the metrics as a job to replicate them")
     engine = AnomalyDetectionEngine(
         name,
         split_list(metrics) if isinstance(metrics, str) else metrics,
@@ -194,8 +207,8 @@ def create_anomaly_detection_engine(
 
 def drop_stream_engine(name: str) -> None:
     """Forget an engine, so that its name may be used again."""
-    if _ENGINES.pop(name, None) is None:
-        raise ArgumentError("bad_argument", f"there is no engine {name!r}")
+    if not isinstance(name, str) or _ENGINES.pop(name, None) is None:
+        raise bad_argument(f"there is no engine {shown(name)}; there are {', '.join(_ENGINES) or 'none'}")
 
 
 def get_snapshot_message_id(engine: EngineTable) -> int:
@@ -208,9 +221,9 @@ def _check_output(engine: AnomalyDetectionEngine, output: StreamTable) -> None:
     given = [column.type for column in output.schema.columns]
     width = 3 + len(settings.key_columns)
     if len(given) != width:
-        raise ArgumentError("bad_argument", f"the output table has {len(given)} columns; it needs {width}")
+        raise bad_argument(f"the output table has {len(given)} columns; it needs {width}")
     time_type = settings.schema[settings.time_column].type
     if given[0] is not time_type:
-        raise ArgumentError("bad_argument", f"the output table's first column is {given[0]}; it must be {time_type}")
+        raise bad_argument(f"the output table's first column is {given[0]}; it must be {time_type}")
     if given[-2] is not ColumnType.INT or not given[-1].is_text:
-        raise ArgumentError("bad_argument", "the output table's last columns must be INT and STRING")
+        raise bad_argument("the output table's last columns must be INT and STRING")

@@ -1,0 +1,118 @@
+"""Rows as people have them: every kind of frame, array, mapping and iterable gives the same anomalies."""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from actors.engine import AnomalyDetectionEngine, EngineError
+from actors.engine.streaming import EngineTable, StreamTable
+
+SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "price": "DOUBLE", "ok": "BOOL"}
+START = datetime(2024, 1, 1)
+FRAME = pl.DataFrame(
+    {
+        "price": [1.5, None, 2.5],
+        "time": [START + timedelta(milliseconds=at) for at in range(3)],
+        "SYM": ["a", "b", None],
+        "qty": [3, 1, 4],
+        "ok": [True, None, False],
+    }
+)
+ROWS = FRAME.select("time", "SYM", "qty", "price", "ok").rows()
+
+FORMS: dict[str, Callable[[], Any]] = {
+    "frame": lambda: FRAME,
+    "lazy frame": FRAME.lazy,
+    "series of structs": lambda: FRAME.to_struct("row"),
+    "pandas": FRAME.to_pandas,
+    "pandas with its own types": lambda: FRAME.to_pandas().convert_dtypes(),
+    "pandas with categories": lambda: FRAME.to_pandas().astype({"SYM": "category"}),
+    "Arrow table": FRAME.to_arrow,
+    "Arrow batch": lambda: FRAME.to_arrow().to_batches()[0],
+    "Arrow reader": lambda: FRAME.to_arrow().to_reader(),
+    "columns": lambda: FRAME.to_dict(as_series=False),
+    "columns as series": FRAME.to_dict,
+    "columns as arrays": lambda: {name: FRAME[name].to_numpy() for name in FRAME.columns},
+    "columns as Arrow arrays": lambda: {name: FRAME[name].to_arrow() for name in FRAME.columns},
+    "rows": lambda: ROWS,
+    "tuple of rows": lambda: tuple(ROWS),
+    "deque of rows": lambda: deque(ROWS),
+    "generator of rows": lambda: (row for row in ROWS),
+    "generator of mappings": lambda: iter(FRAME.to_dicts()),
+    "array of objects": lambda: np.array(ROWS, dtype=object),
+}
+
+
+def make(schema: Any = None) -> AnomalyDetectionEngine:
+    return AnomalyDetectionEngine("inputs", ["qty > 2"], schema or SCHEMA, "time", ["sym"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_of_every_form_are_taken(form: str) -> None:
+    found = make().append(FORMS[form]())
+    assert found.select("time", "sym", "offset").rows() == [
+        (START, "a", 0),
+        (START + timedelta(milliseconds=2), None, 2),
+    ]
+
+
+def test_arrays_are_taken_by_name_and_by_place() -> None:
+    records = np.array(
+        [("2024-01-01", "a", 3), ("2024-01-02", "b", 1)], [("time", "M8[s]"), ("sym", "U3"), ("qty", "i2")]
+    )
+    subject = make({"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"})
+    assert subject.append(records).select("time", "sym").rows() == [(START, "a")]
+    numbers = AnomalyDetectionEngine(
+        "inputs", ["qty > 2"], {"time": "TIMESTAMP", "qty": "INT"}, "time", nulls="unknown"
+    )
+    found = numbers.append(np.array([[1.0, 3.0], [2.0, np.nan], [3.0, 9.0]]))
+    assert found["offset"].to_list() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (FRAME.lazy().select(pl.col("nothing")), 'unable to find column "nothing"'),
+        ({"time": 1, "sym": "a"}, "column 'time' is of type int; give a list of its values, one for each row"),
+        ({"time": [1]}, "the rows have no column 'sym'; they have time"),
+        ({"time": [1, 2], "sym": ["a"], "qty": [1], "price": [1], "ok": [True]}, "does not match height"),
+        (np.zeros((2, 3)), "an array of shape \\(2, 3\\); give one with a row of 5 values"),
+        ({(1, "a", 3, 1.0, True)}, "the rows are of type set; give a frame, a list of rows, or a list of mappings"),
+        ("rows", "the rows are of type str"),
+        (5, "the rows are of type int"),
+        (FRAME.to_pandas().drop(columns="qty"), "the rows have no column 'qty'"),
+        ([(1, "a", 3.5, 1.0, True)], "do not fit the schema"),
+    ],
+)
+def test_what_is_no_rows_is_refused(rows: Any, message: str) -> None:
+    subject = make()
+    before = subject.snapshot()
+    with pytest.raises(EngineError, match=message):
+        subject.append(rows)
+    assert subject.snapshot() == before
+
+
+def test_a_generator_that_fails_changes_nothing() -> None:
+    def rows() -> Any:
+        yield ROWS[0]
+        raise RuntimeError("the source is gone")
+
+    subject = make()
+    with pytest.raises(RuntimeError, match="the source is gone"):
+        subject.append(rows())
+    assert subject.stat().row_count == 0
+
+
+def test_an_output_table_keeps_times_that_cannot_be_shown() -> None:
+    types = ["TIME", "SYMBOL", "INT", "STRING"]
+    output = StreamTable(["end", "sym", "type", "metric"], types)
+    schema = {"time": "TIME", "sym": "SYMBOL", "qty": "INT"}
+    table = EngineTable(AnomalyDetectionEngine("inputs", ["sum(qty) > 2"], schema, "time", ["sym"], 1000, 1000), output)
+    assert table.append_message([(86_399_500, "A", 5), (86_400_000, "A", 5)], 1) == 1
+    assert output.read(0)["end"].to_list() == [86_400_000]
+    assert output.select()["end"].to_list() == [None]
