@@ -286,10 +286,10 @@ def time_texts(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(name).dt.to_string(text) for name, text in formats.items() if text is not None)
 
 
-def time_text(kind: ColumnType, ticks: int | None) -> str | int | None:
-    """Return ticks of a temporal type as ISO text; a month stays a number."""
+def time_text(kind: ColumnType, time: int | None) -> str | int | None:
+    """Return a time in units of a temporal type as ISO text; a month stays a number."""
     schema = Schema((Column(name="time", type=kind),))
-    shown = time_texts(present_times(schema, pl.DataFrame({"time": [ticks]}, schema={"time": pl.Int64})))
+    shown = time_texts(present_times(schema, pl.DataFrame({"time": [time]}, schema={"time": pl.Int64})))
     text: str | int | None = shown["time"][0]
     return text
 
@@ -373,5 +373,5 @@ def _time_to_physical(values: pl.Series, column: Column) -> pl.Series:
     shown = values.cast(logical, strict=False)
     if shown.null_count() > values.null_count():
         raise SchemaError(f"column {column.name!r} is {column.type}, which cannot hold all times of {values.dtype}")
-    ticks = shown.cast(pl.Int64)
-    return (ticks if factor == 1 else ticks // factor).alias(column.name)
+    units = shown.cast(pl.Int64)
+    return (units if factor == 1 else units // factor).alias(column.name)

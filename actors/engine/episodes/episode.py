@@ -1,9 +1,9 @@
 """Episodes: the times during which a metric held for a key, made of its single evaluations. Pure; event time only.
 
 An *evaluation* is true, clear or neither. The first true one begins an episode, which is *pending* until a true
-evaluation comes at least `hold` ticks after the first; then it is *firing*. An evaluation that is not true ends a
+evaluation comes at least `hold` after the first; then it is *firing*. An evaluation that is not true ends a
 pending episode as if it had not been. A firing one ends at the first clear evaluation after its last true one, but not
-before `keep_firing` ticks have passed since that; its end does not depend on when time is seen to have passed it.
+before `keep_firing` has passed since that; its end does not depend on when time is seen to have passed it.
 Within an alert time never goes back: an evaluation with an earlier time counts as one of the latest time seen.
 """
 
@@ -46,10 +46,10 @@ class Lifecycle:
     """How the anomalies of one metric become episodes."""
 
     hold: int = 0
-    """Ticks for which the metric must hold before an episode fires."""
+    """Time, in units of the time column, for which the metric must hold before an episode fires."""
 
     keep_firing: int = 0
-    """Ticks after the last true evaluation before which an episode does not end."""
+    """Time after the last true evaluation before which an episode does not end."""
 
     clear: Metric | None = None
     """What ends an episode; `None`: an evaluation that is not true."""

@@ -32,7 +32,7 @@ _TABLES = {
 
 
 def alignment_size(kind: ColumnType, step: int, round_time: bool) -> int:
-    """Return the alignment size, in ticks of the time column, of windows that advance by `step` ticks."""
+    """Return the alignment size, in units of the time column, of windows that advance by `step` units."""
     if kind is ColumnType.DATE:
         return 1
     if kind is ColumnType.MONTH:
