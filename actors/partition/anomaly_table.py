@@ -4,8 +4,9 @@ An *anomaly* is stored once, under its id (split, offset, ordinal), so replaying
 before and can neither lose nor double it. Everything here takes a transaction and never begins or commits one.
 """
 
+import heapq
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,15 @@ class Anomaly:
     """What is known of the anomaly, as JSON: of a metric its values and window; `None` if nothing is."""
 
 
+NewestPlace = tuple[bool, int, AnomalyId]
+"""Where an anomaly stands in the order of times: whether it has one, the time, its id; the newest is the greatest."""
+
+
+def newest_place(anomaly: Anomaly) -> NewestPlace:
+    """Return the place of an anomaly in the order of times; those without a time are the oldest."""
+    return anomaly.time is not None, anomaly.time or 0, anomaly.id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyFilter:
     """Which anomalies a query wants; `None` means all."""
@@ -70,7 +80,10 @@ class AnomalyFilter:
     """Position of the metric or detector."""
 
     after: AnomalyId | None = None
-    """Only anomalies after this id (paging)."""
+    """Only anomalies after this id (paging in the order of ids)."""
+
+    older_than: NewestPlace | None = None
+    """Only anomalies before this place in the order of times (paging, newest first)."""
 
     def accepts(self, anomaly: Anomaly) -> bool:
         """Return whether the anomaly is wanted (paging is the reader's)."""
@@ -221,18 +234,15 @@ def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def scan_anomalies(
-    txn: Txn,
-    table: Any,
-    wanted: AnomalyFilter,
-    count_max: int,
-    *,
-    newest_first: bool = False,
-    render: Renderer | None = None,
+    txn: Txn, table: Any, wanted: AnomalyFilter, count_max: int, *, render: Renderer | None = None
 ) -> list[Anomaly]:
-    """Return at most `count_max` wanted anomalies, in the order of ids or, `newest_first`, against it."""
+    """Return at most `count_max` wanted anomalies, in the order of ids."""
     found: list[Anomaly] = []
     with txn.cursor(table) as cursor:
-        for key, value in _entries(cursor, wanted.after, newest_first):
+        placed = cursor.first() if wanted.after is None else cursor.set_range(encode_id(wanted.after))
+        if placed and wanted.after is not None and cursor.key() == encode_id(wanted.after):
+            placed = cursor.next()
+        for key, value in cursor if placed else ():
             if len(found) >= count_max:
                 break
             anomaly = decode_entry(key, value, render)
@@ -241,16 +251,22 @@ def scan_anomalies(
     return found
 
 
-def _entries(cursor: Any, after: AnomalyId | None, newest_first: bool) -> Iterator[tuple[bytes, bytes]]:
-    if after is None:
-        placed = cursor.last() if newest_first else cursor.first()
-    else:
-        bound = encode_id(after)
-        placed = cursor.set_range(bound)
-        if newest_first:
-            placed = cursor.prev() if placed else cursor.last()
-        elif placed and cursor.key() == bound:
-            placed = cursor.next()
-    if not placed:
-        return iter(())
-    return iter(cursor.iterprev() if newest_first else cursor.iternext())
+def newest_anomalies(
+    txn: Txn, table: Any, wanted: AnomalyFilter, count_max: int, *, render: Renderer | None = None
+) -> list[Anomaly]:
+    """Return at most `count_max` wanted anomalies, newest first.
+
+    Ids are no order of times, since splits go on beside each other and rows come late: the whole table is looked at.
+    """
+    bound = None if wanted.older_than is None else (*wanted.older_than[:2], encode_id(wanted.older_than[2]))
+    # The newest so far, the oldest of them first; ids compare as their bytes do.
+    kept: list[tuple[tuple[bool, int, bytes], bytes]] = []
+    with txn.cursor(table) as cursor:
+        for key, value in cursor.iterprev() if cursor.last() else ():
+            time = msgpack.unpackb(value)[0]
+            place = time is not None, time or 0, key
+            if (bound is not None and place >= bound) or (len(kept) >= count_max and place < kept[0][0]):
+                continue
+            if wanted.accepts(decode_entry(key, value)):
+                (heapq.heappush if len(kept) < count_max else heapq.heappushpop)(kept, (place, value))
+    return [decode_entry(place[2], value, render) for place, value in sorted(kept, reverse=True)]

@@ -7,10 +7,12 @@ anomalies: `LATE_ORDINALS + n * partitions + partition`, n counted from 0 for ea
 several partitions see that something has come to an end. Everything here takes a transaction and never begins one.
 """
 
+import heapq
 import json
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgpack
@@ -141,17 +143,18 @@ class EpisodeTable(Part):
                 txn.delete(encode_id(place), db=self._notices)
 
     def scan(self, txn: Txn, wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
-        """Return committed episodes in the order of the rows that began them, or against it."""
-        found: list[Episode] = []
+        """Return committed episodes in the order of the rows that began them or, `newest_first`, of their starts."""
         with txn.cursor(self._episodes) as cursor:
-            entries = iter(cursor.iterprev()) if newest_first and cursor.last() else iter(cursor)
-            for key, value in entries:
-                if len(found) >= count_max:
-                    break
-                episode = _decode(key, value)
-                if wanted.accepts(episode):
-                    found.append(episode)
-        return found
+            episodes = (_decode(key, value) for key, value in cursor)
+            found = (episode for episode in episodes if wanted.accepts(episode))
+            if newest_first:
+                return heapq.nlargest(count_max, found, key=newest_start)
+            return list(islice(found, count_max))
+
+
+def newest_start(episode: Episode) -> tuple[int, EpisodeId]:
+    """Return the place of an episode in the order of starts; the newest is the greatest."""
+    return episode.start, episode.id
 
 
 def episode_fields(episode: Episode) -> dict[str, Any]:

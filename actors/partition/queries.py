@@ -9,7 +9,7 @@ from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter, AnomalyTable, scan_anomalies
+from actors.partition.anomaly_table import Anomaly, AnomalyFilter, AnomalyTable, newest_anomalies, scan_anomalies
 from actors.partition.detection import near_groups, read_verdicts
 from actors.partition.episode_table import EpisodeFilter, EpisodeTable
 from actors.partition.rejected_records import LateRow, RecordTable, scan_late, scan_letters
@@ -61,10 +61,10 @@ class PartitionQueries:
         return near_groups(self._shard, acceptance)
 
     def anomalies(self, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False) -> list[Anomaly]:
-        """Return anomalies, in the order of ids or against it."""
+        """Return anomalies, in the order of ids or, newest first, in that of times."""
         with self._shard.read() as txn:
-            render = self._anomalies.render
-            return scan_anomalies(txn, self._table, wanted, count_max, newest_first=newest_first, render=render)
+            scan = newest_anomalies if newest_first else scan_anomalies
+            return scan(txn, self._table, wanted, count_max, render=self._anomalies.render)
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the anomaly table as it is stored, to compare runs byte by byte."""
@@ -82,6 +82,6 @@ class PartitionQueries:
             return scan_late(self._late_rows, txn, count_max)
 
     def episodes(self, wanted: EpisodeFilter, count_max: int, *, newest_first: bool = False) -> list[Episode]:
-        """Return episodes, in the order of the rows that began them or against it."""
+        """Return episodes, in the order of the rows that began them or, newest first, in that of their starts."""
         with self._shard.read() as txn:
             return self._episodes.scan(txn, wanted, count_max, newest_first=newest_first)

@@ -4,6 +4,7 @@ A client talks to any member that answers; proposals reach Raft's leader from th
 and are merged here by the id of the anomaly or the time of the event.
 """
 
+import heapq
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,8 @@ from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.errors import TocsinError
 from actors.host import NotOpenError
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter
-from actors.partition.episode_table import EpisodeFilter
+from actors.partition.anomaly_table import Anomaly, AnomalyFilter, newest_place
+from actors.partition.episode_table import EpisodeFilter, newest_start
 from actors.partition.partition import PartitionStat
 from actors.partition.rejected_records import LateRow
 from actors.shard import ShardClosedError
@@ -279,15 +280,22 @@ class Client:
     def anomalies(
         self, name: str, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
     ) -> list[Anomaly]:
-        """Return committed anomalies of all partitions, in the order of ids or against it."""
-        found = self._collect(name, "anomalies", wanted, count_max, newest_first)
-        return sorted(found, key=lambda anomaly: anomaly.id, reverse=newest_first)[:count_max]
+        """Return committed anomalies of all partitions, in the order of ids or, newest first, in that of times."""
+        found: list[Anomaly] = self._collect(name, "anomalies", wanted, count_max, newest_first)
+        if newest_first:
+            return heapq.nlargest(count_max, found, key=newest_place)
+        return sorted(found, key=lambda anomaly: anomaly.id)[:count_max]
 
     def anomaly_stream(self, name: str, wanted: AnomalyFilter, *, newest_first: bool = False) -> Iterator[Anomaly]:
-        """Yield committed anomalies of all partitions, however many, in the order of ids or against it."""
-        while page := self.anomalies(name, wanted, PAGE_EVENT_COUNT, newest_first=newest_first):
+        """Yield committed anomalies of all partitions, however many, in the order of ids or, newest first, of times."""
+        count = PAGE_EVENT_COUNT
+        while page := self.anomalies(name, wanted, count, newest_first=newest_first):
             yield from page
-            wanted = replace(wanted, after=page[-1].id)
+            if newest_first:
+                # Each page of that order costs a look at all anomalies, so pages grow.
+                wanted, count = replace(wanted, older_than=newest_place(page[-1])), 2 * count
+            else:
+                wanted = replace(wanted, after=page[-1].id)
 
     def anomaly_entries(self, name: str) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""
@@ -372,9 +380,11 @@ class Client:
     def episodes(
         self, name: str, wanted: EpisodeFilter, count_max: int, *, newest_first: bool = False
     ) -> list[Episode]:
-        """Return committed episodes of all partitions, in the order of the rows that began them or against it."""
-        found = self._collect(name, "episodes", wanted, count_max, newest_first)
-        return sorted(found, key=lambda episode: episode.id, reverse=newest_first)[:count_max]
+        """Return committed episodes of all partitions, in the order of the rows that began them, or newest first."""
+        found: list[Episode] = self._collect(name, "episodes", wanted, count_max, newest_first)
+        if newest_first:
+            return heapq.nlargest(count_max, found, key=newest_start)
+        return sorted(found, key=lambda episode: episode.id)[:count_max]
 
     def late_rows(self, name: str, count_max: int) -> list[LateRow]:
         """Return committed rows that metrics discarded, of all partitions, in the order of split and offset."""

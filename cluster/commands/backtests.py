@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.commands.terminal import now_us, say, show
+from cluster.commands.terminal import now_us, say, say_lines, show
 from cluster.errors import BacktestError
 from cluster.local.home import Home
 
@@ -91,8 +91,7 @@ def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict
     else:
         show(show_summary(summary, job.key_columns))
         say(f"{summary['seconds']:.2f} s, {summary['rows_per_second']} rows per second")
-        for line in show_null_comparisons(job, result.null_comparison_counts):
-            say(line)
+        say_lines(show_null_comparisons(job, result.null_comparison_counts))
     if options["plot"] is not None:
         _draw(result, rows, times, options)
         say(f"drew {options['plot']}")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cluster.commands.event_queries import output_of, output_options
-from cluster.commands.terminal import ALL, client_of, limit_option, show
+from cluster.commands.terminal import ALL, client_of, limit_option, say_lines, show
 from cluster.local.home import Home
 
 
@@ -32,7 +32,7 @@ def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--type", "kind", type=int, help="Position of the metric.")
 @limit_option(100)
-@click.option("--newest", is_flag=True, help="Newest first, by the row that began them.")
+@click.option("--newest", is_flag=True, help="Newest first, by the time at which they began.")
 @output_options
 @click.pass_obj
 def query_episodes(
@@ -40,6 +40,7 @@ def query_episodes(
 ) -> None:
     """Print episodes in the order of the rows that began them."""
     from actors.partition.episode_table import EpisodeFilter
+    from cluster.client.no_match import no_episode
     from cluster.show.episodes import episode_frame
     from cluster.show.output import write_frames
 
@@ -47,9 +48,11 @@ def query_episodes(
     output, client = output_of(options), client_of(home)
     client.open_for_queries(job)
     wanted = EpisodeFilter(state=state, key=key or None, type=kind)
-    found = client.episodes(job, wanted, limit or ALL, newest_first=newest)
-    frame = episode_frame(client.settings(job), found)
+    found, settings = client.episodes(job, wanted, limit or ALL, newest_first=newest), client.settings(job)
+    frame = episode_frame(settings, found)
     write_frames(output, frame.schema, [frame])
+    if not found:
+        say_lines(no_episode(client, settings, wanted))
 
 
 @click.command()

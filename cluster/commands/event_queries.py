@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.commands.terminal import client_of, limit_option, now_us, say
+from cluster.commands.terminal import client_of, limit_option, now_us, say, say_lines
 from cluster.local.home import Home
 
 if TYPE_CHECKING:
@@ -130,12 +130,16 @@ def say_exported(exported: "Exported", params: "QueryParams", output: "Output") 
 def query_events(home: Home, /, job: str, **options: Any) -> None:
     """Print stored events of all partitions: by time, by id, or the latest of each type."""
     from cluster.client.event_query import check_stored, make_params
+    from cluster.client.no_match import no_event
     from cluster.show.event_export import export_events
 
     output, wanted = output_of(options), query_of(options)
     params = make_params(one_more(wanted), now_us())
     client = client_of(home)
-    check_stored(client.settings(job), params)
+    settings = client.settings(job)
+    check_stored(settings, params)
     client.open_for_queries(job)
     exported = export_events(output, params, client.event_stream(job, params), wanted.count_max)
+    if not exported.count and wanted.after is None:
+        say_lines(no_event(client, settings, wanted, now_us()))
     say_exported(exported, params, output)

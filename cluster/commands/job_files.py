@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.commands.terminal import ALL, limit_option, now_us, say, show
+from cluster.commands.terminal import ALL, limit_option, now_us, say, say_lines, show
 
 if TYPE_CHECKING:
     from actors.partition.anomaly_table import Anomaly
@@ -79,8 +79,7 @@ def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool
     stat, kind = running.pump.stat(), job.row_schema[job.time_column].type
     times = [time_text(kind, ticks) for ticks in running.times or ()]
     say(show_run(stat, sum(one.late_row_count for one in running.host.stat()), times))
-    for line in (*running.remarks(), *show_null_comparisons(job, running.null_comparison_counts())):
-        say(line)
+    say_lines([*running.remarks(), *show_null_comparisons(job, running.null_comparison_counts())])
     for letter in running.host.dead_letters(DEAD_LETTERS_SHOWN_MAX)[:DEAD_LETTERS_SHOWN_MAX]:
         say(f"dead letter at split {letter.split}, offset {letter.offset}: {letter.reason}")
     if running.has_more(limit):

@@ -6,7 +6,7 @@ import click
 
 from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
-from cluster.commands.terminal import ALL, client_of, limit_option, now_us, say
+from cluster.commands.terminal import ALL, client_of, limit_option, now_us, say, say_lines
 from cluster.local.home import Home
 
 PAGE_MAX = 4096
@@ -26,14 +26,15 @@ def query() -> None:
 @click.option("--type", "kind", type=int, help="Position of the metric or detector.")
 @limit_option(100)
 @click.option("--after", metavar="CURSOR", help="Go on where a page before has ended.")
-@click.option("--newest", is_flag=True, help="Newest first, by offset.")
+@click.option("--newest", is_flag=True, help="Newest first, by time.")
 @click.option("--wide", is_flag=True, help="Show split, offset, ordinal and detail too.")
 @output_options
 @click.pass_obj
 def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
-    """Print anomalies in the order of the rows that raised them."""
+    """Print anomalies in the order of the rows that raised them, or newest first."""
     from actors.partition.anomaly_table import AnomalyFilter
-    from cluster.show.anomaly_export import export_anomalies, read_cursor
+    from cluster.client.no_match import no_anomaly
+    from cluster.show.anomaly_export import export_anomalies, read_cursor, read_newest_cursor
     from cluster.show.present import parse_time
 
     output = output_of(options)
@@ -42,21 +43,24 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
     if key and len(key) != len(settings.key_columns):
         names = ", ".join(settings.key_columns) or "none"
         raise click.BadParameter(f"{len(key)} values of --key, but the key columns are: {names}; give one for each")
-    now = now_us()
+    now, after, newest = now_us(), options["after"], options["newest"]
     wanted = AnomalyFilter(
         time_from=parse_time(settings, options["time_from"], now),
         time_to=parse_time(settings, options["time_to"], now, is_end=True),
         key=key or None,
         type=kind,
-        after=None if options["after"] is None else read_cursor(options["after"]),
+        after=None if after is None or newest else read_cursor(after),
+        older_than=None if after is None or not newest else read_newest_cursor(after),
     )
     client.open_for_queries(job)
-    limit, newest = options["limit"] or None, options["newest"]
+    limit = options["limit"] or None
     if limit is not None and limit < PAGE_MAX:
         found = iter(client.anomalies(job, wanted, limit + 1, newest_first=newest))
     else:
         found = client.anomaly_stream(job, wanted, newest_first=newest)
-    exported = export_anomalies(output, settings, found, limit, is_wide=options["wide"])
+    exported = export_anomalies(output, settings, found, limit, is_wide=options["wide"], newest_first=newest)
+    if not exported.count and after is None:
+        say_lines(no_anomaly(client, settings, wanted))
     if output.path is not None:
         say(f"{exported.count} anomalies are in {output.path}")
     if exported.more_follows:

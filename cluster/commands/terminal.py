@@ -1,7 +1,7 @@
 """What all commands share: where results and remarks go, and the client of a home."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -32,6 +32,12 @@ def client_of(home: Home) -> "Client":
 def say(text: str) -> None:
     """Print a remark, which is no result."""
     click.echo(text, err=True)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Print remarks, a line for each."""
+    for line in lines:
+        say(line)
 
 
 def show(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import Anomaly
+from actors.partition.anomaly_table import Anomaly, NewestPlace
 from cluster.client.event_pages import PAGE_EVENT_COUNT
 from cluster.errors import ClusterError
 from cluster.show.output import Form, Output, write_frames, write_next
@@ -27,12 +27,21 @@ class ExportedAnomalies:
     more_follows: bool = False
     """Whether at least one more would have matched."""
 
+    newest_first: bool = False
+    """Whether they come in the order of times."""
+
     next: str | None = None
     """Cursor that the next page begins after; `None` when there was nothing."""
 
 
 def export_anomalies(
-    output: Output, job: JobSettings, found: Iterator[Anomaly], count_max: int | None, *, is_wide: bool
+    output: Output,
+    job: JobSettings,
+    found: Iterator[Anomaly],
+    count_max: int | None,
+    *,
+    is_wide: bool,
+    newest_first: bool = False,
 ) -> ExportedAnomalies:
     """Write anomalies, at most `count_max` of them (`None`: all); one more is taken to know whether more follow.
 
@@ -42,7 +51,7 @@ def export_anomalies(
     Raises:
         ClusterError: a column that there is not, or a file that cannot be written.
     """
-    exported = ExportedAnomalies()
+    exported = ExportedAnomalies(newest_first=newest_first)
     batches = _batches(found, count_max, exported)
     frames: Iterator[pl.DataFrame] = (anomaly_frame(job, batch) for batch in batches)
     schema = anomaly_frame(job, []).schema
@@ -53,6 +62,25 @@ def export_anomalies(
     write_frames(output, schema, frames, ("detail",))
     write_next(output, exported.next if exported.more_follows else None)
     return exported
+
+
+def _cursor(last: Anomaly, newest_first: bool) -> str:
+    text = f"{last.id.split}/{last.id.offset}/{last.id.ordinal}"
+    return f"{'none' if last.time is None else last.time}/{text}" if newest_first else text
+
+
+def read_newest_cursor(text: str) -> NewestPlace:
+    """Return the place in the order of times that a cursor of a page names.
+
+    Raises:
+        ClusterError: it is no cursor, or one of the other order.
+    """
+    time, _, rest = text.partition("/")
+    if rest.count("/") != 2 or not (time == "none" or time.lstrip("-").isdigit()):
+        raise ClusterError(
+            f"{text!r} is no cursor of --newest, as 1767225600000/0/17/0; copy the one of the page before"
+        )
+    return time != "none", 0 if time == "none" else int(time), read_cursor(rest)
 
 
 def read_cursor(text: str) -> AnomalyId:
@@ -73,9 +101,8 @@ def read_cursor(text: str) -> AnomalyId:
 def _batches(found: Iterator[Anomaly], count_max: int | None, exported: ExportedAnomalies) -> Iterator[list[Anomaly]]:
     wanted = islice(found, count_max)
     while batch := list(islice(wanted, PAGE_EVENT_COUNT)):
-        last = batch[-1].id
         exported.count += len(batch)
-        exported.next = f"{last.split}/{last.offset}/{last.ordinal}"
+        exported.next = _cursor(batch[-1], exported.newest_first)
         yield batch
     exported.more_follows = count_max is not None and next(found, None) is not None
 

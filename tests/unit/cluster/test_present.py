@@ -10,6 +10,7 @@ from actors.partition.anomaly_table import Anomaly
 from actors.source.protocol import DeadLetter
 from cluster.errors import ClusterError
 from cluster.leader.pump import PumpStat
+from cluster.show.anomaly_export import ExportedAnomalies, _batches, read_newest_cursor
 from cluster.show.present import dead_letter_frame, parse_time, show_anomalies, show_rows, show_run, show_time_us
 from tests.support.partition_jobs import make_partition_job
 
@@ -187,3 +188,14 @@ def test_a_day_reaches_from_its_first_tick_to_its_last(kind: str, first: int, la
     assert parse_time(job, "2023-11-15", 0) == first
     assert parse_time(job, "2023-11-15", 0, is_end=True) == last
     assert parse_time(job, "yesterday", 1_700_100_000_000_000, is_end=True) == last
+
+
+def test_pages_of_the_newest_go_on_after_a_time_and_a_place() -> None:
+    exported = ExportedAnomalies(newest_first=True)
+    assert len(list(_batches(iter([make_anomaly("A"), make_anomaly("B", time=None)]), 1, exported))) == 1
+    assert (exported.next, exported.more_follows) == ("1700000000123/1/20/3", True)
+    place = AnomalyId(split=1, offset=20, ordinal=3)
+    assert read_newest_cursor(exported.next) == (True, 1_700_000_000_123, place)
+    assert read_newest_cursor("none/1/20/3") == (False, 0, place)
+    with pytest.raises(ClusterError, match="is no cursor of --newest"):
+        read_newest_cursor("1/20/3")

@@ -5,7 +5,15 @@ from pathlib import Path
 import polars as pl
 
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import AnomalyFilter, decode_entry, encode_entries, merge_anomalies, scan_anomalies
+from actors.partition.anomaly_table import (
+    AnomalyFilter,
+    decode_entry,
+    encode_entries,
+    merge_anomalies,
+    newest_anomalies,
+    newest_place,
+    scan_anomalies,
+)
 from actors.shard import Shard
 
 
@@ -48,7 +56,7 @@ def test_entries_sort_as_their_ids_do() -> None:
     assert keys == sorted(keys)
 
 
-def test_a_scan_filters_and_pages_in_both_directions(tmp_path: Path) -> None:
+def test_a_scan_filters_and_pages(tmp_path: Path) -> None:
     frame = merge_anomalies([raised(*((offset * 10, "AB"[offset % 2], 0, offset, 0) for offset in range(6)))])
     with Shard.open(tmp_path) as shard:
         table = shard.table("anomalies")
@@ -58,7 +66,20 @@ def test_a_scan_filters_and_pages_in_both_directions(tmp_path: Path) -> None:
             of_b = scan_anomalies(txn, table, AnomalyFilter(key=("B",), time_to=30), 10)
             after = AnomalyId(split=0, offset=2, ordinal=0)
             page = scan_anomalies(txn, table, AnomalyFilter(after=after), 2)
-            back = scan_anomalies(txn, table, AnomalyFilter(after=after), 9, newest_first=True)
     assert [anomaly.id.offset for anomaly in of_b] == [1, 3]
     assert [anomaly.id.offset for anomaly in page] == [3, 4]
-    assert [anomaly.id.offset for anomaly in back] == [1, 0]
+
+
+def test_the_newest_come_by_time_whatever_their_split_and_page_exactly(tmp_path: Path) -> None:
+    times = {0: (30, 10, None, 30), 1: (20, 40)}
+    with Shard.open(tmp_path) as shard:
+        table = shard.table("anomalies")
+        for split, of_split in times.items():
+            frame = merge_anomalies([raised(*((time, "A", 0, offset, 0) for offset, time in enumerate(of_split)))])
+            for key, value in encode_entries(("sym",), split, frame):
+                shard.write(lambda txn, key=key, value=value: txn.put(key, value, db=table))
+        with shard.read() as txn:
+            pages = [newest_anomalies(txn, table, AnomalyFilter(), 4)]
+            pages.append(newest_anomalies(txn, table, AnomalyFilter(older_than=newest_place(pages[0][-1])), 4))
+    shown = [[(anomaly.time, anomaly.id.split, anomaly.id.offset) for anomaly in page] for page in pages]
+    assert shown == [[(40, 1, 1), (30, 0, 3), (30, 0, 0), (20, 1, 0)], [(10, 0, 1), (None, 0, 2)]]
