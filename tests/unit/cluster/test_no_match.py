@@ -68,7 +68,7 @@ def test_the_newest_anomalies_come_by_time_over_all_splits(opened: tuple[Client,
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (AnomalyFilter(key=("pump-3",)), ["nothing fits --key pump-3; did you mean pump-1?"]),
+        (AnomalyFilter(key=("pumpp-1",)), ["nothing fits --key pumpp-1; did you mean pump-1?"]),
         (AnomalyFilter(key=("x",)), ["nothing fits --key x; there are pump-1, pump-2"]),
         (AnomalyFilter(type=7), ["nothing fits --type 7; the metrics are 0 (level > 9), 1 (flood)"]),
         (AnomalyFilter(time_from=2**40), ["nothing fits --from and --to; the newest anomaly is at 2026-01-01T00:00:0"]),
