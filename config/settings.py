@@ -238,7 +238,7 @@ class JobSettings(Settings):
     """Processes that own the partitions; may be changed while the job runs."""
 
     group: Annotated[int, Field(gt=1, strict=True)] | None = None
-    """Raft group that keeps the job available; `None` means no group."""
+    """Raft group that runs the job; `None` means whichever the cluster has."""
 
     flush: FlushSettings = FlushSettings()
     """When changes become durable."""

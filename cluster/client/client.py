@@ -148,7 +148,12 @@ class Client:
         raise NoAnswerError(f"the group did not accept the command in {PROPOSE_DEADLINE_S:.0f} s: {trouble}")
 
     def submit(self, job: JobSettings) -> None:
-        """Put a job into the group's state; its leader starts it."""
+        """Put a job into the group's state; its leader starts it.
+
+        Raises:
+            ClusterError: the job wants another group, or the group refuses it.
+        """
+        check_group(job, self._group_id)
         command = JobSubmitted(
             request_id=_request_id(),
             job_id=job.name,
@@ -418,6 +423,19 @@ class Client:
 def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
     """Return the state of the member that has applied most; given are applied index and encoded state of each."""
     return decode_state(max(found, key=lambda one: one[0])[1])
+
+
+def check_group(job: JobSettings, group_id: int) -> None:
+    """Check that a cluster has the group that a job wants.
+
+    Raises:
+        ClusterError: it has another.
+    """
+    if job.group not in (None, group_id):
+        raise ClusterError(
+            f"job {job.name!r} wants group {job.group}, but the cluster has group {group_id} alone; write `group: "
+            f"{group_id}`, leave `group` out, or start a cluster with `tocsin --home DIR up --group {job.group}`"
+        )
 
 
 def _answer_or_none(reply: "deploy.RayReply[Any] | None", deadline: float) -> Any:

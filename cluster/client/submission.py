@@ -66,13 +66,16 @@ def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
 
     Raises:
         NotRunningError: the cluster has no job server.
-        ClusterError: the group has a job of that name, the settings are too long to travel, or the job did not start.
+        ClusterError: the cluster has another group than the job wants, or a job of that name; the settings are too long to travel, or the job did not start.
     """
     from ray.job_submission import JobSubmissionClient
+
+    from cluster.client.client import check_group
 
     record = home.read_record()
     if record.dashboard_address is None:
         raise NotRunningError("the cluster runs without Ray's job server; start it with `tocsin up --dashboard`")
+    check_group(job, client.group_id)
     packed = pack_job(job)
     if job.name in client.state().jobs:
         raise ClusterError(f"job {job.name!r} exists; remove it first (`tocsin remove`), or choose another name")

@@ -60,7 +60,7 @@ def run_demo(home: Home, seconds: float, job_file: Path | None, *, is_plain: boo
     with tempfile.TemporaryDirectory(prefix="tocsin-demo-") as directory:
         place = Home(Path(directory))
         print("starting Ray, three members and two hosts ...", file=sys.stderr, flush=True)
-        with local_cluster(place, ClusterOptions(has_dashboard=False)):
+        with local_cluster(place, ClusterOptions(has_dashboard=False, group_id=job.group or ClusterOptions().group_id)):
             report = _watch_and_kill(place, job, seconds, is_plain=is_plain)
     print(report.text())
     return report.comparison.is_equal

@@ -25,6 +25,7 @@ def cluster_status(client: "Client", job: str | None) -> dict[str, Any]:
     state = client.state()
     found: dict[str, Any] = {
         "leader": newest.member_id if newest is not None else None,
+        "group": client.group_id,
         "epoch": state.epoch,
         "members": [_member(view) for view in views],
         "jobs": [
