@@ -66,7 +66,8 @@ def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
 
     Raises:
         NotRunningError: the cluster has no job server.
-        ClusterError: the cluster has another group than the job wants, or a job of that name; the settings are too long to travel, or the job did not start.
+        ClusterError: the cluster has another group than the job wants, or a job of that name; the settings are too
+            long to travel; or the job did not start.
     """
     from ray.job_submission import JobSubmissionClient
 
