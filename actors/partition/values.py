@@ -1,6 +1,6 @@
 """What goes into a partition and what it says of itself: routed batches and counters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +80,8 @@ class PartitionStat:
 
     gaps: tuple[tuple[int, int, int], ...]
     """(split, from, to) of input that was gone from the source before this partition had read it."""
+
+
+def null_comparisons(stats: Iterable[PartitionStat]) -> tuple[int, ...]:
+    """Return for each metric how many of its comparisons met NULL, in all partitions."""
+    return tuple(map(sum, zip(*(stat.null_comparison_counts for stat in stats), strict=True)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cluster.commands.terminal import client_of, say, show
+from cluster.commands.terminal import client_of, say, say_lines, show
 from cluster.local.home import Home
 
 
@@ -67,10 +67,15 @@ def jobs(home: Home, as_json: bool) -> None:
 @click.pass_obj
 def status(home: Home, job: str | None, as_json: bool) -> None:
     """Show members, leader and, for a job, its partitions. Exit code 1: nobody leads."""
+    from actors.partition.values import null_comparisons
+    from cluster.show.present import show_null_comparisons
     from cluster.show.status import cluster_status, show_status
 
-    found = cluster_status(client_of(home), job)
+    client = client_of(home)
+    found = cluster_status(client, job)
     click.echo(json.dumps(found, default=str, indent=2) if as_json else show_status(found))
+    if job is not None:
+        say_lines(show_null_comparisons(client.settings(job), null_comparisons(client.partition_stats(job))))
     if found["leader"] is None:
         sys.exit(1)
 

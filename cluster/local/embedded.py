@@ -11,6 +11,7 @@ from pathlib import Path
 from actors.host import HostBatch, PartitionHost
 from actors.model import AnomalyId, Schema
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.values import null_comparisons
 from actors.source.open import open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.transport.host_metrics import HostFeed
@@ -133,8 +134,7 @@ class EmbeddedJob:
 
     def null_comparison_counts(self) -> tuple[int, ...]:
         """Return for each metric how many of its comparisons met NULL."""
-        counts = [stat.null_comparison_counts for stat in self._host.stat()]
-        return tuple(map(sum, zip(*counts, strict=True)))
+        return null_comparisons(self._host.stat())
 
     def run(self) -> None:
         """Take a sample if this job has any, pump until the source is empty for now, and make everything durable."""

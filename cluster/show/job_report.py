@@ -9,6 +9,7 @@ from typing import Any
 from actors.detectors import Detector
 from actors.durations import nanoseconds_per_unit, show_duration
 from actors.engine.keys.kept import Work
+from actors.engine.language.advice import warnings_of
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
 from actors.partition.assembly import IdleEngine, build_detectors, build_engine
 from cluster.backtest.sample import Sample
@@ -58,6 +59,7 @@ def _metric(job: JobSettings, cost: MetricCost) -> dict[str, Any]:
         "metric": cost.metric.text,
         "describe": job.metrics[cost.metric_index].describe,
         "keeps": [_state(state) | {"shared_with": _others(state, cost)} for state in cost.states],
+        "warnings": list(warnings_of(cost.metric)),
         "work": [{"order": work.order, "per": work.per, "why": work.why} for work in cost.work],
     }
 
@@ -146,7 +148,7 @@ def _metric_lines(metric: Mapping[str, Any]) -> list[str]:
     lines = [f"{metric['index']:>3}  {metric['kind']:<6}  {metric['metric']}{described}"]
     keeps = _grouped(metric["keeps"]) or ["nothing"]
     work = [str(Work(weight=0, **work)) for work in metric["work"]]
-    return lines + _labelled("keeps", keeps) + _labelled("costs", work)
+    return lines + _labelled("keeps", keeps) + _labelled("costs", work) + _labelled("beware", metric["warnings"])
 
 
 def _labelled(label: str, texts: Sequence[str]) -> list[str]:

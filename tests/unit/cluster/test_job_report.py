@@ -105,3 +105,11 @@ def test_a_bad_job_file_is_refused_with_the_way_out(tmp_path: Path, rest: str, s
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     error = CliRunner().invoke(check, [str(tmp_path / "no.yaml")]).exception
     assert "no.yaml': No such file" in str(error)
+
+
+def test_a_whole_number_division_that_is_compared_with_a_fraction_is_named(tmp_path: Path) -> None:
+    text = HEAD + "metrics: [qty / 3 > 0.1, price / 3 > 0.1]\n"
+    (line,) = [line for line in checked(tmp_path, text).stdout.splitlines() if "beware" in line]
+    assert line.split(maxsplit=1)[1].startswith("`qty / 3` divides whole numbers and rounds down")
+    first, second = json.loads(checked(tmp_path, text, "--json").stdout)["metrics"]
+    assert (len(first["warnings"]), second["warnings"]) == (1, [])
