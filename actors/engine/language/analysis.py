@@ -4,7 +4,7 @@ Terms are compared by what they compute, not by where they stand, so equal parts
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -260,7 +260,7 @@ class _Analysis:
         texts = [value.type is Type.TEXT for value in values if value.type is not Type.NULL]
         mixed = any(texts) and not all(texts)
         if mixed and function.kind is Kind.SCALAR and function.name != "iif":
-            raise self._error("bad_type", "a text and a number cannot be combined", node, "Convert one of them.")
+            raise self._error("bad_type", "a text and a number cannot be combined", node, _one_type(values))
         if function.name == "iif" and {values[1].type, values[2].type} >= {Type.TEXT} and mixed:
             others = {values[1].type, values[2].type} - {Type.TEXT, Type.NULL}
             if others:
@@ -277,9 +277,10 @@ class _Analysis:
     def _check_type(self, parameter: Parameter, value: Term, place: Node, node: Call) -> None:
         wanted, given = parameter.accepts, value.type
         if wanted == "number" and given is Type.TEXT:
-            raise self._error("bad_type", f"`{node.function}` needs a number here", place, "A text is no number.")
+            raise self._error("bad_type", f"`{node.function}` needs a number here", place, _number_for(value))
         if wanted == "text" and given not in (Type.TEXT, Type.NULL):
-            raise self._error("bad_type", f"`{node.function}` needs a text here", place, "Give a text column.")
+            hint = "Give a text column, or text in quotes."
+            raise self._error("bad_type", f"`{node.function}` needs a text here", place, hint)
         if wanted == "time" and given is not Type.INT:
             raise self._error(
                 "bad_type", f"`{node.function}` needs a time here", place, "Give a time or integer column."
@@ -388,3 +389,16 @@ def _shown(default: Any) -> str:
     if default is None:
         return ""
     return f"={str(default).lower()}" if isinstance(default, bool) else f"={default}"
+
+
+def _number_for(value: Term) -> str:
+    """Return what to do where a text stands in the place of a number: no function reads one."""
+    if value.column:
+        return f"Give `{value.column}` a type of numbers in the schema, such as INT or DOUBLE."
+    return "Give a column of numbers, or a number without quotes."
+
+
+def _one_type(values: Sequence[Term]) -> str:
+    """Return what to do where texts and numbers meet."""
+    text = next(value for value in values if value.type is Type.TEXT)
+    return f"{_number_for(text)} To compare texts, write the number in quotes."
