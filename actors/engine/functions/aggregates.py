@@ -10,19 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.partials import (
-    Components,
-    Count,
-    Edge,
-    Extreme,
-    Moments,
-    PairMoments,
-    Partial,
-    Size,
-    Total,
-)
+from actors.engine.functions.edges import Edge, Extreme
+from actors.engine.functions.moments import Moments, PairMoments
+from actors.engine.functions.partials import Components, Count, Partial, Size
+from actors.engine.functions.totals import total_of
 from actors.engine.vectors.segments import starts_of
 from actors.engine.vectors.vector import DTYPES, Array, Type, Vector, finite
+from actors.engine.vectors.wide import to_real
 
 TINY_VARIANCE = 1e-12
 """Population variance below which correlations and shapes are NULL."""
@@ -38,7 +32,7 @@ class Mergeable:
     def reduce(self, vectors: Sequence[Vector], lengths: Array) -> Vector:
         """Return the aggregate of each of several runs of rows that follow one another, none of them empty."""
         starts = starts_of(lengths)
-        return self.finish([partial.reduce(partial.lift(vectors), starts) for partial in self.partials])
+        return self.finish([partial.gather(vectors, starts) for partial in self.partials])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +53,8 @@ def _where_any(values: Any, count: Array) -> Vector:
     return Vector(np.where(there, values, 0), there)
 
 
-def _checked(values: Any, there: Array) -> Vector:
+def checked(values: Any, there: Array) -> Vector:
+    """Return real values as a vector; NULL where they are not there, NaN or infinite."""
     good = np.isfinite(values)
     good &= there
     return Vector(values, None) if good.all() else Vector(np.where(good, values, 0.0), good)
@@ -67,29 +62,29 @@ def _checked(values: Any, there: Array) -> Vector:
 
 def total(types: Sequence[Type], term: str = "plain", multiplies: bool = False) -> Mergeable:
     """Sum or product, NULL without values."""
-    is_real = Type.REAL in types or term in ("square", "cube", "fourth")
-    finish = _finish_real if is_real else _finish_any
-    return Mergeable((Total(term, is_real, multiplies), Count()), finish)
+
+    def finish(parts: Sequence[Components]) -> Vector:
+        values, there = _where_any(parts[0][0], parts[1][0])
+        return finite(values, there) if values.dtype == np.float64 else Vector(values, there)
+
+    return Mergeable((total_of(term, types, multiplies), Count()), finish)
 
 
-def _finish_any(parts: Sequence[Components]) -> Vector:
-    return _where_any(parts[0][0], parts[1][0])
-
-
-def _finish_real(parts: Sequence[Components]) -> Vector:
-    return finite(*_finish_any(parts))
+def _real(components: Components) -> Any:
+    """Return a total as a real number: it is one, or a whole one of 64 bits and what is above them."""
+    return components[0] if len(components) == 1 else to_real((components[0], components[1]))
 
 
 def average(types: Sequence[Type]) -> Mergeable:
     """Arithmetic mean."""
 
     def finish(parts: Sequence[Components]) -> Vector:
-        summed, count = parts[0][0], parts[1][0]
+        summed, count = _real(parts[0]), parts[1][0]
         if count.all():
             return finite(summed / count, None)
-        return _checked(summed / np.maximum(count, 1), count > 0)
+        return checked(summed / np.maximum(count, 1), count > 0)
 
-    return Mergeable((Total("plain", Type.REAL in types), Count()), finish)
+    return Mergeable((total_of("plain", types), Count()), finish)
 
 
 def row_count() -> Mergeable:
@@ -131,7 +126,7 @@ def truth_test(wants_all: bool) -> Mergeable:
         true_count, count = parts[0][0], parts[1][0]
         return Vector(true_count == count if wants_all else true_count > 0, None if (count > 0).all() else count > 0)
 
-    return Mergeable((Total("truth", False), Count()), finish)
+    return Mergeable((total_of("truth", (Type.BOOL,)), Count()), finish)
 
 
 def spread(is_sample: bool, is_root: bool, per_root_count: bool = False) -> Mergeable:
@@ -145,21 +140,20 @@ def spread(is_sample: bool, is_root: bool, per_root_count: bool = False) -> Merg
         result = squares / np.maximum(many - is_sample, 1)
         if is_root:
             result = np.sqrt(result)
-        return _checked(result / np.sqrt(many) if per_root_count else result, there)
+        return checked(result / np.sqrt(many) if per_root_count else result, there)
 
     return Mergeable((Moments(),), finish)
 
 
 def weighted(types: Sequence[Type]) -> Mergeable:
     """Mean of the first argument weighted by the second."""
-    is_real = Type.REAL in types
 
     def finish(parts: Sequence[Components]) -> Vector:
-        weights = parts[1][0]
+        weights = _real(parts[1])
         there = (parts[2][0] > 0) & (weights != 0)
-        return _checked(parts[0][0] / np.where(there, weights, 1), there)
+        return checked(parts[0][-1] / np.where(there, weights, 1), there)
 
-    return Mergeable((Total("product", is_real), Total("weight", types[1] is Type.REAL), Count()), finish)
+    return Mergeable((total_of("product", types), total_of("weight", types), Count()), finish)
 
 
 def root_mean_square() -> Mergeable:
@@ -167,9 +161,9 @@ def root_mean_square() -> Mergeable:
 
     def finish(parts: Sequence[Components]) -> Vector:
         count = parts[1][0]
-        return _checked(np.sqrt(parts[0][0] / np.maximum(count, 1)), count > 0)
+        return checked(np.sqrt(parts[0][0] / np.maximum(count, 1)), count > 0)
 
-    return Mergeable((Total("square", True), Count()), finish)
+    return Mergeable((total_of("square", (Type.REAL,)), Count()), finish)
 
 
 def pair_statistic(name: str) -> Mergeable:
@@ -182,12 +176,12 @@ def pair_statistic(name: str) -> Mergeable:
         both = ab - a * b / many
         varied = (left / many >= TINY_VARIANCE) & (right / many >= TINY_VARIANCE)
         if name == "covar":
-            return _checked(both / np.maximum(many - 1, 1), count > 1)
+            return checked(both / np.maximum(many - 1, 1), count > 1)
         if name == "covarp":
-            return _checked(both / many, count > 0)
+            return checked(both / many, count > 0)
         if name == "corr":
-            return _checked(both / np.sqrt(np.where(varied, left * right, 1.0)), varied & (count > 1))
+            return checked(both / np.sqrt(np.where(varied, left * right, 1.0)), varied & (count > 1))
         sloped = (right / many >= TINY_VARIANCE) & (count > 1)
-        return _checked(both / np.where(sloped, right, 1.0), sloped)
+        return checked(both / np.where(sloped, right, 1.0), sloped)
 
     return Mergeable((PairMoments(),), finish)

@@ -232,11 +232,19 @@ def _texts() -> list[Function]:
     text = (value("text", "text"),)
     part = (value("text", "text"), value("part", "text"))
     return [
-        _scalar("strlen", text, _INT, scalars.text_length, "number of characters"),
-        _scalar("lower", text, _TEXT, scalars.text_case(False), "in small letters"),
-        _scalar("upper", text, _TEXT, scalars.text_case(True), "in capital letters"),
-        _scalar("startsWith", part, _BOOL, scalars.text_edge(True), "whether the text starts with the part"),
-        _scalar("endsWith", part, _BOOL, scalars.text_edge(False), "whether the text ends with the part"),
+        _scalar("strlen", text, _INT, scalars.of_texts(len, Type.INT), "number of characters"),
+        _scalar("lower", text, _TEXT, scalars.of_texts(str.lower, Type.TEXT), "in small letters"),
+        _scalar("upper", text, _TEXT, scalars.of_texts(str.upper, Type.TEXT), "in capital letters"),
+        _scalar(
+            "startsWith",
+            part,
+            _BOOL,
+            scalars.of_texts(str.startswith, Type.BOOL),
+            "whether the text starts with the part",
+        ),
+        _scalar(
+            "endsWith", part, _BOOL, scalars.of_texts(str.endswith, Type.BOOL), "whether the text ends with the part"
+        ),
         _scalar(
             "like", (*text, word("pattern")), _BOOL, scalars.text_pattern, "whether the text fits; % is any characters"
         ),

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.aggregates import TINY_VARIANCE, Whole
+from actors.engine.functions.aggregates import TINY_VARIANCE, Whole, checked
+from actors.engine.functions.moments import centres_of
 from actors.engine.vectors.segments import length_classes, starts_of
-from actors.engine.vectors.vector import Array, Type, Vector, number_values, validity
+from actors.engine.vectors.vector import Array, Type, Vector, finite, number_values, validity
+from actors.engine.vectors.wide import differences
 
 INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 """How a percentile between two values is found."""
@@ -35,11 +37,15 @@ def _pick(block: Array, position: Array, how: str) -> Any:
         return lower
     if how == "higher":
         return higher
-    if how == "midpoint":
-        return np.where(part > 0, (lower + higher) / 2, lower)
     if how == "nearest":
         return np.where(part > 0.5 + 1e-9, higher, lower)
-    return np.where(part > 0, lower + part * (higher - lower), lower)
+    # The distance of two real numbers may be none, though what lies between them is.
+    span = higher - lower
+    if how == "midpoint":
+        between = np.where(np.isfinite(lower + higher), (lower + higher) / 2, lower / 2 + higher / 2)
+    else:
+        between = np.where(np.isfinite(span), lower + part * span, lower * (1 - part) + higher * part)
+    return np.where(part > 0, between, lower)
 
 
 def _quantile(vector: Vector, lengths: Array, fraction: float, how: str) -> Vector:
@@ -64,43 +70,58 @@ def quantile(fraction: float, how: str) -> Whole:
     return Whole(lambda vectors, lengths: _quantile(vectors[0], lengths, fraction, how))
 
 
+def _about_first(vector: Vector, lengths: Array) -> Vector:
+    """Return how far each value lies from the first one of its run, so that values far from zero keep their digits."""
+    starts, count = starts_of(lengths), validity(vector).astype(np.int64)
+    values = number_values(vector)
+    none, zero = np.zeros(len(starts), dtype=np.int64), np.zeros(len(starts))
+    centre = centres_of(count, values.astype(np.float64), starts, none, zero)
+    return Vector(np.where(count > 0, differences(values, np.repeat(centre, lengths)), 0.0), vector.valid)
+
+
+def _about_mean(vector: Vector, lengths: Array) -> tuple[Array, Array]:
+    """Return the number of values of each run, and how far each value lies from the mean of its run (0 for NULL)."""
+    starts, distance = starts_of(lengths), _about_first(vector, lengths).values
+    there = validity(vector)
+    n = np.add.reduceat(there.astype(np.int64), starts)
+    mean = np.add.reduceat(distance, starts) / np.maximum(n, 1)
+    return n, np.where(there, distance - np.repeat(mean, lengths), 0.0)
+
+
 def absolute_deviation(uses_median: bool) -> Whole:
     """Mean absolute deviation from the mean, or median absolute deviation from the median."""
 
-    def reduce(vectors: Sequence[Vector], lengths: Array) -> Vector:
-        starts, valid = starts_of(lengths), validity(vectors[0])
-        values = np.where(valid, number_values(vectors[0]).astype(np.float64), 0.0)
-        count = np.add.reduceat(valid.astype(np.int64), starts)
-        if uses_median:
-            middle = _quantile(vectors[0], lengths, 0.5, "linear").values
-        else:
-            middle = np.add.reduceat(values, starts) / np.maximum(count, 1)
-        distance = np.where(valid, np.abs(values - np.repeat(middle, lengths)), 0.0)
-        if uses_median:
-            return _quantile(Vector(distance, vectors[0].valid), lengths, 0.5, "linear")
-        there = count > 0
-        return Vector(np.add.reduceat(distance, starts) / np.maximum(count, 1), None if there.all() else there)
+    def from_mean(vectors: Sequence[Vector], lengths: Array) -> Vector:
+        n, away = _about_mean(vectors[0], lengths)
+        return checked(np.add.reduceat(np.abs(away), starts_of(lengths)) / np.maximum(n, 1), n > 0)
 
-    return Whole(reduce)
+    def from_median(vectors: Sequence[Vector], lengths: Array) -> Vector:
+        distance = finite(*_about_first(vectors[0], lengths))
+        middle = _quantile(distance, lengths, 0.5, "linear").values
+        away = np.abs(distance.values - np.repeat(middle, lengths))
+        return _quantile(Vector(away, distance.valid), lengths, 0.5, "linear")
+
+    return Whole(from_median if uses_median else from_mean)
 
 
 def shape(exponent: int, is_biased: bool) -> Whole:
     """Skewness (exponent 3) or kurtosis (exponent 4, 3 for the normal distribution)."""
 
     def reduce(vectors: Sequence[Vector], lengths: Array) -> Vector:
-        starts, valid = starts_of(lengths), validity(vectors[0])
-        values = np.where(valid, number_values(vectors[0]).astype(np.float64), 0.0)
-        n = np.add.reduceat(valid.astype(np.int64), starts).astype(np.float64)
+        starts = starts_of(lengths)
+        count, away = _about_mean(vectors[0], lengths)
+        n = count.astype(np.float64)
         many = np.maximum(n, 1.0)
-        mean = np.add.reduceat(values, starts) / many
-        away = np.where(valid, values - np.repeat(mean, lengths), 0.0)
+        # A shape has no scale, and powers of distances that are 1 at most cannot overflow.
+        scale = np.maximum.reduceat(np.abs(away), starts)
+        away /= np.repeat(np.where(scale > 0, scale, 1.0), lengths)
         second = np.add.reduceat(away * away, starts) / many
-        there = (second >= TINY_VARIANCE) & (n > (0 if is_biased else exponent - 1))
+        there = (second * scale * scale >= TINY_VARIANCE) & (n > (0 if is_biased else exponent - 1))
         safe = np.where(there, second, 1.0)
         result = np.add.reduceat(away**exponent, starts) / many / safe ** (exponent / 2)
         if not is_biased:
             result = _unbiased(result, np.where(there, n, 5.0), exponent)
-        return Vector(np.where(there, result, 0.0), None if there.all() else there)
+        return checked(result, there)
 
     return Whole(reduce)
 
@@ -112,10 +133,12 @@ def _unbiased(result: Array, n: Array, exponent: int) -> Any:
 
 
 def _codes(vector: Vector) -> Any:
-    """Return integers that are ordered like the values, so that any type can be sorted fast."""
-    if vector.values.dtype == np.object_:
-        return np.unique(vector.values.astype(str), return_inverse=True)[1]
-    return vector.values
+    """Return numbers that are ordered like the values, so that any type can be sorted fast."""
+    if vector.values.dtype != np.object_:
+        return vector.values
+    texts = vector.values.tolist()
+    codes = {text: code for code, text in enumerate(sorted(set(texts)))}
+    return np.array([codes[text] for text in texts], dtype=np.int64)
 
 
 def _distinct(vector: Vector, lengths: Array) -> tuple[Array, Array, Array]:
@@ -164,8 +187,9 @@ def extreme_position(is_largest: bool) -> Whole:
 
     def reduce(vectors: Sequence[Vector], lengths: Array) -> Vector:
         starts, valid = starts_of(lengths), validity(vectors[0])
-        values = number_values(vectors[0]).astype(np.float64)
-        values = np.where(valid, values, -np.inf if is_largest else np.inf)
+        values = number_values(vectors[0])
+        limits = np.iinfo(np.int64) if values.dtype == np.int64 else np.finfo(np.float64)
+        values = np.where(valid, values, limits.min if is_largest else limits.max)
         best = (np.maximum if is_largest else np.minimum).reduceat(values, starts)
         hit = valid & (values == np.repeat(best, lengths))
         where = np.minimum.reduceat(np.where(hit, np.arange(len(hit)), len(hit)), starts)
@@ -179,12 +203,14 @@ def last_rank(is_ascending: bool, ignores_null: bool, ties: str, is_fraction: bo
 
     def reduce(vectors: Sequence[Vector], lengths: Array) -> Vector:
         starts, valid = starts_of(lengths), validity(vectors[0])
-        values = np.where(valid, number_values(vectors[0]).astype(np.float64), -np.inf)
-        last = starts + lengths - 1
-        mine = np.repeat(values[last], lengths)
+        values, last = number_values(vectors[0]), starts + lengths - 1
+        mine, is_mine = np.repeat(values[last], lengths), np.repeat(valid[last], lengths)
+        # NULL, where it counts, is the smallest value.
+        both = valid & is_mine
+        less, more = (both & (values < mine)) | (~valid & is_mine), (both & (values > mine)) | (valid & ~is_mine)
         counted = valid if ignores_null else np.ones(len(valid), dtype=np.bool_)
-        before = counted & (values < mine if is_ascending else values > mine)
-        equal = counted & (values == mine)
+        before = counted & (less if is_ascending else more)
+        equal = counted & ~less & ~more
         below = np.add.reduceat(before.astype(np.int64), starts)
         same = np.maximum(np.add.reduceat(equal.astype(np.int64), starts), 1)
         rank = below + {"min": 0 * same, "max": same - 1}.get(ties, (same - 1) / 2)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.vectors.vector import Array, Type, Vector, both_valid, finite, number_values
+from actors.engine.vectors.vector import DTYPES, Type, Vector, both_valid, finite, number_values
 
 Evaluate = Callable[..., Vector]
 
@@ -206,9 +206,20 @@ def to_integer(function: Callable[[Any], Any]) -> Callable[[Usage], Evaluate]:
     def build(usage: Usage) -> Evaluate:
         if not usage.is_real:
             return lambda operand: Vector(np.asarray(number_values(operand)).astype(np.int64), operand.valid)
-        return lambda operand: Vector(np.asarray(function(operand.values)).astype(np.int64), operand.valid)
+        return lambda operand: Vector(whole_values(function(operand.values)), operand.valid)
 
     return build
+
+
+def whole_values(values: Any) -> Any:
+    """Return real numbers without decimals as integers: what is beyond 64 bits becomes the nearest integer."""
+    whole = np.maximum(np.minimum(values, _BELOW_LIMIT), -_LIMIT).astype(np.int64)
+    return np.where(np.greater_equal(values, _LIMIT), _WHOLE_MAX, whole)
+
+
+_LIMIT = 2.0**63
+_BELOW_LIMIT = math.nextafter(_LIMIT, 0.0)
+_WHOLE_MAX = np.iinfo(np.int64).max
 
 
 def sign_of(usage: Usage) -> Evaluate:
@@ -223,7 +234,41 @@ def to_real(usage: Usage) -> Evaluate:
 
 def half_away(values: Any) -> Any:
     """Round to whole numbers, one half away from zero."""
-    return np.trunc(values + np.copysign(0.5, values))
+    whole = np.trunc(values)
+    # Exact, as adding one half to the value is not: 0.49999999999999994 + 0.5 is 1.
+    return whole + np.copysign(np.abs(values - whole) >= 0.5, values)
+
+
+def rounded(values: Any, digits: int) -> Any:
+    """Round to a number of decimals, one half away from zero."""
+    scale = 10.0 ** abs(digits)
+    scaled = values * scale if digits > 0 else values / scale
+    whole = np.trunc(scaled)
+    half = np.abs(scaled - whole)
+    # A scaled value that is one half may have been less before it was rounded to a real number itself.
+    up = (half > 0.5) | ((half == 0.5) & (_excess(values, scale, scaled, digits) >= 0))
+    away = whole + np.copysign(up, values)
+    # Where there is no digit to round, the value stays as it is.
+    return np.where(np.abs(scaled) < _NO_FRACTION, away / scale if digits > 0 else away * scale, values)
+
+
+def _excess(values: Any, scale: float, scaled: Any, digits: int) -> Any:
+    """Return how far, at least in sign, values scaled exactly lie beyond their scaled values, away from zero."""
+    product, factor = (scaled, values) if digits > 0 else (values, scaled)
+    # The error of a product of reals, by halves of their digits (Dekker).
+    a, b = _halves(factor), _halves(scale)
+    error = ((a[0] * b[0] - product) + a[0] * b[1] + a[1] * b[0]) + a[1] * b[1]
+    return (error if digits > 0 else -error) * np.copysign(1.0, values)
+
+
+def _halves(value: Any) -> tuple[Any, Any]:
+    moved = value * 134217729.0
+    high = moved - (moved - value)
+    return high, value - high
+
+
+_NO_FRACTION = 2.0**52
+"""Real numbers from here on are whole."""
 
 
 def rounding(usage: Usage) -> Evaluate:
@@ -231,10 +276,7 @@ def rounding(usage: Usage) -> Evaluate:
     digits = usage.constants["precision"]
     if digits == 0:
         return to_integer(half_away)(usage)
-    scale = 10.0**digits
-    return lambda operand: finite(
-        half_away(np.asarray(number_values(operand), dtype=np.float64) * scale) / scale, operand.valid
-    )
+    return lambda operand: finite(rounded(np.asarray(number_values(operand), dtype=np.float64), digits), operand.valid)
 
 
 def power(usage: Usage) -> Evaluate:
@@ -362,28 +404,22 @@ def membership(usage: Usage) -> Evaluate:
     return evaluate
 
 
-def _texts(vector: Vector) -> Array:
-    """Return texts in numpy's own type, whose functions need no Python per row."""
-    return np.asarray(vector.values, dtype=np.dtypes.StringDType())
+def of_texts(function: Callable[..., Any], kind: Type) -> Callable[[Usage], Evaluate]:
+    """A function of texts, as Python has it: numpy's own texts lose what they end in if that is NUL."""
 
+    def build(usage: Usage) -> Evaluate:
+        apply = np.frompyfunc(function, len(usage.types), 1)
 
-def text_length(usage: Usage) -> Evaluate:
-    """Number of characters."""
-    return lambda operand: Vector(np.asarray(np.strings.str_len(_texts(operand))).astype(np.int64), operand.valid)
+        def evaluate(*operands: Vector) -> Vector:
+            valid = None
+            for operand in operands:
+                valid = both_valid(valid, operand.valid)
+            found = apply(*[operand.values for operand in operands])
+            return Vector(np.asarray(found, dtype=object).astype(DTYPES[kind]), valid)
 
+        return evaluate
 
-def text_case(is_upper: bool) -> Callable[[Usage], Evaluate]:
-    """The text in one case."""
-    function = np.strings.upper if is_upper else np.strings.lower
-    return lambda usage: lambda operand: Vector(np.asarray(function(_texts(operand))).astype(object), operand.valid)
-
-
-def text_edge(at_start: bool) -> Callable[[Usage], Evaluate]:
-    """Whether a text starts, or ends, with another."""
-    function: Any = np.strings.startswith if at_start else np.strings.endswith
-    return lambda usage: (
-        lambda text, part: Vector(np.asarray(function(_texts(text), _texts(part))), both_valid(text.valid, part.valid))
-    )
+    return build
 
 
 def like_pattern(usage: Usage) -> re.Pattern[str]:
@@ -400,8 +436,7 @@ def like_pattern(usage: Usage) -> re.Pattern[str]:
 def text_pattern(usage: Usage) -> Evaluate:
     """Whether a text fits a pattern in which `%` stands for any characters."""
     pattern = like_pattern(usage)
-    find = np.frompyfunc(lambda text: pattern.fullmatch(text) is not None, 1, 1)
-    return lambda operand: Vector(np.asarray(find(operand.values)).astype(np.bool_), operand.valid)
+    return of_texts(lambda text: pattern.fullmatch(text) is not None, Type.BOOL)(usage)
 
 
 def ratio_to(offset: float) -> Callable[[Vector, Vector], Vector]:

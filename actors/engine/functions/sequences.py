@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from actors.engine.functions.aggregates import Aggregate, Mergeable
-from actors.engine.functions.partials import Count
+from actors.engine.functions.partials import Count, Derived, with_derived, without_derived
 from actors.engine.keys.idle import KeyState
 from actors.engine.keys.kept import WINDOW_ROWS_GUESS, Kept, Work
 from actors.engine.keys.log import KeyedLog
@@ -392,7 +392,7 @@ class CumulativeState:
             carried.cover(layout.numbers)
             names = [f"component{i}" for i in range(len(partial.neutral))]
             carry = tuple(carried[name][layout.numbers] for name in names)
-            components = partial.scan(partial.lift(vectors), layout, carry)
+            components = partial.scan(vectors, layout, carry)
             for name, component in zip(names, components, strict=True):
                 carried[name][layout.numbers] = component[layout.lasts]
             finished.append(components)
@@ -417,9 +417,15 @@ class CumulativeState:
 
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
-        return {f"{i}.{name}": array for i, part in enumerate(self.carried) for name, array in part.state().items()}
+        state = {f"{i}.{name}": array for i, part in enumerate(self.carried) for name, array in part.state().items()}
+        return without_derived(state, self._derived())
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
+        state = with_derived(state, self._derived())
         for i, part in enumerate(self.carried):
             part.load({name: state[f"{i}.{name}"] for name in part.state()})
+
+    def _derived(self) -> list[Derived]:
+        partials = enumerate(self.aggregate.partials)
+        return [(f"{i}.component0", f"{i}.component1", p.derived) for i, p in partials if p.derived is not None]

@@ -16,7 +16,6 @@ from actors.engine.vectors.segments import Layout, expand, grown, starts_of
 from actors.engine.vectors.vector import Array
 
 _ROOM_MIN = 2
-_ALL = slice(None)
 
 
 class KeyedLog:
@@ -61,6 +60,11 @@ class KeyedLog:
         self.lengths[numbers] += layout.lengths
         return stops
 
+    def add_column(self, column: Array) -> int:
+        """Add a column with a value at each position of the pool, and return its number."""
+        self.columns.append(column)
+        return len(self.columns) - 1
+
     def starts_for(self, numbers: Array) -> Array:
         """Return the position of the first entry kept for each key."""
         self._cover(numbers)
@@ -99,13 +103,18 @@ class KeyedLog:
         self.lengths[numbers] -= excess
 
     def kept(
-        self, what: str, of: str = "", *, entry: str = "row", entry_count_max: int | None = None, part: slice = _ALL
+        self,
+        what: str,
+        of: str = "",
+        *,
+        entry: str = "row",
+        entry_count_max: int | None = None,
+        part: Sequence[int] | None = None,
     ) -> Kept:
         """Return what the columns of a part keep of each key; the part with the first one has the key's position."""
-        columns = self.columns[part]
-        positions = (
-            [self.starts, self.lengths, self._begins, self._limits] if part.indices(len(self.columns))[0] == 0 else []
-        )
+        columns = self.columns if part is None else [self.columns[number] for number in part]
+        has_position = part is None or 0 in part
+        positions = [self.starts, self.lengths, self._begins, self._limits] if has_position else []
         return Kept(
             what=what,
             of=of,

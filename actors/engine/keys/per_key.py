@@ -30,6 +30,14 @@ class PerKey:
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    def add(self, name: str, fill: Any, values: Array) -> None:
+        """Keep a further array, of values for all keys that there is room for."""
+        self._fills[name] = fill
+        self._arrays[name] = values
+
     def fill(self, name: str) -> Any:
         """Return what stands in an array for keys without state."""
         return self._fills[name]

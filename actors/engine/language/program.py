@@ -29,11 +29,16 @@ class Node:
         self.state: SequenceState | None = None
         if term.function is None:
             if not term.column:
-                self.constant = Vector(0, np.False_) if term.constant is None else Vector(term.constant, None)
+                self.constant = Vector(0, np.False_) if term.constant is None else Vector(constant_of(term), None)
         elif term.is_sequence:
             self.state = term.function.build(term.usage(nulls_smallest))
         elif not term.is_aggregate:
             self.apply = term.function.build(term.usage(nulls_smallest))
+
+
+def constant_of(term: Term) -> Any:
+    """Return a constant as vectors have it: a text as an object, or numpy would cut a NUL off its end."""
+    return np.asarray(term.constant, dtype=object) if term.type is Type.TEXT else term.constant
 
 
 class Program:

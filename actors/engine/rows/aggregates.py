@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from actors.engine.functions.aggregates import TINY_VARIANCE
-from actors.engine.functions.partials import Total
 from actors.engine.rows.code import Operand, checked, wrapped
 from actors.engine.vectors.vector import Type
 
@@ -31,13 +32,16 @@ class FinishCall:
 
     def total(self, part: int) -> str:
         """Return a total, of 64 bits if it is a whole number."""
-        partial, name = self.partials[part], self.parts[part][0]
-        return wrapped(name) if isinstance(partial, Total) and not partial.is_real else name
+        name = self.parts[part][0]
+        return name if self._is_real(part) else wrapped(name)
 
     def real(self, part: int) -> str:
         """Return a total as a real number."""
-        partial = self.partials[part]
-        return self.parts[part][0] if isinstance(partial, Total) and partial.is_real else f"float({self.total(part)})"
+        name = self.parts[part][-1]
+        return f"float({name})" if self.partials[part].places[0].high is not None else name
+
+    def _is_real(self, part: int) -> bool:
+        return isinstance(self.partials[part].neutral[0], np.floating)
 
 
 FinishForm = Callable[[FinishCall], Operand]
@@ -109,7 +113,7 @@ def spread(is_sample: bool, is_root: bool, per_root_count: bool = False) -> Fini
 
 def weighted(call: FinishCall) -> Operand:
     """Mean of the first argument weighted by the second."""
-    weight, present = call.total(1), call.parts[2][0]
+    weight, present = call.parts[1][0], call.parts[2][0]
     quotient = checked(f"{call.real(0)} / {call.real(1)}")
     return _value(call, f"({quotient} if {present} and {weight} != 0 else None)")
 

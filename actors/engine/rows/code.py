@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from actors.engine.functions.scalars import Usage
 from actors.engine.vectors.vector import Type
 
@@ -129,35 +127,5 @@ def wrap(number: int) -> int:
 
 
 def whole(number: float) -> int:
-    """Return a real number without decimals as an integer, as numpy does it."""
-    if -9.2e18 < number < 9.2e18:
-        return int(number)
-    with np.errstate(all="ignore"):
-        return int(np.float64(number).astype(np.int64))
-
-
-def join_reals(values: Sequence[float]) -> float:
-    """Return the sum of real numbers, added in the order of `numpy.add.reduceat`."""
-    return values[0] + _pairwise(values[1:]) if len(values) > 1 else values[0]
-
-
-def _pairwise(values: Sequence[float]) -> float:
-    count = len(values)
-    if count < 8:
-        total = -0.0
-        for value in values:
-            total += value
-        return total
-    if count > 128:
-        half = count // 2 // 8 * 8
-        return _pairwise(values[:half]) + _pairwise(values[half:])
-    lanes = list(values[:8])
-    full = count - count % 8
-    for start in range(8, full, 8):
-        for lane in range(8):
-            lanes[lane] += values[start + lane]
-    a, b, c, d, e, f, g, h = lanes
-    total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for value in values[full:]:
-        total += value
-    return total
+    """Return a real number without decimals as an integer; what is beyond 64 bits becomes the nearest integer."""
+    return min(max(int(number), LOW), HIGH)

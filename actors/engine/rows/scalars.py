@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.scalars import half_away, like_pattern, logarithm
+from actors.engine.functions.scalars import half_away, like_pattern, logarithm, rounded
 from actors.engine.rows.code import (
     Operand,
     RowCall,
@@ -207,8 +207,7 @@ def rounding(call: RowCall) -> Operand | None:
     digits = call.usage.constants["precision"]
     if digits == 0:
         return to_integer(_half_away)(call)
-    scale = 10.0**digits
-    return by_numpy(lambda number: half_away(number * scale) / scale)(call)
+    return by_numpy(lambda number: rounded(number, digits))(call)
 
 
 def sign_of(call: RowCall) -> Operand:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.engine.functions.partials import Place
 from actors.engine.functions.scalars import Usage
 from actors.engine.functions.sequences import (
     ComparedState,
@@ -19,8 +20,7 @@ from actors.engine.functions.sequences import (
 from actors.engine.keys.per_key import PerKey
 from actors.engine.rows.aggregates import FINISH_FORMS, FinishCall, FinishForm
 from actors.engine.rows.code import Operand, checked, converted, nulls, wrapped
-from actors.engine.rows.partials import Place, partial_form
-from actors.engine.rows.state import Field, LogField, NullableField, PlainField
+from actors.engine.rows.state import Entry, Field, LogField, NullableField, PlainField, WideField
 from actors.engine.vectors.vector import Type, filler
 
 DISTANCE_MAX = 64
@@ -86,7 +86,7 @@ def _earlier(call: SequenceCall, state: Any) -> SequenceCode | None:
         f"    {value} = {history}[0][0]",
         f"    {history} = {history}[1:] + (({operand.text},),)",
     )
-    field = LogField(history, state.log, [(0, 1)], [filler(call.usage.types[0])])
+    field = LogField(history, state.log, [Entry(Place(component=0, validity=1), [0, 1], filler(call.usage.types[0]))])
     return SequenceCode(fields=(field,), lines=lines, value=result)
 
 
@@ -143,11 +143,17 @@ def filled(call: SequenceCall) -> SequenceCode:
     return SequenceCode(fields=fields, lines=tuple(lines), value=result)
 
 
-def place_field(name: str, place: Place, arrays: PerKey) -> Field:
-    """Return the field of a place of a partial aggregate that is kept for each key."""
-    if place.validity is None:
-        return PlainField(name, arrays, f"component{place.component}")
-    return NullableField(name, arrays, f"component{place.component}", f"component{place.validity}")
+def place_field(name: str, place: Place, arrays: PerKey, widen: Callable[[], None] = lambda: None) -> Field:
+    """Return the field of a place of a partial aggregate that is kept for each key.
+
+    `widen` makes the array of what is above 64 bits, if that is missing.
+    """
+    value = f"component{place.component}"
+    if place.high is not None:
+        return WideField(name, arrays, value, f"component{place.high}", widen)
+    if place.validity is not None:
+        return NullableField(name, arrays, value, f"component{place.validity}")
+    return PlainField(name, arrays, value)
 
 
 def running(finish: FinishForm) -> SequenceForm:
@@ -159,12 +165,11 @@ def running(finish: FinishForm) -> SequenceForm:
         lines: list[str] = []
         parts: list[Sequence[str]] = []
         for number, (partial, arrays) in enumerate(zip(call.state.aggregate.partials, call.state.carried, strict=True)):
-            made = partial_form(partial)
-            if made is None:
+            if partial.places is None:
                 return None
-            names = [f"{call.prefix}{number}_{place.component}" for place in made.places]
-            fields += [place_field(name, place, arrays) for name, place in zip(names, made.places, strict=True)]
-            lines += made.fold(names, call.operands)
+            names = [f"{call.prefix}{number}_{place.component}" for place in partial.places]
+            fields += [place_field(name, place, arrays) for name, place in zip(names, partial.places, strict=True)]
+            lines += partial.fold_row(names, call.operands)
             parts.append(names)
         finishing = FinishCall(
             partials=call.state.aggregate.partials, parts=tuple(parts), type=call.type, bind=call.bind

@@ -4,16 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actors.engine.functions.aggregates import Mergeable
+from actors.engine.functions.partials import Partial, Place
 from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Node
 from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.details import Details
 from actors.engine.rows.aggregates import FinishCall
 from actors.engine.rows.code import HIGH, NoRowForm, Operand, RowCall, literal
-from actors.engine.rows.partials import PartialForm, partial_form
 from actors.engine.rows.sequences import place_field
-from actors.engine.rows.state import Field, LogField, NullableField, PlainField
+from actors.engine.rows.state import Entry, Field, LogField, NullableField, PlainField
 from actors.engine.windows.closed_panes import NO_PANE
+from actors.engine.windows.slots import Slot
 from actors.engine.windows.windows import Windows
 
 PANE_COUNT_MAX = 128
@@ -24,7 +25,8 @@ PANE_COUNT_MAX = 128
 class _SlotCode:
     """One slot of the windows: its form and the names of its places."""
 
-    form: PartialForm
+    partial: Partial
+    places: tuple[Place, ...]
     open_names: tuple[str, ...]
     joined_names: tuple[str, ...]
     """Names over a closing window; those of the open pane if a window is one pane."""
@@ -57,13 +59,14 @@ class WindowWriter:
         self._finish_lines: list[str] = []
 
     def _slot(self, number: int) -> _SlotCode:
-        form = partial_form(self._windows.slots[number].partial)
-        if form is None:
-            raise NoRowForm(repr(self._windows.slots[number].partial))
-        open_names = tuple(f"p{number}_{place.component}" for place in form.places)
+        partial = self._windows.slots[number].partial
+        places = partial.places
+        if places is None:
+            raise NoRowForm(repr(partial))
+        open_names = tuple(f"p{number}_{place.component}" for place in places)
         is_joined = self._windows.pane_count > 1
-        joined = tuple(f"j{number}_{place.component}" for place in form.places) if is_joined else open_names
-        return _SlotCode(form=form, open_names=open_names, joined_names=joined)
+        joined = tuple(f"j{number}_{place.component}" for place in places) if is_joined else open_names
+        return _SlotCode(partial=partial, places=places, open_names=open_names, joined_names=joined)
 
     def fields(self) -> list[Field]:
         """Return what is kept of each key."""
@@ -74,9 +77,10 @@ class WindowWriter:
         if windows.held:
             fields += [PlainField(name, windows.keys, name) for name in ("window_end", "window_rows")]
         for slot, code in zip(windows.slots, self._slots, strict=True):
+            widen = self._widening(slot)
             fields += [
-                place_field(name, place, slot.open)
-                for name, place in zip(code.open_names, code.form.places, strict=True)
+                place_field(name, place, slot.open, widen)
+                for name, place in zip(code.open_names, code.places, strict=True)
             ]
         fields += [NullableField(f"h{index}", arrays, "value", "valid") for index, arrays in windows.held.items()]
         if windows.pane_count > 1:
@@ -84,16 +88,14 @@ class WindowWriter:
         return fields
 
     def _closed_field(self) -> Field:
-        pairs: list[tuple[int, int | None]] = [(0, None)]
-        fills: list[object] = [0]
-        first = 1
+        entries = [Entry(Place(component=0), [0], 0)]
         for slot, code in zip(self._windows.slots, self._slots, strict=True):
-            for place in code.form.places:
-                validity = None if place.validity is None else first + place.validity
-                pairs.append((first + place.component, validity))
-                fills.append(slot.partial.neutral[place.component])
-            first += len(slot.names)
-        return LogField("closed", self._windows.closed, pairs, fills)
+            fills = slot.partial.neutral
+            entries += [Entry(p, slot.columns, fills[p.component], self._widening(slot)) for p in code.places]
+        return LogField("closed", self._windows.closed, entries)
+
+    def _widening(self, slot: Slot) -> Callable[[], None]:
+        return lambda: self._windows.widen(slot)
 
     def lines(self, time: str) -> list[str]:
         """Return the lines that close windows and add the row to its pane."""
@@ -130,12 +132,12 @@ class WindowWriter:
         return [
             line
             for slot, code in zip(self._windows.slots, self._slots, strict=True)
-            for line in code.form.fold(code.open_names, [self._value(node) for node in slot.arguments])
+            for line in code.partial.fold_row(code.open_names, [self._value(node) for node in slot.arguments])
         ]
 
     def _neutral(self, number: int, name_index: int) -> str:
         """Return the text of what a place holds before the first row."""
-        place = self._slots[number].form.places[name_index]
+        place = self._slots[number].places[name_index]
         if place.validity is not None:
             return "None"
         fill = self._windows.slots[number].partial.neutral[place.component].item()
@@ -169,7 +171,7 @@ class WindowWriter:
         lines = []
         for code in self._slots:
             arguments = ", ".join(f"k{name[1:]}" for name in code.open_names)
-            join = "sum" if code.form.join is sum else self._bind(code.form.join)
+            join = "sum" if code.partial.join_row is sum else self._bind(code.partial.join_row)
             lines.append(f"{', '.join(code.joined_names)} = {join}({arguments})")
         return lines
 

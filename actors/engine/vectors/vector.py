@@ -2,8 +2,8 @@
 
 A vector is an array of values with an array that says which of them are there; `valid` is `None` when all are. Values
 that are not there are arbitrary but of the right type, and a real value is never NaN or infinite. A constant is a
-vector whose values are a plain number or string; it fits every length. Types: Boolean, integer (int64), real
-(float64), text (objects).
+vector whose values are a plain number, or an object array without dimensions for a text; it fits every length. Types:
+Boolean, integer (int64), real (float64), text (objects, because numpy's own texts lose what they end in if it is NUL).
 """
 
 from enum import StrEnum

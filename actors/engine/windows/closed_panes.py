@@ -18,7 +18,7 @@ from actors.engine.vectors.segments import (
     starts_of,
 )
 from actors.engine.vectors.vector import Array
-from actors.engine.windows.plan import Slot
+from actors.engine.windows.slots import Slot, lay_out
 
 NO_PANE = np.int64(np.iinfo(np.int64).min)
 """Number of the open pane of a key without rows."""
@@ -56,11 +56,10 @@ class ClosedPanes:
     def __init__(self, slots: Sequence[Slot], pane_count: int) -> None:
         self._slots = slots
         self._pane_count = pane_count
-        fills = [fill for slot in slots for fill in slot.partial.neutral]
-        components = [np.object_ if isinstance(fill, str) else np.asarray(fill).dtype for fill in fills]
         # The first column has the number of the pane, ascending for each key; the second its rows, at least one; then
-        # come the components of the other slots. Empty panes are not kept, so neighbours may lie far apart.
-        self.log = KeyedLog([np.int64, *components])
+        # come the components of the other slots, and those that slots get when they widen. Empty panes are not kept,
+        # so neighbours may lie far apart.
+        self.log = KeyedLog([np.int64, *lay_out(slots)])
 
     def newest(self, numbers: Array) -> Array:
         """Return the newest closed pane of each key, `NO_PANE` for keys without one."""
@@ -95,7 +94,10 @@ class ClosedPanes:
 
     def _keep(self, numbers: Array, counts: Array, ended: Ended) -> Array:
         """Keep the panes of keys that closed; return where each is, or for an empty one where the one before it is."""
-        columns = [ended.panes, *(component for parts in ended.components for component in parts)]
+        columns = [ended.panes] * len(self.log.columns)
+        for slot, parts in zip(self._slots, ended.components, strict=True):
+            for number, component in zip(slot.columns, parts, strict=True):
+                columns[number] = component
         if ended.newest is None:
             return expand(self.log.append(layout_of(numbers, counts), columns), counts)
         filled = ended.newest == ended.panes
@@ -113,12 +115,10 @@ class ClosedPanes:
         parts: list[list[Components]] = []
         for part in chunks(lengths, EXPANSION_ROWS_MAX):
             positions = expand(starts[part], lengths[part])
-            joined, column = [], 1
+            joined = []
             for slot in self._slots:
-                width = len(slot.names)
-                components = tuple(c.take(positions) for c in self.log.columns[column : column + width])
+                components = tuple(self.log.columns[number].take(positions) for number in slot.columns)
                 joined.append(reduce_ranges(slot.partial, components, lengths[part]))
-                column += width
             parts.append(joined)
         if len(parts) == 1:
             return parts[0]

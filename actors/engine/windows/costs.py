@@ -10,20 +10,18 @@ from actors.engine.windows.plan import Call, WindowPlan
 def window_parts(plan: WindowPlan, keys: PerKey, closed: KeyedLog, rows: KeyedLog, pane_count: int) -> list[Holding]:
     """Return what is kept of each key."""
     found = [Holding(keys.kept("open pane and latest window"), ())]
-    column = 1
     for number, slot in enumerate(plan.slots):
         users = () if number == 0 else tuple(call.node.index for call in plan.calls if number in call.slots)
         of = ", ".join(argument.term.source for argument in slot.arguments)
         what = f"{slot.partial.what} of {of}" if of else slot.partial.what
         found.append(Holding(slot.open.kept("open pane", what), users))
-        part = slice(column if number else 0, column + len(slot.names))
-        column = part.stop
         if pane_count > 1:
+            part = slot.columns if number else [0, *slot.columns]
             kept = closed.kept("closed panes", what, entry="pane", entry_count_max=pane_count - 1, part=part)
             found.append(Holding(kept, users))
     for number, node in enumerate(plan.stored):
         users = tuple(call.node.index for call in plan.calls if number in call.stored)
-        part = slice(2 * number, 2 * number + 2)
+        part = [2 * number, 2 * number + 1]
         found.append(Holding(rows.kept("rows of the window", node.term.source, part=part), users))
     for call in plan.calls:
         if call.node.index in plan.held:

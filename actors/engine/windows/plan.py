@@ -10,6 +10,7 @@ from actors.engine.keys.per_key import PerKey
 from actors.engine.language.analysis import contains
 from actors.engine.language.program import Node, Program
 from actors.engine.vectors.vector import DTYPES, Type
+from actors.engine.windows.slots import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,16 +26,6 @@ class Grid:
 
     closes_at_ticks: bool = False
     """Whether time alone closes windows too, so that the pane that a key has open may be empty."""
-
-
-class Slot:
-    """One partial aggregate over one tuple of arguments, with its components of every key's open pane."""
-
-    def __init__(self, partial: Partial, arguments: tuple[Node, ...]) -> None:
-        self.partial = partial
-        self.arguments = arguments
-        self.names = [f"component{i}" for i in range(len(partial.neutral))]
-        self.open = PerKey(**dict(zip(self.names, partial.neutral, strict=True)))
 
 
 class Call(NamedTuple):

@@ -25,6 +25,7 @@ from actors.engine.windows.costs import window_parts, window_work
 from actors.engine.windows.latest import NOTHING_HELD, Closed, Held, LatestWindows
 from actors.engine.windows.panes import Panes, cut
 from actors.engine.windows.plan import Grid, WindowPlan
+from actors.engine.windows.slots import Slot, completed, shortened
 from actors.engine.windows.window_rows import WindowRows
 
 _NONE = np.zeros(0, dtype=np.int64)
@@ -115,6 +116,13 @@ class Windows:
         self._latest = LatestWindows(self.keys, self.held)
         self._panes = ClosedPanes(self.slots, self.pane_count)
         self._rows = WindowRows(self.stored)
+        for slot in self.slots:
+            if slot.is_narrow and slot.partial.outgrows(None):
+                self.widen(slot)
+
+    def widen(self, slot: Slot) -> None:
+        """Keep all components of a slot."""
+        slot.widen(self.closed)
 
     @property
     def closed(self) -> KeyedLog:
@@ -261,13 +269,15 @@ class Windows:
         numbers = layout.numbers
         stale = None if goes_on is None or goes_on.all() else (~goes_on).nonzero()[0]
         for slot in self.slots:
+            vectors = [context.rows(node) for node in slot.arguments]
+            if slot.is_narrow and slot.partial.outgrows(vectors):
+                self.widen(slot)
             slot.open.cover(numbers)
             carried = carry = tuple(slot.open[name].take(numbers) for name in slot.names)
             if stale is not None:
                 carry = tuple(part.copy() for part in carried)
-                for part, fill in zip(carry, slot.partial.neutral, strict=True):
-                    part[stale] = fill
-            vectors = [context.rows(node) for node in slot.arguments]
+                for part, name in zip(carry, slot.names, strict=True):
+                    part[stale] = slot.open.fill(name)
             folded = slot.partial.fold(vectors, panes.runs, carry)
             for name, component in zip(slot.names, folded, strict=True):
                 slot.open[name][numbers] = panes.at_lasts(component)
@@ -321,10 +331,12 @@ class Windows:
     def state(self) -> dict[str, Array]:
         """Return the state as arrays."""
         parts = {name: part.state() for name, part in self._parts().items()}
-        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        state = {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        return shortened(self.slots, state)
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""
+        state = completed(self.slots, state, self.widen)
         for name, part in self._parts().items():
             part.load({key[len(name) + 1 :]: array for key, array in state.items() if key.startswith(f"{name}.")})
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from actors.engine.functions.catalogue import FUNCTIONS
 from actors.engine.functions.definition import Function, Kind
 from actors.engine.functions.scalars import Usage
-from actors.engine.rows.code import Operand, RowCall, join_reals, wrap
+from actors.engine.rows.code import Operand, RowCall, wrap
+from actors.engine.rows.summing import join_reals
 from actors.engine.vectors.vector import DTYPES, Type, Vector, as_array, filler
 
 SCALARS = [function for function in FUNCTIONS if function.kind is Kind.SCALAR and function.row_form is not None]
