@@ -1,6 +1,6 @@
 """Counters of an engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,11 @@ class EngineStat:
     snapshot_offset: int
     """Last offset covered by the latest snapshot file, -1 before the first."""
 
-    null_comparison_counts: tuple[int, ...]
-    """For each metric, how many comparisons in it met NULL since the engine was made or restored."""
+    null_comparison_counts: tuple[int, ...] = field(compare=False)
+    """For each metric, how many comparisons in it met NULL since the engine was made or restored.
+
+    It is no part of the state, and so of no comparison of states.
+    """
 
     @property
     def discarded_row_count(self) -> int:

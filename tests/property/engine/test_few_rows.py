@@ -51,6 +51,9 @@ METRICS = [
     "prev(deltas(price)) > ratios(prev(price))",
     "between(qty, 2:5) and sym in ['A', 'B']",
     "deltas(time) > 3",
+    "sum(price > 0.5) > 1 or qty in [1, NULL]",
+    "between(price, prev(price):0.9) and not (qty > 3 or price < 0.5)",
+    "count(qty in [2, NULL]) > 1 and max(qty) > qty",
 ]
 
 
@@ -96,6 +99,7 @@ def test_few_rows_are_told_about_as_many_are(
     vectors, rows = make(given, 0), make(given, 1000)
     assert told(rows, stream, cuts) == told(vectors, stream, cuts)
     assert rows.stat() == vectors.stat()
+    assert rows.stat().null_comparison_counts == vectors.stat().null_comparison_counts
     assert rows.snapshot() == vectors.snapshot()
 
 
