@@ -441,65 +441,9 @@ def _weighted_average(usage: Usage) -> Any:
     return smoothing.weighted_average(rates[given[0][0]](given[0][1]))
 
 
-_MOVING = (
-    "sum",
-    "avg",
-    "count",
-    "min",
-    "max",
-    "first",
-    "last",
-    "std",
-    "stdp",
-    "var",
-    "varp",
-    "prod",
-    "med",
-    "wsum",
-    "wavg",
-    "corr",
-    "covar",
-    "beta",
-    "percentile",
-)
-_TIMED = (
-    "sum",
-    "avg",
-    "count",
-    "min",
-    "max",
-    "first",
-    "last",
-    "std",
-    "stdp",
-    "var",
-    "varp",
-    "prod",
-    "med",
-    "wsum",
-    "wavg",
-    "corr",
-    "covar",
-    "beta",
-    "percentile",
-)
-_RUNNING = (
-    "sum",
-    "avg",
-    "count",
-    "min",
-    "max",
-    "std",
-    "stdp",
-    "var",
-    "varp",
-    "prod",
-    "wsum",
-    "wavg",
-    "corr",
-    "covar",
-    "beta",
-)
+_MERGEABLE = "sum avg count min max std stdp var varp prod wsum wavg corr covar beta".split()
+_RANGED = [*_MERGEABLE, "first", "last", "med", "percentile"]
+"""Aggregates over ranges of rows of a key: the last ones (`m...`), or those of some time (`tm...`)."""
 
 
 def _constants(base: Function) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
@@ -579,9 +523,8 @@ def _build_rank(usage: Usage) -> Any:
 def _all_functions() -> list[Function]:
     base = _aggregates()
     by_name = {function.name: function for function in base}
-    derived = [_moving(by_name[name]) for name in _MOVING]
-    derived += [_timed(by_name[name]) for name in _TIMED]
-    derived += [_running(by_name[name]) for name in _RUNNING]
+    derived = [made(by_name[name]) for made in (_moving, _timed) for name in _RANGED]
+    derived += [_running(by_name[name]) for name in _MERGEABLE]
     return [*_operators(), *_numbers(), *_conditions(), *_texts(), *base, *_lookbacks(), *derived, _rank()]
 
 
