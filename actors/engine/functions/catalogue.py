@@ -441,7 +441,23 @@ def _weighted_average(usage: Usage) -> Any:
     return smoothing.weighted_average(rates[given[0][0]](given[0][1]))
 
 
-_MERGEABLE = "sum avg count min max std stdp var varp prod wsum wavg corr covar beta".split()
+_MERGEABLE = [
+    "sum",
+    "avg",
+    "count",
+    "min",
+    "max",
+    "std",
+    "stdp",
+    "var",
+    "varp",
+    "prod",
+    "wsum",
+    "wavg",
+    "corr",
+    "covar",
+    "beta",
+]
 _RANGED = [*_MERGEABLE, "first", "last", "med", "percentile"]
 """Aggregates over ranges of rows of a key: the last ones (`m...`), or those of some time (`tm...`)."""
 
