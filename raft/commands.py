@@ -34,6 +34,33 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobCommand(Command):
+    """A change of one job that anybody may ask for."""
+
+    job_id: str
+    """Name of the job, unique in the group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderCommand(Command):
+    """A change of one job that its leader asks for; refused once the epoch is over."""
+
+    epoch: int
+    """Epoch under which it was asked for."""
+
+    job_id: str
+    """Name of the job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionCommand(LeaderCommand):
+    """One that concerns a single partition."""
+
+    partition: int
+    """Number of the partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderElected(Command):
     """A member leads a new term; starts a new epoch. Only members propose it."""
 
@@ -48,11 +75,8 @@ class LeaderElected(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobSubmitted(Command):
+class JobSubmitted(JobCommand):
     """A new job, running from now on."""
-
-    job_id: str
-    """Name, unique in the group."""
 
     spec: bytes
     """The job's settings, opaque here."""
@@ -65,88 +89,55 @@ class JobSubmitted(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobStopped(Command):
+class JobStopped(JobCommand):
     """A running job shall rest; its partitions keep their place and their data."""
 
-    job_id: str
-    """The job."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobResumed(Command):
+class JobResumed(JobCommand):
     """A stopped job shall run again."""
 
-    job_id: str
-    """The job."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFinished(Command):
+class JobFinished(LeaderCommand):
     """The leader says that a bounded job has reached its end, or has failed for good."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
 
     summary: bytes
     """What to show of the outcome, opaque here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRemoved(Command):
+class JobRemoved(JobCommand):
     """A job that does not run is forgotten, with its snapshots."""
-
-    job_id: str
-    """The job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssignmentChanged(Command):
+class AssignmentChanged(LeaderCommand):
     """Partitions that have no owner, or whose owner is lost, get one."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
 
     owners: tuple[tuple[int, str], ...]
     """Pairs of partition and host; partitions not named keep their owner; an empty host takes the owner away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScaleRequested(Command):
+class ScaleRequested(JobCommand):
     """Another number of hosts is wanted for a job."""
-
-    job_id: str
-    """The job."""
 
     host_count: int
     """Hosts wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ValueAccepted(Command):
+class ValueAccepted(JobCommand):
     """A value that a job's detectors reported shall count as known from now on; the request's id names it."""
-
-    job_id: str
-    """The job."""
 
     content: bytes
     """Which value, opaque here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptancePlaced(Command):
+class AcceptancePlaced(LeaderCommand):
     """The leader says from which rows on an accepted value counts as known: none of them has been sent yet."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
 
     acceptance_id: str
     """Id of the request that accepted the value."""
@@ -156,17 +147,8 @@ class AcceptancePlaced(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveStarted(Command):
+class MoveStarted(PartitionCommand):
     """A partition is about to be handed over; its owner stays until the move is finished."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
-
-    partition: int
-    """The partition."""
 
     source: str
     """Host that owns it now."""
@@ -176,48 +158,21 @@ class MoveStarted(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveFinished(Command):
+class MoveFinished(PartitionCommand):
     """The target has the whole partition: it is the owner from here on."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
-
-    partition: int
-    """The partition."""
 
     target: str
     """The target named when the move started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveAbandoned(Command):
+class MoveAbandoned(PartitionCommand):
     """The move is given up: the source stays the owner."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
-
-    partition: int
-    """The partition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotReplicated(Command):
+class SnapshotReplicated(PartitionCommand):
     """A majority of the members has fsynced the bytes of a partition's snapshot."""
-
-    epoch: int
-    """The leader's epoch."""
-
-    job_id: str
-    """The job."""
-
-    partition: int
-    """The partition."""
 
     next_offsets: tuple[tuple[int, int], ...]
     """Pairs of split and the first offset not contained, by ascending split."""

@@ -234,7 +234,6 @@ class Consensus(RaftSeam):
             self._restart_election_timer()
 
     def _restart_election_timer(self) -> None:
-        """Wait a whole election timeout from now on."""
         self._raft.election_due_s = now_s() + self.election_timeout_s()
 
     def election_timeout_s(self) -> float:
@@ -383,7 +382,6 @@ class Consensus(RaftSeam):
         return index
 
     def _commit(self, index: int) -> None:
-        """Raise the commit index."""
         if index > self._raft.commit_index:
             self._raft.commit_index = index
             self._journal.setRaftCommitIndex(index)
@@ -550,5 +548,4 @@ class Consensus(RaftSeam):
 
 
 def _node(voter: tuple[str, str, str]) -> Node:
-    """Return the node of a voter."""
     return node_of(*voter)

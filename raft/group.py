@@ -33,6 +33,7 @@ from raft.commands import (
     JobsChanged,
     JobStopped,
     JobSubmitted,
+    LeaderCommand,
     LeaderElected,
     MemberAdded,
     MemberRemoved,
@@ -202,6 +203,8 @@ def apply(state: GroupState, command: Command) -> Applied:
         return state, ()
     actions: tuple[Action, ...] = ()
     try:
+        if isinstance(command, LeaderCommand):
+            _check_epoch(state, command.epoch)
         changed, actions = _RULES[type(command)](state, command)
         answer: Answer = Accepted(epoch=changed.epoch)
     except _RefusalError as refusal:
@@ -275,7 +278,6 @@ def _submit(state: GroupState, command: JobSubmitted) -> Applied:
 
 
 def _stop(state: GroupState, command: JobStopped) -> Applied:
-    """Let a running job rest."""
     job = _job(state, command.job_id)
     if job.status is not JobStatus.RUNNING:
         raise _RefusalError(f"job {job.job_id!r} is {job.status}, not running")
@@ -283,7 +285,6 @@ def _stop(state: GroupState, command: JobStopped) -> Applied:
 
 
 def _resume(state: GroupState, command: JobResumed) -> Applied:
-    """Let a stopped job run again."""
     job = _job(state, command.job_id)
     if job.status is not JobStatus.STOPPED:
         raise _RefusalError(f"job {job.job_id!r} is {job.status}, not stopped")
@@ -292,7 +293,6 @@ def _resume(state: GroupState, command: JobResumed) -> Applied:
 
 def _finish(state: GroupState, command: JobFinished) -> Applied:
     """Record the outcome of a job that has come to its end."""
-    _check_epoch(state, command.epoch)
     job = _job(state, command.job_id)
     if job.status is JobStatus.FINISHED:
         raise _RefusalError(f"job {job.job_id!r} is finished already")
@@ -314,8 +314,6 @@ def _remove(state: GroupState, command: JobRemoved) -> Applied:
 
 
 def _assign(state: GroupState, command: AssignmentChanged) -> Applied:
-    """Give partitions to hosts."""
-    _check_epoch(state, command.epoch)
     job = _job(state, command.job_id)
     owners = list(job.owners)
     for partition, host in command.owners:
@@ -327,7 +325,6 @@ def _assign(state: GroupState, command: AssignmentChanged) -> Applied:
 
 
 def _scale(state: GroupState, command: ScaleRequested) -> Applied:
-    """Want another number of hosts."""
     job = _job(state, command.job_id)
     _check_host_count(command.host_count, job.partition_count)
     return _with_job(state, replace(job, host_count=command.host_count))
@@ -352,7 +349,6 @@ def _accept_value(state: GroupState, command: ValueAccepted) -> Applied:
 
 def _place_acceptance(state: GroupState, command: AcceptancePlaced) -> Applied:
     """Say from which rows on an accepted value counts; that is said once."""
-    _check_epoch(state, command.epoch)
     job = _job(state, command.job_id)
     found = {known.acceptance_id: known for known in job.acceptances}.get(command.acceptance_id)
     if found is None or found.positions is not None:
@@ -366,7 +362,6 @@ def _place_acceptance(state: GroupState, command: AcceptancePlaced) -> Applied:
 
 def _start_move(state: GroupState, command: MoveStarted) -> Applied:
     """Name the target of a partition; its owner stays."""
-    _check_epoch(state, command.epoch)
     job = _job(state, command.job_id)
     _check_partition(job, command.partition)
     if command.partition in job.moves:
@@ -379,7 +374,6 @@ def _start_move(state: GroupState, command: MoveStarted) -> Applied:
 
 
 def _finish_move(state: GroupState, command: MoveFinished) -> Applied:
-    """Make the target the owner."""
     job = _moving_job(state, command)
     if job.moves[command.partition] != command.target:
         raise _RefusalError(f"partition {command.partition} is moving to {job.moves[command.partition]!r}")
@@ -389,14 +383,12 @@ def _finish_move(state: GroupState, command: MoveFinished) -> Applied:
 
 
 def _abandon_move(state: GroupState, command: MoveAbandoned) -> Applied:
-    """Leave the partition with its owner."""
     job = _moving_job(state, command)
     return _with_job(state, replace(job, moves=_without(job.moves, command.partition)))
 
 
 def _keep_manifest(state: GroupState, command: SnapshotReplicated) -> Applied:
     """Record a snapshot and drop the manifests nobody needs any more."""
-    _check_epoch(state, command.epoch)
     job = _job(state, command.job_id)
     _check_partition(job, command.partition)
     holders = tuple(sorted(set(command.holders) & set(state.members)))
@@ -423,7 +415,6 @@ def _keep_manifest(state: GroupState, command: SnapshotReplicated) -> Applied:
 
 
 def _add_member(state: GroupState, command: MemberAdded) -> Applied:
-    """Know a member, or its new incarnation."""
     if not command.member_id:
         raise _RefusalError("a member needs a name")
     record = MemberRecord(address=command.address, identity=command.identity)
@@ -431,7 +422,6 @@ def _add_member(state: GroupState, command: MemberAdded) -> Applied:
 
 
 def _remove_member(state: GroupState, command: MemberRemoved) -> Applied:
-    """Know a member no longer."""
     record = state.members.get(command.member_id)
     if record is None or record.identity != command.identity:
         raise _RefusalError(f"{command.member_id!r} is no member, or another incarnation of it is")
@@ -460,7 +450,6 @@ _RULES: Final[Mapping[type[Command], Callable[[GroupState, Any], Applied]]] = {
 
 
 def _job(state: GroupState, job_id: str) -> Job:
-    """Return a job that must exist."""
     job = state.jobs.get(job_id)
     if job is None:
         raise _RefusalError(f"there is no job {job_id!r}")
@@ -469,7 +458,6 @@ def _job(state: GroupState, job_id: str) -> Job:
 
 def _moving_job(state: GroupState, command: MoveFinished | MoveAbandoned) -> Job:
     """Return the job of a partition that must be moving."""
-    _check_epoch(state, command.epoch)
     job = _job(state, command.job_id)
     if command.partition not in job.moves:
         raise _RefusalError(f"partition {command.partition} is not moving")
@@ -482,7 +470,6 @@ def _with_job(state: GroupState, job: Job) -> Applied:
 
 
 def _without(moves: Mapping[int, str], partition: int) -> dict[int, str]:
-    """Return the moves without one."""
     return {moving: target for moving, target in moves.items() if moving != partition}
 
 
@@ -493,13 +480,11 @@ def _check_epoch(state: GroupState, epoch: int) -> None:
 
 
 def _check_partition(job: Job, partition: int) -> None:
-    """Refuse a partition the job does not have."""
     if not 0 <= partition < job.partition_count:
         raise _RefusalError(f"job {job.job_id!r} has no partition {partition}, only 0 to {job.partition_count - 1}")
 
 
 def _check_host_count(host_count: int, partition_count: int) -> None:
-    """Refuse more hosts than there is work for."""
     if not 1 <= host_count <= partition_count:
         raise _RefusalError(f"{host_count} hosts: choose 1 to {partition_count}, the number of partitions")
 
@@ -532,7 +517,6 @@ def validate(state: GroupState) -> None:
 
 
 def _validate_job(state: GroupState, job: Job) -> None:
-    """Assert every invariant of a job."""
     assert len(job.owners) == job.partition_count <= PARTITION_COUNT_MAX
     assert 1 <= job.host_count <= job.partition_count
     assert len(job.acceptances) <= ACCEPTANCE_COUNT_MAX

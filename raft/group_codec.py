@@ -88,7 +88,6 @@ def decode_state(data: bytes) -> GroupState:
 
 
 def _job_fields(job: Job) -> _JobFields:
-    """Return a job as plain values."""
     return {
         "job_id": job.job_id,
         "spec": job.spec,
@@ -106,12 +105,10 @@ def _job_fields(job: Job) -> _JobFields:
 
 
 def _manifest_fields(manifest: Manifest) -> _ManifestFields:
-    """Return a manifest as plain values."""
     return (manifest.next_offsets, manifest.digest, manifest.size_bytes, manifest.holders, manifest.epoch)
 
 
 def _job_from_fields(fields: _JobFields) -> Job:
-    """Return the job with these fields."""
     return Job(
         job_id=fields["job_id"],
         spec=fields["spec"],
@@ -130,6 +127,5 @@ def _job_from_fields(fields: _JobFields) -> Job:
 
 
 def _manifest_from_fields(fields: _ManifestFields) -> Manifest:
-    """Return the manifest with these fields."""
     next_offsets, digest, size_bytes, holders, epoch = fields
     return Manifest(next_offsets=next_offsets, digest=digest, size_bytes=size_bytes, holders=holders, epoch=epoch)

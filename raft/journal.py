@@ -285,7 +285,6 @@ class Journal:
         self._count_bytes()
 
     def _count_bytes(self) -> None:
-        """Count the length of all commands anew."""
         self._size_bytes = sum(len(entry[0]) for entry in self._entries)
 
     def _mark_dirty(self, index: int) -> None:
@@ -350,7 +349,6 @@ class Journal:
         self._entries = [_entry(key, value) for key, value in sorted(stored.items()) if key[:1] == b"e"]
 
     def _start(self) -> None:
-        """Start an empty journal with a new identity."""
         self._identity = uuid.uuid4().hex
         self._entries = [(EMPTY_COMMAND, 1, 0)]
         self._count_bytes()
@@ -378,12 +376,10 @@ class Journal:
 
 
 def _before(indices: range, stop: int) -> range:
-    """Return the part of a range below a bound."""
     return range(indices.start, min(indices.stop, stop))
 
 
 def _from(indices: range, start: int) -> range:
-    """Return the part of a range from a bound on."""
     return range(max(indices.start, start), indices.stop)
 
 
@@ -393,7 +389,6 @@ def _entry_key(index: int) -> bytes:
 
 
 def _entry(key: bytes, value: bytes) -> Entry:
-    """Return the log entry stored under a key."""
     return value[_TERM.size :], _INDEX.unpack(key[1:])[0], _TERM.unpack_from(value)[0]
 
 
@@ -404,7 +399,6 @@ def _meta_value(stored: Mapping[bytes, bytes], key: bytes, shape: Any) -> Any:
 
 
 def _checked(value: bytes) -> bytes:
-    """Return a value with its check sum."""
     return _CHECK.pack(zlib.crc32(value)) + value
 
 

@@ -133,7 +133,7 @@ class Member:
         self._failure: Exception | None = None
         self._waiting: str = Waiting.FOR_MEMBERS
         self._closing = threading.Event()
-        self._moment: MemberStatus | None = None
+        self._latest_status: MemberStatus | None = None
         try:
             self._transport = TcpTransport(
                 greeting=self._greeting,
@@ -228,9 +228,9 @@ class Member:
 
     def status(self) -> MemberStatus:
         """Return what this member knows about itself and the others."""
-        moment = self._moment
-        if moment is not None and self._failure is None and self._thread.is_alive():
-            return moment
+        latest = self._latest_status
+        if latest is not None and self._failure is None and self._thread.is_alive():
+            return latest
         problem = str(self._failure) if self._failure else self._damage
         role = "failed" if self._failure else "closed" if self._closing.is_set() else "forming"
         return MemberStatus(name=self.name, identity=self._journal.identity, role=role, problem=problem)
@@ -281,7 +281,6 @@ class Member:
             self._closing.wait(RETRY_S)
 
     def _check_running(self) -> None:
-        """Raise when this member does not run any more."""
         if self._failure is not None:
             raise MemberFailedError(f"member {self.name!r} has stopped: {self._failure}") from self._failure
         if self._closing.is_set():
@@ -306,7 +305,7 @@ class Member:
                 else:
                     self._consensus.step(ROUND_S)
                     self._watch_leadership()
-                self._moment = self._look()
+                self._latest_status = self._current_status()
         except Exception as error:
             self._failure = error
             log.exception("member stopped", extra={"member": self.name})
@@ -346,7 +345,6 @@ class Member:
         self._transport.greet_again()
 
     def _greeting(self) -> Greeting:
-        """Return what this member tells about itself."""
         return Greeting(
             group=self._settings.group,
             name=self.name,
@@ -366,10 +364,9 @@ class Member:
         elif isinstance(action, StepDown):
             self._step_down()
             return
-        self._tell(action)
+        self._pass_on(action)
 
     def _watch_leadership(self) -> None:
-        """End the epoch when Raft's leadership has ended."""
         if self._led is not None and self._consensus is not None and not self._consensus.leads_term(self._led.term):
             self._step_down()
 
@@ -378,16 +375,16 @@ class Member:
         led, self._led = self._led, None
         if led is not None:
             log.info("leads no longer", extra={"member": self.name, "epoch": led.epoch})
-            self._tell(StepDown(member_id=self.name, epoch=led.epoch))
+            self._pass_on(StepDown(member_id=self.name, epoch=led.epoch))
 
-    def _tell(self, action: Action) -> None:
+    def _pass_on(self, action: Action) -> None:
         """Give an action to the user, whose faults must not end this member's part in Raft."""
         try:
             self._on_action(action)
         except Exception:
             log.exception("action failed", extra={"member": self.name, "action": type(action).__name__})
 
-    def _look(self) -> MemberStatus:
+    def _current_status(self) -> MemberStatus:
         """Return the status, seen from the member's thread."""
         consensus, transport = self._consensus, self._transport
         rejected = tuple(transport.rejected.values())

@@ -2,12 +2,12 @@
 
 PySyncObj's class can be changed in no other way than by its private names, which a new version may change without a
 word; hence the exact version, and `tests/unit/raft/test_pysyncobj_seam.py`, which looks for each of them. `Internals`
-names what is read and written there; the methods of `RaftSeam` that raise `NotImplementedError` are called by PySyncObj
-in place of its own. No other module of ours uses a private name of PySyncObj. Its clock is a global of its module.
+names what is read and written there, `REPLACED` the methods that are called in place of PySyncObj's own. No other
+module of ours uses a private name of PySyncObj. Its clock is a global of its module.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import pysyncobj.node
@@ -18,12 +18,24 @@ from pysyncobj import FAIL_REASON as FAIL_REASON
 from pysyncobj import SyncObj, SyncObjConf
 
 from raft.errors import MemberFailedError
-from raft.membership import MembershipChange
 from raft.messages import Message
 from raft.settings import Timing
 
 PYSYNCOBJ_VERSION: Final = "0.3.17"
 """The version whose private names are used here."""
+
+REPLACED: Final[Mapping[str, str]] = {
+    "_SyncObj__onMessageReceived": "on_message",
+    "_SyncObj__onBecomeLeader": "on_elected",
+    "_SyncObj__generateRaftTimeout": "election_timeout_s",
+    "_SyncObj__sendAppendEntries": "send_entries",
+    "_checkCommandsToApply": "on_commands_due",
+    "_SyncObj__applyLogEntries": "apply_entries",
+    "_SyncObj__tryLogCompaction": "shorten_log",
+    "_SyncObj__parseChangeClusterRequest": "requested_change",
+    "_SyncObj__changeCluster": "begin_change",
+}
+"""Methods of PySyncObj's class, and those of a subclass of `RaftSeam` that stand in their place."""
 
 FOLLOWER: Final = 0
 CANDIDATE: Final = 1
@@ -148,7 +160,12 @@ class Poller(Protocol):
 
 
 class RaftSeam(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
-    """PySyncObj's Raft, with what is replaced in it as methods that are written out below the seam."""
+    """PySyncObj's Raft; a subclass has a method for everything in `REPLACED`."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for theirs, ours in REPLACED.items():
+            setattr(cls, theirs, getattr(cls, ours))
 
     def __init__(self, own: Node, timing: Timing, transport: Transport) -> None:
         if pysyncobj.version.VERSION != PYSYNCOBJ_VERSION:
@@ -162,8 +179,6 @@ class RaftSeam(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     def use_poller(self, poller: Poller) -> None:
         """Wait with this poller in `run_once`."""
         self._poller = poller
-
-    # What PySyncObj does.
 
     def run_once(self, wait_s: float) -> None:
         """Do what is due, and wait for messages at most this long."""
@@ -192,71 +207,6 @@ class RaftSeam(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
     def take_commands(self) -> None:
         """Let PySyncObj take commands from its queue."""
         super()._checkCommandsToApply()
-
-    # What PySyncObj calls.
-
-    def on_message(self, node: Node, message: Message) -> None:
-        """Handle a message of a node."""
-        raise NotImplementedError
-
-    def on_elected(self) -> None:
-        """Begin to lead."""
-        raise NotImplementedError
-
-    def election_timeout_s(self) -> float:
-        """Return a random election timeout."""
-        raise NotImplementedError
-
-    def send_entries(self) -> None:
-        """Send every follower what it lacks, or a heartbeat."""
-        raise NotImplementedError
-
-    def on_commands_due(self) -> None:
-        """Take commands from the queue."""
-        raise NotImplementedError
-
-    def apply_entries(self) -> bool:
-        """Apply what is committed, and tell whether there was anything."""
-        raise NotImplementedError
-
-    def shorten_log(self) -> None:
-        """Let a dump stand for what is applied, when the log is long."""
-        raise NotImplementedError
-
-    def requested_change(self, entry: bytes) -> MembershipChange | None:
-        """Return the change of who votes that an entry asks for, if it does."""
-        raise NotImplementedError
-
-    def begin_change(self, change: MembershipChange) -> bool:
-        """Let a change take effect with its entry, which follows, or refuse it."""
-        raise NotImplementedError
-
-    def _SyncObj__onMessageReceived(self, node: Node, message: Message) -> None:  # noqa: N802
-        self.on_message(node, message)
-
-    def _SyncObj__onBecomeLeader(self) -> None:  # noqa: N802
-        self.on_elected()
-
-    def _SyncObj__generateRaftTimeout(self) -> float:  # noqa: N802
-        return self.election_timeout_s()
-
-    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802
-        self.send_entries()
-
-    def _checkCommandsToApply(self) -> None:  # noqa: N802
-        self.on_commands_due()
-
-    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802
-        return self.apply_entries()
-
-    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802
-        self.shorten_log()
-
-    def _SyncObj__parseChangeClusterRequest(self, command: bytes) -> MembershipChange | None:  # noqa: N802
-        return self.requested_change(command)
-
-    def _SyncObj__changeCluster(self, change: MembershipChange) -> bool:  # noqa: N802
-        return self.begin_change(change)
 
 
 @contextlib.contextmanager

@@ -235,7 +235,6 @@ class TcpTransport(HeldTransport):
             other.close()
 
     def _accept(self, _: int) -> None:
-        """Take a connection."""
         try:
             sock, remote = self._listener.accept()
         except OSError:
@@ -433,7 +432,6 @@ def _resolve(address: str) -> Any:
 
 
 def _listen(address: str) -> socket.socket:
-    """Return a socket that listens at an address."""
     try:
         family, kind, _, _, target = _resolve(address)
         sock = socket.socket(family, kind)
@@ -447,5 +445,4 @@ def _listen(address: str) -> socket.socket:
 
 
 def _node_id(greeting: Greeting) -> str:
-    """Return the id of the node that a member is."""
     return str(node_of(greeting.name, greeting.address, greeting.identity).id)

@@ -171,7 +171,6 @@ def decode_verdict(frame: bytes) -> tuple[str, bytes]:
 
 
 def _packed(value: Any) -> bytes:
-    """Return a value as msgpack."""
     packed: bytes = msgpack.packb(value, use_bin_type=True)
     return packed
 
@@ -309,7 +308,6 @@ class FrameSocket:
             self._flush()
 
     def _flush(self) -> None:
-        """Send what the socket takes."""
         try:
             while self._unsent:
                 del self._unsent[: self._sock.send(self._unsent)]
