@@ -7,7 +7,7 @@ the next one opens the same directories.
 
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,7 @@ from actors.partition.partition import Partition, PartitionStat, RoutedBatch
 from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import LateRow
 from actors.partition.ticks import Tick
+from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError
 from actors.sink.open import open_sinks
 from actors.sink.protocol import Sink, SinkRecord
@@ -87,25 +88,33 @@ class PartitionHost:
         return os.getpid()
 
     def open(
-        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes], now_us: int
-    ) -> dict[int, dict[int, int]]:
-        """Own these partitions under an epoch; return for each the offsets it needs, by split.
+        self,
+        epoch: int,
+        partitions: list[int],
+        earliest: dict[int, int],
+        snapshots: dict[int, bytes],
+        now_us: int,
+        acceptances: Sequence[bytes] = (),
+    ) -> dict[int, OpenedPartition]:
+        """Own these partitions under an epoch; return where each stands.
 
         Under a newer epoch they are all that the host owns: others are closed, so that their owner may open them.
-        `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning.
+        `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning;
+        `acceptances` come with the call, because a process that knew them before may have been restarted since.
         """
         self._follow(epoch)
         # Another call may have brought the epoch before.
         is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
         self._let_go(partitions if is_newer else self._partitions)
-        needed = {}
+        self.accept(epoch, acceptances)
         for number in partitions:
-            partition = self._partitions.get(number)
-            if partition is None:
-                needed[number] = self._open_partition(epoch, number, earliest, snapshots.get(number), now_us)
+            if number not in self._partitions:
+                self._open_partition(epoch, number, earliest, snapshots.get(number), now_us)
             else:
-                needed[number] = partition.begin(epoch, earliest, now_us)
-        return needed
+                self._partitions[number].begin(epoch, earliest, now_us)
+        opened = [self._partitions[number] for number in partitions]
+        # What a beginning partition has received is committed; the engine may lack some of it.
+        return {one.number: OpenedPartition(needed=one.received, reached=one.committed) for one in opened}
 
     def _let_go(self, wanted: Collection[int]) -> None:
         """Close partitions that are not wanted, and broken ones, which are to be opened again."""
@@ -122,19 +131,18 @@ class PartitionHost:
 
     def _open_partition(
         self, epoch: int, number: int, earliest: dict[int, int], snapshot: bytes | None, now_us: int
-    ) -> dict[int, int]:
+    ) -> None:
         partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
         try:
             if snapshot is not None and not any(partition.committed.values()):
                 partition.restore(snapshot, now_us)
-            needed = partition.begin(epoch, earliest, now_us)
+            partition.begin(epoch, earliest, now_us)
             partition.accept(epoch, list(self._acceptances.values()))
         except BaseException:
             # A leader whose epoch is over must not take the shard away from the host that owns it.
             partition.close()
             raise
         self._partitions[number] = partition
-        return needed
 
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
         """Apply a batch to the partitions that it is for and return the number of anomalies it raised."""
@@ -155,7 +163,7 @@ class PartitionHost:
             ticks=batch.ticks,
         )
 
-    def accept(self, epoch: int, acceptances: list[bytes]) -> None:
+    def accept(self, epoch: int, acceptances: Sequence[bytes]) -> None:
         """Let values that were reported count as known, each from its place on, in the partitions of their keys."""
         self._follow(epoch)
         found = [Acceptance.from_bytes(data) for data in acceptances]
@@ -284,7 +292,7 @@ class PartitionHost:
         assert self._opened_epoch <= self._epoch, (self._opened_epoch, self._epoch)
         for number, partition in self._partitions.items():
             assert partition.number == number, f"partition {partition.number} is owned as {number}"
-            assert partition.stat().epoch <= self._epoch, f"partition {number} is ahead of its host"
+            assert partition.epoch <= self._epoch, f"partition {number} is ahead of its host"
             partition.validate()
 
     def crash(self) -> None:

@@ -70,7 +70,8 @@ def run_cluster(home: Home, job: JobSettings) -> float:
         raise SystemExit(f"the job failed: {summary['failed']}")
     runner = client.runner_status(job.name)
     assert runner is not None, "the leader has just finished the job"
-    return float(summary["finished_us"] - runner["opened_us"]) / 1e6
+    assert runner.opened_us is not None, "its partitions were open"
+    return float(summary["finished_us"] - runner.opened_us) / 1e6
 
 
 def main() -> int:

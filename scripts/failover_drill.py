@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from cluster.leader.status import RunnerStatus
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
 from config.load import parse_job
@@ -103,7 +103,7 @@ class Drill:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not self._is_over(name):
             runner = self._client.runner_status(name)
-            if runner is not None and "first_pumped_us" in runner:
+            if runner is not None and runner.first_pumped_us is not None:
                 return
             time.sleep(0.02)
 
@@ -117,22 +117,22 @@ class Drill:
         failover = kill_and_measure(self._client)
         self._elected_s.append(failover.elected_s)
         resumed = self._first_rows(name, failover.epoch)
-        if resumed is None:
+        if resumed is None or resumed.first_pumped_us is None:
             print(f"  killed {failover.killed}: elected {failover.elected_s:.2f} s, the job was over", flush=True)
             return
-        self._resumed_s.append((resumed["first_pumped_us"] - failover.killed_us) / 1e6)
-        self._sent_again.append(resumed["rows_sent_again"])
+        self._resumed_s.append((resumed.first_pumped_us - failover.killed_us) / 1e6)
+        self._sent_again.append(resumed.rows_sent_again)
         print(
             f"  killed {failover.killed}: elected {failover.elected_s:.2f} s, rows {self._resumed_s[-1]:.2f} s, "
             f"sent again {self._sent_again[-1]}",
             flush=True,
         )
 
-    def _first_rows(self, name: str, epoch: int) -> dict[str, Any] | None:
+    def _first_rows(self, name: str, epoch: int) -> RunnerStatus | None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             runner = self._client.runner_status(name)
-            if runner is not None and runner["epoch"] >= epoch and "first_pumped_us" in runner:
+            if runner is not None and runner.epoch >= epoch and runner.first_pumped_us is not None:
                 return runner
             if self._is_over(name):
                 return None

@@ -93,6 +93,11 @@ class Partition:
         return self._parts.queries
 
     @property
+    def epoch(self) -> int:
+        """Highest epoch that the partition has seen."""
+        return self._marks.epoch
+
+    @property
     def received(self) -> dict[int, int]:
         """For each split the offset from which the partition needs rows."""
         return dict(self._marks.received)

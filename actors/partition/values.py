@@ -36,6 +36,17 @@ class RoutedBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedPartition:
+    """Where a partition stands when it is opened, by split."""
+
+    needed: Mapping[int, int]
+    """Offset from which it needs rows."""
+
+    reached: Mapping[int, int]
+    """Offset below which it has been sent everything: above `needed` while the engine alone lacks rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStat:
     """Counters of one partition; every count starts anew when the partition is opened, except where it says so."""
 

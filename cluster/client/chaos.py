@@ -3,8 +3,9 @@
 import time
 from dataclasses import dataclass
 
-from cluster.client.client import Client, MemberView
+from cluster.client.client import Client
 from cluster.errors import NoAnswerError
+from cluster.leader.member_status import MemberView
 
 FAILOVER_TIMEOUT_S = 60.0
 """Seconds that a group has to elect a new leader."""
@@ -43,14 +44,13 @@ def kill_and_measure(client: Client) -> Failover:
     killed_us = time.time_ns() // 1000
     killed = client.kill_leader()
     leader = wait_for_leader(client, before + 1)
-    assert leader.status is not None, "a leader has a status"
-    led_since_us = int(leader.status["leader"]["led_since_us"])
+    assert leader.leader is not None, "it leads"
     return Failover(
         killed=killed,
         leader=leader.member_id,
-        epoch=int(leader.status["leader"]["epoch"]),
+        epoch=leader.leader.epoch,
         killed_us=killed_us,
-        elected_s=(led_since_us - killed_us) / 1e6,
+        elected_s=(leader.leader.led_since_us - killed_us) / 1e6,
     )
 
 
@@ -63,7 +63,7 @@ def wait_for_leader(client: Client, epoch_min: int) -> MemberView:
     deadline = time.monotonic() + FAILOVER_TIMEOUT_S
     while time.monotonic() < deadline:
         leader = client.leader()
-        if leader is not None and leader.status is not None and leader.status["leader"]["epoch"] >= epoch_min:
+        if leader is not None and leader.leader is not None and leader.leader.epoch >= epoch_min:
             return leader
         time.sleep(POLL_S)
     raise NoAnswerError(f"nobody leads {FAILOVER_TIMEOUT_S:.0f} s after the kill; see `tocsin status`")

@@ -8,7 +8,7 @@ import heapq
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -30,6 +30,8 @@ from actors.store.query.planner import QueryParams, QueryResult
 from cluster.client.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_page, stream_events
 from cluster.deployment import deploy
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
+from cluster.leader.member_status import MemberView, newest_leader
+from cluster.leader.status import RunnerStatus
 from cluster.local.home import Home
 from config.settings import JobSettings
 from raft.commands import (
@@ -63,17 +65,6 @@ PROPOSE_DEADLINE_S = 30.0
 """Seconds after which a proposal is given up; an election in between is waited out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberView:
-    """What one member said of itself."""
-
-    member_id: str
-    """Its name."""
-
-    status: dict[str, Any] | None
-    """Its status, or `None` when it did not answer."""
-
-
 class Client:
     """A connection of this process to the cluster of a home.
 
@@ -102,8 +93,7 @@ class Client:
 
     def leader(self) -> MemberView | None:
         """Return the member that leads and runs the jobs, or `None` between two leaders."""
-        leading = [(view.status["leader"], view) for view in self.members() if view.status and view.status["leader"]]
-        return max(leading, key=lambda pair: int(pair[0]["epoch"]))[1] if leading else None
+        return newest_leader(self.members())
 
     def state(self) -> GroupState:
         """Return the newest state that a member has applied."""
@@ -204,13 +194,10 @@ class Client:
         """Return a job's settings."""
         return JobSettings.from_bytes(self.job(name).spec)
 
-    def runner_status(self, name: str) -> dict[str, Any] | None:
+    def runner_status(self, name: str) -> RunnerStatus | None:
         """Return what the leader is doing for a job, or `None` when nobody leads."""
-        leader = self.leader()
-        if leader is None or leader.status is None:
-            return None
-        status: dict[str, Any] | None = leader.status["leader"]["jobs"].get(name)
-        return status
+        found = self.leader()
+        return None if found is None or found.leader is None else found.leader.jobs.get(name)
 
     def wait(self, name: str, is_reached: Callable[[Job], bool], timeout_s: float) -> Job:
         """Return the job as soon as it is as wanted.

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cluster.errors import ClusterError, NotRunningError
+from cluster.leader.status import RunnerStatus
 from cluster.local.home import Home
 from config.settings import JobSettings
 from raft.group import Job, JobStatus
@@ -128,7 +129,8 @@ def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> di
         nonlocal last, due_s
         if time.monotonic() >= due_s:
             due_s = time.monotonic() + PROGRESS_PERIOD_S
-            trouble = (client.runner_status(name) or {}).get("trouble") or ""
+            status = client.runner_status(name)
+            trouble = "" if status is None else status.trouble or status.sink_trouble or ""
             if trouble not in ("", last):
                 say(f"{name}: {trouble}; trying again, `tocsin stop {name}` gives up")
             last = trouble or last
@@ -145,9 +147,9 @@ def _event_of_signal() -> threading.Event:
     return stopping
 
 
-def _progress(status: dict[str, Any] | None) -> str:
+def _progress(status: RunnerStatus | None) -> str:
     if status is None:
         return "between two leaders"
-    pump = status.get("pump", {})
-    trouble = f", {status['trouble']}" if status["trouble"] else ""
-    return f"{status['phase']}: {pump.get('row_count', 0)} rows sent under epoch {status['epoch']}{trouble}"
+    row_count = 0 if status.pump is None else status.pump.row_count
+    troubles = "".join(f", {trouble}" for trouble in (status.trouble, status.sink_trouble) if trouble)
+    return f"{status.phase}: {row_count} rows sent under epoch {status.epoch}{troubles}"

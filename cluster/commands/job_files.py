@@ -59,9 +59,9 @@ def run(job_file: Path, directory: Path | None, follow: bool | None, limit: int,
         job, running = stack.enter_context(run_file(job_file, place, now_us))
         running.run()
         show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
-        has_end = running.pump.stat().at_end
+        has_end = running.stat().at_end
         if follow or (follow is None and not has_end):
-            say(f"{running.pump.stat().row_count} rows so far; waiting for more until Ctrl-C")
+            say(f"{running.stat().row_count} rows so far; waiting for more until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 for found in _follow(running, job.flush.period_ms / 1000, limit):
                     show(show_anomalies(job, found, as_json=as_json, has_header=False))
@@ -76,7 +76,7 @@ def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool
     from actors.frames import time_text
     from cluster.show.present import show_nothing_but_letters, show_null_comparisons, show_run
 
-    stat, kind = running.pump.stat(), job.row_schema[job.time_column].type
+    stat, kind = running.stat(), job.row_schema[job.time_column].type
     times = [time_text(kind, ticks) for ticks in running.times or ()]
     say(show_run(stat, sum(one.late_row_count for one in running.host.stat()), times))
     say_lines([*running.remarks(), *show_null_comparisons(job, running.null_comparison_counts())])

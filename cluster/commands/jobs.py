@@ -69,14 +69,14 @@ def status(home: Home, job: str | None, as_json: bool) -> None:
     """Show members, leader and, for a job, its partitions. Exit code 1: nobody leads."""
     from actors.partition.values import null_comparisons
     from cluster.show.present import show_null_comparisons
-    from cluster.show.status import cluster_status, show_status
+    from cluster.show.status import cluster_status, plain_status, show_status
 
     client = client_of(home)
     found = cluster_status(client, job)
-    click.echo(json.dumps(found, default=str, indent=2) if as_json else show_status(found))
-    if job is not None:
-        say_lines(show_null_comparisons(client.settings(job), null_comparisons(client.partition_stats(job))))
-    if found["leader"] is None:
+    click.echo(json.dumps(plain_status(found), default=str, indent=2) if as_json else show_status(found))
+    if found.job is not None:
+        say_lines(show_null_comparisons(client.settings(found.job.job.job_id), null_comparisons(found.job.partitions)))
+    if found.leader is None:
         sys.exit(1)
 
 

@@ -7,13 +7,16 @@ hosts of the former one. Ray restarts an actor that died; state comes back from 
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import ray
 
 from actors.host import HostBatch, PartitionHost
+from actors.partition.values import OpenedPartition
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.local.home import ClusterRecord, Home
@@ -49,16 +52,35 @@ class RayReply(Generic[T]):
         """
         try:
             answer: T = ray.get(self.reference, timeout=timeout_s)
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise cause if isinstance(cause, Exception) else error from None
-        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError) as error:
-            raise NoAnswerError(f"an actor did not answer: {str(error).splitlines()[0]}") from error
+        except ray.exceptions.RayError as error:
+            raise _cause(error) from None
         return answer
+
+    def when_done(self, take: Callable[[T], None], fail: Callable[[Exception], None]) -> None:
+        """Have one of the two called, in a thread of Ray."""
+
+        def done(future: Future[T]) -> None:
+            error = future.exception()
+            if error is None:
+                take(future.result())
+            else:
+                fail(_cause(error))
+
+        self.reference.future().add_done_callback(done)
 
     def is_ready(self) -> bool:
         """Return whether the answer, or an error, is there."""
         return bool(ray.wait([self.reference], timeout=0)[0])
+
+
+def _cause(error: BaseException) -> Exception:
+    """Return what an actor raised, or that it did not answer."""
+    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+    if isinstance(cause, Exception):
+        return cause
+    if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.GetTimeoutError):
+        return NoAnswerError(f"an actor did not answer: {str(error).splitlines()[0]}")
+    return error if isinstance(error, Exception) else NoAnswerError(f"an actor did not answer: {error}")
 
 
 class RayHost:
@@ -103,10 +125,16 @@ class RayHost:
         return RayReply(self._handle.deliver.options(concurrency_group=_SINK).remote())
 
     def open(
-        self, epoch: int, partitions: list[int], earliest: dict[int, int], snapshots: dict[int, bytes], now_us: int
-    ) -> RayReply[dict[int, dict[int, int]]]:
+        self,
+        epoch: int,
+        partitions: list[int],
+        earliest: dict[int, int],
+        snapshots: dict[int, bytes],
+        now_us: int,
+        acceptances: Sequence[bytes] = (),
+    ) -> RayReply[dict[int, OpenedPartition]]:
         """Make the host own partitions."""
-        return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots, now_us))
+        return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots, now_us, acceptances))
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> RayReply[None]:
         """Make the host give partitions up."""
@@ -167,6 +195,64 @@ def end_host(group_id: int, job_name: str, host: str) -> None:
     handle = _find(_host_name(group_id, job_name, host))
     if handle is not None:
         ray.kill(handle, no_restart=True)
+
+
+class RayMember:
+    """A member in another process, as a keeper of snapshots."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    def store_snapshot(self, job_id: str, partition: int, reference: object) -> RayReply[tuple[bytes, int]]:
+        """Store a snapshot that Ray fetches from where it is."""
+        return RayReply(self._handle.store_snapshot.remote(job_id, partition, reference))
+
+    def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> RayReply[bytes | None]:
+        """Read a snapshot."""
+        return RayReply(self._handle.read_snapshot.remote(job_id, partition, digest))
+
+
+class RayDeployment:
+    """What a leader deploys, as actors of one group's cluster."""
+
+    def __init__(self, group_id: int, home: Home) -> None:
+        self._group_id = group_id
+        self._home = home
+
+    def start_host(self, job_id: str, host: str, spec: bytes) -> RayHost:
+        """Return a host, started when it does not exist."""
+        return ensure_host(self._group_id, job_id, host, spec, str(self.partitions_directory(job_id)))
+
+    def find_host(self, job_id: str, host: str) -> RayHost | None:
+        """Return a host, or `None`."""
+        return find_host(self._group_id, job_id, host)
+
+    def end_host(self, job_id: str, host: str) -> None:
+        """End a host that owns nothing any more."""
+        end_host(self._group_id, job_id, host)
+
+    def find_member(self, member_id: str) -> RayMember | None:
+        """Return a member, or `None`."""
+        handle = find_member(self._group_id, member_id)
+        return None if handle is None else RayMember(handle)
+
+    def start_sampler(self, job_id: str, spec: bytes) -> None:
+        """Start the actor that fills a job's own stream table, and wait until the table is open."""
+        call(ensure_stream(self._group_id, job_id, spec, str(self.streams_directory())).ready.remote)
+
+    def end_sampler(self, job_id: str) -> None:
+        """End that actor, if there is one."""
+        handle = find_stream(self._group_id, job_id)
+        if handle is not None:
+            end_actor(handle)
+
+    def streams_directory(self) -> Path:
+        """Return where stream tables are."""
+        return self._home.streams_directory
+
+    def partitions_directory(self, job_id: str) -> Path:
+        """Return where a job's partitions are."""
+        return self._home.partitions_directory(job_id)
 
 
 def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str) -> Handle:

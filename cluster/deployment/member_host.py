@@ -10,11 +10,11 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from cluster.deployment.deploy import RayDeployment
 from cluster.deployment.group_settings import GroupSettings
+from cluster.leader.member_status import HostedMemberStatus
 from cluster.leader.supervisor import Leader
 from cluster.local.home import Home
 from raft.commands import Action, ForgetSnapshots
@@ -42,7 +42,8 @@ class MemberHost:
         self._stopping = threading.Event()
         self._forgetter = ThreadPoolExecutor(1, thread_name_prefix="forget snapshots")
         self._member = Member(self._settings.member_settings(directory), self._on_action)
-        self._leader = Leader(self._member, self._settings, place)
+        deployment = RayDeployment(self._settings.group_id, place)
+        self._leader = Leader(self._member, tuple(self._settings.member_addresses), deployment)
         self._leader.start()
         self._forgetter.submit(self._forget_unnamed, self._snapshots.list())
 
@@ -79,14 +80,14 @@ class MemberHost:
         applied_index = self._member.applied_index()
         return applied_index, encode_state(self._member.state())
 
-    def status(self) -> dict[str, Any]:
-        """Return what Raft and, on the leader, the pumps are doing."""
-        return {
-            "member_id": self._settings.member_id,
-            "pid": os.getpid(),
-            "raft": asdict(self._member.status()),
-            "leader": self._leader.status(),
-        }
+    def status(self) -> HostedMemberStatus:
+        """Return what Raft and, on the leader, the jobs are doing."""
+        return HostedMemberStatus(
+            member_id=self._settings.member_id,
+            pid=os.getpid(),
+            raft=self._member.status(),
+            leader=self._leader.status(),
+        )
 
     def store_snapshot(self, job_name: str, partition: int, snapshot: bytes) -> tuple[bytes, int]:
         """Keep a snapshot durably and return its digest and length."""

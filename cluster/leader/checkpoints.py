@@ -1,97 +1,147 @@
-"""Checkpoints: snapshots of all partitions, held by a majority of the members before the log says so.
+"""Checkpoints: snapshots of all partitions, stored by a majority of the members before the log says so.
 
-A checkpoint runs beside the pump. Hosts make the bytes between two batches, members fetch them from the hosts and
+A checkpoint runs beside the rows. Hosts make the bytes between two batches, members fetch them from the hosts and
 answer with the digest when the bytes are durable; only then is the manifest proposed. One checkpoint runs at a time,
 and one that fails is dropped: the next is due soon, and nothing depended on it.
 """
 
-import logging
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
-from actors.errors import TocsinError
-from cluster.deployment import deploy
-from cluster.leader.group_port import GroupPort
-from cluster.leader.pump import Pump
-from config.settings import JobSettings
+from cluster.leader.desk import Desk, raise_trouble
+from cluster.leader.events import SnapshotStored, SnapshotTaken
+from cluster.leader.failures import Failure, FailureKind
+from cluster.leader.instructions import DropSnapshot, StoreSnapshot, TakeSnapshot, Warn
 from raft.commands import SnapshotReplicated
-from raft.errors import RaftError
 from raft.group import majority_of
 
-log = logging.getLogger(__name__)
 
-STORE_TIMEOUT_S = 30.0
-"""Seconds that members have for one snapshot."""
+@dataclass(slots=True)
+class _Storing:
+    """A snapshot on its way to the members."""
+
+    partition: int
+    snapshot: int
+    offsets: Mapping[int, int]
+    silent: set[str]
+    """Members that have not said yet whether they have it."""
+
+    holders: dict[tuple[bytes, int], list[str]] = field(default_factory=dict)
+    """Members that have it, by digest and length."""
 
 
-class Checkpointer:
-    """Takes checkpoints of one job under one epoch."""
+class Checkpoints:
+    """Checkpoints of one job under one epoch; none without members."""
 
-    def __init__(
-        self, group: GroupPort, job_id: str, epoch: int, settings: JobSettings, now_us: Callable[[], int]
-    ) -> None:
-        self._group = group
+    def __init__(self, desk: Desk, job_id: str, epoch: int, member_ids: tuple[str, ...], interval_rows: int) -> None:
+        self._desk = desk
         self._job_id = job_id
         self._epoch = epoch
-        self._interval_rows = settings.snapshot_interval_rows
-        self._now_us = now_us
+        self._member_ids = member_ids
+        self._interval_rows = interval_rows
         self._taken_at_rows = 0
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"checkpoint {job_id}")
-        self._running: Future[None] | None = None
+        self._planned: deque[tuple[int, str]] = deque()
+        self._taking: int | None = None
+        self._storing: _Storing | None = None
 
-    def after(self, pump: Pump) -> None:
-        """Start a checkpoint when enough rows have passed since the last and none is running."""
-        rows = pump.stat().row_count
-        if rows - self._taken_at_rows < self._interval_rows or (self._running and not self._running.done()):
+    @property
+    def is_running(self) -> bool:
+        """Whether a checkpoint runs."""
+        return bool(self._planned) or self._taking is not None or self._storing is not None
+
+    def advance(self, owners: Mapping[int, str], row_count: int) -> None:
+        """Begin a checkpoint when enough rows have passed since the last and none is running."""
+        if not self.is_running and row_count - self._taken_at_rows >= self._interval_rows:
+            self._taken_at_rows = row_count
+            self.begin(owners)
+
+    def begin(self, owners: Mapping[int, str]) -> None:
+        """Begin a checkpoint; none may be running."""
+        assert not self.is_running, "one checkpoint at a time"
+        if self._member_ids:
+            self._planned.extend(owners.items())
+            self._take_next()
+
+    def _take_next(self) -> None:
+        if self._planned:
+            partition, host = self._planned.popleft()
+            request = TakeSnapshot(request=self._desk.next_number(), host=host, partition=partition)
+            self._taking = request.request
+            self._desk.ask(request, partial(self._on_taken, partition), self._drop)
+
+    def _on_taken(self, partition: int, event: SnapshotTaken) -> None:
+        self._taking = None
+        self._storing = _Storing(partition, event.request, event.offsets, set(self._member_ids))
+        for member in self._member_ids:
+            self._store(self._storing, member)
+
+    def _store(self, storing: _Storing, member: str) -> None:
+        number = self._desk.next_number()
+        self._desk.ask(
+            StoreSnapshot(request=number, member=member, partition=storing.partition, snapshot=storing.snapshot),
+            partial(self._on_stored, storing, member),
+            partial(self._on_not_stored, storing, member),
+            self._desk.limits.store_timeout_us,
+        )
+
+    def _on_stored(self, storing: _Storing, member: str, event: SnapshotStored) -> None:
+        storing.holders.setdefault((event.digest, event.size_bytes), []).append(member)
+        self._on_said(storing, member)
+
+    def _on_not_stored(self, storing: _Storing, member: str, failure: Failure) -> None:
+        self._desk.say(Warn(phrase="a member did not take a snapshot", reason=f"{member}: {failure.reason}"))
+        self._on_said(storing, member)
+
+    def _on_said(self, storing: _Storing, member: str) -> None:
+        storing.silent.discard(member)
+        if storing.silent:
             return
-        self._taken_at_rows = rows
-        self._running = self._pool.submit(self._take, pump.owners)
+        for (digest, size_bytes), holders in storing.holders.items():
+            if len(holders) >= majority_of(len(self._member_ids)):
+                self._propose(storing, digest, size_bytes, holders)
+                return
+        self._drop(Failure(FailureKind.OTHER, f"no majority stores the snapshot of partition {storing.partition}"))
 
-    def take(self, pump: Pump) -> None:
-        """Take a checkpoint now and wait for it."""
-        if self._running is not None:
-            self._running.result()
-        self._take(pump.owners)
+    def _propose(self, storing: _Storing, digest: bytes, size_bytes: int, holders: list[str]) -> None:
+        manifest = SnapshotReplicated(
+            epoch=self._epoch,
+            job_id=self._job_id,
+            partition=storing.partition,
+            next_offsets=tuple(sorted(storing.offsets.items())),
+            digest=digest,
+            size_bytes=size_bytes,
+            holders=tuple(sorted(holders)),
+        )
+        self._desk.propose(manifest, self._on_recorded, self._drop)
 
-    def close(self) -> None:
-        """Wait for the checkpoint that is running."""
-        self._pool.shutdown(cancel_futures=True)
+    def _on_recorded(self) -> None:
+        self._give_back()
+        self._take_next()
 
-    def _take(self, owners: dict[int, Any]) -> None:
-        try:
-            members = self._members()
-            for partition, host in owners.items():
-                marks, reference = host.snapshot(self._epoch, partition, self._now_us())
-                self._replicate(partition, marks.wait(), reference, members)
-        except (TocsinError, RaftError) as error:
-            log.warning("a checkpoint failed", extra={"job": self._job_id, "reason": str(error)})
+    def _give_back(self) -> None:
+        number = self._storing.snapshot if self._storing is not None else self._taking
+        self._taking = self._storing = None
+        if number is not None:
+            self._desk.say(DropSnapshot(snapshot=number))
 
-    def _members(self) -> dict[str, Any]:
-        found = {name: deploy.find_member(self._group.group_id, name) for name in self._group.member_ids}
-        return {name: handle for name, handle in found.items() if handle is not None}
+    def abandon(self) -> None:
+        """Drop the checkpoint that runs."""
+        self._planned.clear()
+        self._give_back()
 
-    def _replicate(self, partition: int, offsets: dict[int, int], reference: Any, members: dict[str, Any]) -> None:
-        replies: dict[str, deploy.RayReply[tuple[bytes, int]]] = {
-            name: deploy.RayReply(handle.store_snapshot.remote(self._job_id, partition, reference))
-            for name, handle in members.items()
-        }
-        acknowledged: dict[tuple[bytes, int], list[str]] = {}
-        for name, reply in replies.items():
-            try:
-                digest, size_bytes = reply.wait(STORE_TIMEOUT_S)
-                acknowledged.setdefault((digest, size_bytes), []).append(name)
-            except TocsinError as error:
-                log.warning("a member did not take a snapshot", extra={"member": name, "reason": str(error)})
-        for (digest, size_bytes), holders in acknowledged.items():
-            if len(holders) >= majority_of(len(self._group.member_ids)):
-                manifest = SnapshotReplicated(
-                    epoch=self._epoch,
-                    job_id=self._job_id,
-                    partition=partition,
-                    next_offsets=tuple(sorted(offsets.items())),
-                    digest=digest,
-                    size_bytes=size_bytes,
-                    holders=tuple(sorted(holders)),
-                )
-                self._group.propose(manifest)
+    def _drop(self, failure: Failure) -> None:
+        self.abandon()
+        if failure.kind is FailureKind.STALE:
+            raise_trouble(failure)
+        self._desk.say(Warn(phrase="a checkpoint failed", reason=failure.reason))
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        assert self._taking is None or self._storing is None
+        assert not self._planned or self._taking is not None or self._storing is not None
+        if self._storing is not None:
+            said = [member for holders in self._storing.holders.values() for member in holders]
+            assert not self._storing.silent & set(said)
+            assert len(said) == len(set(said))

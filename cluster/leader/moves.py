@@ -1,47 +1,41 @@
 """Moves: partitions change hosts, one after the other, while the job goes on.
 
-The pump keeps back what is for the partition that moves, and only that; a thread of the mover lets the source flush and
-release it and the target open it, each step recorded in the group's state; then the target gets what was kept back.
-Nothing has to be drained, because a host does what it is told in order: the release comes after every row sent before.
-Hosts that are new have been started before the first move, so that no partition waits for a process to start.
+What is for the partition that moves is kept back, and only that; the source flushes and releases it, the target opens
+it, and each step is recorded in the group's state; then the target gets what was kept back. Nothing has to be drained,
+because a host does what it is asked in order: the release comes after every row sent before. Hosts that are new are
+started before the first move, so that no partition waits for a process to start.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
-from cluster.deployment.deploy import RayHost
-from cluster.leader.group_port import GroupPort
+from cluster.leader.desk import Desk
+from cluster.leader.events import Done, PartitionsOpened
+from cluster.leader.instructions import EndHost, OpenPartitions, ReleasePartitions, StartHost
+from cluster.leader.lanes import Lanes
 from cluster.leader.placement import Move
-from cluster.leader.pump import Pump
+from cluster.leader.status import MoveProgress
 from raft.commands import MoveFinished, MoveStarted
 
-START_TIMEOUT_S = 120.0
-"""Seconds that the processes of new hosts have to start, all together."""
 
-
-class Mover:
-    """Carries out the moves of one job under one epoch."""
+class Moves:
+    """Moves of one job under one epoch; `acceptances` gives the values that a new owner must know."""
 
     def __init__(
-        self,
-        group: GroupPort,
-        job_id: str,
-        epoch: int,
-        find_host: Callable[[str], RayHost],
-        now_us: Callable[[], int],
+        self, desk: Desk, job_id: str, epoch: int, lanes: Lanes, acceptances: Callable[[], tuple[bytes, ...]]
     ) -> None:
-        self._group = group
+        self._desk = desk
         self._job_id = job_id
         self._epoch = epoch
-        self._find_host = find_host
-        self._now_us = now_us
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"moves of {job_id}")
+        self._lanes = lanes
+        self._acceptances = acceptances
         self._planned: deque[Move] = deque()
-        self._started: Future[None] | None = None
-        self._current: tuple[Move, Future[RayHost]] | None = None
+        self._starting: set[str] = set()
+        self._current: Move | None = None
+        self._is_releasable = False
         self._done_count = 0
-        self._sources: frozenset[str] = frozenset()
+        self._leaving: set[str] = set()
 
     @property
     def is_moving(self) -> bool:
@@ -49,74 +43,87 @@ class Mover:
         return self._current is not None or bool(self._planned)
 
     @property
-    def progress(self) -> dict[str, int]:
+    def progress(self) -> MoveProgress:
         """How many of the moves planned last are done."""
         waiting = len(self._planned) + (self._current is not None)
-        return {"done": self._done_count, "planned": self._done_count + waiting}
-
-    @property
-    def sources(self) -> frozenset[str]:
-        """Hosts that the moves planned last took partitions from."""
-        return self._sources
+        return MoveProgress(done=self._done_count, planned=self._done_count + waiting)
 
     def plan(self, moves: Sequence[Move]) -> None:
         """Take up moves; none may be left from before."""
         assert not self.is_moving, "partitions move already"
         self._planned.extend(moves)
-        self._sources = frozenset(move.source for move in moves)
+        self._leaving |= {move.source for move in moves}
         self._done_count = 0
-        self._started = self._pool.submit(self._start, {move.target for move in moves}) if moves else None
+        self._starting = {move.target for move in moves}
+        for host in sorted(self._starting):
+            self._desk.ask(
+                StartHost(request=self._desk.next_number(), host=host),
+                partial(self._on_host_started, host),
+                timeout_us=self._desk.limits.start_timeout_us,
+            )
 
-    def advance(self, pump: Pump) -> None:
-        """End the move that is done and begin the next, without waiting.
+    def _on_host_started(self, host: str, event: Done) -> None:
+        self._starting.discard(host)
 
-        Raises:
-            TocsinError: a host failed; the leader that opens the partitions again finds one owner for each.
-        """
-        if self._started is not None:
-            if not self._started.done():
-                return
-            self._started.result()
-            self._started = None
-        if self._current is not None:
-            move, result = self._current
-            if not result.done():
-                return
-            pump.hand_over(move.partition, result.result())
-            self._current = None
-            self._done_count += 1
-        if self._planned:
-            move = self._planned.popleft()
-            pump.hold(move.partition)
-            self._current = (move, self._pool.submit(self._move, move))
-
-    def settle(self, pump: Pump) -> None:
-        """Wait for the move on its way and forget the rest.
-
-        Raises:
-            TocsinError: a host failed.
-        """
+    def forget_planned(self) -> None:
+        """Begin no more moves; the one on its way ends."""
         self._planned.clear()
-        self._started = None
-        if self._current is not None:
-            self._current[1].exception()
-            self.advance(pump)
 
-    def close(self) -> None:
-        """Wait until the thread touches nothing any more."""
-        self._pool.shutdown(cancel_futures=True)
+    def advance(self) -> None:
+        """Begin what can begin."""
+        if self._current is None and self._planned and not self._starting:
+            self._begin(self._planned.popleft())
+        elif self._current is not None and self._is_releasable and not self._lanes.has_queue(self._current.source):
+            self._release(self._current)
+        for host in self._leaving - set(self._lanes.hosts) if not self.is_moving else ():
+            if self._lanes.is_host_empty(host):
+                self._leaving.discard(host)
+                self._lanes.retire(host)
+                self._desk.say(EndHost(host=host))
 
-    def _start(self, names: set[str]) -> None:
-        for answer in [self._find_host(name).ready() for name in sorted(names)]:
-            answer.wait(START_TIMEOUT_S)
-
-    def _move(self, move: Move) -> RayHost:
-        epoch, job_id, partition = self._epoch, self._job_id, move.partition
-        source, target = self._find_host(move.source), self._find_host(move.target)
-        self._group.propose(
-            MoveStarted(epoch=epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
+    def _begin(self, move: Move) -> None:
+        self._current = move
+        self._lanes.keep_back(move.partition)
+        command = MoveStarted(
+            epoch=self._epoch,
+            job_id=self._job_id,
+            partition=move.partition,
+            source=move.source,
+            target=move.target,
         )
-        source.release(epoch, [partition], self._now_us()).wait()
-        target.open(epoch, [partition], {}, {}, self._now_us()).wait()
-        self._group.propose(MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=move.target))
-        return target
+        self._desk.propose(command, self._on_started)
+
+    def _on_started(self) -> None:
+        # The release follows once the rows of before are sent.
+        self._is_releasable = True
+
+    def _release(self, move: Move) -> None:
+        self._is_releasable = False
+        number = self._desk.next_number()
+        request = ReleasePartitions(request=number, host=move.source, partitions=(move.partition,))
+        self._desk.ask(request, partial(self._on_released, move))
+
+    def _on_released(self, move: Move, event: Done) -> None:
+        request = OpenPartitions(
+            request=self._desk.next_number(),
+            host=move.target,
+            partitions=(move.partition,),
+            earliest={},
+            snapshots={},
+            acceptances=self._acceptances(),
+        )
+        self._desk.ask(request, partial(self._on_opened, move))
+
+    def _on_opened(self, move: Move, event: PartitionsOpened) -> None:
+        command = MoveFinished(epoch=self._epoch, job_id=self._job_id, partition=move.partition, target=move.target)
+        self._desk.propose(command, lambda: self._on_finished(move))
+
+    def _on_finished(self, move: Move) -> None:
+        self._lanes.hand_over(move.partition, move.target)
+        self._current = None
+        self._done_count += 1
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        assert not self._starting or self.is_moving
+        assert self._current is not None or not self._is_releasable

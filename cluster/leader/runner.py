@@ -1,74 +1,69 @@
-"""One running job, seen by the leader: hosts, subscription, checkpoints, scaling, recovery.
+"""The runner: carries out in a cluster what the leader's core wants, and lets the core know what came of it.
 
-A runner lives in a thread of the leading member, for one epoch. It opens the job's partitions on their hosts,
-subscribes the source where they stand, and pumps. Whatever goes wrong on the way (a host dies, a disk is full, a file
-is missing) it starts over: partitions know where they stand, so starting over loses and doubles nothing. It ends when
-its epoch is over, when the job is no longer wanted, or when the job has come to its end.
+One thread steps the core, reads the source and sends to hosts; replies come back through a queue from whatever thread
+has them. What waits for others (processes that start, the group's answers) is done by a few threads beside it.
 """
 
 import logging
+import queue
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
-import msgpack
-
-from actors.errors import SnapshotError, StaleEpochError, TocsinError
-from actors.shard import ShardIdentifierError
 from actors.source.open import open_source
 from actors.source.protocol import Source
-from cluster.deployment import deploy
-from cluster.leader.acceptances import first_unsent, place_acceptances, placed_acceptances
-from cluster.leader.checkpoints import Checkpointer
-from cluster.leader.group_port import GroupPort
-from cluster.leader.moves import Mover
-from cluster.leader.placement import place, plan_moves
-from cluster.leader.pump import Pump, first_needed
-from cluster.local.home import Home
-from config.errors import ConfigError
+from cluster.errors import NoAnswerError
+from cluster.leader import events, instructions
+from cluster.leader.core import LeaderCore
+from cluster.leader.failures import failure_of
+from cluster.leader.instructions import Instruction, Request
+from cluster.leader.ports import Deployment, GroupPort, HostPort, MemberPort, Reply
+from cluster.leader.reading import SplitReader
+from cluster.leader.status import Phase, RunnerStatus
+from cluster.leader.subscription import LeaderTask
 from config.settings import JobSettings
-from raft.commands import (
-    AssignmentChanged,
-    JobFinished,
-    MoveAbandoned,
-)
-from raft.group import Job, JobStatus, Manifest
+from raft.group import GroupState
 
 log = logging.getLogger(__name__)
-
-IDLE_S = 0.01
-"""Seconds between two looks at a source that has nothing new."""
 
 WATCH_S = 0.1
 """Seconds between two looks at the group's state."""
 
-RETRY_S_MIN = 0.05
-RETRY_S_MAX = 2.0
-"""Seconds before a job starts over, doubled with every failure in a row."""
+THREAD_COUNT = 4
+"""Threads that wait for processes to start and for the group to answer."""
 
-FATAL = (SnapshotError, ShardIdentifierError, ConfigError)
-"""Errors that starting over cannot mend."""
+T = TypeVar("T")
 
 
 def now_us() -> int:
-    """Return the time of day, in microseconds since the epoch."""
+    """Return the time of day, in microseconds since 1970."""
     return time.time_ns() // 1000
 
 
 class JobRunner:
     """Runs one job under one epoch, in a thread of its own."""
 
-    def __init__(self, group: GroupPort, job_id: str, epoch: int, home: Home) -> None:
+    def __init__(self, group: GroupPort, deployment: Deployment, job_id: str, epoch: int) -> None:
         self._group = group
+        self._deployment = deployment
         self._job_id = job_id
         self._epoch = epoch
-        self._home = home
+        self._spec = group.state().jobs[job_id].spec
+        self._settings = JobSettings.from_bytes(self._spec)
+        task = LeaderTask(job_id=job_id, epoch=epoch, member_ids=group.member_ids)
+        self._core = LeaderCore(task, self._settings, uuid.uuid4().hex, jitter=random.uniform(0.5, 1.0))
+        self._source: Source | None = None
+        self._reader: SplitReader | None = None
+        self._hosts: dict[str, HostPort] = {}
+        self._snapshots: dict[int, object] = {}
+        self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"beside {job_id}")
+        self._seen: GroupState | None = None
         self._stopping = threading.Event()
-        self._received: dict[int, int] = {}
-        self._status: dict[str, Any] = {"epoch": epoch, "phase": "starting", "trouble": None, "failure_count": 0}
         self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
 
     def start(self) -> None:
@@ -83,239 +78,222 @@ class JobRunner:
         """Return whether the thread runs."""
         return self._thread.is_alive()
 
-    def status(self) -> dict[str, Any]:
-        """Return what the runner is doing, as plain values."""
-        return dict(self._status)
+    def status(self) -> RunnerStatus:
+        """Return what the leader is doing for the job."""
+        return self._core.status()
 
     def _run(self) -> None:
-        pause_s = RETRY_S_MIN
-        while not self._stopping.is_set():
-            try:
-                self._work()
-                return
-            except StaleEpochError:
-                log.warning("a newer leader runs the job", extra={"job": self._job_id, "epoch": self._epoch})
-                return
-            except FATAL as error:
-                self._fail(error)
-                return
-            except (TocsinError, OSError) as error:
-                self._trouble(str(error))
-            except Exception as error:
-                log.exception("a job starts over", extra={"job": self._job_id})
-                self._trouble(f"{type(error).__name__}: {error}")
-            pumped = self._status.pop("pumped", False)
-            pause_s = RETRY_S_MIN if pumped else min(pause_s * 2, RETRY_S_MAX)
-            self._stopping.wait(pause_s * random.uniform(0.5, 1.0))
-
-    def _trouble(self, text: str) -> None:
-        self._status.update(phase="recovering", trouble=text, failure_count=self._status["failure_count"] + 1)
-        log.warning("a job starts over", extra={"job": self._job_id, "reason": text})
-
-    def _fail(self, error: Exception) -> None:
-        self._status.update(phase="failed", trouble=str(error))
-        summary = msgpack.packb({"failed": str(error)})
-        self._group.propose(JobFinished(epoch=self._epoch, job_id=self._job_id, summary=summary))
-
-    def _work(self) -> None:
-        record = self._group.state().jobs[self._job_id]
-        settings = JobSettings.from_bytes(record.spec)
-        self._status.update(phase="opening", started_us=now_us())
-        source = self._open_source(settings, record)
+        look_due_s = 0.0
         try:
-            self._settle_moves(record)
-            pump = self._subscribe(settings, source)
-            self._pump(settings, pump)
+            while not (self._stopping.is_set() or self._core.is_over or self._core.phase is Phase.STOPPED):
+                event = self._next_event(look_due_s - time.monotonic())
+                # A state seen after an answer contains what was answered.
+                if isinstance(event, events.Answered) or time.monotonic() >= look_due_s:
+                    look_due_s = time.monotonic() + WATCH_S
+                    self._look()
+                self._step(event)
+        except Exception:
+            log.exception("a runner ends", extra={"job": self._job_id})
         finally:
+            self._close_source()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _look(self) -> None:
+        state = self._group.state()
+        if state is not self._seen:
+            self._seen = state
+            self._step(events.GroupSeen(now_us=now_us(), state=state))
+
+    def _next_event(self, longest_s: float) -> events.Event:
+        try:
+            return self._events.get(timeout=max(min(self._core.wait_us / 1e6, longest_s), 0))
+        except queue.Empty:
+            return events.TimePassed(now_us=now_us())
+
+    def _step(self, event: events.Event) -> None:
+        for instruction in self._core.step(event):
+            try:
+                _CARRY[type(instruction)](self, instruction)
+            except Exception as error:
+                if not isinstance(instruction, Request):
+                    log.exception("an instruction failed", extra={"job": self._job_id})
+                    continue
+                self._fail(instruction, error)
+
+    def _fail(self, request: Request, error: Exception) -> None:
+        log.debug("a request failed", extra={"job": self._job_id}, exc_info=error)
+        self._events.put(events.Failed(now_us=now_us(), request=request.request, failure=failure_of(error)))
+
+    def _beside(self, request: Request, action: Callable[[], None]) -> None:
+        """Do something that takes its time in another thread."""
+
+        def act() -> None:
+            try:
+                action()
+            except Exception as error:  # whatever it is, the core decides what follows
+                self._fail(request, error)
+
+        self._pool.submit(act)
+
+    def _take(self, request: Request, reply: Reply[T], event: Callable[[T], events.Event]) -> None:
+        reply.when_done(lambda answer: self._events.put(event(answer)), lambda error: self._fail(request, error))
+
+    def _done(self, request: Request, reply: Reply[Any]) -> None:
+        self._take(request, reply, lambda _: events.Done(now_us=now_us(), request=request.request))
+
+    def _host(self, name: str) -> HostPort:
+        if name not in self._hosts:
+            raise NoAnswerError(f"{name} does not run")
+        return self._hosts[name]
+
+    def _member(self, name: str) -> MemberPort:
+        member = self._deployment.find_member(name)
+        if member is None:
+            raise NoAnswerError(f"{name} does not run")
+        return member
+
+    def _open_source(self, request: instructions.OpenSource) -> None:
+        self._close_source()
+        if self._settings.source.type == "host_metrics":
+            self._deployment.start_sampler(self._job_id, self._spec)
+        positions = self._deployment.partitions_directory(self._job_id)
+        self._source = open_source(self._settings, self._deployment.streams_directory(), positions=positions)
+        self._reader = SplitReader(self._settings, self._source)
+        earliest = self._reader.earliest()
+        self._events.put(events.SourceOpened(now_us=now_us(), request=request.request, earliest=earliest))
+
+    def _close_source(self, instruction: Instruction | None = None) -> None:
+        source, self._source, self._reader = self._source, None, None
+        if source is not None:
             source.close()
 
-    def _open_source(self, settings: JobSettings, record: Job) -> Source:
-        directory = self._home.streams_directory
-        if settings.source.type == "host_metrics":
-            sampler = deploy.ensure_stream(self._group.group_id, self._job_id, record.spec, str(directory))
-            deploy.call(sampler.ready.remote)
-        return open_source(settings, directory, positions=self._home.partitions_directory(self._job_id))
+    def _read_split(self, request: instructions.ReadSplit) -> None:
+        assert self._reader is not None, "the source is open"
+        batch = self._reader.read(request.split, request.offset, request.row_count_max)
+        self._events.put(events.SplitRead(now_us=now_us(), request=request.request, batch=batch))
 
-    def _subscribe(self, settings: JobSettings, source: Source) -> Pump:
-        self._assign()
-        earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
-        owners = self._owners()
-        needed = self._open_hosts(owners, earliest)
-        positions = first_needed(needed, earliest)
-        self._received = {split: max(marks.get(split, 0) for marks in needed) for split in earliest}
-        self._status.update(
-            phase="running",
-            trouble=None,
-            opened_us=now_us(),
-            rows_sent_again=sum(self._received[split] - positions[split] for split in earliest),
+    def _start_host(self, request: instructions.StartHost) -> None:
+        def start() -> None:
+            host = self._deployment.start_host(self._job_id, request.host, self._spec)
+            self._hosts[request.host] = host
+            self._done(request, host.ready())
+
+        self._beside(request, start)
+
+    def _open_partitions(self, request: instructions.OpenPartitions) -> None:
+        reply = self._host(request.host).open(
+            self._epoch,
+            list(request.partitions),
+            dict(request.earliest),
+            dict(request.snapshots),
+            now_us(),
+            request.acceptances,
         )
-        return Pump(settings, source, owners, positions, self._epoch, now_us)
+        self._take(
+            request,
+            reply,
+            lambda opened: events.PartitionsOpened(now_us=now_us(), request=request.request, opened=opened),
+        )
 
-    def _assign(self) -> None:
-        record = self._group.state().jobs[self._job_id]
-        placed = place(record.owners, record.host_count)
-        if placed:
-            owners = tuple(sorted(placed.items()))
-            self._group.propose(AssignmentChanged(epoch=self._epoch, job_id=self._job_id, owners=owners))
+    def _accept_values(self, request: instructions.AcceptValues) -> None:
+        self._done(request, self._host(request.host).accept(self._epoch, list(request.acceptances)))
 
-    def _owners(self) -> dict[int, deploy.RayHost]:
-        record = self._group.state().jobs[self._job_id]
-        hosts = {name: self._host(name) for name in set(record.owners)}
-        return {partition: hosts[name] for partition, name in enumerate(record.owners)}
+    def _send_batch(self, request: instructions.SendBatch) -> None:
+        self._take(
+            request,
+            self._host(request.host).apply(self._epoch, request.batch, now_us()),
+            lambda count: events.BatchApplied(now_us=now_us(), request=request.request, anomaly_count=count),
+        )
 
-    def _host(self, name: str) -> deploy.RayHost:
-        record = self._group.state().jobs[self._job_id]
-        directory = str(self._home.partitions_directory(self._job_id))
-        host = deploy.ensure_host(self._group.group_id, self._job_id, name, record.spec, directory)
-        accepted = placed_acceptances(self._group.state().jobs[self._job_id])
-        if accepted:
-            # Whoever is sent rows knows the values that were accepted before them.
-            host.accept(self._epoch, accepted).wait()
-        return host
+    def _send_tick(self, request: instructions.SendTick) -> None:
+        self._done(request, self._host(request.host).tick(self._epoch, now_us()))
 
-    def _open_hosts(self, owners: dict[int, deploy.RayHost], earliest: dict[int, int]) -> list[dict[int, int]]:
-        by_host: dict[str, tuple[deploy.RayHost, list[int]]] = {}
-        for partition, host in owners.items():
-            by_host.setdefault(host.name, (host, []))[1].append(partition)
-        snapshots = self._snapshots(list(owners)) if any(earliest.values()) else {}
-        replies = [
-            host.open(self._epoch, numbers, earliest, {n: snapshots[n] for n in numbers if n in snapshots}, now_us())
-            for host, numbers in by_host.values()
-        ]
-        return [marks for reply in replies for marks in reply.wait().values()]
+    def _flush_host(self, request: instructions.FlushHost) -> None:
+        self._take(
+            request,
+            self._host(request.host).flush(self._epoch, now_us()),
+            lambda committed: events.HostFlushed(now_us=now_us(), request=request.request, committed=committed),
+        )
 
-    def _snapshots(self, partitions: list[int]) -> dict[int, bytes]:
-        # Asked for only when the source has lost its beginning; a shard that holds rows ignores its snapshot.
-        record = self._group.state().jobs[self._job_id]
-        found = {}
-        for partition in partitions:
-            manifest = record.newest_manifest(partition)
-            data = None if manifest is None else self._read_snapshot(partition, manifest)
-            if data is not None:
-                found[partition] = data
-        return found
+    def _deliver(self, request: instructions.Deliver) -> None:
+        self._take(
+            request,
+            self._host(request.host).deliver(),
+            lambda count: events.Delivered(now_us=now_us(), request=request.request, count=count),
+        )
 
-    def _read_snapshot(self, partition: int, manifest: Manifest) -> bytes | None:
-        for holder in manifest.holders:
-            member = deploy.find_member(self._group.group_id, holder)
-            if member is not None:
-                data: bytes | None = deploy.call(member.read_snapshot.remote, self._job_id, partition, manifest.digest)
-                if data is not None:
-                    return data
-        return None
+    def _release(self, request: instructions.ReleasePartitions) -> None:
+        host = self._hosts.get(request.host) or self._deployment.find_host(self._job_id, request.host)
+        if host is None:
+            self._events.put(events.Done(now_us=now_us(), request=request.request))
+        else:
+            self._done(request, host.release(self._epoch, list(request.partitions), now_us()))
 
-    def _pump(self, settings: JobSettings, pump: Pump) -> None:
-        checkpointer = Checkpointer(self._group, self._job_id, self._epoch, settings, now_us)
-        mover = Mover(self._group, self._job_id, self._epoch, self._host, now_us)
-        every = _Every(WATCH_S)
-        delivery = _Every(settings.flush.period_ms / 1000)
-        tick = _Every(settings.flush.period_ms / 1000)
-        try:
-            while not self._stopping.is_set():
-                moved = pump.pump_once()
-                self._note(pump)
-                if every.is_due():
-                    if not self._is_wanted():
-                        mover.settle(pump)
-                        self._rest(pump)
-                        return
-                    self._plan_moves(mover)
-                    if not mover.is_moving:
-                        self._accept(pump)
-                self._advance(mover, pump)
-                if delivery.is_due():
-                    pump.deliver()
-                if not mover.is_moving:
-                    checkpointer.after(pump)
-                if not moved:
-                    if not mover.is_moving and self._is_complete(pump, checkpointer):
-                        return
-                    if tick.is_due():
-                        pump.tick()
-                    self._stopping.wait(IDLE_S)
-        finally:
-            mover.close()
-            checkpointer.close()
+    def _take_snapshot(self, request: instructions.TakeSnapshot) -> None:
+        reply, reference = self._host(request.host).snapshot(self._epoch, request.partition, now_us())
+        self._snapshots[request.request] = reference
+        self._take(
+            request,
+            reply,
+            lambda offsets: events.SnapshotTaken(now_us=now_us(), request=request.request, offsets=offsets),
+        )
 
-    def _accept(self, pump: Pump) -> None:
-        """Give accepted values that wait for it a place among the rows, and tell the hosts."""
-        place = first_unsent(pump.stat().positions, self._received)
-        if place_acceptances(self._group, self._job_id, self._epoch, place, self._stopping.is_set):
-            for name in {port.name for port in pump.owners.values()}:
-                self._host(name)
+    def _store_snapshot(self, request: instructions.StoreSnapshot) -> None:
+        reference = self._snapshots[request.snapshot]
+        self._take(
+            request,
+            self._member(request.member).store_snapshot(self._job_id, request.partition, reference),
+            lambda answer: events.SnapshotStored(
+                now_us=now_us(), request=request.request, digest=answer[0], size_bytes=answer[1]
+            ),
+        )
 
-    def _rest(self, pump: Pump) -> None:
-        pump.finish()
-        sampler = deploy.find_stream(self._group.group_id, self._job_id)
-        if sampler is not None:
-            deploy.end_actor(sampler)
-        self._note(pump)
-        self._status["phase"] = "stopped"
+    def _drop_snapshot(self, instruction: instructions.DropSnapshot) -> None:
+        self._snapshots.pop(instruction.snapshot, None)
 
-    def _note(self, pump: Pump) -> None:
-        stat = pump.stat()
-        if stat.row_count and "first_pumped_us" not in self._status:
-            self._status["first_pumped_us"] = now_us()
-        self._status.update(pump=asdict(stat), pumped=True, noted_us=now_us())
-        if stat.anomaly_count and "first_anomaly_us" not in self._status:
-            self._status["first_anomaly_us"] = now_us()
+    def _read_snapshot(self, request: instructions.ReadSnapshot) -> None:
+        self._take(
+            request,
+            self._member(request.member).read_snapshot(self._job_id, request.partition, request.digest),
+            lambda data: events.SnapshotFound(now_us=now_us(), request=request.request, data=data),
+        )
 
-    def _is_wanted(self) -> bool:
-        state = self._group.state()
-        if state.epoch != self._epoch:
-            raise StaleEpochError(f"epoch {self._epoch} is over: {state.leader_id} leads epoch {state.epoch}")
-        job = state.jobs.get(self._job_id)
-        return job is not None and job.status is JobStatus.RUNNING
+    def _propose(self, request: instructions.Propose) -> None:
+        def propose() -> None:
+            answer = self._group.propose(request.command)
+            self._events.put(events.Answered(now_us=now_us(), request=request.request, answer=answer))
 
-    def _is_complete(self, pump: Pump, checkpointer: Checkpointer) -> bool:
-        if not pump.stat().at_end:
-            return False
-        pump.finish()
-        checkpointer.take(pump)
-        self._note(pump)
-        self._status["phase"] = "finished"
-        summary = msgpack.packb({"pump": asdict(pump.stat()), "finished_us": now_us()})
-        self._group.propose(JobFinished(epoch=self._epoch, job_id=self._job_id, summary=summary))
-        return True
+        self._beside(request, propose)
 
-    def _settle_moves(self, record: Job) -> None:
-        """Undo the moves that a former leader left unfinished: the source stays the owner."""
-        for partition, target in record.moves.items():
-            host = deploy.find_host(self._group.group_id, self._job_id, target)
-            if host is not None:
-                host.release(self._epoch, [partition], now_us()).wait()
-            self._group.propose(MoveAbandoned(epoch=self._epoch, job_id=self._job_id, partition=partition))
+    def _end_host(self, instruction: instructions.EndHost) -> None:
+        self._hosts.pop(instruction.host, None)
+        self._deployment.end_host(self._job_id, instruction.host)
 
-    def _plan_moves(self, mover: Mover) -> None:
-        record = self._group.state().jobs[self._job_id]
-        moves = [] if mover.is_moving else plan_moves(record.owners, record.host_count)
-        if moves:
-            mover.plan(moves)
-            self._status["phase"] = "scaling"
+    def _end_sampler(self, instruction: Instruction) -> None:
+        self._deployment.end_sampler(self._job_id)
 
-    def _advance(self, mover: Mover, pump: Pump) -> None:
-        if not mover.is_moving:
-            return
-        mover.advance(pump)
-        self._status["moves"] = mover.progress
-        if mover.is_moving:
-            return
-        for name in mover.sources - {port.name for port in pump.owners.values()}:
-            deploy.end_host(self._group.group_id, self._job_id, name)
-        self._status["phase"] = "running"
+    def _warn(self, instruction: instructions.Warn) -> None:
+        log.warning(instruction.phrase, extra={"job": self._job_id, "reason": instruction.reason})
 
 
-class _Every:
-    """Says when a period has passed."""
-
-    def __init__(self, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._period_s = period_s
-        self._clock = clock
-        self._due_s = clock() + period_s
-
-    def is_due(self) -> bool:
-        """Return whether the period has passed since it was due last."""
-        if self._clock() < self._due_s:
-            return False
-        self._due_s = self._clock() + self._period_s
-        return True
+_CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
+    instructions.OpenSource: JobRunner._open_source,
+    instructions.CloseSource: JobRunner._close_source,
+    instructions.ReadSplit: JobRunner._read_split,
+    instructions.StartHost: JobRunner._start_host,
+    instructions.OpenPartitions: JobRunner._open_partitions,
+    instructions.AcceptValues: JobRunner._accept_values,
+    instructions.SendBatch: JobRunner._send_batch,
+    instructions.SendTick: JobRunner._send_tick,
+    instructions.FlushHost: JobRunner._flush_host,
+    instructions.Deliver: JobRunner._deliver,
+    instructions.ReleasePartitions: JobRunner._release,
+    instructions.TakeSnapshot: JobRunner._take_snapshot,
+    instructions.StoreSnapshot: JobRunner._store_snapshot,
+    instructions.DropSnapshot: JobRunner._drop_snapshot,
+    instructions.ReadSnapshot: JobRunner._read_snapshot,
+    instructions.Propose: JobRunner._propose,
+    instructions.EndHost: JobRunner._end_host,
+    instructions.EndSampler: JobRunner._end_sampler,
+    instructions.Warn: JobRunner._warn,
+}

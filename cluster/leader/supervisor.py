@@ -8,15 +8,11 @@ them when any of that ends. That a paused leader may act for a moment longer doe
 import logging
 import threading
 import time
-import uuid
-from dataclasses import replace
-from typing import Any
 
-from cluster.deployment.group_settings import GroupSettings
-from cluster.errors import ClusterError
+from cluster.leader.ports import Deployment
 from cluster.leader.runner import JobRunner, now_us
-from cluster.local.home import Home
-from raft.commands import Command, Refused, decode_answer, encode_command
+from cluster.leader.status import LeaderStatus
+from raft.commands import Answer, Command, decode_answer, encode_command
 from raft.group import GroupState, JobStatus
 from raft.member import Member
 
@@ -32,41 +28,32 @@ PROPOSE_TIMEOUT_S = 5.0
 class Leader:
     """Follows one member's state and runs jobs while that member leads."""
 
-    def __init__(self, member: Member, settings: GroupSettings, home: Home) -> None:
+    def __init__(self, member: Member, member_ids: tuple[str, ...], deployment: Deployment) -> None:
         self._member = member
-        self._settings = settings
-        self._home = home
+        self._member_ids = member_ids
+        self._deployment = deployment
         self._stopping = threading.Event()
         self._epoch: int | None = None
-        self._led_since_us: int | None = None
+        self._led_since_us = 0
         self._runners: dict[str, JobRunner] = {}
         self._thread = threading.Thread(target=self._run, name="leader", daemon=True)
 
     @property
-    def group_id(self) -> int:
-        """Id of the group."""
-        return self._settings.group_id
-
-    @property
     def member_ids(self) -> tuple[str, ...]:
         """Names of all members."""
-        return tuple(self._settings.member_addresses)
+        return self._member_ids
 
     def state(self) -> GroupState:
         """Return the state applied here."""
         return self._member.state()
 
-    def propose(self, command: Command) -> None:
-        """Have a command accepted.
+    def propose(self, command: Command) -> Answer:
+        """Return the group's answer to a command; the state then contains it.
 
         Raises:
-            ClusterError: it was refused.
             RaftError: it was not answered in time.
         """
-        named = replace(command, request_id=command.request_id or uuid.uuid4().hex)
-        answer = decode_answer(self._member.propose(encode_command(named), PROPOSE_TIMEOUT_S))
-        if isinstance(answer, Refused):
-            raise ClusterError(answer.reason)
+        return decode_answer(self._member.propose(encode_command(command), PROPOSE_TIMEOUT_S))
 
     def start(self) -> None:
         """Start the thread."""
@@ -78,12 +65,13 @@ class Leader:
         self._thread.join()
         self._stop_runners()
 
-    def status(self) -> dict[str, Any]:
-        """Return epoch, time of taking over, and each job's status, as plain values; empty for a follower."""
-        if self._epoch is None:
-            return {}
-        jobs = {job_id: runner.status() for job_id, runner in self._runners.items()}
-        return {"epoch": self._epoch, "led_since_us": self._led_since_us, "jobs": jobs}
+    def status(self) -> LeaderStatus | None:
+        """Return epoch, time of taking over, and each job's status; `None` for a follower."""
+        epoch = self._epoch
+        if epoch is None:
+            return None
+        jobs = {job_id: runner.status() for job_id, runner in list(self._runners.items())}
+        return LeaderStatus(epoch=epoch, led_since_us=self._led_since_us, jobs=jobs)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -98,7 +86,7 @@ class Leader:
         if epoch != self._epoch:
             self._stop_runners()
             self._epoch = epoch
-            self._led_since_us = None if epoch is None else now_us()
+            self._led_since_us = now_us()
             log.info("follows" if epoch is None else "leads", extra={"epoch": epoch})
         if epoch is not None:
             self._run_jobs(self._member.state(), epoch)
@@ -107,7 +95,7 @@ class Leader:
         for job_id, job in state.jobs.items():
             runner = self._runners.get(job_id)
             if job.status is JobStatus.RUNNING and (runner is None or not runner.is_alive()):
-                self._runners[job_id] = JobRunner(self, job_id, epoch, self._home)
+                self._runners[job_id] = JobRunner(self, self._deployment, job_id, epoch)
                 self._runners[job_id].start()
         for job_id in [name for name in self._runners if name not in state.jobs]:
             self._runners.pop(job_id).stop()

@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.errors import NoAnswerError
+from cluster.leader.status import Phase, RunnerStatus
 from cluster.local.cluster import ClusterOptions, local_cluster
 from cluster.local.compare import Comparison, compare, undisturbed_entries
 from cluster.local.home import Home
@@ -21,6 +22,9 @@ from cluster.local.speed import slowness
 from config.load import load_job
 from config.settings import JobSettings
 from raft.group import JobStatus
+
+if TYPE_CHECKING:
+    from cluster.client.client import Client
 
 START_TIMEOUT_S = 60.0
 """Seconds that the job has to deliver its first rows, on a machine of usual speed."""
@@ -84,21 +88,21 @@ def _watch_and_kill(home: Home, job: JobSettings, seconds: float, *, is_plain: b
     failover = kill_and_measure(client)
     viewer.notes.append(f"killed {failover.killed}; {failover.leader} leads after {failover.elected_s:.2f} s")
     watch(client, job.name, seconds / 2, is_plain=is_plain, viewer=viewer)
-    runner = _wait_for_runner(client, job.name)
+    runner, resumed_us = _wait_for_runner(client, job.name)
     ends = _stop(client, job.name)
     comparison = compare(client.anomaly_entries(job.name), _expected(home, job, ends))
     return Report(
         killed=failover.killed,
         leader=failover.leader,
         elected_s=failover.elected_s,
-        resumed_s=(runner["first_pumped_us"] - failover.killed_us) / 1e6,
-        rows_sent_again=runner["rows_sent_again"],
+        resumed_s=(resumed_us - failover.killed_us) / 1e6,
+        rows_sent_again=runner.rows_sent_again,
         row_count=sum(ends.values()),
         comparison=comparison,
     )
 
 
-def _wait_for_rows(client: Any, name: str) -> None:
+def _wait_for_rows(client: "Client", name: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S * slowness()
     while time.monotonic() < deadline:
         stats = client.partition_stats(name)
@@ -108,17 +112,18 @@ def _wait_for_rows(client: Any, name: str) -> None:
     raise NoAnswerError(f"job {name!r} had no rows after {START_TIMEOUT_S:.0f} s: {client.runner_status(name)}")
 
 
-def _wait_for_runner(client: Any, name: str) -> dict[str, Any]:
+def _wait_for_runner(client: "Client", name: str) -> tuple[RunnerStatus, int]:
+    """Return the job's runner, and when it first sent rows."""
     deadline = time.monotonic() + START_TIMEOUT_S * slowness()
     while time.monotonic() < deadline:
-        runner: dict[str, Any] | None = client.runner_status(name)
-        if runner is not None and "first_pumped_us" in runner:
-            return runner
+        runner = client.runner_status(name)
+        if runner is not None and runner.first_pumped_us is not None:
+            return runner, runner.first_pumped_us
         time.sleep(0.1)
     raise NoAnswerError(f"job {name!r} did not resume within {START_TIMEOUT_S:.0f} s: {client.runner_status(name)}")
 
 
-def _stop(client: Any, name: str) -> dict[int, int]:
+def _stop(client: "Client", name: str) -> dict[int, int]:
     """Stop the job and return how far every partition has come, by split."""
     client.stop(name)
     client.wait(name, lambda job: job.status is not JobStatus.RUNNING, START_TIMEOUT_S * slowness())
@@ -127,7 +132,7 @@ def _stop(client: Any, name: str) -> dict[int, int]:
         runner = client.runner_status(name)
         stats = client.partition_stats(name)
         ends = {tuple(sorted(stat.committed.items())) for stat in stats}
-        if len(ends) == 1 and runner is not None and runner["phase"] == "stopped":
+        if len(ends) == 1 and runner is not None and runner.phase is Phase.STOPPED:
             return dict(ends.pop())
         time.sleep(0.1)
     raise NoAnswerError(f"the partitions of {name!r} did not come to rest: {client.runner_status(name)}")

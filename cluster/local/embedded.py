@@ -4,52 +4,61 @@ It is what `tocsin run` does and what a cluster's output is compared with: the s
 in the order of their offsets, so its anomalies are those of any cluster, byte for byte.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from actors.host import HostBatch, PartitionHost
+from actors.errors import SinkError
+from actors.host import PartitionHost
 from actors.model import AnomalyId, Schema
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.partition.values import null_comparisons
 from actors.source.open import open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.transport.host_metrics import HostFeed
-from cluster.leader.pump import Done, Pump, first_needed
+from cluster.errors import ClusterError
+from cluster.leader.core import LeaderCore
+from cluster.leader.events import (
+    Answered,
+    BatchApplied,
+    Delivered,
+    Done,
+    Event,
+    Failed,
+    GroupSeen,
+    HostFlushed,
+    PartitionsOpened,
+    SourceOpened,
+    SplitRead,
+    TimePassed,
+)
+from cluster.leader.failures import failure_of
+from cluster.leader.instructions import (
+    Deliver,
+    FlushHost,
+    Instruction,
+    OpenPartitions,
+    OpenSource,
+    Propose,
+    ReadSplit,
+    Request,
+    SendBatch,
+    SendTick,
+    StartHost,
+    Warn,
+)
+from cluster.leader.reading import SplitReader
+from cluster.leader.status import Phase, PumpStat
+from cluster.leader.subscription import LeaderTask
 from config.load import load_job
 from config.settings import JobSettings
+from raft.commands import Answer, Command, JobResumed, JobStopped, JobSubmitted, Refused
+from raft.group import GroupState, answer_to, apply
 
 EPOCH = 0
 """An embedded run has no elections; a cluster that takes over its directory has a higher epoch."""
-
-
-class LocalHost:
-    """A host of this process, as the pump sees it."""
-
-    def __init__(self, host: PartitionHost) -> None:
-        self._host = host
-
-    @property
-    def name(self) -> str:
-        """There is one host."""
-        return "local"
-
-    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> Done[int]:
-        """Apply the batch at once."""
-        return Done(self._host.apply(epoch, batch, now_us))
-
-    def tick(self, epoch: int, now_us: int) -> Done[None]:
-        """Flush when it is time."""
-        self._host.tick(epoch, now_us)
-        return Done(None)
-
-    def flush(self, epoch: int, now_us: int) -> Done[dict[int, dict[int, int]]]:
-        """Make everything durable."""
-        return Done(self._host.flush(epoch, now_us))
-
-    def deliver(self) -> Done[int]:
-        """Feed the sinks."""
-        return Done(self._host.deliver())
 
 
 class WatchedSource:
@@ -93,7 +102,11 @@ class WatchedSource:
 
 
 class EmbeddedJob:
-    """A job whose partitions are open in this process; close it, or use it as a context manager."""
+    """A job whose partitions are open in this process; close it, or use it as a context manager.
+
+    The leader's core decides here too. Its instructions are carried out one after the other, at once, and a group of
+    one applies what it proposes.
+    """
 
     def __init__(self, job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int]) -> None:
         self._now_us = now_us
@@ -102,21 +115,26 @@ class EmbeddedJob:
         self._returned: set[AnomalyId] = set()
         self._counted = 0
         self._source = source = WatchedSource(source, job.time_column)
+        self._job = job
+        self._core = LeaderCore(LeaderTask(job_id=job.name, epoch=EPOCH), job, "embedded")
+        self._group = GroupState()
+        self._request_count = 0
+        self._todo: deque[Instruction] = deque()
+        self._sink_error: SinkError | None = None
         self._host = PartitionHost(job.to_bytes(), str(directory))
         try:
-            earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
-            needed = self._host.open(EPOCH, list(range(job.partitions)), earliest, {}, now_us())
-            port = LocalHost(self._host)
-            positions = first_needed(needed.values(), earliest)
-            self._pump = Pump(job, source, dict.fromkeys(range(job.partitions), port), positions, EPOCH, now_us)
+            self._reader = SplitReader(job, source)
+            self._apply(JobSubmitted(job_id=job.name, spec=b"", partition_count=job.partitions, host_count=1))
+            self._carry_out(lambda: self._core.phase is Phase.RUNNING)
         except BaseException:
             self._host.close()
             raise
 
-    @property
-    def pump(self) -> Pump:
-        """What moves the rows."""
-        return self._pump
+    def stat(self) -> PumpStat:
+        """Return what was read and found since the job was opened."""
+        stat = self._core.status().pump
+        assert stat is not None, "the partitions are open"
+        return stat
 
     @property
     def host(self) -> PartitionHost:
@@ -137,12 +155,79 @@ class EmbeddedJob:
         return null_comparisons(self._host.stat())
 
     def run(self) -> None:
-        """Take a sample if this job has any, pump until the source is empty for now, and make everything durable."""
+        """Take a sample if this job has any, read until the source is empty for now, and make everything durable.
+
+        Raises:
+            SinkError: a sink does not take anomalies; everything else is done, and they wait for the next run.
+        """
         if self.feed is not None:
             self.feed.feed(self._now_us())
-        while self._pump.pump_once():
-            pass
-        self._pump.finish()
+        self._sink_error = None
+        if self._core.phase is Phase.STOPPED:
+            self._apply(JobResumed(job_id=self._job.name))
+        self._step(TimePassed(now_us=self._now_us()))
+        self._carry_out(lambda: False)
+        if not self._core.is_over:
+            self._apply(JobStopped(job_id=self._job.name))
+            self._carry_out(lambda: False)
+        if self._sink_error is not None:
+            raise self._sink_error
+        assert self._core.is_over or self._core.phase is Phase.STOPPED, self._core.status()
+
+    def _apply(self, command: Command) -> Answer:
+        self._request_count += 1
+        named = replace(command, request_id=command.request_id or f"request-{self._request_count}")
+        self._group, _ = apply(self._group, named)
+        answer = answer_to(self._group, named.request_id)
+        if isinstance(answer, Refused):
+            raise ClusterError(answer.reason)
+        assert answer is not None, "the request has an id"
+        self._step(GroupSeen(now_us=self._now_us(), state=self._group))
+        return answer
+
+    def _step(self, event: Event) -> None:
+        self._todo.extend(self._core.step(event))
+
+    def _carry_out(self, is_enough: Callable[[], bool]) -> None:
+        while self._todo and not is_enough():
+            instruction = self._todo.popleft()
+            try:
+                event = self._answer(instruction)
+            except SinkError as error:
+                self._sink_error = error
+                assert isinstance(instruction, Request), "only deliveries write to sinks"
+                event = Failed(now_us=self._now_us(), request=instruction.request, failure=failure_of(error))
+            if event is not None:
+                self._step(event)
+
+    def _answer(self, instruction: Instruction) -> Event | None:
+        """Carry an instruction out and return its answer; what fails, but for sinks, is raised."""
+        host, now_us = self._host, self._now_us()
+        match instruction:
+            case OpenSource(request=request):
+                return SourceOpened(now_us=now_us, request=request, earliest=self._reader.earliest())
+            case ReadSplit(request=request, split=split, offset=offset, row_count_max=count):
+                return SplitRead(now_us=now_us, request=request, batch=self._reader.read(split, offset, count))
+            case StartHost(request=request):
+                return Done(now_us=now_us, request=request)
+            case OpenPartitions(request=request, partitions=numbers, earliest=earliest):
+                opened = host.open(EPOCH, list(numbers), dict(earliest), {}, now_us)
+                return PartitionsOpened(now_us=now_us, request=request, opened=opened)
+            case SendBatch(request=request, batch=batch):
+                count = host.apply(EPOCH, batch, now_us)
+                return BatchApplied(now_us=now_us, request=request, anomaly_count=count)
+            case SendTick(request=request):
+                host.tick(EPOCH, now_us)
+                return Done(now_us=now_us, request=request)
+            case FlushHost(request=request):
+                return HostFlushed(now_us=now_us, request=request, committed=host.flush(EPOCH, now_us))
+            case Deliver(request=request):
+                return Delivered(now_us=now_us, request=request, count=host.deliver())
+            case Propose(request=request, command=command):
+                return Answered(now_us=now_us, request=request, answer=self._apply(command))
+            case Warn(reason=reason):
+                raise ClusterError(reason)
+        return None
 
     def anomalies(self, count_max: int) -> list[Anomaly]:
         """Return committed anomalies in the order of their ids."""
@@ -151,9 +236,9 @@ class EmbeddedJob:
 
     def new_anomalies(self, count_max: int) -> list[Anomaly]:
         """Return the committed anomalies that no call has returned before; all calls together return `count_max`."""
-        if len(self._returned) >= count_max or (self._returned and self._counted == self._pump.stat().anomaly_count):
+        if len(self._returned) >= count_max or (self._returned and self._counted == self.stat().anomaly_count):
             return []
-        self._counted = self._pump.stat().anomaly_count
+        self._counted = self.stat().anomaly_count
         # Ids of another split may come before those known, so that a position in the order would not do.
         found = [one for one in self.anomalies(count_max + len(self._returned)) if one.id not in self._returned]
         found = found[: count_max - len(self._returned)]

@@ -14,7 +14,7 @@ from actors.partition.anomaly_table import Anomaly
 from actors.source.protocol import DeadLetter
 from cluster.client.typed_times import read_time
 from cluster.errors import ClusterError
-from cluster.leader.pump import PumpStat
+from cluster.leader.status import PumpStat
 from config.settings import JobSettings
 
 RAW_SHOWN_MAX = 100

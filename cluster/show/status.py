@@ -1,46 +1,115 @@
 """What `tocsin status` says: members, leader, jobs and partitions, as plain values and as text."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.partition.values import PartitionStat
+from cluster.leader.member_status import MemberView, newest_leader
+from cluster.leader.status import RunnerStatus
 from cluster.show.present import show_rows, show_time_us
+from raft.group import Job
 
 if TYPE_CHECKING:
-    from cluster.client.client import Client, MemberView
+    from cluster.client.client import Client
 
 SPLITS_SHOWN_MAX = 4
 """Splits whose offsets are shown one by one."""
 
 
-def cluster_status(client: "Client", job: str | None) -> dict[str, Any]:
-    """Return the state of the cluster as plain values; of one job also its partitions.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """One job: what the group, its leader and its hosts say of it."""
+
+    job: Job
+    """What the group knows."""
+
+    runner: RunnerStatus | None
+    """What its leader does; `None` between two leaders, and when nobody runs it."""
+
+    partitions: tuple[PartitionStat, ...]
+    """Partitions that are open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStatus:
+    """What is known of a cluster at one moment."""
+
+    leader: str | None
+    """Member that leads."""
+
+    group: int
+    """Id of the group."""
+
+    epoch: int
+    """Epoch of the newest state."""
+
+    members: tuple[MemberView, ...]
+    """All members, also those that did not answer."""
+
+    jobs: tuple[Job, ...]
+    """All jobs."""
+
+    job: JobView | None = None
+    """The job that was asked for."""
+
+
+def cluster_status(client: "Client", job: str | None) -> ClusterStatus:
+    """Return the state of the cluster; of one job also its partitions.
 
     Raises:
         UnknownJobError: there is no such job.
     """
     views = client.members()
-    leading = [view for view in views if view.status is not None and view.status["leader"]]
-    newest = max(leading, key=lambda view: int(view.status["leader"]["epoch"]) if view.status else 0, default=None)
+    leader = newest_leader(views)
     state = client.state()
-    found: dict[str, Any] = {
-        "leader": newest.member_id if newest is not None else None,
-        "group": client.group_id,
-        "epoch": state.epoch,
-        "members": [_member(view) for view in views],
-        "jobs": [
-            {"job": known.job_id, "status": str(known.status), "owners": list(known.owners)}
-            for known in state.jobs.values()
-        ],
-    }
+    view = None
     if job is not None:
-        found["job"] = {
-            "name": client.job(job).job_id,
-            "runner": client.runner_status(job),
-            "partitions": [asdict(stat) for stat in client.partition_stats(job)],
-            "owners": list(client.job(job).owners),
+        stats = tuple(client.partition_stats(job))
+        view = JobView(job=client.job(job), runner=client.runner_status(job), partitions=stats)
+    return ClusterStatus(
+        leader=None if leader is None else leader.member_id,
+        group=client.group_id,
+        epoch=state.epoch,
+        members=tuple(views),
+        jobs=tuple(state.jobs.values()),
+        job=view,
+    )
+
+
+def plain_status(found: ClusterStatus) -> dict[str, Any]:
+    """Return a status as JSON has it."""
+    plain: dict[str, Any] = {
+        "leader": found.leader,
+        "group": found.group,
+        "epoch": found.epoch,
+        "members": [_plain_member(view) for view in found.members],
+        "jobs": [{"job": job.job_id, "status": str(job.status), "owners": list(job.owners)} for job in found.jobs],
+    }
+    if found.job is not None:
+        plain["job"] = {
+            "name": found.job.job.job_id,
+            "runner": None if found.job.runner is None else asdict(found.job.runner),
+            "partitions": [asdict(stat) for stat in found.job.partitions],
+            "owners": list(found.job.job.owners),
         }
-    return found
+    return plain
+
+
+def _plain_member(view: MemberView) -> dict[str, Any]:
+    if view.status is None:
+        return {"member": view.member_id, "alive": False}
+    return {
+        "member": view.member_id,
+        "alive": True,
+        "pid": view.status.pid,
+        "role": _role(view),
+        **asdict(view.status.raft),
+    }
+
+
+def _role(view: MemberView) -> str:
+    return "no answer" if view.status is None else "follower" if view.leader is None else "leader"
 
 
 def show_offsets(offsets: Mapping[int, int]) -> str:
@@ -50,57 +119,42 @@ def show_offsets(offsets: Mapping[int, int]) -> str:
     return " ".join(f"{split}:{offset}" for split, offset in offsets.items()) or "-"
 
 
-def _member(view: "MemberView") -> dict[str, Any]:
-    if view.status is None:
-        return {"member": view.member_id, "alive": False}
-    return {
-        "member": view.member_id,
-        "alive": True,
-        "pid": view.status["pid"],
-        "role": "leader" if view.status["leader"] else "follower",
-        **view.status["raft"],
-    }
-
-
-def show_status(found: dict[str, Any]) -> str:
+def show_status(found: ClusterStatus) -> str:
     """Return the status as text."""
-    members = [
-        [
-            member["member"],
-            member["role"] if member["alive"] else "no answer",
-            str(member.get("pid", "-")),
-            str(member.get("term", "-")),
-            str(member.get("commit_index", "-")),
-        ]
-        for member in found["members"]
-    ]
-    jobs = [
-        [job["job"], job["status"], str(len(job["owners"])), str(len(set(job["owners"]) - {""}))]
-        for job in found["jobs"]
-    ]
+    members = [[view.member_id, _role(view), *_raft_cells(view)] for view in found.members]
+    jobs = [[job.job_id, str(job.status), str(len(job.owners)), str(len(set(job.owners) - {""}))] for job in found.jobs]
     parts = [
-        f"leader {found['leader'] or '-'}, epoch {found['epoch']}",
+        f"leader {found.leader or '-'}, epoch {found.epoch}",
         show_rows(("member", "role", "pid", "term", "commit"), members),
     ]
     if jobs:
         parts.append(show_rows(("job", "status", "partitions", "hosts"), jobs))
-    if "job" in found:
-        parts.append(show_job(found["job"]))
+    if found.job is not None:
+        parts.append(show_job(found.job))
     return "\n\n".join(parts)
 
 
-def show_job(job: dict[str, Any]) -> str:
+def _raft_cells(view: MemberView) -> list[str]:
+    if view.status is None:
+        return ["-", "-", "-"]
+    return [str(view.status.pid), str(view.status.raft.term), str(view.status.raft.commit_index)]
+
+
+def show_job(view: JobView) -> str:
     """Return one job's runner and partitions as text."""
-    runner = job["runner"]
+    runner, owners = view.runner, view.job.owners
     lines = []
     if runner is not None:
         lines.append(
-            f"{job['name']}: {runner['phase']} under epoch {runner['epoch']}, open since "
-            f"{show_time_us(runner.get('opened_us'))}, {runner.get('rows_sent_again', 0)} rows sent again, "
-            f"{runner['failure_count']} restarts"
+            f"{view.job.job_id}: {runner.phase} under epoch {runner.epoch}, open since "
+            f"{show_time_us(runner.opened_us)}, {runner.rows_sent_again} rows sent again, "
+            f"{runner.failure_count} restarts"
         )
-        if runner["trouble"]:
-            lines.append(f"last trouble: {runner['trouble']}")
+        if runner.trouble:
+            lines.append(f"last trouble: {runner.trouble}")
+        if runner.sink_trouble:
+            waiting = sum(stat.outbox_count for stat in view.partitions)
+            lines.append(f"{waiting} anomalies wait for a sink: {runner.sink_trouble}")
     names = (
         "partition",
         "host",
@@ -115,21 +169,21 @@ def show_job(job: dict[str, Any]) -> str:
     )
     rows = [
         [
-            str(stat["partition"]),
-            job["owners"][stat["partition"]],
-            show_offsets(stat["committed"]),
-            str(stat["row_count"]),
-            str(stat["late_row_count"]),
-            str(stat["anomaly_count"]),
-            str(stat["dead_letter_count"]),
-            str(stat["size_bytes"] // 1024),
-            str(stat["state_size_bytes"] // 1024),
-            stat["degraded"] or "",
+            str(stat.partition),
+            owners[stat.partition],
+            show_offsets(stat.committed),
+            str(stat.row_count),
+            str(stat.late_row_count),
+            str(stat.anomaly_count),
+            str(stat.dead_letter_count),
+            str(stat.size_bytes // 1024),
+            str(stat.state_size_bytes // 1024),
+            stat.degraded or "",
         ]
-        for stat in job["partitions"]
+        for stat in view.partitions
     ]
     lines.append(show_rows(names, rows))
-    closed = sum(bool(owner) for owner in job["owners"]) - len(rows)
+    closed = sum(bool(owner) for owner in owners) - len(rows)
     if closed > 0:
         lines.append(f"{closed} partitions are not open; a running job opens them by itself, other jobs when queried")
     return "\n".join(lines)

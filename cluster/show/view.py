@@ -18,7 +18,8 @@ from rich.text import Text
 from actors.errors import TocsinError
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.partition.partition import PartitionStat
-from cluster.client.client import Client, MemberView
+from cluster.client.client import Client
+from cluster.leader.member_status import MemberView, newest_leader
 from cluster.show.present import anomaly_frame, show_cell
 from cluster.show.status import show_offsets
 from config.settings import JobSettings
@@ -80,8 +81,7 @@ class View:
         self._latest = latest
         self._rate = rate
         self._notes = notes
-        leading = [view for view in members if view.status is not None and view.status["leader"]]
-        self._leader = leading[0] if leading else None
+        self._leader = newest_leader(members)
 
     @property
     def anomaly_count(self) -> int:
@@ -109,17 +109,17 @@ class View:
         return Group(*parts)
 
     def _leader_text(self) -> str:
-        if self._leader is None or self._leader.status is None:
+        if self._leader is None or self._leader.leader is None:
             return "none"
-        return f"{self._leader.member_id} (epoch {self._leader.status['leader']['epoch']})"
+        return f"{self._leader.member_id} (epoch {self._leader.leader.epoch})"
 
     def _lag(self) -> int:
-        if self._leader is None or self._leader.status is None:
+        if self._leader is None or self._leader.leader is None:
             return 0
-        runner = self._leader.status["leader"]["jobs"].get(self._settings.name) or {}
-        sent = sum(runner.get("pump", {}).get("positions", {}).values())
+        runner = self._leader.leader.jobs.get(self._settings.name)
+        sent = 0 if runner is None or runner.pump is None else sum(runner.pump.positions.values())
         committed = min((sum(stat.committed.values()) for stat in self._stats), default=0)
-        return max(int(sent) - committed, 0)
+        return max(sent - committed, 0)
 
     def _summary(self) -> Text:
         alive = sum(view.status is not None for view in self._members)

@@ -28,7 +28,13 @@ def start(client: Client, name: str, trades: Path, eventually: Eventually, **opt
 def is_pumping(client: Client, name: str, epoch_min: int = 0) -> bool:
     """Return whether a leader has sent rows, under an epoch not below `epoch_min`."""
     runner = client.runner_status(name)
-    return runner is not None and runner["epoch"] >= epoch_min and "first_pumped_us" in runner
+    return runner is not None and runner.epoch >= epoch_min and runner.first_pumped_us is not None
+
+
+def phase(client: Client, name: str) -> str:
+    """Return what the leader is doing for a job."""
+    runner = client.runner_status(name)
+    return "" if runner is None else str(runner.phase)
 
 
 def finish(client: Client, name: str) -> Entries:
@@ -81,11 +87,11 @@ def test_a_leader_that_wakes_up_is_refused(
     assert leader is not None
     assert leader.status is not None
     epoch = client.state().epoch
-    os.kill(leader.status["pid"], signal.SIGSTOP)
+    os.kill(leader.status.pid, signal.SIGSTOP)
     try:
         eventually(lambda: is_pumping(client, "paused", epoch + 1) or client.job("paused").status != "running")
     finally:
-        os.kill(leader.status["pid"], signal.SIGCONT)
+        os.kill(leader.status.pid, signal.SIGCONT)
     assert finish(client, "paused") == expected
 
 
@@ -124,7 +130,7 @@ def test_a_stopped_job_goes_on_where_it_stood(
 ) -> None:
     start(client, "resting", trades, eventually)
     client.stop("resting")
-    eventually(lambda: (client.runner_status("resting") or {}).get("phase") == "stopped")
+    eventually(lambda: phase(client, "resting") == "stopped")
     before = client.anomaly_entries("resting")
     client.resume("resting")
     after = finish(client, "resting")

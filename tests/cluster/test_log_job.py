@@ -63,7 +63,7 @@ def test_an_accepted_value_holds_whatever_dies(client: Client, home: Home, log: 
     before = tocsin(home, "learn", "status", "logins", "--json")
     entries = client.anomaly_entries("logins")
     client.stop("logins")
-    eventually(lambda: (client.runner_status("logins") or {}).get("phase") == "stopped")
+    eventually(lambda: getattr(client.runner_status("logins"), "phase", "") == "stopped")
     assert tocsin(home, "learn", "status", "logins", "--json") == before
     for host in client.hosts("logins"):
         deploy.end_host(client.group_id, "logins", host.name)

@@ -1,94 +1,59 @@
-"""A world for partitions: hosts and leaders in one process, a manual clock, and everything going wrong.
+"""A world for leaders and partitions: real but for the ways between them and the clock, and everything goes wrong.
 
-Everything random comes from one seed. Hosts are real, over real LMDB; what is simulated is the way to them. A leader's
-messages to one host arrive in order, but between leaders in any order; they are lost, their answers are lost, and they
-are repeated later; batches are cut anywhere. Hosts crash between messages and before, within or after a write, and are
-started again; disks are full for a while; maps grow, so that a write runs twice. Leaders are deposed and go on as long
-as they like; what they know of the group is what it was then. Moves are interrupted wherever that happens to hit them.
+Real are the leader's core, the group's `apply`, hosts, partitions and sinks over LMDB; everything random comes from one
+seed. A leader's messages to one host arrive in order, but between leaders in any order; they are lost, doubled, or go
+to the wrong host; replies come in any order, late, twice or never. Batches are cut anywhere. Hosts crash between
+messages and before, within or after a write, and are started again; disks are full for a while; maps grow, so that a
+write runs twice. Proposals are answered late or never, and applied all the same. Members that store snapshots die. The
+source fails and comes back, grows, and trims its beginning. Leaders are deposed and go on as long as they like; what
+they know of the group is what it was then.
 
-`World.run` ends when a leader has finished the job; faults stop before that, or it would never end.
+Every part with `validate()` is validated after every step. `World.run` ends when the job is finished; faults stop
+before that, or it would never end.
 """
 
-import contextlib
+import hashlib
 import random
-import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from actors.errors import StaleEpochError, TocsinError
-from actors.host import HostBatch, PartitionHost
-from actors.shard import Shard, ShardFullError
-from actors.source.protocol import Source, SourceBatch
-from cluster.leader.placement import Move, place, plan_moves
-from cluster.leader.pump import Pump, first_needed
+from actors.errors import TocsinError
+from actors.host import PartitionHost
+from actors.source.protocol import Source
+from cluster.leader import events, instructions
+from cluster.leader.core import LeaderCore
+from cluster.leader.events import Event
+from cluster.leader.failures import failure_of
+from cluster.leader.instructions import HostRequest, Instruction, Request
+from cluster.leader.limits import LeaderLimits
+from cluster.leader.reading import SplitReader
+from cluster.leader.status import Phase
+from cluster.leader.subscription import LeaderTask
 from config import JobSettings
-from raft.commands import (
-    AssignmentChanged,
-    Command,
-    JobFinished,
-    JobSubmitted,
-    LeaderElected,
-    MoveAbandoned,
-    MoveFinished,
-    MoveStarted,
-    ScaleRequested,
-)
-from raft.group import GroupState, Job, JobStatus, apply
-from tests.support.memory_sink import MemorySink
+from raft.commands import Command, JobResumed, JobSubmitted, LeaderElected, Refused
+from raft.group import GroupState, Job, JobStatus, answer_to, apply, validate
+from tests.sim.shaky import CrashError, ShakyDisk, ShakySink, ShakySource
 from tests.support.partition_jobs import Outcome, feed_sink, read_outcome
 
 STEP_COUNT_MAX = 20_000
 """Steps after which a world that has not finished never will."""
 
-HOST_COUNT_MAX = 3
+MEMBERS = ("member-0", "member-1", "member-2")
+
+LIMITS = LeaderLimits(reply_timeout_us=3_000_000, start_timeout_us=3_000_000, store_timeout_us=1_000_000)
 
 
-class CrashError(BaseException):
-    """The process of a host is gone; nothing may catch this but the world."""
-
-
-class HostGoneError(TocsinError):
-    """No answer: the host is dead, or the message or its answer was lost."""
-
-
-class RefusedError(TocsinError):
-    """The group refused a command."""
-
-
-class WaitingReply:
-    """An answer that comes when the world lets it; waiting for it lets the world go on."""
-
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self.answer: Any = None
-        self._error: Exception | None = None
-        self._is_ready = False
-
-    def is_ready(self) -> bool:
-        return self._is_ready
-
-    def resolve(self, answer: Any = None, error: Exception | None = None) -> None:
-        if not self._is_ready:
-            self.answer, self._error, self._is_ready = answer, error, True
-
-    def wait(self) -> Any:
-        while not self._is_ready:
-            self._world.carry()
-        if self._error is not None:
-            raise self._error
-        return self.answer
+class NoReplyError(TocsinError):
+    """No answer: somebody is dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One call of a leader to a host."""
+    """One request on its way to a host."""
 
-    method: str
-    arguments: tuple[Any, ...]
-    reply: WaitingReply
+    leader: "SimLeader"
+    request: HostRequest
 
 
 @dataclass(slots=True)
@@ -99,196 +64,23 @@ class SimHost:
     process: PartitionHost | None = None
 
 
-class HostLink:
-    """A host as one leader sees it: the pump's port, and what else leaders say to hosts."""
+class SimLeader:
+    """A leader's core, and what is on its way to it."""
 
-    def __init__(self, world: "World", epoch: int, name: str) -> None:
-        self._world = world
-        self._key = (epoch, name)
-
-    @property
-    def name(self) -> str:
-        return self._key[1]
-
-    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> WaitingReply:
-        return self.send("apply", epoch, batch, now_us)
-
-    def tick(self, epoch: int, now_us: int) -> WaitingReply:
-        return self.send("tick", epoch, now_us)
-
-    def flush(self, epoch: int, now_us: int) -> WaitingReply:
-        return self.send("flush", epoch, now_us)
-
-    def deliver(self) -> WaitingReply:
-        return self.send("deliver")
-
-    def send(self, method: str, *arguments: Any) -> WaitingReply:
-        reply = WaitingReply(self._world)
-        self._world.post(self._key, Message(method, arguments, reply))
-        return reply
-
-
-class CutSource:
-    """Another source whose batches end anywhere."""
-
-    def __init__(self, source: Source, rng: random.Random) -> None:
-        self._source = source
-        self._rng = rng
-        self.schema = source.schema
-        self.splits = source.splits
-        self.earliest_offset = source.earliest_offset
-        self.close = source.close
-
-    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
-        return self._source.read(split, offset, self._rng.randint(1, row_count_max + 3))
-
-
-class Leader:
-    """One leadership: what `cluster.leader.runner` does, a step at a time."""
-
-    def __init__(self, world: "World", epoch: int) -> None:
+    def __init__(self, world: "World", epoch: int, number: int) -> None:
         self.epoch = epoch
         self.view = world.group
-        """The group as this leader knows it: kept up until it is deposed."""
-        self._world = world
-        self._rng = world.rng
-        self.steps = self._run()
-
-    def _run(self) -> Iterator[None]:
-        while True:
-            try:
-                yield from self._work()
-                return
-            except StaleEpochError:
-                return
-            except (TocsinError, MemoryError) as error:
-                self._world.troubles.append(f"{type(error).__name__}: {error}")
-            yield
-            self._look_at_the_group()
-
-    def _look_at_the_group(self) -> None:
-        if self._world.group.epoch == self.epoch:
-            self.view = self._world.group
-
-    def _job(self) -> Job:
-        return self.view.jobs[self._world.job.name]
-
-    def _link(self, name: str) -> HostLink:
-        self._world.start_host(name)
-        return HostLink(self._world, self.epoch, name)
-
-    def _wait(self, reply: WaitingReply) -> Iterator[None]:
-        while not reply.is_ready():
-            yield
-
-    def _work(self) -> Iterator[None]:
-        for partition, target in self._job().moves.items():
-            released = self._link(target).send("release", self.epoch, [partition], self._world.now_us)
-            yield from self._wait(released)
-            released.wait()
-            self._propose(MoveAbandoned(epoch=self.epoch, job_id=self._job().job_id, partition=partition))
-            yield
-        placed = place(self._job().owners, self._job().host_count)
-        if placed:
-            owners = tuple(sorted(placed.items()))
-            self._propose(AssignmentChanged(epoch=self.epoch, job_id=self._job().job_id, owners=owners))
-        pump = yield from self._subscribe()
-        yield from self._pump(pump)
-
-    def _propose(self, command: Command) -> None:
-        self._world.propose(self, command)
-
-    def _owners(self) -> dict[int, HostLink]:
-        links = {name: self._link(name) for name in dict.fromkeys(self._job().owners)}
-        return {partition: links[name] for partition, name in enumerate(self._job().owners)}
-
-    def _subscribe(self) -> Iterator[None]:
-        source = self._world.source
-        earliest = {split.number: source.earliest_offset(split.number) for split in source.splits()}
-        owners = self._owners()
-        replies = []
-        for name in dict.fromkeys(self._job().owners):
-            numbers = [partition for partition, link in owners.items() if link.name == name]
-            link = owners[numbers[0]]
-            replies.append(link.send("open", self.epoch, numbers, earliest, {}, self._world.now_us))
-        for reply in replies:
-            yield from self._wait(reply)
-        needed = [marks for reply in replies for marks in reply.wait().values()]
-        positions = first_needed(needed, earliest)
-        return Pump(self._world.job, source, owners, positions, self.epoch, lambda: self._world.now_us)
-
-    def _pump(self, pump: Pump) -> Iterator[None]:
-        while True:
-            moved = pump.pump_once()
-            yield
-            if self.view.epoch != self.epoch:
-                pump.finish()
-                return
-            chance = self._rng.random()
-            if chance < 0.1:
-                yield from self._scale(pump)
-            elif chance < 0.2:
-                pump.deliver()
-            elif chance < 0.35:
-                self._checkpoint(pump)
-            if not moved and pump.stat().at_end:
-                pump.finish()
-                self._propose(JobFinished(epoch=self.epoch, job_id=self._job().job_id, summary=b""))
-                return
-            if self._rng.random() < 0.1:
-                pump.tick()
-
-    def _checkpoint(self, pump: Pump) -> None:
-        partition = self._rng.randrange(self._world.job.partitions)
-        link = pump.owners[partition]
-        assert isinstance(link, HostLink)
-        reply = link.send("snapshot", self.epoch, partition, self._world.now_us)
-        self._world.snapshots_asked.append((partition, reply))
-
-    def _scale(self, pump: Pump) -> Iterator[None]:
-        for move in plan_moves(self._job().owners, self._job().host_count):
-            pump.hold(move.partition)
-            for _ in self._move(move):
-                # The other partitions go on meanwhile.
-                if self._rng.random() < 0.5:
-                    pump.pump_once()
-                yield
-            target: HostLink = self._link(move.target)
-            # A leader that sends to the former owner must not make the new one believe that there were no rows.
-            if self._rng.random() < 0.1:
-                target = self._link(move.source)
-            pump.hand_over(move.partition, target)
-
-    def _move(self, move: Move) -> Iterator[None]:
-        job_id, partition = self._job().job_id, move.partition
-        source, target = self._link(move.source), self._link(move.target)
-        self._propose(
-            MoveStarted(epoch=self.epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
-        )
-        yield
-        released = source.send("release", self.epoch, [partition], self._world.now_us)
-        yield from self._wait(released)
-        released.wait()
-        yield
-        opened = target.send("open", self.epoch, [partition], {}, {}, self._world.now_us)
-        yield from self._wait(opened)
-        opened.wait()
-        yield
-        self._propose(MoveFinished(epoch=self.epoch, job_id=job_id, partition=partition, target=move.target))
-
-
-@dataclass(slots=True)
-class WriteFate:
-    """What happens to the next writes: `kind` after `countdown` of them, `count` times."""
-
-    kind: str = ""
-    countdown: int = 0
-    count: int = 0
+        """The group as this leader knows it."""
+        self.inbox: list[Event] = []
+        self.reader: SplitReader | None = None
+        self.snapshots: dict[int, bytes] = {}
+        task = LeaderTask(job_id=world.job.name, epoch=epoch, member_ids=MEMBERS)
+        self.core = LeaderCore(task, world.job, f"leader-{number}", limits=LIMITS, jitter=0.7)
 
 
 @dataclass(slots=True)
 class World:
-    """One job, its hosts, its leaders and what goes wrong."""
+    """One job, its hosts and its leaders; what goes wrong is in `tests.sim.partition_faults`."""
 
     seed: int
     job: JobSettings
@@ -296,26 +88,43 @@ class World:
     directory: Path
     fault_count: int = 12
     may_lose_shards: bool = False
+    values: tuple[bytes, ...] = ()
+    """Values that are accepted on the way."""
     rng: random.Random = field(init=False)
+    shaky: ShakySource = field(init=False)
     group: GroupState = field(init=False, default_factory=GroupState)
     now_us: int = 1_000_000
     hosts: dict[str, SimHost] = field(init=False, default_factory=dict)
-    channels: dict[tuple[int, str], deque[Message]] = field(init=False, default_factory=dict)
-    leaders: list[Leader] = field(init=False, default_factory=list)
-    sink: MemorySink = field(init=False, default_factory=MemorySink)
-    fate: WriteFate = field(init=False, default_factory=WriteFate)
-    snapshots_asked: list[tuple[int, WaitingReply]] = field(init=False, default_factory=list)
-    troubles: list[str] = field(init=False, default_factory=list)
+    channels: dict[tuple[int, str, bool], deque[Message]] = field(init=False, default_factory=dict)
+    proposals: list[tuple[SimLeader, instructions.Propose]] = field(init=False, default_factory=list)
+    stores: dict[str, dict[bytes, bytes]] = field(init=False, default_factory=dict)
+    dead_members: set[str] = field(init=False, default_factory=set)
+    leaders: list[SimLeader] = field(init=False, default_factory=list)
+    leader_count: int = 0
+    sink: ShakySink = field(init=False, default_factory=ShakySink)
+    disk: ShakyDisk = field(init=False, default_factory=ShakyDisk)
+    taken: list[tuple[int, bytes]] = field(init=False, default_factory=list)
     diary: list[str] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.source = CutSource(self.source, self.rng)
-        submitted = JobSubmitted(
-            job_id=self.job.name, spec=b"", partition_count=self.job.partitions, host_count=self.rng.randint(1, 2)
+        self.shaky = ShakySource(self.source, self.rng)
+        self.stores = {name: {} for name in MEMBERS}
+        host_count = self.rng.randint(1, 2)
+        self.decide(
+            JobSubmitted(job_id=self.job.name, spec=b"", partition_count=self.job.partitions, host_count=host_count)
         )
-        self.group, _ = apply(self.group, submitted)
         self.elect()
+
+    @property
+    def sim_job(self) -> Job:
+        """The job as the group knows it."""
+        return self.group.jobs[self.job.name]
+
+    def decide(self, command: Command) -> None:
+        """Have the group apply a command."""
+        self.group, _ = apply(self.group, command)
+        validate(self.group)
 
     def run(self) -> None:
         """Go on until a leader has finished the job."""
@@ -324,99 +133,246 @@ class World:
                 self._close_hosts()
                 return
             self.step()
-        raise AssertionError(f"the job never ends; last troubles: {self.troubles[-5:]}")
+        raise AssertionError(f"the job never ends: {self.leaders[-1].core.status()}")
 
     def outcome(self) -> Outcome:
         """Return what is left when the job has ended and all hosts are closed."""
         splits = [split.number for split in self.source.splits()]
         return read_outcome(self.job, self.directory, splits, self.sink)
 
-    def snapshots(self) -> list[tuple[int, bytes]]:
-        """Return the snapshots that hosts gave, with their partitions."""
-        answered = [(number, reply.answer) for number, reply in self.snapshots_asked if reply.is_ready()]
-        return [(number, answer[1]) for number, answer in answered if answer is not None]
-
     def _is_finished(self) -> bool:
         return self._is_job_finished() and not self._resume_for_lost_shards()
+
+    def _is_job_finished(self) -> bool:
+        return self.sim_job.status is JobStatus.FINISHED
 
     def _resume_for_lost_shards(self) -> bool:
         """Run the job again when a shard was lost after its last message."""
         lost = [number for number in range(self.job.partitions) if not (self.directory / f"{number:04d}").exists()]
         if lost:
-            job = replace(self.group.jobs[self.job.name], status=JobStatus.RUNNING)
+            job = replace(self.sim_job, status=JobStatus.RUNNING, summary=b"")
             self.group = replace(self.group, jobs={job.job_id: job})
             self.elect()
         return bool(lost)
 
-    def _is_job_finished(self) -> bool:
-        return self.group.jobs[self.job.name].status is JobStatus.FINISHED
-
     def step(self) -> None:
-        """Let a leader do something, or carry a message."""
-        if self.rng.random() < 0.5 and any(self.channels.values()):
-            self.carry()
-            return
-        leader = self.leaders[-1] if self.rng.random() < 0.7 else self.rng.choice(self.leaders)
-        try:
-            next(leader.steps)
-        except StopIteration:
-            self._remove(leader)
-
-    def _remove(self, leader: Leader) -> None:
-        self.note(f"leader {leader.epoch} ends")
-        # It may have been killed while it waited for its last answer.
-        self.leaders = [other for other in self.leaders if other is not leader]
-        if leader.epoch == self.group.epoch and not self._is_job_finished():
-            self.elect()
-
-    def carry(self) -> None:
-        """Let something go wrong, or let one message arrive."""
-        self.now_us += self.rng.choice((0, 1_000, 20_000, 150_000))
-        if self.fault_count and self.rng.random() < 0.12:
+        """Let something arrive, or let time pass."""
+        if self.fault_count and self.rng.random() < 0.03:
             self.fault_count -= 1
-            self._fault()
+            self.fault()
             return
-        if self.rng.random() < 0.1:
-            # Somebody starts dead processes again; they own nothing then.
+        chance = self.rng.random()
+        if chance < 0.55 and self._deliver_event():
+            return
+        if chance < 0.9 and self._carry_message():
+            return
+        if self.proposals and self.rng.random() < 0.5:
+            self._decide_proposal(*self.proposals.pop(self.rng.randrange(len(self.proposals))))
+            return
+        self._pass_time()
+
+    def _leader(self) -> SimLeader:
+        return self.leaders[-1] if self.rng.random() < 0.7 else self.rng.choice(self.leaders)
+
+    def _deliver_event(self) -> bool:
+        """Give a leader an event that is on its way; which is any of them, so replies come late."""
+        leader = self._leader()
+        if not leader.inbox:
+            return False
+        event = leader.inbox.pop(self.rng.randrange(len(leader.inbox)))
+        if self.fault_count and self.rng.random() < 0.03:
+            leader.inbox.append(event)
+        self.tell(leader, replace(event, now_us=self.now_us))
+        return True
+
+    def tell(self, leader: SimLeader, event: Event) -> None:
+        """Step a leader's core and carry its instructions out."""
+        if isinstance(event, events.Answered):
+            self._look(leader)
+        for instruction in leader.core.step(event):
+            self._obey(leader, instruction)
+        leader.core.validate()
+
+    def _look(self, leader: SimLeader) -> None:
+        self.tell(leader, events.GroupSeen(now_us=self.now_us, state=leader.view))
+
+    def _pass_time(self) -> None:
+        """Let time pass, and a leader look at the group; dead processes are started again, and own nothing."""
+        leader = self._leader()
+        if leader.view.epoch == self.group.epoch or self.rng.random() < 0.2:
+            leader.view = self.group
+        self.now_us += self.rng.choice((0, 1_000, 20_000, 150_000 if self.fault_count else 30_000))
+        if not (leader.inbox or self.proposals or any(self.channels.values())):
+            self.now_us += leader.core.wait_us
+        if self.rng.random() < 0.3:
             for name in self.hosts:
                 self.start_host(name)
-        waiting = [key for key, channel in self.channels.items() if channel]
-        if waiting:
-            key = self.rng.choice(waiting)
-            self._arrive(key, self.channels[key].popleft())
+        self._look(leader)
+        self._supervise()
 
-    def post(self, key: tuple[int, str], message: Message) -> None:
-        """Put a message on its way."""
-        self.channels.setdefault(key, deque()).append(message)
+    def _supervise(self) -> None:
+        """Start a core for a job that shall run, as the cluster's leader does, and forget those that are over."""
+        newest = self.leaders[-1]
+        for leader in self.leaders[:-1]:
+            if leader.core.is_over and not leader.inbox:
+                self.leaders.remove(leader)
+        if self.sim_job.status is JobStatus.STOPPED and not self.fault_count:
+            self.decide(JobResumed(job_id=self.job.name))
+        is_done = newest.core.is_over or newest.core.phase is Phase.STOPPED
+        if is_done and self.sim_job.status is JobStatus.RUNNING:
+            self.leaders.remove(newest)
+            self.start_leader()
 
-    def _arrive(self, key: tuple[int, str], message: Message) -> None:
-        fate = self.rng.random() if self.fault_count else 1.0
-        if fate < 0.01:
-            self.note(f"lost {message.method} {key}")
-            message.reply.resolve(error=HostGoneError("the message was lost"))
+    def _obey(self, leader: SimLeader, instruction: Instruction) -> None:
+        match instruction:
+            case HostRequest(host=host) if not isinstance(instruction, instructions.StartHost):
+                self._post(leader, host, instruction)
+            case instructions.EndHost(host=host):
+                self.end(self.hosts[host])
+            case instructions.DropSnapshot(snapshot=number):
+                leader.snapshots.pop(number, None)
+            case instructions.Propose():
+                self.proposals.append((leader, instruction))
+            case instructions.Warn(phrase=phrase, reason=reason):
+                self.note(f"leader {leader.epoch}: {phrase}: {reason}")
+            case Request():
+                try:
+                    leader.inbox.append(self._answer(leader, instruction))
+                except TocsinError as error:
+                    self._fail(leader, instruction, error)
+
+    def _fail(self, leader: SimLeader, request: Request, error: BaseException) -> None:
+        self.note(f"leader {leader.epoch}: {type(request).__name__}: {type(error).__name__}: {error}")
+        leader.inbox.append(events.Failed(now_us=0, request=request.request, failure=failure_of(error)))
+
+    def _answer(self, leader: SimLeader, instruction: Request) -> Event:
+        number = instruction.request
+        match instruction:
+            case instructions.OpenSource():
+                leader.reader = SplitReader(self.job, self.shaky)
+                return events.SourceOpened(now_us=0, request=number, earliest=leader.reader.earliest())
+            case instructions.ReadSplit(split=split, offset=offset, row_count_max=count):
+                assert leader.reader is not None
+                return events.SplitRead(now_us=0, request=number, batch=leader.reader.read(split, offset, count))
+            case instructions.StartHost(host=host):
+                self.start_host(host)
+                return events.Done(now_us=0, request=number)
+            case instructions.StoreSnapshot(member=member, snapshot=snapshot):
+                return self._store(member, number, leader.snapshots[snapshot])
+            case instructions.ReadSnapshot(member=member, digest=digest):
+                self._check_alive(member)
+                return events.SnapshotFound(now_us=0, request=number, data=self.stores[member].get(digest))
+        raise AssertionError(f"nobody carries out {instruction}")
+
+    def _store(self, member: str, request: int, data: bytes) -> Event:
+        self._check_alive(member)
+        digest = hashlib.sha256(data).digest()
+        self.stores[member][digest] = data
+        return events.SnapshotStored(now_us=0, request=request, digest=digest, size_bytes=len(data))
+
+    def _check_alive(self, member: str) -> None:
+        if member in self.dead_members or (self.fault_count and self.rng.random() < 0.05):
+            raise NoReplyError(f"{member} does not answer")
+
+    def _decide_proposal(self, leader: SimLeader, request: instructions.Propose) -> None:
+        if self.fault_count and self.rng.random() < 0.1:
+            # It waits on: whether and when it is applied is another matter than whether there is an answer in time.
+            self.note(f"no answer to {type(request.command).__name__} of leader {leader.epoch}")
+            self._fail(leader, request, NoReplyError("the group does not answer"))
+            if self.rng.random() < 0.7:
+                self.proposals.append((leader, request))
             return
-        answer, error = self._call(key[1], message)
-        if fate < 0.02:
-            self.note(f"answer lost of {message.method} {key}")
-            error = HostGoneError("the answer was lost")
-        message.reply.resolve(answer, error)
-        if fate > 0.95 and self.fault_count and message.method in ("apply", "flush", "tick", "deliver"):
-            channel = self.channels[key]
-            channel.insert(self.rng.randint(0, len(channel)), Message(message.method, message.arguments, message.reply))
+        self.decide(request.command)
+        answer = answer_to(self.group, request.command.request_id)
+        assert answer is not None
+        if isinstance(answer, Refused):
+            self.note(f"refused to leader {leader.epoch}: {answer.reason}")
+        if leader.epoch == self.group.epoch:
+            leader.view = self.group
+        leader.inbox.append(events.Answered(now_us=0, request=request.request, answer=answer))
 
-    def _call(self, name: str, message: Message) -> tuple[Any, Exception | None]:
-        host = self.hosts[name]
-        if host.process is None:
-            return None, HostGoneError(f"{name} is dead")
+    def _post(self, leader: SimLeader, host: str, request: HostRequest) -> None:
+        key = (leader.epoch, host, isinstance(request, instructions.Deliver))
+        self.channels.setdefault(key, deque()).append(Message(leader, request))
+
+    def _carry_message(self) -> bool:
+        waiting = [key for key, channel in self.channels.items() if channel]
+        if not waiting:
+            return False
+        key = self.rng.choice(waiting)
+        self._arrive(key, self.channels[key].popleft())
+        return True
+
+    def _arrive(self, key: tuple[int, str, bool], message: Message) -> None:
+        leader, request = message.leader, message.request
+        fate = self.rng.random() if self.fault_count else 1.0
+        name = type(request).__name__
+        if fate < 0.01:
+            self.note(f"lost {name} {key}")
+            return
+        host = key[1]
+        if 0.01 < fate < 0.015 and isinstance(request, instructions.SendBatch):
+            host = self.rng.choice(list(self.hosts))
         try:
-            return getattr(host.process, message.method)(*message.arguments), None
-        except CrashError:
-            self.note(f"{name} crashes in {message.method}")
-            self._end(host)
-            return None, HostGoneError(f"{name} died in {message.method}")
+            event = self._call(host, leader, request)
         except (TocsinError, MemoryError) as error:
-            self.note(f"{name} {message.method}: {type(error).__name__}: {error}")
-            return None, error
+            self._fail(leader, request, error)
+            return
+        if 0.02 < fate < 0.03:
+            self.note(f"reply lost of {name} {key}")
+            return
+        leader.inbox.append(event)
+        is_repeatable = isinstance(request, instructions.SendBatch | instructions.SendTick | instructions.FlushHost)
+        if 0.95 < fate < 1.0 and is_repeatable:
+            channel = self.channels[key]
+            channel.insert(self.rng.randint(0, len(channel)), message)
+
+    def _call(self, name: str, leader: SimLeader, request: HostRequest) -> Event:
+        host = self.hosts.get(name)
+        if host is None or host.process is None:
+            if isinstance(request, instructions.ReleasePartitions):
+                return events.Done(now_us=0, request=request.request)
+            raise NoReplyError(f"{name} is dead")
+        process = host.process
+        try:
+            return self._ask(process, leader, request)
+        except CrashError:
+            self.note(f"{name} crashes in {type(request).__name__}")
+            self.end(host)
+            raise NoReplyError(f"{name} died in {type(request).__name__}") from None
+        finally:
+            if host.process is not None:
+                process.validate()
+
+    def _ask(self, host: PartitionHost, leader: SimLeader, request: HostRequest) -> Event:
+        epoch, number, now_us = leader.epoch, request.request, self.now_us
+        match request:
+            case instructions.OpenPartitions(partitions=partitions, earliest=earliest, snapshots=snapshots):
+                opened = host.open(
+                    epoch, list(partitions), dict(earliest), dict(snapshots), now_us, request.acceptances
+                )
+                return events.PartitionsOpened(now_us=0, request=number, opened=opened)
+            case instructions.AcceptValues(acceptances=acceptances):
+                host.accept(epoch, list(acceptances))
+            case instructions.SendBatch(batch=batch):
+                count = host.apply(epoch, batch, now_us)
+                return events.BatchApplied(now_us=0, request=number, anomaly_count=count)
+            case instructions.SendTick():
+                host.tick(epoch, now_us)
+            case instructions.FlushHost():
+                return events.HostFlushed(now_us=0, request=number, committed=host.flush(epoch, now_us))
+            case instructions.Deliver():
+                return events.Delivered(now_us=0, request=number, count=host.deliver())
+            case instructions.ReleasePartitions(partitions=partitions):
+                host.release(epoch, list(partitions), now_us)
+            case instructions.TakeSnapshot(partition=partition):
+                offsets, data = host.snapshot(epoch, partition, now_us)
+                leader.snapshots[number] = data
+                self.taken.append((partition, data))
+                return events.SnapshotTaken(now_us=0, request=number, offsets=offsets)
+            case _:
+                raise AssertionError(f"no host does {request}")
+        return events.Done(now_us=0, request=number)
 
     def start_host(self, name: str) -> None:
         """Start the process of a host when it has none."""
@@ -425,126 +381,33 @@ class World:
             host.process = PartitionHost(self.job.to_bytes(), str(self.directory))
             feed_sink(host.process, self.sink)
 
-    def _end(self, host: SimHost) -> None:
+    def end(self, host: SimHost) -> None:
         """End a process as SIGKILL does: nothing is flushed, locks are free."""
         process, host.process = host.process, None
         if process is not None:
             process.close()
 
     def _close_hosts(self) -> None:
-        self.fate = WriteFate()
+        self.disk = ShakyDisk()
         for host in self.hosts.values():
-            self._end(host)
-
-    def _fault(self) -> None:
-        faults: list[Callable[[], None]] = [
-            self._crash_host, self._crash_host, self._arm_write, self._arm_write, self._arm_write, self.elect,
-            self.elect, self._kill_leader, self._scale, self._scale, self._jump, self._break_partition,
-        ]  # fmt: skip
-        if self.may_lose_shards:
-            faults.append(self._lose_shard)
-        self.rng.choice(faults)()
-
-    def _crash_host(self) -> None:
-        host = self.rng.choice(list(self.hosts.values()))
-        self.note(f"{host.name} crashes")
-        self._end(host)
-
-    def _arm_write(self) -> None:
-        kind = self.rng.choice(("before", "within", "after", "full", "twice"))
-        self.fate = WriteFate(kind, self.rng.randrange(6), self.rng.randint(1, 6) if kind == "full" else 1)
-        self.note(f"armed {self.fate}")
+            self.end(host)
 
     def elect(self) -> None:
         """Let another leader win; the former does not know yet."""
         term = self.group.leader_term + 1
-        self.group, _ = apply(self.group, LeaderElected(member_id=f"member-{term % 3}", term=term))
-        self.note(f"epoch {self.group.epoch}")
-        self.leaders.append(Leader(self, self.group.epoch))
+        members = tuple((name, name, name) for name in MEMBERS)
+        self.decide(LeaderElected(member_id=MEMBERS[term % 3], term=term, members=members))
+        self.start_leader()
 
-    def _kill_leader(self) -> None:
-        # Its generator may be running just now, waiting for an answer, so it is only never resumed.
-        if len(self.leaders) > 1:
-            self.leaders.remove(self.rng.choice(self.leaders[:-1]))
+    def start_leader(self) -> None:
+        """Start a core under the epoch that there is."""
+        self.leader_count += 1
+        self.note(f"leader {self.group.epoch}")
+        self.leaders.append(SimLeader(self, self.group.epoch, self.leader_count))
 
-    def _scale(self) -> None:
-        count = self.rng.randint(1, min(HOST_COUNT_MAX, self.job.partitions))
-        self.note(f"scale to {count}")
-        self.group, _ = apply(self.group, ScaleRequested(job_id=self.job.name, host_count=count))
-        self.leaders[-1].view = self.group
-
-    def _break_partition(self) -> None:
-        """Let the next batch of a partition fail when the engine has it and the rest has not."""
-        open_now = [one for host in self.hosts.values() if host.process for one in host.process._partitions.values()]
-        if open_now:
-            partition = self.rng.choice(open_now)
-            self.note(f"partition {partition.number} will break")
-            real = partition._parts.metrics.engine.append_physical
-
-            def fail(*arguments: Any) -> None:
-                partition._parts.metrics.engine.append_physical = real
-                real(*arguments)
-                raise MemoryError("no memory left in the middle of a batch")
-
-            partition._parts.metrics.engine.append_physical = fail
-
-    def _jump(self) -> None:
-        self.now_us += self.rng.choice((-500_000, 500_000, 60_000_000))
-
-    def _lose_shard(self) -> None:
-        number = self.rng.randrange(self.job.partitions)
-        self.note(f"shard {number} is lost")
-        for host in self.hosts.values():
-            if host.process is not None and number in host.process._partitions:
-                self._end(host)
-        shutil.rmtree(self.directory / f"{number:04d}", ignore_errors=True)
-
-    def propose(self, leader: Leader, command: Command) -> None:
-        """Have a command applied, as the Raft group does for its leader; a deposed one learns that it is."""
-        before = self.group
-        self.group, _ = apply(before, command)
-        if self.fault_count and self.rng.random() < 0.05:
-            self.note(f"answer lost of {type(command).__name__}")
-            raise HostGoneError("the group did not answer in time")
-        leader.view = self.group
-        if self.group is before or (self.group.jobs == before.jobs and self.group.epoch == before.epoch):
-            raise RefusedError(f"refused: {command}")
+    def fault(self) -> None:
+        """Let something go wrong, in worlds where anything does."""
 
     def note(self, text: str) -> None:
         """Write the diary that a failing seed is read by."""
         self.diary.append(text)
-
-    def write(self, original: Callable[..., Any], shard: Shard, action: Callable[[Any], Any]) -> Any:
-        """Run a write of a shard as fate has it."""
-        kind = self._next_fate()
-        if kind == "full":
-            raise ShardFullError("the disk is full")
-        if kind == "before":
-            raise CrashError
-        if kind in ("within", "twice"):
-            with contextlib.suppress(_AbortedError):
-                original(shard, lambda txn: _abort_after(action, txn))
-            if kind == "within":
-                raise CrashError
-        result = original(shard, action)
-        if kind == "after":
-            raise CrashError
-        return result
-
-    def _next_fate(self) -> str:
-        if not self.fate.count:
-            return ""
-        if self.fate.countdown:
-            self.fate.countdown -= 1
-            return ""
-        self.fate.count -= 1
-        return self.fate.kind
-
-
-class _AbortedError(Exception):
-    pass
-
-
-def _abort_after(action: Callable[[Any], Any], txn: Any) -> None:
-    action(txn)
-    raise _AbortedError

@@ -1,6 +1,7 @@
 """Partitions, hosts and leaders under everything that goes wrong: nothing is lost, nothing is counted twice."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import decode_entry
 from actors.partition.episode_table import LATE_ORDINALS
 from actors.partition.partition import Partition, RoutedBatch
-from actors.routing import partition_of_key
+from actors.routing import Router, partition_of_key
 from actors.shard import Shard
-from cluster.leader.pump import route
+from cluster.leader.reading import route
+from raft.commands import AcceptancePlaced, ValueAccepted
+from tests.sim.partition_faults import FaultyWorld
 from tests.sim.partition_world import World
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
@@ -56,20 +59,27 @@ JOBS: dict[str, dict[str, Any]] = {
 }
 
 SEED_COUNTS = {
-    "metrics": 15,
-    "sinks": 20,
-    "detectors": 10,
-    "events": 12,
-    "episodes": 8,
-    "waiting rows": 8,
-    "ticks": 12,
-    "closing ticks": 9,
-    "closing ticks, waiting rows": 9,
-    "no metrics": 5,
-    "all detectors": 6,
-    "everything": 16,
+    "metrics": 26,
+    "sinks": 36,
+    "detectors": 20,
+    "events": 22,
+    "episodes": 18,
+    "waiting rows": 18,
+    "ticks": 24,
+    "closing ticks": 20,
+    "closing ticks, waiting rows": 20,
+    "no metrics": 12,
+    "all detectors": 14,
+    "everything": 34,
 }
 """Seeds of each job in the default run."""
+
+RECORD_COUNT = 18
+"""Records of each split in most runs of the default run; every `LONG_EVERY`th has `LONG_RECORD_COUNT`."""
+
+LONG_RECORD_COUNT = 40
+
+LONG_EVERY = 6
 
 DATA_COUNT = 3
 """Sets of records; many seeds share one, so that its undisturbed run is made once."""
@@ -103,8 +113,8 @@ def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
     def make(seed: int, name: str, record_count: int, **settings: Any) -> World:
         job = make_partition_job(**JOBS[name])
         source = ListSource(job.row_schema, make_records(seed % DATA_COUNT, 2, record_count))
-        worlds.append(World(seed=seed, job=job, source=source, directory=tmp_path, **settings))
-        monkeypatch.setattr(Shard, "write", lambda shard, action: worlds[0].write(real, shard, action))
+        worlds.append(FaultyWorld(seed=seed, job=job, source=source, directory=tmp_path, **settings))
+        monkeypatch.setattr(Shard, "write", lambda shard, action: worlds[0].disk.write(real, shard, action))
         return worlds[0]
 
     yield make
@@ -128,18 +138,20 @@ def check_nothing_is_lost(world: World, expected: Outcome) -> None:
 def test_nothing_is_lost_or_doubled(
     name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
 ) -> None:
-    expected = undisturbed_runs(name, seed % DATA_COUNT, 40)
-    check_nothing_is_lost(make_world(seed, name, 40), expected)
+    is_long = seed % LONG_EVERY == 0
+    count = LONG_RECORD_COUNT if is_long else RECORD_COUNT
+    expected = undisturbed_runs(name, seed % DATA_COUNT, count)
+    check_nothing_is_lost(make_world(seed, name, count, fault_count=12 if is_long else 8), expected)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(1000, 1300))
+@pytest.mark.parametrize("seed", range(1000, 1834))
 @pytest.mark.parametrize("name", JOBS)
 def test_nothing_is_lost_or_doubled_in_longer_runs(
     name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
 ) -> None:
-    expected = undisturbed_runs(name, seed % DATA_COUNT, 100)
-    check_nothing_is_lost(make_world(seed, name, 100, fault_count=40), expected)
+    expected = undisturbed_runs(name, seed % DATA_COUNT, 50)
+    check_nothing_is_lost(make_world(seed, name, 50, fault_count=20), expected)
 
 
 ACCEPTED = [
@@ -156,23 +168,48 @@ ACCEPTED = [
 """Values for detectors of new values, events and characters."""
 
 
-@pytest.mark.parametrize(("seed", "may_lose_shards"), [(seed, seed % 3 == 2) for seed in range(4)])
+def with_accepted(monkeypatch: pytest.MonkeyPatch, accepted: list[bytes]) -> None:
+    """Let undisturbed runs know accepted values from the beginning."""
+
+    def make_host(job: bytes, directory: str) -> PartitionHost:
+        host = PartitionHost(job, directory)
+        host.accept(0, accepted)
+        return host
+
+    monkeypatch.setattr("cluster.local.embedded.PartitionHost", make_host)
+
+
+@pytest.mark.parametrize(("seed", "may_lose_shards"), [(seed, seed % 3 == 2) for seed in range(6)])
 def test_accepted_values_hold_from_their_places_on(
     seed: int, may_lose_shards: bool, make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def make_host(job: bytes, directory: str) -> PartitionHost:
-        host = PartitionHost(job, directory)
-        host.accept(0, [acceptance.to_bytes() for acceptance in ACCEPTED])
-        return host
-
-    for place in ("tests.sim.partition_world.PartitionHost", "cluster.local.embedded.PartitionHost"):
-        monkeypatch.setattr(place, make_host)
     world = make_world(seed, "all detectors", 40, may_lose_shards=may_lose_shards)
+    for one in ACCEPTED:
+        name, places = one.acceptance_id, tuple(sorted((one.positions or {}).items()))
+        world.decide(ValueAccepted(request_id=name, job_id="trades", content=one.to_bytes()))
+        world.decide(AcceptancePlaced(epoch=1, job_id="trades", acceptance_id=name, positions=places))
+    with_accepted(monkeypatch, [acceptance.to_bytes() for acceptance in ACCEPTED])
     source = ListSource(world.job.row_schema, make_records(seed % DATA_COUNT, 2, 40))
     expected = undisturbed(world.job, source, tmp_path / "undisturbed")
     applied = [key for table in expected.detectors.values() for key, value in table if not value]
     assert len(applied) > 1
     check_nothing_is_lost(world, expected)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_value_that_is_accepted_on_the_way_holds_from_the_place_that_the_leader_gave_it(
+    seed: int, make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = tuple(replace(one, acceptance_id="", positions={}).to_bytes() for one in ACCEPTED)
+    world = make_world(seed, "all detectors", 40, values=values, may_lose_shards=seed % 3 == 2, fault_count=16)
+    world.run()
+    records = [one for one in world.sim_job.acceptances if one.positions is not None]
+    placed = [
+        Acceptance.from_bytes(one.content).placed(one.acceptance_id, dict(one.positions or ())) for one in records
+    ]
+    with_accepted(monkeypatch, [one.to_bytes() for one in placed])
+    source = ListSource(world.job.row_schema, make_records(seed % DATA_COUNT, 2, 40))
+    assert world.outcome() == undisturbed(world.job, source, tmp_path / "undisturbed")
 
 
 @pytest.mark.parametrize(("name", "seed"), [("events", seed) for seed in range(6)] + [("sinks", s) for s in range(10)])
@@ -216,7 +253,7 @@ def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], 
     begun = partition.committed
     for split, start in partition.begin(1_000, {0: 0, 1: 0}, 0).items():
         while (batch := world.source.read(split, start, 5)).next_offset > start:
-            rows, letters = route(world.job, split, batch)
+            rows, letters = route(Router(world.job.key_columns, world.job.partitions), split, batch)
             frame, offsets = rows.get(number, (empty_frame(world.job.row_schema), np.empty(0, np.int64)))
             routed = RoutedBatch(
                 split=split, start=start, end=batch.next_offset, frame=frame, offsets=offsets,
@@ -235,7 +272,7 @@ def test_a_snapshot_of_any_moment_goes_on_exactly(
     world = make_world(seed, "everything", 40)
     world.run()
     expected = undisturbed_runs("everything", seed % DATA_COUNT, 40)
-    taken = {number: data for number, data in world.snapshots() if data}
+    taken = dict(world.taken)
     for number, data in taken.items():
         begun, partition = resume(world, number, data)
         with partition:

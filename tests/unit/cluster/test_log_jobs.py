@@ -140,7 +140,7 @@ def test_a_job_that_follows_nothing_says_how(tmp_path: Path) -> None:
 def test_the_example_finds_a_removal_and_what_comes_with_it(tmp_path: Path) -> None:
     with run_file(ROOT / "config" / "examples" / "packages.yaml", tmp_path, lambda: 0) as (job, embedded):
         embedded.run()
-        assert embedded.pump.stat().dead_letter_count == 0
+        assert embedded.stat().dead_letter_count == 0
         metrics = [one.metric for one in embedded.anomalies(100)]
         assert (job.name, sorted(set(metrics))) == (
             "packages",
@@ -156,7 +156,7 @@ def test_the_log_of_this_machine_is_read_without_a_dead_letter(tmp_path: Path) -
     (tmp_path / "job.yaml").write_text(text.replace("path: packages.log", f"path: {log}"))
     with run_file(tmp_path / "job.yaml", tmp_path, lambda: 0) as (_, embedded):
         embedded.run()
-        stat = embedded.pump.stat()
+        stat = embedded.stat()
         assert (stat.row_count > 0, stat.dead_letter_count) == (True, 0)
 
 

@@ -1,27 +1,40 @@
 """What `tocsin status` shows, also of what does not answer."""
 
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from cluster.show.status import show_job, show_offsets, show_status
+from actors.partition.values import PartitionStat
+from cluster.leader.member_status import HostedMemberStatus, MemberView
+from cluster.leader.status import LeaderStatus, Phase, RunnerStatus
+from cluster.show.status import ClusterStatus, JobView, plain_status, show_job, show_offsets, show_status
+from raft.group import Job
+from raft.member import MemberStatus
 
-LEADER = {"member": "member-1", "alive": True, "pid": 11, "role": "leader", "term": 3, "commit_index": 40}
+JOB = Job(job_id="trades", spec=b"", partition_count=3, host_count=2, owners=("host-0", "host-1", ""))
 
-STATUS: dict[str, Any] = {
-    "leader": "member-1",
-    "epoch": 2,
-    "members": [LEADER, {"member": "member-2", "alive": False}],
-    "jobs": [{"job": "trades", "status": "running", "owners": ["host-0", "host-1", ""]}],
-}
+LEADER = HostedMemberStatus(
+    member_id="member-1",
+    pid=11,
+    raft=MemberStatus(name="member-1", identity="a", role="leader", problem="", term=3, commit_index=40),
+    leader=LeaderStatus(epoch=2, led_since_us=0, jobs={}),
+)
 
+STATUS = ClusterStatus(
+    leader="member-1",
+    group=2,
+    epoch=2,
+    members=(MemberView(member_id="member-1", status=LEADER), MemberView(member_id="member-2", status=None)),
+    jobs=(JOB,),
+)
 
-def make_stat(number: int, **changed: Any) -> dict[str, Any]:
-    plain = {
-        "partition": number, "committed": {0: 50}, "row_count": 50, "late_row_count": 1, "anomaly_count": 7,
-        "dead_letter_count": 2, "size_bytes": 409_600, "state_size_bytes": 20_480, "degraded": None,
-    }  # fmt: skip
-    return plain | changed
+STAT = PartitionStat(
+    partition=0, epoch=2, received={0: 60}, committed={0: 50}, row_count=50, replayed_row_count=0,
+    state_size_bytes=20_480, late_row_count=1, anomaly_count=7, dead_letter_count=2, event_count=0, flush_count=1,
+    outbox_count=3, size_bytes=409_600, degraded=None, gaps=(), null_comparison_counts=(),
+)  # fmt: skip
+
+RUNNER = RunnerStatus(epoch=2, phase=Phase.RUNNING, opened_us=0, failure_count=3, trouble="the disk is full")
 
 
 def test_a_dead_member_is_shown_as_one_that_gives_no_answer() -> None:
@@ -36,19 +49,14 @@ def test_jobs_are_shown_with_their_partitions_and_hosts() -> None:
 
 
 def test_a_group_without_leader_or_jobs_is_shown() -> None:
-    text = show_status({"leader": None, "epoch": 2, "members": [{"member": "member-2", "alive": False}], "jobs": []})
+    text = show_status(ClusterStatus(leader=None, group=2, epoch=2, members=STATUS.members[1:], jobs=()))
     assert text.splitlines()[0] == "leader -, epoch 2"
     assert len(text.splitlines()) == 5
 
 
 def test_a_job_shows_its_partitions_and_their_trouble() -> None:
-    job = {
-        "name": "trades",
-        "runner": {"phase": "running", "epoch": 2, "opened_us": 0, "failure_count": 3, "trouble": "the disk is full"},
-        "partitions": [make_stat(0), make_stat(1, degraded="full")],
-        "owners": ["host-0", "host-1"],
-    }
-    lines = show_job(job).splitlines()
+    stats = (STAT, replace(STAT, partition=1, degraded="full"))
+    lines = show_job(JobView(job=JOB, runner=RUNNER, partitions=stats)).splitlines()
     assert (
         lines[0] == "trades: running under epoch 2, open since 1970-01-01T00:00:00.000Z, 0 rows sent again, 3 restarts"
     )
@@ -57,14 +65,28 @@ def test_a_job_shows_its_partitions_and_their_trouble() -> None:
     assert lines[5].split()[-1] == "full"
 
 
+def test_anomalies_that_no_sink_takes_are_counted_with_the_reason() -> None:
+    runner = replace(RUNNER, trouble=None, sink_trouble="out cannot be written")
+    lines = show_job(JobView(job=JOB, runner=runner, partitions=(STAT, replace(STAT, partition=1)))).splitlines()
+    assert lines[1] == "6 anomalies wait for a sink: out cannot be written"
+
+
 def test_a_job_that_nobody_runs_shows_its_partitions_all_the_same() -> None:
-    text = show_job({"name": "trades", "runner": None, "partitions": [make_stat(0)], "owners": ["host-0"]})
-    assert len(text.splitlines()) == 3
+    job = replace(JOB, owners=("host-0",), partition_count=1)
+    assert len(show_job(JobView(job=job, runner=None, partitions=(STAT,))).splitlines()) == 3
 
 
 def test_partitions_that_are_not_open_are_counted() -> None:
-    job = {"name": "trades", "runner": None, "partitions": [make_stat(1)], "owners": ["host-0", "host-1", ""]}
-    assert show_job(job).splitlines()[-1].startswith("1 partitions are not open;")
+    text = show_job(JobView(job=JOB, runner=None, partitions=(replace(STAT, partition=1),)))
+    assert text.splitlines()[-1].startswith("1 partitions are not open;")
+
+
+def test_a_status_is_plain_data_for_programs() -> None:
+    plain = plain_status(replace(STATUS, job=JobView(job=JOB, runner=RUNNER, partitions=(STAT,))))
+    assert plain["jobs"] == [{"job": "trades", "status": "running", "owners": ["host-0", "host-1", ""]}]
+    assert [member["role"] for member in plain["members"] if member["alive"]] == ["leader"]
+    assert plain["job"]["runner"]["phase"] == "running"
+    assert plain["job"]["partitions"][0]["committed"] == {0: 50}
 
 
 @pytest.mark.parametrize(

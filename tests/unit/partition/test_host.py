@@ -1,6 +1,6 @@
 """A host owns what it was told to open under the newest epoch, and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from actors.errors import BrokenPartitionError, SnapshotError, StaleEpochError
 from actors.host import HostBatch, NotOpenError, PartitionHost
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.flushing import Flushing
+from actors.partition.values import OpenedPartition
 from actors.shard import ShardFullError, ShardOwnedError
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
@@ -43,6 +44,20 @@ def hosts(tmp_path: Path) -> Iterator[tuple[PartitionHost, PartitionHost]]:
 Hosts = tuple[PartitionHost, PartitionHost]
 
 
+def needed(opened: Mapping[int, OpenedPartition]) -> dict[int, dict[int, int]]:
+    """Return from where each partition needs rows."""
+    return {number: dict(one.needed) for number, one in opened.items()}
+
+
+def test_a_partition_says_how_far_it_is_though_its_engine_needs_rows_from_before(hosts: Hosts) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0), 0)
+    first.flush(1, 0)
+    first.close()
+    assert second.open(2, [0], {0: 0}, {}, 0) == {0: OpenedPartition(needed={0: 0}, reached={0: 4})}
+
+
 def test_a_batch_moves_every_partition_that_it_is_for(hosts: Hosts) -> None:
     host = hosts[0]
     host.open(1, [0, 1, 2], {0: 0}, {}, 0)
@@ -70,7 +85,7 @@ def test_opening_again_keeps_what_is_in_memory(hosts: Hosts) -> None:
     host = hosts[0]
     host.open(1, [0], {0: 0}, {}, 0)
     host.apply(1, batch_for(0), 0)
-    assert host.open(2, [0, 1], {0: 0}, {}, 0) == {0: {0: 4}, 1: {0: 0}}
+    assert needed(host.open(2, [0, 1], {0: 0}, {}, 0)) == {0: {0: 4}, 1: {0: 0}}
 
 
 def test_a_partition_moves_with_everything(hosts: Hosts) -> None:
@@ -80,7 +95,7 @@ def test_a_partition_moves_with_everything(hosts: Hosts) -> None:
     with pytest.raises(ShardOwnedError):
         second.open(1, [0], {0: 0}, {}, 0)
     first.release(1, [0], 0)
-    assert second.open(1, [0], {}, {}, 0) == {0: {0: 4}}
+    assert needed(second.open(1, [0], {}, {}, 0)) == {0: {0: 4}}
     assert [len(host.anomalies(AnomalyFilter(), 10, False)) for host in hosts] == [0, 4]
     with pytest.raises(NotOpenError):
         first.apply(1, batch_for(0, 1, start=4), 0)
@@ -104,7 +119,7 @@ def test_a_leader_whose_epoch_is_over_takes_no_shard_away(hosts: Hosts) -> None:
     first.release(2, [0], 0)
     with pytest.raises(StaleEpochError):
         first.open(1, [0], {0: 0}, {}, 0)
-    assert second.open(2, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    assert needed(second.open(2, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
 
 
 def test_a_host_that_owns_nothing_refuses_old_epochs_too(hosts: Hosts) -> None:
@@ -114,7 +129,7 @@ def test_a_host_that_owns_nothing_refuses_old_epochs_too(hosts: Hosts) -> None:
     first.release(1, [0], 0)
     with pytest.raises(StaleEpochError, match="epoch 1 is over: this host follows epoch 2"):
         second.open(1, [0], {}, {}, 0)
-    assert first.open(2, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    assert needed(first.open(2, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
 
 
 def test_under_a_newer_epoch_a_host_gives_up_what_it_is_not_told_to_own(hosts: Hosts) -> None:
@@ -157,7 +172,7 @@ def test_a_full_disk_at_opening_leaves_the_shard_to_the_next_try(hosts: Hosts, m
         patch.setattr(Flushing, "write", fail)
         with pytest.raises(ShardFullError):
             hosts[0].open(1, [0], {0: 0}, {}, 0)
-    assert hosts[1].open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    assert needed(hosts[1].open(1, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
 
 
 def test_a_partition_that_broke_is_opened_anew(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +189,7 @@ def test_a_partition_that_broke_is_opened_anew(hosts: Hosts, monkeypatch: pytest
         BrokenPartitionError, match=r"partition 0 of job 'trades' .* split 0 from offset 4 to 8: Memory"
     ):
         host.apply(1, batch_for(0, start=4), 0)
-    assert host.open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    assert needed(host.open(1, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
     host.apply(1, batch_for(0), 0)
     assert host.apply(1, batch_for(0, start=4), 0) == 4
     assert host.stat()[0].replayed_row_count == 4
@@ -188,7 +203,7 @@ def test_a_snapshot_names_the_offsets_where_it_goes_on(hosts: Hosts, tmp_path: P
     assert offsets == {0: 4}
     first.release(1, [0], 0)
     (tmp_path / "0000").rename(tmp_path / "lost")
-    assert second.open(1, [0], {0: 2}, {0: data}, 0) == {0: {0: 4}}
+    assert needed(second.open(1, [0], {0: 2}, {0: data}, 0)) == {0: {0: 4}}
     assert second.stat()[0].gaps == ((0, 0, 4),)
 
 
@@ -200,14 +215,14 @@ def test_a_shard_that_holds_rows_ignores_a_snapshot(hosts: Hosts) -> None:
     first.apply(1, batch_for(0, start=2, count=2), 0)
     first.flush(1, 0)
     first.close()
-    assert second.open(2, [0], {0: 0}, {0: data}, 0) == {0: {0: 0}}
+    assert needed(second.open(2, [0], {0: 0}, {0: data}, 0)) == {0: {0: 0}}
     assert second.stat()[0].committed == {0: 4}
 
 
 def test_a_torn_snapshot_leaves_the_shard_free(hosts: Hosts) -> None:
     with pytest.raises(SnapshotError):
         hosts[0].open(1, [0], {0: 5}, {0: b"torn"}, 0)
-    assert hosts[1].open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    assert needed(hosts[1].open(1, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
 
 
 def test_a_tick_flushes_what_has_waited(hosts: Hosts) -> None:
@@ -231,4 +246,4 @@ def test_closing_flushes_nothing(hosts: Hosts) -> None:
     first.open(1, [0], {0: 0}, {}, 0)
     first.apply(1, batch_for(0), 0)
     first.close()
-    assert second.open(1, [0], {0: 0}, {}, 0) == {0: {0: 0}}
+    assert needed(second.open(1, [0], {0: 0}, {}, 0)) == {0: {0: 0}}

@@ -1,0 +1,247 @@
+"""The leader's core: what happens to one job under one epoch, and what is to be done about it. Pure.
+
+`LeaderCore.step(event)` takes what happened and returns instructions. It keeps no thread, socket, file or clock: time
+comes with the events, randomness with the constructor. `cluster.leader.runner` carries the instructions out with
+threads, `cluster.local.embedded` in one process, and the simulation with everything going wrong.
+
+An *attempt* opens the partitions (`opening`) and subscribes the source where they stand (`subscription`). Whatever goes
+wrong on the way, an attempt ends and the next begins after a pause: partitions know where they stand, so starting over
+loses and doubles nothing. Sources and sinks that fail do so by themselves. The leader ends when its epoch is over, when
+the job is no longer wanted, and when the job has come to its end.
+"""
+
+from dataclasses import asdict, replace
+
+import msgpack
+
+from cluster.leader.acceptances import KnownValues
+from cluster.leader.clock import Backoff, ElapsedTime
+from cluster.leader.desk import Desk
+from cluster.leader.events import Event, GroupSeen, Reply
+from cluster.leader.failures import Failure, FailureKind, TroubleError
+from cluster.leader.instructions import CloseSource, EndSampler, Instruction, Warn
+from cluster.leader.limits import LeaderLimits
+from cluster.leader.opening import Opening
+from cluster.leader.status import Phase, RunnerStatus
+from cluster.leader.subscription import LeaderTask, Subscription
+from config.settings import JobSettings
+from raft.commands import JobFinished
+from raft.group import GroupState, Job, JobStatus
+
+_OVER = (Phase.FINISHED, Phase.FAILED, Phase.SUPERSEDED)
+
+
+class LeaderCore:
+    """Runs one job under one epoch.
+
+    `nonce` must be another for every core there ever was: proposals are named by it. `jitter`, from 0 to 1, shortens
+    all pauses.
+    """
+
+    def __init__(
+        self,
+        task: LeaderTask,
+        settings: JobSettings,
+        nonce: str,
+        *,
+        limits: LeaderLimits | None = None,
+        jitter: float = 1.0,
+    ) -> None:
+        self._task = task
+        self._settings = settings
+        self._clock = ElapsedTime()
+        self._desk = Desk(nonce, self._clock, limits or LeaderLimits(), jitter)
+        self._backoff = Backoff(self._desk.limits, jitter)
+        self._known = KnownValues()
+        self._state: GroupState | None = None
+        self._opening: Opening | None = None
+        self._subscription: Subscription | None = None
+        self._retry_due_us = 0
+        self._is_finishing = False
+        self._status = RunnerStatus(epoch=task.epoch)
+
+    @property
+    def phase(self) -> Phase:
+        """What it is doing."""
+        return self._status.phase
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it will never do anything again."""
+        return self._status.phase in _OVER
+
+    @property
+    def wait_us(self) -> int:
+        """Time until something may be due, if nothing else happens."""
+        dues_us = self._desk.dues_us()
+        if self._subscription is not None:
+            dues_us += self._subscription.dues_us()
+        elif self._opening is None:
+            dues_us.append(self._retry_due_us)
+        # What was due before waits for something else.
+        return max(min(dues_us, default=0) - self._clock.elapsed_us, self._desk.limits.idle_us)
+
+    def status(self) -> RunnerStatus:
+        """Return what it is doing."""
+        return self._status
+
+    def step(self, event: Event) -> list[Instruction]:
+        """Take an event and return what is to be done."""
+        self._clock.pass_to(event.now_us)
+        if self.is_over:
+            return []
+        try:
+            if isinstance(event, GroupSeen):
+                self._see(event.state)
+            elif isinstance(event, Reply):
+                self._desk.settle(event)
+            self._desk.look_at_the_time()
+            self._go_on()
+        except TroubleError as trouble:
+            self._start_over(trouble.failure)
+        self._note()
+        return self._desk.take_out()
+
+    def _see(self, state: GroupState) -> None:
+        if state.epoch != self._task.epoch:
+            reason = f"epoch {self._task.epoch} is over: {state.leader_id} leads epoch {state.epoch}"
+            raise TroubleError(Failure(FailureKind.STALE, reason))
+        self._state = state
+        job = self._job
+        if job is not None:
+            self._known.see(job)
+
+    @property
+    def _job(self) -> Job | None:
+        return None if self._state is None else self._state.jobs.get(self._task.job_id)
+
+    def _go_on(self) -> None:
+        job = self._job
+        if job is None or self._is_finishing:
+            return
+        if job.status is not JobStatus.RUNNING:
+            self._stop()
+        elif self._subscription is None and self._opening is None:
+            self._begin(job)
+        elif self._subscription is not None and self.phase is Phase.STOPPED:
+            self._subscription.go_on()
+            self._status = replace(self._status, phase=Phase.RUNNING)
+        if self._opening is not None:
+            self._open(job)
+        if self._subscription is not None and not self._subscription.is_over:
+            self._subscription.advance(job)
+            if self._subscription.is_over:
+                self._end(self._subscription)
+
+    def _begin(self, job: Job) -> None:
+        # What was proposed before may still be applied, and would change what this attempt relies on.
+        if self._retry_due_us <= self._clock.elapsed_us and not self._desk.has_proposals:
+            self._status = replace(self._status, phase=Phase.OPENING, started_us=self._clock.now_us)
+            self._opening = Opening(self._desk, job, self._task.epoch, self._known.all)
+
+    def _open(self, job: Job) -> None:
+        assert self._opening is not None, "an attempt has begun"
+        self._opening.advance()
+        if self._opening.is_done:
+            self._subscription = Subscription(self._desk, self._task, self._settings, self._opening, self._known)
+            self._opening = None
+            self._status = replace(
+                self._status,
+                phase=Phase.RUNNING,
+                trouble=None,
+                opened_us=self._clock.now_us,
+                rows_sent_again=self._subscription.rows_sent_again,
+            )
+
+    def _stop(self) -> None:
+        if self._subscription is not None:
+            if not self._subscription.is_over:
+                self._subscription.stop()
+        elif self.phase is not Phase.STOPPED:
+            # Nothing is open that this attempt could bring to rest.
+            self._opening = None
+            self._desk.forget()
+            self._rest()
+
+    def _rest(self) -> None:
+        self._desk.say(EndSampler())
+        self._status = replace(self._status, phase=Phase.STOPPED)
+
+    def _end(self, subscription: Subscription) -> None:
+        if subscription.is_at_end:
+            summary = {"pump": asdict(subscription.sending.stat()), "finished_us": self._clock.now_us}
+            self._finish(bytes(msgpack.packb(summary)), Phase.FINISHED)
+        else:
+            self._rest()
+
+    def _finish(self, summary: bytes, phase: Phase) -> None:
+        self._is_finishing = True
+        command = JobFinished(epoch=self._task.epoch, job_id=self._task.job_id, summary=summary)
+        # A refusal says that the job is over, or this leader.
+        self._desk.propose(command, lambda: self._be_over(phase), lambda _: self._be_over(phase))
+
+    def _be_over(self, phase: Phase) -> None:
+        self._desk.say(CloseSource())
+        self._status = replace(self._status, phase=phase)
+
+    def _start_over(self, failure: Failure) -> None:
+        has_sent = self._subscription is not None and self._subscription.sending.row_count > 0
+        self._note_subscription()
+        if self._subscription is not None:
+            self._subscription.abandon()
+        self._opening = self._subscription = None
+        self._desk.forget()
+        if failure.kind is FailureKind.STALE:
+            self._desk.say(Warn(phrase="a newer leader runs the job", reason=failure.reason))
+            self._be_over(Phase.SUPERSEDED)
+            return
+        self._desk.say(CloseSource())
+        self._status = replace(self._status, trouble=failure.reason, failure_count=self._status.failure_count + 1)
+        if failure.kind is FailureKind.FATAL:
+            self._finish(bytes(msgpack.packb({"failed": failure.reason})), Phase.FAILED)
+            return
+        self._desk.say(Warn(phrase="a job starts over", reason=failure.reason))
+        if has_sent:
+            self._backoff.reset()
+        self._retry_due_us = self._clock.elapsed_us + self._backoff.pause_us()
+        self._status = replace(self._status, phase=Phase.RECOVERING)
+
+    def _note(self) -> None:
+        """Keep the status up with what has happened."""
+        self._note_subscription()
+        found = self._subscription
+        if found is None or self.phase in (Phase.STOPPED, *_OVER):
+            return
+        beside = Phase.SCALING if found.moves.is_moving else Phase.RUNNING
+        phase = Phase.FINISHING if found.is_ending else beside
+        if phase is not self.phase:
+            self._status = replace(self._status, phase=phase)
+
+    def _note_subscription(self) -> None:
+        found = self._subscription
+        if found is None:
+            return
+        sending, now_us = found.sending, self._clock.now_us
+        stat = sending.stat()
+        first_pumped_us = self._status.first_pumped_us or (now_us if stat.row_count else None)
+        first_anomaly_us = self._status.first_anomaly_us or (now_us if stat.anomaly_count else None)
+        self._status = replace(
+            self._status,
+            trouble=sending.source_trouble,
+            sink_trouble=found.sink_trouble,
+            first_pumped_us=first_pumped_us,
+            first_anomaly_us=first_anomaly_us,
+            noted_us=now_us,
+            pump=stat,
+            moves=found.moves.progress,
+        )
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        assert self._opening is None or self._subscription is None, "an attempt is opening, or is open"
+        assert not self._desk.take_out(), "every instruction has been given"
+        self._desk.validate()
+        if self._opening is not None:
+            self._opening.validate()
+        if self._subscription is not None:
+            self._subscription.validate()

@@ -1,0 +1,130 @@
+"""Events: what happens to a leader. A `Reply` answers the request whose number it carries.
+
+Replies may come late, twice, or never: one whose request is over is ignored, and a request has a deadline.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actors.partition.values import OpenedPartition
+from cluster.leader.failures import Failure
+from cluster.leader.reading import SplitBatch
+from raft.commands import Answer
+from raft.group import GroupState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened."""
+
+    now_us: int
+    """Time of day, in microseconds since 1970; may be set back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimePassed(Event):
+    """Nothing else happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSeen(Event):
+    """The group's state as it is applied here."""
+
+    state: GroupState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply(Event):
+    """A request was carried out."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Reply):
+    """A request was not carried out, or may not have been; a proposal that fails is one without an answer."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Reply):
+    """There is no more to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOpened(Reply):
+    """The source is open."""
+
+    earliest: Mapping[int, int]
+    """First offset that it still has, by split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRead(Reply):
+    """A split was read; it may have given nothing new."""
+
+    batch: SplitBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionsOpened(Reply):
+    """A host owns the partitions."""
+
+    opened: Mapping[int, OpenedPartition]
+    """Where each stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchApplied(Reply):
+    """A batch is in."""
+
+    anomaly_count: int
+    """New anomalies that it raised."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFlushed(Reply):
+    """Everything that the host had is durable."""
+
+    committed: Mapping[int, Mapping[int, int]]
+    """Offset below which all is durable, by partition and split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered(Reply):
+    """The sinks have taken anomalies."""
+
+    count: int
+    """How many; 0 says that none wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotTaken(Reply):
+    """A snapshot is there, under the number of the request."""
+
+    offsets: Mapping[int, int]
+    """First offset that it does not contain, by split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotStored(Reply):
+    """A member has a snapshot durably."""
+
+    digest: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFound(Reply):
+    """What a member has of a snapshot."""
+
+    data: bytes | None
+    """Its bytes, or `None` when it does not have them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Reply):
+    """The group answered a proposal; a state seen from now on contains it."""
+
+    answer: Answer

@@ -1,0 +1,62 @@
+"""Failures: what went wrong with an instruction, as the leader tells one kind from another."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from actors.errors import SinkError, SnapshotError, StaleEpochError, TocsinError
+from actors.host import NotOpenError
+from actors.shard import ShardIdentifierError
+from config.errors import ConfigError
+
+
+class FailureKind(StrEnum):
+    """What follows from a failure."""
+
+    STALE = "stale"
+    """A newer leader has been there: this one ends."""
+
+    FATAL = "fatal"
+    """Trying again cannot help: the job ends."""
+
+    SINK = "sink"
+    """Anomalies wait in the outbox; everything else goes on."""
+
+    NOT_OPEN = "not open"
+    """The host does not own the partitions."""
+
+    OTHER = "other"
+    """Trying again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an instruction was not carried out, or may not have been."""
+
+    kind: FailureKind
+    """What follows."""
+
+    reason: str
+    """For people."""
+
+
+class TroubleError(Exception):
+    """Ends an attempt to run a job; never leaves the leader's core."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+_KINDS: tuple[tuple[FailureKind, tuple[type[Exception], ...]], ...] = (
+    (FailureKind.STALE, (StaleEpochError,)),
+    (FailureKind.FATAL, (SnapshotError, ShardIdentifierError, ConfigError)),
+    (FailureKind.SINK, (SinkError,)),
+    (FailureKind.NOT_OPEN, (NotOpenError,)),
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what an error means."""
+    kind = next((kind for kind, types in _KINDS if isinstance(error, types)), FailureKind.OTHER)
+    is_known = isinstance(error, TocsinError | OSError)
+    return Failure(kind, str(error) if is_known else f"{type(error).__name__}: {error}")

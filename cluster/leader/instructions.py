@@ -1,0 +1,166 @@
+"""Instructions: what the leader's core wants done. A `Request` is answered by an event with its number.
+
+They are carried out in the order in which they are given, as far as one host is concerned: a host does what it is
+asked in that order. The words for the answers are in `cluster.leader.events`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actors.host import HostBatch
+from raft.commands import Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """Something to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Instruction):
+    """Something to do and to answer."""
+
+    request: int
+    """Number of the request; greater than those before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSource(Request):
+    """Open the job's source, anew if it is open; answered by `SourceOpened`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSplit(Request):
+    """Read a split of the source from an offset on; answered by `SplitRead`."""
+
+    split: int
+    offset: int
+    row_count_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRequest(Request):
+    """What a host shall do; answered by `Done` unless it says otherwise."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartHost(HostRequest):
+    """Start a host if it does not run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenPartitions(HostRequest):
+    """Let a host own partitions; answered by `PartitionsOpened`."""
+
+    partitions: tuple[int, ...]
+    earliest: Mapping[int, int]
+    """First offset that the source still has, by split."""
+
+    snapshots: Mapping[int, bytes]
+    """Bytes by partition, for those whose shard is empty."""
+
+    acceptances: tuple[bytes, ...]
+    """Values that count as known, each from its place on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptValues(HostRequest):
+    """Let values count as known in the partitions that the host owns."""
+
+    acceptances: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendBatch(HostRequest):
+    """Send rows; answered by `BatchApplied`."""
+
+    batch: HostBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTick(HostRequest):
+    """Let a host flush what has waited long enough."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushHost(HostRequest):
+    """Make everything durable; answered by `HostFlushed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deliver(HostRequest):
+    """Hand committed anomalies to the sinks, beside everything else that the host does; answered by `Delivered`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePartitions(HostRequest):
+    """Let a host give partitions up; one that does not exist owns none."""
+
+    partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSnapshot(HostRequest):
+    """Take a snapshot and keep it under the number of the request; answered by `SnapshotTaken`."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSnapshot(Request):
+    """Have a member store a snapshot durably; answered by `SnapshotStored`."""
+
+    member: str
+    partition: int
+    snapshot: int
+    """Number of the request that took it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropSnapshot(Instruction):
+    """The bytes of a snapshot are not needed any more."""
+
+    snapshot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSnapshot(Request):
+    """Read a snapshot from a member; answered by `SnapshotFound`."""
+
+    member: str
+    partition: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propose(Request):
+    """Have the group apply a command; answered by `Answered`. The same number may come again: it is one proposal."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndHost(Instruction):
+    """End a host that owns nothing."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSource(Instruction):
+    """Close the source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSampler(Instruction):
+    """End what fills the job's own stream table, if it has one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warn(Instruction):
+    """Write into the log."""
+
+    phrase: str
+    reason: str

@@ -1,0 +1,32 @@
+"""Limits of a leader: how long it waits, how often it looks, and how much it keeps."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderLimits:
+    """Times are microseconds; what a job limits itself is in its settings."""
+
+    reply_timeout_us: int = 60_000_000
+    """A host's reply that takes longer counts as a failure; for a batch, counted from the answer to the one before."""
+
+    start_timeout_us: int = 120_000_000
+    """The process of a new host has so long to start."""
+
+    store_timeout_us: int = 30_000_000
+    """Members have so long to store one snapshot."""
+
+    idle_us: int = 10_000
+    """Between two looks at a source that has nothing new."""
+
+    retry_us_min: int = 50_000
+    """Before something that failed is tried again; doubled with every failure in a row."""
+
+    retry_us_max: int = 2_000_000
+    """The longest pause before a job, a source or a proposal is tried again."""
+
+    sink_retry_us_max: int = 30_000_000
+    """The longest pause before anomalies are delivered again."""
+
+    kept_batch_factor: int = 4
+    """Batches kept back for a partition that moves, as a multiple of those that a host may have waiting."""

@@ -1,0 +1,143 @@
+"""Ports: what a leader's runner needs of hosts, members, the group and whoever deploys them.
+
+The Ray implementations are in `cluster.deployment`, above the leader; nothing here knows them.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from actors.host import HostBatch
+from actors.partition.values import OpenedPartition
+from raft.commands import Answer, Command
+from raft.group import GroupState
+
+T_co = TypeVar("T_co", covariant=True)
+
+Offsets = dict[int, dict[int, int]]
+"""Offsets by partition and split."""
+
+
+class Reply(Protocol[T_co]):
+    """A reply that may not have come yet."""
+
+    def when_done(self, take: Callable[[T_co], None], fail: Callable[[Exception], None]) -> None:
+        """Have one of the two called, once, in any thread."""
+        ...
+
+
+class HostPort(Protocol):
+    """A host; what is asked of it is done in that order, deliveries apart."""
+
+    def ready(self) -> Reply[bool]:
+        """Answer when the process has started."""
+        ...
+
+    def open(
+        self,
+        epoch: int,
+        partitions: list[int],
+        earliest: dict[int, int],
+        snapshots: dict[int, bytes],
+        now_us: int,
+        acceptances: Sequence[bytes],
+    ) -> Reply[dict[int, OpenedPartition]]:
+        """Own partitions; the answer is where each stands."""
+        ...
+
+    def accept(self, epoch: int, acceptances: list[bytes]) -> Reply[None]:
+        """Let values count as known, each from its place on."""
+        ...
+
+    def apply(self, epoch: int, batch: HostBatch, now_us: int) -> Reply[int]:
+        """Apply a batch; the answer is the number of anomalies that it raised."""
+        ...
+
+    def tick(self, epoch: int, now_us: int) -> Reply[None]:
+        """Flush what has waited long enough."""
+        ...
+
+    def flush(self, epoch: int, now_us: int) -> Reply[Offsets]:
+        """Make everything durable; the answer is the committed offsets."""
+        ...
+
+    def deliver(self) -> Reply[int]:
+        """Hand committed anomalies to the sinks; the answer is how many they took."""
+        ...
+
+    def release(self, epoch: int, partitions: list[int], now_us: int) -> Reply[None]:
+        """Give partitions up."""
+        ...
+
+    def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[Reply[dict[int, int]], object]:
+        """Return the offsets of a snapshot, and a reference by which members find its bytes."""
+        ...
+
+
+class MemberPort(Protocol):
+    """A member as a keeper of snapshots."""
+
+    def store_snapshot(self, job_id: str, partition: int, reference: object) -> Reply[tuple[bytes, int]]:
+        """Store a snapshot durably; the answer is its digest and length."""
+        ...
+
+    def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> Reply[bytes | None]:
+        """Read a snapshot; the answer is `None` when the member does not have it."""
+        ...
+
+
+class Deployment(Protocol):
+    """Starts, finds and ends what runs in other processes."""
+
+    def start_host(self, job_id: str, host: str, spec: bytes) -> HostPort:
+        """Return a host, started when it does not exist; its process may still be on the way."""
+        ...
+
+    def find_host(self, job_id: str, host: str) -> HostPort | None:
+        """Return a host, or `None` when it does not exist."""
+        ...
+
+    def end_host(self, job_id: str, host: str) -> None:
+        """End a host that owns nothing any more."""
+        ...
+
+    def find_member(self, member_id: str) -> MemberPort | None:
+        """Return a member, or `None` when it does not exist."""
+        ...
+
+    def start_sampler(self, job_id: str, spec: bytes) -> None:
+        """Start what fills a job's own stream table, and wait until the table is open."""
+        ...
+
+    def end_sampler(self, job_id: str) -> None:
+        """End it, if there is one."""
+        ...
+
+    def streams_directory(self) -> Path:
+        """Return where stream tables are."""
+        ...
+
+    def partitions_directory(self, job_id: str) -> Path:
+        """Return where a job's partitions are."""
+        ...
+
+
+class GroupPort(Protocol):
+    """The group as those see it who run jobs for its leader."""
+
+    @property
+    def member_ids(self) -> tuple[str, ...]:
+        """Names of all members."""
+        ...
+
+    def state(self) -> GroupState:
+        """Return the state applied here."""
+        ...
+
+    def propose(self, command: Command) -> Answer:
+        """Return the group's answer to a command; the state then contains it.
+
+        Raises:
+            RaftError: there was no answer in time.
+        """
+        ...

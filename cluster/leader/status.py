@@ -1,0 +1,93 @@
+"""What a leader says of itself: frozen values that travel to clients and become plain data in files and JSON only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What a leader is doing for a job."""
+
+    STARTING = "starting"
+    OPENING = "opening"
+    RUNNING = "running"
+    SCALING = "scaling"
+    RECOVERING = "recovering"
+    FINISHING = "finishing"
+    """The source has ended, or the job is no longer wanted: the rest is made durable and delivered."""
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    """A newer leader runs the job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PumpStat:
+    """What has been read and sent since the partitions were opened."""
+
+    row_count: int = 0
+    """Rows read and sent, those sent again included."""
+
+    dead_letter_count: int = 0
+    """Bad records read."""
+
+    anomaly_count: int = 0
+    """New anomalies that hosts have answered with; exact when nothing is in flight."""
+
+    positions: Mapping[int, int]
+    """Next offset to read, by split."""
+
+    at_end: bool = False
+    """Whether every split has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveProgress:
+    """How far the moves planned last have come."""
+
+    done: int
+    planned: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerStatus:
+    """One job as its leader runs it. Times are microseconds since 1970, `None` before they have come."""
+
+    epoch: int
+    phase: Phase = Phase.STARTING
+    trouble: str | None = None
+    """What went wrong last; `None` when all is well again."""
+
+    sink_trouble: str | None = None
+    """Why anomalies are not delivered; they wait in the outboxes."""
+
+    failure_count: int = 0
+    """Times that the job started over under this leader."""
+
+    started_us: int | None = None
+    """When the newest attempt began."""
+
+    opened_us: int | None = None
+    """When all partitions were open."""
+
+    first_pumped_us: int | None = None
+    first_anomaly_us: int | None = None
+    noted_us: int | None = None
+    """When `pump` was true."""
+
+    rows_sent_again: int = 0
+    """Records that some partition had received before the leader subscribed."""
+
+    pump: PumpStat | None = None
+    moves: MoveProgress | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderStatus:
+    """A member that leads."""
+
+    epoch: int
+    led_since_us: int
+    jobs: Mapping[str, RunnerStatus]
+    """By job."""

@@ -1,0 +1,147 @@
+"""The subscription: a job whose partitions are open, from the first row that is read to the last that is durable.
+
+Rows are read and sent; moves, checkpoints, deliveries and accepted values go on beside them. It ends when the source
+has ended or the job is no longer wanted.
+"""
+
+from dataclasses import dataclass
+
+from cluster.leader.acceptances import KnownValues, Placing
+from cluster.leader.checkpoints import Checkpoints
+from cluster.leader.deliveries import Deliveries
+from cluster.leader.desk import Desk
+from cluster.leader.ending import Ending
+from cluster.leader.lanes import Lanes
+from cluster.leader.moves import Moves
+from cluster.leader.opening import Opening
+from cluster.leader.placement import plan_moves
+from cluster.leader.positions import Positions
+from cluster.leader.sending import Sending
+from config.settings import JobSettings
+from raft.group import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderTask:
+    """What a leader runs, and as whom."""
+
+    job_id: str
+    """The job."""
+
+    epoch: int
+    """The leader's epoch."""
+
+    member_ids: tuple[str, ...] = ()
+    """Members that store snapshots; without any there are no checkpoints."""
+
+
+class Subscription:
+    """One job under one epoch, with its partitions open."""
+
+    def __init__(
+        self, desk: Desk, task: LeaderTask, settings: JobSettings, opening: Opening, known: KnownValues
+    ) -> None:
+        in_flight_max = settings.limits.batches_in_flight_max
+        self._desk = desk
+        self._known = known
+        self._lanes = Lanes(opening.owners, in_flight_max, desk.limits.kept_batch_factor * in_flight_max)
+        self._positions = Positions(opening.opened.values(), opening.earliest)
+        self.sending = Sending(desk, settings, self._lanes, self._positions)
+        """What reads and sends."""
+        self.moves = Moves(desk, task.job_id, task.epoch, self._lanes, lambda: known.all)
+        """The partitions that change hosts."""
+        interval_rows = settings.snapshot_interval_rows
+        self._checkpoints = Checkpoints(desk, task.job_id, task.epoch, task.member_ids, interval_rows)
+        self._deliveries = Deliveries(desk, settings.flush.period_ms * 1000) if settings.sinks else None
+        self._placing = Placing(desk, task.job_id, task.epoch, known)
+        self._ending: Ending | None = None
+        self.rows_sent_again = self._positions.sent_again_count
+        """Records that some partition had received before."""
+
+    @property
+    def sink_trouble(self) -> str | None:
+        """Why anomalies wait in their outboxes, or `None`."""
+        return None if self._deliveries is None else self._deliveries.trouble
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether nothing more is read."""
+        return self._ending is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._ending is not None and self._ending.is_over
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether it has ended, or ends, because the source has."""
+        return self._ending is not None and not self._ending.is_stop
+
+    def advance(self, job: Job) -> None:
+        """Do what can be done now, for the job as the group knows it."""
+        self.sending.send()
+        self.moves.advance()
+        if self._ending is None and self.sending.is_at_end and not self.moves.is_moving:
+            self._end(is_stop=False)
+        if self._ending is not None:
+            is_quiet = self.sending.is_quiet and not self.moves.is_moving and not self._placing.is_running
+            self._ending.advance(is_quiet=is_quiet)
+            return
+        is_place_wanted = self._plan(job)
+        if not is_place_wanted and not self._placing.is_running:
+            self.sending.read()
+        if self._deliveries is not None:
+            self._deliveries.advance(self._lanes.hosts)
+        self.sending.tick()
+        if not self.moves.is_moving:
+            self._checkpoints.advance(self._lanes.owners, self.sending.row_count)
+
+    def _plan(self, job: Job) -> bool:
+        """Begin moves, or give values their place; return whether that waits for a read that is under way."""
+        if self.moves.is_moving or self._placing.is_running:
+            return False
+        owners = self._lanes.owners
+        moves = plan_moves([owners[partition] for partition in range(len(owners))], job.host_count)
+        waiting = self._known.without_place(job)
+        if moves:
+            self.moves.plan(moves)
+        elif waiting and not self.sending.is_reading:
+            self._placing.begin(waiting, self._positions.first_unsent(), self._lanes.hosts)
+        return bool(waiting) and not moves
+
+    def stop(self) -> None:
+        """End though the source goes on; an end that waits for its sinks waits no longer."""
+        if self._ending is None or not self._ending.is_stop:
+            self.moves.forget_planned()
+            self._end(is_stop=True)
+
+    def _end(self, *, is_stop: bool) -> None:
+        self._ending = Ending(
+            self._desk, self._lanes, self._positions, self._deliveries, self._checkpoints, is_stop=is_stop
+        )
+
+    def go_on(self) -> None:
+        """Read again after a stop."""
+        assert self.is_over, "it has not ended"
+        self._ending = None
+        self.sending.read_at_once()
+
+    def abandon(self) -> None:
+        """Give back what others keep for it; the requests are forgotten."""
+        self._checkpoints.abandon()
+
+    def dues_us(self) -> list[int]:
+        """Return the elapsed times at which something is due."""
+        return self.sending.dues_us() + ([] if self._deliveries is None else self._deliveries.dues_us())
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        self.sending.validate()
+        self.moves.validate()
+        self._checkpoints.validate()
+        self._placing.validate()
+        if self._deliveries is not None:
+            self._deliveries.validate()
+        if self._ending is not None:
+            self._ending.validate()

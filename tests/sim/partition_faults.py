@@ -1,0 +1,147 @@
+"""What goes wrong in a world of leaders and partitions: one fault at a time, chosen by the seed."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from raft.commands import JobResumed, JobStopped, ScaleRequested, ValueAccepted
+from raft.group import JobStatus
+from tests.sim.partition_world import MEMBERS, World
+from tests.sim.shaky import ShakyDisk
+
+HOST_COUNT_MAX = 3
+
+
+@dataclass(slots=True)
+class FaultyWorld(World):
+    """A world in which `fault_count` things go wrong."""
+
+    def fault(self) -> None:
+        """Let one thing go wrong; after the last one everything is well again."""
+        faults: list[Callable[[], None]] = [
+            self._crash_host, self._crash_host, self._arm_write, self._arm_write, self._arm_write, self.elect,
+            self.elect, self._kill_leader, self._scale, self._scale, self._jump, self._break_partition,
+            self._stop_or_resume, self._lose_node, self._shake_source, self._shake_source, self._turn_member,
+        ]  # fmt: skip
+        if self.job.sinks:
+            faults.append(self._shake_sink)
+        if self.values:
+            faults += [self._accept_value] * 4
+        if self.may_lose_shards:
+            faults += [self._lose_shard, self._lose_shard]
+        self.rng.choice(faults)()
+        if not self.fault_count:
+            self._heal()
+
+    def _heal(self) -> None:
+        """Let everything be well again, so that the job ends."""
+        self.shaky.failing_count = self.sink.failing_count = 0
+        self.shaky.ends.clear()
+        self.dead_members.clear()
+
+    def _crash_host(self) -> None:
+        if self.hosts:
+            host = self.rng.choice(list(self.hosts.values()))
+            self.note(f"{host.name} crashes")
+            self.end(host)
+
+    def _lose_node(self) -> None:
+        """Let a node die: a leader, a member and a host at once."""
+        self._crash_host()
+        self._turn_member()
+        self._kill_leader()
+        self.elect()
+
+    def _arm_write(self) -> None:
+        kind = self.rng.choice(("before", "within", "after", "full", "twice"))
+        self.disk = ShakyDisk(kind, self.rng.randrange(6), self.rng.randint(1, 6) if kind == "full" else 1)
+        self.note(f"armed {self.disk}")
+
+    def _kill_leader(self) -> None:
+        """Let a leader stop in the middle, the one that leads or one of before."""
+        gone = self.rng.choice(self.leaders)
+        self.leaders.remove(gone)
+        if not self.leaders or gone.epoch == self.group.epoch:
+            self.elect()
+
+    def _scale(self) -> None:
+        count = self.rng.randint(1, min(HOST_COUNT_MAX, self.job.partitions))
+        self.note(f"scale to {count}")
+        self.decide(ScaleRequested(job_id=self.job.name, host_count=count))
+
+    def _stop_or_resume(self) -> None:
+        kinds = {JobStatus.RUNNING: JobStopped, JobStatus.STOPPED: JobResumed}
+        if self.sim_job.status in kinds:
+            self.note(f"{self.sim_job.status}: the other way")
+            self.decide(kinds[self.sim_job.status](job_id=self.job.name))
+
+    def _accept_value(self) -> None:
+        if self.values:
+            value, self.values = self.values[0], self.values[1:]
+            self.decide(ValueAccepted(request_id=f"value-{len(self.values)}", job_id=self.job.name, content=value))
+
+    def _break_partition(self) -> None:
+        """Let the next batch of a partition fail when the engine has it and the rest has not."""
+        open_now = [one for host in self.hosts.values() if host.process for one in host.process._partitions.values()]
+        if open_now:
+            partition = self.rng.choice(open_now)
+            self.note(f"partition {partition.number} will break")
+            real = partition._parts.metrics.engine.append_physical
+
+            def fail(*arguments: Any) -> None:
+                partition._parts.metrics.engine.append_physical = real
+                real(*arguments)
+                raise MemoryError("no memory left in the middle of a batch")
+
+            partition._parts.metrics.engine.append_physical = fail
+
+    def _jump(self) -> None:
+        self.now_us += self.rng.choice((-500_000, 500_000, 60_000_000))
+
+    def _shake_source(self) -> None:
+        """Let the source fail for a while, end for now and grow again, or lose what every partition has for good."""
+        chance = self.rng.random()
+        if chance < 0.4:
+            self.shaky.failing_count = self.rng.randint(1, 4)
+        elif chance < 0.7:
+            self.shaky.ends = {split.number: self.rng.randint(5, 30) for split in self.source.splits()}
+        elif chance < 0.85:
+            self.shaky.ends = {}
+        elif not self.may_lose_shards:
+            self._trim_source()
+        self.note(f"source {self.shaky.failing_count} {self.shaky.ends} {self.shaky.earliest}")
+
+    def _trim_source(self) -> None:
+        marks = {
+            partition.number: partition._marks.engine
+            for host in self.hosts.values()
+            if host.process is not None
+            for partition in host.process._partitions.values()
+        }
+        if len(marks) == self.job.partitions:
+            for split in self.source.splits():
+                durable = min(engine.get(split.number, 0) for engine in marks.values())
+                self.shaky.earliest[split.number] = max(durable, self.shaky.earliest.get(split.number, 0))
+
+    def _shake_sink(self) -> None:
+        self.sink.failing_count = self.rng.randint(1, 5)
+
+    def _turn_member(self) -> None:
+        """Let a member die, with or without what it stored, or come back."""
+        member = self.rng.choice(MEMBERS)
+        if member in self.dead_members:
+            self.dead_members.discard(member)
+        elif not self.dead_members:
+            self.dead_members.add(member)
+            if self.rng.random() < 0.5:
+                self.stores[member].clear()
+        self.note(f"dead members: {self.dead_members}")
+
+    def _lose_shard(self) -> None:
+        number = self.rng.randrange(self.job.partitions)
+        self.note(f"shard {number} is lost")
+        for host in self.hosts.values():
+            if host.process is not None and number in host.process._partitions:
+                self.end(host)
+        shutil.rmtree(self.directory / f"{number:04d}", ignore_errors=True)
