@@ -1,5 +1,6 @@
 """A cluster of this machine ends with those who started it, and takes nothing else with it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -37,10 +38,11 @@ def test_a_cluster_ends_when_its_starter_is_killed(tmp_path: Path, eventually: C
     eventually(lambda: not any(is_alive(process) for process in family), 60)
 
 
-def tocsin(directory: Path, *words: str) -> "subprocess.Popen[str]":
+def tocsin(directory: Path, *words: str, **environment: str) -> "subprocess.Popen[str]":
     """Start a command on a home."""
     command = [sys.executable, "-m", "cluster", "--home", str(directory), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    variables = {**os.environ, **environment}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
 
 
 def said(command: "subprocess.Popen[str]") -> tuple[int, str]:
@@ -73,6 +75,17 @@ def test_a_start_that_is_killed_leaves_nothing(tmp_path: Path, eventually: Calla
     starting.communicate()
     eventually(lambda: not any(is_alive(process) for process in family))
     assert said(tocsin(tmp_path, "status"))[0] == 2
+
+
+def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    failed = tocsin(tmp_path / "h", "up", "--cpus", "-1", "--no-dashboard", TMPDIR=str(temporary))
+    code, text = said(failed)
+    assert (code, "Ray did not start" in text) == (2, True)
+    assert list(temporary.iterdir()) == []
+    assert {path.name for path in (tmp_path / "h").iterdir()} == {"cluster.lock", "head.log", "ray-token"}
+    assert said(tocsin(tmp_path / "h", "down")) == (0, f"no cluster runs in {tmp_path / 'h'}\n")
 
 
 def test_everything_in_a_home_is_its_owners_alone(home: Home) -> None:

@@ -11,12 +11,24 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raft.commands import (
+    AcceptancePlaced,
     Accepted,
+    AssignmentChanged,
     Command,
+    JobFinished,
+    JobRemoved,
+    JobResumed,
+    JobStopped,
     JobSubmitted,
     LeaderElected,
     MemberAdded,
+    MemberRemoved,
+    MoveAbandoned,
+    MoveFinished,
+    MoveStarted,
+    ScaleRequested,
     SnapshotReplicated,
+    ValueAccepted,
     decode_answer,
     decode_command,
     encode_answer,
@@ -46,10 +58,25 @@ COMMANDS: tuple[Command, ...] = (
         epoch=1, job_id="j", partition=0, next_offsets=((0, 1),), digest=b"d" * 32, size_bytes=1, holders=("a",)
     ),
 )
+EVERY_COMMAND: tuple[Command, ...] = (
+    *COMMANDS,
+    JobStopped(request_id="r", job_id="j"),
+    JobResumed(request_id="r", job_id="j"),
+    JobRemoved(request_id="r", job_id="j"),
+    JobFinished(request_id="r", epoch=1, job_id="j", summary=b"s"),
+    AssignmentChanged(request_id="r", epoch=1, job_id="j", owners=((0, "a"), (1, "b"))),
+    ScaleRequested(request_id="r", job_id="j", host_count=2),
+    ValueAccepted(request_id="r", job_id="j", content=b"c"),
+    AcceptancePlaced(request_id="r", epoch=1, job_id="j", acceptance_id="q", positions=((0, 5),)),
+    MoveStarted(request_id="r", epoch=1, job_id="j", partition=0, source="a", target="b"),
+    MoveFinished(request_id="r", epoch=1, job_id="j", partition=0, target="b"),
+    MoveAbandoned(request_id="r", epoch=1, job_id="j", partition=0),
+    MemberRemoved(member_id="a", identity="id-a"),
+)
 GREETING = Greeting(group="g", name="a", address="127.0.0.1:1", identity="id-a", voters=())
 STATE = apply(apply(GroupState(), COMMANDS[2])[0], JOB)[0]
 DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
-    "command": (decode_command, [encode_command(command) for command in COMMANDS]),
+    "command": (decode_command, [encode_command(command) for command in EVERY_COMMAND]),
     "answer": (decode_answer, [encode_answer(Accepted(epoch=1))]),
     "state": (decode_state, [encode_state(STATE)]),
     "change": (decode_change, [encode_change(ADDED)]),
@@ -69,7 +96,20 @@ def test_changed_bytes_are_a_value_or_an_error_of_ours(kind: str) -> None:
             continue
         if isinstance(value, GroupState):
             validate(value)
+        elif isinstance(value, Command):
+            validate(apply(STATE, value)[0])
     assert refused > 100
+
+
+def test_every_command_is_tried() -> None:
+    names = {kind.__name__ for kind in subclasses(Command)} - {"JobCommand", "LeaderCommand", "PartitionCommand"}
+    assert {type(command).__name__ for command in EVERY_COMMAND} == names
+
+
+def subclasses(kind: type) -> set[type]:
+    """Return all classes below one."""
+    below = set(kind.__subclasses__())
+    return below.union(*map(subclasses, below))
 
 
 @pytest.mark.parametrize("kind", DECODERS)
