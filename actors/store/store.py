@@ -19,6 +19,7 @@ from actors.shard import Shard, Txn
 from actors.store.arguments import EVENTS, QUERY, SETTINGS
 from actors.store.config import SeriesConfig, StoreConfig
 from actors.store.disk.latest import Entry, LatestTable
+from actors.store.disk.sealing import bulk_load
 from actors.store.disk.state import read_state
 from actors.store.disk.type_table import TypeTable
 from actors.store.disk.writing import Batch, StoreWriter, Tables
@@ -123,7 +124,7 @@ class EventStore:
         self._types = TypeTable(config)
         self._latest = LatestTable(self._types)
         self._writer = StoreWriter(self._tables, self._types, config)
-        with shard.read() as txn:
+        with shard.read() as txn, bulk_load():
             self._writer.load(txn, self._latest)
         self._writer.configured(shard.write(self._writer.configure))
         self._registrar = Registrar(self._types, self._latest, config, self._writer.state)
@@ -371,6 +372,24 @@ class EventStore:
                     for one in state.series.values()
                 ),
             )
+
+    def validate(self) -> None:
+        """Assert every invariant of the parts and between them."""
+        with self._room:
+            self._types.validate()
+            self._latest.validate()
+            self._registrar.validate()
+            self._writer.validate()
+            assert self._writer.state.sequence <= self._registrar.pending.sequence
+            for server, state in self._writer.state.servers.items():
+                assert self._registrar.last()[server][0] >= state.last
+
+    def __repr__(self) -> str:
+        place = f"EventStore({str(self._shard.directory)!r}"
+        if self._closed:
+            return f"{place}, closed)"
+        state, pending = "degraded" if self._last_error else "open", self._registrar.pending.row_count
+        return f"{place}, {state}, {len(self._types)} types, {len(self._series)} series, {pending} events pending)"
 
     def __enter__(self) -> Self:
         return self

@@ -166,6 +166,9 @@ class Block:
     def __len__(self) -> int:
         return self.row_count
 
+    def __repr__(self) -> str:
+        return f"Block({self._name}, {self.row_count} rows, ids {self.first_id} to {self.last_id})"
+
     @property
     def type_id(self) -> Array:
         """Numbers of the event types, from the header."""

@@ -14,8 +14,8 @@ import msgpack
 import numpy as np
 
 from actors.shard import Table, Txn
-from actors.store.disk.sealing import damaged, find_damaged, read_table, seal
-from actors.store.disk.type_table import TypeTable, Wanted
+from actors.store.disk.sealing import damaged, find_damaged, join_values, read_table, seal
+from actors.store.disk.type_table import CONDITIONAL, TypeTable, Wanted
 from actors.store.events.columns import Array, Columns
 from actors.store.events.conditions import Condition
 from actors.store.events.event import US_PER_S, Event, EventId, Timestamp
@@ -119,6 +119,15 @@ class LatestTable:
             if self._changed.get(type_id) is entry:
                 del self._changed[type_id]
 
+    def validate(self) -> None:
+        """Assert that what is to be written is what is known, and that every entry is of a type that wants it."""
+        self._settle()
+        for type_id, entry in self._changed.items():
+            assert self._entries[type_id] is entry
+        for type_id, entry in self._entries.items():
+            assert self._types.wanted[type_id] & _LATEST
+            assert all_hold(self._types.conditions[type_id], entry)
+
     def load(self, txn: Txn, table: Table, *, is_sealed: bool) -> list[int]:
         """Read the entries that are still wanted and satisfy the conditions; return the types of damaged ones."""
         damages: list[int] = []
@@ -134,32 +143,55 @@ def refuse_damage(type_id: int) -> None:
 def read_entries(
     txn: Txn, table: Table, types: TypeTable, *, is_sealed: bool, on_damage: Callable[[int], None] = refuse_damage
 ) -> Iterator[tuple[int, Entry]]:
-    """Yield the entries on disk that are still wanted and satisfy the conditions.
+    """Return the entries on disk that are still wanted and satisfy the conditions, by type number.
 
     `on_damage` receives the types whose entries do not fit their checksum and are left out.
 
     Raises:
         RecordDamagedError: an entry does not fit its checksum, without `on_damage`.
     """
-    wanted, conditions = types.wanted, types.conditions
     keys, values = read_table(txn, table)
     # From the last to the first, so that positions stay.
     for position in reversed(find_damaged(keys, values) if is_sealed else ()):
         on_damage(int.from_bytes(keys.pop(position), "big"))
         del values[position]
-    if not keys:
-        return
     type_ids = np.frombuffer(b"".join(keys), dtype=">u4").tolist()
+    entries = zip(type_ids, _decode(values, is_sealed=is_sealed), strict=True)
+    flags = set(map(types.flags.__getitem__, type_ids))
+    # Tests that all entries would pass are left out, which keeps the loop in C.
+    if all(one & _LATEST and not one & CONDITIONAL for one in flags):
+        return entries
+    return (
+        (type_id, entry)
+        for type_id, entry in entries
+        if types.wanted[type_id] & _LATEST and all_hold(types.conditions[type_id], entry)
+    )
+
+
+def rewrite_entries(txn: Txn, table: Table) -> None:
+    """Write all entries of an earlier format in the present one."""
+    keys, values = read_table(txn, table)
+    type_ids = (int.from_bytes(key, "big") for key in keys)
+    save_entries(txn, table, dict(zip(type_ids, _decode(values, is_sealed=False), strict=True)))
+
+
+def _decode(values: Sequence[bytes], *, is_sealed: bool) -> Iterator[Entry]:
+    if not values:
+        return iter(())
     unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False)
-    unpacker.feed(b"".join(values))
-    times, sources, *rest = zip(*list(unpacker)[:: 2 if is_sealed else 1], strict=True)
-    ticks = [seconds * US_PER_S + microseconds for seconds, microseconds in times]
-    source_ticks = [None if one is None else one[0] * US_PER_S + one[1] for one in sources]
+    unpacker.feed(join_values(values, is_sealed=is_sealed))
+    if is_sealed:
+        seconds, us, source_seconds, source_us, *rest = zip(*unpacker, strict=True)
+    else:
+        # Earlier formats have pairs, and nil in place of one.
+        times, sources, *rest = zip(*unpacker, strict=True)
+        seconds, us = zip(*times, strict=True)
+        source_seconds, source_us = zip(*(one or (None, None) for one in sources), strict=True)
+    ticks = [one * US_PER_S + part for one, part in zip(seconds, us, strict=True)]
+    pairs = zip(source_seconds, source_us, strict=True)
+    source_ticks = [None if one is None else one * US_PER_S + part for one, part in pairs]
     # Mapping `tuple.__new__` over columns keeps the loop in C.
-    entries = map(_ENTRY, zip(ticks, source_ticks, *rest, strict=True))
-    for type_id, entry in zip(type_ids, entries, strict=True):
-        if wanted[type_id] & _LATEST and (not conditions[type_id] or all_hold(conditions[type_id], entry)):
-            yield type_id, entry
+    return map(_ENTRY, zip(ticks, source_ticks, *rest, strict=True))
 
 
 def save_entries(txn: Txn, table: Table, entries: Mapping[int, Entry]) -> None:
@@ -210,5 +242,5 @@ def entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:
 
 
 def _encode(entry: Entry) -> bytes:
-    source = None if entry.source_ticks is None else divmod(entry.source_ticks, US_PER_S)
-    return bytes(msgpack.packb([divmod(entry.ticks, US_PER_S), source, *entry[2:]]))
+    source = (None, None) if entry.source_ticks is None else divmod(entry.source_ticks, US_PER_S)
+    return bytes(msgpack.packb([*divmod(entry.ticks, US_PER_S), *source, *entry[2:]]))

@@ -18,7 +18,7 @@ from actors.store.disk.blocks import DEFLATED, RAW, Block, encode_block
 from actors.store.disk.criteria import Criteria, matching_rows, rows_after
 from actors.store.disk.merging import Part
 from actors.store.disk.payload_columns import PayloadEncoder
-from actors.store.disk.sealing import SEAL_BYTES, damaged, find_damaged, read_table, seal, unseal
+from actors.store.disk.sealing import damaged, find_damaged, join_values, read_table, seal, unseal
 from actors.store.disk.state import BEFORE_ALL, Position, ServerState
 from actors.store.errors import BlockDamagedError
 from actors.store.events.columns import Array, Columns, cut_rows, join_columns, slice_columns
@@ -124,8 +124,7 @@ def load_heads(txn: Txn, table: Table, type_count: int, *, is_sealed: bool) -> d
     for position in find_damaged(keys, values) if is_sealed else ():
         raise damaged(_head_name(*_HEAD_KEY.unpack(keys[position])))
     places = np.frombuffer(b"".join(keys), dtype=[("server", ">u8"), ("type", ">u4")])
-    item = np.dtype([("block", ">u8"), ("seal", f"V{SEAL_BYTES if is_sealed else 0}")])
-    blocks = np.frombuffer(b"".join(values), dtype=item)["block"].astype(np.int64)
+    blocks = np.frombuffer(join_values(values, is_sealed=is_sealed), dtype=">u8").astype(np.int64)
     for server in np.unique(places["server"]).tolist():
         own = places["server"] == server
         heads[server] = grown_heads(None, type_count)

@@ -2,11 +2,13 @@
 
 The last four bytes are the CRC-32, little endian, of the key and of all before them. CRC-32 over key and value is then
 the same number for every whole entry, so a table is tested without a loop. The byte before them is the head of a
-msgpack integer of four bytes: msgpack values can be joined and unpacked together, seals and all.
+msgpack integer of four bytes, so that the last item of a msgpack map can be its seal.
 """
 
+import gc
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from actors.shard import Table, Txn
 from actors.store.errors import RecordDamagedError
@@ -16,6 +18,18 @@ SEAL_BYTES = 5
 
 _WHOLE = 0x2144DF1C
 _INTEGER = b"\xce"
+
+
+@contextmanager
+def bulk_load() -> Iterator[None]:
+    """Keep the garbage collector off while hundreds of thousands of tuples are made, none of which is garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def seal(key: bytes, value: bytes) -> bytes:
@@ -58,6 +72,11 @@ def find_damaged(keys: Sequence[bytes], sealed: Sequence[bytes]) -> list[int]:
     if sums.count(_WHOLE) == len(sums):
         return []
     return [position for position, found in enumerate(sums) if found != _WHOLE]
+
+
+def join_values(values: Sequence[bytes], *, is_sealed: bool) -> bytes:
+    """Return the values of a table one after the other, without their seals."""
+    return b"".join([value[:-SEAL_BYTES] for value in values] if is_sealed else values)
 
 
 def seal_table(txn: Txn, table: Table) -> None:

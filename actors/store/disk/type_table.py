@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.shard import Table, Txn
 from actors.store.config import OrderBy, StoreConfig
-from actors.store.disk.sealing import damaged, find_damaged, read_table, seal
+from actors.store.disk.sealing import damaged, find_damaged, join_values, read_table, seal
 from actors.store.events.columns import Array
 from actors.store.events.conditions import Condition, ConditionRule, rules_for
 from actors.store.events.event import EventType
@@ -150,6 +150,14 @@ class TypeTable:
                 self._masks.popitem(last=False)
         return mask
 
+    def validate(self) -> None:
+        """Assert that numbers and types are the inverse of each other, and that all is known of each type."""
+        assert {event_type: number for number, event_type in enumerate(self._types)} == self._numbers
+        assert len(self._types) == len(self._wanted) == len(self._flags) == len(self._conditions)
+        for event_type, wanted, conditions in zip(self._types, self._wanted, self._conditions, strict=True):
+            assert (wanted, conditions) == self._judge(event_type)
+        assert self._saved <= len(self._types)
+
     def load(self, txn: Txn, table: Table, *, is_sealed: bool) -> None:
         """Read all types.
 
@@ -160,8 +168,8 @@ class TypeTable:
         for position in find_damaged(keys, values) if is_sealed else ():
             raise damaged(f"the name of type {int.from_bytes(keys[position], 'big')}")
         unpacker = msgpack.Unpacker(max_buffer_size=0, use_list=False, unicode_errors="surrogatepass")
-        unpacker.feed(b"".join(values))
-        types: list[EventType] = list(unpacker)[:: 2 if is_sealed else 1]
+        unpacker.feed(join_values(values, is_sealed=is_sealed))
+        types: list[EventType] = list(unpacker)
         if self._rules or not all(patterns.is_everything for patterns, _ in self._wanted_by):
             for event_type in types:
                 self._add(event_type)

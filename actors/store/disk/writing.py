@@ -14,7 +14,7 @@ import numpy as np
 
 from actors.shard import Shard, Table, Txn
 from actors.store.config import OrderBy, OrphanPolicy, SeriesConfig, StoreConfig
-from actors.store.disk.latest import Entry, LatestTable, save_entries
+from actors.store.disk.latest import Entry, LatestTable, rewrite_entries, save_entries
 from actors.store.disk.log import LogReader, Written, append_log, grown_heads, load_heads, save_heads
 from actors.store.disk.sealing import seal_table
 from actors.store.disk.source_series import append_runs, delete_runs, find_main, load_tail, sort_by_source
@@ -171,8 +171,9 @@ class StoreWriter:
     def configure(self, txn: Txn) -> StoreState:
         """Bring the series on disk in line with the settings and return the record that was written."""
         if not self._state.is_sealed:
-            for table in (self._tables.types, self._tables.latest, self._tables.heads):
-                seal_table(txn, table)
+            seal_table(txn, self._tables.types)
+            seal_table(txn, self._tables.heads)
+            rewrite_entries(txn, self._tables.latest)
         by_identity = {(one.order_by, one.patterns): one for one in self._state.series.values()}
         wanted = {(one.order_by, one.subscriptions.patterns) for one in self._config.all_series()}
         positions = self._state.last_positions()
@@ -238,6 +239,25 @@ class StoreWriter:
         self._run_tails.update(draft.run_tails)
         self._heads.update(draft.heads)
         self._types.saved(draft.type_count)
+
+    def validate(self) -> None:
+        """Assert that what is remembered beside the record fits it."""
+        for server, state in self._state.servers.items():
+            assert 0 <= state.first_block <= state.tail_block
+            assert len(self._tails.get(server, ())) == state.tail_rows
+            heads = self._heads.get(server)
+            assert heads is None or (heads < state.tail_block).all()
+        for number, series in self._state.series.items():
+            assert series.number == number
+            assert series.count >= 0
+            if series.order_by is OrderBy.SOURCE_TIMESTAMP:
+                assert series.count == sum(run.count for run in series.runs)
+            for run in series.runs:
+                assert run.first_block <= run.last_block
+                assert run.number < series.next_run
+                assert run.first_ticks <= run.last_key[0]
+        for tail in (*self._tails.values(), *(columns for _, columns in self._run_tails.values())):
+            tail.validate()
 
     def masks(self, series: Iterable[SeriesState]) -> list[tuple[SeriesState, Array]]:
         """Return series together with the types in them."""

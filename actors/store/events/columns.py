@@ -67,7 +67,7 @@ class Chunk(Protocol):
         """All payloads."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Columns:
     """Events as arrays of one length; also a chunk."""
 
@@ -104,6 +104,9 @@ class Columns:
     def __len__(self) -> int:
         return len(self.type_id)
 
+    def __repr__(self) -> str:
+        return f"Columns({len(self)} rows, {len(self.data)} bytes of payloads)"
+
     @property
     def size_bytes(self) -> int:
         """About the memory that the rows take."""
@@ -112,6 +115,16 @@ class Columns:
     def payload_lengths(self) -> Array:
         """Return the length of each payload, in bytes."""
         return np.diff(self.offsets)
+
+    def validate(self) -> None:
+        """Assert that the arrays fit together."""
+        count = len(self)
+        for name in ("time", "source_time", "has_source", "server", "session", "instance", "kind"):
+            assert len(getattr(self, name)) == count, name
+        assert len(self.offsets) == count + 1
+        assert (self.offsets[0], self.offsets[-1]) == (0, len(self.data))
+        assert (np.diff(self.offsets) >= 0).all()
+        assert not self.source_time[~self.has_source].any()
 
 
 def empty_columns() -> Columns:

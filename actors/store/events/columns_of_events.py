@@ -15,11 +15,14 @@ from actors.store.events.columns import Array, Columns, offsets_of, times
 from actors.store.events.event import SECONDS_MAX, SECONDS_MIN, UINT64_MAX, US_PER_S, Event, EventType
 from actors.store.events.payloads import JSON, NONE, encode_payload, encode_plain
 
+INT64_MAX = (1 << 63) - 1
+"""Greatest number of 63 bits."""
+
 SECONDS_IN_INT64 = (1 << 63) // US_PER_S - 1
 """Seconds up to which microseconds fit into 64 bits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ColumnBatch:
     """Events of one server as columns of one length, in the order of their ids."""
 
@@ -59,22 +62,30 @@ class ColumnBatch:
     def __len__(self) -> int:
         return len(self.session)
 
+    def __repr__(self) -> str:
+        return f"ColumnBatch({len(self)} rows of server {self.server}, {len(self.types)} types)"
 
-def columns_of_batch(batch: ColumnBatch) -> tuple[list[EventType], Columns]:
-    """Return the types of a batch, and its rows as columns whose `type_id` is the position among these types.
+
+def check_batch(table: TypeTable, batch: ColumnBatch) -> tuple[Sequence[EventType], Columns]:
+    """Return types, and a batch as columns whose `type_id` is the position among them.
+
+    They are the types of the table if it has all of the batch, else those of the batch. Nothing is shared with that.
 
     Raises:
         RegisterError: columns are of different lengths, or hold what does not belong into them.
     """
     EVENTS.instance(ColumnBatch, batch, "batch")
     count = np.size(batch.session)
-    types = _types_of(batch.types)
+    types, numbers = _types_of(table, batch.types)
+    type_id = _numbers_of(batch.type_index, "type_index", count, len(types) - 1)
+    if None not in numbers:
+        types, type_id = table.types, np.array(numbers, dtype=np.uint32)[type_id]
     source = np.zeros(count, dtype=np.int64)
     if batch.source_timestamp is not None:
         source = _times_of(batch.source_timestamp, "source_timestamp", count)
     has_source = np.full(count, batch.source_timestamp is not None)
     if batch.has_source is not None:
-        has_source = _array_of(batch.has_source, "has_source", count, "b")
+        has_source = _array_of(batch.has_source, "has_source", count, "b").copy()
         source = np.where(has_source, source, 0)
     has_payload, offsets, data = _payloads_of(batch, count)
     return types, Columns(
@@ -82,21 +93,31 @@ def columns_of_batch(batch: ColumnBatch) -> tuple[list[EventType], Columns]:
         source_time=source,
         has_source=has_source,
         server=np.full(count, EVENTS.uint64(batch.server, "server"), dtype=np.uint64),
-        session=_numbers_of(batch.session, "session", count, UINT64_MAX).astype(np.uint64, copy=False),
-        instance=_numbers_of(batch.instance, "instance", count, UINT64_MAX).astype(np.uint64, copy=False),
-        type_id=_numbers_of(batch.type_index, "type_index", count, len(types) - 1).astype(np.uint32, copy=False),
+        session=_numbers_of(batch.session, "session", count, UINT64_MAX),
+        instance=_numbers_of(batch.instance, "instance", count, UINT64_MAX),
+        type_id=type_id.astype(np.uint32, copy=False),
         kind=np.full(count, JSON if has_payload else NONE, dtype=np.uint8),
         offsets=offsets,
         data=data,
     )
 
 
-def _types_of(types: Sequence[EventType]) -> list[EventType]:
-    listed = [tuple(one) if isinstance(one, list) else one for one in EVENTS.sequence(types, "types")]
+def _types_of(table: TypeTable, types: Sequence[EventType]) -> tuple[Sequence[EventType], list[int | None]]:
+    """Return types and their numbers, `None` for those that have none."""
+    listed = types if type(types) is list else EVENTS.sequence(types, "types")
+    if set(map(type, listed)) <= _TUPLES:
+        numbers = table.find_all(listed)
+        if None not in numbers:
+            return listed, numbers
+    listed = [tuple(one) if isinstance(one, list) else one for one in listed]
     for one in listed:
         if not isinstance(one, tuple) or not set(map(type, one)) <= {str}:
             raise EVENTS.refuse("type", one, "write it as a tuple of strings")
-    return listed
+    return listed, table.find_all(listed)
+
+
+_TUPLES = frozenset({tuple})
+_FEW = 16
 
 
 def _array_of(values: Array, name: str, count: int, kinds: str) -> Array:
@@ -110,15 +131,20 @@ def _array_of(values: Array, name: str, count: int, kinds: str) -> Array:
 
 def _numbers_of(values: Array, name: str, count: int, greatest: int) -> Array:
     array = _array_of(values, name, count, "iu")
-    if count and (int(array.min()) < 0 or int(array.max()) > greatest):
+    is_signed = array.dtype.kind != "u"
+    # A negative number becomes one beyond those of 63 bits, so that one look at the greatest tells.
+    numbers = array.astype(np.uint64)
+    limit = min(greatest, INT64_MAX) if is_signed else greatest
+    # Of few rows a list has its greatest sooner than an array.
+    if limit < UINT64_MAX and count and (max(numbers.tolist()) if count < _FEW else int(numbers.max())) > limit:
         raise EVENTS.refuse(name, array, f"give numbers from 0 to {greatest}")
-    return array
+    return numbers
 
 
 def _times_of(values: Array, name: str, count: int) -> Array:
     array = _array_of(values, name, count, "iuO")
-    if array.dtype.kind == "i":
-        return array.astype(np.int64, copy=False)
+    if array.dtype.kind == "i" or not count:
+        return array.astype(np.int64)
     for one in array.tolist():
         if type(one) is not int or not SECONDS_MIN * US_PER_S <= one < (SECONDS_MAX + 1) * US_PER_S:
             raise EVENTS.refuse(name, one, "give microseconds, whose seconds are within 64 bits")
@@ -135,7 +161,7 @@ def _payloads_of(batch: ColumnBatch, count: int) -> tuple[bool, Array, bytes]:
     if batch.payload_offsets is None:
         return False, np.zeros(count + 1, dtype=np.int64), b""
     data = EVENTS.instance(bytes, batch.payload_data, "payload_data")
-    offsets = _numbers_of(batch.payload_offsets, "payload_offsets", count + 1, len(data)).astype(np.int64, copy=False)
+    offsets = _numbers_of(batch.payload_offsets, "payload_offsets", count + 1, len(data)).astype(np.int64)
     if int(offsets[0]) != 0 or int(offsets[-1]) != len(data) or (np.diff(offsets) < 0).any():
         raise EVENTS.refuse("payload_offsets", offsets, f"let them grow from 0 to {len(data)}, the end of payload_data")
     return True, offsets, data

@@ -7,6 +7,7 @@ disk, knows whether a group is there already. Rows of one group are joined when 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from actors.store.events.columns import Columns, join_columns
 
@@ -81,6 +82,20 @@ class PendingRows:
         self._taken.size_bytes += self._open.size_bytes
         self._open = _Gathering(self._open.sequence)
         return self._taken.joined()
+
+    def validate(self) -> None:
+        """Assert that rows are counted, and stand with their server in the order of ids."""
+        for gathered in (self._taken, self._open):
+            parts = [one for server_parts in gathered.parts.values() for one in server_parts]
+            assert gathered.row_count == sum(map(len, parts))
+            assert gathered.size_bytes == sum(one.size_bytes for one in parts)
+        for group in self.groups():
+            for server, columns in group.rows.items():
+                columns.validate()
+                assert (columns.server == server).all()
+                positions = list(zip(columns.session.tolist(), columns.instance.tolist(), strict=True))
+                assert all(before < after for before, after in pairwise(positions))
+        assert self._taken.sequence <= self._open.sequence
 
     def written(self) -> None:
         """Drop what was taken: it is on disk."""

@@ -15,7 +15,7 @@ from actors.store.disk.latest import Entry, LatestTable, entries_at
 from actors.store.disk.state import BEFORE_ALL, Position, StoreState
 from actors.store.disk.type_table import CONDITIONAL, TypeTable, Wanted
 from actors.store.events.columns import Array, Columns, empty_columns, make_columns, slice_columns
-from actors.store.events.columns_of_events import ColumnBatch, columns_of_batch, columns_of_events
+from actors.store.events.columns_of_events import ColumnBatch, check_batch, columns_of_events
 from actors.store.events.event import (
     ACCEPTED,
     Event,
@@ -70,6 +70,15 @@ class Registrar:
         """Return the last event and its ticks, of every server."""
         return dict(self._last)
 
+    def validate(self) -> None:
+        """Assert that nothing pending comes after the last event of its server."""
+        self.pending.validate()
+        for group in self.pending.groups():
+            for server, rows in group.rows.items():
+                position, ticks = self._last[server]
+                assert (int(rows.session[-1]), int(rows.instance[-1])) <= position
+                assert int(rows.time[-1]) <= ticks
+
     def register(self, events: Sequence[Event]) -> list[Verdict]:
         """Take the events that can be taken and return a verdict on each."""
         columns = columns_of_events(self._types, events)
@@ -84,15 +93,18 @@ class Registrar:
 
     def register_columns(self, batch: ColumnBatch) -> Array:
         """Take the rows that can be taken and return for each whether it was."""
-        types, columns = columns_of_batch(batch)
+        types, columns = check_batch(self._types, batch)
         accepted = np.zeros(len(columns), dtype=bool)
         start = self._first_new(columns) if len(columns) else 0
         if start == len(columns):
             return accepted
-        if any(self._types.judge(one)[0] == 0 for one in types):
-            return self._register_rows(types, columns)
-        type_ids = np.array([self._types.number(one) for one in types], dtype=np.uint32)
-        simple = slice_columns(replace(columns, type_id=type_ids[columns.type_id]), start, len(columns))
+        numbered = columns
+        if types is not self._types.types:
+            if any(self._types.judge(one)[0] == 0 for one in types):
+                return self._register_rows(types, columns)
+            type_ids = np.array([self._types.number(one) for one in types], dtype=np.uint32)
+            numbered = replace(columns, type_id=type_ids[columns.type_id])
+        simple = slice_columns(numbered, start, len(columns))
         if not self._is_simple(simple):
             return self._register_rows(types, columns)
         self._add(simple)

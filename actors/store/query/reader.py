@@ -43,6 +43,9 @@ class StoreReader:
         self._tables = Tables.open(shard)
         self._types = TypeTable(StoreConfig())
 
+    def __repr__(self) -> str:
+        return f"StoreReader({self._shard!r})"
+
     @property
     def tables(self) -> Tables:
         """Handles of the store's tables."""

@@ -189,6 +189,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert self._store.query(params) == self._naive.query(params)
 
     @invariant()
+    def all_parts_are_valid(self) -> None:
+        self._store.validate()
+
+    @invariant()
     def last_ids_agree(self) -> None:
         for server in (1, 2, 3):
             assert self._store.last_event_id(server) == self._naive.last_event_id(server)

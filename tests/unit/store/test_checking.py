@@ -204,7 +204,7 @@ def test_latest_events_and_types_are_checked(filled: Path) -> None:
 def test_a_latest_event_that_the_log_has_otherwise_is_found(filled: Path) -> None:
     key = bytes(4)
     entry = msgpack.unpackb(entries(filled, "event_latest")[key][:-5])
-    changed: list[tuple[int, object]] = [(0, [1, 0]), (1, None), (6, msgpack.packb({"n": 19.0}))]
+    changed: list[tuple[int, object]] = [(0, 1), (3, 5), (8, msgpack.packb({"n": 19.0}))]
     for place, value in changed:
         change_sealed(filled, "event_latest", key, msgpack.packb([*entry[:place], value, *entry[place + 1 :]]))
         assert checked(filled).findings == [

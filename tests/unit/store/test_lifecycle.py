@@ -33,6 +33,7 @@ from actors.store.errors import BlockDamagedError, StoreClosedError, StoreFormat
 from actors.store.events.limits import Limit
 from actors.store.events.patterns import PatternSet
 from actors.store.query.queries import query_series
+from actors.store.query.reader import StoreReader
 from tests.support.store_setup import MANUAL, event, instances, open_store, small_blocks
 
 ASCENDING = QueryTimeseriesParams(order=Order.ASCENDING)
@@ -408,3 +409,15 @@ def test_records_of_later_formats_are_refused() -> None:
     raw = encode_state(StoreState(sequence=7)).replace(b"\xa6format\x03", b"\xa6format\x04")
     with pytest.raises(StoreFormatError, match="the store has format 4, this program reads up to 3"):
         decode_state(raw)
+
+
+def test_a_store_shows_what_it_is(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "events")
+    store.register([event(1, "a"), event(2, "b")])
+    place = str(tmp_path / "events")
+    assert repr(store) == f"EventStore({place!r}, open, 2 types, 2 series, 2 events pending)"
+    assert repr(store._shard) == f"Shard({place!r}, owned)"
+    store.close()
+    assert repr(store) == f"EventStore({place!r}, closed)"
+    with Shard.open(tmp_path / "events", read_only=True) as shard:
+        assert repr(StoreReader(shard)) == f"StoreReader(Shard({place!r}, read only))"
