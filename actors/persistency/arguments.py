@@ -104,6 +104,17 @@ def named(values: Any) -> Mapping[str, Any]:
     return values
 
 
+def check_names(names: Iterable[Any]) -> None:
+    """Refuse names of variables that are no texts.
+
+    Raises:
+        PersistencyTypeError: one is none.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise PersistencyTypeError(f"the variable {name!r} must be named by a text")
+
+
 def seconds(value: Any) -> float | None:
     """Return the time of an event.
 

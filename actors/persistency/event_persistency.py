@@ -65,10 +65,7 @@ class EventStruct(NamedTuple):
 
 _Runs = dict[EventId, _Run]
 
-_ID_KINDS = frozenset({int, str})
-_LIST_KINDS = frozenset({tuple, list})
-_TIME_KINDS = frozenset({float, int, type(None)})
-"""Kinds of arguments that are taken as they are; others are converted or refused, which takes longer."""
+_NO_NAMES: Mapping[str, Any] = {}
 
 
 class EventPersistency:
@@ -111,23 +108,28 @@ class EventPersistency:
         Raises:
             PersistencyTypeError: an argument of another kind; nothing was taken.
         """
-        if type(event_id) not in _ID_KINDS:
-            event_id = arguments.event_id(event_id)
-        if variables is None or type(variables) not in _LIST_KINDS:
+        # These ask for the usual kinds by identity, because that costs a fraction of what an event does.
+        if variables is None or (type(variables) is not list and type(variables) is not tuple):
             variables = arguments.positional(variables)
-        if type(named_variables) is not dict:
+        if named_variables and type(named_variables) is not dict:
             named_variables = arguments.named(named_variables)
-        if type(timestamp) not in _TIME_KINDS:
+        if timestamp is not None and type(timestamp) is not float and type(timestamp) is not int:
             timestamp = arguments.seconds(timestamp)
         with self.lock:
-            self._events_since_save += 1
-            self.events_seen.add(event_id)
+            try:
+                is_new = event_id not in self.events_seen
+            except TypeError:
+                is_new = True
+            if is_new:
+                event_id = arguments.event_id(event_id)
+                self.events_seen.add(event_id)
             if variables or named_variables:
-                names, pick = self._layout(variables, named_variables)
+                names, pick = self._layout(variables, named_variables or _NO_NAMES)
                 values = (*named_variables.values(), *variables) if named_variables else tuple(variables)
                 self.event_templates[event_id] = event_template
                 self._changed_ids.add(event_id)
                 self._store(event_id, names, values if pick is None else pick(values), timestamp)
+            self._events_since_save += 1
         if self._callbacks:
             self._call_back()
 
@@ -147,20 +149,21 @@ class EventPersistency:
                     event_id, template, variables, named, timestamp = (
                         event if type(event) is tuple and len(event) == _EVENT_PART_COUNT else _event_parts(event)
                     )
-                    if type(event_id) not in _ID_KINDS:
-                        event_id = arguments.event_id(event_id)
-                    if type(variables) not in _LIST_KINDS:
+                    if type(variables) is not list and type(variables) is not tuple:
                         variables = arguments.positional(variables)
-                    if type(named) is not dict:
+                    if named and type(named) is not dict:
                         named = arguments.named(named)
-                    if type(timestamp) not in _TIME_KINDS:
+                    if timestamp is not None and type(timestamp) is not float and type(timestamp) is not int:
                         timestamp = arguments.seconds(timestamp)
                     values = (*named.values(), *variables) if named else tuple(variables)
                     try:
                         hash(values)
                     except TypeError:
                         values = tuple(map(freeze_value, values))
-                    run = runs.get(event_id)
+                    try:
+                        run = runs.get(event_id)
+                    except TypeError:
+                        run = None
                     if run is None or run.count != len(variables) or run.named != (tuple(named) if named else ()):
                         run = self._next_run(runs, event_id, variables, named)
                     if values:
@@ -381,6 +384,8 @@ class EventPersistency:
         self, runs: "_Runs", event_id: EventId, variables: Sequence[Any], named: Mapping[str, Any] | None
     ) -> "_Run":
         """Store the run of an id, if there is one, and return a new one for events with other names."""
+        event_id = arguments.event_id(event_id)
+        arguments.check_names(named or ())
         run = runs.get(event_id)
         if run is not None:
             self._store_run(event_id, run)
@@ -456,9 +461,7 @@ _LAYOUT_COUNT_MAX = 4096
 def _make_layout(
     positional_count: int, named: tuple[str, ...], prefix: str, blacklist: Sequence[str | int]
 ) -> tuple[tuple[str, ...], _Picker | None]:
-    for name in named:
-        if not isinstance(name, str):
-            raise PersistencyTypeError(f"the variable {name!r} must be named by a text")
+    arguments.check_names(named)
     texts = {entry for entry in blacklist if isinstance(entry, str)}
     indexes = {entry for entry in blacklist if isinstance(entry, int)}
     places = {name: place for place, name in enumerate(named) if name not in texts}
