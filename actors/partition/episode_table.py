@@ -109,6 +109,11 @@ class EpisodeTable(Part):
                 (encode_id(place), msgpack.packb((time, episode.key, episode.type, text, detail)))
             )
 
+    def skip(self, changes: EpisodeChanges, ordinals: LateOrdinals) -> None:
+        """Take the ordinals that `add` took for the same changes, so that what comes next has its own again."""
+        for offset, _ in changes.notices if self._has_notices else ():
+            ordinals.skip(offset, 1)
+
     @property
     def pending_notice_count(self) -> int:
         """Notices that the next write puts into the table."""

@@ -135,7 +135,9 @@ class Metrics(Part):
         changes = self.engine.take_episodes()
         if not is_known:
             self._episodes.add(split, changes, ordinals)
-        elif self._tells_replayed_episodes:
+            return
+        self._episodes.skip(changes, ordinals)
+        if self._tells_replayed_episodes:
             self._episodes.put(changes.changed)
 
     def _silences(self, silent: Sequence[Silence], tick: Tick, ordinals: LateOrdinals) -> pl.DataFrame:
