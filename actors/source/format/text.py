@@ -56,8 +56,9 @@ def with_stem(
     columns: Mapping[str, pl.Series | Sequence[Any]], names: Sequence[str], origin: Origin, count: int
 ) -> dict[str, pl.Series | Sequence[Any]]:
     """Return the columns in the order of names; what no record gives is the column `file`."""
-    stems = pl.repeat(origin.stem, count, dtype=pl.String, eager=True)
-    return {name: columns.get(name, stems) for name in names}
+    missing = [name for name in names if name not in columns]
+    stems = {name: pl.repeat(origin.stem, count, dtype=pl.String, eager=True) for name in missing}
+    return {name: columns[name] if name in columns else stems[name] for name in names}
 
 
 def field_names(schema: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
