@@ -89,10 +89,13 @@ class CsvFormatSettings(TextFormatSettings):
         return self
 
 
+_Missing: TypeAlias = Literal["refuse", "null"]
+
+
 class NdjsonFormatSettings(TextFormatSettings):
     """A JSON object for each record."""
 
-    missing: Annotated[Literal["refuse", "null"], BeforeValidator(_null_as_text)] = "refuse"
+    missing: Annotated[_Missing, BeforeValidator(_null_as_text, json_schema_input_type=_Missing | None)] = "refuse"
     """What an object without a column's key means: a dead letter, or NULL."""
 
 

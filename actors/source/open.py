@@ -175,7 +175,7 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     elif table.schema != job.row_schema:
         has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
         raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
-    transport = StreamTableTransport(table, owns_table=owns_table)
+    transport = StreamTableTransport(table, _positions(places), owns_table=owns_table)
     return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job), {}))
 
 

@@ -134,7 +134,7 @@ class RecordSource(Generic[C]):
             start=min([offset, *block.offsets[:1].tolist(), *(one[0] for one in block.bad)]),
             next_offset=block.next_offset,
             frame=decoded.frame,
-            offsets=block.offsets[decoded.rows],
+            offsets=block.offsets if decoded.rows.size == block.offsets.size else block.offsets[decoded.rows],
             bad=bad,
             is_last=block.is_last,
         )

@@ -143,7 +143,7 @@ class FileTransport(Generic[C]):
             return
         paths = find_files(self._choice)
         marks = self._positions.marks
-        read = [Path(marks[number].path) for number in range(len(marks))] if not self._files else []
+        read = [] if self._files else self._positions.paths()
         known = read or [file.path for file in self._files]
         if paths[: len(known)] != known:
             raise _changed_choice(known, paths, is_followed=not read)
@@ -208,6 +208,8 @@ def _changed_choice(known: Sequence[Path], now: Sequence[Path], *, is_followed: 
     gone = [path for path in known if path not in now]
     if gone:
         when = "is gone while it is followed" if is_followed else "was read before and is gone"
+        if gone[0].exists():
+            when = "was read before and is no file of the source any more"
         return SourceError(f"the file {gone[0]} {when}, and offsets count its rows. {WAY_OUT}")
     early = next(path for path in now if path not in known)
     return SourceError(

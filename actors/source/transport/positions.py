@@ -116,6 +116,16 @@ class PositionLog:
         if path is not None and path.exists():
             self._load(path)
 
+    def paths(self) -> list[Path]:
+        """Return the files that have been read, in their order.
+
+        Raises:
+            SourceError: the log lacks one between others.
+        """
+        if sorted(self.marks) != list(range(len(self.marks))):
+            raise SourceError(f"{self._path}: a file is missing between others. Restore the log from a copy")
+        return [Path(self.marks[number].path) for number in range(len(self.marks))]
+
     def put(self, mark: FileMark) -> None:
         """Keep the newest mark of a file.
 
@@ -170,8 +180,6 @@ class PositionLog:
                     "without it, files that were replaced meanwhile are not noticed"
                 )
             self.marks[mark.number] = mark
-        if sorted(self.marks) != list(range(len(self.marks))):
-            raise SourceError(f"{path}: files are missing between others. Restore it from a copy")
         if whole != data:
             self._write_anew(path)
         self._size_bytes = len(whole)

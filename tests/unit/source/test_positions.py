@@ -1,5 +1,6 @@
 """Positions stand for the rows that were read: a file that is another one now is an error, here and after a restart."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import polars as pl
 import pytest
 
 from actors.errors import SourceError
-from actors.source.open import POSITIONS_FILE, open_source
+from actors.source.open import POSITIONS_FILE, open_source, open_stream_table
 from actors.source.protocol import Source
 from actors.source.transport.positions import FileMark, PositionLog
 from tests.support.jobs import make_trades_job
@@ -129,6 +130,35 @@ def test_a_file_that_vanished_is_an_error_after_a_restart(tmp_path: Path) -> Non
     (tmp_path / "a.csv").unlink()
     with pytest.raises(SourceError, match=r"a\.csv was read before and is gone"):
         open_files(tmp_path, "*.csv", CSV)
+
+
+def test_a_choice_without_the_file_that_was_read_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", CSV, THREE)
+    write(tmp_path / "b.csv", CSV, THREE)
+    assert read_split(open_files(tmp_path, "a.csv", CSV)).next_offset == 3
+    with pytest.raises(SourceError, match=r"a\.csv was read before and is no file of the source any more"):
+        open_files(tmp_path, "b.csv", CSV)
+
+
+@pytest.mark.parametrize("rows", [[(5, "B", 5)] * 9, [(0, "A", 0), (1, "A", 1), (2, "A", 7)], [(0, "A", 0)]])
+def test_a_stream_table_that_was_made_anew_is_an_error(tmp_path: Path, rows: list[tuple[int, str, int]]) -> None:
+    job = make_trades_job({"type": "stream", "name": "t", "splits": 2})
+    table = open_stream_table(job, tmp_path)
+    table.append([(0, "A", 0), (1, "A", 1)], split=1)
+    for _ in range(2):
+        source = open_source(job, tmp_path, {"t": table}, tmp_path / "kept")
+        assert read_split(source, 1).next_offset == 2
+    table.append([(2, "A", 2)], split=1)
+    table.trim(1, 2)
+    assert read_split(open_source(job, tmp_path, {"t": table}, tmp_path / "kept"), 1, start=2).next_offset == 3
+    table.close()
+    shutil.rmtree(tmp_path / "t")
+    table = open_stream_table(job, tmp_path)
+    table.append(rows, split=1)
+    source = open_source(job, tmp_path, {"t": table}, tmp_path / "kept")
+    for offset in (0, 3):
+        with pytest.raises(SourceError, match="the stream table t is not the one that was read: its row 2 of split 1"):
+            source.read(1, offset, 10)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: str(kind["type"]))
