@@ -63,7 +63,7 @@ def pack_series(values: pl.Series) -> list[Any]:
     texts = values.fill_null("") if missing else values
     lengths = texts.str.len_bytes().to_numpy().astype(np.int64)
     joined = (texts.str.join().item() or "").encode()
-    if len(lengths) and (lengths == lengths[0]).all():
+    if _are_equal(lengths):
         table = np.frombuffer(joined, dtype=np.uint8).reshape(len(lengths), int(lengths[0]))
         body = _deflated(table.T.tobytes(), zlib.Z_RLE)
     else:
@@ -76,10 +76,7 @@ def unpack_series(packed: list[Any]) -> pl.Series:
     if packed[0] == "whole":
         values = pl.Series(unpack(packed[1]))
     else:
-        lengths, body = _unpack_whole(*packed[1]), _inflated(packed[2])
-        if len(lengths) and (lengths == lengths[0]).all():
-            body = np.frombuffer(body, dtype=np.uint8).reshape(int(lengths[0]), len(lengths)).T.tobytes()
-        values = pl.Series(_cut(body, lengths), dtype=pl.String)
+        values = _cut(_inflated(packed[2]), _unpack_whole(*packed[1]))
     return values if packed[3 if packed[0] == "text" else 2] is None else _with_nulls(values, unpack(packed[-1]))
 
 
@@ -87,14 +84,32 @@ def _with_nulls(values: pl.Series, missing: Array) -> pl.Series:
     return values.scatter(np.flatnonzero(missing), None)
 
 
-def _cut(body: bytes, lengths: Array) -> list[str]:
-    """Return the texts that follow one another, by way of lines, which Python cuts fastest."""
+def _cut(body: bytes, lengths: Array) -> pl.Series:
+    """Return the texts in bytes, by way of lines, which Polars cuts fastest."""
     if b"\n" in body:
-        stops = np.cumsum(lengths)
-        return [body[a:b].decode() for a, b in zip((stops - lengths).tolist(), stops.tolist(), strict=True)]
-    lines = np.full(len(body) + len(lengths), ord("\n"), dtype=np.uint8)
-    lines[np.arange(len(body)) + np.repeat(np.arange(len(lengths)), lengths)] = np.frombuffer(body, dtype=np.uint8)
-    return lines.tobytes().decode().split("\n")[:-1]
+        return _cut_slowly(body, lengths)
+    letters = np.frombuffer(body, dtype=np.uint8)
+    if _are_equal(lengths):
+        table = np.full((len(lengths), int(lengths[0]) + 1), ord("\n"), dtype=np.uint8)
+        table[:, :-1] = letters.reshape(-1, len(lengths)).T
+        lines = table.reshape(-1)
+    else:
+        lines = np.full(len(body) + len(lengths), ord("\n"), dtype=np.uint8)
+        lines[np.arange(len(body)) + np.repeat(np.arange(len(lengths)), lengths)] = letters
+    return pl.Series([lines.tobytes().decode()], dtype=pl.String).str.split("\n").explode()[: len(lengths)]
+
+
+def _cut_slowly(body: bytes, lengths: Array) -> pl.Series:
+    if _are_equal(lengths):
+        body = np.frombuffer(body, dtype=np.uint8).reshape(-1, len(lengths)).T.tobytes()
+    stops = np.cumsum(lengths)
+    texts = [body[a:b].decode() for a, b in zip((stops - lengths).tolist(), stops.tolist(), strict=True)]
+    return pl.Series(texts, dtype=pl.String)
+
+
+def _are_equal(lengths: Array) -> bool:
+    """Return whether texts are stored as planes: there are some, and all are of one length."""
+    return len(lengths) > 0 and bool((lengths == lengths[0]).all())
 
 
 def _as_decimals(values: Array, digits: int) -> Array | None:
