@@ -49,8 +49,9 @@ class AbsenceWatch:
             return
         known = self._latest.setdefault(split, {})
         tick = self._ticks.latest.get(split)
-        newest = pl.col(self._time_column).max().alias("newest time")
-        keys = self._key_columns
+        time, keys = pl.col(self._time_column), self._key_columns
+        # A time so large that silence after it is beyond 64 bits says nothing.
+        newest = time.filter(time < (1 << 63) - self._absent_after).max().alias("newest time")
         found = frame.group_by(keys).agg(newest) if keys else frame.select(newest)
         for *key, time in found.iter_rows():
             if time is None or (tick is not None and time <= tick - self._absent_after):

@@ -59,6 +59,7 @@ class ColumnKeys:
             return self._from_dictionary(values)
         self._catch_up()
         fingerprints = self._values.fingerprints(values)
+        # By row: the number of its value as far as the fingerprint says, -1 for values that are not in the table.
         numbers = self._table.find(fingerprints)
         count = self._values.count
         unknown = (numbers < 0).nonzero()[0]
@@ -73,6 +74,8 @@ class ColumnKeys:
 
     def _provisional(self, values: pl.Series, fingerprints: Array, numbers: Array, unknown: Array) -> Array:
         """Number the unknown rows, add their values and return the row in which each of them came first."""
+        # By distinct fingerprint, ascending: the first of the unknown rows that has it. `rank` brings them into the
+        # order of appearance; `value_of_row` says which of them each unknown row has.
         _, firsts, value_of_row = np.unique(fingerprints[unknown], return_index=True, return_inverse=True)
         order = np.argsort(firsts)
         rank = np.empty_like(order)
@@ -180,6 +183,7 @@ class KeyNumbers:
         """Return the key number of each row."""
         if not self._columns:
             return np.zeros(row_count, dtype=np.int64)
+        # By row: the number of its values so far; with each further column, that of the pair of it and the next value.
         numbers = self._columns[0].number(_physical(columns[0]))
         for keys, pairs, column in zip(self._columns[1:], self._pairs, columns[1:], strict=True):
             combined = (numbers << 32) | keys.number(_physical(column))

@@ -36,11 +36,13 @@ class FingerprintTable:
         return self._words.nbytes
 
     def _resize(self, size: int) -> None:
+        # A fingerprint's first place is its highest bits. An entry of 0 is free; the size is a power of two.
         self._shift = np.uint64(64 - (size.bit_length() - 1))
         self._words = np.zeros(size, dtype=np.uint64)
 
     def find(self, fingerprints: Array) -> Array:
         """Return the number of each fingerprint, -1 where there is none."""
+        # By fingerprint: the entry in its first place, 0 if that is free. A number of 0 - 1 is what is given for that.
         words = self._words.take((fingerprints >> self._shift).view(np.int64))
         tags, wanted = _halves(words, _TAG), _halves(fingerprints, _TAG)
         pending = ((tags != wanted) & (words != 0)).nonzero()[0]
@@ -91,6 +93,8 @@ class FingerprintTable:
 
     def _place(self, fingerprints: Array, words: Array) -> None:
         places = (fingerprints >> self._shift).view(np.int64)
+        # Positions of the entries that have no place yet. Of several that want one, the last is written; the others,
+        # and those whose place was taken before, go on to the next.
         pending: Any = np.arange(len(words))
         while len(pending):
             free = pending[self._words[places[pending]] == 0]

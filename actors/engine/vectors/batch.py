@@ -1,6 +1,6 @@
 """One batch of rows: its columns as vectors, in arrival order or sorted by key."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,9 @@ class Batch:
         self.ordinals = ordinals
         """Sets rows apart that share an offset, as those do that leave the reorder buffer together; or `None`."""
 
+        # Position in the frame of each row that takes part, sorted by key and arrival; `None`: all, as they came.
         self.order: Array | None = None
+        # Columns in that order, made when they are first asked for.
         self._columns: dict[str, Vector] = {}
 
     @property
@@ -86,6 +88,7 @@ def sort_by_key(numbers: Array, key_count: int) -> tuple[Array, Layout]:
     count = len(numbers)
     if count == 1:
         return _ZERO, Layout(numbers, _ZERO, _ONE, _ZERO, 1)
+    # Key number above, row below: sorted, the low bits are the order and the high bits the numbers of the sorted rows.
     bits = (count - 1).bit_length()
     dtype = np.uint32 if (key_count << bits) >> 32 == 0 else np.uint64
     combined: Any = numbers.astype(dtype)
@@ -111,6 +114,8 @@ def _layout(sorted_numbers: Array) -> Layout:
 
 def accepted_rows(times: Array, layout: Layout, latest: Array) -> Array | None:
     """Return which sorted rows are not late (`None` for all), given the latest time of each segment so far."""
+    # By sorted row: whether its time is before that of the row above, or of its key before the batch for the first one.
+    # Without any there is nothing to do; with some, a row is late if it is behind the latest of all those above.
     backwards = np.empty(layout.row_count, dtype=np.bool_)
     np.less(times[1:], times[:-1], out=backwards[1:])
     backwards[layout.starts] = times[layout.starts] < latest
@@ -129,8 +134,3 @@ def relaid(layout: Layout, kept: Array) -> Layout:
 def single_key(row_count: int) -> Layout:
     """Return the layout of rows that all have key number 0."""
     return Layout(_ZERO, _ZERO, np.array([row_count]), np.array([row_count - 1]), row_count)
-
-
-def default_offsets(first: int, offsets: Array | Sequence[int] | None, count: int) -> Array:
-    """Return the rows' offsets: the given ones, or those that follow on."""
-    return np.arange(first, first + count) if offsets is None else np.asarray(offsets, dtype=np.int64)

@@ -69,6 +69,7 @@ def expand(starts: Array, lengths: Array) -> Array:
     total = int(lengths.sum())
     if total == len(lengths) and (lengths == 1).all():
         return starts.copy()
+    # By position of the result: how far the range lies from where it is laid out, plus that place.
     positions: Array = np.repeat(starts - starts_of(lengths), lengths)
     positions += np.arange(total)
     return positions
@@ -78,6 +79,7 @@ def chunks(lengths: Array, total_max: int) -> Iterator[slice]:
     """Cut a list of ranges into slices whose lengths sum up to about `total_max` at most (one range may exceed it)."""
     if not len(lengths):
         return
+    # Sum of the lengths up to and with each range.
     ends = np.cumsum(lengths)
     first = 0
     while first < len(lengths):
@@ -89,6 +91,7 @@ def chunks(lengths: Array, total_max: int) -> Iterator[slice]:
 
 def length_classes(lengths: Array) -> Iterator[tuple[Array, int]]:
     """Group segments whose lengths differ by a factor of two at most; yield their positions and the longest length."""
+    # By segment: the power of two above its length.
     classes = np.frexp(lengths.astype(np.float64))[1]
     first = classes[0] if len(classes) else 0
     if (classes == first).all():
@@ -106,6 +109,8 @@ def accumulate(ufunc: np.ufunc, values: Array, layout: Layout, carry: Array) -> 
     """
     result = np.empty_like(values)
     for chosen, width in length_classes(layout.lengths):
+        # One line for each segment, as wide as the longest: `inside` says which places are rows of the segment; those
+        # after its end repeat its last row, and what is computed there is not looked at.
         lengths = layout.lengths[chosen]
         inside = np.arange(width) < lengths[:, None]
         positions = layout.starts[chosen][:, None] + np.minimum(np.arange(width), lengths[:, None] - 1)
@@ -122,6 +127,7 @@ def lower_bound(values: Array, starts: Array, stops: Array, wanted: Array) -> Ar
     left = (starts < stops).nonzero()[0]
     # The first value is often the one wanted, such as where a key had rows in every pane.
     left = left.take((values.take(starts.take(left)) < wanted.take(left)).nonzero()[0])
+    # By range that is still looked through: the position wanted is from `low` to `high`, both included.
     low, high, goal = starts.take(left) + 1, stops.take(left), wanted.take(left)
     widest = int((high - low).max()) if len(left) else 0
     for _ in range(widest.bit_length()):

@@ -1,5 +1,6 @@
 """What calls of an engine must keep to: offsets that ascend, time that goes on, one thread."""
 
+from dataclasses import replace
 from random import Random
 from threading import Thread
 from typing import Any
@@ -8,7 +9,9 @@ import polars as pl
 import pytest
 
 from actors.engine import AnomalyDetectionEngine, ArgumentError, EngineSnapshotError, LifecycleSettings
+from actors.engine.episodes.absence import AbsenceWatch
 from actors.engine.errors import ConcurrencyError
+from actors.engine.snapshot import encode_snapshot
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
 
@@ -162,3 +165,23 @@ def test_a_snapshot_file_that_cannot_be_written_takes_no_anomaly_away(tmp_path: 
     (tmp_path / "elsewhere").rename(folder)
     engine.append([(0, "A", 1)])
     assert engine.stat().snapshot_offset == 1
+
+
+def test_a_time_beyond_64_bits_says_nothing_about_silence() -> None:
+    watch = AbsenceWatch("time", ["sym"], 10)
+    watch.see(0, pl.DataFrame({"time": [2**63 - 1, 5], "sym": ["A", "A"]}))
+    assert watch.tick(0, 20) == [(("A",), 5)]
+    assert watch.tick(0, 20) == []
+
+
+def test_a_snapshot_with_ticks_beside_the_rows_that_wait_is_taken_over() -> None:
+    options = {"max_lateness": 3, "ticks_close_windows": True}
+    engine = make(**options)
+    engine.append([(1, "A", 9)])
+    engine.advance(20)
+    state = engine._core.state()
+    parts = {name: dict(part) for name, part in state.parts.items()}
+    parts["reorder"] |= parts.pop("ticks")
+    other = make(**options)
+    other.restore(encode_snapshot(engine.fingerprint, replace(state, parts=parts)))
+    assert other.snapshot() == engine.snapshot()
