@@ -10,7 +10,6 @@ import click
 
 from actors.errors import TocsinError
 from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, queries
-from cluster.commands import episodes as followed
 from cluster.commands.terminal import say
 from cluster.local.cluster import prepare_environment
 from cluster.local.home import Home
@@ -47,7 +46,7 @@ for _command in (
     jobs.remove,
     jobs.attach,
     queries.query,
-    followed.explain,
+    queries.explain,
     databases.db,
     learn.learn,
 ):

@@ -1,12 +1,11 @@
-"""The commands `query late`, `query episodes` and `explain`."""
+"""The commands `query late` and `query episodes`."""
 
-import json
 from typing import Any
 
 import click
 
 from cluster.commands.event_queries import output_of, output_options
-from cluster.commands.terminal import ALL, client_of, limit_option, say_lines, show
+from cluster.commands.terminal import ALL, client_of, limit_option, say_lines
 from cluster.local.home import Home
 
 
@@ -53,21 +52,3 @@ def query_episodes(
     write_frames(output, frame.schema, [frame])
     if not found:
         say_lines(no_episode(client, settings, wanted))
-
-
-@click.command()
-@click.argument("job")
-@click.argument("anomaly", metavar="SPLIT/OFFSET/ORDINAL")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def explain(home: Home, job: str, anomaly: str, as_json: bool) -> None:
-    """Say why an anomaly was raised: its window, and the values of the parts of its metric."""
-    from actors.partition.anomaly_table import AnomalyFilter
-    from cluster.show.anomaly_export import read_cursor
-    from cluster.show.episodes import before, explained, show_explained
-
-    place, client = read_cursor(anomaly), client_of(home)
-    client.open_for_queries(job)
-    found = client.anomalies(job, AnomalyFilter(after=before(place)), 1)
-    told = explained(client.settings(job), place, found)
-    show(json.dumps(told, ensure_ascii=False) if as_json else show_explained(told))

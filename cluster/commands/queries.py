@@ -1,12 +1,13 @@
-"""The command `query`: anomalies, events and dead letters of a job."""
+"""The commands `query` (anomalies, events and dead letters of a job) and `explain`."""
 
+import json
 from typing import Any
 
 import click
 
 from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
-from cluster.commands.terminal import ALL, client_of, limit_option, now_us, say, say_lines
+from cluster.commands.terminal import ALL, client_of, limit_option, now_us, say, say_lines, show
 from cluster.local.home import Home
 
 PAGE_MAX = 4096
@@ -82,6 +83,24 @@ def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> N
     client.open_for_queries(job)
     frame = dead_letter_frame(client.dead_letters(job, limit or ALL), is_cut=output.form.value == "table")
     write_frames(output, frame.schema, [frame])
+
+
+@click.command()
+@click.argument("job")
+@click.argument("anomaly", metavar="SPLIT/OFFSET/ORDINAL")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def explain(home: Home, job: str, anomaly: str, as_json: bool) -> None:
+    """Say why an anomaly was raised: its window, and the values of the parts of its metric."""
+    from actors.partition.anomaly_table import AnomalyFilter
+    from cluster.show.anomaly_export import read_cursor
+    from cluster.show.episodes import before, explained, show_explained
+
+    place, client = read_cursor(anomaly), client_of(home)
+    client.open_for_queries(job)
+    found = client.anomalies(job, AnomalyFilter(after=before(place)), 1)
+    told = explained(client.settings(job), place, found)
+    show(json.dumps(told, ensure_ascii=False) if as_json else show_explained(told))
 
 
 query.add_command(query_events)
