@@ -29,6 +29,7 @@ SECONDS_AMBIGUOUS_MAX = 100_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AGO = re.compile(r"(\d{1,18}(?:\.\d+)?) ?(ms|s|m|h|d|w)(?: ago)?")
 _SINCE = re.compile(r"(-?\d{1,18}) ?(s|ms|us)")
+_NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})(?!\d)", re.ASCII)
 _LENGTHS_US = {"ms": 1000, "s": US_PER_S, "m": 60 * US_PER_S, "h": 3600 * US_PER_S, "d": DAY_US, "w": 7 * DAY_US}
 _UNITS_US = {"s": US_PER_S, "ms": 1000, "us": 1}
 
@@ -42,6 +43,9 @@ class TypedTime:
 
     end_us: int | None = None
     """End of the day, exclusive; `None` for a moment."""
+
+    rest_ns: int = 0
+    """Nanoseconds after the microsecond, where somebody gave so many digits."""
 
     @property
     def last_us(self) -> int:
@@ -99,7 +103,9 @@ def _read_iso(text: str, now_us: int) -> TypedTime | None:
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     start = (moment - _EPOCH) // timedelta(microseconds=1)
     is_day = re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) is not None
-    return TypedTime(start_us=start, end_us=start + DAY_US if is_day else None)
+    finer = _NANOSECONDS.search(text)
+    rest_ns = 0 if finer is None else int(finer[1].ljust(3, "0"))
+    return TypedTime(start_us=start, end_us=start + DAY_US if is_day else None, rest_ns=rest_ns)
 
 
 _READERS: tuple[Callable[[str, int], TypedTime | None], ...] = (_read_since, _read_ago, _read_iso)

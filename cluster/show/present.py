@@ -9,7 +9,7 @@ import polars as pl
 from rich.cells import cell_len
 
 from actors.frames import polars_schema, present_times, time_texts, to_physical
-from actors.model import Column
+from actors.model import Column, ColumnType
 from actors.partition.anomaly_table import Anomaly
 from actors.source.protocol import DeadLetter
 from cluster.client.typed_times import read_time
@@ -170,7 +170,7 @@ def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool 
     column = job.row_schema[job.time]
     typed = read_time(text, now_us)
     if not is_end or typed.end_us is None:
-        return _ticks(column, typed.start_us)
+        return _ticks(column, typed.start_us) + (typed.rest_ns if column.type is ColumnType.NANOTIMESTAMP else 0)
     end, last = _ticks(column, typed.end_us), _ticks(column, typed.last_us)
     # Ticks may be finer than microseconds, or as long as a month.
     return end - 1 if last < end else end

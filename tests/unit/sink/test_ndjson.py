@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,9 @@ def test_a_job_names_its_sinks(tmp_path: Path) -> None:
     (sink,) = open_sinks(job)
     sink.write([record(0)])
     assert offsets(tmp_path / FILE) == [0]
+
+
+def test_times_keep_all_their_digits(tmp_path: Path) -> None:
+    one = replace(record(7), time=1_700_000_000_123_456_789)
+    NdjsonSink(tmp_path, ColumnType.NANOTIMESTAMP).write([one])
+    assert json.loads((tmp_path / FILE).read_text())["time"] == "2023-11-14T22:13:20.123456789Z"
