@@ -37,13 +37,11 @@ class FileMeta:
     """What LMDB's file says of itself."""
 
     page_size_bytes: int
-    """Bytes of a page."""
 
     page_count: int
     """Pages up to the last one ever used."""
 
     map_size_bytes: int
-    """Size of the map."""
 
     transaction_id: int
     """Number of the last commit."""

@@ -269,13 +269,10 @@ class ForgetSnapshots:
     """Snapshots that no manifest names any more."""
 
     job_id: str
-    """The job."""
 
     partition: int
-    """The partition."""
 
     digests: tuple[bytes, ...]
-    """Digests of the snapshots to forget."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,6 @@ class MemberStatus:
     """What a member knows about itself and the others, at one moment."""
 
     name: str
-    """Name of the member."""
 
     identity: str
     """Which incarnation of its directory it is; what `Member.admit` wants."""
@@ -149,7 +148,6 @@ class Member:
 
     @property
     def name(self) -> str:
-        """Name of this member."""
         return self._settings.name
 
     def state(self) -> GroupState:

@@ -38,10 +38,8 @@ class Greeting:
     """Name of the group it belongs to."""
 
     name: str
-    """Its name."""
 
     address: str
-    """Its address."""
 
     identity: str
     """Which incarnation of its directory it is."""

@@ -46,10 +46,8 @@ class HeldSnapshot:
     """A sealed snapshot of the store."""
 
     job_id: str
-    """The job."""
 
     partition: int
-    """The partition."""
 
     digest: bytes
     """SHA-256 of the bytes."""

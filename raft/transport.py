@@ -100,7 +100,6 @@ class RejectedPeer:
     """Its name, as far as it said one."""
 
     address: str
-    """Its address."""
 
     identity: str
     """Which incarnation of its directory it says it is."""

@@ -65,7 +65,6 @@ class Detector:
 
     @property
     def name(self) -> str:
-        """Name of the detector."""
         return self.spec.name
 
     @property

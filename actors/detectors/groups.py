@@ -42,10 +42,8 @@ class GroupedRows:
     """Rows sorted by group, in their own order within each group."""
 
     frame: pl.DataFrame
-    """The rows."""
 
     offsets: Ints
-    """Offset of each row."""
 
     codes: Ints
     """Group of each row."""

@@ -33,7 +33,6 @@ class NewValueCombinationSpec(KnownValuesSpec):
             check_variables(owner, columns)
 
     def watched_columns(self) -> tuple[tuple[str, ...], ...]:
-        """Return the combinations."""
         return self.combinations
 
     def make_parts(self, given: Materials) -> Parts:

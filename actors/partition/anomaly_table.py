@@ -119,7 +119,6 @@ class AnomalyTable(Part):
         return len(self._pending)
 
     def pending_ids(self) -> list[AnomalyId]:
-        """Return the ids of what is pending."""
         return [decode_id(key) for key, _ in self._pending]
 
     def add(self, split: int, frame: pl.DataFrame, packed: Sequence[Packed] = ()) -> None:

@@ -38,7 +38,6 @@ class ClassificationMethods:
     """The slope by position."""
 
     slope_time: bool = False
-    """The slope by time."""
 
     slope_threshold: float = DEFAULT_SLOPE_THRESHOLD
     """Largest slope of a stable variable, inclusive."""

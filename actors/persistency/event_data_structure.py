@@ -47,11 +47,9 @@ class EventDataStructure(ABC):
         """Return the backend of these bytes; `kwargs` are those of the initialiser."""
 
     def get_template(self) -> str:
-        """Return the template."""
         return self.template
 
     def get_event_id(self) -> int:
-        """Return the event id."""
         return self.event_id
 
     def row_buffer(self) -> RowBuffer | None:

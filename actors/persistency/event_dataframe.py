@@ -66,7 +66,6 @@ class EventDataFrame(EventDataStructure):
         return _pandas().DataFrame({name: _cells([value]) for name, value in raw_data.items()})
 
     def row_buffer(self) -> RowBuffer | None:
-        """Return the buffer."""
         return self._buffer if self._buffered else None
 
     def dump(self) -> bytes:

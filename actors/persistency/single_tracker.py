@@ -33,5 +33,4 @@ class SingleTracker(ABC):
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "SingleTracker":
-        """Return the tracker of a state."""
         raise NotImplementedError(f"{cls.__name__} cannot be loaded: it does not define from_state")

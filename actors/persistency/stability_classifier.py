@@ -116,7 +116,6 @@ class StabilityClassifier:
         return self.segment_means
 
     def get_segment_thresholds(self) -> list[float]:
-        """Return the thresholds."""
         return self.segment_threshs
 
     def __call__(self, change_series: ChangeSeries, timestamps: Timestamps | None = None) -> bool:

@@ -126,7 +126,6 @@ class ArchiveStorage:
         self._files.pop(name, None)
 
     def to_bytes(self) -> bytes:
-        """Return the archive."""
         made = io.BytesIO()
         with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in self._files.items():

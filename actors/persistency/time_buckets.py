@@ -78,7 +78,6 @@ class TimeBuckets:
 
     @classmethod
     def from_state(cls, state: Sequence[Any]) -> "TimeBuckets":
-        """Return the buckets of a state."""
         made = cls(len(state[0]))
         made._counts = array("q", state[0])
         made._width, made._first, made._second, made._last, made._count, made._is_broken = state[1:7]

@@ -31,10 +31,8 @@ class TableMeasure:
     """What one table takes."""
 
     name: str
-    """Name of the table."""
 
     entry_count: int
-    """Entries in it."""
 
     size_bytes: int
     """Bytes of its pages."""
@@ -54,7 +52,6 @@ class ShardMeasure:
     """Size up to which the shard can grow without resizing the map."""
 
     page_size_bytes: int
-    """Bytes of a page."""
 
     page_count: int
     """Pages up to the last one ever used."""

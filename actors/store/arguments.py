@@ -65,7 +65,6 @@ class Arguments:
         return value
 
     def text(self, value: Any, name: str) -> str:
-        """Return a text."""
         if not isinstance(value, str):
             raise self.refuse(name, value, "give a text")
         return value
@@ -83,7 +82,6 @@ class Arguments:
         return value  # type: ignore[no-any-return]
 
     def path(self, value: Any, name: str) -> Path:
-        """Return a path."""
         if not isinstance(value, str | PathLike):
             raise self.refuse(name, value, "give a path")
         return Path(value)
@@ -104,14 +102,12 @@ class Arguments:
             raise self._error(f"{name}: {error}") from None
 
     def timestamp(self, value: Any, name: str) -> Timestamp:
-        """Return a timestamp."""
         fault = find_time_fault(name, value)
         if fault is not None:
             raise self._error(fault)
         return Timestamp(*value)
 
     def event_id(self, value: Any, name: str) -> EventId:
-        """Return an id."""
         if not isinstance(value, tuple | list) or len(value) != 3:
             raise self.refuse(name, value, "give an EventId(server, session, instance)")
         server, session, instance = (self.uint64(one, name) for one in value)

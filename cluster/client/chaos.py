@@ -25,7 +25,6 @@ class Failover:
     """Member that leads now."""
 
     epoch: int
-    """Its epoch."""
 
     killed_us: int
     """When the kill was ordered, in microseconds since the epoch."""

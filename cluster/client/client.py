@@ -79,7 +79,6 @@ class Client:
 
     @property
     def group_id(self) -> int:
-        """Id of the group."""
         return self._group_id
 
     def members(self) -> list[MemberView]:

@@ -30,7 +30,6 @@ class EventPage:
     """Some events in order, and how to go on."""
 
     events: tuple[Event, ...]
-    """The events."""
 
     more_follows: bool
     """Whether at least one further event would have matched."""

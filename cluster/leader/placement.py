@@ -10,7 +10,6 @@ class Move:
     """One partition that changes hosts."""
 
     partition: int
-    """The partition."""
 
     source: str
     """Host that owns it."""

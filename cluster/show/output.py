@@ -55,7 +55,6 @@ class Output:
     """Where a result goes and in which form."""
 
     form: Form = Form.TABLE
-    """The form."""
 
     path: Path | None = None
     """File to write; `None` is the standard output."""

@@ -94,7 +94,6 @@ class View:
         return min((sum(stat.received.values()) for stat in self._stats), default=0)
 
     def line(self) -> str:
-        """Return the view as one line."""
         return (
             f"leader {self._leader_text()}  {self._rate:8.0f} rows/s  {self.row_count} rows  lag {self._lag()}  "
             f"{self.anomaly_count} anomalies"

@@ -1,6 +1,6 @@
 """Partial aggregates of values that rows have: the smallest, largest, first and last one."""
 
-# ruff: noqa: D102 -- the operations are described once, in `actors.engine.functions.partials.Partial`
+# The operations are described once, in `actors.engine.functions.partials.Partial`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

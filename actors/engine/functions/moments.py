@@ -4,7 +4,7 @@ Keeping sums of differences from the centre instead of sums of values makes the 
 keeps the digits of values that lie far from zero. Moments about one centre are moved to another when panes are joined.
 """
 
-# ruff: noqa: D102 -- the operations are described once, in `actors.engine.functions.partials.Partial`
+# The operations are described once, in `actors.engine.functions.partials.Partial`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

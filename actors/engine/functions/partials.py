@@ -16,7 +16,7 @@ Here are the protocol and what counts rows; the others are in `edges`, `totals` 
 argument share its partial aggregates; `actors.engine.functions.aggregates` finishes results.
 """
 
-# ruff: noqa: D102 -- the operations are described once, in the protocol
+# The operations are described once, in the protocol.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ Where the result is real, as that of `avg`, nothing may be lost on the way, so `
 `ProductTotal` beside the whole sum a real one.
 """
 
-# ruff: noqa: D102 -- the operations are described once, in `actors.engine.functions.partials.Partial`
+# The operations are described once, in `actors.engine.functions.partials.Partial`.
 
 import math
 from collections.abc import Callable, Sequence

@@ -27,7 +27,6 @@ class Kept:
     """What part of the metrics it is of; empty if it is of all."""
 
     key_size_bytes: int
-    """Bytes of every key."""
 
     entry_size_bytes: int = 0
     """Bytes of every entry in the key's history; 0 without one."""

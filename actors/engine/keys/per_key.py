@@ -55,7 +55,6 @@ class PerKey:
         self._count = len(known)
 
     def kept(self, what: str, of: str = "") -> Kept:
-        """Return what is kept of each key."""
         arrays = self._arrays.values()
         size_bytes = value_size_bytes(array.dtype for array in arrays)
         return Kept(what=what, of=of, key_size_bytes=size_bytes, held_size_bytes=held_size_bytes(arrays, self._count))

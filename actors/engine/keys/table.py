@@ -32,7 +32,6 @@ class FingerprintTable:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the table."""
         return self._words.nbytes
 
     def _resize(self, size: int) -> None:

@@ -81,7 +81,6 @@ class KeyTimes:
         return [self.latest]
 
     def kept(self) -> list[Kept]:
-        """Return what is kept of each key."""
         return [self.latest.kept("latest time")] if self.is_kept else []
 
     def validate(self, key_count: int) -> None:

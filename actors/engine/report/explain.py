@@ -37,7 +37,6 @@ class Explanation:
     """Exclusive end of that window."""
 
     window_row_count: int | None
-    """Rows in that window."""
 
     values: dict[str, Any]
     """Value of each part of the metric, by its text; `None` is NULL."""

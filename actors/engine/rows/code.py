@@ -35,7 +35,6 @@ class Operand:
 
     is_constant: bool = False
     constant: Any = None
-    """Value of a constant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,6 @@ class RowFunction:
         self._test: RowTest | None = None
 
     def compiled(self) -> RowTest:
-        """Return the function."""
         if self._test is None:
             exec(compile(self._source, f"<rows of {self._name}>", "exec"), self._scope)
             self._test = self._scope["test"]

@@ -39,7 +39,6 @@ class Panes:
         return shifted.take(chosen)
 
     def of_rows(self, rows: Array) -> Array:
-        """Return the pane of each row."""
         found: Array = self.runs.starts.searchsorted(rows, side="right") - 1
         return found
 

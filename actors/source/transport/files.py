@@ -60,7 +60,6 @@ class FileChoice:
     """Endings of the files that are taken from a folder."""
 
     is_split_by_file: bool
-    """Whether every file is a split of its own."""
 
     follow: bool = False
     """Whether files grow and more may come."""

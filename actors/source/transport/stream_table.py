@@ -29,7 +29,6 @@ class StreamTableTransport:
         self._origin = Origin(name=table.name, stem=table.name)
 
     def splits(self) -> tuple[SplitInfo, ...]:
-        """Return the splits of the table."""
         name = self._table.name
         return tuple(SplitInfo(number=number, name=f"{name}/{number}") for number in range(self._table.split_count))
 

@@ -19,7 +19,6 @@ class Finding:
     """Something that is damaged or does not fit."""
 
     table: str
-    """Table that it is in."""
 
     place: str
     """Where: a block, a range of ids, a key."""

@@ -45,7 +45,6 @@ class Written:
     """Its rows."""
 
     size_bytes: int
-    """Its size."""
 
     is_full: bool
     """Whether no later flush adds to it."""

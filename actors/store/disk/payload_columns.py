@@ -223,7 +223,6 @@ class PayloadColumns:
         return mappings
 
     def to_bytes(self) -> list[bytes]:
-        """Return the bytes of every payload."""
         payloads: list[bytes] = [b""] * self.row_count
         for layout in range(self.layout_count):
             rows = self.rows_of(layout)

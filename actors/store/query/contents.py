@@ -24,7 +24,6 @@ class ServerFacts:
     """Last event that was accepted."""
 
     last_timestamp: Timestamp
-    """Its timestamp."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,6 @@ class QueryServerParams:
     """
 
     server_id: int
-    """The server."""
 
     persisted: bool = False
     """Whether only events on disk count."""
@@ -175,7 +174,6 @@ class QueryResult:
     """Events found."""
 
     events: tuple[Event, ...]
-    """The events."""
 
     more_follows: bool
     """Whether at least one further event would have matched."""
