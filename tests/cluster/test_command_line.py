@@ -78,7 +78,7 @@ def test_the_hello_world_gives_its_eight_anomalies_through_job_submission(run: R
     submitted = run("submit", str(EXAMPLE), "--wait")
     assert submitted.exit_code == 0, submitted.output
     found = records(run("query", "anomalies", "trades", "--json"))
-    assert [(one["time"][-6:-3], one["sym"], one["metric"]) for one in found] == [
+    assert [(one["time"][-4:-1], one["sym"], one["metric"]) for one in found] == [
         ("003", "A", "sum(qty) > 5"),
         ("004", "A", "avg(qty) > qty"),
         ("005", "B", "qty < 4"),
