@@ -1,6 +1,7 @@
 """The commands `query` (anomalies, events and dead letters of a job) and `explain`."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -99,8 +100,8 @@ def explain(home: Home, job: str, anomaly: str, as_json: bool) -> None:
     place, client = read_cursor(anomaly), client_of(home)
     client.open_for_queries(job)
     found = client.anomalies(job, AnomalyFilter(after=before(place)), 1)
-    told = explained(client.settings(job), place, found)
-    show(json.dumps(told, ensure_ascii=False) if as_json else show_explained(told))
+    one = explained(client.settings(job), place, found)
+    show(json.dumps(asdict(one), ensure_ascii=False) if as_json else show_explained(one))
 
 
 query.add_command(query_events)

@@ -1,7 +1,8 @@
 """What commands show of episodes, late rows and the reasons of anomalies. Pure: values in, frames and text out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -72,8 +73,26 @@ def before(place: AnomalyId) -> AnomalyId | None:
     return None
 
 
-def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> dict[str, Any]:
-    """Return one anomaly and its reasons as plain values.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """One anomaly and its reasons, as they are shown."""
+
+    id: str
+    """Split, offset and ordinal, joined by slashes."""
+
+    time: str | int | None
+    window: Mapping[str, str | int | None] | None
+    """Its `start` (inclusive) and `end` (exclusive); `None` if it has none."""
+
+    key: Mapping[str, Any]
+    type: int
+    metric: str
+    detail: Any
+    """What is kept of it; `None` if nothing is."""
+
+
+def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> Explained:
+    """Return one anomaly and its reasons.
 
     Raises:
         ClusterError: it was not found.
@@ -85,34 +104,31 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> d
     detail = None if anomaly.detail is None else json.loads(anomaly.detail)
     window = detail.get("window") if isinstance(detail, dict) else None
     bounds = None if window is None else {name: time_text(kind, window[name]) for name in ("start", "end")}
-    return {
-        "id": f"{place.split}/{place.offset}/{place.ordinal}",
-        "time": time_text(kind, anomaly.time),
-        "window": bounds,
-        "key": dict(zip(job.key_columns, anomaly.key, strict=True)),
-        "type": anomaly.type,
-        "metric": anomaly.metric,
-        "detail": detail,
-    }
+    return Explained(
+        id=f"{place.split}/{place.offset}/{place.ordinal}",
+        time=time_text(kind, anomaly.time),
+        window=bounds,
+        key=dict(zip(job.key_columns, anomaly.key, strict=True)),
+        type=anomaly.type,
+        metric=anomaly.metric,
+        detail=detail,
+    )
 
 
-def show_explained(told: dict[str, Any]) -> str:
+def show_explained(one: Explained) -> str:
     """Return the reasons of an anomaly as text."""
-    key = ", ".join(f"{name} {show_cell(value)}" for name, value in told["key"].items())
-    lines = [
-        f"{told['metric']}",
-        f"  at {show_cell(told['time'])}" + (f", {key}" if key else "") + f", anomaly {told['id']}",
-    ]
-    detail = told["detail"]
+    keys = [f"{name} {show_cell(value)}" for name, value in one.key.items()]
+    lines = [one.metric, f"  {', '.join((f'at {show_cell(one.time)}', *keys, f'anomaly {one.id}'))}"]
+    detail = one.detail
     if detail is None:
         reason = "the job has another `explain` than `all`, or its metrics have changed since"
         return "\n".join([*lines, f"  nothing more is kept: {reason}"])
     if not isinstance(detail, dict) or not set(detail) <= {"values", "window"}:
         return "\n".join([*lines, f"  {json.dumps(detail, ensure_ascii=False)}"])
     values = detail.get("values", {})
-    if told["window"] is not None:
-        bounds, count = told["window"], detail["window"]["rows"]
-        lines.append(f"  window from {bounds['start']} to before {bounds['end']}, {count} rows")
+    if one.window is not None:
+        start, end, count = one.window["start"], one.window["end"], detail["window"]["rows"]
+        lines.append(f"  window from {start} to before {end}, {count} rows")
     width = max(map(len, values), default=0)
     lines += [f"  {name.ljust(width)}  = {show_cell(value)}" for name, value in values.items()]
     return "\n".join(lines)
