@@ -83,6 +83,8 @@ class SplitReader:
         self._router = Router(job.key_columns, job.partitions)
         self._ticks = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
         self._known = self.earliest()
+        self.remarks: tuple[str, ...] = ()
+        """What the source has to say of what was read; other threads may ask."""
 
     def earliest(self) -> dict[int, int]:
         """Return the first offset that each split still has."""
@@ -95,6 +97,7 @@ class SplitReader:
             SourceError: the source cannot be read, or no longer has the offset.
         """
         batch = self._source.read(split, offset, row_count_max)
+        self.remarks = self._source.remarks()
         rows, letters = route(self._router, split, batch)
         return SplitBatch(
             split=split,

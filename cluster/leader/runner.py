@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from actors.source.open import open_source
@@ -80,7 +81,8 @@ class JobRunner:
 
     def status(self) -> RunnerStatus:
         """Return what the leader is doing for the job."""
-        return self._core.status()
+        reader = self._reader
+        return replace(self._core.status(), remarks=() if reader is None else reader.remarks)
 
     def _run(self) -> None:
         look_due_s = 0.0

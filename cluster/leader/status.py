@@ -79,6 +79,9 @@ class RunnerStatus:
     rows_sent_again: int = 0
     """Records that some partition had received before the leader subscribed."""
 
+    remarks: tuple[str, ...] = ()
+    """What the source has to say of the records read since it was opened."""
+
     pump: PumpStat | None = None
     moves: MoveProgress | None = None
 

@@ -152,6 +152,7 @@ def show_job(view: JobView) -> str:
         )
         if runner.trouble:
             lines.append(f"last trouble: {runner.trouble}")
+        lines += runner.remarks
         if runner.sink_trouble:
             waiting = sum(stat.outbox_count for stat in view.partitions)
             lines.append(f"{waiting} anomalies wait for a sink: {runner.sink_trouble}")

@@ -65,6 +65,12 @@ def test_a_job_shows_its_partitions_and_their_trouble() -> None:
     assert lines[5].split()[-1] == "full"
 
 
+def test_remarks_of_the_source_are_shown() -> None:
+    runner = replace(RUNNER, trouble=None, remarks=("column 'level' is NULL in all 9 rows",))
+    lines = show_job(JobView(job=JOB, runner=runner, partitions=(STAT,))).splitlines()
+    assert lines[1] == "column 'level' is NULL in all 9 rows"
+
+
 def test_anomalies_that_no_sink_takes_are_counted_with_the_reason() -> None:
     runner = replace(RUNNER, trouble=None, sink_trouble="out cannot be written")
     lines = show_job(JobView(job=JOB, runner=runner, partitions=(STAT, replace(STAT, partition=1)))).splitlines()
