@@ -48,6 +48,9 @@ class ShakySource:
             return SourceBatch(frame=empty_frame(self.schema), offsets=nothing, next_offset=offset)
         return replace(self._source.read(split, offset, min(count, end - offset)), at_end=False)
 
+    def remarks(self) -> tuple[str, ...]:
+        return self._source.remarks()
+
     def _fail(self) -> None:
         if self.failing_count:
             self.failing_count -= 1
