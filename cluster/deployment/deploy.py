@@ -208,7 +208,6 @@ class RayMember:
         return RayReply(self._handle.store_snapshot.remote(job_id, partition, reference))
 
     def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> RayReply[bytes | None]:
-        """Read a snapshot."""
         return RayReply(self._handle.read_snapshot.remote(job_id, partition, digest))
 
 

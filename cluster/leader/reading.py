@@ -44,7 +44,6 @@ class SplitBatch:
     """Dead letters by the partition that keeps them."""
 
     ticks: tuple[Tick, ...] = ()
-    """Ticks of the split in this batch."""
 
     at_end: bool = False
     """Whether the split ends here for good."""

@@ -93,4 +93,3 @@ class LeaderStatus:
     epoch: int
     led_since_us: int
     jobs: Mapping[str, RunnerStatus]
-    """By job."""

@@ -26,7 +26,6 @@ class LeaderTask:
     """What a leader runs, and as whom."""
 
     job_id: str
-    """The job."""
 
     epoch: int
     """The leader's epoch."""

@@ -48,7 +48,6 @@ class ClusterStatus:
     """All members, also those that did not answer."""
 
     jobs: tuple[Job, ...]
-    """All jobs."""
 
     job: JobView | None = None
     """The job that was asked for."""
