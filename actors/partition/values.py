@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import polars as pl
@@ -95,4 +96,5 @@ class PartitionStat:
 
 def null_comparisons(stats: Iterable[PartitionStat]) -> tuple[int, ...]:
     """Return for each metric how many of its comparisons met NULL, in all partitions."""
-    return tuple(map(sum, zip(*(stat.null_comparison_counts for stat in stats), strict=True)))
+    # A partition that was not flushed yet has no counts.
+    return tuple(map(sum, zip_longest(*(stat.null_comparison_counts for stat in stats), fillvalue=0)))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.partition.values import PartitionStat
+from actors.partition.values import PartitionStat, null_comparisons
 from cluster.leader.member_status import HostedMemberStatus, MemberView
 from cluster.leader.status import LeaderStatus, Phase, RunnerStatus
 from cluster.show.status import ClusterStatus, JobView, plain_status, show_job, show_offsets, show_status
@@ -63,6 +63,12 @@ def test_a_job_shows_its_partitions_and_their_trouble() -> None:
     assert lines[1] == "last trouble: the disk is full"
     assert lines[4].split() == ["0", "host-0", "0:50", "50", "1", "7", "2", "400", "20"]
     assert lines[5].split()[-1] == "full"
+
+
+def test_comparisons_with_null_are_added_up_over_partitions_flushed_or_not() -> None:
+    counts = ((1, 2), (), (3, 4))
+    assert null_comparisons([replace(STAT, null_comparison_counts=one) for one in counts]) == (4, 6)
+    assert null_comparisons([]) == ()
 
 
 def test_remarks_of_the_source_are_shown() -> None:
