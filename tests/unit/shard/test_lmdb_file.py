@@ -13,7 +13,7 @@ from actors.shard import Shard, ShardFormatError
 from actors.shard.upkeep import compact_shard, copy_shard
 from actors.store import EventStore, StoreConfig
 from actors.store.query.history import HistoryParams, read_history
-from actors.stream.table import StreamTable
+from actors.stream.table import DurableStreamTable
 from cluster.local.databases import check_database, measure_database
 from raft.errors import JournalDamagedError, SnapshotStoreError
 from raft.journal import Journal
@@ -26,7 +26,7 @@ OPENERS: list[tuple[Callable[[Path], object], type[Exception]]] = [
     (lambda path: Shard.open(path, read_only=True), ShardFormatError),
     (lambda path: EventStore.open(path, StoreConfig(), clock=lambda: 0), ShardFormatError),
     (lambda path: list(read_history(path, HistoryParams())), ShardFormatError),
-    (lambda path: StreamTable.open(path, Schema.from_mapping({"a": "INT"})), ShardFormatError),
+    (lambda path: DurableStreamTable.open(path, Schema.from_mapping({"a": "INT"})), ShardFormatError),
     (compact_shard, ShardFormatError),
     (lambda path: copy_shard(path, path / "copy"), ShardFormatError),
     (measure_database, ShardFormatError),
