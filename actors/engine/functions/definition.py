@@ -1,10 +1,10 @@
 """What the engine knows about a function: parameters, types, NULL rule, definition and implementation.
 
-The entries stand in `actors.engine.functions.catalogue`; this module holds their form and the rules for result types.
+The entries stand in `actors.engine.functions.entries`; this module holds their form and the rules for result types.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -57,9 +57,28 @@ class Parameter:
     """The words allowed, if not all are."""
 
 
+RowForm = Callable[[Any], Any]
+"""From a call to its source text; which kind of call depends on the kind of the function."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsOnly:
+    """Says that a function has no row form, so that an engine with it tests all its batches with vectors."""
+
+    reason: str
+
+
+Forms = tuple[Callable[[Usage], Any], RowForm | VectorsOnly]
+"""What makes a function's vector form, and its row form."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One function, as users see it and as the engine carries it out."""
+    """One function, as users see it and as the engine carries it out.
+
+    This is all there is to declare. The naive form that tests compare it with has its name
+    (`tests/support/naive/functions.py`).
+    """
 
     name: str
     kind: Kind
@@ -72,7 +91,10 @@ class Function:
     """Its NULL rule, for the documentation."""
 
     build: Callable[[Usage], Any]
-    """Makes a function of vectors (scalar), an `Aggregate`, or a `SequenceState`."""
+    """Makes a function of vectors (scalar), an `Aggregate`, or a `SequenceState`; their partials are in it."""
+
+    rows: "RowForm | VectorsOnly"
+    """Makes the same for one row, as source text (`actors.engine.rows`)."""
 
     sign: str = ""
     """The operator that means the same."""
@@ -80,13 +102,65 @@ class Function:
     compares: bool = False
     """Whether its values are compared with one another, so that it matters what NULL means there."""
 
-    row_form: Callable[[Any], Any] | None = None
-    """Makes the same for one row, as source text (`actors.engine.rows.code`); `None` if only vectors can do it."""
+    @property
+    def row_form(self) -> Callable[[Any], Any] | None:
+        """Makes the same for one row; `None` if only vectors can do it."""
+        return None if isinstance(self.rows, VectorsOnly) else self.rows
 
     @property
     def values(self) -> tuple[Parameter, ...]:
         """The parameters that are not constants."""
         return tuple(parameter for parameter in self.parameters if not parameter.is_constant)
+
+
+ANY_NULL = "NULL if any operand is."
+IGNORED = "NULL is left out; NULL without values."
+
+
+def scalar(
+    name: str, parameters: tuple[Parameter, ...], result: TypeRule, forms: Forms, definition: str, nulls: str = ANY_NULL
+) -> Function:
+    """Return a function of one row."""
+    return _function(Kind.SCALAR, name, parameters, result, forms, (definition, nulls))
+
+
+def aggregate(
+    name: str, parameters: tuple[Parameter, ...], result: TypeRule, forms: Forms, definition: str, nulls: str = IGNORED
+) -> Function:
+    """Return a function of all rows of a window."""
+    return _function(Kind.AGGREGATE, name, parameters, result, forms, (definition, nulls))
+
+
+def sequence(
+    name: str, parameters: tuple[Parameter, ...], result: TypeRule, forms: Forms, definition: str, nulls: str = ANY_NULL
+) -> Function:
+    """Return an order-sensitive function."""
+    return _function(Kind.SEQUENCE, name, parameters, result, forms, (definition, nulls))
+
+
+def signed(sign: str, function: Function, compares: bool = False) -> Function:
+    """Return a function that is also an operator, or one that compares its values."""
+    return replace(function, sign=sign, compares=compares)
+
+
+def _function(
+    kind: Kind,
+    name: str,
+    parameters: tuple[Parameter, ...],
+    result: TypeRule,
+    forms: Forms,
+    texts: tuple[str, str],
+) -> Function:
+    return Function(
+        name=name,
+        kind=kind,
+        parameters=parameters,
+        result=result,
+        build=forms[0],
+        rows=forms[1],
+        definition=texts[0],
+        nulls=texts[1],
+    )
 
 
 def value(name: str = "x", accepts: str = "number") -> Parameter:
@@ -142,3 +216,7 @@ def numeric(types: Sequence[Type], constants: Mapping[str, Any]) -> Type:
 def branches(types: Sequence[Type], constants: Mapping[str, Any]) -> Type:
     """The type that holds the last two values."""
     return promoted(types[-2:])
+
+
+BOOL, INT, REAL, TEXT = always(Type.BOOL), always(Type.INT), always(Type.REAL), always(Type.TEXT)
+XY = (value("x"), value("y"))

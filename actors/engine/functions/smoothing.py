@@ -1,6 +1,8 @@
 """Exponential smoothing: recurrences that must go row by row, carried out for all keys side by side."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -98,3 +100,23 @@ def weighted_average(rate: float) -> RecurrentState:
         return state["value"], state["count"] > 0
 
     return RecurrentState(("sum", "weight", "value", "count"), step)
+
+
+def rate_of(constants: Mapping[str, Any]) -> float:
+    """Return the rate of `ewmMean`, of which one of four constants says it.
+
+    Raises:
+        ValueError: none or several of them are given, or the rate is out of range.
+    """
+    rates: dict[str, Callable[[float], float]] = {
+        "com": lambda com: 1 / (1 + com),
+        "span": lambda span: 2 / (span + 1),
+        "halfLife": lambda half: 1 - math.exp(-math.log(2) / half),
+        "alpha": lambda alpha: alpha,
+    }
+    given = [(name, constants[name]) for name in rates if constants[name] is not None]
+    if len(given) == 1 and given[0][1] + (given[0][0] == "com") > 0:
+        rate = rates[given[0][0]](given[0][1])
+        if 0 < rate <= 1:
+            return rate
+    raise ValueError("give exactly one of com, span, halfLife and alpha, with 0 < alpha <= 1")

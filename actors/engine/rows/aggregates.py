@@ -1,11 +1,11 @@
 """Row forms of mergeable aggregates: how a value is finished from components; see `actors.engine.functions.aggregates`.
 
-Forms are found by function name. An aggregate without one, or one that needs all rows of its window, is left to the
-vectors, with the whole engine that uses it.
+The entries of the catalogue name them. An aggregate without one, or one that needs all rows of its window, is left to
+the vectors, with the whole engine that uses it.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,37 +148,3 @@ def pair_statistic(name: str) -> FinishForm:
         return _value(call, f"{call.bind(finish)}({present}, {', '.join(sums)})")
 
     return form
-
-
-FINISH_FORMS: Mapping[str, FinishForm] = {
-    "sum": total,
-    "avg": average,
-    "mean": average,
-    "count": count,
-    "size": count,
-    "min": extreme,
-    "max": extreme,
-    "first": edge,
-    "last": edge,
-    "firstNot": edge,
-    "lastNot": edge,
-    "std": spread(True, True),
-    "stdp": spread(False, True),
-    "var": spread(True, False),
-    "varp": spread(False, False),
-    "sem": spread(True, True, True),
-    "prod": total,
-    "sum2": total,
-    "sum3": total,
-    "sum4": total,
-    "wsum": total,
-    "wavg": weighted,
-    "rms": root_mean_square,
-    "any": truth_test(False),
-    "all": truth_test(True),
-    "covar": pair_statistic("covar"),
-    "covarp": pair_statistic("covarp"),
-    "corr": pair_statistic("corr"),
-    "beta": pair_statistic("beta"),
-}
-"""Forms by function name."""

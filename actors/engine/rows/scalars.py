@@ -1,18 +1,18 @@
 """Row forms of scalar functions and operators; the functions of vectors are in `actors.engine.functions.scalars`.
 
-Forms are found by function name and number of value arguments. A function without one is left to the vectors, with the
-whole engine that uses it.
+The entries of the catalogue name them. A function without one is left to the vectors, with the whole engine that uses
+it.
 """
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.scalars import half_away, like_pattern, logarithm, rounded
+from actors.engine.functions.scalars import half_away, like_pattern, rounded
 from actors.engine.rows.code import (
     Operand,
     RowCall,
@@ -198,7 +198,8 @@ def by_numpy(function: Callable[..., Any]) -> RowForm:
     return form
 
 
-def _half_away(number: float) -> float:
+def nearest(number: float) -> float:
+    """Round to a whole number, one half away from zero."""
     return float(half_away(number))
 
 
@@ -206,7 +207,7 @@ def rounding(call: RowCall) -> Operand | None:
     """Round half away from zero to a number of decimals."""
     digits = call.usage.constants["precision"]
     if digits == 0:
-        return to_integer(_half_away)(call)
+        return to_integer(nearest)(call)
     return by_numpy(lambda number: rounded(number, digits))(call)
 
 
@@ -348,53 +349,3 @@ def text_pattern(call: RowCall) -> Operand:
     """Whether a text fits a pattern in which `%` stands for any characters."""
     pattern = like_pattern(call.usage)
     return unless_null(call, f"{call.bind(pattern.fullmatch)}({call.operands[0].text}) is not None")
-
-
-SCALAR_FORMS: Mapping[str, RowForm] = {
-    "or": disjunction,
-    "and": conjunction,
-    "xor": exclusive,
-    "not": negation,
-    "lt": comparison("<"),
-    "le": comparison("<="),
-    "gt": comparison(">"),
-    "ge": comparison(">="),
-    "eq": comparison("=="),
-    "ne": comparison("!="),
-    "add": arithmetic("+"),
-    "sub": arithmetic("-"),
-    "mul": arithmetic("*"),
-    "div": division,
-    "ratio": real_division,
-    "mod": remainder,
-    "neg": minus,
-    "between": between,
-    "in": membership,
-    "abs": absolute,
-    "sqrt": square_root,
-    "floor": to_integer(math.floor),
-    "ceil": to_integer(math.ceil),
-    "round": rounding,
-    "signum": sign_of,
-    "exp": by_numpy(np.exp),
-    "log": by_numpy(logarithm(math.e)),
-    "log2": by_numpy(logarithm(2.0)),
-    "log10": by_numpy(logarithm(10.0)),
-    "square": square,
-    "int": to_integer(_half_away),
-    "long": to_integer(_half_away),
-    "double": to_real,
-    "iif": conditional,
-    "isNull": is_null,
-    "isValid": is_valid,
-    "nullFill": null_fill,
-    "max": larger_of(True),
-    "min": larger_of(False),
-    "strlen": text_length,
-    "lower": method("lower"),
-    "upper": method("upper"),
-    "startsWith": method("startswith"),
-    "endsWith": method("endswith"),
-    "like": text_pattern,
-}
-"""Forms by function name."""

@@ -1,10 +1,10 @@
 """Row forms of order-sensitive functions; the functions of vectors are in `actors.engine.functions.sequences`.
 
 A form says what is kept of each key, as fields over the arrays of the function's state, and gives the lines that make
-the row's value and take the row into the fields. Forms are found by function name.
+the row's value and take the row into the fields. The entries of the catalogue name the forms.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from actors.engine.functions.sequences import (
     FilledState,
     PreviousState,
 )
+from actors.engine.functions.smoothing import rate_of
 from actors.engine.keys.per_key import PerKey
-from actors.engine.rows.aggregates import FINISH_FORMS, FinishCall, FinishForm
+from actors.engine.rows.aggregates import FinishCall, FinishForm
 from actors.engine.rows.code import Operand, checked, converted, nulls, wrapped
 from actors.engine.rows.state import Entry, Field, LogField, NullableField, PlainField, WideField
 from actors.engine.vectors.vector import Type, filler
@@ -104,13 +105,16 @@ def compared(combine: Callable[[SequenceCall, Operand], str]) -> SequenceForm:
     return form
 
 
-def _difference(call: SequenceCall, then: Operand) -> str:
+def difference(call: SequenceCall, then: Operand) -> str:
+    """A value less an earlier one."""
     now = call.operands[0]
     text = f"{now.text} - {then.text}"
     return f"(None if {nulls((now, then))} else {checked(text) if call.usage.is_real else wrapped(text)})"
 
 
-def _ratio(offset: float) -> Callable[[SequenceCall, Operand], str]:
+def ratio(offset: float) -> Callable[[SequenceCall, Operand], str]:
+    """The quotient of a value and an earlier one, less an offset."""
+
     def combine(call: SequenceCall, then: Operand) -> str:
         now = call.operands[0]
         a, b = converted(now, Type.REAL).text, converted(then, Type.REAL).text
@@ -212,18 +216,23 @@ def exponential_average(call: SequenceCall) -> SequenceCode:
     return SequenceCode(fields=fields, lines=tuple(lines), value=_nullable(result))
 
 
+def weighted_average(call: SequenceCall) -> SequenceCode:
+    """`ewmMean`."""
+    names, fields = _recurrent(call, ("sum", "weight", "value", "count"))
+    total, weight, value, count, result = (*names.values(), f"{call.prefix}v")
+    x, kept = call.operands[0], 1 - rate_of(call.usage.constants)
+    fresh = [
+        f"{total} = {total} * {kept!r} + {x.text}",
+        f"{weight} = {weight} * {kept!r} + 1",
+        f"{value} = {total} / {weight}",
+        f"{count} += 1.0",
+    ]
+    aged = [f"{total} = {total} * {kept!r} + 0.0", f"{weight} = {weight} * {kept!r} + 0"]
+    missing = nulls([x])
+    lines = [*([f"if {missing}:", *(f"    {line}" for line in aged), "else:"] if missing else ["if True:"])]
+    lines += [*(f"    {line}" for line in fresh), f"{result} = {value} if {count} > 0 else None"]
+    return SequenceCode(fields=fields, lines=tuple(lines), value=_nullable(result))
+
+
 def _nullable(text: str) -> Operand:
     return Operand(text=text, type=Type.REAL, is_nullable=True)
-
-
-SEQUENCE_FORMS: Mapping[str, SequenceForm] = {
-    "prev": earlier,
-    "move": earlier,
-    "deltas": compared(_difference),
-    "ratios": compared(_ratio(0.0)),
-    "percentChange": compared(_ratio(1.0)),
-    "ffill": filled,
-    "ema": exponential_average,
-    **{f"cum{name}": running(form) for name, form in FINISH_FORMS.items()},
-}
-"""Forms by function name; those of a function that does not exist are never asked for."""

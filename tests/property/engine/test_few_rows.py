@@ -48,6 +48,7 @@ METRICS = [
     "cumwsum(price, qty) > 3 and cumwavg(price, qty) < price",
     "ema(price, 3) > price",
     "ema(qty, 3, true) > qty",
+    "ewmMean(price, alpha=0.4) > price or ewmMean(qty, com=2) > qty",
     "prev(deltas(price)) > ratios(prev(price))",
     "between(qty, 2:5) and sym in ['A', 'B']",
     "deltas(time) > 3",

@@ -223,6 +223,7 @@ def _ordered() -> dict[str, Function]:
         WINDOW,
         Option("ignoreNA", switch, True),
         Option("tiesMethod", word("min", "max", "average"), "min"),
+        Option("percent", switch, False),
         MINIMUM,
     )
     table = {
@@ -245,12 +246,11 @@ def _ordered() -> dict[str, Function]:
         ),
         "mpercentile": on(NUMBERS, real, _moving_percentile, PERCENT, WINDOW, INTERPOLATION, MINIMUM),
     }
-    for name in ("sum", "avg", "min", "max", "std", "stdp", "var", "varp", "count", "med", "first", "last"):
+    ranged = ("sum", "avg", "min", "max", "std", "stdp", "var", "varp", "count", "prod")
+    for name in (*ranged, "med", "first", "last", "corr", "covar", "wavg", "wsum", "beta"):
         table[f"m{name}"] = _moving(name)
         table[f"tm{name}"] = _time_moving(name)
-    for name in ("corr", "wavg", "wsum", "beta"):
-        table[f"m{name}"] = _moving(name)
-    for name in ("sum", "avg", "max", "min", "count", "std", "wsum"):
+    for name in (*ranged, "corr", "covar", "wavg", "wsum", "beta"):
         table[f"cum{name}"] = _cumulative(name)
     series = (frozenset({"int"}), NUMBERS)
     table["tmpercentile"] = Function(
@@ -301,7 +301,9 @@ def _scalars() -> dict[str, Function]:
         "upper": on((TEXTS,), same, scalars.strict(str.upper)),
         "startswith": on((TEXTS, TEXTS), flag, scalars.strict(str.startswith)),
         "endswith": on((TEXTS, TEXTS), flag, scalars.strict(str.endswith)),
-        "like": on((TEXTS, TEXTS), flag, scalars.strict(scalars.like)),
+        "like": on(
+            (TEXTS,), flag, scalars.strict(scalars.like), Option("pattern", lambda value: isinstance(value, str))
+        ),
     }
     comparisons = {"lt": (-1,), "le": (-1, 0), "gt": (1,), "ge": (0, 1), "eq": (0,), "ne": (-1, 1)}
     for name, outcomes in comparisons.items():

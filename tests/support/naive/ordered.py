@@ -65,8 +65,8 @@ def cumulative(aggregate: Aggregate, series: Sequence[Values]) -> Any:
     return aggregate(*series)
 
 
-def rank_of_last(part: Values, ascending: bool, ignore_null: bool, ties: str) -> Any:
-    """Return how many of the others come before the last value, from 0."""
+def rank_of_last(part: Values, ascending: bool, ignore_null: bool, ties: str, percent: bool) -> Any:
+    """Return how many of the others come before the last value, from 0, or which share comes no later."""
     mine = part[-1]
     if ignore_null and mine is None:
         return None
@@ -76,7 +76,8 @@ def rank_of_last(part: Values, ascending: bool, ignore_null: bool, ties: str) ->
         raise Fragile("ranks of rounded numbers")
     before = sum(1 for other in others if _comes_before(other, mine) == ascending and other != mine)
     equal = sum(1 for other in others if other == mine)
-    return {"min": before, "max": before + equal, "average": float(before + Fraction(equal, 2))}[ties]
+    rank = {"min": before, "max": before + equal, "average": float(before + Fraction(equal, 2))}[ties]
+    return Rounded((rank + 1) / (len(others) + 1)) if percent else rank
 
 
 def _comes_before(left: Any, right: Any) -> bool:
@@ -85,9 +86,11 @@ def _comes_before(left: Any, right: Any) -> bool:
     return bool(left < right)
 
 
-def moving_rank(x: Values, ascending: bool, window: int, ignore_null: bool, ties: str, minimum: int | None) -> Any:
+def moving_rank(
+    x: Values, ascending: bool, window: int, ignore_null: bool, ties: str, percent: bool, minimum: int | None
+) -> Any:
     def rank(part: Values) -> Any:
-        return rank_of_last(part, ascending, ignore_null, ties)
+        return rank_of_last(part, ascending, ignore_null, ties, percent)
 
     return moving(rank, [x], window, minimum)
 

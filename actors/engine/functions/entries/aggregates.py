@@ -1,0 +1,225 @@
+"""Aggregates: of all rows of a window."""
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.engine.functions import aggregates, order_statistics
+from actors.engine.functions.definition import (
+    BOOL,
+    INT,
+    REAL,
+    XY,
+    Function,
+    Parameter,
+    VectorsOnly,
+    aggregate,
+    numeric,
+    real,
+    same,
+    switch,
+    value,
+    word,
+)
+from actors.engine.functions.scalars import Usage
+from actors.engine.rows import aggregates as form
+
+PAIRS = "Rows with a NULL in either argument are left out."
+HOW = word("interpolation", "linear", order_statistics.INTERPOLATIONS)
+_ALL_ROWS = VectorsOnly("needs all rows of the window at once, which only vectors keep")
+
+
+def aggregate_entries() -> list[Function]:
+    """Return the entries."""
+    x, anything = (value(),), (value("x", "any"),)
+    build = aggregates
+    total = aggregates.total
+    edge_nulls = "The row's value, NULL or not."
+    shared = [
+        aggregate("sum", x, numeric, (lambda u: total(u.types), form.total), "sum; an integer for integers"),
+        aggregate(
+            "avg", x, REAL, (lambda u: build.average(u.types), form.average), "sum divided by the number of values"
+        ),
+        aggregate("mean", x, REAL, (lambda u: build.average(u.types), form.average), "the same as avg"),
+        aggregate(
+            "count", anything, INT, (lambda u: build.value_count(), form.count), "number of values", "0 without values."
+        ),
+        aggregate("size", anything, INT, (lambda u: build.row_count(), form.count), "number of rows", "NULL counts."),
+        aggregate("min", x, same, (lambda u: build.extreme(u.types, False), form.extreme), "smallest value"),
+        aggregate("max", x, same, (lambda u: build.extreme(u.types, True), form.extreme), "largest value"),
+        aggregate(
+            "first",
+            anything,
+            same,
+            (lambda u: build.edge(u.types, False), form.edge),
+            "the first row's value",
+            edge_nulls,
+        ),
+        aggregate(
+            "last", anything, same, (lambda u: build.edge(u.types, True), form.edge), "the last row's value", edge_nulls
+        ),
+        aggregate(
+            "std",
+            x,
+            REAL,
+            (_spread(True, True), form.spread(True, True)),
+            "standard deviation, divisor n - 1; NULL below 2 values",
+        ),
+        aggregate("stdp", x, REAL, (_spread(False, True), form.spread(False, True)), "standard deviation, divisor n"),
+        aggregate(
+            "var",
+            x,
+            REAL,
+            (_spread(True, False), form.spread(True, False)),
+            "variance, divisor n - 1; NULL below 2 values",
+        ),
+        aggregate("varp", x, REAL, (_spread(False, False), form.spread(False, False)), "variance, divisor n"),
+        aggregate("prod", x, numeric, (lambda u: total(u.types, multiplies=True), form.total), "product"),
+        aggregate("sum2", x, REAL, (lambda u: total(u.types, "square"), form.total), "sum of squares"),
+        aggregate("sum3", x, REAL, (lambda u: total(u.types, "cube"), form.total), "sum of third powers"),
+        aggregate("sum4", x, REAL, (lambda u: total(u.types, "fourth"), form.total), "sum of fourth powers"),
+        aggregate("wsum", XY, numeric, (lambda u: total(u.types, "product"), form.total), "sum of x * y", PAIRS),
+        aggregate(
+            "wavg", XY, REAL, (lambda u: build.weighted(u.types), form.weighted), "mean of x weighted by y", PAIRS
+        ),
+        aggregate(
+            "med", x, REAL, (lambda u: order_statistics.quantile(0.5, "linear"), _ALL_ROWS), "median: percentile 50"
+        ),
+        aggregate(
+            "rms",
+            x,
+            REAL,
+            (lambda u: build.root_mean_square(), form.root_mean_square),
+            "square root of the mean of squares",
+        ),
+    ]
+    pairs = [("covar", "covariance, divisor n - 1"), ("covarp", "covariance, divisor n"), ("corr", "correlation")]
+    pairs.append(("beta", "slope of y over x: covar / var(x)"))
+    shared += [_pair_statistic(name, text) for name, text in pairs]
+    return shared + _window_aggregates()
+
+
+def _pair_statistic(name: str, text: str) -> Function:
+    tiny = "" if name.startswith("cov") else " NULL if a variance is below 1e-12."
+    return aggregate(
+        name,
+        _pair_parameters(name),
+        REAL,
+        (lambda u: aggregates.pair_statistic(name), form.pair_statistic(name)),
+        text,
+        PAIRS + tiny,
+    )
+
+
+def _window_aggregates() -> list[Function]:
+    x, anything = (value(),), (value("x", "any"),)
+    other, stats = (value("x", "any"), word("skipped", None)), order_statistics
+    skipping = "NULL is skipped."
+    return [
+        aggregate(
+            "percentile",
+            (value(), real("percent", low=0, high=100), HOW),
+            REAL,
+            (_percent, _ALL_ROWS),
+            "value at position (n - 1) * percent / 100 of the sorted values",
+        ),
+        aggregate(
+            "quantile",
+            (value(), real("q", low=0, high=1), HOW),
+            REAL,
+            (lambda u: stats.quantile(u.constants["q"], u.constants["interpolation"]), _ALL_ROWS),
+            "value at position (n - 1) * q of the sorted values",
+        ),
+        aggregate(
+            "nunique",
+            (value("x", "any"), switch("ignoreNull", False)),
+            INT,
+            (lambda u: stats.distinct_count(u.constants["ignoreNull"]), _ALL_ROWS),
+            "number of distinct values",
+            "NULL counts as one value unless it is ignored.",
+        ),
+        aggregate(
+            "mode",
+            anything,
+            same,
+            (lambda u: stats.most_frequent(), _ALL_ROWS),
+            "most frequent value, of several smallest",
+        ),
+        aggregate("firstNot", _skip(other), same, (_edge_not(False), form.edge), "first value that is not k", skipping),
+        aggregate("lastNot", _skip(other), same, (_edge_not(True), form.edge), "last value that is not k", skipping),
+        aggregate(
+            "any",
+            x,
+            BOOL,
+            (lambda u: aggregates.truth_test(False), form.truth_test(False)),
+            "whether any value is true",
+        ),
+        aggregate(
+            "all",
+            x,
+            BOOL,
+            (lambda u: aggregates.truth_test(True), form.truth_test(True)),
+            "whether all values are true",
+        ),
+        aggregate(
+            "imax", x, INT, (lambda u: stats.extreme_position(True), _ALL_ROWS), "position of the first largest, from 0"
+        ),
+        aggregate(
+            "imin",
+            x,
+            INT,
+            (lambda u: stats.extreme_position(False), _ALL_ROWS),
+            "position of the first smallest, from 0",
+        ),
+        aggregate(
+            "sem",
+            x,
+            REAL,
+            (lambda u: aggregates.spread(True, True, True), form.spread(True, True, True)),
+            "std / sqrt(n)",
+        ),
+        aggregate(
+            "skew",
+            (value(), switch("biased", True)),
+            REAL,
+            (_shape(3), _ALL_ROWS),
+            "skewness; NULL if var is below 1e-12",
+        ),
+        aggregate(
+            "kurtosis",
+            (value(), switch("biased", True)),
+            REAL,
+            (_shape(4), _ALL_ROWS),
+            "kurtosis, 3 for the normal distribution",
+        ),
+        aggregate(
+            "mad",
+            (value(), switch("useMedian", False)),
+            REAL,
+            (lambda u: stats.absolute_deviation(u.constants["useMedian"]), _ALL_ROWS),
+            "mean absolute deviation from the mean, or median from the median",
+        ),
+    ]
+
+
+def _pair_parameters(name: str) -> tuple[Parameter, ...]:
+    return (value("y"), value("x")) if name == "beta" else XY
+
+
+def _spread(sample: bool, root: bool) -> Callable[[Usage], Any]:
+    return lambda usage: aggregates.spread(sample, root)
+
+
+def _percent(usage: Usage) -> Any:
+    return order_statistics.quantile(usage.constants["percent"] / 100, usage.constants["interpolation"])
+
+
+def _skip(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    return (parameters[0], Parameter(name="k", accepts="constant", is_constant=True, default=None))
+
+
+def _edge_not(is_last: bool) -> Callable[[Usage], Any]:
+    return lambda u: aggregates.edge(u.types, is_last, True, u.constants["k"])
+
+
+def _shape(exponent: int) -> Callable[[Usage], Any]:
+    return lambda u: order_statistics.shape(exponent, u.constants["biased"])
