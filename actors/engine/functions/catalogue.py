@@ -1,11 +1,11 @@
 """The table of all functions: one entry for each name and arity. `docs/metrics.md` is written from it."""
 
 from actors.engine.functions.definition import Function
-from actors.engine.functions.entries.aggregates import aggregate_entries
-from actors.engine.functions.entries.history import history
-from actors.engine.functions.entries.operators import operators
+from actors.engine.functions.entries.aggregates import AGGREGATES
+from actors.engine.functions.entries.history import HISTORY
+from actors.engine.functions.entries.operators import OPERATORS
 from actors.engine.functions.entries.ranges import ranges
-from actors.engine.functions.entries.scalars import conditions, numbers, texts
+from actors.engine.functions.entries.scalars import CONDITIONS, NUMBERS, TEXTS
 
 FORBIDDEN = {
     "next": "Use `prev`, which looks at the row before.",
@@ -15,16 +15,14 @@ FORBIDDEN = {
 }
 """Functions that are refused, and what to use instead."""
 
-_AGGREGATES = aggregate_entries()
-
 FUNCTIONS: tuple[Function, ...] = (
-    *operators(),
-    *numbers(),
-    *conditions(),
-    *texts(),
-    *_AGGREGATES,
-    *history(),
-    *ranges(_AGGREGATES),
+    *OPERATORS,
+    *NUMBERS,
+    *CONDITIONS,
+    *TEXTS,
+    *AGGREGATES,
+    *HISTORY,
+    *ranges(AGGREGATES),
 )
 """Every function and operator of the expression language."""
 

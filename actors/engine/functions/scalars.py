@@ -346,7 +346,7 @@ def null_fill(usage: Usage) -> Evaluate:
 
     def evaluate(operand: Vector, filling: Vector) -> Vector:
         if operand.valid is None:
-            return operand
+            return operand if len(set(usage.types)) == 1 else _choose(usage, np.True_, operand, filling)
         return _choose(usage, operand.valid, operand, filling)
 
     return evaluate

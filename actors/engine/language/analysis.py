@@ -121,7 +121,7 @@ def analyse_metric(text: str, schema: Schema) -> Metric:
             f"the metric gives {term.type} values, not truth values",
             source,
             node.position,
-            "Compare it with something, such as `... > 0`.",
+            f"Compare it with something, such as {_comparison_of(term)}.",
         )
     return Metric(text=canonical_text(source), term=term, kind=_kind(term))
 
@@ -182,7 +182,9 @@ class _Analysis:
         column = self._schema.find(node.name)
         if column is None:
             names = self._schema.names
-            way_out = _nearest(node.name, names) or f"Columns are {', '.join(names)}."
+            way_out = (
+                _nearest(node.name, names) or f"Columns are {', '.join(names)}; a text stands in quotes: '{node.name}'."
+            )
             raise self._error("unknown_column", f"there is no column `{node.name}`", node, way_out)
         return Term(function=None, type=column_type(column), column=column.name, source=node.name)
 
@@ -243,7 +245,7 @@ class _Analysis:
         for parameter, value, place in zip(function.values, values, nodes, strict=True):
             if function.kind is Kind.AGGREGATE and contains(value, Kind.AGGREGATE):
                 raise self._error(
-                    "nested_aggregate", "an aggregate cannot stand inside another", place, "Use two metrics."
+                    "nested_aggregate", "an aggregate cannot stand inside another", place, "Leave one of them out."
                 )
             if function.kind is Kind.SEQUENCE and contains(value, Kind.AGGREGATE):
                 raise self._error(
@@ -264,20 +266,27 @@ class _Analysis:
         if function.name == "iif" and {values[1].type, values[2].type} >= {Type.TEXT} and mixed:
             others = {values[1].type, values[2].type} - {Type.TEXT, Type.NULL}
             if others:
-                raise self._error("bad_type", "a text and a number cannot be combined", node, "Use one type.")
+                raise self._error(
+                    "bad_type", "a text and a number cannot be combined", node, "Give two numbers, or two texts."
+                )
 
     def _check_items(self, value: Term, node: Call) -> None:
-        listing = node.arguments[1] if len(node.arguments) > 1 else node.named[-1][1]
+        named = {name.lower(): argument for name, argument in node.named}
+        listing = node.arguments[1] if len(node.arguments) > 1 else named["items"]
         for item in listing.items if isinstance(listing, Listing) else (listing,):
             if not isinstance(item, Literal) or item.value is None or value.type is Type.NULL:
                 continue
             if isinstance(item.value, str) is not (value.type is Type.TEXT):
-                raise self._error("bad_type", "a text and a number cannot be compared", item, "Use values of one type.")
+                is_text = value.type is Type.TEXT
+                way_out = f"Write it in quotes: '{render(item)}'." if is_text else "Give a number without quotes."
+                raise self._error("bad_type", "a text and a number cannot be compared", item, way_out)
 
     def _check_type(self, parameter: Parameter, value: Term, place: Node, node: Call) -> None:
         wanted, given = parameter.accepts, value.type
         if wanted == "number" and given is Type.TEXT:
-            raise self._error("bad_type", f"`{node.function}` needs a number here", place, _number_for(value))
+            is_logic = node.function.lower() in ("and", "or", "not", "xor", "iif")
+            way_out = f"Compare it, as in {_comparison_of(value)}." if is_logic else _number_for(value)
+            raise self._error("bad_type", f"`{node.function}` needs a number here", place, way_out)
         if wanted == "text" and given not in (Type.TEXT, Type.NULL):
             hint = "Give a text column, or text in quotes."
             raise self._error("bad_type", f"`{node.function}` needs a text here", place, hint)
@@ -312,7 +321,9 @@ class _Analysis:
         column = self._schema.find(time.name) if isinstance(time, Name) else None
         nanoseconds = given.count * _NANOSECONDS[given.unit]
         if column is None or not column.type.is_temporal or column.type is ColumnType.MONTH:
-            raise self._error("bad_argument", "a length of time needs a time column", given, "Give a number of ticks.")
+            raise self._error(
+                "bad_argument", "a length of time needs a time column", given, f"Give a number, such as {given.count}."
+            )
         if column.type in UNITS_PER_SECOND:
             tick = 1_000_000_000 // UNITS_PER_SECOND[column.type]
         else:
@@ -322,7 +333,8 @@ class _Analysis:
             raise self._error("bad_argument", "this length of time is too long", given, way_out)
         if nanoseconds % tick or not nanoseconds:
             problem = f"`{given.count}{given.unit}` is no whole number of ticks of `{column.name}`"
-            raise self._error("bad_argument", problem, given, f"`{column.name}` is {column.type}.")
+            shortest = next(f"1{unit}" for unit, length in _NANOSECONDS.items() if length == tick)
+            raise self._error("bad_argument", problem, given, f"Give a multiple of {shortest}.")
         return nanoseconds // tick
 
     def _checked(self, parameter: Parameter, given: Literal) -> Any:
@@ -389,6 +401,14 @@ def _shown(default: Any) -> str:
     if default is None:
         return ""
     return f"={str(default).lower()}" if isinstance(default, bool) else f"={default}"
+
+
+def _comparison_of(term: Term) -> str:
+    return f"`{_operand(term)} == 'A'`" if term.type is Type.TEXT else f"`{_operand(term)} > 0`"
+
+
+def _operand(term: Term) -> str:
+    return f"({term.source})" if term.function is not None and term.function.sign else term.source
 
 
 def _number_for(value: Term) -> str:

@@ -52,6 +52,9 @@ prefix `-` and `!`. A chain `1 < x < 5` means both. `not x and y` negates everyt
 Constants: numbers, `true`, `false`, `NULL`, texts in either quote or as `` `A ``, lists `[1, 2]`,
 bounds `1:6`, and lengths of time such as `100ms`, `5s`, `2m`, `1h`, `1d` as windows over a time column.
 
+An anomaly names its metric by its text with regular spacing: one space around operators and around `and`, `or`, `in`
+and `not`, also before a bracket: `not (x)`.
+
 Arguments may be named: `percentile(x, 75, interpolation="lower")`. Names of columns and functions ignore case. Times
 are integers in the unit of their column.
 
