@@ -104,7 +104,7 @@ class WideField:
         """Put back the values of keys."""
         self._arrays.cover(numbers)
         low, high = _wide(values)
-        if self._high not in self._arrays and not is_small(low):
+        if self._high not in self._arrays and not is_small(low, high):
             self._widen()
         self._arrays[self._low][numbers] = low
         if self._high in self._arrays:
@@ -191,7 +191,7 @@ class LogField:
             place, column = entry.place, entry.columns[entry.place.component]
             if place.high is not None:
                 found[column], high = _wide(given)
-                if entry.high is None and not is_small(found[column]):
+                if entry.high is None and not is_small(found[column], high):
                     entry.widen()
                 if entry.high is not None:
                     found[entry.high] = high

@@ -39,9 +39,10 @@ def fits(low: Array) -> bool:
     return bool(low.max() <= limit and low.min() >= -limit)
 
 
-def is_small(low: Array) -> bool:
-    """Return whether sums of more of these 64-bit numbers than a window has panes stay within 64 bits."""
-    return not len(low) or bool(low.max() <= NARROW_MAX and low.min() >= -NARROW_MAX)
+def is_small(low: Array, high: Array | None = None) -> bool:
+    """Return whether sums of more of these numbers than a window has panes stay within 64 bits."""
+    is_narrow = high is None or bool((high == sign_of(low)).all())
+    return is_narrow and (not len(low) or bool(low.max() <= NARROW_MAX and low.min() >= -NARROW_MAX))
 
 
 def sums(add_up: Callable[[Array], Array], low: Array, high: Array | None = None) -> Wide:
