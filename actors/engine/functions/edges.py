@@ -57,6 +57,9 @@ class Extreme:
 
     def _rows(self, vectors: Sequence[Vector]) -> Any:
         values = number_values(vectors[0])
+        if self.is_real:
+            # Which of two zeros is the smaller is for numpy to say, in one way here and in another there.
+            values = values + 0.0
         return values if vectors[0].valid is None else np.where(vectors[0].valid, values, self.neutral[0])
 
     def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
@@ -81,7 +84,8 @@ class Extreme:
         place, operand = places[0], operands[0]
         given, sign = present([operand]), ">" if self.is_largest else "<"
         condition = f"{operand.text} {sign} {place}"
-        return lines_where(f"{given} and {condition}" if given else condition, [f"{place} = {operand.text}"])
+        value = f"{operand.text} + 0.0" if self.is_real else operand.text
+        return lines_where(f"{given} and {condition}" if given else condition, [f"{place} = {value}"])
 
     @property
     def join_row(self) -> Callable[..., Any]:
