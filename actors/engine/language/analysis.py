@@ -143,6 +143,9 @@ def _literal_type(value: Any) -> Type:
     return Type.INT if isinstance(value, int) else Type.REAL if isinstance(value, float) else Type.TEXT
 
 
+_SHOWN_MAX = 60
+"""Characters of a part of a metric that a hint repeats."""
+
 _FORBIDDEN = {name.lower(): way_out for name, way_out in FORBIDDEN.items()}
 
 _NANOSECONDS = {
@@ -182,9 +185,7 @@ class _Analysis:
         column = self._schema.find(node.name)
         if column is None:
             names = self._schema.names
-            way_out = (
-                _nearest(node.name, names) or f"Columns are {', '.join(names)}; a text stands in quotes: '{node.name}'."
-            )
+            way_out = _nearest(node.name, names) or f"Columns are {', '.join(names)}; a text stands in quotes: 'A'."
             raise self._error("unknown_column", f"there is no column `{node.name}`", node, way_out)
         return Term(function=None, type=column_type(column), column=column.name, source=node.name)
 
@@ -408,6 +409,8 @@ def _comparison_of(term: Term) -> str:
 
 
 def _operand(term: Term) -> str:
+    if len(term.source) > _SHOWN_MAX:
+        return "..."
     return f"({term.source})" if term.function is not None and term.function.sign else term.source
 
 

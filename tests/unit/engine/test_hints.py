@@ -42,7 +42,7 @@ def test_a_hint_works_when_it_is_followed(metric: str, hint: str, followed: str)
 
 
 def test_a_word_that_is_no_column_may_be_a_text() -> None:
-    assert hint_of("sym == Q7") == "Columns are time, sym, flag, qty, price; a text stands in quotes: 'Q7'."
+    assert hint_of("sym == Q7") == "Columns are time, sym, flag, qty, price; a text stands in quotes: 'A'."
     engine("sym == 'Q7'")
 
 
