@@ -32,6 +32,7 @@ class ComparedNulls:
             self._metrics.append(list(found))
             self._nodes |= found
         self._numbers = {place: number for number, place in enumerate(self._nodes)}
+        self._with_aggregates = {node.index: contains(node.term, Kind.AGGREGATE) for node in self._nodes.values()}
         self._counts = [0] * len(self._nodes)
         """One count for each place, in the order of the metrics."""
 
@@ -55,17 +56,18 @@ class ComparedNulls:
     def count(self, evaluated: Evaluated) -> None:
         """Count over the rows of a batch and over the windows it closed."""
         closings = evaluated.closings
-        for number, ((_, is_over_windows), node) in enumerate(self._nodes.items()):
+        for number, ((index, is_over_windows), node) in enumerate(self._nodes.items()):
             where = evaluated.windows if is_over_windows else evaluated.rows
             there = _all_there(node, where) if where.row_count else None
             if there is None:
                 continue
-            met = np.broadcast_to(~there, where.row_count)
+            there = there if np.ndim(there) else np.broadcast_to(there, where.row_count)
+            tested = closings.held.computed if self._with_aggregates[index] and not is_over_windows else None
             if is_over_windows:
-                met = closings.of_rooms(met)
-            elif closings.held.computed is not None and contains(node.term, Kind.AGGREGATE):
-                met = met & closings.held.computed
-            self._counts[number] += int(np.count_nonzero(met))
+                there = closings.of_rooms(there)
+            # Where something was tested and not all was there.
+            met = len(there) - np.count_nonzero(there) if tested is None else np.count_nonzero(tested > there)
+            self._counts[number] += int(met)
 
 
 def _comparisons(node: Node, over_windows: bool) -> Iterator[tuple[Place, Node]]:
