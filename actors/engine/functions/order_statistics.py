@@ -19,6 +19,7 @@ def _sorted_blocks(values: Array, lengths: Array, apply: Callable[[Array, Array]
     """Give `apply` blocks of sorted values (one run per line, padded with infinity) with the runs' positions."""
     starts = starts_of(lengths)
     for chosen, width in length_classes(lengths):
+        # One line for each chosen run; positions beyond its length point at row 0, and infinity covers what is there.
         steps = np.arange(width)
         inside = steps < lengths[chosen][:, None]
         positions = np.where(inside, starts[chosen][:, None] + steps, 0)
@@ -144,6 +145,7 @@ def _codes(vector: Vector) -> Any:
 
 def _distinct(vector: Vector, lengths: Array) -> tuple[Array, Array, Array]:
     """Return runs, first positions and numbers of equal values, sorted by run and value; NULL is left out."""
+    # Positions of values, the run of each, and the codes they are sorted by; then where each distinct one begins.
     there = np.flatnonzero(validity(vector))
     run = np.repeat(np.arange(len(lengths)), lengths)[there]
     codes = _codes(Vector(vector.values[there], None))

@@ -64,6 +64,7 @@ class PreviousState:
     """The value of the row before."""
 
     def __init__(self, kind: Type) -> None:
+        # By key number: the latest row's value, the fill where that is NULL or there is no row, and which of the two.
         self.last = PerKey(value=_fill_of(kind), valid=np.False_)
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
@@ -112,6 +113,7 @@ class EarlierState:
 
     def __init__(self, kind: Type, distance: int) -> None:
         self.distance = distance
+        # The latest `distance` rows of each key, oldest first: the value (the filler for NULL), whether it is there.
         self.log = KeyedLog((DTYPES[kind], np.bool_))
         self._filler = filler(kind)
 
@@ -121,6 +123,7 @@ class EarlierState:
             return vectors[0]
         values, valid = vectors[0]
         first = self.log.append(layout, (_filled(values, valid, self._filler), validity(vectors[0])))
+        # Position in the log of each row's earlier one; it is below the key's first where there is none.
         wanted = expand(first, layout.lengths) - self.distance
         there = wanted >= np.repeat(self.log.starts[layout.numbers], layout.lengths)
         position = np.where(there, wanted, first[0])
@@ -186,6 +189,8 @@ class FilledState:
 
     def __init__(self, kind: Type, limit: int | None) -> None:
         self.limit = limit
+        # By key number: the latest value that was there, and how many rows ago that was (0: in the latest row;
+        # `_LONG_AGO`, which is negative: never).
         self.last = PerKey(value=_fill_of(kind), age=np.int64(_LONG_AGO))
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
@@ -193,6 +198,8 @@ class FilledState:
         values, valid = vectors[0].values, validity(vectors[0])
         self.last.cover(layout.numbers)
         rows = np.arange(layout.row_count)
+        # Position of the latest valid row up to each row. One below its key's first row belongs to another key (or is
+        # -1), so that what is carried holds.
         latest = np.maximum.accumulate(np.where(valid, rows, -1))
         starts = np.repeat(layout.starts, layout.lengths)
         carried = latest < starts
@@ -253,11 +260,13 @@ class MovingState:
         self._aggregate = aggregate
         self._window = window
         self._period_min = period_min
+        # The latest `window - 1` rows of each key, oldest first: for each argument its value and whether it is there.
         self._log = KeyedLog(_dtypes(kinds))
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
         """Return the moving aggregate for every row."""
         first = self._log.append(layout, _columns(vectors))
+        # By row of the batch: its position in the log, where its key's history begins, and where its range does.
         positions = expand(first, layout.lengths)
         starts = np.repeat(self._log.starts[layout.numbers], layout.lengths)
         low = np.maximum(positions - self._window + 1, starts)
@@ -306,6 +315,8 @@ class TimedState:
         self._aggregate = aggregate
         self._window = window
         self._empty_is_zero = empty_is_zero
+        # Rows of each key that a later one may look at: time (`_LONG_AGO` for NULL), the latest time up to the row,
+        # which ascends and is what is searched, and for each argument its value and whether it is there.
         self._log = KeyedLog([np.int64, np.int64, *_dtypes(kinds[1:])])
 
     def evaluate(self, vectors: Sequence[Vector], layout: Layout) -> Vector:
@@ -339,6 +350,7 @@ class TimedState:
 
     def _part(self, low: Array, lengths: Array, times: Array, timed: Array) -> Vector:
         positions = expand(low, lengths)
+        # Where times fall back, some of a range lie outside the row's own window, or after it.
         run = np.repeat(np.arange(len(lengths)), lengths)
         then, now = self._log.columns[0][positions], times[run]
         inside = (then > now - self._window) & (then <= now)
@@ -380,6 +392,7 @@ class CumulativeState:
 
     def __init__(self, aggregate: Mergeable) -> None:
         self.aggregate = aggregate
+        # For each partial aggregate its components over all rows of each key, by key number.
         self.carried = [
             PerKey(**{f"component{i}": fill for i, fill in enumerate(partial.neutral)})
             for partial in aggregate.partials
