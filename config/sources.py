@@ -1,6 +1,6 @@
 """Settings of the source of a job: where its rows come from."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
     BeforeValidator,
@@ -47,6 +47,9 @@ class InlineSource(Settings):
 class FormatSettings(Settings):
     """What all formats have in common, whatever brings their records."""
 
+    values_are_text: ClassVar[bool] = True
+    """Whether text may stand for numbers and Booleans, because the format knows nothing else."""
+
     columns: dict[str, str] = Field(default_factory=dict)
     """Column of the schema -> name in the records, where they differ."""
 
@@ -61,6 +64,11 @@ class FormatSettings(Settings):
                 ("time_format",), f"no time format {self.time_format!r}; use {names} or a pattern such as %Y-%m-%d"
             )
         return self
+
+    @property
+    def whole_time_format(self) -> str:
+        """The time format with all that the reader adds to a time."""
+        return self.time_format
 
 
 class TextFormatSettings(FormatSettings):
@@ -94,6 +102,8 @@ _Missing: TypeAlias = Literal["refuse", "null"]
 
 class NdjsonFormatSettings(TextFormatSettings):
     """A JSON object for each record."""
+
+    values_are_text: ClassVar[bool] = False
 
     missing: Annotated[_Missing, BeforeValidator(_null_as_text, json_schema_input_type=_Missing | None)] = "refuse"
     """What an object without a column's key means: a dead letter, or NULL."""
@@ -223,6 +233,11 @@ class LogFormatSettings(TextFormatSettings):
             raise ValueError(f"the format {self.format!r} names no field; use {known}, or write (?P<time>...)")
 
         return pattern
+
+    @property
+    def whole_time_format(self) -> str:
+        """The time format; the reader puts the year in front of times that tell none."""
+        return self.time_format if self.year is None else f"%Y {self.time_format}"
 
     @property
     def start_pattern(self) -> LinePattern | None:

@@ -31,6 +31,7 @@ from config.sources import (
     CsvFormatSettings,
     CsvSource,
     FormatSettings,
+    GrowingFileSource,
     HostMetricsSource,
     InlineSource,
     LogFormatSettings,
@@ -118,17 +119,13 @@ def open_host_feed(job: JobSettings, table: DurableStreamTable) -> HostFeed:
 
 def row_rules(job: JobSettings, form: FormatSettings | None = None) -> RowRules:
     """Return what makes a record of a format a row of a job; `None` is the format of what is typed already."""
-    time_format = "auto" if form is None else form.time_format
-    if isinstance(form, LogFormatSettings) and form.year is not None:
-        # The reader puts the year in front of each time.
-        time_format = f"%Y {time_format}"
     return RowRules(
         schema=job.row_schema,
         time_column=job.time_column,
-        time_format=time_format,
+        time_format="auto" if form is None else form.whole_time_format,
         has_time_format=form is not None,
         time_bounds=job.limits.time_range,
-        parse_text=isinstance(form, CsvFormatSettings | LogFormatSettings | ParquetSource),
+        parse_text=form is not None and form.values_are_text,
     )
 
 
@@ -141,7 +138,8 @@ def _open_inline(job: JobSettings, places: Places) -> Source:
 
 def _open_text_files(job: JobSettings, places: Places) -> Source:
     source = job.source
-    assert isinstance(source, CsvSource | NdjsonSource | LogSource)
+    assert isinstance(source, GrowingFileSource)
+    assert isinstance(source, TextFormatSettings)
     form = open_text_format(job, source)
 
     def open_file(path: Path, is_complete: bool) -> LineFile:
