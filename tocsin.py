@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from actors.detectors import LearnPhase as LearnPhase
     from actors.detectors import make_detector as make_detector
     from actors.engine import AnomalyDetectionEngine as AnomalyDetectionEngine
+    from actors.engine import EngineError as EngineError
+    from actors.engine import EngineSpec as EngineSpec
+    from actors.engine import LifecycleSettings as LifecycleSettings
     from actors.engine import MetricError as MetricError
     from actors.engine import StreamTable as StreamTable
     from actors.engine import create_anomaly_detection_engine as create_anomaly_detection_engine
@@ -54,7 +57,8 @@ if TYPE_CHECKING:
 # What type checkers read above, once more for Python.
 _NAMES = {
     "actors.detectors": "Detector LearnPhase make_detector",
-    "actors.engine": "AnomalyDetectionEngine MetricError StreamTable create_anomaly_detection_engine subscribe_table",
+    "actors.engine": "AnomalyDetectionEngine EngineError EngineSpec LifecycleSettings MetricError StreamTable "
+    "create_anomaly_detection_engine subscribe_table",
     "actors.errors": "TocsinError",
     "actors.model": "AnomalyId Schema",
     "actors.partition.anomaly_table": "Anomaly AnomalyFilter",

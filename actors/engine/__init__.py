@@ -2,7 +2,14 @@
 
 from actors.engine.engine import AnomalyDetectionEngine
 from actors.engine.episodes.episode import LifecycleSettings
-from actors.engine.errors import ArgumentError, EngineError, EngineSnapshotError, MetricError
+from actors.engine.errors import (
+    ArgumentError,
+    ConcurrencyError,
+    EngineError,
+    EngineSchemaError,
+    EngineSnapshotError,
+    MetricError,
+)
 from actors.engine.report.explain import Explanation
 from actors.engine.report.stat import EngineStat
 from actors.engine.spec import EngineSpec
@@ -11,7 +18,9 @@ from actors.engine.streaming import StreamTable, create_anomaly_detection_engine
 __all__ = [
     "AnomalyDetectionEngine",
     "ArgumentError",
+    "ConcurrencyError",
     "EngineError",
+    "EngineSchemaError",
     "EngineSnapshotError",
     "EngineSpec",
     "EngineStat",
