@@ -27,7 +27,7 @@ from bench_store import TYPE_COUNT, make_rows
 
 from actors.store.disk.blocks import DEFLATED, Block, encode_block
 from actors.store.disk.log import BLOCK_PAYLOAD_BYTES, BLOCK_ROW_COUNT
-from actors.store.disk.payload_columns import PayloadEncoder
+from actors.store.disk.payload_writing import PayloadEncoder
 from actors.store.events.columns import Columns, cut_rows, make_columns, slice_columns
 from actors.store.events.event import Event, EventId, JsonPayload, Timestamp
 from actors.store.events.payload_parsing import FLOAT, INTEGER, TEXT, Buffer, keys_of, parse_rows

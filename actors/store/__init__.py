@@ -1,9 +1,8 @@
 """Events on LMDB: latest values and time series, registered in memory and flushed in one transaction.
 
-`EventStore` is the entry; `StoreConfig` says what is kept; `Query...Params` say what is asked. Everything else here is
-how it is done: values (`events`, `payloads`, `patterns`, `conditions`, `limits`), rows in memory and on disk
-(`columns`, `blocks`, `log`, `source_series`, `latest`, `pending`), and what is done with them (`registering`,
-`writing`, `trimming`, `reading`, `merging`, `planner`, `queries`, `frames`, `history`). No Ray, no clock of its own.
+`EventStore` is the entry; `StoreConfig` says what is kept; `Query...Params` say what is asked; `arguments` converts or
+refuses whatever enters. Everything else is how it is done: `events` are values and rows in memory, `disk` is what the
+tables hold and how it is written, `query` reads, `check` looks for damage. No Ray, no clock of its own.
 """
 
 from actors.store.config import OrderBy, SeriesConfig, SetConfig, StoreConfig

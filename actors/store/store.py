@@ -8,7 +8,6 @@ once. A failing flush loses nothing: everything stays pending, in order, and is 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -43,61 +42,13 @@ from actors.store.query.planner import (
 )
 from actors.store.query.queries import SeriesQuery, query_latest, query_latest_by_time, query_series, query_server
 from actors.store.query.reading import View, events_of, pending_rows
+from actors.store.stat import StoreStat, series_stat
 
 REGISTER_WAIT_S_MAX = 60.0
 """Seconds that registering waits for the flush when too much is pending."""
 
 EventsCallback = Callable[[tuple[Event, ...]], None]
 """Receives accepted events."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesStat:
-    """One series on disk."""
-
-    order_by: str
-    """Time that orders it."""
-
-    patterns: tuple[tuple[str, ...], ...]
-    """Patterns of its types."""
-
-    entry_count: int
-    """Events in it."""
-
-    entry_size_bytes: float
-    """Average bytes per event, as the size limit counts."""
-
-    is_active: bool
-    """Whether it is configured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreStat:
-    """How the store is."""
-
-    pending_row_count: int
-    """Events that are not on disk."""
-
-    pending_size_bytes: int
-    """About the memory that they take."""
-
-    flush_number: int
-    """Flushes that were written."""
-
-    type_count: int
-    """Distinct event types ever stored."""
-
-    is_degraded: bool
-    """Whether the last flush failed."""
-
-    last_error: str
-    """Why it failed; empty when it did not."""
-
-    series: tuple[SeriesStat, ...]
-    """The series on disk."""
-
-    damages: tuple[str, ...] = ()
-    """Blocks found damaged while opening or flushing, each with the range that is lost."""
 
 
 class EventStore:
@@ -361,16 +312,7 @@ class EventStore:
                 is_degraded=bool(self._last_error),
                 last_error=self._last_error,
                 damages=self._writer.damages,
-                series=tuple(
-                    SeriesStat(
-                        order_by=one.order_by,
-                        patterns=one.patterns,
-                        entry_count=one.count,
-                        entry_size_bytes=one.entry_size_bytes,
-                        is_active=one.is_active,
-                    )
-                    for one in state.series.values()
-                ),
+                series=tuple(map(series_stat, state.series.values())),
             )
 
     def validate(self) -> None:

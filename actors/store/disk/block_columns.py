@@ -62,6 +62,7 @@ class BlockColumns:
         self._forms = forms
         self._section = section
         self._count = row_count
+        # Columns that were asked for, by position; each has one item for each row of the block.
         self._known: dict[int, Array] = {}
 
     @property
@@ -114,6 +115,7 @@ class BlockColumns:
     @property
     def offsets(self) -> Array:
         """Where each payload begins, and the end."""
+        # One more than rows: from 0, never shrinking, to the length of all payloads.
         offsets = np.zeros(self._count + 1, dtype=np.int64)
         np.cumsum(self._get(LENGTHS), out=offsets[1:])
         return offsets
@@ -126,6 +128,7 @@ class BlockColumns:
         return found
 
     def _source(self, lag_form: list[Any]) -> Array:
+        # Lags are modulo 2^64, so the sum is right whatever the signs; rows without source time have the lag 0.
         source = self._integers(lag_form, SOURCE).view(np.uint64) + self.time.view(np.uint64)
         if not self.has_source.all():
             source[~self.has_source] = 0

@@ -17,7 +17,7 @@ from actors.shard import Table, Txn
 from actors.store.disk.blocks import DEFLATED, RAW, Block, encode_block
 from actors.store.disk.criteria import Criteria, matching_rows, rows_after
 from actors.store.disk.merging import Part
-from actors.store.disk.payload_columns import PayloadEncoder
+from actors.store.disk.payload_writing import PayloadEncoder
 from actors.store.disk.sealing import damaged, find_damaged, join_values, read_table, seal, unseal
 from actors.store.disk.state import BEFORE_ALL, Position, ServerState
 from actors.store.errors import BlockDamagedError

@@ -91,6 +91,7 @@ def search_key(part: Part, key: Key, order_by: OrderBy, side: str) -> int:
 def merge_sources(sources: Sequence[Source], order_by: OrderBy, descending: bool) -> Iterator[Selection]:
     """Yield the rows of all sources in one order."""
     waiting = list(sources)
+    # The next rows of each source that was touched, and what follows them; no part is empty.
     heads: list[tuple[Part, Iterator[Part]]] = []
     while waiting or heads:
         bound = _find_bound(heads, waiting, order_by, descending)
@@ -153,6 +154,7 @@ def _split(
 
 
 def _sorted_selection(taken: Sequence[Part], order_by: OrderBy, descending: bool) -> Selection:
+    # For each row taken, part after part: the position of its part, its number in the part's chunk, its time.
     which = np.repeat(np.arange(len(taken)), [len(part.rows) for part in taken])
     rows = np.concatenate([part.rows for part in taken])
     times = np.concatenate([key_times(part.chunk, order_by)[part.rows] for part in taken])
@@ -160,6 +162,7 @@ def _sorted_selection(taken: Sequence[Part], order_by: OrderBy, descending: bool
         [np.concatenate([getattr(part.chunk, name)[part.rows] for part in taken])]
         for name in ("instance", "session", "server")
     )
+    # Positions in these arrays in the final order: by time, server, session, instance (`lexsort` takes the last first).
     order = np.lexsort([*(column for (column,) in columns), rank(times)])
     if descending:
         order = order[::-1]

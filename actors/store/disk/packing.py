@@ -86,6 +86,7 @@ def pack_integers(values: Array, writer: SectionWriter) -> Form:
     width = _width(int(values.max()) - least)
     if not width:
         return [CONSTANT, least]
+    # From each value to the next, modulo 2^64, one fewer than values.
     steps = np.subtract(values[1:].view(np.uint64), values[:-1].view(np.uint64)).view(np.int64)
     least_step = int(steps.min())
     step_width = _width(int(steps.max()) - least_step)
@@ -175,6 +176,7 @@ def _pack_words(words: Array, width: int, writer: SectionWriter) -> Form:
     count = len(words)
     if not writer.deflates or count * width < _DEFLATE_SIZE_MIN:
         return [*writer.add(_lowest_bytes(words, width)), UNSPLIT]
+    # A row for each byte of the numbers, the lowest first, a column for each number.
     planes = words.astype("<u8", copy=False).view(np.uint8).reshape(count, 8)[:, :width].T
     planes = np.ascontiguousarray(planes)
     chosen = _compressible(planes)
@@ -189,6 +191,7 @@ def _unpack_words(width: int, place: Form, count: int, section: Section) -> Arra
     data = section.part(place)
     if place[3] == UNSPLIT and width in (1, 2, 4, 8):
         return np.frombuffer(data, f"<u{width}").astype(np.uint64)
+    # The bytes of each number, the lowest first; those beyond `width` stay 0.
     words = np.zeros((count, 8), dtype=np.uint8)
     if place[3] == UNSPLIT:
         words[:, :width] = np.frombuffer(data, np.uint8).reshape(count, width)
@@ -214,6 +217,7 @@ def _lowest_bytes(words: Array, width: int) -> bytes:
 def _compressible(planes: Array) -> Array:
     """Return which planes do not look random: some bytes occur more often than chance has it."""
     width, count = planes.shape
+    # Bytes of plane n become numbers from 256 n on, so that one count tells how often each byte is in each plane.
     kinds = planes + (np.arange(width) << 8)[:, None]
     frequencies = np.bincount(kinds.ravel(), minlength=width << 8).reshape(width, 256)
     # Equal pairs among random bytes: one in 256.

@@ -19,7 +19,7 @@ from actors.store.disk.blocks import DEFLATED, RAW, Block, encode_block
 from actors.store.disk.criteria import Criteria, matching_rows
 from actors.store.disk.log import BLOCK_PAYLOAD_BYTES, BLOCK_ROW_COUNT, Written
 from actors.store.disk.merging import Part, Source, key_at, search_key
-from actors.store.disk.payload_columns import PayloadEncoder
+from actors.store.disk.payload_writing import PayloadEncoder
 from actors.store.disk.state import Key, Run, SeriesState
 from actors.store.errors import BlockDamagedError
 from actors.store.events.columns import (

@@ -218,6 +218,7 @@ def join_columns(parts: Sequence[Chunk]) -> Columns:
         return empty_columns()
     if len(parts) == 1 and isinstance(parts[0], Columns):
         return parts[0]
+    # Where the payloads of each part begin in the joined bytes, and the end.
     ends = np.cumsum([0, *(int(part.offsets[-1]) for part in parts)])
     shifted = [part.offsets[:-1] + ends[number] for number, part in enumerate(parts)]
     return Columns(

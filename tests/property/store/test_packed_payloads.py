@@ -21,7 +21,7 @@ from actors.store.disk.packing import (
     unpack_floats,
     unpack_integers,
 )
-from actors.store.disk.payload_columns import PayloadEncoder
+from actors.store.disk.payload_writing import PayloadEncoder
 from actors.store.events.columns import Columns, make_columns
 from actors.store.events.event import JsonPayload
 from actors.store.events.payloads import encode_payload
