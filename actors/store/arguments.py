@@ -36,6 +36,8 @@ class Arguments:
 
     def choice(self, kind: type[E], value: Any, name: str) -> E:
         """Return the member of an enumeration that a value is or names."""
+        if type(value) is kind:
+            return value
         try:
             return kind(value)
         except ValueError:
@@ -88,6 +90,9 @@ class Arguments:
 
     def sequence(self, value: Any, name: str) -> tuple[Any, ...]:
         """Return the items of a list or of another iterable; a text, a mapping or a single event is none."""
+        # What is usual needs no look at abstract classes.
+        if type(value) is tuple or type(value) is list:
+            return tuple(value)
         if isinstance(value, str | bytes | bytearray | Mapping | Event | EventId) or not isinstance(value, Iterable):
             raise self.refuse(name, value, "give a list")
         return tuple(value)
@@ -122,6 +127,14 @@ QUERY = Arguments(QueryError)
 
 EVENTS = Arguments(RegisterError)
 """Readers of what is registered."""
+
+
+def convert_fields(frozen: object, readers: Mapping[str, Callable[[Any, str], Any]]) -> None:
+    """Let readers convert those fields of a frozen value that are not `None`, while it is made."""
+    for name, reader in readers.items():
+        given = getattr(frozen, name)
+        if given is not None and (read := reader(given, name)) is not given:
+            object.__setattr__(frozen, name, read)
 
 
 def set_fields(frozen: object, **values: Any) -> None:

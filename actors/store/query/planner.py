@@ -4,12 +4,12 @@ Planning is pure and as simple as the storages: a query for only the latest even
 events, every other one to the first configured series, in order, that is ordered as asked and may hold a wanted type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from enum import Enum, StrEnum
 from typing import Any
 
-from actors.store.arguments import QUERY, set_fields
+from actors.store.arguments import QUERY, convert_fields
 from actors.store.config import OrderBy, SeriesConfig
 from actors.store.disk.state import Key
 from actors.store.errors import QueryError
@@ -56,7 +56,7 @@ class QueryLatestParams:
     """Patterns of the wanted types; `None` means all."""
 
     def __post_init__(self) -> None:
-        set_fields(self, event_types=QUERY.optional(QUERY.patterns, self.event_types, "event_types"))
+        convert_fields(self, {"event_types": QUERY.patterns})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +112,12 @@ class QueryTimeseriesParams:
     """Place in the order that the result begins after, as `place_of` gives it; no event need be there."""
 
     def __post_init__(self) -> None:
-        times = ("t_from", "t_to", "source_t_from", "source_t_to")
-        set_fields(
-            self,
-            event_types=QUERY.optional(QUERY.patterns, self.event_types, "event_types"),
-            ids=QUERY.optional(_ids, self.ids, "ids"),
-            payload=_payload(self.payload),
-            conditions=check_conditions(self.conditions, QUERY),
-            order=QUERY.choice(Order, self.order, "order"),
-            order_by=QUERY.choice(OrderBy, self.order_by, "order_by"),
-            unique_type=QUERY.flag(self.unique_type, "unique_type"),
-            max_results=QUERY.optional(QUERY.integer, self.max_results, "max_results"),
-            last_event_id=QUERY.optional(QUERY.event_id, self.last_event_id, "last_event_id"),
-            after=QUERY.optional(_place, self.after, "after"),
-            **{name: QUERY.optional(QUERY.timestamp, getattr(self, name), name) for name in times},
-        )
+        convert_fields(self, _TIMESERIES_READERS)
+        if self.payload is not ANY_PAYLOAD:
+            _check_payload(self.payload)
+        for name in ("order", "order_by", "unique_type", "conditions"):
+            if getattr(self, name) is None:
+                raise QUERY.refuse(name, None, "leave it out, or give one")
         if self.last_event_id is not None and self.after is not None:
             raise QueryError("last_event_id and after are two ways to continue; give one of them")
 
@@ -151,13 +142,8 @@ class QueryServerParams:
     """Id that the result begins after; there need not be such an event."""
 
     def __post_init__(self) -> None:
-        set_fields(
-            self,
-            server_id=QUERY.uint64(self.server_id, "server_id"),
-            persisted=QUERY.flag(self.persisted, "persisted"),
-            max_results=QUERY.optional(QUERY.integer, self.max_results, "max_results"),
-            last_event_id=QUERY.optional(QUERY.event_id, self.last_event_id, "last_event_id"),
-        )
+        QUERY.uint64(self.server_id, "server_id")
+        convert_fields(self, _SERVER_READERS)
         if self.last_event_id is not None and self.last_event_id.server != self.server_id:
             raise QueryError(
                 f"last_event_id is of server {self.last_event_id.server}, the query asks for {self.server_id};"
@@ -220,10 +206,9 @@ def _ids(value: Any, name: str) -> frozenset[EventId]:
     return frozenset(QUERY.event_id(one, name) for one in QUERY.sequence(value, name))
 
 
-def _payload(value: Any) -> Payload | AnyPayload:
-    if value is None or isinstance(value, JsonPayload | BinaryPayload | AnyPayload):
-        return value
-    raise QUERY.refuse("payload", value, "give a JsonPayload, a BinaryPayload, or None for events without one")
+def _check_payload(value: Any) -> None:
+    if not (value is None or isinstance(value, JsonPayload | BinaryPayload | AnyPayload)):
+        raise QUERY.refuse("payload", value, "give a JsonPayload, a BinaryPayload, or None for events without one")
 
 
 def _place(value: Any, name: str) -> Key:
@@ -233,3 +218,26 @@ def _place(value: Any, name: str) -> Key:
     ticks, *numbers = listed
     server, session, instance = (QUERY.uint64(one, name) for one in numbers)
     return QUERY.integer(ticks, name, -(1 << 84)), server, session, instance
+
+
+_TIMESERIES_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "event_types": QUERY.patterns,
+    "ids": _ids,
+    "t_from": QUERY.timestamp,
+    "t_to": QUERY.timestamp,
+    "source_t_from": QUERY.timestamp,
+    "source_t_to": QUERY.timestamp,
+    "conditions": lambda value, _: check_conditions(value, QUERY),
+    "order": lambda value, name: QUERY.choice(Order, value, name),
+    "order_by": lambda value, name: QUERY.choice(OrderBy, value, name),
+    "unique_type": QUERY.flag,
+    "max_results": QUERY.integer,
+    "last_event_id": QUERY.event_id,
+    "after": _place,
+}
+_SERVER_READERS: Mapping[str, Callable[[Any, str], Any]] = {
+    "server_id": QUERY.uint64,
+    "persisted": QUERY.flag,
+    "max_results": QUERY.integer,
+    "last_event_id": QUERY.event_id,
+}
