@@ -23,7 +23,9 @@ def make_detector(spec: GroupSpec, schema: Schema, time_column: str, key_columns
     keys = _names(spec, schema, as_names(repr(spec.name), "key_columns", key_columns))
     ids = () if spec.watches_events else _names(spec, schema, spec.event_id_columns)
     group_columns = tuple(dict.fromkeys((*keys, *ids)))
-    time = _names(spec, schema, [time_column])[0]
+    (time,) = find_columns(spec.name, schema, [time_column])
+    if not time.type.is_temporal:
+        raise DetectorSpecError(f"detector {spec.name!r}: column {time.name!r} is {time.type}; the time must be a time")
     _check_values_differ(spec, schema, group_columns)
     places = [group_columns.index(name) for name in ids]
 
@@ -32,9 +34,9 @@ def make_detector(spec: GroupSpec, schema: Schema, time_column: str, key_columns
         return spec.event_id if not values else values[0] if len(values) == 1 else values
 
     def make_parts(groups: Groups) -> Parts:
-        return spec.make_parts(Materials(spec.name, schema, time, groups, show_event_id))
+        return spec.make_parts(Materials(spec.name, schema, time.name, groups, show_event_id))
 
-    return Detector(spec, schema, time, keys, group_columns=group_columns, make_parts=make_parts)
+    return Detector(spec, schema, time.name, keys, group_columns=group_columns, make_parts=make_parts)
 
 
 def _names(spec: GroupSpec, schema: Schema, names: Sequence[str]) -> tuple[str, ...]:

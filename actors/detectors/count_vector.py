@@ -18,7 +18,7 @@ from actors.detectors.known_things import KnownThings, Thing, with_tuples
 from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind
 from actors.detectors.specs import KnownSpec
-from actors.detectors.values import event_id_value, parse_list
+from actors.detectors.values import event_id_value
 from actors.model import Schema
 
 DISTANCE_END = 2
@@ -93,23 +93,23 @@ class CountVectorSpec(KnownSpec):
         """Return the event ids that a value is made of."""
         return tuple(event_id for event_id, _ in value)
 
-    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
-        """Return the counts that typed words mean.
+    def checked_value(self, schema: Schema, about: str, value: Any) -> Any:
+        """Return counts that are to be accepted.
 
         Raises:
-            DetectorValueError: the words are no pairs of event id and count.
+            DetectorValueError: they are no pairs of event id and count, or those of no window.
         """
         columns = [schema[name] for name in self.event_id_columns]
-        what = 'pairs of event id and count, such as [["a", 2], ["b", 1]]'
-        pairs = parse_list(text, what)
-        for pair in pairs:
-            if not isinstance(pair, list) or len(pair) != 2 or type(pair[1]) is not int or pair[1] < 1:
-                raise DetectorValueError(f"{text} are not {what}")
+        pairs = value if isinstance(value, list | tuple) else ()
+        if not pairs or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+            raise DetectorValueError(f"{value!r} are not pairs of event id and count")
         found = [[event_id_value(columns, event_id), count] for event_id, count in pairs]
-        if not found or len({str(event_id) for event_id, _ in found}) < len(found):
-            raise DetectorValueError(f"{text} are not {what}, each event id once")
+        if not all(type(count) is int and count > 0 for _, count in found):
+            raise DetectorValueError(f"{value!r} have a count that is none; give a whole number of at least 1")
+        if len({str(event_id) for event_id, _ in found}) < len(found):
+            raise DetectorValueError(f"{value!r} name an event id twice; give each with one count")
         if self.window_row_count not in (None, sum(count for _, count in found)):
-            raise DetectorValueError(f"{text} are not the counts of a window of {self.window_row_count} rows")
+            raise DetectorValueError(f"{value!r} are not the counts of a window of {self.window_row_count} rows")
         return found
 
 

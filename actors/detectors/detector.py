@@ -18,6 +18,7 @@ from actors.detectors.groups import GroupedRows, GroupId, Groups, Ints, Phase, g
 from actors.detectors.parts import Learner, Memory, Parts
 from actors.detectors.specs import GroupSpec
 from actors.detectors.verdicts import VariableVerdict
+from actors.errors import SchemaError
 from actors.frames import polars_schema
 from actors.model import Schema
 
@@ -108,6 +109,7 @@ class Detector:
 
         Raises:
             DetectorSpecError: the group has another number of values, or there is no such metric.
+            DetectorValueError: no row could bring the value.
         """
         group = tuple(event_id) if isinstance(event_id, tuple | list) else (event_id,) if self.group_columns else ()
         if len(group) != len(self.group_columns):
@@ -116,6 +118,8 @@ class Detector:
         if learner is None:
             known = ", ".join(learner.metric for learner in self._learners()) or "none that knows values"
             raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {known}")
+        assert learner.about is not None, "only what is about something is found"
+        value = self.spec.checked_value(self._schema, learner.about, value)
         code = self._groups.code(group)
         self._groups.changed.add(code)
         learner.accept(code, tuple(value) if isinstance(value, list) else value, self._groups.watermark(code))
@@ -217,6 +221,8 @@ class Detector:
             memory.validate()
 
     def _run(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> pl.DataFrame:
+        if len(offsets) != len(frame):
+            raise SchemaError(f"{len(frame)} rows come with {len(offsets)} offsets; give one for each row")
         batch = self._groups.batch(frame, np.asarray(offsets, np.int64), phase)
         if self._configuration is not None:
             self._configuration.settle(batch, learns=phase is not Phase.DETECT)

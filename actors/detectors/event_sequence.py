@@ -15,7 +15,7 @@ from actors.detectors.known_things import KnownThings, Thing, with_tuples
 from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind
 from actors.detectors.specs import KnownSpec
-from actors.detectors.values import event_id_value, parse_list
+from actors.detectors.values import event_id_value
 from actors.model import Schema
 
 SEQUENCE_LENGTH_MAX = 100
@@ -59,17 +59,16 @@ class EventSequenceSpec(KnownSpec):
         """Return the event ids that a value is made of."""
         return tuple(value)
 
-    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
-        """Return the sequence that typed words mean.
+    def checked_value(self, schema: Schema, about: str, value: Any) -> Any:
+        """Return a sequence that is to be accepted.
 
         Raises:
-            DetectorValueError: the words are no sequence of so many event ids.
+            DetectorValueError: it is none of so many event ids.
         """
         columns = [schema[name] for name in self.event_id_columns]
-        found = parse_list(text, f"a sequence of {self.length} event ids")
-        if len(found) != self.length:
-            raise DetectorValueError(f"{text} is not a sequence of {self.length} event ids")
-        return [event_id_value(columns, event_id) for event_id in found]
+        if not isinstance(value, list | tuple) or len(value) != self.length:
+            raise DetectorValueError(f"{value!r} is not a sequence of {self.length} event ids")
+        return [event_id_value(columns, event_id) for event_id in value]
 
 
 class LatestIds:

@@ -8,7 +8,7 @@ from actors.detectors.errors import DetectorSpecError
 from actors.detectors.known_values import KnownValuesSpec
 from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind
-from actors.detectors.values import parse_list, plain_values, typed_value
+from actors.detectors.values import event_id_value
 from actors.model import Schema
 
 
@@ -44,14 +44,10 @@ class NewEventSpec(KnownValuesSpec):
         """Return the event ids that a value is made of."""
         return (value,)
 
-    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
-        """Return the event id that typed words mean.
+    def checked_value(self, schema: Schema, about: str, value: Any) -> Any:
+        """Return an event id that is to be accepted.
 
         Raises:
-            DetectorValueError: the words are no event id.
+            DetectorValueError: it is none.
         """
-        columns = [schema[name] for name in self.event_id_columns]
-        if not self.takes_lists:
-            return typed_value(columns[0], text)
-        what = f"an event id: a list of {about}"
-        return plain_values(columns, parse_list(text, what), what)
+        return event_id_value([schema[name] for name in self.event_id_columns], value)

@@ -7,7 +7,7 @@ from actors.detectors.checks import as_names, as_tuple, check_variables
 from actors.detectors.known_values import KnownValuesSpec
 from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind
-from actors.detectors.values import parse_list, plain_values
+from actors.detectors.values import plain_values
 from actors.model import Schema
 
 
@@ -44,13 +44,12 @@ class NewValueCombinationSpec(KnownValuesSpec):
         """Whether a value that is accepted is a list: a combination is one."""
         return True
 
-    def accepted_value(self, schema: Schema, about: str, text: str) -> Any:
-        """Return the combination that typed words mean.
+    def checked_value(self, schema: Schema, about: str, value: Any) -> Any:
+        """Return a combination that is to be accepted.
 
         Raises:
-            DetectorValueError: the words are no combination of these columns.
+            DetectorValueError: it is none of these columns.
         """
-        what = f"a combination of {about}"
         watched = [[schema[name] for name in names] for names in self.combinations]
         columns = next(columns for columns in watched if ", ".join(column.name for column in columns) == about)
-        return plain_values(columns, parse_list(text, what), what)
+        return plain_values(columns, value, f"a combination of {about}")

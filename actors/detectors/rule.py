@@ -53,6 +53,11 @@ class Condition:
             raise DetectorSpecError(f"{owner} has the value {self.value!r}; `{self.operator}` {way}")
         if any(value != value for value in values):  # NaN alone differs from itself
             raise DetectorSpecError(f"{owner} has the value {self.value!r}, which equals nothing; give a number")
+        for value in values:
+            if not isinstance(value, str | int | float | None) or (isinstance(value, int) and abs(value) >= 1 << 63):
+                raise DetectorSpecError(
+                    f"{owner} has the value {value!r}; give a text, a number of 64 bits or a Boolean"
+                )
         if self.operator in ("contains", "matches"):
             _check_pattern(owner, self.operator, self.value)
 
@@ -142,10 +147,11 @@ class RuleWatcher:
         self._columns = list(dict.fromkeys(columns))
         self._make_detail = make_detail
         pairs = zip(rule.conditions, columns, strict=True)
-        self._holds = pl.all_horizontal([_expression(condition, pl.col(name)) for condition, name in pairs])
         try:
-            pl.DataFrame(schema={name: types[name] for name in self._columns}).select(self._holds)
-        except (pl.exceptions.PolarsError, TypeError) as error:
+            self._holds = pl.all_horizontal([_expression(condition, pl.col(name)) for condition, name in pairs])
+            nothing = {name: [None] for name in self._columns}
+            pl.DataFrame(nothing, schema={name: types[name] for name in self._columns}).select(self._holds)
+        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
             raise DetectorSpecError(f"rule {rule.name!r} does not fit its columns: {error}") from error
 
     def observe(self, batch: GroupedRows) -> list[UnusualRows]:

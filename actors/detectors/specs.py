@@ -16,7 +16,7 @@ from actors.detectors.checks import as_names, check_choice, check_count
 from actors.detectors.errors import DetectorSpecError
 from actors.detectors.learn_phase import LearnPhase
 from actors.detectors.parts import Materials, Parts
-from actors.detectors.values import typed_value
+from actors.detectors.values import parse_list, plain_value, typed_value
 from actors.model import ColumnType, Schema
 
 DISTINCT_COUNT_MAX = 10_000
@@ -130,7 +130,17 @@ class GroupSpec:
         Raises:
             DetectorValueError: the words are none of the values that this detector knows.
         """
+        if self.takes_lists:
+            return self.checked_value(schema, about, parse_list(text))
         return typed_value(schema[about], text)
+
+    def checked_value(self, schema: Schema, about: str, value: Any) -> Any:
+        """Return a value that is to be accepted, as it stands in frames.
+
+        Raises:
+            DetectorValueError: it is none of the values that this detector knows.
+        """
+        return plain_value(schema[about], value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

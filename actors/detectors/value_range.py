@@ -85,6 +85,9 @@ class ValueRangeWatcher:
         series = batch.frame[self._column]
         is_given = series.is_not_null().to_numpy() & ~self._is_muted[batch.codes]
         values = series.fill_null(0).to_numpy()
+        if self._kind is np.float64:
+            # NaN is no number: a range that had learned it would hold nothing.
+            is_given &= ~np.isnan(values)
         self._learn(batch.codes, values, is_given & batch.is_learning)
         judged = is_given & ~batch.is_learning & self._has_range[batch.codes]
         outside = judged & ((values < self._low[batch.codes]) | (values > self._high[batch.codes]))

@@ -51,7 +51,7 @@ def plain_value(column: Column, value: Any) -> Any:
     return value if fits else _refuse(column, value)
 
 
-def parse_list(text: str, what: str) -> list[Any]:
+def parse_list(text: str) -> list[Any]:
     """Return the list that JSON text is.
 
     Raises:
@@ -62,7 +62,7 @@ def parse_list(text: str, what: str) -> list[Any]:
     except (ValueError, RecursionError) as error:
         raise DetectorValueError(f"{text!r} is no JSON list: {error}") from None
     if not isinstance(found, list):
-        raise DetectorValueError(f"{text!r} is no JSON list; give {what}")
+        raise DetectorValueError(f"{text!r} is no JSON list")
     return found
 
 
@@ -72,8 +72,8 @@ def plain_values(columns: Sequence[Column], values: Any, what: str) -> list[Any]
     Raises:
         DetectorValueError: it is none, or a column cannot hold its value.
     """
-    if not isinstance(values, list) or len(values) != len(columns):
-        raise DetectorValueError(f"{json.dumps(values)} is not {what}")
+    if not isinstance(values, list | tuple) or len(values) != len(columns):
+        raise DetectorValueError(f"{values!r} is not {what}")
     return [plain_value(column, value) for column, value in zip(columns, values, strict=True)]
 
 

@@ -5,6 +5,7 @@ the greatest number. The rows given are those that the shard does not have yet.
 """
 
 import difflib
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from actors.detectors.detector import group_key, saved_group
+from actors.detectors.errors import DetectorError
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.partition.acceptances import Acceptance, Acceptances
@@ -21,6 +23,8 @@ from actors.partition.part import Entry, Fields, Part, Saved
 from actors.routing import partition_of_key
 from actors.shard import Shard
 from config.settings import JobSettings
+
+log = logging.getLogger(__name__)
 
 TABLE = "detectors"
 """Table of the shard that holds everything learned."""
@@ -80,7 +84,11 @@ class Learning(Part):
 
     def _apply(self, acceptance: Acceptance) -> None:
         for number, group in acceptance.groups:
-            self._detectors[number].accept(group, acceptance.variable, acceptance.value)
+            try:
+                self._detectors[number].accept(group, acceptance.variable, acceptance.value)
+            except DetectorError as error:
+                # Whoever accepted it has an earlier version, which took what no row could bring. It changes nothing.
+                log.warning("an accepted value fits no row", extra={"partition": self._number, "reason": str(error)})
 
     def entries(self) -> list[Entry]:
         """Return the entries that have changed since they were last saved."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -24,16 +25,20 @@ from actors.detectors import (
     registry,
 )
 from actors.detectors.checks import as_names
+from actors.detectors.errors import DetectorValueError
 from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind, detector_types
 from actors.detectors.specs import GroupSpec
 from actors.detectors.value_range import ValueRangeWatcher
+from actors.errors import SchemaError
 from actors.model import Schema
 from config import ConfigError, JobSettings
 from config.detector_specs import detector_specs
 from tests.support.partition_jobs import make_partition_job
 
-SCHEMA = Schema.from_mapping({"time": "TIMESTAMP", "sym": "SYMBOL", "ev": "LONG", "qty": "LONG", "user": "STRING"})
+SCHEMA = Schema.from_mapping(
+    {"time": "TIMESTAMP", "sym": "SYMBOL", "ev": "LONG", "qty": "LONG", "user": "STRING", "price": "DOUBLE"}
+)
 LEARN = LearnPhase(row_count=2)
 
 
@@ -75,6 +80,9 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (RuleSpec, condition("matches", "["), r"'\[' is no regular expression"),
     (RuleSpec, condition(">", "5", "qty"), "rule 'r' does not fit its columns"),
     (RuleSpec, condition("contains", "5", "qty"), "rule 'r' does not fit its columns"),
+    (RuleSpec, condition("in", [1, "a"], "qty"), "rule 'r' does not fit its columns"),
+    (RuleSpec, condition(">", 2**70, "qty"), "give a text, a number of 64 bits or a Boolean"),
+    (RuleSpec, condition(">", object(), "qty"), "give a text, a number of 64 bits or a Boolean"),
 ]
 
 
@@ -166,3 +174,48 @@ def test_a_kind_registers_itself_and_is_had_from_a_job(monkeypatch: pytest.Monke
     assert "highest" in detector_types()
     (spec,) = detector_specs(job_with({"type": "highest", "watch": "qty", "options": {"margin": 5}}))
     assert spec == HighestSpec(name="highest", variables=("qty",), margin=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "variable", "value", "message"),
+    [
+        (NewValueSpec, {"variables": "qty"}, "qty", "five", "column 'qty' is LONG, which cannot hold 'five'"),
+        (NewValueSpec, {"variables": "qty"}, "qty", None, "which cannot hold None"),
+        (ValueRangeSpec, {"variables": "price"}, "price", float("nan"), "which cannot hold nan"),
+        (CharsetSpec, {"variables": "user"}, "user", 5, "column 'user' is STRING, which cannot hold 5"),
+        (NewValueCombinationSpec, {"combinations": [("ev", "qty")]}, "ev, qty", [1], "is not a combination of ev, qty"),
+        (EventSequenceSpec, {"event_id_columns": "ev", "length": 3}, "ev", [1], "is not a sequence of 3 event ids"),
+        (CountVectorSpec, {"event_id_columns": "ev", "window_ticks": 3}, "ev", [1], "are not pairs of event id and"),
+        (CountVectorSpec, {"event_id_columns": "ev", "window_ticks": 3}, "ev", [[1, 0]], "have a count that is none"),
+        (CountVectorSpec, {"event_id_columns": "ev", "window_row_count": 3}, "ev", [[1, 2]], "of a window of 3 rows"),
+    ],
+)
+def test_a_value_that_no_row_could_bring_is_not_accepted(
+    kind: Any, fields: dict[str, Any], variable: str, value: Any, message: str
+) -> None:
+    made = make_detector(kind(name="d", learn=LEARN, **fields), SCHEMA, "time", ["sym"])
+    with pytest.raises(DetectorValueError, match=message):
+        made.accept("A", variable, value)
+    made.validate()
+
+
+def test_a_range_learns_no_nan() -> None:
+    made = make_detector(ValueRangeSpec(name="d", variables="price", learn=LEARN), SCHEMA, "time")  # type: ignore[arg-type]
+    types = {
+        "time": pl.Int64,
+        "sym": pl.String,
+        "ev": pl.Int64,
+        "qty": pl.Int64,
+        "user": pl.String,
+        "price": pl.Float64,
+    }
+    prices = (1.0, float("nan"), 9.0, float("nan"))
+    rows = pl.DataFrame([(at, "A", 1, 1, "u", price) for at, price in enumerate(prices)], schema=types, orient="row")
+    assert made.process(rows, np.arange(4))["offset"].to_list() == [2]
+    made.validate()
+
+
+def test_rows_and_offsets_are_as_many() -> None:
+    made = make_detector(NewValueSpec(name="d", variables="qty", learn=LEARN), SCHEMA, "time")  # type: ignore[arg-type]
+    with pytest.raises(SchemaError, match="1 rows come with 2 offsets; give one for each row"):
+        made.process(pl.DataFrame({"time": [1], "qty": [1]}), np.arange(2))

@@ -1,6 +1,7 @@
 """Accepted values: they hold from their place on, whatever happens in between."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,19 @@ def test_every_kind_follows_what_was_accepted(kind: str, tmp_path: Path) -> None
         offsets = {decode_entry(*entry).id.offset for entry in partition.queries.anomaly_entries()}
     assert 1 in offsets
     assert 3 not in offsets
+
+
+def test_a_value_accepted_by_an_earlier_version_that_fits_no_row_ends_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    useless = replace(accepting(JOB, 0), value=["no", "text"])
+    with Partition.open(JOB, 0, tmp_path) as partition:
+        partition.begin(1, {0: 0}, 0)
+        partition.accept(1, [useless])
+        send(partition, 10)
+        partition.flush(1, 0)
+        assert partition.committed == {0: 10}
+    assert "an accepted value fits no row" in caplog.text
 
 
 def test_torn_bytes_are_no_acceptance() -> None:
