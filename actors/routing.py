@@ -31,7 +31,13 @@ KEY_COUNT_MAX = 1_000_000
 
 
 def encode_key(values: Sequence[KeyValue]) -> bytes:
-    """Return the stable encoding of a key: different keys have different encodings."""
+    """Return the stable encoding of a key: different keys have different encodings.
+
+    Raises:
+        ValueError: a single text, which would be taken for a key of its letters.
+    """
+    if isinstance(values, str | bytes):
+        raise ValueError(f"the key {values!r} is a single value; give a list of one for each key column")
     plain = [value + 0.0 if isinstance(value, float) else value for value in values]
     encoded: bytes = msgpack.packb(plain, use_bin_type=True)
     return encoded
@@ -68,7 +74,7 @@ class Router:
             raise ValueError(f"partition_count is {partition_count}; give at least 1")
         if key_count_max < 1:
             raise ValueError(f"key_count_max is {key_count_max}; give at least 1")
-        self._key_columns = tuple(key_columns)
+        self._key_columns = (key_columns,) if isinstance(key_columns, str) else tuple(key_columns)
         self._partition_count = partition_count
         self._key_count_max = key_count_max
         self._forget()

@@ -77,6 +77,12 @@ def test_rows_are_grouped_by_partition_in_order() -> None:
         assert rows.tolist() == [row for row in range(200) if partitions[row] == partition]
 
 
+def test_a_text_is_no_key_of_its_letters() -> None:
+    with pytest.raises(ValueError, match="the key 'AB' is a single value"):
+        partition_of_key("AB", 4)
+    assert Router("sym", 4).route(pl.DataFrame({"sym": ["AB"]})).tolist() == [partition_of_key(["AB"], 4)]
+
+
 def test_keys_spread_evenly() -> None:
     frame = pl.DataFrame({"k": [f"S{number}" for number in range(8000)]})
     counts = [partition_of(frame, ["k"], 8).tolist().count(partition) for partition in range(8)]
