@@ -18,7 +18,7 @@ import polars as pl
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
-from actors.errors import StaleEpochError, TocsinError
+from actors.errors import SinkError, StaleEpochError, TocsinError
 from actors.frames import empty_frame
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
@@ -205,11 +205,23 @@ class PartitionHost:
         return partition.received, partition.snapshot()
 
     def deliver(self) -> int:
-        """Hand committed anomalies to the job's sinks and return how many they took."""
+        """Hand committed anomalies to the job's sinks and return how many they took.
+
+        Raises:
+            SinkError: a sink does not take them; the other sinks, and other partitions, were served all the same.
+        """
         self._check_owns_any()
         if self._sinks is None:
             self._sinks = open_sinks(self._job)
-        return sum(self._deliver(partition, self._sinks) for partition in list(self._partitions.values()))
+        count, failures = 0, []
+        for partition in list(self._partitions.values()):
+            try:
+                count += self._deliver(partition, self._sinks)
+            except SinkError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return count
 
     def _deliver(self, partition: Partition, sinks: list[Sink]) -> int:
         try:
@@ -217,8 +229,9 @@ class PartitionHost:
             if not waiting:
                 return 0
             records = [self._sink_record(partition.number, anomaly) for anomaly in waiting]
-            for sink in sinks:
-                sink.write(records)
+            failures = [error for sink in sinks if (error := _failure(sink, records)) is not None]
+            if failures:
+                raise failures[0]
             partition.acknowledge(waiting)
         except ShardClosedError:
             # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
@@ -307,3 +320,12 @@ class PartitionHost:
         for sink in self._sinks or ():
             sink.close()
         self._sinks = None
+
+
+def _failure(sink: Sink, records: list[SinkRecord]) -> SinkError | None:
+    """Write to a sink; return why it did not take anything, or `None`."""
+    try:
+        sink.write(records)
+    except SinkError as error:
+        return error
+    return None

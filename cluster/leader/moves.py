@@ -68,6 +68,7 @@ class Moves:
     def forget_planned(self) -> None:
         """Begin no more moves; the one on its way ends."""
         self._planned.clear()
+        self._starting.clear()
 
     def advance(self) -> None:
         """Begin what can begin."""

@@ -74,12 +74,12 @@ SEED_COUNTS = {
 }
 """Seeds of each job in the default run."""
 
-RECORD_COUNT = 18
+RECORD_COUNT = 14
 """Records of each split in most runs of the default run; every `LONG_EVERY`th has `LONG_RECORD_COUNT`."""
 
 LONG_RECORD_COUNT = 40
 
-LONG_EVERY = 6
+LONG_EVERY = 8
 
 DATA_COUNT = 3
 """Sets of records; many seeds share one, so that its undisturbed run is made once."""
@@ -141,7 +141,7 @@ def test_nothing_is_lost_or_doubled(
     is_long = seed % LONG_EVERY == 0
     count = LONG_RECORD_COUNT if is_long else RECORD_COUNT
     expected = undisturbed_runs(name, seed % DATA_COUNT, count)
-    check_nothing_is_lost(make_world(seed, name, count, fault_count=12 if is_long else 8), expected)
+    check_nothing_is_lost(make_world(seed, name, count, fault_count=12 if is_long else 7), expected)
 
 
 @pytest.mark.slow

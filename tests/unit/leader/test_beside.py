@@ -20,6 +20,7 @@ from cluster.leader.status import MoveProgress, Phase
 from raft.commands import (
     AcceptancePlaced,
     Accepted,
+    JobStopped,
     MoveFinished,
     MoveStarted,
     Refused,
@@ -89,6 +90,16 @@ def test_what_is_kept_back_is_bounded() -> None:
         driver.give(end)
     driver.applied()
     assert (driver.waiting(ReadSplit), driver.waiting(SendBatch)) == ([], [])
+
+
+def test_a_job_that_is_stopped_before_its_new_hosts_have_started_moves_nothing() -> None:
+    driver = scaled(1, 2)
+    driver.decide(JobStopped(job_id="trades"))
+    driver.look()
+    driver.reply(StartHost)
+    driver.give(0)
+    driver.flush()
+    assert (driver.core.phase, driver.waiting(Propose)) == (Phase.STOPPED, [])
 
 
 def test_a_host_that_owns_nothing_any_more_is_ended_once_it_has_answered() -> None:

@@ -1,16 +1,18 @@
 """A host owns what it was told to open under the newest epoch, and nothing else."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from actors.errors import BrokenPartitionError, SnapshotError, StaleEpochError
+from actors.errors import BrokenPartitionError, SinkError, SnapshotError, StaleEpochError
 from actors.host import HostBatch, NotOpenError, PartitionHost
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.flushing import Flushing
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardFullError, ShardOwnedError
+from actors.sink.protocol import SinkRecord
+from tests.support.memory_sink import MemorySink
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 
 JOB = make_partition_job(
@@ -47,6 +49,29 @@ Hosts = tuple[PartitionHost, PartitionHost]
 def needed(opened: Mapping[int, OpenedPartition]) -> dict[int, dict[int, int]]:
     """Return from where each partition needs rows."""
     return {number: dict(one.needed) for number, one in opened.items()}
+
+
+class FullSink(MemorySink):
+    """A sink that takes nothing of one partition."""
+
+    def write(self, anomalies: Sequence[SinkRecord]) -> None:
+        if anomalies[0].partition == 0:
+            raise SinkError("no space left")
+        super().write(anomalies)
+
+
+def test_a_sink_that_fails_keeps_nothing_from_other_sinks_and_partitions(hosts: Hosts) -> None:
+    full, good = FullSink(), MemorySink()
+    host = hosts[0]
+    host.open(1, [0, 1], {0: 0}, {}, 0)
+    host._sinks = [full, good]
+    for owner in (0, 1):
+        host.apply(1, batch_for(owner, owner=owner), 0)
+    host.flush(1, 0)
+    with pytest.raises(SinkError, match="no space left"):
+        host.deliver()
+    assert (sorted(good.taken), sorted(full.taken)) == ([0, 1], [1])
+    assert [bool(stat.outbox_count) for stat in host.stat()] == [True, False]
 
 
 def test_a_partition_says_how_far_it_is_though_its_engine_needs_rows_from_before(hosts: Hosts) -> None:
