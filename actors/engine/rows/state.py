@@ -98,7 +98,10 @@ class WideField:
         low = self._arrays[self._low]
         if number >= len(low):
             return 0
-        return to_int(low[number], self._arrays[self._high][number]) if self._high in self._arrays else int(low[number])
+        found: int = low.item(number)
+        if self._high not in self._arrays:
+            return found
+        return to_int(found, self._arrays[self._high].item(number))
 
     def write(self, numbers: Array, values: Sequence[int]) -> None:
         """Put back the values of keys."""
