@@ -39,8 +39,8 @@ class Moves:
 
     @property
     def is_moving(self) -> bool:
-        """Whether a partition is on its way or waits for its turn."""
-        return self._current is not None or bool(self._planned)
+        """Whether a partition is on its way or waits for its turn, or a host starts for one."""
+        return self._current is not None or bool(self._planned or self._starting)
 
     @property
     def progress(self) -> MoveProgress:
@@ -52,7 +52,8 @@ class Moves:
         """Take up moves; none may be left from before."""
         assert not self.is_moving, "partitions move already"
         self._planned.extend(moves)
-        self._leaving |= {move.source for move in moves}
+        # Targets too: those of moves that are forgotten own nothing.
+        self._leaving |= {host for move in moves for host in (move.source, move.target)}
         self._done_count = 0
         self._starting = {move.target for move in moves}
         for host in sorted(self._starting):
@@ -126,5 +127,5 @@ class Moves:
 
     def validate(self) -> None:
         """Assert every invariant."""
-        assert not self._starting or self.is_moving
+        assert not self._starting or self._current is None
         assert self._current is not None or not self._is_releasable

@@ -7,6 +7,7 @@ from cluster.leader.instructions import (
     AcceptValues,
     DropSnapshot,
     EndHost,
+    FlushHost,
     OpenPartitions,
     Propose,
     ReadSplit,
@@ -20,6 +21,7 @@ from cluster.leader.status import MoveProgress, Phase
 from raft.commands import (
     AcceptancePlaced,
     Accepted,
+    JobResumed,
     JobStopped,
     MoveFinished,
     MoveStarted,
@@ -110,6 +112,22 @@ def test_a_host_that_owns_nothing_any_more_is_ended_once_it_has_answered() -> No
     driver.reply(ReleasePartitions)
     driver.reply(OpenPartitions, PartitionsOpened, opened={1: BEGINNING})
     assert EndHost(host="host-1") in driver.accept()
+
+
+def test_a_job_that_is_stopped_while_a_host_starts_ends_that_host_and_may_go_on() -> None:
+    driver = scaled(1, 2)
+    driver.decide(JobStopped(job_id="trades"))
+    driver.look()
+    driver.give(3)
+    driver.applied()
+    assert driver.waiting(FlushHost) == []
+    assert kinds(driver.reply(StartHost)) == ["EndHost", "FlushHost"]
+    assert [one.host for one in driver.given if isinstance(one, EndHost)] == ["host-1"]
+    driver.flush()
+    assert driver.core.phase is Phase.STOPPED
+    driver.decide(JobResumed(job_id="trades"))
+    assert kinds(driver.look()) == ["StartHost", "ReadSplit"]
+    assert kinds(driver.reply(StartHost)) == ["Propose"]
 
 
 def test_a_checkpoint_is_recorded_when_a_majority_stores_each_snapshot() -> None:
