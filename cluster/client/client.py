@@ -162,10 +162,8 @@ class Client:
 
     def remove(self, name: str) -> None:
         """Forget a job that does not run, and end its hosts; its directory is left for its owner to delete."""
-        job = self.job(name)
-        self.propose(JobRemoved(request_id=_request_id(), job_id=job.job_id))
-        for host in set(job.owners) - {""}:
-            deploy.end_host(self._group_id, name, host)
+        self.propose(JobRemoved(request_id=_request_id(), job_id=self.job(name).job_id))
+        deploy.end_hosts(self._group_id, name)
 
     def scale(self, name: str, host_count: int) -> None:
         """Want another number of hosts for a job; one that is stopped has them when it runs again.

@@ -7,7 +7,7 @@ hosts of the former one. Ray restarts an actor that died; state comes back from 
 
 import importlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,11 +190,16 @@ def find_host(group_id: int, job_name: str, host: str) -> RayHost | None:
     return None if handle is None else RayHost(host, handle)
 
 
-def end_host(group_id: int, job_name: str, host: str) -> None:
-    """End a host that owns nothing any more."""
-    handle = _find(_host_name(group_id, job_name, host))
-    if handle is not None:
-        ray.kill(handle, no_restart=True)
+def end_hosts(group_id: int, job_name: str, but: Collection[str] = ()) -> None:
+    """End the hosts of a job but those named, also those that nobody remembers."""
+    prefix = _host_name(group_id, job_name, "")
+    kept = {prefix + host for host in but}
+    for found in ray.util.list_named_actors(all_namespaces=True):
+        name = found["name"]
+        if found["namespace"] == NAMESPACE and name.startswith(prefix) and name not in kept:
+            handle = _find(name)
+            if handle is not None:
+                end_actor(handle)
 
 
 class RayMember:
@@ -226,9 +231,9 @@ class RayDeployment:
         """Return a host, or `None`."""
         return find_host(self._group_id, job_id, host)
 
-    def end_host(self, job_id: str, host: str) -> None:
-        """End a host that owns nothing any more."""
-        end_host(self._group_id, job_id, host)
+    def end_hosts(self, job_id: str, but: Collection[str]) -> None:
+        """End the hosts of a job but those named."""
+        end_hosts(self._group_id, job_id, but)
 
     def find_member(self, member_id: str) -> RayMember | None:
         """Return a member, or `None`."""

@@ -142,10 +142,11 @@ class Propose(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndHost(Instruction):
-    """End a host that owns nothing."""
+class EndOtherHosts(Instruction):
+    """End the job's hosts that own nothing, whoever started them."""
 
-    host: str
+    hosts: tuple[str, ...]
+    """Those that own something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,10 +55,6 @@ class Lanes:
         """Whether everything that was read has been applied."""
         return not self._kept and all(lane.is_empty for lane in self._lanes.values())
 
-    def is_host_empty(self, host: str) -> bool:
-        """Whether a host has answered everything."""
-        return host not in self._lanes or self._lanes[host].is_empty
-
     def has_queue(self, host: str) -> bool:
         """Whether batches stand in the queue of a host."""
         return bool(self._lanes[host].queue)
@@ -94,9 +90,12 @@ class Lanes:
         self._owners[partition] = host
         self._lanes.setdefault(host, _Lane()).queue.extend(self._kept.pop(partition))
 
-    def retire(self, host: str) -> None:
-        """Forget a host that owns nothing and has answered everything."""
-        self._lanes.pop(host, None)
+    def retire_idle(self) -> bool:
+        """Forget the hosts that own nothing once they have answered everything, and return whether none is left."""
+        for host in self._lanes.keys() - set(self._owners.values()):
+            if self._lanes[host].is_empty:
+                del self._lanes[host]
+        return self._lanes.keys() == set(self._owners.values())
 
     def validate(self) -> None:
         """Assert every invariant."""

@@ -3,7 +3,8 @@
 What is for the partition that moves is kept back, and only that; the source flushes and releases it, the target opens
 it, and each step is recorded in the group's state; then the target gets what was kept back. Nothing has to be drained,
 because a host does what it is asked in order: the release comes after every row sent before. Hosts that are new are
-started before the first move, so that no partition waits for a process to start.
+started before the first move, so that no partition waits for a process to start. Hosts that own nothing are ended after
+the last move, and at the beginning, since a leader or an attempt before may have come to its end with a move half done.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ from functools import partial
 
 from cluster.leader.desk import Desk
 from cluster.leader.events import Done, PartitionsOpened
-from cluster.leader.instructions import EndHost, OpenPartitions, ReleasePartitions, StartHost
+from cluster.leader.instructions import EndOtherHosts, OpenPartitions, ReleasePartitions, StartHost
 from cluster.leader.lanes import Lanes
 from cluster.leader.placement import Move
 from cluster.leader.status import MoveProgress
@@ -35,7 +36,7 @@ class Moves:
         self._current: Move | None = None
         self._is_releasable = False
         self._done_count = 0
-        self._leaving: set[str] = set()
+        self._may_have_idle_hosts = True
 
     @property
     def is_moving(self) -> bool:
@@ -52,8 +53,7 @@ class Moves:
         """Take up moves; none may be left from before."""
         assert not self.is_moving, "partitions move already"
         self._planned.extend(moves)
-        # Targets too: those of moves that are forgotten own nothing.
-        self._leaving |= {host for move in moves for host in (move.source, move.target)}
+        self._may_have_idle_hosts = True
         self._done_count = 0
         self._starting = {move.target for move in moves}
         for host in sorted(self._starting):
@@ -69,7 +69,6 @@ class Moves:
     def forget_planned(self) -> None:
         """Begin no more moves; the one on its way ends."""
         self._planned.clear()
-        self._starting.clear()
 
     def advance(self) -> None:
         """Begin what can begin."""
@@ -77,11 +76,9 @@ class Moves:
             self._begin(self._planned.popleft())
         elif self._current is not None and self._is_releasable and not self._lanes.has_queue(self._current.source):
             self._release(self._current)
-        for host in self._leaving - set(self._lanes.hosts) if not self.is_moving else ():
-            if self._lanes.is_host_empty(host):
-                self._leaving.discard(host)
-                self._lanes.retire(host)
-                self._desk.say(EndHost(host=host))
+        if self._may_have_idle_hosts and not self.is_moving and self._lanes.retire_idle():
+            self._may_have_idle_hosts = False
+            self._desk.say(EndOtherHosts(hosts=self._lanes.hosts))
 
     def _begin(self, move: Move) -> None:
         self._current = move

@@ -3,7 +3,7 @@
 The Ray implementations are in `cluster.deployment`, above the leader; nothing here knows them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -97,8 +97,8 @@ class Deployment(Protocol):
         """Return a host, or `None` when it does not exist."""
         ...
 
-    def end_host(self, job_id: str, host: str) -> None:
-        """End a host that owns nothing any more."""
+    def end_hosts(self, job_id: str, but: Collection[str]) -> None:
+        """End the hosts of a job but those named, which own something."""
         ...
 
     def find_member(self, member_id: str) -> MemberPort | None:

@@ -267,9 +267,10 @@ class JobRunner:
 
         self._beside(request, propose)
 
-    def _end_host(self, instruction: instructions.EndHost) -> None:
-        self._hosts.pop(instruction.host, None)
-        self._deployment.end_host(self._job_id, instruction.host)
+    def _end_other_hosts(self, instruction: instructions.EndOtherHosts) -> None:
+        for host in self._hosts.keys() - set(instruction.hosts):
+            del self._hosts[host]
+        self._deployment.end_hosts(self._job_id, but=instruction.hosts)
 
     def _end_sampler(self, instruction: Instruction) -> None:
         self._deployment.end_sampler(self._job_id)
@@ -295,7 +296,7 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.DropSnapshot: JobRunner._drop_snapshot,
     instructions.ReadSnapshot: JobRunner._read_snapshot,
     instructions.Propose: JobRunner._propose,
-    instructions.EndHost: JobRunner._end_host,
+    instructions.EndOtherHosts: JobRunner._end_other_hosts,
     instructions.EndSampler: JobRunner._end_sampler,
     instructions.Warn: JobRunner._warn,
 }

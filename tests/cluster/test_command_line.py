@@ -198,8 +198,7 @@ def test_a_second_cluster_in_a_home_is_refused(run: Run) -> None:
 
 def test_a_finished_job_is_queried_after_its_hosts_have_ended(run: Run, client: Client, sensors: Path) -> None:
     before = [run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")]
-    for host in client.hosts("sensors"):
-        deploy.end_host(client.group_id, "sensors", host.name)
+    deploy.end_hosts(client.group_id, "sensors")
     assert [
         run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")
     ] == before
@@ -214,8 +213,7 @@ def test_a_long_answer_goes_on_when_hosts_end_in_the_middle(
     whole = client.events("sensors", QueryTimeseriesParams()).events
     stream = client.event_stream("sensors", QueryTimeseriesParams())
     first = next(stream)
-    for host in client.hosts("sensors"):
-        deploy.end_host(client.group_id, "sensors", host.name)
+    deploy.end_hosts(client.group_id, "sensors")
     assert (first, *stream) == whole
 
 

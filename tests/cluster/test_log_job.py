@@ -65,8 +65,7 @@ def test_an_accepted_value_holds_whatever_dies(client: Client, home: Home, log: 
     client.stop("logins")
     eventually(lambda: getattr(client.runner_status("logins"), "phase", "") == "stopped")
     assert tocsin(home, "learn", "status", "logins", "--json") == before
-    for host in client.hosts("logins"):
-        deploy.end_host(client.group_id, "logins", host.name)
+    deploy.end_hosts(client.group_id, "logins")
     shutil.rmtree(home.partitions_directory("logins"))
     client.resume("logins")
     eventually(lambda: has_all(client, 240))

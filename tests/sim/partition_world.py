@@ -227,8 +227,10 @@ class World:
         match instruction:
             case HostRequest(host=host) if not isinstance(instruction, instructions.StartHost):
                 self._post(leader, host, instruction)
-            case instructions.EndHost(host=host):
-                self.end(self.hosts[host])
+            case instructions.EndOtherHosts(hosts=kept):
+                for host in self.hosts.values():
+                    if host.name not in kept:
+                        self.end(host)
             case instructions.DropSnapshot(snapshot=number):
                 leader.snapshots.pop(number, None)
             case instructions.Propose():

@@ -6,7 +6,7 @@ from cluster.leader.events import Answered, PartitionsOpened, SnapshotStored, Sn
 from cluster.leader.instructions import (
     AcceptValues,
     DropSnapshot,
-    EndHost,
+    EndOtherHosts,
     FlushHost,
     OpenPartitions,
     Propose,
@@ -111,7 +111,15 @@ def test_a_host_that_owns_nothing_any_more_is_ended_once_it_has_answered() -> No
     driver.accept()
     driver.reply(ReleasePartitions)
     driver.reply(OpenPartitions, PartitionsOpened, opened={1: BEGINNING})
-    assert EndHost(host="host-1") in driver.accept()
+    assert EndOtherHosts(hosts=("host-0",)) in driver.accept()
+
+
+def test_hosts_that_a_leader_before_has_left_idle_are_ended_when_the_job_is_open() -> None:
+    driver = Driver(JOB, 2)
+    driver.open({0: 0})
+    assert [one for one in driver.given if isinstance(one, EndOtherHosts)] == [
+        EndOtherHosts(hosts=("host-0", "host-1"))
+    ]
 
 
 def test_a_job_that_is_stopped_while_a_host_starts_ends_that_host_and_may_go_on() -> None:
@@ -121,8 +129,7 @@ def test_a_job_that_is_stopped_while_a_host_starts_ends_that_host_and_may_go_on(
     driver.give(3)
     driver.applied()
     assert driver.waiting(FlushHost) == []
-    assert kinds(driver.reply(StartHost)) == ["EndHost", "FlushHost"]
-    assert [one.host for one in driver.given if isinstance(one, EndHost)] == ["host-1"]
+    assert kinds(driver.reply(StartHost)) == ["EndOtherHosts", "FlushHost"]
     driver.flush()
     assert driver.core.phase is Phase.STOPPED
     driver.decide(JobResumed(job_id="trades"))

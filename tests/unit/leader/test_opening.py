@@ -5,6 +5,7 @@ from cluster.leader.events import Answered, Done, Failed, GroupSeen, PartitionsO
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import (
     CloseSource,
+    EndOtherHosts,
     OpenPartitions,
     OpenSource,
     Propose,
@@ -53,7 +54,7 @@ def test_a_new_job_is_opened_stage_by_stage() -> None:
         (PartitionsOpened(now_us=0, request=5, opened={0: OpenedPartition(needed={0: 9}, reached={0: 9})}), []),
         (
             PartitionsOpened(now_us=0, request=6, opened={1: OpenedPartition(needed={0: 5}, reached={0: 9})}),
-            [ReadSplit(request=7, split=0, offset=5, row_count_max=7)],
+            [EndOtherHosts(hosts=("host-0", "host-1")), ReadSplit(request=7, split=0, offset=5, row_count_max=7)],
         ),
     ]
     assert [core.step(event) for event, _ in steps] == [expected for _, expected in steps]
