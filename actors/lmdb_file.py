@@ -67,6 +67,8 @@ def check_data_file(directory: Path) -> None:
     path = directory / DATA_FILE
     if not path.exists():
         return
+    if not path.is_file():
+        raise DataFileError(f"{path} is no file; check the path, or restore it from a copy")
     with path.open("rb") as file:
         meta = _read_meta(file, path)
         # Who owns the file may commit meanwhile: only what is wrong in one and the same commit is wrong.

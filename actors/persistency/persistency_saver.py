@@ -73,8 +73,9 @@ class PersistencySaverConfig:
 
     def __post_init__(self) -> None:
         self.path = _path_text(self.path)
-        if not number("save_interval_seconds", self.save_interval_seconds) > 0:
-            raise PersistencyValueError(f"save_interval_seconds {self.save_interval_seconds} must be above 0")
+        if not 0 < number("save_interval_seconds", self.save_interval_seconds) <= threading.TIMEOUT_MAX:
+            limits = f"above 0 and at most {threading.TIMEOUT_MAX}"
+            raise PersistencyValueError(f"save_interval_seconds {self.save_interval_seconds} must be {limits}")
         if self.events_until_save is not None:
             whole("events_until_save", self.events_until_save, 1)
         self.storage_options = dict(named(self.storage_options))

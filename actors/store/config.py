@@ -8,6 +8,7 @@ too; what is unknown or of another kind is refused, by its path.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from threading import TIMEOUT_MAX
 from typing import Any, TypeVar
 
 from actors.store.arguments import SETTINGS, set_fields
@@ -156,7 +157,7 @@ class StoreConfig:
             sets=_each(_set, self.sets, "sets"),
             series=_each(_series, self.series, "series"),
             conditions=_each(_rule, self.conditions, "conditions"),
-            flush_period_ms=SETTINGS.optional(_positive, self.flush_period_ms, "flush_period_ms"),
+            flush_period_ms=SETTINGS.optional(_period, self.flush_period_ms, "flush_period_ms"),
             timeseries_max_results=SETTINGS.integer(self.timeseries_max_results, "timeseries_max_results"),
             orphans=SETTINGS.choice(OrphanPolicy, self.orphans, "orphans"),
             **{name: _positive(getattr(self, name), name) for name in _POSITIVE},
@@ -190,6 +191,10 @@ _POSITIVE = (
 
 def _positive(value: Any, path: str) -> int:
     return SETTINGS.integer(value, path, 1)
+
+
+def _period(value: Any, path: str) -> int:
+    return SETTINGS.integer(value, path, 1, int(TIMEOUT_MAX) * 1_000)
 
 
 def _only(value: Any, path: str, names: Iterable[str]) -> Mapping[str, Any]:

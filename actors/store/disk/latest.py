@@ -156,6 +156,9 @@ def read_entries(
         on_damage(int.from_bytes(keys.pop(position), "big"))
         del values[position]
     type_ids = np.frombuffer(b"".join(keys), dtype=">u4").tolist()
+    unknown = next((number for number in type_ids if number >= len(types)), None)
+    if unknown is not None:
+        raise damaged(f"the latest event of type {unknown}, which there is not,")
     entries = zip(type_ids, _decode(values, is_sealed=is_sealed), strict=True)
     flags = set(map(types.flags.__getitem__, type_ids))
     # Tests that all entries would pass are left out, which keeps the loop in C.

@@ -157,7 +157,10 @@ class StoreWriter:
         self._state = state
         self._types.load(txn, tables.types, is_sealed=state.is_sealed)
         for type_id in latest.load(txn, tables.latest, is_sealed=state.is_sealed):
-            self._report(f"the latest event of type {'/'.join(self._types.types[type_id])!r} is lost")
+            # The number may be what is damaged.
+            known = type_id < len(self._types)
+            name = repr("/".join(self._types.types[type_id])) if known else f"number {type_id}"
+            self._report(f"the latest event of type {name} is lost")
         self._heads = load_heads(txn, tables.heads, len(self._types), is_sealed=state.is_sealed)
         for server, one in state.servers.items():
             if not one.tail_rows:

@@ -177,6 +177,7 @@ def test_settings_of_a_tracker_that_cannot_be_used_are_refused(arguments: dict[s
         ({"path": 5}, "the path 5 must be a path or a URI"),
         ({"path": ""}, "the path '' must be"),
         ({"path": "x", "save_interval_seconds": 0}, "save_interval_seconds 0 must be above 0"),
+        ({"path": "x", "save_interval_seconds": 1e300}, "save_interval_seconds 1e\\+300 must be above 0 and at most"),
         ({"path": "x", "save_interval_seconds": "5"}, "save_interval_seconds '5' must be a number"),
         ({"path": "x", "events_until_save": 0}, "events_until_save 0 must be a whole number of at least 1"),
         ({"path": "x", "storage_options": 5}, "must be a mapping"),

@@ -117,3 +117,7 @@ def test_what_is_no_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "data.mdb").write_bytes(b"x")
     with pytest.raises(ShardFormatError, match="is cut short to 1 bytes"):
         open_beside(tmp_path)
+    (tmp_path / "data.mdb").unlink()
+    os.mkfifo(tmp_path / "data.mdb")
+    with pytest.raises(ShardFormatError, match=r"data\.mdb is no file"):
+        open_beside(tmp_path)

@@ -64,6 +64,7 @@ def test_settings_are_read_from_plain_data() -> None:
         ),
         ({"latest": {"subscriptions": [["*", "a"]]}}, "before its end"),
         ({"flush_period_ms": 0}, "flush_period_ms is 0"),
+        ({"flush_period_ms": 2**64}, "flush_period_ms is 18446744073709551616; give a number from 1 to"),
         ({"flush_row_count": "many"}, "flush_row_count is 'many'"),
         ({"timeseries_max_results": -1}, "timeseries_max_results is -1"),
         ({"pending_size_bytes_max": 0}, "pending_size_bytes_max is 0"),

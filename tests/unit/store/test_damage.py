@@ -88,3 +88,19 @@ def test_a_damaged_tail_of_a_sorted_run_does_not_stop_the_flush(tmp_path: Path) 
             assert "block 1 of run 0 of series 0" in lost
             late = held(store, order_by=OrderBy.SOURCE_TIMESTAMP, source_t_from=Timestamp(8, 0))
             assert late == [8, 9]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_damaged_number_of_a_latest_event_does_not_stop_opening(tmp_path: Path, place: int) -> None:
+    def action(txn: Any) -> None:
+        value = txn.pop(bytes(4), db=store._tables.latest)
+        txn.put(bytes(1 if n == place else 0 for n in range(4)), value, db=store._tables.latest)
+
+    with open_store(tmp_path) as store:
+        store.register([event(1, "a")])
+        store.flush()
+        store._shard.write(action)
+    with open_store(tmp_path) as store:
+        number = 256 ** (3 - place)
+        assert store.stat().damages == (f"the latest event of type number {number} is lost",)
+        assert instances(store.query(QueryTimeseriesParams())) == [1]
