@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -86,7 +87,7 @@ def test_arrays_are_taken_by_name_and_by_place() -> None:
         ("rows", "the rows are of type str"),
         (5, "the rows are of type int"),
         (FRAME.to_pandas().drop(columns="qty"), "the rows have no column 'qty'"),
-        ([(1, "a", 3.5, 1.0, True)], "do not fit the schema"),
+        ([(1, "a", 3.5, 1.0, True)], "column 'qty' cannot hold its values: .* found value of type Float64: 3.5$"),
     ],
 )
 def test_what_is_no_rows_is_refused(rows: Any, message: str) -> None:
@@ -116,3 +117,71 @@ def test_an_output_table_keeps_times_that_cannot_be_shown() -> None:
     assert table.append_message([(86_399_500, "A", 5), (86_400_000, "A", 5)], 1) == 1
     assert output.read(0)["end"].to_list() == [86_400_000]
     assert output.select()["end"].to_list() == [None]
+
+
+def times_of(kind: str, time: Any) -> list[Any]:
+    """What an engine makes of a time, given as rows, as mappings and as columns."""
+    forms = [(time, 3)], [{"time": time, "qty": 3}], {"time": [time], "qty": [3]}
+    engines = (AnomalyDetectionEngine("inputs", ["qty > 2"], {"time": kind, "qty": "INT"}, "time") for _ in forms)
+    return [engine.append_physical(rows)["time"][0] for engine, rows in zip(engines, forms, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "time"),
+    [
+        ("TIMESTAMP", np.datetime64("2020-01-02T03:04:05.123456789"), 1_577_934_245_123),
+        ("NANOTIMESTAMP", np.datetime64("2020-01-02T03:04:05.123456789"), 1_577_934_245_123_456_789),
+        ("DATE", np.datetime64("2020-01-02T03:04:05.123456789"), 18_263),
+        ("TIMESTAMP", np.datetime64("2020-01-02"), 1_577_923_200_000),
+        ("MONTH", np.datetime64("2020-01"), 24_240),
+        ("NANOTIMESTAMP", pd.Timestamp("2020-01-02T03:04:05.123456789"), 1_577_934_245_123_456_789),
+        ("TIMESTAMP", pd.Timestamp("2020-01-02T09:00", tz="Asia/Tokyo"), 1_577_923_200_000),
+        ("TIME", time(3, 4, 5, 678_901), 11_045_678),
+        ("MINUTE", time(3, 4), 184),
+    ],
+)
+def test_a_time_is_exact_in_rows_too(kind: str, given: Any, time: int) -> None:
+    assert times_of(kind, given) == [time] * 3
+
+
+@pytest.mark.parametrize("value", [None, pd.NaT, pd.NA, np.datetime64("NaT")])
+def test_what_is_nothing_elsewhere_is_null(value: Any) -> None:
+    engine = AnomalyDetectionEngine("inputs", ["isNull(price) and qty > 2"], SCHEMA, "time", ["sym"])
+    assert engine.append([(START, "a", 3, value, value)]).height == 1
+    assert engine.append([(value, "a", 3, None, None)]).height == 0
+    assert engine.stat().timeless_row_count == 1
+
+
+@pytest.mark.parametrize("unit", ["s", "D", "W"])
+def test_a_time_that_has_no_place_in_64_bits_is_refused(unit: str) -> None:
+    times = np.array([2**60], dtype=f"datetime64[{unit}]")
+    for rows in ({"time": times, "qty": [3]}, [(times[0], 3)]):
+        with pytest.raises(EngineError, match=f"times of datetime64\\[{unit}\\] that 64 bits"):
+            AnomalyDetectionEngine("inputs", ["qty > 2"], {"time": "TIMESTAMP", "qty": "INT"}, "time").append(rows)
+
+
+def test_a_column_written_as_in_the_schema_wins_over_others_of_its_name() -> None:
+    columns = {"time": [1], "sym": ["a"], "qty": [3], "QTY": [0], "price": [0.0], "ok": [True]}
+    for rows in (columns, pl.DataFrame(columns), pl.DataFrame(columns).to_dicts()):
+        assert make().append(rows).height == 1
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[], {name: [] for name in SCHEMA}, pd.DataFrame(columns=list(SCHEMA)), np.empty((0, 5)), np.array([])],
+    ids=["list", "columns", "pandas", "array of rows", "array"],
+)
+def test_no_rows_have_no_types_that_could_be_wrong(rows: Any) -> None:
+    assert make().append(rows).height == 0
+
+
+def test_whole_numbers_of_which_some_are_missing_are_taken_from_pandas_and_masked_arrays() -> None:
+    frame = FRAME.to_pandas().assign(qty=[3, None, 4], ok=[None] * 3)
+    assert make().append(frame)["offset"].to_list() == [0, 2]
+    columns = FRAME.to_dict(as_series=False) | {"qty": np.ma.array([3, 9, 4], mask=[0, 1, 0])}
+    assert make().append(columns)["offset"].to_list() == [0, 2]
+
+
+def test_rows_may_be_series_with_names() -> None:
+    frame = pd.DataFrame([(1, "a", 3, 1.5, True), (2, "b", 4, 2.5, True)], columns=list(SCHEMA))
+    assert make().append([row for _, row in frame.iterrows()]).height == 2
