@@ -111,7 +111,7 @@ class EventPersistency:
         # These ask for the usual kinds by identity, because that costs a fraction of what an event does.
         if variables is None or (type(variables) is not list and type(variables) is not tuple):
             variables = arguments.positional(variables)
-        if named_variables and type(named_variables) is not dict:
+        if named_variables is not None and type(named_variables) is not dict:
             named_variables = arguments.named(named_variables)
         if timestamp is not None and type(timestamp) is not float and type(timestamp) is not int:
             timestamp = arguments.seconds(timestamp)
@@ -151,7 +151,7 @@ class EventPersistency:
                     )
                     if type(variables) is not list and type(variables) is not tuple:
                         variables = arguments.positional(variables)
-                    if named and type(named) is not dict:
+                    if named is not None and type(named) is not dict:
                         named = arguments.named(named)
                     if timestamp is not None and type(timestamp) is not float and type(timestamp) is not int:
                         timestamp = arguments.seconds(timestamp)
@@ -347,16 +347,18 @@ class EventPersistency:
 
     def _new_backend(self) -> EventDataStructure:
         kind, given = self.event_data_class, self.event_data_kwargs
+        refused = f"event_data_class {kind!r} is no class of backends, such as EventStabilityTracker"
         if not callable(kind):
-            raise PersistencyTypeError(
-                f"event_data_class {kind!r} is no class of backends, such as EventStabilityTracker"
-            )
+            raise PersistencyTypeError(refused)
         try:
-            return kind(**given)
+            made = kind(**given)
         except PersistencyError:
             raise
         except TypeError as error:
             raise PersistencyTypeError(f"event_data_kwargs {given} do not fit {kind.__name__}: {error}") from error
+        if not isinstance(made, EventDataStructure):
+            raise PersistencyTypeError(refused)
+        return made
 
     def _call_back(self) -> None:
         for callback in self._callbacks:

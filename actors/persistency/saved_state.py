@@ -132,7 +132,10 @@ def read_state(
         PersistencyLoadError: there is no state, or it is torn, or needs a backend that is not known.
     """
     for _ in range(_READ_COUNT_MAX):
-        generation = read_generation(storage)
+        try:
+            generation = read_generation(storage)
+        except Exception as error:  # file systems raise whatever they like
+            raise PersistencyLoadError(f"saved state cannot be read: {error}") from error
         try:
             return _build(storage, generation, persistency, classes), generation
         except PersistencyLoadError:
@@ -180,7 +183,12 @@ def _metadata(draft: Draft, files: Mapping[EventId, SavedFile], saved_at: str) -
         "event_extensions": [[event_id, extension] for event_id, (_, extension) in draft.backends.items()],
         "files": [[event_id, file.name, file.digest] for event_id, file in files.items()],
     }
-    return json.dumps(content, indent=1).encode()
+    return json.dumps({**content, "digest": _digest(content)}, indent=1).encode()
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return the hash of what the metadata says, whatever the spaces between."""
+    return xxhash.xxh3_128_hexdigest(json.dumps(content).encode())
 
 
 def _build(
@@ -192,8 +200,12 @@ def _build(
     if generation.metadata is None:
         raise PersistencyLoadError(f"there is no saved state: {METADATA} is missing")
     content = json.loads(generation.metadata)
+    digest = content.pop("digest", None)
     if content.get("version") != VERSION:
         raise PersistencyLoadError(f"saved state has version {content.get('version')!r}; this program reads {VERSION}")
+    # Other programs, and this one in earlier days, leave it out.
+    if digest is not None and digest != _digest(content):
+        raise PersistencyLoadError(f"saved state is damaged: {METADATA} does not fit its digest")
     known = [*classes, persistency.event_data_class]
     ids = {str(event_id): event_id for event_id in content["events_seen"]}
     kept = {name: value for name, value in persistency.event_data_kwargs.items() if not _is_json(value)}

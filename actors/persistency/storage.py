@@ -38,6 +38,8 @@ def open_storage(path: str | os.PathLike[str], options: Mapping[str, Any] | None
         PersistencyError: the URI needs the fsspec package, which is not installed, or has an unknown scheme.
     """
     text = os.fspath(path)
+    if not text.removeprefix(_FILE_SCHEME):
+        raise PersistencyError(f"the path {text!r} names no directory; give a path or a URI")
     if text.startswith(_FILE_SCHEME):
         return DirectoryStorage(Path(text.removeprefix(_FILE_SCHEME)))
     if "://" not in text:

@@ -12,6 +12,10 @@ from math import isfinite
 from typing import Any
 
 from actors.persistency.arguments import whole
+from actors.persistency.errors import PersistencyValueError
+
+_BUCKET_COUNT_MAX = 1_000_000
+"""Most spans of a tracker; each takes eight bytes."""
 
 _FIRST_WIDTH = 2.0**-20
 """Width of the spans at first: about a microsecond."""
@@ -21,11 +25,12 @@ class TimeBuckets:
     """Counts of observations per span of time.
 
     Raises:
-        PersistencyValueError: fewer than two spans.
+        PersistencyValueError: fewer than two spans, or more than a million.
     """
 
     def __init__(self, bucket_count: int) -> None:
-        whole("time_buckets", bucket_count, 2)
+        if whole("time_buckets", bucket_count, 2) > _BUCKET_COUNT_MAX:
+            raise PersistencyValueError(f"time_buckets {bucket_count} must be at most {_BUCKET_COUNT_MAX}")
         self.bucket_count = bucket_count
         self._counts = array("q", bytes(8 * bucket_count))
         self._width = _FIRST_WIDTH

@@ -38,6 +38,9 @@ def test_variables_come_in_every_form_that_has_an_order(variables: Any) -> None:
 @pytest.mark.parametrize(
     ("event", "message"),
     [
+        ((1, "t", ["a"], np.array([1, 2])), "named_variables array.* must be a mapping"),
+        ((1, "t", ["a"], pl.Series([1])), "must be a mapping of names to values"),
+        ((1, "t", ["a"], []), r"named_variables \[\] must be a mapping"),
         ((None, "t", ["a"]), "the event id None must be a whole number or a text"),
         (([1], "t", ["a"]), r"the event id \[1\] must be"),
         ((1.5, "t", ["a"]), "the event id 1.5 must be"),
@@ -110,6 +113,8 @@ def test_a_column_that_has_no_times_is_refused() -> None:
     ("kind", "arguments", "message"),
     [
         ("EventStabilityTracker", {}, "is no class of backends"),
+        (int, {}, "is no class of backends"),
+        (EventStabilityTracker, {"time_buckets": 2**64}, "time_buckets 18446744073709551616 must be at most 1000000"),
         (EventStabilityTracker, {"nope": 1}, "event_data_kwargs {'nope': 1} do not fit EventStabilityTracker"),
         (EventStabilityTracker, {"min_samples": "3"}, "min_samples '3' must be a whole number of at least 0"),
         (ChunkedEventDataFrame, {"max_rows": -1}, "max_rows -1 must be a whole number of at least 0"),

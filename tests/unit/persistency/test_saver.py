@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,9 @@ def test_a_save_that_fails_over_state_without_a_list_of_files_leaves_that_state(
     persistency = EventPersistency(EventStabilityTracker)
     persistency.ingest_event("e", "t", ["old"])
     save(persistency, str(tmp_path))
-    # Other programs list no files, but name each one after its id.
+    # Other programs list no files, but name each one after its id, and give no digest.
     metadata = json.loads((tmp_path / "metadata.json").read_text())
-    del metadata["files"]
+    del metadata["files"], metadata["digest"]
     (tmp_path / "metadata.json").write_text(json.dumps(metadata))
     saver = PersistencySaver(persistency, PersistencySaverConfig(str(tmp_path)))
     persistency.ingest_event("e", "t", ["new"])
@@ -223,6 +224,27 @@ def test_damaged_state_is_refused_and_changes_nothing(tmp_path: Path, damage: st
     with pytest.raises(PersistencyLoadError):
         load(persistency, str(tmp_path))
     assert persistency.get_event_data(1).rows() == [("kept",)]  # type: ignore[union-attr]
+
+
+def test_no_flipped_bit_of_the_metadata_gives_another_state(tmp_path: Path) -> None:
+    save(filled(), str(tmp_path))
+    metadata = tmp_path / "metadata.json"
+    data, expected = metadata.read_bytes(), content(filled())
+    # The name of the digest itself makes it state of a program that gives none.
+    for place in range(data.index(b'"digest"')):
+        metadata.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        persistency = EventPersistency()
+        with suppress(PersistencyLoadError):
+            load(persistency, str(tmp_path))
+            assert content(persistency) == expected
+
+
+@pytest.mark.parametrize("path", ["", "file://", "\0", "x" * 5000])
+def test_a_path_that_cannot_be_one_is_refused(path: str) -> None:
+    with pytest.raises(PersistencyLoadError, match="saved state cannot be"):
+        load(EventPersistency(), path)
+    with pytest.raises(PersistencySaveError, match="state cannot be written"):
+        save(EventPersistency(), path)
 
 
 def test_auto_load_without_state_starts_empty(tmp_path: Path) -> None:
