@@ -172,7 +172,7 @@ class PartitionHost:
         for partition in self._partitions.values():
             partition.accept(epoch, found)
 
-    def tick(self, epoch: int, now_us: int) -> None:
+    def flush_due(self, epoch: int, now_us: int) -> None:
         """Flush what has waited for the flush period; sent when no rows come."""
         self._follow(epoch)
         self._check_owns_any()

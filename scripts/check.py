@@ -1,7 +1,7 @@
 """Everything a commit must pass: format, lint, types, import contracts, and all test tiers but `cluster`.
 
 Run it with the environment's Python: `.venv/bin/python scripts/check.py`. Every step runs even when an earlier one
-failed, so that one run shows all there is to mend. `--fix` lets the formatter and the linter mend what they can.
+failed, so that one run shows all there is to do. `--fix` lets the formatter and the linter change what they can.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def steps(*, fix: bool) -> dict[str, list[str]]:
 def main() -> int:
     """Run the steps and return 1 when one of them failed."""
     parser = argparse.ArgumentParser(description="Run everything a commit must pass.")
-    parser.add_argument("--fix", action="store_true", help="let the formatter and the linter mend what they can")
+    parser.add_argument("--fix", action="store_true", help="let the formatter and the linter change what they can")
     failed = []
     for name, command in steps(fix=parser.parse_args().fix).items():
         print(f"== {name}", flush=True)

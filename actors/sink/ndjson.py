@@ -1,6 +1,6 @@
 """Anomalies as lines of JSON: a file `partition-NNNN-split-NNNN.ndjson` for each partition and split, in order of ids.
 
-A write is one append followed by fsync. What a crash or a full disk leaves behind is mended by the next write: an end
+A write is one append followed by fsync. What a crash or a full disk leaves behind is repaired by the next write: an end
 that is no whole line is cut off, and the id of the last line tells which anomalies the file holds already. So a file's
 bytes depend on the rows of its split alone, whatever has died. The file is looked at afresh whenever its size is not
 what this sink left, so a partition may move to another process and back.

@@ -21,7 +21,7 @@ from actors.store.disk.latest import Entry, LatestTable
 from actors.store.disk.sealing import bulk_load
 from actors.store.disk.state import read_state
 from actors.store.disk.type_table import TypeTable
-from actors.store.disk.writing import Batch, StoreWriter, Tables
+from actors.store.disk.writing import FlushBatch, StoreWriter, Tables
 from actors.store.errors import QueryError, StoreBusyError, StoreClosedError, StoreError
 from actors.store.events.columns import Array
 from actors.store.events.columns_of_events import ColumnBatch
@@ -81,7 +81,7 @@ class EventStore:
         self._registrar = Registrar(self._types, self._latest, config, self._writer.state)
         self._room = threading.Condition(threading.Lock())
         self._flush_lock = threading.Lock()
-        self._batch: Batch | None = None
+        self._batch: FlushBatch | None = None
         self._last_error = ""
         self._closed = False
         self._clock: Callable[[], int] | None = None
@@ -234,7 +234,7 @@ class EventStore:
         with self._room:
             self._check_open()
             group = self._registrar.pending.take()
-            self._batch = Batch(
+            self._batch = FlushBatch(
                 sequence=group.sequence,
                 rows=group.rows,
                 last=self._registrar.last(),

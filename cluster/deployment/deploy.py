@@ -112,9 +112,9 @@ class RayHost:
         """Let values count as known, each from its place on."""
         return RayReply(self._handle.accept.remote(epoch, acceptances))
 
-    def tick(self, epoch: int, now_us: int) -> RayReply[None]:
+    def flush_due(self, epoch: int, now_us: int) -> RayReply[None]:
         """Let the host flush what has waited long enough."""
-        return RayReply(self._handle.tick.remote(epoch, now_us))
+        return RayReply(self._handle.flush_due.remote(epoch, now_us))
 
     def flush(self, epoch: int, now_us: int) -> RayReply[dict[int, dict[int, int]]]:
         """Make everything durable."""

@@ -80,7 +80,7 @@ class SendBatch(HostRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendTick(HostRequest):
+class FlushDue(HostRequest):
     """Let a host flush what has waited long enough."""
 
 

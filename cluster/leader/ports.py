@@ -53,7 +53,7 @@ class HostPort(Protocol):
         """Apply a batch; the answer is the number of anomalies that it raised."""
         ...
 
-    def tick(self, epoch: int, now_us: int) -> Reply[None]:
+    def flush_due(self, epoch: int, now_us: int) -> Reply[None]:
         """Flush what has waited long enough."""
         ...
 

@@ -207,8 +207,8 @@ class JobRunner:
             lambda count: events.BatchApplied(now_us=now_us(), request=request.request, anomaly_count=count),
         )
 
-    def _send_tick(self, request: instructions.SendTick) -> None:
-        self._done(request, self._host(request.host).tick(self._epoch, now_us()))
+    def _flush_due(self, request: instructions.FlushDue) -> None:
+        self._done(request, self._host(request.host).flush_due(self._epoch, now_us()))
 
     def _flush_host(self, request: instructions.FlushHost) -> None:
         self._take(
@@ -287,7 +287,7 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.OpenPartitions: JobRunner._open_partitions,
     instructions.AcceptValues: JobRunner._accept_values,
     instructions.SendBatch: JobRunner._send_batch,
-    instructions.SendTick: JobRunner._send_tick,
+    instructions.FlushDue: JobRunner._flush_due,
     instructions.FlushHost: JobRunner._flush_host,
     instructions.Deliver: JobRunner._deliver,
     instructions.ReleasePartitions: JobRunner._release,

@@ -92,7 +92,7 @@ class Subscription:
             self.sending.read()
         if self._deliveries is not None:
             self._deliveries.advance(self._lanes.hosts)
-        self.sending.tick()
+        self.sending.flush_due()
         if not self.moves.is_moving:
             self._checkpoints.advance(self._lanes.owners, self.sending.row_count)
 

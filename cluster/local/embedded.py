@@ -37,6 +37,7 @@ from cluster.leader.events import (
 from cluster.leader.failures import failure_of
 from cluster.leader.instructions import (
     Deliver,
+    FlushDue,
     FlushHost,
     Instruction,
     OpenPartitions,
@@ -45,7 +46,6 @@ from cluster.leader.instructions import (
     ReadSplit,
     Request,
     SendBatch,
-    SendTick,
     StartHost,
     Warn,
 )
@@ -216,8 +216,8 @@ class EmbeddedJob:
             case SendBatch(request=request, batch=batch):
                 count = host.apply(EPOCH, batch, now_us)
                 return BatchApplied(now_us=now_us, request=request, anomaly_count=count)
-            case SendTick(request=request):
-                host.tick(EPOCH, now_us)
+            case FlushDue(request=request):
+                host.flush_due(EPOCH, now_us)
                 return Done(now_us=now_us, request=request)
             case FlushHost(request=request):
                 return HostFlushed(now_us=now_us, request=request, committed=host.flush(EPOCH, now_us))

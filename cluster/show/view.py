@@ -43,7 +43,7 @@ class Viewer:
         self.notes: list[str] = []
         """Lines that tell what has happened, newest last."""
 
-    def look(self) -> "View":
+    def look(self) -> "LiveView":
         """Ask members and hosts; whoever does not answer is left out."""
         members = self._client.members()
         try:
@@ -53,7 +53,7 @@ class Viewer:
             stats, latest = [], []
         if stats:
             self._measure(stats)
-        return View(self._settings, members, stats, latest, self._rate, list(self.notes))
+        return LiveView(self._settings, members, stats, latest, self._rate, list(self.notes))
 
     def _measure(self, stats: list[PartitionStat]) -> None:
         rows = sum(max(stat.received.values(), default=0) for stat in stats) // len(stats)
@@ -63,7 +63,7 @@ class Viewer:
         self._rows_before = (now, rows)
 
 
-class View:
+class LiveView:
     """One look at a job, ready to be drawn."""
 
     def __init__(
@@ -164,7 +164,7 @@ def watch(
     *,
     is_plain: bool = False,
     viewer: Viewer | None = None,
-    on_look: Callable[[View], None] | None = None,
+    on_look: Callable[[LiveView], None] | None = None,
 ) -> None:
     """Draw a job's view until the time is over, or the user interrupts."""
     viewer = viewer or Viewer(client, job)

@@ -324,7 +324,7 @@ class World:
             self.note(f"reply lost of {name} {key}")
             return
         leader.inbox.append(event)
-        is_repeatable = isinstance(request, instructions.SendBatch | instructions.SendTick | instructions.FlushHost)
+        is_repeatable = isinstance(request, instructions.SendBatch | instructions.FlushDue | instructions.FlushHost)
         if 0.95 < fate < 1.0 and is_repeatable:
             channel = self.channels[key]
             channel.insert(self.rng.randint(0, len(channel)), message)
@@ -359,8 +359,8 @@ class World:
             case instructions.SendBatch(batch=batch):
                 count = host.apply(epoch, batch, now_us)
                 return events.BatchApplied(now_us=0, request=number, anomaly_count=count)
-            case instructions.SendTick():
-                host.tick(epoch, now_us)
+            case instructions.FlushDue():
+                host.flush_due(epoch, now_us)
             case instructions.FlushHost():
                 return events.HostFlushed(now_us=0, request=number, committed=host.flush(epoch, now_us))
             case instructions.Deliver():

@@ -100,7 +100,7 @@ def _seen(node: Node, kind: MetricKind, evaluated: Evaluated, value: Node | None
         if not closings.count:
             return _nothing()
         context, count = evaluated.windows, len(closings.row_counts)
-        places = np.arange(closings.count) if closings.rooms is None else closings.rooms
+        places = np.arange(closings.count) if closings.contents is None else closings.contents
         is_true = fired(context.value(node), count)[places]
         values = None if value is None else context.rows(value)
         numbers = np.arange(closings.count)

@@ -1,9 +1,9 @@
 """Keyed log: for each key a sequence of entries that grows at the end and is trimmed at the front.
 
 All keys share one pool of columns; the entries of a key are consecutive in it, so a range of a key's history is a range
-of positions. A key has a *room* of positions. When its entries reach the end of it they go back to its beginning, if
-what was trimmed there leaves half of it free, or else to a larger room at the end of the pool; the pool is packed when
-most of it is waste. Positions are good until the next `append`. Key numbers are given in ascending order.
+of positions. A key has an *extent* of positions. When its entries reach the end of it they go back to its beginning,
+if what was trimmed there leaves half of it free, or else to a larger extent at the end of the pool; the pool is packed
+when most of it is waste. Positions are good until the next `append`. Key numbers are given in ascending order.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from actors.engine.keys.kept import Kept, held_size_bytes, value_size_bytes
 from actors.engine.vectors.segments import Layout, expand, grown, starts_of
 from actors.engine.vectors.vector import Array
 
-_ROOM_MIN = 2
+_EXTENT_MIN = 2
 
 
 class KeyedLog:
@@ -23,12 +23,12 @@ class KeyedLog:
 
     def __init__(self, dtypes: Sequence[Any]) -> None:
         # By key number: the entries of a key are at `starts ... starts + lengths - 1` of every column, oldest first,
-        # in its room of positions `begins ... limits - 1`. Rooms do not overlap; a key without a room has 0 four times.
+        # in its extent of positions `begins ... limits - 1`. Extents do not overlap; a key without has 0 four times.
         self.starts = np.zeros(0, dtype=np.int64)
         self.lengths = np.zeros(0, dtype=np.int64)
         self._begins = np.zeros(0, dtype=np.int64)
         self._limits = np.zeros(0, dtype=np.int64)
-        # First position of the pool that is in no room; columns are at least as long.
+        # First position of the pool that is in no extent; columns are at least as long.
         self._used = 0
         # Keys asked for; the arrays by key number may be longer.
         self._key_count = 0
@@ -163,7 +163,7 @@ class KeyedLog:
             self._begins, self._limits = grown(self._begins, count, 0), grown(self._limits, count, 0)
 
     def _go_back(self, layout: Layout, full: Array) -> Array:
-        """Let full keys whose room is half free go back to its beginning; return which keys are still full."""
+        """Let full keys whose extent is half free go back to its beginning; return which keys are still full."""
         numbers = layout.numbers
         wanted = self.lengths.take(numbers) + layout.lengths
         goes = full & (2 * wanted <= self._limits.take(numbers) - self._begins.take(numbers))
@@ -181,23 +181,23 @@ class KeyedLog:
             column[targets] = column.take(origins)
 
     def _move(self, layout: Layout, full: Array) -> None:
-        """Give room at the end of the pool to the keys that are full."""
-        needed = 2 * int((self.lengths[layout.numbers] + layout.lengths + _ROOM_MIN).sum())
+        """Give larger extents at the end of the pool to the keys that are full."""
+        needed = 2 * int((self.lengths[layout.numbers] + layout.lengths + _EXTENT_MIN).sum())
         if self._used + needed > (len(self.columns[0]) if self.columns else 0):
             self._make_room(needed)
             stops = self.starts.take(layout.numbers) + self.lengths.take(layout.numbers)
             full = stops + layout.lengths > self._limits.take(layout.numbers)
         numbers = layout.numbers[full]
-        room = 2 * (self.lengths[numbers] + layout.lengths[full] + _ROOM_MIN)
-        starts = self._used + starts_of(room)
+        sizes = 2 * (self.lengths[numbers] + layout.lengths[full] + _EXTENT_MIN)
+        starts = self._used + starts_of(sizes)
         self._copy(numbers, starts)
         self.starts[numbers] = self._begins[numbers] = starts
-        self._limits[numbers] = starts + room
-        self._used += int(room.sum())
+        self._limits[numbers] = starts + sizes
+        self._used += int(sizes.sum())
 
     def _make_room(self, needed: int) -> None:
-        """Pack the pool; keys keep their rooms, so that a pool that has grown enough is packed no more."""
-        wanted = np.maximum(self.lengths, np.minimum(self._limits - self._begins, 4 * (self.lengths + _ROOM_MIN)))
+        """Pack the pool; keys keep their extents, so that a pool that has grown enough is packed no more."""
+        wanted = np.maximum(self.lengths, np.minimum(self._limits - self._begins, 4 * (self.lengths + _EXTENT_MIN)))
         begins = starts_of(wanted)
         self._used = int(wanted.sum())
         origins, targets = expand(self.starts, self.lengths), expand(begins, self.lengths)

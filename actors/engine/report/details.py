@@ -86,9 +86,9 @@ class Details:
                 continue
             if metric.kind is MetricKind.WINDOW:
                 windows = anomalies.windows[where]
-                rooms = windows if closings.rooms is None else closings.rooms[windows]
-                columns = [closings.ends[windows].tolist(), closings.row_counts[rooms].tolist()]
-                columns += self._values(metric_index, evaluated.windows, rooms)
+                contents = windows if closings.contents is None else closings.contents[windows]
+                columns = [closings.ends[windows].tolist(), closings.row_counts[contents].tolist()]
+                columns += self._values(metric_index, evaluated.windows, contents)
             else:
                 rows = positions(anomalies.rows[where])
                 columns = []

@@ -50,7 +50,7 @@ def explanation(settings: CheckedSettings, nodes: Sequence[Node], last: Evaluate
     end = size = None
     if metric.kind is MetricKind.WINDOW:
         window = int(anomalies.windows[index])
-        position = window if closings.rooms is None else int(closings.rooms[window])
+        position = window if closings.contents is None else int(closings.contents[window])
         end, size = int(closings.ends[window]), int(closings.row_counts[position])
         values = part_values(node, last.windows, position)
     else:

@@ -39,7 +39,7 @@ def closed_frame(settings: CheckedSettings, evaluated: Evaluated, aggregates: Se
     columns += [pl.Series(name, values) for name, values in zip(_own_columns(settings), own, strict=True)]
     for node in aggregates:
         values = _column(node, closings.values[node.index], len(closings.row_counts))
-        columns.append(values if closings.rooms is None else values[closings.rooms])
+        columns.append(values if closings.contents is None else values[closings.contents])
     return pl.DataFrame(columns)
 
 

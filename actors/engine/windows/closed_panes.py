@@ -41,13 +41,13 @@ class Slid(NamedTuple):
     """The windows that a batch closed, ordered by key, then by end."""
 
     components: list[Components]
-    """Components of each room, slot by slot."""
+    """Components of each content, slot by slot."""
 
     panes: Array
     """Number of the pane after each window."""
 
-    rooms: Array
-    """Room of each window, ascending."""
+    contents: Array
+    """Content of each window, ascending."""
 
 
 class ClosedPanes:
@@ -89,8 +89,8 @@ class ClosedPanes:
         first_of_room = run_starts(starts, stops)
         shared = run_lengths(first_of_room, len(starts))
         starts, stops = starts[first_of_room], stops[first_of_room]
-        rooms = np.repeat(np.arange(len(shared)), shared)
-        return Slid(self._join(starts, stops - starts), last_pane + 1, rooms)
+        contents = np.repeat(np.arange(len(shared)), shared)
+        return Slid(self._join(starts, stops - starts), last_pane + 1, contents)
 
     def _keep(self, numbers: Array, counts: Array, ended: Ended) -> Array:
         """Keep the panes of keys that closed; return where each is, or for an empty one where the one before it is."""

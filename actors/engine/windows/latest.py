@@ -42,17 +42,17 @@ class Closed:
     ends: Array
     """Exclusive end of each window."""
 
-    rooms: Array | None
-    """Room of each window, ascending; `None` if each has its own, in the same order."""
+    contents: Array | None
+    """Content of each window, ascending; `None` if each has its own, in the same order."""
 
     row_counts: Array
-    """Rows in each room."""
+    """Rows in each content."""
 
-    def last_rooms(self) -> Array | None:
-        """Return the room of the last window that each closing pane closed; `None` if that is the pane's position."""
-        if self.final is None or self.rooms is None:
+    def last_contents(self) -> Array | None:
+        """Return the content of the last window that each closing pane closed; `None` if it is the pane's position."""
+        if self.final is None or self.contents is None:
             return self.final
-        return self.rooms.take(self.final)
+        return self.contents.take(self.final)
 
 
 class LatestWindows:
@@ -87,7 +87,7 @@ class LatestWindows:
         """Keep the aggregates of each key's last window and return those that hold at each row."""
         if not self._held:
             return NOTHING_HELD
-        numbers, rooms = layout.numbers, closed.last_rooms()
+        numbers, contents = layout.numbers, closed.last_contents()
         for held in self._held.values():
             held.cover(numbers)
         before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self._held.items()}
@@ -104,20 +104,20 @@ class LatestWindows:
 
         def values_at_rows(node: Node) -> Vector:
             (now, now_valid), (then, then_valid) = values[node.index], before[node.index]
-            joined = np.repeat(at_panes(now, then, rooms), panes.runs.lengths)
+            joined = np.repeat(at_panes(now, then, contents), panes.runs.lengths)
             if now_valid is None and then_valid.all():
                 return Vector(joined, None)
             now_valid = np.ones(len(now), dtype=np.bool_) if now_valid is None else now_valid
-            return simplified(joined, np.repeat(at_panes(now_valid, then_valid, rooms), panes.runs.lengths))
+            return simplified(joined, np.repeat(at_panes(now_valid, then_valid, contents), panes.runs.lengths))
 
         def window(rows: Array) -> tuple[Array, Array]:
             chosen = panes.of_rows(rows)
             ends = at_panes(closed.ends, end_before, closed.final)
-            return ends[chosen], at_panes(closed.row_counts, rows_before, rooms)[chosen]
+            return ends[chosen], at_panes(closed.row_counts, rows_before, contents)[chosen]
 
         computed = None
         if not rows_before.all():
-            has_window = at_panes(np.ones(len(closed.row_counts), dtype=np.bool_), rows_before > 0, rooms)
+            has_window = at_panes(np.ones(len(closed.row_counts), dtype=np.bool_), rows_before > 0, contents)
             computed = np.repeat(has_window, panes.runs.lengths)
         if len(closed.closing):
             self._keep(layout, panes, closed, values)
@@ -125,24 +125,24 @@ class LatestWindows:
 
     def _keep(self, layout: Layout, panes: Panes, closed: Closed, values: dict[int, Vector]) -> None:
         """Take the last window of each key into the state."""
-        # Of each key's closing panes the last one decides; `final` and `room` are those of its last window.
+        # Of each key's closing panes the last one decides; `final` and `content` are those of its last window.
         key = panes.key.take(closed.closing)
         is_last = np.ones(len(key), dtype=np.bool_)
         np.not_equal(key[1:], key[:-1], out=is_last[:-1])
         chosen = is_last.nonzero()[0]
         numbers = layout.numbers.take(key.take(chosen))
         final = chosen if closed.final is None else closed.final.take(chosen)
-        room = final if closed.rooms is None else closed.rooms.take(final)
+        content = final if closed.contents is None else closed.contents.take(final)
         for i, held in self._held.items():
-            last, valid = values[i].values.take(room), values[i].valid
+            last, valid = values[i].values.take(content), values[i].valid
             if valid is not None:
                 # What stands where there is no value must not depend on other keys: it is part of the snapshot.
-                valid = valid.take(room)
+                valid = valid.take(content)
                 last = np.where(valid, last, held.fill("value"))
             held["value"][numbers] = last
             held["valid"][numbers] = True if valid is None else valid
         self._keys["window_end"][numbers] = closed.ends.take(final)
-        self._keys["window_rows"][numbers] = closed.row_counts.take(room)
+        self._keys["window_rows"][numbers] = closed.row_counts.take(content)
 
 
 NOTHING_HELD = Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))

@@ -42,26 +42,26 @@ class Closings:
     rows: Array
     """Position, in the sorted batch, of the row that closed it."""
 
-    rooms: Array | None
-    """The *room* of each window, ascending: windows that hold the same rows share one; `None` if none are shared."""
+    contents: Array | None
+    """The *content* of each window, ascending: windows that hold the same rows share one; `None` if none are shared."""
 
     row_counts: Array
-    """Rows in each room, at least one."""
+    """Rows in each content, at least one."""
 
     values: dict[int, Vector]
-    """Aggregates over each room, by node index."""
+    """Aggregates over each content, by node index."""
 
     held: Held
     """What holds at each row of the batch."""
 
     def of_rooms(self, values: Array) -> Array:
-        """Return, for each window, what is said of its room."""
-        return values if self.rooms is None else values[self.rooms]
+        """Return, for each window, what is said of its content."""
+        return values if self.contents is None else values[self.contents]
 
 
 def no_closings(held: Held) -> Closings:
     """Return what there is when no window closes."""
-    return Closings(count=0, ends=_NONE, rows=_NONE, rooms=None, row_counts=_NONE, values={}, held=held)
+    return Closings(count=0, ends=_NONE, rows=_NONE, contents=None, row_counts=_NONE, values={}, held=held)
 
 
 NO_WINDOWS = no_closings(NOTHING_HELD)
@@ -214,26 +214,26 @@ class Windows:
         """
         closing, other = parts
         if self.pane_count == 1:
-            final = rooms = None
-            windows, ends, closer, closer_of_room = ended.components, ended.panes + 1, closing, closing
+            final = contents = None
+            windows, ends, closer, closer_of_content = ended.components, ended.panes + 1, closing, closing
         else:
             reach = np.minimum(panes.index.take(closing) - ended.panes, self.pane_count)
             if ended.newest is not None:
                 reach = np.minimum(reach, ended.newest - ended.panes + self.pane_count)
-            windows, ends, rooms = self._panes.slide(layout.numbers, panes.key.take(closing), ended, reach)
+            windows, ends, contents = self._panes.slide(layout.numbers, panes.key.take(closing), ended, reach)
             final = np.cumsum(reach) - 1
             closer = np.repeat(closing, reach)
-            closer_of_room = closer[run_starts(rooms)]
+            closer_of_content = closer[run_starts(contents)]
         stops = None
         if first_row is not None:
-            key_of_room = panes.key.take(closer_of_room)
-            stops = first_row[key_of_room] + panes.runs.starts[closer_of_room] - layout.starts[key_of_room]
+            key_of_room = panes.key.take(closer_of_content)
+            stops = first_row[key_of_room] + panes.runs.starts[closer_of_content] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
         ends = ends * self.step
         if not self.one_grid:
             ends += self.keys["phase"].take(layout.numbers).take(panes.key.take(closer))
         row_counts = windows[0][0]
-        closed = Closed(closing=closing, other=other, final=final, ends=ends, rooms=rooms, row_counts=row_counts)
+        closed = Closed(closing=closing, other=other, final=final, ends=ends, contents=contents, row_counts=row_counts)
         held = self._latest.hold(layout, panes, closed, values)
         if len(closing):
             self._trim(layout, panes, closing)
@@ -241,7 +241,7 @@ class Windows:
             count=len(closer),
             ends=ends,
             rows=panes.runs.starts.take(closer),
-            rooms=rooms,
+            contents=contents,
             row_counts=row_counts,
             values=values,
             held=held,
@@ -285,7 +285,7 @@ class Windows:
         return folds
 
     def _finish(self, windows: list[Components], stops: Array | None) -> dict[int, Vector]:
-        """Return the aggregates over rooms; `stops` are the positions after their last stored rows."""
+        """Return the aggregates over contents; `stops` are the positions after their last stored rows."""
         sizes = windows[0][0]
         values = {}
         for call in self.calls:

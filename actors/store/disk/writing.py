@@ -71,7 +71,7 @@ class Tables:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Batch:
+class FlushBatch:
     """What one flush writes."""
 
     sequence: int
@@ -203,7 +203,7 @@ class StoreWriter:
         self._state = state
         self._numbers = {(one.order_by, one.patterns): one.number for one in state.series.values() if one.is_active}
 
-    def write(self, txn: Txn, batch: Batch, now_us: int) -> None:
+    def write(self, txn: Txn, batch: FlushBatch, now_us: int) -> None:
         """Put a batch into a transaction, and give up what the limits no longer allow."""
         draft = _Draft(state=self._state)
         draft.type_count = self._types.save(txn, self._tables.types)

@@ -8,12 +8,12 @@ from cluster.leader.failures import FailureKind
 from cluster.leader.instructions import (
     CloseSource,
     Deliver,
+    FlushDue,
     FlushHost,
     OpenSource,
     Propose,
     ReadSplit,
     SendBatch,
-    SendTick,
 )
 from cluster.leader.positions import first_needed
 from cluster.leader.status import Phase
@@ -116,9 +116,9 @@ def test_hosts_flush_while_no_rows_come() -> None:
     driver = opened()
     driver.give(0)
     driver.wait(99_999)
-    assert driver.waiting(SendTick) == []
+    assert driver.waiting(FlushDue) == []
     driver.wait(1)
-    assert [tick.host for tick in driver.waiting(SendTick)] == ["host-0"]
+    assert [flush.host for flush in driver.waiting(FlushDue)] == ["host-0"]
 
 
 def test_a_source_that_fails_is_opened_again_and_the_partitions_stay_open() -> None:

@@ -254,14 +254,14 @@ def test_a_tick_flushes_what_has_waited(hosts: Hosts) -> None:
     host = hosts[0]
     host.open(1, [0], {0: 0}, {}, 0)
     host.apply(1, batch_for(0), 0)
-    host.tick(1, 99_999)
+    host.flush_due(1, 99_999)
     assert host.stat()[0].committed == {0: 0}
-    host.tick(1, 100_000)
+    host.flush_due(1, 100_000)
     assert host.stat()[0].committed == {0: 4}
 
 
 def test_a_host_that_was_restarted_says_so_to_every_call(hosts: Hosts) -> None:
-    for call in (lambda: hosts[0].tick(1, 0), lambda: hosts[0].flush(1, 0), hosts[0].deliver):
+    for call in (lambda: hosts[0].flush_due(1, 0), lambda: hosts[0].flush(1, 0), hosts[0].deliver):
         with pytest.raises(NotOpenError, match="it was restarted"):
             call()
 

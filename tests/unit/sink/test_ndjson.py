@@ -1,4 +1,4 @@
-"""The file of each partition and split: its lines, and what is mended after a crash."""
+"""The file of each partition and split: its lines, and what is repaired after a crash."""
 
 import json
 import os
