@@ -1,7 +1,7 @@
 """What the engine has computed for a batch, or at a tick: one value for all who look at it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Context, Node, fired, no_aggregate, no_column
@@ -39,7 +39,17 @@ class Evaluated:
 
     def with_anomalies(self, anomalies: Anomalies) -> "Evaluated":
         """Return the same with the anomalies that were found."""
-        return replace(self, anomalies=anomalies)
+        # Field by field: `replace` takes four times as long, for every batch.
+        return Evaluated(
+            batch=self.batch,
+            layout=self.layout,
+            times=self.times,
+            closings=self.closings,
+            windows=self.windows,
+            rows=self.rows,
+            is_tick=self.is_tick,
+            anomalies=anomalies,
+        )
 
     def find(self, offset: int, ordinal: int) -> int | None:
         """Return which of the anomalies has an id."""

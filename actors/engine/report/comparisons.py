@@ -13,9 +13,11 @@ import numpy as np
 
 from actors.engine.evaluated import Evaluated
 from actors.engine.functions.definition import Kind
+from actors.engine.functions.partials import where_all
 from actors.engine.language.analysis import Metric, MetricKind, contains
-from actors.engine.language.program import Context, Node
-from actors.engine.vectors.vector import both_valid
+from actors.engine.language.program import Node
+from actors.engine.vectors.vector import Array
+from actors.engine.windows.windows import Closings
 
 Place = tuple[int, bool]
 """The index of a comparison's node, and whether it is carried out over windows."""
@@ -32,9 +34,10 @@ class ComparedNulls:
             self._metrics.append(list(found))
             self._nodes |= found
         self._numbers = {place: number for number, place in enumerate(self._nodes)}
-        self._with_aggregates = {node.index: contains(node.term, Kind.AGGREGATE) for node in self._nodes.values()}
+        self._operands = [[node for node in root.arguments if _may_be_null(node)] for root in self._nodes.values()]
+        self._with_aggregates = [contains(node.term, Kind.AGGREGATE) for node in self._nodes.values()]
         self._counts = [0] * len(self._nodes)
-        """One count for each place, in the order of the metrics."""
+        """One count for each place, in the order of the metrics, as are the operands that may be NULL."""
 
     def by_metric(self) -> tuple[int, ...]:
         """Return, for each metric, how many comparisons with NULL were carried out in it."""
@@ -55,19 +58,21 @@ class ComparedNulls:
 
     def count(self, evaluated: Evaluated) -> None:
         """Count over the rows of a batch and over the windows it closed."""
-        closings = evaluated.closings
-        for number, ((index, is_over_windows), node) in enumerate(self._nodes.items()):
+        for (_, is_over_windows), number in self._numbers.items():
             where = evaluated.windows if is_over_windows else evaluated.rows
-            there = _all_there(node, where) if where.row_count else None
-            if there is None:
-                continue
-            there = there if np.ndim(there) else np.broadcast_to(there, where.row_count)
-            tested = closings.held.computed if self._with_aggregates[index] and not is_over_windows else None
-            if is_over_windows:
-                there = closings.of_rooms(there)
-            # Where something was tested and not all was there.
-            met = len(there) - np.count_nonzero(there) if tested is None else np.count_nonzero(tested > there)
-            self._counts[number] += int(met)
+            # Most batches have no NULL, so what is done of each is little.
+            there = where_all([where.value(node) for node in self._operands[number]]) if where.row_count else None
+            if there is not None:
+                there = there if np.ndim(there) else np.broadcast_to(there, where.row_count)
+                self._counts[number] += self._met(number, there, is_over_windows, evaluated.closings)
+
+    def _met(self, number: int, there: Array, is_over_windows: bool, closings: Closings) -> int:
+        """Return how often something was tested and not all was there."""
+        if is_over_windows:
+            there = closings.of_rooms(there)
+        elif self._with_aggregates[number] and closings.held.computed is not None:
+            return int(np.count_nonzero(closings.held.computed > there))
+        return len(there) - int(np.count_nonzero(there))
 
 
 def _comparisons(node: Node, over_windows: bool) -> Iterator[tuple[Place, Node]]:
@@ -83,9 +88,5 @@ def _comparisons(node: Node, over_windows: bool) -> Iterator[tuple[Place, Node]]
         yield from _comparisons(argument, over_windows)
 
 
-def _all_there(node: Node, context: Context) -> Any:
-    """Return where no operand is NULL; `None` for everywhere."""
-    there = None
-    for argument in node.arguments:
-        there = both_valid(there, context.value(argument).valid)
-    return there
+def _may_be_null(node: Node) -> bool:
+    return node.constant is None or node.constant.valid is not None

@@ -23,21 +23,19 @@ class Slot:
     def __init__(self, partial: Partial, arguments: tuple[Node, ...]) -> None:
         self.partial = partial
         self.arguments = arguments
-        count = 1 if partial.derived is not None else len(partial.neutral)
-        self.names = [f"component{i}" for i in range(count)]
+        self.is_narrow = partial.derived is not None
+        """Whether a component is missing that follows from the first."""
+
+        self.names = [f"component{i}" for i in range(1 if self.is_narrow else len(partial.neutral))]
         self.open = PerKey(**dict(zip(self.names, partial.neutral, strict=False)))
         self.columns: list[int] = []
         """For each component, its column among those of closed panes."""
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether a component is missing that follows from the first."""
-        return len(self.names) < len(self.partial.neutral)
 
     def widen(self, closed: KeyedLog) -> None:
         """Keep the second component too, beside the first in open panes and in closed ones."""
         derive = self.partial.derived
         assert derive is not None
+        self.is_narrow = False
         self.names.append("component1")
         self.open.add("component1", self.partial.neutral[1], derive(self.open["component0"]))
         self.columns.append(closed.add_column(derive(closed.columns[self.columns[0]])))
