@@ -8,7 +8,7 @@ from actors.detectors.errors import DetectorSpecError
 
 
 def check_count(owner: str, name: str, value: Any, *, at_least: int = 1, way: str = "") -> None:
-    """Refuse what is no whole number, or one below a limit.
+    """Refuse what is no whole number of 64 bits, or one below a limit.
 
     Raises:
         DetectorSpecError: it is.
@@ -16,6 +16,17 @@ def check_count(owner: str, name: str, value: Any, *, at_least: int = 1, way: st
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         end = f"; {way}" if way else ""
         raise DetectorSpecError(f"{name} {value!r} of {owner} must be a whole number of at least {at_least}{end}")
+    check_integer(owner, name, value)
+
+
+def check_integer(owner: str, name: str, value: Any) -> None:
+    """Refuse what is no whole number of 64 bits, which saved state could not hold.
+
+    Raises:
+        DetectorSpecError: it is.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not -(1 << 63) <= value < 1 << 63:
+        raise DetectorSpecError(f"{name} {value!r} of {owner} must be a whole number of 64 bits")
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> str:
@@ -40,6 +51,8 @@ def as_names(owner: str, name: str, given: Any) -> tuple[str, ...]:
     for one in found:
         if not isinstance(one, str):
             raise DetectorSpecError(f"{name} of {owner} must be names of columns; {one!r} is none")
+    if len({one.lower() for one in found}) < len(found):
+        raise DetectorSpecError(f"{name} of {owner} names a column twice in {list(found)}")
     return found
 
 

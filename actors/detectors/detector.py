@@ -221,6 +221,8 @@ class Detector:
             memory.validate()
 
     def _run(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> pl.DataFrame:
+        if not isinstance(frame, pl.DataFrame) or not hasattr(offsets, "__len__"):
+            raise SchemaError("the rows must be a frame of Polars, with offsets in an array")
         if len(offsets) != len(frame):
             raise SchemaError(f"{len(frame)} rows come with {len(offsets)} offsets; give one for each row")
         batch = self._groups.batch(frame, np.asarray(offsets, np.int64), phase)

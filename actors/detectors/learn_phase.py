@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from actors.detectors.checks import check_count
-from actors.detectors.errors import DetectorSpecError
+from actors.detectors.checks import check_count, check_integer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,8 @@ class LearnPhase:
         for name in ("row_count", "duration"):
             if getattr(self, name) is not None:
                 check_count("learn", name, getattr(self, name), way="leave it out for no limit")
-        if self.until is not None and (not isinstance(self.until, int) or isinstance(self.until, bool)):
-            raise DetectorSpecError(f"learn until {self.until!r} must be a time, in the unit of the time column")
+        if self.until is not None:
+            check_integer("learn, a time in the unit of the time column,", "until", self.until)
 
     @property
     def has_limit(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, inf, isfinite, nextafter
 from typing import Any
 
 import numpy as np
@@ -146,13 +147,17 @@ class RuleWatcher:
         self.changed: set[int] = set()
         self._columns = list(dict.fromkeys(columns))
         self._make_detail = make_detail
-        pairs = zip(rule.conditions, columns, strict=True)
+        asked: dict[str, list[Condition]] = {name: [] for name in self._columns}
+        for condition, name in zip(rule.conditions, columns, strict=True):
+            asked[name].append(condition)
         try:
-            self._holds = pl.all_horizontal([_expression(condition, pl.col(name)) for condition, name in pairs])
-            nothing = {name: [None] for name in self._columns}
-            pl.DataFrame(nothing, schema={name: types[name] for name in self._columns}).select(self._holds)
+            self._holds = pl.all_horizontal([_all_of(conditions, name) for name, conditions in asked.items()])
+            useless = [name for name in asked if not _may_hold(asked[name], name, types[name])]
         except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError) as error:
             raise DetectorSpecError(f"rule {rule.name!r} does not fit its columns: {error}") from error
+        if useless:
+            text = f"rule {rule.name!r} would find nothing: no value of column {useless[0]!r} fulfils its conditions"
+            raise DetectorSpecError(f"{text}; change them")
 
     def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Return the rows that fulfil the rule."""
@@ -188,6 +193,41 @@ class RuleWatcher:
 
     def validate(self) -> None:
         """Assert nothing: a rule has no state."""
+
+
+def _all_of(conditions: Sequence[Condition], column: str) -> pl.Expr:
+    return pl.all_horizontal([_expression(condition, pl.col(column)) for condition in conditions])
+
+
+def _may_hold(conditions: Sequence[Condition], column: str, dtype: pl.DataType) -> bool:
+    """Return whether a value of a column may fulfil all of its conditions; texts that must look like something may.
+
+    What conditions compare with cuts the values into ranges, so the ends of ranges and their neighbours are enough.
+    """
+    ends = [end for one in conditions for end in (one.value if isinstance(one.value, tuple) else (one.value,))]
+    values = pl.Series(column, [None, *_values_around(ends, dtype)], dtype=dtype)
+    holds = values.to_frame().select(_all_of(conditions, column).fill_null(value=False)).to_series()
+    return bool(holds.any()) or any(one.operator in ("contains", "matches") for one in conditions)
+
+
+def _values_around(ends: Sequence[Any], dtype: pl.DataType) -> list[Any]:
+    """Return the first and last values of a column, and those at and beside the ends of ranges."""
+    if dtype == pl.Boolean:
+        return [False, True]
+    if dtype == pl.String:
+        texts = ["", _LAST_TEXT, *(end for end in ends if isinstance(end, str))]
+        return [*texts, *(f"{text}\0" for text in texts)]
+    numbers = [end for end in ends if isinstance(end, int | float) and isfinite(end)]
+    if dtype == pl.Float64:
+        near = [nextafter(number, way) for number in numbers for way in (-inf, inf)]
+        return [-_REAL_MAX, _REAL_MAX, *filter(isfinite, [*map(float, numbers), *near])]
+    whole = [floor(number) + step for number in numbers for step in (-1, 0, 1, 2)]
+    return [*_INTEGERS, *(number for number in whole if _INTEGERS[0] <= number <= _INTEGERS[1])]
+
+
+_LAST_TEXT = chr(0x10FFFF) * 8
+_REAL_MAX = float(np.finfo(np.float64).max)
+_INTEGERS = (-(1 << 63), (1 << 63) - 1)
 
 
 def _expression(condition: Condition, column: pl.Expr) -> pl.Expr:

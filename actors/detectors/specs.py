@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from actors.detectors.checks import as_names, check_choice, check_count
+from actors.detectors.checks import as_names, check_choice, check_count, check_integer
 from actors.detectors.errors import DetectorSpecError
 from actors.detectors.learn_phase import LearnPhase
 from actors.detectors.parts import Materials, Parts
@@ -67,6 +67,8 @@ class GroupSpec:
         if not isinstance(self.learn, LearnPhase):
             raise DetectorSpecError(f"learn {self.learn!r} of {self.name!r} must be a LearnPhase")
         self.put("event_id_columns", as_names(repr(self.name), "event_id_columns", self.event_id_columns))
+        if self.event_id is not None and not isinstance(self.event_id, str):
+            check_integer(f"{self.name!r}, which is no text,", "event_id", self.event_id)
         if self.event_id_columns and self.event_id is not None:
             raise DetectorSpecError(f"detector {self.name!r} has both event_id_columns and event_id; give one of them")
         if self.watches_events and not self.event_id_columns:

@@ -31,6 +31,7 @@ from actors.detectors.registry import detector_kind, detector_types
 from actors.detectors.specs import GroupSpec
 from actors.detectors.value_range import ValueRangeWatcher
 from actors.errors import SchemaError
+from actors.frames import schema_of
 from actors.model import Schema
 from config import ConfigError, JobSettings
 from config.detector_specs import detector_specs
@@ -219,3 +220,61 @@ def test_rows_and_offsets_are_as_many() -> None:
     made = make_detector(NewValueSpec(name="d", variables="qty", learn=LEARN), SCHEMA, "time")  # type: ignore[arg-type]
     with pytest.raises(SchemaError, match="1 rows come with 2 offsets; give one for each row"):
         made.process(pl.DataFrame({"time": [1], "qty": [1]}), np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("column", "conditions"),
+    [
+        ("qty", [("==", 1.5)]),
+        ("qty", [(">", 2), ("<", 3)]),
+        ("qty", [("is null", None), (">", 1)]),
+        ("qty", [(">=", 2**63 - 1), ("!=", 2**63 - 1)]),
+        ("price", [(">", float("inf"))]),
+        ("price", [(">=", 5.0), ("<=", 5.0), ("not in", [5.0])]),
+        ("user", [("<", "")]),
+        ("user", [("==", "a"), ("==", "b")]),
+        ("ok", [("==", 2)]),
+        ("ok", [(">", True)]),
+    ],
+)
+def test_a_rule_that_no_value_fulfils_is_refused(column: str, conditions: list[tuple[str, Any]]) -> None:
+    schema = schema_of({"time": "TIMESTAMP", "qty": "INT", "price": "DOUBLE", "user": "STRING", "ok": "BOOL"})
+    asked = [{"column": column, "operator": operator, "value": value} for operator, value in conditions]
+    with pytest.raises(DetectorSpecError, match=f"rule 'r' would find nothing: no value of column '{column}'"):
+        make_detector(RuleSpec(name="d", rules=[{"name": "r", "conditions": asked}]), schema, "time")
+
+
+@pytest.mark.parametrize(
+    ("column", "conditions"),
+    [
+        ("qty", [(">", 2), ("<", 4)]),
+        ("qty", [("<", -(2**63) + 1)]),
+        ("qty", [(">", 1.5), ("<", 2.5)]),
+        ("price", [(">", 5.0), ("<", 5.000001), ("!=", 5.0000001)]),
+        ("user", [("<", "b"), ("!=", ""), ("not in", ["a"])]),
+        ("user", [("matches", "^a"), ("contains", "z")]),
+        ("ok", [("!=", True)]),
+    ],
+)
+def test_a_rule_that_some_value_fulfils_is_taken(column: str, conditions: list[tuple[str, Any]]) -> None:
+    schema = schema_of({"time": "TIMESTAMP", "qty": "INT", "price": "DOUBLE", "user": "STRING", "ok": "BOOL"})
+    asked = [{"column": column, "operator": operator, "value": value} for operator, value in conditions]
+    detector = make_detector(RuleSpec(name="d", rules=[{"name": "r", "conditions": asked}]), schema, "time")
+    assert detector.metrics == ("rule r",)
+
+
+@pytest.mark.parametrize("event_id", [2**64, b"x", True, 1.5, object(), {"a"}])
+def test_an_event_id_that_cannot_be_saved_is_refused(event_id: Any) -> None:
+    with pytest.raises(DetectorSpecError, match=r"event_id .* must be a whole number of 64 bits"):
+        NewValueSpec(name="d", variables=("user",), event_id=event_id)
+
+
+@pytest.mark.parametrize("limits", [{"row_count": 2**64}, {"duration": 2**64}, {"until": 2**64}, {"until": "5"}])
+def test_a_learn_phase_that_cannot_be_saved_is_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(DetectorSpecError, match="must be a whole number of 64 bits"):
+        LearnPhase(**limits)
+
+
+def test_an_event_id_column_named_twice_is_refused() -> None:
+    with pytest.raises(DetectorSpecError, match="event_id_columns of 'd' names a column twice"):
+        NewEventSpec(name="d", event_id_columns=("user", "USER"))
