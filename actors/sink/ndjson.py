@@ -59,7 +59,8 @@ class NdjsonSink:
                 self._append(path, records)
             except OSError as error:
                 self._ends.pop(path, None)
-                reason = f"{path} cannot be written: {error.strerror or error}"
+                # What is in the way may be the folder, or one above it.
+                reason = f"{error.filename or path} cannot be written: {error.strerror or error}"
                 raise SinkError(f"sink ndjson: {reason}. Put that right; the anomalies wait meanwhile") from error
 
     def close(self) -> None:

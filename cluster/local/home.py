@@ -122,7 +122,8 @@ class Home:
         self.check_token()
         try:
             make_directory(self.directory)
-            _make_private(self.directory)
+            # A home may be a link to another disk: what it leads to is the home.
+            _make_private(self.directory.resolve())
         except OSError as error:
             raise ClusterError(
                 f"the home {self.directory} cannot be used: {error}; choose another by --home"

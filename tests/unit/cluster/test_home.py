@@ -47,6 +47,14 @@ def test_what_a_home_is_given_is_its_owners_alone(home: Home) -> None:
     assert modes(home) == {(True, 0o700), (False, 0o600)}
 
 
+def test_a_home_behind_a_link_becomes_its_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir(mode=0o755)
+    home = Home(tmp_path / "link")
+    home.directory.symlink_to(tmp_path / "disk")
+    home.prepare()
+    assert stat.S_IMODE((tmp_path / "disk").stat().st_mode) == 0o700
+
+
 def test_a_home_of_before_becomes_its_owners_alone(home: Home, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"")
