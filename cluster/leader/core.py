@@ -227,7 +227,7 @@ class LeaderCore:
         first_anomaly_us = self._status.first_anomaly_us or (now_us if stat.anomaly_count else None)
         self._status = replace(
             self._status,
-            trouble=sending.source_trouble,
+            trouble=sending.source_trouble or found.moves.trouble,
             sink_trouble=found.sink_trouble,
             first_pumped_us=first_pumped_us,
             first_anomaly_us=first_anomaly_us,

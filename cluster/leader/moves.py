@@ -3,7 +3,8 @@
 What is for the partition that moves is kept back, and only that; the source flushes and releases it, the target opens
 it, and each step is recorded in the group's state; then the target gets what was kept back. Nothing has to be drained,
 because a host does what it is asked in order: the release comes after every row sent before. Hosts that are new are
-started before the first move, so that no partition waits for a process to start. Hosts that own nothing are ended after
+started before the first move, so that no partition waits for a process to start; when one does not start, the job goes
+on where it is, and the moves are planned again after a pause that grows. Hosts that own nothing are ended after
 the last move, and at the beginning, since a leader or an attempt before may have come to its end with a move half done.
 """
 
@@ -11,8 +12,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from cluster.leader.desk import Desk
+from cluster.leader.clock import Backoff
+from cluster.leader.desk import Desk, raise_trouble
 from cluster.leader.events import Done, PartitionsOpened
+from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import EndOtherHosts, OpenPartitions, ReleasePartitions, StartHost
 from cluster.leader.lanes import Lanes
 from cluster.leader.placement import Move
@@ -37,6 +40,10 @@ class Moves:
         self._is_releasable = False
         self._done_count = 0
         self._may_have_idle_hosts = True
+        self._backoff = Backoff(desk.limits, desk.jitter)
+        self._due_us = 0
+        self.trouble: str | None = None
+        """Why partitions do not move though they should, or `None`."""
 
     @property
     def is_moving(self) -> bool:
@@ -49,9 +56,13 @@ class Moves:
         waiting = len(self._planned) + (self._current is not None)
         return MoveProgress(done=self._done_count, planned=self._done_count + waiting)
 
-    def plan(self, moves: Sequence[Move]) -> None:
-        """Take up moves; none may be left from before."""
+    def plan(self, moves: Sequence[Move]) -> bool:
+        """Take up what is to move, none being left from before, and return whether there is anything that may begin."""
         assert not self.is_moving, "partitions move already"
+        if not moves:
+            self.trouble = None
+        if not moves or self._due_us > self._desk.elapsed_us:
+            return False
         self._planned.extend(moves)
         self._may_have_idle_hosts = True
         self._done_count = 0
@@ -60,11 +71,25 @@ class Moves:
             self._desk.ask(
                 StartHost(request=self._desk.next_number(), host=host),
                 partial(self._on_host_started, host),
-                timeout_us=self._desk.limits.start_timeout_us,
+                partial(self._on_host_failed, host),
+                self._desk.limits.start_timeout_us,
             )
+        return True
 
     def _on_host_started(self, host: str, event: Done) -> None:
         self._starting.discard(host)
+        if self._planned and not self._starting:
+            self.trouble = None
+            self._backoff.reset()
+
+    def _on_host_failed(self, host: str, failure: Failure) -> None:
+        if failure.kind in (FailureKind.STALE, FailureKind.FATAL):
+            raise_trouble(failure)
+        self._starting.discard(host)
+        if self._planned:
+            self.trouble = f"{host} does not start: {failure.reason}"
+            self._due_us = self._desk.elapsed_us + self._backoff.pause_us()
+            self.forget_planned()
 
     def forget_planned(self) -> None:
         """Begin no more moves; the one on its way ends."""
@@ -121,6 +146,10 @@ class Moves:
         self._lanes.hand_over(move.partition, move.target)
         self._current = None
         self._done_count += 1
+
+    def dues_us(self) -> list[int]:
+        """Return the elapsed time at which moves are planned again."""
+        return [self._due_us] if self.trouble is not None and not self.is_moving else []
 
     def validate(self) -> None:
         """Assert every invariant."""

@@ -103,11 +103,11 @@ class Subscription:
         owners = self._lanes.owners
         moves = plan_moves([owners[partition] for partition in range(len(owners))], job.host_count)
         waiting = self._known.without_place(job)
-        if moves:
-            self.moves.plan(moves)
-        elif waiting and not self.sending.is_reading:
+        if self.moves.plan(moves):
+            return False
+        if waiting and not self.sending.is_reading:
             self._placing.begin(waiting, self._positions.first_unsent(), self._lanes.hosts)
-        return bool(waiting) and not moves
+        return bool(waiting)
 
     def stop(self) -> None:
         """End though the source goes on; an end that waits for its sinks waits no longer."""
@@ -132,7 +132,11 @@ class Subscription:
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
-        return self.sending.dues_us() + ([] if self._deliveries is None else self._deliveries.dues_us())
+        return (
+            self.sending.dues_us()
+            + self.moves.dues_us()
+            + ([] if self._deliveries is None else self._deliveries.dues_us())
+        )
 
     def validate(self) -> None:
         """Assert every invariant."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.client.client import Client
+from cluster.deployment import deploy
 from cluster.local.home import Home
 from tests.support.trades import trades_job
 
@@ -68,6 +69,17 @@ def test_a_killed_host_loses_and_doubles_nothing(
     time.sleep(random.Random(seed).uniform(0.0, 0.6))
     client.kill_host(name)
     assert finish(client, name) == expected
+
+
+def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(
+    client: Client, home: Home, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "idle", trades, eventually)
+    directory = str(home.partitions_directory("idle"))
+    deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, directory)
+    client.kill_leader()
+    eventually(lambda: deploy.find_host(client.group_id, "idle", "host-3") is None)
+    assert finish(client, "idle") == expected
 
 
 def test_leader_and_host_killed_together_lose_and_double_nothing(

@@ -122,6 +122,19 @@ def test_hosts_that_a_leader_before_has_left_idle_are_ended_when_the_job_is_open
     ]
 
 
+def test_a_job_goes_on_where_it_is_while_a_new_host_does_not_start() -> None:
+    driver = scaled(1, 2)
+    assert [one.host for one in driver.waiting(StartHost)] == ["host-1"]
+    driver.fail(StartHost, "no memory left")
+    status = driver.core.status()
+    assert (status.phase, status.failure_count) == (Phase.RUNNING, 0)
+    assert status.trouble == "host-1 does not start: no memory left"
+    assert "SendBatch" in kinds(driver.give(3))
+    assert [kinds(driver.wait(49_999)), kinds(driver.wait(1))] == [[], ["StartHost"]]
+    assert kinds(driver.reply(StartHost)) == ["Propose"]
+    assert driver.core.status().trouble is None
+
+
 def test_a_job_that_is_stopped_while_a_host_starts_ends_that_host_and_may_go_on() -> None:
     driver = scaled(1, 2)
     driver.decide(JobStopped(job_id="trades"))
