@@ -17,7 +17,7 @@ from typing import Generic, Protocol
 from actors.errors import SourceError
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, C, C_co
-from actors.source.transport.positions import WAY_OUT, FileMark, PositionLog
+from actors.source.transport.positions import WAY_OUT, FileMark, PositionLog, grew_too_late
 
 FILE_COLUMN = "file"
 """Column that holds the name of the file."""
@@ -77,6 +77,7 @@ class FileTransport(Generic[C]):
         self._files: list[RecordFile[C]] = []
         self._resumed: set[int] = set()
         self._first_offsets: list[int] = [0]
+        self._last_begun = max((n for n, mark in self._positions.marks.items() if mark.record_count), default=0)
         self._refresh()
 
     @property
@@ -97,23 +98,25 @@ class FileTransport(Generic[C]):
     def block_at(self, split: int, offset: int, record_count: int) -> Block[C] | None:
         """Return a block with an offset, or `None` at the end; its length is that of the blocks of files."""
         del record_count
-        number = split if self._choice.is_split_by_file else bisect_right(self._first_offsets, offset) - 1
+        # A file may still grow while those after it have no records, so where these begin is only sure of one begun.
+        sure = min(self._last_begun + 1, len(self._first_offsets))
+        number = split if self._choice.is_split_by_file else bisect_right(self._first_offsets, offset, 0, sure) - 1
         first_offset = 0 if self._choice.is_split_by_file else self._first_offsets[number]
         while number < len(self._files):
             file = self._file(number)
             block = file.block_with(offset - first_offset)
-            self._positions.put(file.mark(number))
+            self._note(file, number)
             if block is not None:
                 return block.moved(first_offset)
             end = first_offset + file.record_count()
+            self._note(file, number)
             if offset > end and (self._choice.is_split_by_file or not file.is_complete):
                 raise beyond_end(self._split_infos()[split], offset, end)
             if self._choice.is_split_by_file or not file.is_complete:
                 return None
             # Offsets run on from file to file: the next begins where this one has ended.
             number, first_offset = number + 1, end
-            if number == len(self._first_offsets):
-                self._first_offsets.append(first_offset)
+            self._first_offsets[number:] = [first_offset]
         if offset > first_offset:
             raise beyond_end(self._split_infos()[split], offset, first_offset)
         return None
@@ -130,6 +133,26 @@ class FileTransport(Generic[C]):
                 file.resume(mark)
             self._resumed.add(number)
         return file
+
+    def _note(self, file: RecordFile[C], number: int) -> None:
+        """Note how much of a file has been read; one after which others were read holds no more than it did then."""
+        mark, known = file.mark(number), self._positions.marks.get(number)
+        if self._is_closed(number) and known is not None and mark.record_count > known.record_count:
+            raise grew_too_late(file.path)
+        self._positions.put(mark)
+        if mark.record_count:
+            self._last_begun = max(self._last_begun, number)
+
+    def _is_closed(self, number: int) -> bool:
+        """Return whether records after those of a file were read, so that they would move if it grew."""
+        return not self._choice.is_split_by_file and number < self._last_begun
+
+    def _check_closed(self) -> None:
+        for number, file in enumerate(self._files[: self._last_begun]):
+            mark = self._positions.marks.get(number)
+            # The last line may still get its end, which is no record.
+            if mark is not None and self._is_closed(number) and _size(file.path) > mark.size_bytes + len(b"\r\n"):
+                raise grew_too_late(file.path)
 
     def _split_infos(self) -> tuple[SplitInfo, ...]:
         if self._choice.is_split_by_file:
@@ -155,6 +178,8 @@ class FileTransport(Generic[C]):
                 self._positions.put(self._files[-1].mark(number))
         if self._choice.is_split_by_file:
             self._check_stems()
+        elif self._choice.follow:
+            self._check_closed()
 
     def _check_stems(self) -> None:
         stems: dict[str, Path] = {}
@@ -182,6 +207,13 @@ def find_files(choice: FileChoice) -> list[Path]:
             raise SourceError(_explain_nothing(text, choice.suffixes))
         found.update(here)
     return sorted(found, key=lambda path: (path.name, str(path)))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be looked at: {error.strerror or error}") from error
 
 
 def _find(text: str, suffixes: Sequence[str]) -> list[Path]:

@@ -201,6 +201,14 @@ def was_changed(path: Path, size_bytes: int) -> SourceError:
     )
 
 
+def grew_too_late(path: Path) -> SourceError:
+    """Return the error for a file that has got more after the next one was begun, whose offsets would move."""
+    return SourceError(
+        f"{path}: the file has grown since files after it were read, and their offsets count its rows. Write each "
+        f"file to its end before the next appears, or make `file` a key column, so that each is a split. {WAY_OUT}"
+    )
+
+
 def _line(mark: FileMark) -> bytes:
     return json.dumps({"format": FORMAT_VERSION, **asdict(mark)}).encode() + b"\n"
 

@@ -123,6 +123,31 @@ def test_a_file_that_comes_later_or_was_not_begun_may_change(tmp_path: Path) -> 
     assert [row[0] for _, row in read_split(open_files(tmp_path, "*.csv", CSV), start=3).rows] == [4, 5]
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_file_that_grows_after_the_next_was_read_is_an_error_after_a_restart(tmp_path: Path, follow: bool) -> None:
+    kind = CSV | {"follow": follow}
+    write(tmp_path / "a.csv", CSV, THREE)
+    write(tmp_path / "b.csv", CSV, THREE)
+    assert read_split(open_files(tmp_path, "*.csv", kind)).next_offset == 6
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("3,A,3\n")
+    with pytest.raises(SourceError, match=r"a\.csv: the file has grown since files after it were read"):
+        open_files(tmp_path, "*.csv", kind).read(0, 6, 10)
+
+
+def test_a_followed_file_that_grows_after_the_next_was_read_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", CSV, THREE)
+    write(tmp_path / "b.csv", CSV, [])
+    source = open_files(tmp_path, "*.csv", CSV | {"follow": True})
+    assert read_split(source).next_offset == 3
+    write(tmp_path / "a.csv", CSV, [*THREE, "3,A,3"])
+    write(tmp_path / "b.csv", CSV, THREE)
+    assert read_split(source).next_offset == 7
+    write(tmp_path / "a.csv", CSV, [*THREE, "3,A,3", "4,A,4"])
+    with pytest.raises(SourceError, match=r"a\.csv: the file has grown since files after it were read"):
+        source.splits()
+
+
 def test_a_file_that_vanished_is_an_error_after_a_restart(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", CSV, THREE)
     write(tmp_path / "b.csv", CSV, THREE)
