@@ -15,7 +15,7 @@ from actors.errors import TocsinError
 Path = tuple[str | int, ...]
 """Keys and positions that lead to a value."""
 
-PROBLEM_COUNT_MAX = 20
+PROBLEM_COUNT_MAX = 100
 """Mistakes that one message lists; of others it tells the number."""
 
 

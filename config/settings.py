@@ -20,7 +20,7 @@ from config.base import Count, DurationTicks, Names, Settings, SizeBytes, check_
 from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
-from config.sources import HOST_METRICS_SCHEMA, SourceSettings, schema_of_log, with_type
+from config.sources import HOST_METRICS_SCHEMA, SourceSettings, check_format, schema_of_log, with_type
 
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
@@ -170,7 +170,9 @@ def _with_when(value: Any) -> Any:
 
 
 def _with_source_type(source: Any) -> Any:
-    return check_type(with_type(source), _SOURCE_TYPES)
+    typed = check_type(with_type(source), _SOURCE_TYPES)
+    check_format(typed)
+    return typed
 
 
 def _with_detector_type(detector: Any) -> Any:

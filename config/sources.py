@@ -384,6 +384,20 @@ def with_type(source: Any) -> Any:
     return source
 
 
+def check_format(source: Any) -> None:
+    """Check the key `format` of a source whose type is known; logs have formats of their own.
+
+    Raises:
+        SettingError: it names none, or the type names one already.
+    """
+    if not isinstance(source, dict) or "format" not in source or source.get("type") not in ("csv", "ndjson", "parquet"):
+        return
+    form = source["format"]
+    if form in tuple(FORMAT_TYPES):
+        raise fault(("format",), f"the type {source['type']!r} says the format already; leave one of them out")
+    raise fault(("format",), f"no such format, {form!r}; use one of {', '.join(FORMAT_TYPES)}")
+
+
 def schema_of_log(source: Any) -> dict[str, str] | None:
     """Return the columns that a log brings, of a source as plain data, or `None` when it is another source."""
     if not isinstance(source, dict) or source.get("type") != "log":

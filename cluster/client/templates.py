@@ -7,7 +7,7 @@ declared templates can. Pieces of words with a digit count as variables before D
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,9 @@ class Mined:
     formatless_count: int
     """Records that do not fit the format, so that they have no message."""
 
+    too_long_count: int = 0
+    """Kinds of messages that are too long for a template."""
+
     @property
     def matched_count(self) -> int:
         """Records that some template fits."""
@@ -80,7 +83,13 @@ class Mined:
             text += f"; {self.formatless_count} do not fit the format {mining.log_format!r}"
         if self.formatless_count == self.line_count:
             return f"{text}: give another --format"
-        return text if self.templates else f"{text}: no {mining.count_min} lines are alike; try a smaller --similarity"
+        if self.templates:
+            return text
+        if self.line_count - self.formatless_count < mining.count_min:
+            return f"{text}: a kind needs {mining.count_min}; give a longer log, or a smaller --min-count"
+        if self.too_long_count:
+            return f"{text}: {self.too_long_count} kinds of messages are too long for a template"
+        return f"{text}: no {mining.count_min} lines are alike; try a smaller --similarity"
 
 
 def mine_templates(path: Path, mining: Mining) -> Mined:
@@ -101,14 +110,16 @@ def mine_templates(path: Path, mining: Mining) -> Mined:
         for message in messages.to_list():
             drain.add_log_message(_with_variables(message))
     texts = sorted({" ".join(cluster.log_template_tokens) for cluster in drain.clusters}, key=_specificity)
-    counts = _count_matches(path, source, texts)
+    patterns = _patterns(texts)
+    counts = _count_matches(path, source, patterns)
     kept = [text for text in texts if counts[text] >= mining.count_min]
-    counts = _count_matches(path, source, kept)
+    counts = _count_matches(path, source, {text: patterns[text] for text in kept})
     ids = _event_ids(kept)
     return Mined(
         templates=tuple((event_id, text, counts[text]) for event_id, text in zip(ids, kept, strict=True)),
         line_count=fitting_count + formatless_count,
         formatless_count=formatless_count,
+        too_long_count=len(texts) - len(patterns),
     )
 
 
@@ -165,12 +176,17 @@ def _specificity(text: str) -> tuple[int, int, str]:
     return text.count(VARIABLE), -len(text), text
 
 
-def _count_matches(path: Path, source: LogSource, texts: Sequence[str]) -> Counter[str]:
-    """Return how many messages each template is the first to fit; one that is too long for a pattern fits none."""
+def _patterns(texts: Sequence[str]) -> dict[str, str]:
+    """Return the pattern of each template, but of those that are too long for one."""
     patterns = {}
     for text in texts:
         with suppress(ValueError):
             patterns[text] = compile_regex(regex_of_text(text)).regex
+    return patterns
+
+
+def _count_matches(path: Path, source: LogSource, patterns: Mapping[str, str]) -> Counter[str]:
+    """Return how many messages each template is the first to fit."""
     counts: Counter[str] = Counter()
     for messages, _ in _messages(path, source):
         for text, regex in patterns.items():
