@@ -59,7 +59,7 @@ def _metric(job: JobSettings, cost: MetricCost) -> dict[str, Any]:
         "metric": cost.metric.text,
         "describe": job.metrics[cost.metric_index].describe,
         "keeps": [_state(state) | {"shared_with": _others(state, cost)} for state in cost.states],
-        "warnings": list(warnings_of(cost.metric)),
+        "warnings": list(warnings_of(cost.metric, nulls_smallest=job.engine.nulls != "unknown")),
         "work": [{"order": work.order, "per": work.per, "why": work.why} for work in cost.work],
     }
 

@@ -1,7 +1,7 @@
 """Advice about metrics that are allowed and yet cannot mean what they say, such as `errors / total > 0.1`.
 
 A division of whole numbers is rounded down, so it is hardly ever meant where it is compared with a fraction; and a
-whole number equals no fraction.
+whole number equals no fraction. Nothing equals NULL where comparisons with it are unknown.
 """
 
 from collections.abc import Iterator
@@ -14,9 +14,11 @@ from actors.engine.vectors.vector import Type
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
-def warnings_of(metric: Metric) -> tuple[str, ...]:
+def warnings_of(metric: Metric, *, nulls_smallest: bool = True) -> tuple[str, ...]:
     """Return what about a metric should be looked at again: sentences, none for most."""
     found = [warning for term in _terms(metric.term) for warning in _warnings(term)]
+    if not nulls_smallest:
+        found += [warning for term in _terms(metric.term) for warning in _about_null(term)]
     return tuple(dict.fromkeys(found))
 
 
@@ -31,8 +33,10 @@ def _warnings(term: Term) -> Iterator[str]:
     if name in _COMPARISONS:
         left, right = term.arguments
         for side, other in ((left, right), (right, left)):
-            if _is_fraction(other.constant) or _is_computed_real(other):
+            if _has_fraction(other) or _is_computed_real(other):
                 yield from _about_division(side, other.source)
+            elif _has_fraction(side):
+                yield from _about_division(side, f"{other.source} beside a fraction")
             if name in ("eq", "ne") and _is_fraction(other.constant) and _is_whole(side):
                 yield f"`{term.source}` is {'never' if name == 'eq' else 'always'} true: `{side.source}` is whole"
     elif name == "between":
@@ -50,6 +54,23 @@ def _warnings(term: Term) -> Iterator[str]:
                 yield from _about_division(value, str(item))
                 if _is_whole(value):
                     yield f"{item} in `{term.source}` is never found: `{value.source}` is whole"
+
+
+def _about_null(term: Term) -> Iterator[str]:
+    """Yield what is wrong with a comparison with NULL itself where that is unknown."""
+    name = "" if term.function is None else term.function.name
+    if name in _COMPARISONS:
+        for side, other in (term.arguments, term.arguments[::-1]):
+            if _is_null(other):
+                instead = f"not isNull({side.source})" if name == "ne" else f"isNull({side.source})"
+                yield f"`{term.source}` is never true, because NULL is unknown; write `{instead}`"
+    elif name == "in" and None in dict(term.constants)["items"]:
+        value = term.arguments[0].source
+        yield f"NULL in `{term.source}` is never found, because it is unknown; write `isNull({value})` beside it"
+
+
+def _is_null(term: Term) -> bool:
+    return term.function is None and not term.column and term.constant is None
 
 
 def _about_division(side: Term, other: str) -> Iterator[str]:
@@ -77,6 +98,13 @@ def _has_column(term: Term) -> bool:
 def _is_computed_real(term: Term) -> bool:
     """Return whether a term is computed of constants alone, and real: it is seldom without a fraction."""
     return term.function is not None and term.type is Type.REAL and not _has_column(term)
+
+
+def _has_fraction(term: Term) -> bool:
+    """Return whether a term is a fraction, or arithmetic with one."""
+    if term.function is None or not term.function.sign:
+        return _is_fraction(term.constant)
+    return term.type is Type.REAL and any(_has_fraction(argument) for argument in term.arguments)
 
 
 def _is_number(value: Any) -> bool:

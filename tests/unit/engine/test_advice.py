@@ -27,6 +27,8 @@ def warnings(text: str) -> tuple[str, ...]:
         "prev(errors / total) != 0.5 * 3",
         "between(errors / total, 0.1:2)",
         "errors / total in [0.5, 2]",
+        "errors / total - 0.1 > 0",
+        "errors / total > total * 0.1",
         "count(iif(errors / total > 0.1, 1, NULL)) > 3",
     ],
 )
@@ -65,7 +67,24 @@ def test_what_a_whole_number_never_is_is_warned_of(text: str, warning: str) -> N
         "between(errors, 0.5:1.5)",
         "errors in [1, 2]",
         "errors / total > price",
+        "percentile(errors / total, 99.5) > 3",
     ],
 )
 def test_what_can_be_meant_is_not_warned_of(text: str) -> None:
+    assert warnings(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("errors == NULL", "`errors == NULL` is never true, because NULL is unknown; write `isNull(errors)`"),
+        ("NULL != errors", "`NULL != errors` is never true, because NULL is unknown; write `not isNull(errors)`"),
+        (
+            "errors in [1, NULL]",
+            "NULL in `errors in [1, NULL]` is never found, because it is unknown; write `isNull(errors)` beside it",
+        ),
+    ],
+)
+def test_a_comparison_with_null_itself_is_warned_of_where_it_is_unknown(text: str, warning: str) -> None:
+    assert warnings_of(analyse_metric(text, SCHEMA), nulls_smallest=False) == (warning,)
     assert warnings(text) == ()
