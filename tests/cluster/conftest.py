@@ -26,7 +26,8 @@ ROW_COUNT = 300_000
 """Rows of the file that jobs replay; enough to be killed on the way."""
 
 
-@pytest.fixture(scope="session")
+# Of the package, not the session: the worker that begins with this tier runs others afterwards, without a cluster.
+@pytest.fixture(scope="package")
 def home() -> Iterator[Home]:
     """Return the home of a running cluster."""
     with local_cluster(HOME, ClusterOptions(has_dashboard=True)):
@@ -34,7 +35,7 @@ def home() -> Iterator[Home]:
     shutil.rmtree(HOME.directory, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(home: Home) -> "Client":
     """Return a client of the cluster."""
     from cluster.client.client import Client

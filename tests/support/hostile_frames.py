@@ -98,7 +98,8 @@ def _with_odd_value(dice: random.Random, value: Any) -> Any:
     if isinstance(value, bytes) and len(value) > 1 and dice.random() < 0.7:
         try:
             return _changed_value(dice, value)
-        except (ValueError, msgpack.UnpackException):
+        except (ValueError, TypeError, msgpack.UnpackException):
+            # Random bytes, such as a nonce, may begin like a value whose keys cannot be keys of Python.
             return _changed_bytes(dice, value)
     if isinstance(value, int) and dice.random() < 0.4:
         return value + dice.choice((-1, 1, 2))
