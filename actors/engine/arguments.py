@@ -307,7 +307,7 @@ def _checked_folder(folder: Any, interval: Any) -> tuple[Path | None, int | None
         raise bad_argument("snapshot_dir and snapshot_interval_rows belong together; give both or neither")
     if folder is None:
         return None, None
-    if not isinstance(folder, str | Path):
+    if not isinstance(folder, str | Path) or folder == "":
         raise bad_argument(f"snapshot_dir is {shown(folder)}; give the path of a folder")
     try:
         is_there = Path(folder).is_dir()

@@ -84,7 +84,8 @@ class Arguments:
         return value  # type: ignore[no-any-return]
 
     def path(self, value: Any, name: str) -> Path:
-        if not isinstance(value, str | PathLike):
+        # An empty text would mean the working directory, which nobody who forgot a name has meant.
+        if not isinstance(value, str | PathLike) or value == "":
             raise self.refuse(name, value, "give a path")
         return Path(value)
 

@@ -177,6 +177,7 @@ SETTINGS: list[Callable[[], object]] = [
     lambda: ConditionRule(subscriptions="a", condition=JsonCondition()),  # type: ignore[arg-type]
     lambda: EventStore.open(Path("unused"), {"sets": []}, clock=lambda: 0),  # type: ignore[arg-type]
     lambda: EventStore.open(5, MANUAL, clock=lambda: 0),  # type: ignore[arg-type]
+    lambda: EventStore.open("", MANUAL, clock=lambda: 0),  # type: ignore[arg-type]
     lambda: EventStore.open(Path("unused"), MANUAL, clock=5),  # type: ignore[arg-type]
     lambda: EventStore.open(Path("unused"), MANUAL, clock=lambda: 1.5),  # type: ignore[arg-type]
     lambda: EventStore("unused", MANUAL),  # type: ignore[arg-type]
