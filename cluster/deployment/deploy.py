@@ -68,10 +68,6 @@ class RayReply(Generic[T]):
 
         self.reference.future().add_done_callback(done)
 
-    def is_ready(self) -> bool:
-        """Return whether the answer, or an error, is there."""
-        return bool(ray.wait([self.reference], timeout=0)[0])
-
 
 def _cause(error: BaseException) -> Exception:
     """Return what an actor raised, or that it did not answer."""
