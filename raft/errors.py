@@ -5,6 +5,7 @@ The tree::
     RaftError                   root: a message that names the value and the way out
     ├── FormatError             bytes that are no command, result or state of this version   (ValueError)
     ├── SettingsError           settings a member cannot start with                          (ValueError)
+    │   └── CredentialsError        a password or a directory that cannot be used for credentials
     ├── JournalError            a journal that cannot be opened or written
     │   ├── JournalDamagedError     what the journal holds cannot be trusted
     │   └── JournalFullError        the disk is full; nothing was written
@@ -31,6 +32,10 @@ class FormatError(RaftError, ValueError):
 
 class SettingsError(RaftError, ValueError):
     """Settings a member cannot start with."""
+
+
+class CredentialsError(SettingsError):
+    """A password that cannot be used, or a place where credentials cannot be kept."""
 
 
 class JournalError(RaftError):

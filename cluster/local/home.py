@@ -28,6 +28,7 @@ from actors.files import FileLock, FileLockedError, make_directory, replace_file
 from cluster.errors import ClusterError, NotRunningError
 from cluster.local.processes import find_head
 from raft import shapes
+from raft.secret_files import distrust
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ class Home:
             found = self.token_path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return
-        problem = _distrust(found)
+        problem = distrust(found)
         if problem:
             raise ClusterError(
                 f"{self.token_path} {problem}; run `tocsin down`, remove it, and `tocsin up` makes another"
@@ -227,17 +228,6 @@ class Home:
         """Remember the members of a group and their addresses."""
         make_directory(self.group_path(group_id).parent)
         replace_file(self.group_path(group_id), json.dumps(addresses).encode())
-
-
-def _distrust(found: os.stat_result) -> str:
-    """Return why a file with a secret cannot be trusted; empty when it can."""
-    if not stat.S_ISREG(found.st_mode):
-        return "is no plain file"
-    if found.st_uid != os.geteuid():
-        return f"belongs to user {found.st_uid}, not to {os.geteuid()}"
-    if found.st_mode & 0o077:
-        return f"can be used by others (mode {stat.S_IMODE(found.st_mode):04o})"
-    return "" if found.st_size else "is empty"
 
 
 def _make_private(directory: Path) -> None:
