@@ -17,9 +17,9 @@ import polars as pl
 
 from actors.detectors import Detector
 from actors.detectors.errors import DetectorValueError
-from actors.detectors.values import typed_value
+from actors.detectors.values import parse_list, plain_values, typed_value
 from actors.errors import TocsinError
-from actors.model import Schema
+from actors.model import Column, Schema
 
 Array = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -207,8 +207,9 @@ def find_acceptance(
 ) -> Acceptance:
     """Return the acceptance that typed words mean; it has no id and no place yet.
 
-    `event` is the event id, or `-` for detectors that learn without one; `value` is a JSON list for combinations,
-    sequences and counts; `name` is a detector, otherwise all that know the variable are meant.
+    `event` is the event id (a JSON list if it has several columns; those that are key columns may be left out), or
+    `-` for detectors that learn without one; `value` is a JSON list for combinations, sequences and counts; `name` is
+    a detector, otherwise all that know the variable are meant.
 
     Raises:
         AcceptanceError: no detector knows the event id and the variable, or a word does not fit its column.
@@ -221,11 +222,11 @@ def find_acceptance(
         values = tuple(typed_value(schema[column], text) for column, text in zip(key_columns, key, strict=True))
         for number, detector in enumerate(detectors):
             about = detector.about(variable) if name in (None, detector.name) else None
-            columns = detector.group_columns[len(key_columns) :]
-            if about is None or len(columns) != (event != NO_EVENT) or detector.spec.takes_lists != _is_list(value):
+            if about is None or detector.spec.takes_lists != _is_list(value):
                 continue
-            group = (*values, *(typed_value(schema[column], event) for column in columns))
-            found.append((number, group, about, detector.spec.accepted_value(schema, about, value)))
+            group = _group(detector, schema, values, event)
+            if group is not None:
+                found.append((number, group, about, detector.spec.accepted_value(schema, about, value)))
     except DetectorValueError as error:
         raise AcceptanceError(str(error)) from error
     if not found:
@@ -233,6 +234,33 @@ def find_acceptance(
     _, _, about, typed = found[0]
     groups = tuple((number, group) for number, group, _, _ in found)
     return Acceptance(acceptance_id="", key=values, groups=groups, variable=about, value=typed, positions={})
+
+
+def _group(detector: Detector, schema: Schema, key: tuple[Any, ...], event: str) -> tuple[Any, ...] | None:
+    """Return the group that a key and a typed event id mean; `None` when that has other columns, or is of other keys."""
+    names = detector.group_columns
+    own = [schema[name] for name in names[len(key) :]]
+    whole = [] if detector.spec.watches_events else [schema[name] for name in detector.spec.event_id_columns]
+    for columns in (whole, own):
+        values = _event_values(columns, event)
+        if values is not None:
+            given = {column.name: value for column, value in zip(columns, values, strict=True)}
+            group = given | dict(zip(names, key, strict=False))
+            return tuple(group[name] for name in names) if given.items() <= group.items() else None
+    return None
+
+
+def _event_values(columns: Sequence[Column], event: str) -> list[Any] | None:
+    """Return what a typed event id has for each of these columns; `None` when it is of more or fewer."""
+    if event == NO_EVENT:
+        return None if columns else []
+    if len(columns) == 1:
+        return [typed_value(columns[0], event)]
+    try:
+        found = parse_list(event)
+    except DetectorValueError:
+        return None
+    return plain_values(columns, found, "an event id") if columns and len(found) == len(columns) else None
 
 
 def _explain_nothing(detectors: Sequence[Detector], variable: str, name: str | None) -> str:
@@ -243,7 +271,10 @@ def _explain_nothing(detectors: Sequence[Detector], variable: str, name: str | N
         names = [detector.name for detector in detectors]
         return f"{text}; there is none named {name!r}{_meant(str(name), names)}, but {', '.join(names) or 'no other'}"
     meant = _meant(variable, [variable for detector in known for variable in detector.variables])
-    way = f"Give an event id to those that learn by event, {NO_EVENT!r} to others, and a JSON list to those of lists"
+    way = (
+        f"Give an event id to those that learn by event (a JSON list if it has several columns; in key columns the "
+        f"values of the key), {NO_EVENT!r} to others, and a JSON list as the value to those of lists"
+    )
     return f"{text}; there is {'; '.join(metrics) or 'none that knows values'}{meant}. {way}"
 
 

@@ -154,6 +154,37 @@ def test_words_mean_the_detectors_that_know_the_variable() -> None:
     assert find("qty", "5") == (((3, ("A",)),), 5)
 
 
+def find_by(columns: list[str], event: str) -> Any:
+    job = make_job(detectors=[{"type": "new_value", "watch": "user", "event": columns, "learn": {"rows": 1}}])
+    found = find_acceptance(
+        build_detectors(job), job.row_schema, ["sym"], key=["A"], event=event, variable="user", value="bob"
+    )
+    return found.groups[0][1]
+
+
+def test_an_event_of_key_columns_and_one_of_several_columns_are_named_by_their_values() -> None:
+    assert find_by(["sym"], "A") == find_by(["sym"], "-") == ("A",)
+    assert find_by(["SYM", "qty"], '["A", 5]') == find_by(["sym", "qty"], "5") == ("A", 5)
+    assert find_by(["qty", "time"], "[5, 7]") == ("A", 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("columns", "event", "message"),
+    [
+        (["sym"], "B", "in key columns the values of the key"),
+        (["qty", "time"], "5", "a JSON list if it has several columns"),
+        (["qty", "time"], "[5]", "a JSON list if it has several columns"),
+        (["qty", "time"], '["x", 5]', "column 'qty' is INT, which cannot hold 'x'"),
+        (["qty"], "-", "Give an event id to those that learn by event"),
+    ],
+)
+def test_an_event_of_other_columns_or_keys_is_refused_with_the_way_out(
+    columns: list[str], event: str, message: str
+) -> None:
+    with pytest.raises(AcceptanceError, match=message):
+        find_by(columns, event)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "settings", "message"),
     [
