@@ -14,6 +14,7 @@ The tree::
     ├── OffsetGapError          a batch that starts after the next offset needed
     ├── BrokenPartitionError    a batch failed half-way; the partition must be opened again
     └── SnapshotError           bytes that are no snapshot of this partition
+        └── DamagedEntryError   an entry of a partition that does not fit its checksum  (ValueError)
 
 Errors travel between processes, so every argument of an initialiser goes to `super().__init__`.
 """
@@ -49,3 +50,7 @@ class BrokenPartitionError(TocsinError):
 
 class SnapshotError(TocsinError):
     """Bytes that are torn, foreign, or a snapshot of something else."""
+
+
+class DamagedEntryError(SnapshotError, ValueError):
+    """An entry of a partition's tables that does not fit its checksum."""

@@ -377,10 +377,10 @@ def _series(name: str, values: list[Any], wanted: pl.DataType) -> pl.Series:
     if not kinds <= _PLAIN_TYPES:
         values = [_plain(value) for value in values]
         kinds = set(map(type, values))
-    if wanted == pl.Float64 and kinds <= {int, float, bool, type(None)}:
-        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=wanted)
-    if wanted == pl.Int64 and bool in kinds:
+    if wanted.is_numeric() and kinds & {bool, np.bool_}:
         raise SchemaError(f"column {name!r} holds numbers but a row gives a Boolean; write 0 or 1")
+    if wanted == pl.Float64 and kinds <= {int, float, type(None)}:
+        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=wanted)
     if np.datetime64 in kinds:
         return _from_numpy_times(name, _numpy_times(name, values))
     try:

@@ -1,6 +1,6 @@
 """Detectors made from their specifications."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.detectors.checks import as_names
@@ -9,23 +9,34 @@ from actors.detectors.errors import DetectorSpecError
 from actors.detectors.groups import Groups
 from actors.detectors.parts import Materials, Parts, find_columns
 from actors.detectors.specs import GroupSpec
+from actors.errors import SchemaError
+from actors.frames import schema_of
 from actors.model import Schema
 
 
-def make_detector(spec: GroupSpec, schema: Schema, time_column: str, key_columns: Sequence[str] = ()) -> Detector:
-    """Return a detector that has seen nothing.
+def make_detector(
+    spec: GroupSpec, schema: Schema | Mapping[str, Any], time_column: str, key_columns: Sequence[str] = ()
+) -> Detector:
+    """Return a detector that has seen nothing; the schema may be types by name, or that of a Polars frame.
 
     Raises:
         DetectorSpecError: the schema lacks a column, a column has the wrong type, or nothing could ever be found.
     """
     if not isinstance(spec, GroupSpec):
         raise DetectorSpecError(f"{spec!r} is no specification of a detector; give one, such as a NewValueSpec")
+    try:
+        schema = schema_of(schema)
+    except SchemaError as error:
+        raise DetectorSpecError(f"detector {spec.name!r}: {error}") from None
     keys = _names(spec, schema, as_names(repr(spec.name), "key_columns", key_columns))
     ids = () if spec.watches_events else _names(spec, schema, spec.event_id_columns)
     group_columns = tuple(dict.fromkeys((*keys, *ids)))
     (time,) = find_columns(spec.name, schema, [time_column])
     if not time.type.is_temporal:
         raise DetectorSpecError(f"detector {spec.name!r}: column {time.name!r} is {time.type}; the time must be a time")
+    if time.name in (*keys, *_names(spec, schema, spec.event_id_columns)):
+        text = f"detector {spec.name!r}: {time.name!r} is the time column, so that each time would be of its own"
+        raise DetectorSpecError(f"{text}; leave it out of the key and of the event id")
     _check_values_differ(spec, schema, group_columns)
     places = [group_columns.index(name) for name in ids]
 

@@ -64,6 +64,8 @@ def as_tuple(owner: str, name: str, given: Any) -> tuple[Any, ...]:
     """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise DetectorSpecError(f"{name} of {owner} must be a list; {given!r} is a single value")
+    if isinstance(given, set | frozenset):
+        raise DetectorSpecError(f"{name} of {owner} must be a list; {given!r} is a set, which has no order that stays")
     return tuple(given)
 
 

@@ -66,8 +66,8 @@ class CountVectorSpec(KnownSpec):
         return self.window_ticks is not None
 
     def watched_columns(self) -> tuple[tuple[str, ...], ...]:
-        """Return nothing: counts differ even where all event ids are the same."""
-        return ()
+        """Return the columns of the event id, unless counts differ even where all event ids are the same."""
+        return () if self.window_row_count is None else (self.event_id_columns,)
 
     def make_parts(self, given: Materials) -> Parts:
         """Return the watcher of windows."""

@@ -4,6 +4,7 @@ Everything is decided by rows and offsets: how batches are cut changes nothing, 
 entries of bytes, one per group and one per group and watcher, so that a commit writes only what has changed.
 """
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -23,9 +24,13 @@ from actors.frames import polars_schema
 from actors.model import Schema
 
 STATE_VERSION = 1
-"""Version of saved entries and snapshots."""
+"""Version of saved entries."""
+
+SNAPSHOT_VERSION = 2
+"""Version of snapshots; those of version 1 are the entries, without a checksum."""
 
 _GROUP, _MEMORY, _VERSION = b"g", b"m", b"v"
+_OFFSET = "\0offset"
 
 
 class Detector:
@@ -99,7 +104,7 @@ class Detector:
         """
         if self._configuration is None:
             raise DetectorSpecError(f"detector {self.name!r} watches no variables to choose from; train it instead")
-        self._configuration.observe_all(self._groups.batch(frame, np.asarray(offsets, np.int64), Phase.DETECT))
+        self._configuration.observe_all(self._batch(frame, offsets, Phase.DETECT))
 
     def accept(self, event_id: Any, variable: str, value: Any) -> None:
         """Let a reported value count as known.
@@ -192,7 +197,8 @@ class Detector:
         entries.update(self._group_entry(code) for code in range(len(self._groups.ids)))
         for index, memory in enumerate(self._memories):
             entries.update(self._memory_entry(index, memory, code) for code in sorted(memory.codes()))
-        return bytes(msgpack.packb(dict(sorted(entries.items()))))
+        body = msgpack.packb(dict(sorted(entries.items())))
+        return bytes(msgpack.packb([SNAPSHOT_VERSION, zlib.crc32(body), body]))
 
     def restore(self, data: bytes) -> None:
         """Take over a snapshot into a detector that has seen nothing; all of it counts as changed.
@@ -201,7 +207,7 @@ class Detector:
             DetectorStateError: the bytes are torn, of another version, or of a detector with another specification.
         """
         try:
-            entries = msgpack.unpackb(data)
+            entries = _unpack_snapshot(data)
         except Exception as error:  # msgpack raises several unrelated types for foreign bytes
             raise DetectorStateError(f"no snapshot of detector {self.name!r}: {error!r}") from error
         if not isinstance(entries, dict) or _VERSION not in entries:
@@ -221,11 +227,7 @@ class Detector:
             memory.validate()
 
     def _run(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> pl.DataFrame:
-        if not isinstance(frame, pl.DataFrame) or not hasattr(offsets, "__len__"):
-            raise SchemaError("the rows must be a frame of Polars, with offsets in an array")
-        if len(offsets) != len(frame):
-            raise SchemaError(f"{len(frame)} rows come with {len(offsets)} offsets; give one for each row")
-        batch = self._groups.batch(frame, np.asarray(offsets, np.int64), phase)
+        batch = self._batch(frame, offsets, phase)
         if self._configuration is not None:
             self._configuration.settle(batch, learns=phase is not Phase.DETECT)
         if not batch.row_count:
@@ -241,6 +243,30 @@ class Detector:
                 types.extend([index] * len(finding.rows))
                 details.extend([finding.detail] * len(finding.rows))
         return self._anomalies(batch, rows, types, details)
+
+    def _batch(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> GroupedRows:
+        """Return rows by group, noted, unless they or their offsets are none."""
+        if not isinstance(frame, pl.DataFrame) or not hasattr(offsets, "__len__"):
+            raise SchemaError("the rows must be a frame of Polars, with offsets in an array")
+        if len(offsets) != len(frame):
+            raise SchemaError(f"{len(frame)} rows come with {len(offsets)} offsets; give one for each row")
+        places = np.asarray(offsets)
+        if len(places) and (places.dtype.kind not in "iu" or places.max() > np.iinfo(np.int64).max):
+            raise SchemaError(f"the offsets are an array of {places.dtype}; give whole numbers of 64 bits")
+        places = places.astype(np.int64, copy=False)
+        if np.any(places[1:] <= places[:-1]):
+            self._check_ascent(frame, pl.Series(places))
+        return self._groups.batch(frame, places, phase)
+
+    def _check_ascent(self, frame: pl.DataFrame, offsets: pl.Series) -> None:
+        step = pl.col(_OFFSET).diff()
+        placed = frame.with_columns(offsets.alias(_OFFSET))
+        falls = placed.select((step.over(self.group_columns) if self.group_columns else step) <= 0).to_series()
+        if falls.any():
+            row = falls.arg_true()[0]
+            raise SchemaError(
+                f"offset {offsets[row]} of row {row} is not above the one before it in its group; sort them"
+            )
 
     def _anomalies(self, batch: GroupedRows, rows: list[int], types: list[int], details: list[str]) -> pl.DataFrame:
         if not rows:
@@ -289,6 +315,18 @@ class Detector:
             if key[:1] == _MEMORY:
                 group, saved = msgpack.unpackb(entry)
                 self._memories[int.from_bytes(key[-2:], "big")].decode(self._groups.code(tuple(group)), saved)
+
+
+def _unpack_snapshot(data: bytes) -> Any:
+    found = msgpack.unpackb(data)
+    if isinstance(found, dict):
+        return found
+    version, checksum, body = found
+    if version != SNAPSHOT_VERSION:
+        raise ValueError(f"it has version {version}, not 1 or {SNAPSHOT_VERSION}")
+    if zlib.crc32(body) != checksum:
+        raise ValueError("it does not fit its checksum; use an older one")
+    return msgpack.unpackb(body)
 
 
 def group_key(group: GroupId) -> bytes:

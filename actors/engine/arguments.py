@@ -156,6 +156,8 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
 def _listed(name: str, value: Any) -> Iterable[Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise bad_argument(f"{name} is {shown(value)}; give a list")
+    if isinstance(value, set | frozenset):
+        raise bad_argument(f"{name} is {shown(value)}, a set, which has no order that stays; give a list")
     return value
 
 
@@ -266,14 +268,14 @@ def _checked_lifecycles(
     given: Any, metrics: tuple[Metric, ...], schema: Schema, kind: ColumnType
 ) -> tuple[Lifecycle | None, ...]:
     found = tuple(_listed("lifecycles", given))
-    if all(one is None for one in found):
-        return ()
-    if len(found) != len(metrics):
+    if found and len(found) != len(metrics):
         raise bad_argument(f"there are {len(found)} lifecycles for {len(metrics)} metrics; give one, or None, for each")
     has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
     for i, one in enumerate(found):
         if not isinstance(one, LifecycleSettings | None):
             raise bad_argument(f"lifecycles[{i}] is {shown(one)}; give LifecycleSettings, or None")
+    if all(one is None for one in found):
+        return ()
     return tuple(None if one is None else _checked_lifecycle(one, schema, kind, has_windows) for one in found)
 
 

@@ -237,7 +237,7 @@ def find_acceptance(
 
 
 def _group(detector: Detector, schema: Schema, key: tuple[Any, ...], event: str) -> tuple[Any, ...] | None:
-    """Return the group that a key and a typed event id mean; `None` when that has other columns, or is of other keys."""
+    """Return the group that a key and an event id mean; `None` when that has other columns, or is of other keys."""
     names = detector.group_columns
     own = [schema[name] for name in names[len(key) :]]
     whole = [] if detector.spec.watches_events else [schema[name] for name in detector.spec.event_id_columns]

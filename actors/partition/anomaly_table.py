@@ -16,6 +16,7 @@ import polars as pl
 
 from actors.model import AnomalyId
 from actors.partition.part import Entry, Fields, Part, Saved
+from actors.partition.sealing import unseal
 from actors.shard.shard import Txn
 
 TABLE = "anomalies"
@@ -206,7 +207,7 @@ def _details(
 
 def decode_entry(key: bytes, value: bytes, render: Renderer | None = None) -> Anomaly:
     """Return the anomaly of one table entry; `render` makes the text of a packed detail, which is left out without."""
-    time, columns, kind, metric, detail = msgpack.unpackb(value)
+    time, columns, kind, metric, detail = msgpack.unpackb(unseal(key, value))
     place = decode_id(key)
     if isinstance(detail, list):
         detail = None if render is None else render(place, kind, detail)
@@ -262,7 +263,7 @@ def newest_anomalies(
     kept: list[tuple[tuple[bool, int, bytes], bytes]] = []
     with txn.cursor(table) as cursor:
         for key, value in cursor.iterprev() if cursor.last() else ():
-            time = msgpack.unpackb(value)[0]
+            time = msgpack.unpackb(unseal(key, value))[0]
             place = time is not None, time or 0, key
             if (bound is not None and place >= bound) or (len(kept) >= count_max and place < kept[0][0]):
                 continue

@@ -13,6 +13,7 @@ import msgpack
 
 from actors.partition.anomaly_table import decode_id
 from actors.partition.rejected_records import decode_record
+from actors.partition.sealing import unseal
 from actors.shard import Shard
 from actors.store.check.findings import DAMAGE, Finding
 from actors.store.disk.state import read_state
@@ -57,7 +58,7 @@ def read_marks(shard: Shard) -> PartitionMarks | None:
     table = shard.table("partition")
     with shard.read() as txn:
         raw = txn.get(MARKS_KEY, db=table)
-    return None if raw is None else _decode_marks(raw)
+    return None if raw is None else _decode_marks(unseal(MARKS_KEY, raw))
 
 
 def check_partition(shard: Shard) -> list[Finding]:
@@ -101,7 +102,7 @@ def _check_table(
     with shard.read() as txn, txn.cursor(table) as cursor:
         for key, value in cursor:
             try:
-                fault = check(bytes(key), bytes(value), marks)
+                fault = check(bytes(key), unseal(key, bytes(value)), marks)
             except DAMAGE as error:
                 fault = f"cannot be read: {error}"
             if fault is not None:
@@ -142,12 +143,21 @@ def _check_engine(key: bytes, value: bytes, marks: PartitionMarks) -> str | None
     return None if zlib.crc32(body) == checksum else "does not fit its checksum"
 
 
+def _check_readable(key: bytes, value: bytes, marks: PartitionMarks) -> str | None:
+    if value:
+        msgpack.unpackb(value)
+    return None
+
+
 _CHECKS: Mapping[str, Callable[[bytes, bytes, PartitionMarks], str | None]] = {
     "anomalies": _check_anomaly,
     "outbox": _check_outbox,
     "dead_letters": _check_record,
     "late_rows": _check_record,
     "engine": _check_engine,
+    "detectors": _check_readable,
+    "episodes": _check_readable,
+    "notices": _check_anomaly,
 }
 
 

@@ -20,6 +20,7 @@ from actors.detectors.verdicts import VariableVerdict
 from actors.partition.acceptances import Acceptance, Acceptances
 from actors.partition.assembly import build_detectors
 from actors.partition.part import Entry, Fields, Part, Saved
+from actors.partition.sealing import unseal
 from actors.routing import partition_of_key
 from actors.shard import Shard
 from config.settings import JobSettings
@@ -143,7 +144,7 @@ def read_verdicts(job: JobSettings, shard: Shard) -> list[VariableVerdict]:
         return []
     table = shard.table(TABLE)
     with shard.read() as txn, txn.cursor(table) as cursor:
-        entries = [(bytes(key), bytes(value)) for key, value in cursor]
+        entries = [(bytes(key), unseal(key, bytes(value))) for key, value in cursor]
     for number, detector in detectors:
         detector.load_state(_below(entries, _prefix(number)))
     return [verdict for _, detector in detectors for verdict in detector.verdicts()]
@@ -168,7 +169,8 @@ def _seen_groups(cursor: Any, acceptance: Acceptance) -> Iterator[GroupId]:
     for number in {number for number, _ in acceptance.groups}:
         placed = cursor.set_range(_prefix(number))
         while placed and cursor.key()[:2] == _prefix(number):
-            group = saved_group(bytes(cursor.key()[2:]), bytes(cursor.value()))
+            key = bytes(cursor.key())
+            group = saved_group(key[2:], unseal(key, bytes(cursor.value())))
             if group is not None:
                 yield group
             placed = cursor.next()

@@ -23,6 +23,7 @@ from actors.engine.report.output import LATE_ORDINALS, Numbering
 from actors.model import AnomalyId
 from actors.partition.anomaly_table import decode_id, encode_id
 from actors.partition.part import Entry, Part, Tables
+from actors.partition.sealing import unseal
 from actors.shard.shard import Txn
 
 __all__ = ["LATE_ORDINALS", "TABLES", "EpisodeFilter", "EpisodeTable", "LateOrdinals", "episode_fields"]
@@ -190,7 +191,7 @@ def _encode(episode: Episode) -> bytes:
 def _decode(key: bytes, value: bytes) -> Episode:
     split, offset, kind, start = _KEY.unpack_from(key)
     (ordinal,) = _ORDINAL.unpack_from(key, _KEY.size) if len(key) > _KEY.size else (0,)
-    columns, state, fired_at, end, last_true, count, peak = msgpack.unpackb(value)
+    columns, state, fired_at, end, last_true, count, peak = msgpack.unpackb(unseal(key, value))
     return Episode(
         split=split,
         offset=offset,

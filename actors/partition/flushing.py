@@ -3,6 +3,7 @@
 import logging
 
 from actors.partition.parts import RECORD_KEY, Parts
+from actors.partition.sealing import seal
 from actors.shard import Shard, ShardFullError
 from actors.shard.shard import Txn
 from config.settings import FlushSettings
@@ -54,10 +55,10 @@ class Flushing:
                 if value is None:
                     txn.delete(key, db=tables[table])
                 else:
-                    txn.put(key, value, db=tables[table])
+                    txn.put(key, seal(key, value), db=tables[table])
             for part in self._parts:
                 part.write(txn, now_us)
-            txn.put(RECORD_KEY, record, db=tables["partition"])
+            txn.put(RECORD_KEY, seal(RECORD_KEY, record), db=tables["partition"])
 
         try:
             self._shard.write(write)

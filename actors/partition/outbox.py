@@ -14,6 +14,7 @@ from actors.model import AnomalyId
 from actors.partition.anomaly_table import AnomalyTable, encode_id
 from actors.partition.episode_table import EpisodeTable
 from actors.partition.part import Entry, Part, Saved, Tables
+from actors.partition.sealing import seal, unseal
 from actors.shard.shard import Txn
 
 _SPLIT = struct.Struct(">I")
@@ -58,7 +59,8 @@ class Outbox(Part):
     def take_out(self, txn: Txn, taken: Sequence[AnomalyId]) -> None:
         """Mark anomalies, each split's in the order of ids, and all before them as taken by every sink."""
         for split, last in {anomaly_id.split: anomaly_id for anomaly_id in taken}.items():
-            txn.put(_SPLIT.pack(split), encode_id(last), db=self._tables["outbox"])
+            key = _SPLIT.pack(split)
+            txn.put(key, seal(key, encode_id(last)), db=self._tables["outbox"])
         self._episodes.forget(txn, taken)
 
     def note_taken(self, count: int) -> None:
@@ -80,7 +82,8 @@ def _above_marks(txn: Txn, table: Any, marks: Any) -> Iterator[tuple[bytes, byte
         placed = cursor.first()
         while placed:
             split = bytes(cursor.key()[: _SPLIT.size])
-            mark = txn.get(split, db=marks)
+            stored = txn.get(split, db=marks)
+            mark = None if stored is None else unseal(split, stored)
             if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
                 cursor.next()
             while (key := bytes(cursor.key())) and key[: _SPLIT.size] == split:

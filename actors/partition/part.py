@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actors.partition.sealing import unseal
 from actors.shard.shard import Txn
 
 Tables = Mapping[str, Any]
@@ -41,12 +42,12 @@ class Saved:
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return one entry of a table."""
         found: bytes | None = self.txn.get(key, db=self.tables[table])
-        return found
+        return None if found is None else unseal(key, found)
 
     def entries(self, table: str) -> list[tuple[bytes, bytes]]:
         """Return all entries of a table."""
         with self.txn.cursor(self.tables[table]) as cursor:
-            return [(bytes(key), bytes(value)) for key, value in cursor]
+            return [(bytes(key), unseal(key, bytes(value))) for key, value in cursor]
 
 
 class Part:

@@ -6,7 +6,7 @@ from typing import Any
 import msgpack
 import polars as pl
 
-from actors.errors import SnapshotError
+from actors.errors import DamagedEntryError, SnapshotError
 from actors.partition.anomaly_table import AnomalyTable, merge_anomalies
 from actors.partition.check import read_marks
 from actors.partition.detection import Learning
@@ -18,6 +18,7 @@ from actors.partition.outbox import Outbox
 from actors.partition.part import Fields, Part, Saved
 from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import RecordTable, add_letters
+from actors.partition.sealing import seal, unseal
 from actors.partition.values import RoutedBatch
 from actors.partition.warm_start import warm_up
 from actors.shard import Shard
@@ -55,8 +56,10 @@ RECORD_FIELDS = (
 )
 """Fields of the record, in the order in which they are stored."""
 
-VERSION = 1
-"""Version of the record, and of a partition's snapshot."""
+VERSION = 2
+"""Version of the record, and of a partition's snapshot; values and snapshots of version 1 have no checksum."""
+
+_SNAPSHOT_KEY = b"snapshot"
 
 
 class Parts:
@@ -152,7 +155,7 @@ class Parts:
             stored = txn.get(RECORD_KEY, db=self.tables["partition"])
             if stored is None:
                 return
-            record = msgpack.unpackb(stored, strict_map_key=False)
+            record = _unpack_record(unseal(RECORD_KEY, stored))
             is_of_other_job = self._job.warm_start is not None and list(record["fingerprint"]) != self.fingerprint
             if not is_of_other_job:
                 self.check_fingerprint(record["fingerprint"])
@@ -179,7 +182,7 @@ class Parts:
         body: dict[str, Any] = {"version": VERSION, "fingerprint": self.fingerprint, "partition": self._number}
         for part in self:
             body |= part.snapshot()
-        return bytes(msgpack.packb(body))
+        return seal(_SNAPSHOT_KEY, msgpack.packb(body))
 
     def checked_snapshot(self, snapshot: bytes) -> Fields:
         """Return what a snapshot of this partition carries.
@@ -188,12 +191,11 @@ class Parts:
             SnapshotError: the bytes are no snapshot of this partition, or the shard holds rows already.
         """
         try:
-            body: Fields = msgpack.unpackb(snapshot, strict_map_key=False)
+            body: Fields = msgpack.unpackb(unseal(_SNAPSHOT_KEY, snapshot), strict_map_key=False)
             version, partition, fingerprint = body["version"], body["partition"], body["fingerprint"]
         except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise SnapshotError(f"these {len(snapshot)} bytes are no snapshot of a partition: {error}") from error
-        if version != VERSION:
-            raise SnapshotError(f"a snapshot of format {version}; this version reads format {VERSION}")
+        _check_version("a snapshot", version)
         if partition != self._number:
             raise SnapshotError(f"a snapshot of partition {partition} does not fit partition {self._number}")
         if any(self.marks.reached().values()):
@@ -222,6 +224,21 @@ class Parts:
     def _relearn(self, split: int, frame: pl.DataFrame, offsets: Offsets) -> None:
         self.metrics.relearn(split, frame, offsets)
         self.learning.process(split, frame, offsets)
+
+
+def _unpack_record(data: bytes) -> Fields:
+    try:
+        record: Fields = msgpack.unpackb(data, strict_map_key=False)
+        version = record["version"]
+    except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
+        raise DamagedEntryError(f"the marks of a partition cannot be read: {error}; restore its shard") from error
+    _check_version("a shard", version)
+    return record
+
+
+def _check_version(what: str, version: object) -> None:
+    if version not in (1, VERSION):
+        raise SnapshotError(f"{what} of format {version}; this version reads formats 1 and {VERSION}")
 
 
 def _from_offset(frame: pl.DataFrame, offsets: Offsets, start: int) -> tuple[pl.DataFrame, Offsets]:

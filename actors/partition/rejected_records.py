@@ -14,6 +14,7 @@ import msgpack
 import polars as pl
 
 from actors.partition.part import Entry, Fields, Part, Saved, Tables
+from actors.partition.sealing import unseal
 from actors.shard.shard import Txn
 from actors.source.protocol import DeadLetter
 
@@ -102,7 +103,7 @@ class RecordTable(Part):
             for key, value in cursor:
                 if len(found) >= count_max:
                     break
-                found.append((*decode_record(key), msgpack.unpackb(value)))
+                found.append((*decode_record(key), msgpack.unpackb(unseal(key, value))))
         return found
 
     def validate(self) -> None:

@@ -17,6 +17,7 @@ from actors.host import PartitionHost
 from actors.partition.episode_table import EpisodeFilter
 from actors.partition.partition import Partition, RoutedBatch
 from actors.partition.rejected_records import LateRow
+from actors.partition.sealing import unseal
 from actors.sink.protocol import Sink, SinkRecord
 from actors.source.protocol import DeadLetter, Source
 from actors.store import Event
@@ -201,10 +202,10 @@ def _content(partition: int, record: SinkRecord) -> tuple[Any, ...]:
 
 
 def read_table(partition: Partition, name: str) -> list[tuple[bytes, bytes]]:
-    """Return a table of an open partition as it is stored."""
+    """Return a table of an open partition, its values without their checksums."""
     shard = partition._shard
     with shard.read() as txn, txn.cursor(shard.table(name)) as cursor:
-        return [(bytes(key), bytes(value)) for key, value in cursor]
+        return [(bytes(key), unseal(key, bytes(value))) for key, value in cursor]
 
 
 def read_meta(partition: Partition) -> dict[str, Any]:

@@ -207,6 +207,9 @@ class _Analysis:
         bound = self._bind(function, node, arguments)
         values = tuple(self.term(bound[p.name]) for p in function.values)
         self._check_values(function, values, [bound[p.name] for p in function.values], node)
+        for parameter in function.parameters:
+            if parameter.accepts in ("list", "constant") and parameter.name in bound:
+                self._check_compared(values[0], bound[parameter.name])
         constants = tuple(
             (p.name, self._constant(function, p, bound, node)) for p in function.parameters if p.is_constant
         )
@@ -256,8 +259,6 @@ class _Analysis:
                     "Use a moving function such as `msum` on the column itself.",
                 )
             self._check_type(parameter, value, place, node)
-        if function.name == "in":
-            self._check_items(values[0], node)
         if function.kind is Kind.SEQUENCE and not any(columns_of(value) for value in values):
             raise self._error("bad_argument", f"`{node.function}` needs a column", node, "Name a column in it.")
         texts = [value.type is Type.TEXT for value in values if value.type is not Type.NULL]
@@ -271,9 +272,8 @@ class _Analysis:
                     "bad_type", "a text and a number cannot be combined", node, "Give two numbers, or two texts."
                 )
 
-    def _check_items(self, value: Term, node: Call) -> None:
-        named = {name.lower(): argument for name, argument in node.named}
-        listing = node.arguments[1] if len(node.arguments) > 1 else named["items"]
+    def _check_compared(self, value: Term, listing: Node) -> None:
+        """Refuse constants that no value of a term's type equals."""
         for item in listing.items if isinstance(listing, Listing) else (listing,):
             if not isinstance(item, Literal) or item.value is None or value.type is Type.NULL:
                 continue

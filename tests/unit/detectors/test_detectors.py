@@ -325,6 +325,12 @@ def test_state_of_another_specification_or_torn_state_is_refused() -> None:
         other.load_state(made.changed_state())
     with pytest.raises(DetectorStateError, match="no snapshot"):
         detector(NewValueSpec, variables=("qty",)).restore(made.snapshot()[:-3])
+    snapshot = made.snapshot()
+    for bit in range(8 * len(snapshot)):
+        damaged = bytearray(snapshot)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DetectorStateError, match="no snapshot"):
+            detector(NewValueSpec, variables=("qty",)).restore(bytes(damaged))
 
 
 def test_a_fingerprint_tells_specifications_apart() -> None:

@@ -50,6 +50,7 @@ def condition(operator: str, value: Any = None, column: str = "user") -> dict[st
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (ValueRangeSpec, {"variables": "qty"}, "learns no row, so that it would find nothing; give it a learn phase"),
     (NewValueSpec, {"variables": 5}, "variables of 'd' must be a list; 5 is a single value"),
+    (NewValueSpec, {"variables": {"qty"}}, "variables of 'd' must be a list; {'qty'} is a set, which has no order"),
     (NewValueSpec, {"variables": ("qty", 5)}, "names of columns; 5 is none"),
     (NewValueSpec, {"variables": "qty", "learn": {"rows": 5}}, "must be a LearnPhase"),
     (
@@ -102,12 +103,33 @@ def test_a_specification_that_cannot_be_used_is_refused(kind: Any, fields: dict[
         (ValueRangeSpec, {"variables": "ev", "event_id_columns": "ev"}),
         (CharsetSpec, {"variables": "sym"}),
         (EventSequenceSpec, {"event_id_columns": "sym", "length": 2}),
+        (CountVectorSpec, {"event_id_columns": "sym", "window_row_count": 2}),
     ],
 )
 def test_what_is_the_same_in_a_group_is_not_watched(kind: Any, fields: dict[str, Any]) -> None:
     with pytest.raises(DetectorSpecError, match="nothing would ever be new; watch another column"):
         make_detector(kind(name="d", learn=LEARN, **fields), SCHEMA, "time", ["sym"])
     assert make_detector(kind(name="d", learn=LearnPhase(until=5), **fields), SCHEMA, "time", ["sym"]).metrics
+
+
+def test_how_many_rows_of_a_key_come_in_a_span_of_time_may_be_watched() -> None:
+    spec = CountVectorSpec(name="d", learn=LEARN, event_id_columns=("sym",), window_ticks=10)
+    assert make_detector(spec, SCHEMA, "time", ["sym"]).metrics == ("new counts of sym",)
+
+
+@pytest.mark.parametrize(("keys", "ids"), [(["Time"], []), ([], ["TIME"]), (["sym"], ["ev", "time"])])
+def test_the_time_column_tells_no_groups_apart(keys: list[str], ids: list[str]) -> None:
+    spec = NewValueSpec(name="d", variables=("qty",), learn=LEARN, event_id_columns=tuple(ids))
+    with pytest.raises(DetectorSpecError, match="is the time column, so that each time would be of its own; leave it"):
+        make_detector(spec, SCHEMA, "time", keys)
+
+
+def test_the_schema_may_be_types_by_name() -> None:
+    spec = NewValueSpec(name="d", variables=("qty",), learn=LEARN)
+    assert make_detector(spec, {"time": "TIMESTAMP", "qty": "INT"}, "time").metrics == ("new value of qty",)
+    for wrong in (None, 5, {"time": "SOON"}):
+        with pytest.raises(DetectorSpecError, match="detector 'd': "):
+            make_detector(spec, wrong, "time")  # type: ignore[arg-type]
 
 
 class Report(enum.Enum):
@@ -220,6 +242,28 @@ def test_rows_and_offsets_are_as_many() -> None:
     made = make_detector(NewValueSpec(name="d", variables="qty", learn=LEARN), SCHEMA, "time")  # type: ignore[arg-type]
     with pytest.raises(SchemaError, match="1 rows come with 2 offsets; give one for each row"):
         made.process(pl.DataFrame({"time": [1], "qty": [1]}), np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("offsets", "message"),
+    [
+        ([1, 0, 1], "offset 1 of row 2 is not above the one before it in its group; sort them"),
+        ([7, 4, 6], "offset 6 of row 2 is not above the one before it in its group; sort them"),
+        ([0.0, 1.5, 2.0], "the offsets are an array of float64; give whole numbers of 64 bits"),
+        ([False, True, True], "the offsets are an array of bool; give whole numbers of 64 bits"),
+        (np.array([1, 2, 2**63], np.uint64), "the offsets are an array of uint64; give whole numbers of 64 bits"),
+    ],
+)
+def test_offsets_are_whole_numbers_that_ascend_within_each_group(offsets: Any, message: str) -> None:
+    types = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
+    made = make_detector(NewValueSpec(name="d", variables=("qty",), learn=LEARN), types, "time", ["sym"])
+    rows = pl.DataFrame({"time": [1, 2, 3], "sym": ["A", "B", "A"], "qty": [1, 2, 3]})
+    before = made.snapshot()
+    for call in (made.process, made.train, made.configure):
+        with pytest.raises(SchemaError, match=message):
+            call(rows, offsets)
+    assert made.snapshot() == before
+    made.process(rows, np.array([5, 1, 6]))
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,14 @@ def test_whole_numbers_of_which_some_are_missing_are_taken_from_pandas_and_maske
 def test_rows_may_be_series_with_names() -> None:
     frame = pd.DataFrame([(1, "a", 3, 1.5, True), (2, "b", 4, 2.5, True)], columns=list(SCHEMA))
     assert make().append([row for _, row in frame.iterrows()]).height == 2
+
+
+@pytest.mark.parametrize("name", ["qty", "price"])
+@pytest.mark.parametrize("truth", [True, np.bool_(False)])
+def test_a_boolean_is_no_number_in_rows_of_any_kind(name: str, truth: Any) -> None:
+    row = {"time": 1, "sym": "a", "qty": 1, "price": 1.0, "ok": True, name: truth}
+    columns = {column: [value] for column, value in row.items()}
+    for rows in ([row], [tuple(row.values())], columns, pl.DataFrame(columns), pd.DataFrame(columns)):
+        engine = AnomalyDetectionEngine(name="e", metrics=["price > 0"], schema=SCHEMA, time_column="time")
+        with pytest.raises(EngineError, match=f"column '{name}' .* Bool"):
+            engine.append(rows)

@@ -111,6 +111,8 @@ def test_durations_are_windows_over_a_time_column() -> None:
         ("[1, 2] > 3", "bad_argument", 0),
         ("max(qty:3) > 1", "bad_argument", 4),
         ("qty in [1, `A]", "bad_type", 11),
+        ("firstNot(qty, 'a') > 1", "bad_type", 14),
+        ("lastNot(sym, k=5) == 'a'", "bad_type", 15),
         ("percentile(interpolation='lower', qty) > 3", "parse", 34),
     ],
 )

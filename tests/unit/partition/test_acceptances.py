@@ -155,7 +155,9 @@ def test_words_mean_the_detectors_that_know_the_variable() -> None:
 
 
 def find_by(columns: list[str], event: str) -> Any:
-    job = make_job(detectors=[{"type": "new_value", "watch": "user", "event": columns, "learn": {"rows": 1}}])
+    watched = {"type": "new_value", "watch": "user", "event": columns, "learn": {"rows": 1}}
+    types = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "user": "STRING", "place": "LONG"}
+    job = make_job(detectors=[watched], schema=types)
     found = find_acceptance(
         build_detectors(job), job.row_schema, ["sym"], key=["A"], event=event, variable="user", value="bob"
     )
@@ -165,16 +167,16 @@ def find_by(columns: list[str], event: str) -> Any:
 def test_an_event_of_key_columns_and_one_of_several_columns_are_named_by_their_values() -> None:
     assert find_by(["sym"], "A") == find_by(["sym"], "-") == ("A",)
     assert find_by(["SYM", "qty"], '["A", 5]') == find_by(["sym", "qty"], "5") == ("A", 5)
-    assert find_by(["qty", "time"], "[5, 7]") == ("A", 5, 7)
+    assert find_by(["qty", "place"], "[5, 7]") == ("A", 5, 7)
 
 
 @pytest.mark.parametrize(
     ("columns", "event", "message"),
     [
         (["sym"], "B", "in key columns the values of the key"),
-        (["qty", "time"], "5", "a JSON list if it has several columns"),
-        (["qty", "time"], "[5]", "a JSON list if it has several columns"),
-        (["qty", "time"], '["x", 5]', "column 'qty' is INT, which cannot hold 'x'"),
+        (["qty", "place"], "5", "a JSON list if it has several columns"),
+        (["qty", "place"], "[5]", "a JSON list if it has several columns"),
+        (["qty", "place"], '["x", 5]', "column 'qty' is INT, which cannot hold 'x'"),
         (["qty"], "-", "Give an event id to those that learn by event"),
     ],
 )

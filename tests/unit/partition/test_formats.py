@@ -1,15 +1,22 @@
 """Shards and snapshots of earlier versions open and go on as if today's code had written them.
 
-Since version 2 the engine's snapshot has the latest ticks.
+Since fixture 2 the engine's snapshot has the latest ticks. Afterwards the record of the marks and snapshots got version
+2: values have checksums in front, and are what they were behind them.
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
+from actors.errors import DamagedEntryError, SnapshotError
+from actors.partition.check import check_partition
 from actors.partition.partition import Partition
+from actors.partition.sealing import SEALED, seal, unseal
+from actors.shard import Shard
 from tests.support.partition_fixture import (
     COMMITTED,
     DATA,
@@ -55,16 +62,76 @@ def test_a_shard_of_an_earlier_version_goes_on(version: str, tmp_path: Path) -> 
     assert found[0] == found[1]
 
 
-def test_today_every_table_has_the_bytes_of_version_2(tmp_path: Path) -> None:
+def plain_snapshot(snapshot: bytes) -> dict[str, Any]:
+    """Return what a snapshot of a partition has, without versions and checksums."""
+    found: dict[str, Any] = msgpack.unpackb(unseal(b"snapshot", snapshot), strict_map_key=False)
+    states = [msgpack.unpackb(state) for state in found["detectors"]]
+    plain = [state if isinstance(state, dict) else msgpack.unpackb(state[2]) for state in states]
+    return found | {"version": 0, "detectors": plain}
+
+
+def test_today_every_table_has_the_content_of_fixture_2(tmp_path: Path) -> None:
     write_fixture(tmp_path / "today.zip")
     snapshots, found = [], []
     for name, archive in (("old", FORMATS / "partition-2.zip"), ("new", tmp_path / "today.zip")):
         snapshots.append(unpack(archive, tmp_path / name))
         with Partition.open(fixture_job(), 0, tmp_path / name) as partition:
             found.append(tables(partition))
+    marks = [msgpack.unpackb(tables.pop("partition")[0][1], strict_map_key=False) for tables in found]
+    assert [record.pop("version") for record in marks] == [1, 2]
+    assert marks[0] == marks[1]
     assert found[0] == found[1]
     assert all(found[0].values())
-    assert snapshots[0] == snapshots[1]
+    assert plain_snapshot(snapshots[0]) == plain_snapshot(snapshots[1])
+    assert snapshots[1][:1] == SEALED
+
+
+def test_a_sealed_value_is_the_checksum_and_the_value() -> None:
+    assert seal(b"key", b"value").hex() == "02" + zlib.crc32(b"keyvalue").to_bytes(4, "little").hex() + b"value".hex()
+    assert unseal(b"key", seal(b"key", b"value")) == unseal(b"key", b"value") == b"value"
+    with pytest.raises(DamagedEntryError, match="b'other' of a partition does not fit its checksum; restore the shard"):
+        unseal(b"other", seal(b"key", b"value"))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_flipped_bit_in_a_table_is_found(name: str, tmp_path: Path) -> None:
+    write_fixture(tmp_path / "today.zip")
+    unpack(tmp_path / "today.zip", tmp_path / "shard")
+    with Shard.open(tmp_path / "shard", identifier="trades/0") as shard:
+        table = shard.table(name)
+        with shard.read() as txn, txn.cursor(table) as cursor:
+            key, value = next((bytes(key), bytes(value)) for key, value in cursor if value)
+        for bit in (1 << place for place in range(8)):
+            damaged = value[:-1] + bytes([value[-1] ^ bit])
+            shard.write(lambda txn: txn.put(key, damaged, db=table))  # noqa: B023  # called at once
+            found = check_partition(shard)
+            assert [finding.table for finding in found] == [name]
+            assert "checksum" in found[0].fault
+    if name in {"partition", "engine", "detectors"}:
+        with pytest.raises(DamagedEntryError, match="does not fit its checksum"):
+            Partition.open(fixture_job(), 0, tmp_path / "shard")
+
+
+def test_marks_and_snapshots_of_a_later_version_are_refused(tmp_path: Path) -> None:
+    write_fixture(tmp_path / "today.zip")
+    unpack(tmp_path / "today.zip", tmp_path / "shard")
+    with Shard.open(tmp_path / "shard", identifier="trades/0") as shard:
+        table = shard.table("partition")
+        later = seal(b"marks", msgpack.packb({"version": 3}))
+        shard.write(lambda txn: txn.put(b"marks", later, db=table))
+    with pytest.raises(SnapshotError, match="a shard of format 3; this version reads formats 1 and 2"):
+        Partition.open(fixture_job(), 0, tmp_path / "shard")
+
+
+def test_a_flipped_bit_in_a_snapshot_of_a_partition_is_found(tmp_path: Path) -> None:
+    write_fixture(tmp_path / "today.zip")
+    snapshot = unpack(tmp_path / "today.zip", tmp_path / "shard")
+    with Partition.open(fixture_job(), 0, tmp_path / "new") as partition:
+        for place in (*range(40), *range(40, len(snapshot), 97)):
+            damaged = bytearray(snapshot)
+            damaged[place] ^= 1 << place % 8
+            with pytest.raises(SnapshotError):
+                partition.restore(bytes(damaged), 0)
 
 
 @pytest.mark.parametrize("version", ["partition-1", "partition-2"])

@@ -1,12 +1,14 @@
 """A snapshot goes on where it was taken, in an empty directory only, and says what is missing."""
 
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import pytest
 
 from actors.errors import SnapshotError
 from actors.partition.partition import Partition
+from actors.partition.sealing import unseal
 from tests.support.partition_jobs import EVENTS, LEARNING, SINKS, make_batch, make_partition_job
 from tests.unit.partition.test_recovery import ROWS, contents, send
 
@@ -109,9 +111,14 @@ def test_a_torn_snapshot_is_refused(kept: int, tmp_path: Path) -> None:
         partition.restore(snapshot[:kept], 0)
 
 
+def read_snapshot(snapshot: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = msgpack.unpackb(unseal(b"snapshot", snapshot), strict_map_key=False)
+    return found
+
+
 @pytest.mark.parametrize("part", ["engine", "detectors", "received", "committed", "watermarks", "version"])
 def test_a_snapshot_with_a_damaged_part_is_refused_and_never_written(part: str, tmp_path: Path) -> None:
-    body = msgpack.unpackb(make_snapshot(tmp_path / "old", 30), strict_map_key=False)
+    body = read_snapshot(make_snapshot(tmp_path / "old", 30))
     torn = {name: value for name, value in body.items() if name != part}
     if part in ("engine", "detectors"):
         torn[part] = b"torn" if part == "engine" else [b"torn" for _ in body[part]]
@@ -123,7 +130,7 @@ def test_a_snapshot_with_a_damaged_part_is_refused_and_never_written(part: str, 
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    body = msgpack.unpackb(make_snapshot(tmp_path / "old", 3), strict_map_key=False)
+    body = read_snapshot(make_snapshot(tmp_path / "old", 3))
     with Partition.open(JOB, 0, tmp_path / "new") as partition, pytest.raises(SnapshotError, match="format 99"):
         partition.restore(msgpack.packb(body | {"version": 99}), 0)
 
