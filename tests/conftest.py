@@ -5,6 +5,8 @@ are marked `cluster` by their folder and run first, together on one worker: they
 second worker runs all other tests beside them, and no two clusters take each other's time.
 """
 
+import gc
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ CLUSTER_TIER = Path(__file__).parent / "cluster"
 
 # A default run must give the same verdict on the same commit; `explore` is for looking for new cases.
 _SLOW_MACHINE = [HealthCheck.too_slow]
-settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=_SLOW_MACHINE)
+_REPEATED = settings(derandomize=True, deadline=None, suppress_health_check=_SLOW_MACHINE)
+settings.register_profile("repeatable", _REPEATED, max_examples=40)
+settings.register_profile("at-length", _REPEATED, max_examples=400)
 settings.register_profile("explore", max_examples=2000, deadline=None, suppress_health_check=_SLOW_MACHINE)
 settings.load_profile("repeatable")
 
@@ -31,7 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give every test more time on a slow machine."""
+    """Give every test more time on a slow machine, and more generated cases when slow tests are asked for."""
+    if _wants_slow(config) and config.getoption("--hypothesis-profile") is None:
+        settings.load_profile("at-length")
     if config.getoption("timeout", None) is None and config.pluginmanager.hasplugin("timeout"):
         config.option.timeout = float(config.getini("timeout")) * slowness()
 
@@ -42,9 +48,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.is_relative_to(CLUSTER_TIER):
             item.add_marker(pytest.mark.cluster)
+        own_limit = item.get_closest_marker("timeout")
+        if own_limit is not None:
+            item.add_marker(pytest.mark.timeout(own_limit.args[0] * slowness()), append=False)
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
-    if not config.getoption("--slow") and "slow" not in config.getoption("-m"):
+    if not _wants_slow(config):
         _deselect_slow(config, items)
+
+
+def _wants_slow(config: pytest.Config) -> bool:
+    """Return whether tests marked slow are asked for."""
+    return bool(config.getoption("--slow")) or "slow" in config.getoption("-m").replace("not slow", "")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, name: str, obj: object) -> pytest.Item | None:
+    """Make one item of a slow test that is left out, in place of one for each of its thousands of cases.
+
+    Who names a test in the command line finds all of its cases, so that it is told that they are slow.
+    """
+    config = collector.config
+    is_slow = inspect.isfunction(obj) and any(mark.name == "slow" for mark in getattr(obj, "pytestmark", ()))
+    if not is_slow or _wants_slow(config) or any("::" in argument for argument in config.args):
+        return None
+    return pytest.Function.from_parent(collector, name=name)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage from looking at all modules and tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _deselect_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -57,7 +90,7 @@ def _deselect_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return a scheduler that hands out single tests, but the cluster tier as a whole.
+    """Return a scheduler that hands out single tests, but as a whole what shares something that takes long to make.
 
     pytest-xdist's groups would do, were it not that its release 3.8 ignores them with pytest 9.2.
     """
@@ -66,10 +99,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
     class ClusterTierTogether(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
-        """Work units are single tests in the order found, and all of the cluster tier."""
+        """Work units are single tests in the order found, but what shares something that takes long to make."""
 
         def _split_scope(self, nodeid: str) -> str:
-            return "cluster" if nodeid.startswith("tests/cluster/") else nodeid
+            if nodeid.startswith("tests/cluster/"):
+                return "cluster"
+            if nodeid.startswith(("tests/unit/test_repository_", "tests/unit/test_tocsin")):
+                return "repository"
+            # What the seeds of a job are compared with is made once by the worker that has them all.
+            return nodeid.rpartition("-")[0] if nodeid.startswith("tests/sim/test_partitions") else nodeid
 
     config.option.loadscopereorder = False
     return ClusterTierTogether(config, log)

@@ -14,6 +14,7 @@ import pytest
 from cluster.client.client import Client
 from cluster.deployment import deploy
 from cluster.local.home import Home
+from cluster.local.speed import slowness
 from tests.support.trades import trades_job
 
 Entries = list[tuple[bytes, bytes]]
@@ -40,7 +41,7 @@ def phase(client: Client, name: str) -> str:
 
 def finish(client: Client, name: str) -> Entries:
     """Wait for the end of the job, end its hosts, and return its anomaly table."""
-    summary = client.wait_finished(name, 240)
+    summary = client.wait_finished(name, 240 * slowness())
     assert "failed" not in summary, summary
     entries = client.anomaly_entries(name)
     client.remove(name)
@@ -152,6 +153,6 @@ def test_a_stopped_job_goes_on_where_it_stood(
 
 def test_checkpoints_are_held_by_a_majority(client: Client, trades: Path, eventually: Eventually) -> None:
     start(client, "checked", trades, eventually)
-    client.wait_finished("checked", 240)
+    client.wait_finished("checked", 240 * slowness())
     manifests = [client.job("checked").newest_manifest(number) for number in range(4)]
     assert all(manifest is not None and len(manifest.holders) >= 2 for manifest in manifests)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actors.model import Schema
 from actors.stream.table import DurableStreamTable
+from cluster.local.speed import slowness
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +33,7 @@ except TocsinError as error:
 
 def run(program: str, table: DurableStreamTable) -> str:
     command = [sys.executable, "-c", program, str(table._shard.directory)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=ROOT).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60 * slowness(), cwd=ROOT).stdout
 
 
 def test_other_processes_read_and_cannot_write(tmp_path: Path) -> None:

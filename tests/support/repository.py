@@ -1,6 +1,9 @@
 """The repository as the tests of itself see it: its root, its tracked files, its Python modules."""
 
+import ast
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +37,56 @@ def python_files(*folders: str) -> list[Path]:
         for path in tracked_files()
         if path.suffix == ".py" and (not folders or path.relative_to(ROOT).parts[0] in folders)
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """One import of a module, or from one."""
+
+    module: str
+    """Name of the module; empty for `from . import x`."""
+
+    names: tuple[str, ...] = ()
+    """Names imported from it; none when it is imported itself."""
+
+    level: int = 0
+    """Number of leading dots."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What tests want to know of a Python file, without its tree, of which there would be a hundred megabytes."""
+
+    has_docstring: bool
+    functions: tuple[tuple[str, int, int], ...]
+    """Name, first and last line of each function and method, also of nested ones."""
+
+    imports: tuple[Import, ...]
+    """Imports anywhere in the file."""
+
+
+@cache
+def facts(path: Path) -> Facts:
+    """Parse a file once and return what tests want to know of it."""
+    tree = ast.parse(path.read_text())
+    nodes = list(ast.walk(tree))
+    return Facts(
+        has_docstring=ast.get_docstring(tree) is not None,
+        functions=tuple(
+            (node.name, node.lineno, node.end_lineno or 0)
+            for node in nodes
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ),
+        imports=tuple(one for node in nodes for one in _imports(node)),
+    )
+
+
+def _imports(node: ast.AST) -> Iterator[Import]:
+    if isinstance(node, ast.Import):
+        yield from (Import(module=alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        names = tuple(alias.name for alias in node.names)
+        yield Import(module=node.module or "", names=names, level=node.level)
 
 
 def shown(path: Path) -> str:

@@ -1,33 +1,20 @@
 """Rules of style that no linter checks: sizes, docstrings, imports, and the layers."""
 
-import ast
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
-from tests.support.repository import PACKAGES, ROOT, python_files, shown
+from tests.support.repository import PACKAGES, ROOT, facts, python_files, shown
 
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 60
 OWN_CODE = (*PACKAGES, "scripts", "tocsin.py")
 
 
-def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Return the functions and methods of a file, also nested ones."""
-    tree = ast.parse(path.read_text())
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
 def imported_names(path: Path) -> set[str]:
     """Return the top-level names of the modules that a file imports anywhere."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add("." if node.level else (node.module or "").partition(".")[0])
-    return names
+    return {"." if one.level else one.module.partition(".")[0] for one in facts(path).imports}
 
 
 def test_no_file_is_too_long() -> None:
@@ -36,18 +23,16 @@ def test_no_file_is_too_long() -> None:
 
 def test_no_function_is_too_long() -> None:
     assert [
-        f"{shown(path)}:{node.lineno} {node.name}"
+        f"{shown(path)}:{first} {name}"
         for path in python_files()
-        for node in functions(path)
-        if (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES_MAX
+        for name, first, last in facts(path).functions
+        if last - first >= FUNCTION_LINES_MAX
     ] == []
 
 
 def test_every_module_says_what_it_is() -> None:
     assert [
-        shown(path)
-        for path in python_files(*OWN_CODE)
-        if path.stat().st_size and not ast.get_docstring(ast.parse(path.read_text()))
+        shown(path) for path in python_files(*OWN_CODE) if path.stat().st_size and not facts(path).has_docstring
     ] == []
 
 

@@ -3,11 +3,10 @@
 Imports within functions count, and those for type checkers alone: two files that explain each other are one thing.
 """
 
-import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from tests.support.repository import PACKAGES, ROOT
+from tests.support.repository import PACKAGES, ROOT, Import, facts
 
 FOLDERS = (*PACKAGES, "tests", "scripts")
 
@@ -34,21 +33,21 @@ def test_circles_through_functions_and_types_are_found(tmp_path: Path) -> None:
 def import_graph(root: Path) -> Graph:
     """Return the modules of the repository, each with those that it imports somewhere."""
     files = {module_name(root, file): file for folder in FOLDERS for file in (root / folder).rglob("*.py")}
-    return {name: set(imported(ast.parse(file.read_text()), files.keys())) for name, file in files.items()}
+    return {name: set(imported(facts(file).imports, files.keys())) for name, file in files.items()}
 
 
 def module_name(root: Path, file: Path) -> str:
     return ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(tree: ast.Module, modules: Collection[str]) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in modules)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+def imported(imports: Iterable[Import], modules: Collection[str]) -> Iterator[str]:
+    for one in imports:
+        if not one.names:
+            yield from [one.module] if one.module in modules else []
+        elif one.module:
             # What is imported from a package may be a module of it.
-            tails = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (tail if tail in modules else node.module for tail in tails if node.module in modules)
+            tails = [f"{one.module}.{name}" for name in one.names]
+            yield from (tail if tail in modules else one.module for tail in tails if one.module in modules)
 
 
 def circles(graph: Graph) -> list[frozenset[str]]:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from actors.engine import AnomalyDetectionEngine, EngineError
+from cluster.local.speed import slowness
 from tests.support.hostile import METRIC_SEEDS, SCHEMA, hostile_metrics
 
 ROWS = [
@@ -53,14 +54,14 @@ def outcome(metric: str) -> str:
 def test_depth_and_length_have_bounds(kind: str, size: int) -> None:
     started = time.process_time()
     assert outcome(BROKEN[kind](size)) in ("refused", "ran")
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 10 * slowness()
 
 
 def test_the_seeds_run() -> None:
     assert [metric for metric in METRIC_SEEDS if outcome(metric) == "refused"] == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(hostile_metrics())
 def test_a_broken_metric_is_refused_or_runs(metric: str) -> None:
     assert outcome(metric) in ("refused", "ran")

@@ -79,13 +79,13 @@ def check(rows: Any) -> None:
     engine.snapshot()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(hostile_rows)
 def test_rows_of_anything_are_taken_or_refused(rows: Any) -> None:
     check(rows)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(hostile_frames())
 def test_frames_of_any_types_are_taken_or_refused(rows: pl.DataFrame) -> None:
     check(rows)

@@ -69,7 +69,7 @@ ARGUMENTS = st.tuples(
 
 
 @given(ARGUMENTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_it_equals_the_naive_detector_however_batches_are_cut(arguments: Any) -> None:
     check(*arguments)
 

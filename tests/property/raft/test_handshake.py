@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from cluster.local.speed import slowness
 from raft.membership import Greeting
 from raft.messages import Message
 from raft.pysyncobj_seam import Node
@@ -71,7 +72,7 @@ class Caller:
     def read(self) -> bytes:
         """Return the next frame, empty when the connection has ended."""
         received = b""
-        deadline_s = time.monotonic() + 5
+        deadline_s = time.monotonic() + 5 * slowness()
         while len(received) < 4 or len(received) < 4 + struct.unpack_from(">I", received)[0]:
             assert time.monotonic() < deadline_s
             self.transport.poller.poll(0)
@@ -109,7 +110,7 @@ def vote_passes(transport: TcpTransport, address: str, password: str | None, tak
 
 
 def until(condition: Callable[[], bool], transport: TcpTransport) -> None:
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 5 * slowness()
     while not condition():
         assert time.monotonic() < deadline_s
         transport.poller.poll(0.01)
