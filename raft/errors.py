@@ -8,6 +8,7 @@ The tree::
     │   └── CredentialsError        a password or a directory that cannot be used for credentials
     ├── JournalError            a journal that cannot be opened or written
     │   ├── JournalDamagedError     what the journal holds cannot be trusted
+    │   ├── JournalLostError        its files are gone or others; nothing since the last answer is on disk
     │   └── JournalFullError        the disk is full; nothing was written
     ├── MemberFailedError       going on would not be safe: the member met something it must not pass over
     │   └── ContradictionError      another member's message cannot be true; its connection ends
@@ -15,6 +16,7 @@ The tree::
     │   ├── ProposalTimeoutError    no answer in time; the outcome is unknown, repeating the same request is safe
     │   └── MembershipError         a change of members that the leader does not allow now
     └── SnapshotStoreError      snapshot bytes that cannot be stored or read
+        ├── SnapshotStoreLostError  its files are gone or others: nothing is held any more
         └── SnapshotStoreFullError  the store has reached its limit, or the disk is full
 
 A command that the group's state refuses is no error: its answer is the value `raft.commands.Refused`.
@@ -46,6 +48,10 @@ class JournalDamagedError(JournalError):
     """What the journal holds cannot be trusted."""
 
 
+class JournalLostError(JournalError):
+    """What stands at the path of the journal is not what is open: this member must not vote or answer any more."""
+
+
 class JournalFullError(JournalError):
     """The disk is full; nothing was written, and trying again is safe."""
 
@@ -72,6 +78,10 @@ class MembershipError(ProposalError):
 
 class SnapshotStoreError(RaftError):
     """Snapshot bytes that cannot be stored or read."""
+
+
+class SnapshotStoreLostError(SnapshotStoreError):
+    """What stands at the path of the store is not what is open: it holds nothing that would outlive this process."""
 
 
 class SnapshotStoreFullError(SnapshotStoreError):

@@ -10,6 +10,9 @@ Entries are `(command, index, term)`; positions in the sequence differ from indi
 first entry is always there: it is the last one the dump covers (or the empty entry 1 of every log). The methods with
 names in PySyncObj's style are the interface of its journals.
 
+A directory that vanishes under the open journal, or is replaced, is noticed by the next `sync`, at the latest by that
+of the next second, and ends the member's part: what it would acknowledge is in no file that anybody finds.
+
 Every value carries a CRC-32, because LMDB has none; a journal that does not check out raises `JournalDamagedError`.
 """
 
@@ -26,7 +29,8 @@ import msgpack
 
 from actors.files import FILE_MODE, FileLock, FileLockedError, make_directory
 from actors.lmdb_file import DataFileError, check_data_file
-from raft.errors import FormatError, JournalDamagedError, JournalError, JournalFullError
+from actors.open_files import LOCK_FILE, FilesLostError, OpenFiles
+from raft.errors import FormatError, JournalDamagedError, JournalError, JournalFullError, JournalLostError
 from raft.membership import Voters
 from raft.shapes import Count, require, shown, unpack
 
@@ -35,6 +39,9 @@ JOURNAL_VERSION: Final = 1
 
 MAP_SIZE_BYTES: Final = 256 << 20
 """Size of the LMDB map at first; it grows by itself."""
+
+OWNER_FILE: Final = "owner.lock"
+"""Lock of the process that uses the journal."""
 
 Entry = tuple[bytes, int, int]
 """Command, index, term."""
@@ -72,9 +79,10 @@ class Dump:
 class Journal:
     """Durable memory of one member; one process opens it at a time."""
 
-    def __init__(self, env: lmdb.Environment, lock: FileLock) -> None:
+    def __init__(self, env: lmdb.Environment, lock: FileLock, files: OpenFiles) -> None:
         self._env = env
         self._lock = lock
+        self._files = files
         self._term, self._voted_for, self._commit_index = 0, "", 1
         self._dump: Dump | None = None
         self._voters: Voters = ()
@@ -98,7 +106,7 @@ class Journal:
         """
         try:
             make_directory(directory)
-            lock = FileLock.take(directory / "owner.lock")
+            lock = FileLock.take(directory / OWNER_FILE)
         except FileLockedError as error:
             raise JournalError(f"{error}; a member's directory has one owner") from None
         except OSError as error:
@@ -107,7 +115,8 @@ class Journal:
         try:
             check_data_file(directory)
             env = lmdb.open(str(directory), MAP_SIZE_BYTES, mode=FILE_MODE, max_dbs=0, sync=durable, metasync=durable)
-            return cls(env, lock)
+            files = OpenFiles(directory, (LOCK_FILE, OWNER_FILE), lambda: int(env.info()["last_txnid"]))
+            return cls(env, lock, files)
         except BaseException as error:
             if env is not None:
                 env.close()
@@ -191,12 +200,17 @@ class Journal:
 
         Raises:
             JournalFullError: The disk is full; nothing was written, and trying again later is safe.
+            JournalLostError: Its files are gone, or others; nothing that was not answered before may be relied on.
             JournalError: The journal cannot be written.
         """
         if not self.needs_sync():
             return
         try:
+            self._files.check_write()
             self._write()
+            self._files.note_commit()
+        except FilesLostError as error:
+            raise JournalLostError(f"the journal is lost: {error}; start the member anew and admit it") from None
         except lmdb.MapFullError:
             self._env.set_mapsize(self._env.info()["map_size"] * 2)
             self.sync()

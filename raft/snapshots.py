@@ -10,6 +10,7 @@ Entries: `s` + job, partition, digest -> size, chunk count (sealed snapshots); `
 import contextlib
 import hashlib
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ import lmdb
 
 from actors.files import FILE_MODE, make_directory
 from actors.lmdb_file import DataFileError, check_data_file
-from raft.errors import SnapshotStoreError, SnapshotStoreFullError
+from actors.open_files import LOCK_FILE, FilesLostError, OpenFiles
+from raft.errors import SnapshotStoreError, SnapshotStoreFullError, SnapshotStoreLostError
 
 if TYPE_CHECKING:
     Txn = lmdb.Transaction[bytes]
@@ -62,8 +64,10 @@ class HeldSnapshot:
 class SnapshotStore:
     """Snapshots that one member holds. One process opens a store at a time; threads may share it."""
 
-    def __init__(self, env: lmdb.Environment) -> None:
+    def __init__(self, env: lmdb.Environment, files: OpenFiles) -> None:
         self._env = env
+        self._files = files
+        self._write_lock = threading.Lock()
         self._drop_unsealed()
 
     @classmethod
@@ -76,7 +80,9 @@ class SnapshotStore:
         try:
             make_directory(directory)
             check_data_file(directory)
-            return cls(lmdb.open(str(directory), size_bytes_max, mode=FILE_MODE, max_dbs=0, metasync=True))
+            env = lmdb.open(str(directory), size_bytes_max, mode=FILE_MODE, max_dbs=0, metasync=True)
+            files = OpenFiles(directory, (LOCK_FILE,), lambda: int(env.info()["last_txnid"]))
+            return cls(env, files)
         except (OSError, lmdb.Error, DataFileError) as error:
             raise SnapshotStoreError(f"cannot open the snapshot store {directory}: {error}") from error
 
@@ -103,6 +109,7 @@ class SnapshotStore:
         sending them again is enough. Sealing also drops what was begun and not finished of the same partition.
 
         Raises:
+            SnapshotStoreLostError: The store's files are gone, or others.
             SnapshotStoreFullError: The disk is full.
         """
         name = _name(job_id, partition, digest)
@@ -120,7 +127,7 @@ class SnapshotStore:
 
     def holds(self, job_id: str, partition: int, digest: bytes) -> bool:
         """Whether the snapshot is sealed here."""
-        with self._env.begin() as txn:
+        with self._read() as txn:
             return txn.get(b"s" + _name(job_id, partition, digest)) is not None
 
     def read(self, job_id: str, partition: int, digest: bytes) -> bytes:
@@ -143,7 +150,7 @@ class SnapshotStore:
             SnapshotStoreError: It is not held.
         """
         name = _name(job_id, partition, digest)
-        with self._env.begin() as txn:
+        with self._read() as txn:
             seal = txn.get(b"s" + name)
         if seal is None:
             raise SnapshotStoreError(f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is not held here")
@@ -152,7 +159,7 @@ class SnapshotStore:
 
     def list(self) -> tuple[HeldSnapshot, ...]:
         """Return the sealed snapshots, by job, partition and digest."""
-        with self._env.begin() as txn, txn.cursor() as cursor:
+        with self._read() as txn, txn.cursor() as cursor:
             return tuple(_held(key, bytes(cursor.value())) for key in _keys(cursor, b"s"))
 
     def forget(self, job_id: str, partition: int, digest: bytes) -> bool:
@@ -185,18 +192,38 @@ class SnapshotStore:
 
     def _chunk(self, name: bytes, index: int) -> bytes:
         """Return one chunk; it may have been forgotten since its snapshot was looked up."""
-        with self._env.begin() as txn:
+        with self._read() as txn:
             data = txn.get(b"c" + name + _INDEX.pack(index))
         if data is None:
             raise SnapshotStoreError("the snapshot was forgotten while it was being read; read the newest one")
         return bytes(data)
 
     @contextlib.contextmanager
+    def _read(self) -> Iterator[Txn]:
+        """Open a read transaction of the files that stand at the store's path."""
+        with self._found():
+            self._files.check_read()
+            with self._env.begin() as txn:
+                yield txn
+
+    @contextlib.contextmanager
+    def _found(self) -> Iterator[None]:
+        try:
+            yield
+        except FilesLostError as error:
+            raise SnapshotStoreLostError(
+                f"the snapshot store is lost: {error}; start the member anew, others hold its snapshots too"
+            ) from None
+
+    @contextlib.contextmanager
     def _write(self) -> Iterator[Txn]:
         """Run one write transaction, with LMDB's errors translated."""
         try:
-            with self._env.begin(write=True) as txn:
-                yield txn
+            with self._found(), self._write_lock:
+                self._files.check_write()
+                with self._env.begin(write=True) as txn:
+                    yield txn
+                self._files.note_commit()
         except (lmdb.MapFullError, lmdb.DiskError) as error:
             raise SnapshotStoreFullError(
                 f"the snapshot store is full: {error}; make room or raise its limit"

@@ -22,7 +22,7 @@ from actors.partition.flushing import Flushing
 from actors.partition.parts import Parts
 from actors.partition.queries import PartitionQueries
 from actors.partition.values import PartitionStat, RoutedBatch
-from actors.shard import Shard
+from actors.shard import Shard, ShardLostError
 from config.settings import JobSettings
 
 __all__ = ["Partition", "PartitionStat", "RoutedBatch"]
@@ -89,7 +89,12 @@ class Partition:
 
     @property
     def queries(self) -> PartitionQueries:
-        """What can be asked of the partition."""
+        """What can be asked of the partition.
+
+        Raises:
+            ShardLostError: the shard's files are gone, or others; what no file has must not pass for an answer.
+        """
+        self._shard.check_files()
         return self._parts.queries
 
     @property
@@ -109,10 +114,15 @@ class Partition:
 
     @property
     def is_broken(self) -> bool:
-        """Whether a batch failed half-way: close the partition and open it again, its shard is whole."""
+        """Whether a batch failed half-way, or the shard's files are lost: close the partition and open it again."""
+        try:
+            self._shard.check_files()
+        except ShardLostError:
+            return True
         return self._is_broken
 
     def _check_epoch(self, epoch: int) -> None:
+        self._shard.raise_if_lost()
         if self._is_broken:
             raise BrokenPartitionError(f"a batch failed in partition {self._number} half-way; open it again")
         if epoch < self._marks.epoch:
@@ -127,6 +137,7 @@ class Partition:
             StaleEpochError: a newer leader has been here.
             OffsetGapError: rows between the partition's mark and the batch are missing.
             ShardFullError: an earlier flush failed and fails still; nothing of this batch was applied.
+            ShardLostError: the shard's files are gone, or others.
             BrokenPartitionError: this batch, or an earlier one, failed half-way.
         """
         self._check_epoch(epoch)
@@ -177,6 +188,7 @@ class Partition:
         Raises:
             StaleEpochError: a newer leader has been here.
             ShardFullError: no room; everything pending is kept and the next flush tries again.
+            ShardLostError: the shard's files are gone, or others; nothing since the last flush counts.
         """
         self._check_epoch(epoch)
         if with_snapshot:

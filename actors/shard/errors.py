@@ -7,6 +7,7 @@ The tree::
     ├── ShardMissingError       there is no shard, or no such table, and it must not be created
     ├── ShardFormatError        the files are not a shard of this version
     ├── ShardIdentifierError    the shard belongs to something else
+    ├── ShardLostError          the files are gone or others than those that are open; nothing counts any more
     ├── ShardFullError          the map may not grow further, or the disk is full; nothing changed
     ├── ShardReadExpiredError   a read transaction stayed open too long and was ended
     ├── ShardBusyError          the map must grow or close while a read transaction stays open; nothing changed
@@ -43,6 +44,10 @@ class ShardFormatError(ShardError):
 
 class ShardIdentifierError(ShardError):
     """The shard carries another identifier than the one asked for."""
+
+
+class ShardLostError(ShardError):
+    """What stands at the path of the shard is not what is open: nothing that was not acknowledged before counts."""
 
 
 class ShardFullError(ShardError):

@@ -2,7 +2,8 @@
 
 Reads run in any thread. Writes run one after the other; a write is an *action*, a function of the transaction, which is
 called again after the map has grown, so it must give the same result when repeated. A write that raises changes
-nothing. Growth doubles the map up to `map_size_bytes_max`; the file itself only takes what is used.
+nothing, unless the files are lost (`actors.open_files`): then nothing more is read or written until the shard is opened
+again. Growth doubles the map up to `map_size_bytes_max`; the file itself only takes what is used.
 """
 
 import os
@@ -10,7 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
@@ -20,6 +21,7 @@ import msgpack
 
 from actors.files import FILE_MODE, FileLock, make_directory, private_opener, sync_directory
 from actors.lmdb_file import DATA_FILE, check_data_file
+from actors.open_files import LOCK_FILE, FilesLostError, OpenFiles
 from actors.shard.errors import (
     DISK_ERRORS,
     ShardBusyError,
@@ -28,12 +30,13 @@ from actors.shard.errors import (
     ShardFormatError,
     ShardFullError,
     ShardIdentifierError,
+    ShardLostError,
     ShardMissingError,
     ShardOwnedError,
     shard_errors,
 )
 from actors.shard.gate import ReaderGate
-from actors.shard.ownership import take_ownership
+from actors.shard.ownership import OWNER_FILE, take_ownership
 from actors.shard.reading import ReadTxn
 
 if TYPE_CHECKING:
@@ -116,6 +119,8 @@ class Shard:
         self._writing_thread: int | None = None
         self._tables: dict[str, Table] = {}
         self._closed = False
+        names = (LOCK_FILE,) if ownership is None else (LOCK_FILE, OWNER_FILE)
+        self._files = OpenFiles(directory, names, lambda: int(env.info()["last_txnid"]))
 
     @classmethod
     def open(
@@ -146,22 +151,20 @@ class Shard:
         size = min(map_size_bytes, map_size_bytes_max)
         if not 0 < size <= ADDRESS_BYTES_MAX:
             raise ShardError(f"the map would have {size} bytes; give map_size_bytes from 1 to {ADDRESS_BYTES_MAX}")
-        with shard_errors(directory):
-            if read_only and not (directory / DATA_FILE).exists():
+        with ExitStack() as undo, shard_errors(directory):
+            ownership = None
+            if not read_only:
+                make_directory(directory)
+                ownership = take_ownership(directory)
+                undo.callback(ownership.release)
+            elif not (directory / DATA_FILE).exists():
                 raise ShardMissingError(
                     f"there is no shard in {directory}; check the path, or open it for writing first"
                 )
-            if not read_only:
-                make_directory(directory)
-            ownership = None if read_only else take_ownership(directory)
-        try:
-            with shard_errors(directory):
-                env = _open_environment(directory, size, table_count_max, read_only)
-        except BaseException:
-            if ownership is not None:
-                ownership.release()
-            raise
-        shard = cls(directory, env, ownership, map_size_bytes_max, reader_timeout_s)
+            env = _open_environment(directory, size, table_count_max, read_only)
+            undo.callback(env.close)
+            shard = cls(directory, env, ownership, map_size_bytes_max, reader_timeout_s)
+            undo.pop_all()
         try:
             shard._check_meta(identifier, read_only)
         except BaseException:
@@ -197,6 +200,7 @@ class Shard:
         """Open a read transaction: a view of the last commit that no later write changes.
 
         Raises:
+            ShardLostError: the data file is gone, or another one.
             ShardReadExpiredError: from any call of the transaction, when it has been open for too long.
         """
         self._check_open()
@@ -204,6 +208,7 @@ class Shard:
             with self._gate.reading() as passage:
                 # Closed while this read waited at the gate.
                 self._check_open()
+                self._look(self._files.check_read)
                 try:
                     txn = self._env.begin()
                 except lmdb.MapResizedError:
@@ -227,6 +232,7 @@ class Shard:
         The action runs again after the map has grown, so it must be repeatable. When it raises, nothing changes.
 
         Raises:
+            ShardLostError: the files are gone, or others; what the action wrote does not count.
             ShardFullError: the map may not grow further, or the disk is full; nothing changed.
             ShardBusyError: the map must grow while a read of this process stays open; nothing changed.
         """
@@ -239,7 +245,10 @@ class Shard:
             self._check_open()
             self._writing_thread = threading.get_ident()
             try:
-                return self._write_until_it_fits(action)
+                self._look(self._files.check_write)
+                result = self._write_until_it_fits(action)
+                self._look(self._files.note_commit)
+                return result
             finally:
                 self._writing_thread = None
 
@@ -267,8 +276,10 @@ class Shard:
         while True:
             try:
                 with self._gate.reading(), open(path, "wb", opener=private_opener) as file:
+                    self._look(self._files.check_read)
                     self._env.copyfd(file.fileno(), compact=True)
                     os.fsync(file.fileno())
+                    self._look(self._files.check_read)
                 return
             except lmdb.MapResizedError:
                 # The owner, another process, has made the map larger.
@@ -414,6 +425,33 @@ class Shard:
             raise ShardFormatError(
                 f"format or identifier of shard {self._directory} cannot be read: {error}; restore it from a copy"
             ) from error
+
+    def check_files(self) -> None:
+        """Look whether the data file is still the one that is open, which every read and write does by itself.
+
+        Raises:
+            ShardLostError: it is not.
+        """
+        with self._gate.reading():
+            self._check_open()
+            self._look(self._files.check_read)
+
+    def raise_if_lost(self) -> None:
+        """Tell what was found before, without a look.
+
+        Raises:
+            ShardLostError: the files were found to be lost.
+        """
+        if self._files.loss:
+            self._look(self._files.check_read)
+
+    def _look(self, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except FilesLostError as error:
+            raise ShardLostError(
+                f"shard {self._directory} is lost: {error}; open it again, or restore it from a copy"
+            ) from None
 
     def _check_open(self) -> None:
         if self._closed:

@@ -12,12 +12,10 @@ from typing import Any
 
 from actors.files import move_file, sync_directory
 from actors.lmdb_file import DATA_FILE, read_file_meta
+from actors.open_files import LOCK_FILE
 from actors.shard.errors import ShardOwnedError, shard_errors
 from actors.shard.ownership import OWNER_FILE, take_ownership
 from actors.shard.shard import Shard
-
-LOCK_FILE = "lock.mdb"
-"""LMDB's file with the slots of readers."""
 
 COMPACT_DIRECTORY = "compact.part"
 """Directory below the shard in which a compact copy is made; one that was left behind is removed."""

@@ -412,7 +412,10 @@ class EventStore:
     def _latest_entries(self) -> dict[int, Entry]:
         with self._room:
             self._check_open()
-            return self._latest.copy()
+            latest = self._latest.copy()
+        # An answer from memory alone must not stand for files that are gone.
+        self._shard.check_files()
+        return latest
 
     @contextmanager
     def _view(self, with_pending: bool = True, with_latest: bool = False) -> Iterator[tuple[View, dict[int, Entry]]]:

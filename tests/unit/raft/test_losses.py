@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
+from raft.errors import JournalLostError
 from raft.membership import Greeting, Waiting, form, refusal
 from tests.unit.raft.lone import Lone, Plain
 
@@ -32,6 +35,24 @@ def test_our_member_refuses_its_vote_for_a_log_that_is_behind(tmp_path: Path) ->
     lone.forget_leader()
     lone.receive("c", **VOTE_REQUEST)
     assert lone.transport.take("response_vote") == []
+
+
+def test_a_member_whose_directory_vanishes_under_it_neither_votes_nor_acknowledges(tmp_path: Path) -> None:
+    lone = Lone(tmp_path / "b")
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(JournalLostError, match="is gone"):
+        lone.receive("c", **VOTE_REQUEST)
+    with pytest.raises(JournalLostError, match="is gone"):
+        lone.append(*ENTRIES, after=(1, 0))
+    assert lone.transport.sent == []
+
+
+def test_a_member_without_messages_notices_that_its_directory_is_gone_within_a_second(tmp_path: Path) -> None:
+    lone = Lone(tmp_path / "b")
+    shutil.rmtree(tmp_path / "b")
+    lone.journal.onOneSecondTimer()
+    with pytest.raises(JournalLostError, match="is gone"):
+        lone.member.step(0)
 
 
 def test_a_member_that_has_lost_its_journal_waits_and_is_refused() -> None:
