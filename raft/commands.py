@@ -43,17 +43,22 @@ class JobCommand(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderCommand(Command):
-    """A change of one job that its leader asks for; refused once the epoch is over."""
+    """A change that the leader asks for; refused once the epoch is over."""
 
     epoch: int
     """Epoch under which it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderJobCommand(LeaderCommand):
+    """One that concerns a single job."""
 
     job_id: str
     """Name of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionCommand(LeaderCommand):
+class PartitionCommand(LeaderJobCommand):
     """One that concerns a single partition."""
 
     partition: int
@@ -62,7 +67,7 @@ class PartitionCommand(LeaderCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderElected(Command):
-    """A member leads a new term; starts a new epoch. Only members propose it."""
+    """A member leads a new term, or leads the same one anew; starts a new epoch. Only members propose it."""
 
     member_id: str
     """Who leads."""
@@ -99,7 +104,7 @@ class JobResumed(JobCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFinished(LeaderCommand):
+class JobFinished(LeaderJobCommand):
     """The leader says that a bounded job has reached its end, or has failed for good."""
 
     summary: bytes
@@ -112,11 +117,14 @@ class JobRemoved(JobCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssignmentChanged(LeaderCommand):
-    """Partitions that have no owner, or whose owner is lost, get one."""
+class AssignmentChanged(LeaderJobCommand):
+    """Partitions that have no owner, or whose owner is lost, get one, and hosts their nodes."""
 
     owners: tuple[tuple[int, str], ...]
     """Pairs of partition and host; partitions not named keep their owner; an empty host takes the owner away."""
+
+    host_nodes: tuple[tuple[str, str], ...] = ()
+    """Pairs of host and node; hosts not named keep theirs; an empty node lets the host run anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +144,7 @@ class ValueAccepted(JobCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptancePlaced(LeaderCommand):
+class AcceptancePlaced(LeaderJobCommand):
     """The leader says from which rows on an accepted value counts as known: none of them has been sent yet."""
 
     acceptance_id: str
@@ -164,10 +172,22 @@ class MoveFinished(PartitionCommand):
     target: str
     """The target named when the move started."""
 
+    generation: int | None = None
+    """Generation of the shard that the target has: the present one when the shard itself was handed over on its node, a
+    greater one for a copy on another. `None`, in logs of before there were nodes, is the present one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveAbandoned(PartitionCommand):
     """The move is given up: the source stays the owner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRebuilt(PartitionCommand):
+    """A shard was found lost or wrong: it is made anew, and no copy of before is the shard any more."""
+
+    generation: int
+    """Generation of the new one, greater than the present one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +230,78 @@ class MemberRemoved(Command):
 
     identity: str
     """The incarnation meant; a late repetition must not expel the one that was admitted since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeJoined(Command):
+    """A node belongs to the cluster. Proposed again whenever what it says of itself has changed."""
+
+    node: str
+    """Name of the node."""
+
+    address: str
+    """`host:port` at which its node process is spoken to."""
+
+    directory: str
+    """Where it keeps everything, on its own disk."""
+
+    machine: str
+    """Names the machine; several nodes on one machine name the same."""
+
+    carries_ray: bool
+    """Whether Ray runs there, so that it can have hosts."""
+
+    is_voter: bool
+    """Whether it votes in the Raft group."""
+
+    incarnation: str
+    """Which incarnation of its directory it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeDrained(Command):
+    """A node shall give up all that it has, so that it may leave."""
+
+    node: str
+    """Name of the node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLeft(Command):
+    """A node that has nothing any more does not belong to the cluster any longer."""
+
+    node: str
+    """Name of the node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeLost(LeaderCommand):
+    """A node has not been there for long: its hosts are gone, and its shards are no longer the current ones."""
+
+    node: str
+    """Name of the node, which still belongs to the cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadAssigned(LeaderCommand):
+    """A node shall carry Ray's head, which is the next one."""
+
+    node: str
+    """Name of the node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadStarted(Command):
+    """The node that carries Ray's head says where it can be reached."""
+
+    node: str
+    """Name of the node."""
+
+    generation: int
+    """Which head it is; a late word about one of before is refused."""
+
+    address: str
+    """`host:port` of Ray's GCS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,9 +395,16 @@ _COMMANDS: Final[Mapping[str, type[Command]]] = {
         MoveStarted,
         MoveFinished,
         MoveAbandoned,
+        ShardRebuilt,
         SnapshotReplicated,
         MemberAdded,
         MemberRemoved,
+        NodeJoined,
+        NodeDrained,
+        NodeLeft,
+        NodeLost,
+        HeadAssigned,
+        HeadStarted,
     )
 }
 _ANSWERS: Final[Mapping[str, type[Answer]]] = {"Accepted": Accepted, "Refused": Refused}

@@ -10,17 +10,30 @@ import msgpack
 
 from raft.commands import decode_answer, encode_answer
 from raft.errors import FormatError
-from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, Manifest, MemberRecord, validate
+from raft.records import (
+    AcceptanceRecord,
+    GroupState,
+    HeadRecord,
+    Job,
+    JobStatus,
+    Manifest,
+    MemberRecord,
+    NodeRecord,
+    validate,
+)
 from raft.shapes import Count, require, unpack
 
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """Version of the encoded state; its first value."""
 
-_READABLE_VERSIONS: Final = (1, STATE_VERSION)
-"""Versions that can be read; a job of version 1 has no accepted values."""
+_READABLE_VERSIONS: Final = (1, 2, STATE_VERSION)
+"""Versions that can be read: before 2 jobs have no accepted values, before 3 there are no nodes, no head and no
+generations, and the first shard of a partition counts as its first generation."""
 
 _Positions = tuple[tuple[int, int], ...]
 _ManifestFields = tuple[_Positions, bytes, int, tuple[str, ...], int]
+_NodeFields = tuple[str, str, str, str, bool, bool, bool, str]
+_HeadFields = tuple[str, Count, str]
 
 
 class _JobFields(TypedDict):
@@ -34,6 +47,8 @@ class _JobFields(TypedDict):
     moves: tuple[tuple[int, str], ...]
     manifests: tuple[tuple[int, tuple[_ManifestFields, ...]], ...]
     acceptances: NotRequired[tuple[tuple[str, bytes, _Positions | None], ...]]
+    host_nodes: NotRequired[tuple[tuple[str, str], ...]]
+    generations: NotRequired[tuple[Count, ...]]
 
 
 class _StateFields(TypedDict):
@@ -42,6 +57,8 @@ class _StateFields(TypedDict):
     leader_term: Count
     jobs: tuple[_JobFields, ...]
     members: tuple[tuple[str, str, str], ...]
+    nodes: NotRequired[tuple[_NodeFields, ...]]
+    head: NotRequired[_HeadFields | None]
     answers: tuple[tuple[str, bytes], ...]
 
 
@@ -53,6 +70,8 @@ def encode_state(state: GroupState) -> bytes:
         "leader_term": state.leader_term,
         "jobs": tuple(_job_fields(state.jobs[job_id]) for job_id in sorted(state.jobs)),
         "members": tuple((name, known.address, known.identity) for name, known in sorted(state.members.items())),
+        "nodes": tuple(_node_fields(name, node) for name, node in sorted(state.nodes.items())),
+        "head": None if state.head is None else (state.head.node, state.head.generation, state.head.address),
         "answers": tuple((request_id, encode_answer(answer)) for request_id, answer in state.answers.items()),
     }
     encoded: bytes = msgpack.packb((STATE_VERSION, fields), use_bin_type=True)
@@ -78,6 +97,8 @@ def decode_state(data: bytes) -> GroupState:
         members={
             name: MemberRecord(address=address, identity=identity) for name, address, identity in fields["members"]
         },
+        nodes=dict(map(_node_from_fields, fields.get("nodes", ()))),
+        head=_head_from_fields(fields.get("head")),
         answers={request_id: decode_answer(answer) for request_id, answer in fields["answers"]},
     )
     try:
@@ -101,7 +122,32 @@ def _job_fields(job: Job) -> _JobFields:
             (partition, tuple(map(_manifest_fields, kept))) for partition, kept in sorted(job.manifests.items())
         ),
         "acceptances": tuple((known.acceptance_id, known.content, known.positions) for known in job.acceptances),
+        "host_nodes": tuple(sorted(job.host_nodes.items())),
+        "generations": job.generations,
     }
+
+
+def _node_fields(name: str, node: NodeRecord) -> _NodeFields:
+    roles = (node.carries_ray, node.is_voter, node.is_draining)
+    return (name, node.address, node.directory, node.machine, *roles, node.incarnation)
+
+
+def _node_from_fields(fields: _NodeFields) -> tuple[str, NodeRecord]:
+    name, address, directory, machine, carries_ray, is_voter, is_draining, incarnation = fields
+    node = NodeRecord(
+        address=address,
+        directory=directory,
+        machine=machine,
+        carries_ray=carries_ray,
+        is_voter=is_voter,
+        is_draining=is_draining,
+        incarnation=incarnation,
+    )
+    return name, node
+
+
+def _head_from_fields(fields: _HeadFields | None) -> HeadRecord | None:
+    return None if fields is None else HeadRecord(node=fields[0], generation=fields[1], address=fields[2])
 
 
 def _manifest_fields(manifest: Manifest) -> _ManifestFields:
@@ -123,6 +169,8 @@ def _job_from_fields(fields: _JobFields) -> Job:
             AcceptanceRecord(acceptance_id=acceptance_id, content=content, positions=positions)
             for acceptance_id, content, positions in fields.get("acceptances", ())
         ),
+        host_nodes=dict(fields.get("host_nodes", ())),
+        generations=fields.get("generations", tuple(int(bool(owner)) for owner in fields["owners"])),
     )
 
 

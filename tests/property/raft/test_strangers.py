@@ -15,6 +15,8 @@ from raft.commands import (
     Accepted,
     AssignmentChanged,
     Command,
+    HeadAssigned,
+    HeadStarted,
     JobFinished,
     JobRemoved,
     JobResumed,
@@ -26,7 +28,12 @@ from raft.commands import (
     MoveAbandoned,
     MoveFinished,
     MoveStarted,
+    NodeDrained,
+    NodeJoined,
+    NodeLeft,
+    NodeLost,
     ScaleRequested,
+    ShardRebuilt,
     SnapshotReplicated,
     ValueAccepted,
     decode_answer,
@@ -64,12 +71,28 @@ EVERY_COMMAND: tuple[Command, ...] = (
     JobResumed(request_id="r", job_id="j"),
     JobRemoved(request_id="r", job_id="j"),
     JobFinished(request_id="r", epoch=1, job_id="j", summary=b"s"),
-    AssignmentChanged(request_id="r", epoch=1, job_id="j", owners=((0, "a"), (1, "b"))),
+    AssignmentChanged(request_id="r", epoch=1, job_id="j", owners=((0, "a"), (1, "b")), host_nodes=(("a", "n"),)),
     ScaleRequested(request_id="r", job_id="j", host_count=2),
     ValueAccepted(request_id="r", job_id="j", content=b"c"),
     AcceptancePlaced(request_id="r", epoch=1, job_id="j", acceptance_id="q", positions=((0, 5),)),
     MoveStarted(request_id="r", epoch=1, job_id="j", partition=0, source="a", target="b"),
-    MoveFinished(request_id="r", epoch=1, job_id="j", partition=0, target="b"),
+    MoveFinished(request_id="r", epoch=1, job_id="j", partition=0, target="b", generation=2),
+    ShardRebuilt(request_id="r", epoch=1, job_id="j", partition=0, generation=2),
+    NodeJoined(
+        request_id="r",
+        node="n",
+        address="n:1",
+        directory="/n",
+        machine="n",
+        carries_ray=True,
+        is_voter=True,
+        incarnation="i",
+    ),
+    NodeDrained(request_id="r", node="n"),
+    NodeLeft(request_id="r", node="n"),
+    NodeLost(request_id="r", epoch=1, node="n"),
+    HeadAssigned(request_id="r", epoch=1, node="n"),
+    HeadStarted(request_id="r", node="n", generation=1, address="n:2"),
     MoveAbandoned(request_id="r", epoch=1, job_id="j", partition=0),
     MemberRemoved(member_id="a", identity="id-a"),
 )
@@ -102,7 +125,12 @@ def test_changed_bytes_are_a_value_or_an_error_of_ours(kind: str) -> None:
 
 
 def test_every_command_is_tried() -> None:
-    names = {kind.__name__ for kind in subclasses(Command)} - {"JobCommand", "LeaderCommand", "PartitionCommand"}
+    names = {kind.__name__ for kind in subclasses(Command)} - {
+        "JobCommand",
+        "LeaderCommand",
+        "LeaderJobCommand",
+        "PartitionCommand",
+    }
     assert {type(command).__name__ for command in EVERY_COMMAND} == names
 
 

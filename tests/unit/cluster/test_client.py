@@ -9,7 +9,7 @@ from raft.commands import Accepted, Command, ValueAccepted
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
 from raft.group_codec import encode_state
 
-JOB = Job(job_id="j", spec=b"", partition_count=1, host_count=1, owners=("",))
+JOB = Job(job_id="j", spec=b"", partition_count=1, host_count=1, owners=("",), generations=(0,))
 
 
 class TwoMembers(Client):

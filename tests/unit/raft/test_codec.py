@@ -1,11 +1,16 @@
 """Bytes of commands, answers and states."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import msgpack
 import pytest
 
 from raft.commands import (
     Accepted,
+    AssignmentChanged,
     JobSubmitted,
+    MoveFinished,
     MoveStarted,
     Refused,
     decode_answer,
@@ -14,7 +19,7 @@ from raft.commands import (
     encode_command,
 )
 from raft.errors import FormatError
-from raft.group import AcceptanceRecord, GroupState, Job, Manifest, MemberRecord
+from raft.group import AcceptanceRecord, GroupState, HeadRecord, Job, JobStatus, Manifest, MemberRecord, NodeRecord
 from raft.group_codec import decode_state, encode_state
 
 JOB = JobSubmitted(request_id="r", job_id="j", spec=b"\x00\xff", partition_count=2, host_count=1)
@@ -66,6 +71,13 @@ def test_a_command_that_is_too_long_is_refused() -> None:
         encode_command(JobSubmitted(job_id="j", spec=b"x" * (1 << 20), partition_count=1, host_count=1))
 
 
+def make_node(name: str) -> NodeRecord:
+    return NodeRecord(
+        address=f"{name}:7100", directory=f"/{name}", machine="box", carries_ray=name == "n0", is_voter=True,
+        is_draining=name == "n1", incarnation="i",
+    )  # fmt: skip
+
+
 def test_a_state_keeps_its_value() -> None:
     manifest = Manifest(next_offsets=((0, 5), (1, 7)), digest=b"d" * 32, size_bytes=9, holders=("m0",), epoch=2)
     job = Job(
@@ -80,6 +92,8 @@ def test_a_state_keeps_its_value() -> None:
             AcceptanceRecord(acceptance_id="r", content=b"c", positions=((0, 5), (1, 7))),
             AcceptanceRecord(acceptance_id="s", content=b"d"),
         ),
+        host_nodes={"b": "n1", "a": "n0"},
+        generations=(3, 0),
     )
     state = GroupState(
         epoch=2,
@@ -87,18 +101,72 @@ def test_a_state_keeps_its_value() -> None:
         leader_term=4,
         jobs={"j": job},
         members={"m0": MemberRecord(address="h:1", identity="i")},
+        nodes={name: make_node(name) for name in ("n1", "n0")},
+        head=HeadRecord(node="n0", generation=2, address="n0:6379"),
         answers={"b": Accepted(epoch=2), "a": Refused(reason="no")},
     )
     assert decode_state(encode_state(state)) == state
     assert list(decode_state(encode_state(state)).answers) == ["b", "a"]
 
 
+def state_2() -> GroupState:
+    """The state of the bytes that version 2 made."""
+    first, second = (
+        Manifest(
+            next_offsets=((0, at), (1, at + 2)), digest=bytes([at]) * 32, size_bytes=9, holders=("m0", "m1"), epoch=2
+        )
+        for at in (5, 6)
+    )
+    job = Job(
+        job_id="j",
+        spec=b"spec",
+        partition_count=3,
+        host_count=2,
+        owners=("host-0", "host-1", ""),
+        moves={1: "host-2"},
+        manifests={0: (first, second)},
+        acceptances=(
+            AcceptanceRecord(acceptance_id="r", content=b"c", positions=((0, 5), (1, 7))),
+            AcceptanceRecord(acceptance_id="s", content=b"d"),
+        ),
+        generations=(1, 1, 0),
+    )
+    done = Job(
+        job_id="k", spec=b"", partition_count=1, host_count=1, owners=("",), status=JobStatus.FINISHED, summary=b"done",
+        generations=(0,),
+    )  # fmt: skip
+    return GroupState(
+        epoch=2,
+        leader_id="m0",
+        leader_term=4,
+        jobs={"j": job, "k": done},
+        members={"m0": MemberRecord(address="h:1", identity="i0"), "m1": MemberRecord(address="h:2", identity="i1")},
+        answers={"b": Accepted(epoch=2), "a": Refused(reason="no")},
+    )
+
+
+def test_a_state_of_version_2_has_no_nodes_and_its_shards_are_the_first() -> None:
+    data = bytes.fromhex((Path(__file__).parent / "data" / "state-2.hex").read_text())
+    assert decode_state(data) == state_2()
+
+
 def test_a_state_of_version_1_has_jobs_without_accepted_values() -> None:
-    job = Job(job_id="j", spec=b"s", partition_count=1, host_count=1, owners=("",))
-    version, fields = msgpack.unpackb(encode_state(GroupState(jobs={"j": job})))
+    version, fields = msgpack.unpackb(
+        bytes.fromhex((Path(__file__).parent / "data" / "state-2.hex").read_text()), strict_map_key=False
+    )
     assert version == 2
-    del fields["jobs"][0]["acceptances"]
-    assert decode_state(msgpack.packb((1, fields))).jobs == {"j": job}
+    for job in fields["jobs"]:
+        del job["acceptances"]
+    expected = {name: replace(job, acceptances=()) for name, job in state_2().jobs.items()}
+    assert decode_state(msgpack.packb((1, fields))).jobs == expected
+
+
+def test_commands_of_before_there_were_nodes_are_read() -> None:
+    common = {"request_id": "r", "epoch": 1, "job_id": "j"}
+    moved = msgpack.packb([1, "MoveFinished", common | {"partition": 0, "target": "b"}])
+    assert decode_command(moved) == MoveFinished(request_id="r", epoch=1, job_id="j", partition=0, target="b")
+    placed = msgpack.packb([1, "AssignmentChanged", common | {"owners": [[0, "a"]]}])
+    assert decode_command(placed) == AssignmentChanged(request_id="r", epoch=1, job_id="j", owners=((0, "a"),))
 
 
 def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
@@ -109,7 +177,7 @@ def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([3, {}]), "state version 3")]
+    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([4, {}]), "state version 4")]
 )
 def test_what_is_no_state_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=words):
