@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
+from actors.partition.anomaly_table import decode_entry
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
 from cluster.local.speed import slowness
@@ -23,7 +25,10 @@ HOME = Home(Path(tempfile.mkdtemp(prefix="tocsin-tests-")))
 prepare_environment(HOME)
 
 ROW_COUNT = 300_000
-"""Rows of the file that jobs replay; enough to be killed on the way."""
+"""Rows of the file that jobs replay while they are scaled; enough for hosts to start on the way."""
+
+SHORT_ROW_COUNT = 120_000
+"""Rows of the other file; enough to be killed on the way."""
 
 
 # Of the package, not the session: the worker that begins with this tier runs others afterwards, without a cluster.
@@ -44,23 +49,37 @@ def client(home: Home) -> "Client":
 
 
 @pytest.fixture(scope="session")
-def trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def long_trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Parquet file of trades."""
-    path = tmp_path_factory.mktemp("trades") / "trades.parquet"
+    path = tmp_path_factory.mktemp("trades") / "long.parquet"
     write_trades(path, ROW_COUNT, key_count=200, seed=7)
     return path
 
 
 @pytest.fixture(scope="session")
-def expected(trades: Path) -> list[tuple[bytes, bytes]]:
+def trades(long_trades: Path) -> Path:
+    """Return a file of the first of these trades."""
+    path = long_trades.parent / "trades.parquet"
+    pl.read_parquet(long_trades).head(SHORT_ROW_COUNT).write_parquet(path, row_group_size=50_000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def long_expected(long_trades: Path) -> list[tuple[bytes, bytes]]:
     """Return the anomaly table of one undisturbed run in this process."""
     from actors.source.open import open_source
     from cluster.local.compare import undisturbed_entries
     from tests.support.trades import trades_job
 
-    job = trades_job("undisturbed", trades)
+    job = trades_job("undisturbed", long_trades)
     ends = {0: ROW_COUNT}
-    return list(undisturbed_entries(job, open_source(job, trades.parent), ends, lambda: time.time_ns() // 1000))
+    return list(undisturbed_entries(job, open_source(job, long_trades.parent), ends, lambda: time.time_ns() // 1000))
+
+
+@pytest.fixture(scope="session")
+def expected(long_expected: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the part of this table that comes from the first trades: what a row raises depends on those before it."""
+    return [entry for entry in long_expected if decode_entry(*entry).id.offset < SHORT_ROW_COUNT]
 
 
 @pytest.fixture

@@ -120,34 +120,34 @@ def test_a_lost_shard_is_rebuilt_from_the_source(
 
 
 def test_scaling_out_and_in_under_load_loses_and_doubles_nothing(
-    client: Client, trades: Path, expected: Entries, eventually: Eventually
+    client: Client, long_trades: Path, long_expected: Entries, eventually: Eventually
 ) -> None:
-    start(client, "scaled", trades, eventually, hosts=1)
+    start(client, "scaled", long_trades, eventually, hosts=1)
     for host_count in (4, 2):
         client.scale("scaled", host_count)
         eventually(lambda wanted=host_count: len(set(client.job("scaled").owners)) == wanted)
-    assert finish(client, "scaled") == expected
+    assert finish(client, "scaled") == long_expected
 
 
 def test_a_leader_killed_while_partitions_move_leaves_one_owner(
-    client: Client, trades: Path, expected: Entries, eventually: Eventually
+    client: Client, long_trades: Path, long_expected: Entries, eventually: Eventually
 ) -> None:
-    start(client, "moving", trades, eventually, hosts=1)
+    start(client, "moving", long_trades, eventually, hosts=1)
     client.scale("moving", 4)
     client.kill_leader()
-    assert finish(client, "moving") == expected
+    assert finish(client, "moving") == long_expected
 
 
 def test_a_stopped_job_goes_on_where_it_stood(
-    client: Client, trades: Path, expected: Entries, eventually: Eventually
+    client: Client, long_trades: Path, long_expected: Entries, eventually: Eventually
 ) -> None:
-    start(client, "resting", trades, eventually)
+    start(client, "resting", long_trades, eventually)
     client.stop("resting")
     eventually(lambda: phase(client, "resting") == "stopped")
     before = client.anomaly_entries("resting")
     client.resume("resting")
     after = finish(client, "resting")
-    assert after == expected
+    assert after == long_expected
     assert after[: len(before)] == before
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
+from cluster.errors import NotRunningError
+from cluster.local.cluster import stop_cluster
 from cluster.local.home import Home
 from cluster.local.processes import processes_of
 from cluster.local.speed import slowness
@@ -74,7 +77,8 @@ def test_a_start_that_is_killed_leaves_nothing(tmp_path: Path, eventually: Calla
     starting.kill()
     starting.communicate()
     eventually(lambda: not any(is_alive(process) for process in family))
-    assert said(tocsin(tmp_path, "status"))[0] == 2
+    with pytest.raises(NotRunningError):
+        Home(tmp_path).read_record()
 
 
 def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -85,7 +89,7 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert (code, "Ray did not start" in text) == (2, True)
     assert list(temporary.iterdir()) == []
     assert {path.name for path in (tmp_path / "h").iterdir()} == {"cluster.lock", "head.log", "ray-token"}
-    assert said(tocsin(tmp_path / "h", "down")) == (0, f"no cluster runs in {tmp_path / 'h'}\n")
+    assert not stop_cluster(Home(tmp_path / "h"))
 
 
 def test_everything_in_a_home_is_its_owners_alone(home: Home) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from cluster.cli import cli
 from cluster.errors import ClusterError, NotRunningError
 from cluster.local.cluster import ClusterOptions, start_cluster, stop_cluster
 from cluster.local.home import ClusterRecord, Home
@@ -132,3 +134,8 @@ def test_another_number_of_members_is_refused_before_anything_starts(home: Home)
     assert psutil.Process().children(recursive=True) == []
     assert home.stored_record() is None
     assert json.loads(home.group_path(2).read_text()) == MEMBERS
+
+
+def test_ending_a_cluster_that_is_none_says_so(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(cli, ["--home", str(tmp_path), "down"])
+    assert (ended.exit_code, ended.stdout) == (0, f"no cluster runs in {tmp_path}\n")

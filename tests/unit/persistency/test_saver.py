@@ -227,9 +227,11 @@ def test_damaged_state_is_refused_and_changes_nothing(tmp_path: Path, damage: st
 
 
 def test_no_flipped_bit_of_the_metadata_gives_another_state(tmp_path: Path) -> None:
-    save(filled(), str(tmp_path))
+    saved = EventPersistency(EventStabilityTracker)
+    saved.ingest_events((event_id, "Öl", ["v", i]) for event_id in (4624, "a/b.c") for i in range(5))
+    save(saved, str(tmp_path))
     metadata = tmp_path / "metadata.json"
-    data, expected = metadata.read_bytes(), content(filled())
+    data, expected = metadata.read_bytes(), content(saved)
     # The name of the digest itself makes it state of a program that gives none.
     for place in range(data.index(b'"digest"')):
         metadata.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
