@@ -7,7 +7,7 @@ the next one opens the same directories.
 
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,12 +23,15 @@ from actors.frames import empty_frame
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
-from actors.partition.partition import Partition, PartitionStat, RoutedBatch
+from actors.partition.partition import Partition, PartitionStat, RoutedBatch, identifier_of
 from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import LateRow
 from actors.partition.ticks import Tick
 from actors.partition.values import OpenedPartition
-from actors.shard import ShardClosedError
+from actors.shard import ShardClosedError, ShardLostError
+from actors.shard.generations import discard_below
+from actors.shard.shard import FIRST_GENERATION
+from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 from actors.sink.open import open_sinks
 from actors.sink.protocol import Sink, SinkRecord
 from actors.source.protocol import DeadLetter
@@ -81,6 +84,8 @@ class PartitionHost:
         self._epoch = self._opened_epoch = 0
         self._sinks: list[Sink] | None = None
         self._acceptances: dict[str, Acceptance] = {}
+        self._outgoing: dict[int, OutgoingCopy] = {}
+        self._incoming: dict[int, IncomingCopy] = {}
         self._nothing = (empty_frame(self._job.row_schema), np.empty(0, np.int64))
 
     def pid(self) -> int:
@@ -95,31 +100,62 @@ class PartitionHost:
         snapshots: dict[int, bytes],
         now_us: int,
         acceptances: Sequence[bytes] = (),
+        generations: Mapping[int, int] | None = None,
     ) -> dict[int, OpenedPartition]:
         """Own these partitions under an epoch; return where each stands.
 
         Under a newer epoch they are all that the host owns: others are closed, so that their owner may open them.
         `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning;
         `acceptances` come with the call, because a process that knew them before may have been restarted since.
+        `generations` say which copy of each shard is the current one; an older one is put aside, and where there is
+        none an empty one is made (`OpenedPartition.is_empty`). 0 means that none was ever made.
+
+        Raises:
+            ShardLostError: a shard is newer than that, or was damaged and is now put aside.
         """
+        wanted = {number: max(generation, FIRST_GENERATION) for number, generation in (generations or {}).items()}
         self._follow(epoch)
         # Another call may have brought the epoch before.
         is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
-        self._let_go(partitions if is_newer else self._partitions)
+        self._let_go(partitions if is_newer else self._partitions, wanted)
         self.accept(epoch, acceptances)
+        was_empty = {}
         for number in partitions:
             if number not in self._partitions:
-                self._open_partition(epoch, number, earliest, snapshots.get(number), now_us)
+                partition = self._open_shard(number, wanted.get(number))
+                was_empty[number] = _is_empty(partition)
+                self._begin(epoch, partition, earliest, snapshots.get(number), now_us)
             else:
+                was_empty[number] = _is_empty(self._partitions[number])
                 self._partitions[number].begin(epoch, earliest, now_us)
-        opened = [self._partitions[number] for number in partitions]
-        # What a beginning partition has received is committed; the engine may lack some of it.
-        return {one.number: OpenedPartition(needed=one.received, reached=one.committed) for one in opened}
+        return {number: self._opened(number, was_empty[number]) for number in partitions}
 
-    def _let_go(self, wanted: Collection[int]) -> None:
-        """Close partitions that are not wanted, and broken ones, which are to be opened again."""
+    def _opened(self, number: int, is_empty: bool) -> OpenedPartition:
+        # What a beginning partition has received is committed; the engine may lack some of it.
+        one = self._partitions[number]
+        return OpenedPartition(needed=one.received, reached=one.committed, generation=one.generation, is_empty=is_empty)
+
+    def open_at_rest(
+        self, epoch: int, partitions: list[int], now_us: int, generations: Mapping[int, int] | None = None
+    ) -> None:
+        """Own the partitions of a job that does not run, to answer queries; shards that are missing are not made.
+
+        Raises:
+            ShardLostError: a shard is gone, damaged, or of another generation; the message names the partition.
+        """
+        self._follow(epoch)
+        is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
+        self._let_go(partitions if is_newer else self._partitions, generations or {})
+        for number in partitions:
+            if number not in self._partitions:
+                partition = self._open_shard(number, (generations or {}).get(number), is_at_rest=True)
+                self._begin(epoch, partition, {}, None, now_us)
+
+    def _let_go(self, wanted: Collection[int], generations: Mapping[int, int]) -> None:
+        """Close partitions that are not wanted, and broken and older ones, which are to be opened again."""
         for number, owned in list(self._partitions.items()):
-            if owned.is_broken or number not in wanted:
+            is_other = owned.generation != generations.get(number, owned.generation)
+            if number not in wanted or owned.is_broken or is_other:
                 del self._partitions[number]
                 owned.close()
 
@@ -129,10 +165,16 @@ class PartitionHost:
             raise StaleEpochError(f"epoch {epoch} is over: this host follows epoch {self._epoch}")
         self._epoch = epoch
 
-    def _open_partition(
-        self, epoch: int, number: int, earliest: dict[int, int], snapshot: bytes | None, now_us: int
+    def _open_shard(self, number: int, generation: int | None, *, is_at_rest: bool = False) -> Partition:
+        directory = self._shard_directory(number)
+        try:
+            return Partition.open(self._job, number, directory, generation, is_at_rest=is_at_rest)
+        except ShardLostError as error:
+            raise ShardLostError(f"partition {number} of job {self._job.name!r}: {error}") from error
+
+    def _begin(
+        self, epoch: int, partition: Partition, earliest: dict[int, int], snapshot: bytes | None, now_us: int
     ) -> None:
-        partition = Partition.open(self._job, number, self._directory / f"{number:04d}")
         try:
             if snapshot is not None and not any(partition.committed.values()):
                 partition.restore(snapshot, now_us)
@@ -142,7 +184,7 @@ class PartitionHost:
             # A leader whose epoch is over must not take the shard away from the host that owns it.
             partition.close()
             raise
-        self._partitions[number] = partition
+        self._partitions[partition.number] = partition
 
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
         """Apply a batch to the partitions that it is for and return the number of anomalies it raised."""
@@ -203,6 +245,77 @@ class PartitionHost:
         partition = self._partition(number)
         partition.flush(epoch, now_us)
         return partition.received, partition.snapshot()
+
+    def begin_copy(self, epoch: int, number: int, generation: int, now_us: int) -> int:
+        """Copy a partition that is open, as it is now, for another node; return the length of the copy in bytes.
+
+        The copy gets the generation that it will be opened at, and stands until `end_copy`.
+        """
+        self._follow(epoch)
+        partition = self._partition(number)
+        partition.flush(epoch, now_us, with_snapshot=True)
+        copy = self._outgoing[number] = OutgoingCopy(self._shard_directory(number), generation)
+        return partition.copy_to(copy)
+
+    def read_chunk(self, number: int, generation: int, offset: int) -> ShardChunk:
+        """Return the chunk of a begun copy at an offset; an empty one at the end."""
+        copy = self._outgoing.get(number)
+        if copy is None or copy.generation != generation:
+            # Begun by a process before this one.
+            copy = self._outgoing[number] = OutgoingCopy(self._shard_directory(number), generation)
+        return copy.read_chunk(offset)
+
+    def send_shard(self, epoch: int, number: int, generation: int, now_us: int) -> Iterator[ShardChunk]:
+        """Yield a partition's copy for another node, from its beginning to its end."""
+        size, offset = self.begin_copy(epoch, number, generation, now_us), 0
+        while offset < size:
+            chunk = self.read_chunk(number, generation, offset)
+            yield chunk
+            offset += len(chunk.data)
+
+    def end_copy(self, epoch: int, number: int, generation: int) -> None:
+        """Remove a copy that was sent, or will not be."""
+        self._follow(epoch)
+        self._outgoing.pop(number, None)
+        OutgoingCopy(self._shard_directory(number), generation).remove()
+
+    def receive_chunk(self, epoch: int, number: int, generation: int, chunk: ShardChunk) -> int:
+        """Take a chunk of a partition's copy from another node; return the offset of the one that is needed next.
+
+        Raises:
+            ShardCopyError: it does not continue what is here, which was dropped: send the copy from 0 on.
+        """
+        self._follow(epoch)
+        return self._incoming_copy(number, generation).receive(chunk.offset, chunk.data, chunk.digest)
+
+    def finish_copy(self, epoch: int, number: int, generation: int, size_bytes: int, digest: bytes) -> None:
+        """Check a copy that has arrived, whose last chunk has this digest; opening at its generation makes it current.
+
+        Raises:
+            ShardCopyError: it is not what the sender has; it was dropped.
+        """
+        self._follow(epoch)
+        copy = self._incoming_copy(number, generation)
+        copy.finish(size_bytes, digest, identifier_of(self._job, number))
+
+    def discard(self, epoch: int, number: int, generation: int) -> None:
+        """Remove what this node has of a partition below a generation: the current copy is elsewhere.
+
+        Raises:
+            ShardOwnedError: the shard is open, here or in another process.
+        """
+        self._follow(epoch)
+        self._incoming.pop(number, None)
+        discard_below(self._shard_directory(number), generation)
+
+    def _incoming_copy(self, number: int, generation: int) -> IncomingCopy:
+        copy = self._incoming.get(number)
+        if copy is None or copy.generation != generation:
+            copy = self._incoming[number] = IncomingCopy(self._shard_directory(number), generation)
+        return copy
+
+    def _shard_directory(self, number: int) -> Path:
+        return self._directory / f"{number:04d}"
 
     def deliver(self) -> int:
         """Hand committed anomalies to the job's sinks and return how many they took.
@@ -320,6 +433,10 @@ class PartitionHost:
         for sink in self._sinks or ():
             sink.close()
         self._sinks = None
+
+
+def _is_empty(partition: Partition) -> bool:
+    return not any(partition.committed.values())
 
 
 def _failure(sink: Sink, records: list[SinkRecord]) -> SinkError | None:

@@ -1,6 +1,7 @@
 """When a partition's parts are made durable, and how: all of them in one transaction, with the record of the marks."""
 
 import logging
+from collections.abc import Callable
 
 from actors.partition.parts import RECORD_KEY, Parts
 from actors.partition.sealing import seal
@@ -17,11 +18,14 @@ STORE_PENDING_BYTES_MAX = 64 << 20
 class Flushing:
     """The flushes of one partition: by period, by number of rows, by size, and when somebody asks."""
 
-    def __init__(self, settings: FlushSettings, parts: Parts, shard: Shard, number: int) -> None:
+    def __init__(
+        self, settings: FlushSettings, parts: Parts, shard: Shard, number: int, on_flushed: Callable[[], None]
+    ) -> None:
         self._settings = settings
         self._parts = parts
         self._shard = shard
         self._number = number
+        self._on_flushed = on_flushed
         self._flushed_at_us: int | None = None
         self.count = 0
         """Flushes that were written since the partition was opened."""
@@ -69,6 +73,7 @@ class Flushing:
         self._flushed_at_us = now_us
         self.degraded = None
         self.count += 1
+        self._on_flushed()
 
     def _is_due(self, now_us: int, flushed_at_us: int) -> bool:
         is_old = now_us - flushed_at_us >= self._settings.period_ms * 1000

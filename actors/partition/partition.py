@@ -13,21 +13,29 @@ clock: `now_us` is an argument and decides no more than when to flush and what r
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, decode_entry
 from actors.partition.flushing import Flushing
+from actors.partition.older_copies import OlderCopies
 from actors.partition.parts import Parts
 from actors.partition.queries import PartitionQueries
 from actors.partition.values import PartitionStat, RoutedBatch
 from actors.shard import Shard, ShardLostError
+from actors.shard.generations import open_at_rest, open_generation
+from actors.shard.transfer import OutgoingCopy
 from config.settings import JobSettings
 
-__all__ = ["Partition", "PartitionStat", "RoutedBatch"]
+__all__ = ["Partition", "PartitionStat", "RoutedBatch", "identifier_of"]
 
 log = logging.getLogger(__name__)
+
+
+def identifier_of(job: JobSettings, number: int) -> str:
+    """Return what the shard of a partition calls itself."""
+    return f"{job.name}/{number}"
 
 
 class Partition:
@@ -44,16 +52,33 @@ class Partition:
         self._shard = shard
         self._parts = Parts(job, number, shard)
         self._marks = self._parts.marks
-        self._flushing = Flushing(job.flush, self._parts, shard, number)
+        self._older_copies = OlderCopies(shard, number)
+        self._flushing = Flushing(job.flush, self._parts, shard, number, self._after_flush)
         self._is_broken = False
         self._parts.load()
 
     @classmethod
-    def open(cls, job: JobSettings, number: int, directory: Path) -> "Partition":
-        """Open, or make, the partition in a directory and restore what its shard holds."""
-        shard = Shard.open(
-            directory, identifier=f"{job.name}/{number}", map_size_bytes_max=job.limits.map_size_bytes_max
-        )
+    def open(
+        cls, job: JobSettings, number: int, directory: Path, generation: int | None = None, *, is_at_rest: bool = False
+    ) -> "Partition":
+        """Open, or make, the partition in a directory and restore what its shard holds.
+
+        With a `generation` the shard is the copy of that generation, whatever else stands there
+        (`actors.shard.generations`); `is_at_rest` makes none.
+
+        Raises:
+            ShardLostError: the shard is newer, damaged, or gone.
+        """
+        options: dict[str, Any] = {
+            "identifier": identifier_of(job, number),
+            "map_size_bytes_max": job.limits.map_size_bytes_max,
+        }
+        if is_at_rest:
+            shard = open_at_rest(directory, generation, **options)
+        elif generation is not None:
+            shard = open_generation(directory, generation, **options)
+        else:
+            shard = Shard.open(directory, **options)
         try:
             return cls(job, number, shard)
         except BaseException:
@@ -111,6 +136,11 @@ class Partition:
     def committed(self) -> dict[int, int]:
         """For each split the offset below which everything is in the shard."""
         return dict(self._marks.committed)
+
+    @property
+    def generation(self) -> int:
+        """Generation of the shard."""
+        return self._shard.generation
 
     @property
     def is_broken(self) -> bool:
@@ -196,9 +226,22 @@ class Partition:
         self._flushing.write(now_us)
 
     def flush_if_due(self, epoch: int, now_us: int) -> None:
-        """Flush when the flush period has passed; a failure is kept in `stat` and tried again."""
+        """Flush when the flush period has passed; a failure is kept in `stat` and tried again.
+
+        Raises:
+            StaleEpochError: a newer leader has been here.
+            ShardLostError: the shard's files are gone, or others, whether or not there is anything to flush.
+        """
         self._check_epoch(epoch)
+        self._shard.check_files()
         self._flushing.write_if_due(now_us)
+
+    def _after_flush(self) -> None:
+        self._older_copies.remove_surpassed(self._marks.committed, self._marks.gaps)
+
+    def copy_to(self, copy: OutgoingCopy) -> int:
+        """Make a copy of what is committed, to be sent, and return its length in bytes."""
+        return copy.make(self._shard)
 
     def snapshot(self) -> bytes:
         """Return engine, detectors and marks as they stand at the rows received so far."""

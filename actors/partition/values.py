@@ -46,6 +46,13 @@ class OpenedPartition:
     reached: Mapping[int, int]
     """Offset below which it has been sent everything: above `needed` while the engine alone lacks rows."""
 
+    generation: int = 1
+    """Generation of its shard."""
+
+    is_empty: bool = False
+    """Whether the shard had no rows when it was opened, before a snapshot was taken over or a gap noted: it is new, or
+    what the group knows to be acknowledged is lost."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStat:

@@ -8,6 +8,8 @@ the libraries that use them.
 from actors.shard.errors import (
     ShardBusyError,
     ShardClosedError,
+    ShardCopyError,
+    ShardDamagedError,
     ShardError,
     ShardFormatError,
     ShardFullError,
@@ -23,6 +25,8 @@ __all__ = [
     "Shard",
     "ShardBusyError",
     "ShardClosedError",
+    "ShardCopyError",
+    "ShardDamagedError",
     "ShardError",
     "ShardFormatError",
     "ShardFullError",

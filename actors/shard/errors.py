@@ -6,8 +6,10 @@ The tree::
     ├── ShardOwnedError         another process, or this one, has the shard open
     ├── ShardMissingError       there is no shard, or no such table, and it must not be created
     ├── ShardFormatError        the files are not a shard of this version
+    │   └── ShardDamagedError       they are torn, cut short, or no shard at all
     ├── ShardIdentifierError    the shard belongs to something else
-    ├── ShardLostError          the files are gone or others than those that are open; nothing counts any more
+    ├── ShardLostError          the files are gone, or others than those that are open or wanted
+    ├── ShardCopyError          a piece of a copy does not continue what was received
     ├── ShardFullError          the map may not grow further, or the disk is full; nothing changed
     ├── ShardReadExpiredError   a read transaction stayed open too long and was ended
     ├── ShardBusyError          the map must grow or close while a read transaction stays open; nothing changed
@@ -42,12 +44,20 @@ class ShardFormatError(ShardError):
     """The files are not a shard, or one of another format version."""
 
 
+class ShardDamagedError(ShardFormatError):
+    """The files are torn, cut short, or no shard at all."""
+
+
 class ShardIdentifierError(ShardError):
     """The shard carries another identifier than the one asked for."""
 
 
 class ShardLostError(ShardError):
-    """What stands at the path of the shard is not what is open: nothing that was not acknowledged before counts."""
+    """What stands at the path of the shard is not what is open or wanted; nothing but what was acknowledged counts."""
+
+
+class ShardCopyError(ShardError):
+    """A piece of a copy, or the whole, is not what its sender has; the copy begins anew."""
 
 
 class ShardFullError(ShardError):
@@ -72,7 +82,7 @@ def shard_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except DataFileError as error:
-        raise ShardFormatError(f"{directory} is no shard that can be opened: {error}") from error
+        raise ShardDamagedError(f"{directory} is no shard that can be opened: {error}") from error
     except FileNotFoundError as error:
         raise ShardMissingError(f"shard {directory}: there is no {error.filename}; check the path") from error
     except (OSError, ValueError) as error:

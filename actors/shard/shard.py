@@ -22,10 +22,12 @@ import msgpack
 from actors.files import FILE_MODE, FileLock, make_directory, private_opener, sync_directory
 from actors.lmdb_file import DATA_FILE, check_data_file
 from actors.open_files import LOCK_FILE, FilesLostError, OpenFiles
+from actors.shard.drafts import new_draft, publish_draft
 from actors.shard.errors import (
     DISK_ERRORS,
     ShardBusyError,
     ShardClosedError,
+    ShardDamagedError,
     ShardError,
     ShardFormatError,
     ShardFullError,
@@ -53,9 +55,12 @@ FORMAT_VERSION = 1
 """Version of a shard's layout; another one is refused."""
 
 META_TABLE = "meta"
-"""Table of the shard itself: `format`, `identifier` and `checksum`, that of the two."""
+"""Table of the shard itself: `format`, `identifier`, `generation`, and `checksum`, that of the three."""
 
-_CHECKSUM = b"checksum"
+_FORMAT, _IDENTIFIER, _GENERATION, _CHECKSUM = b"format", b"identifier", b"generation", b"checksum"
+
+FIRST_GENERATION = 1
+"""Generation of a shard that says nothing of it."""
 
 MIB = 1 << 20
 """Bytes in one mebibyte."""
@@ -119,6 +124,7 @@ class Shard:
         self._writing_thread: int | None = None
         self._tables: dict[str, Table] = {}
         self._closed = False
+        self._meta: dict[bytes, bytes | None] = {}
         names = (LOCK_FILE,) if ownership is None else (LOCK_FILE, OWNER_FILE)
         self._files = OpenFiles(directory, names, lambda: int(env.info()["last_txnid"]))
 
@@ -181,6 +187,16 @@ class Shard:
     def is_read_only(self) -> bool:
         """Whether the shard was opened without ownership."""
         return self._ownership is None
+
+    @property
+    def generation(self) -> int:
+        """Which copy it is: of two copies of one shard the one with the higher number is the current one."""
+        stored = self._decode_meta(self._meta[_GENERATION])
+        return FIRST_GENERATION if stored is None else int(stored)
+
+    def set_generation(self, generation: int) -> None:
+        """Be another copy from now on; for shards that nobody uses yet."""
+        self._write_meta({**self._meta, _GENERATION: _pack(generation)})
 
     def table(self, name: str) -> Table:
         """Return the handle of a table, created when missing; open tables before the write that uses them.
@@ -252,10 +268,13 @@ class Shard:
             finally:
                 self._writing_thread = None
 
-    def copy_to(self, directory: Path) -> None:
+    def copy_to(self, directory: Path, generation: int | None = None) -> None:
         """Write a compact copy of the last commit into a new or empty directory, while reads and writes go on.
 
+        With a `generation` the copy gets it, and its directory appears as a whole: it is made beside, as `.draft`.
+
         Raises:
+            ShardLostError: the files are gone, or others.
             ShardError: the directory holds files already, or cannot be used.
             ShardFullError: the disk is full; the incomplete copy is removed.
         """
@@ -265,6 +284,13 @@ class Shard:
             make_directory(directory)
             if any(directory.iterdir()):
                 raise ShardError(f"{directory} is not empty; give a new directory for the copy")
+            if generation is not None:
+                draft = new_draft(directory)
+                self.copy_to(draft)
+                with Shard.open(draft) as copy:
+                    copy.set_generation(generation)
+                publish_draft(draft, directory)
+                return
         try:
             self._copy_environment(directory / DATA_FILE)
         except (lmdb.Error, OSError) as error:
@@ -398,32 +424,41 @@ class Shard:
         except ShardMissingError:
             raise ShardFormatError(f"{self._directory} holds an LMDB file that is no shard; check the path") from None
         with self.read() as txn:
-            known = {name: txn.get(name, db=meta) for name in (b"format", b"identifier", _CHECKSUM)}
-        version, stored = (self._decode_meta(known[name]) for name in (b"format", b"identifier"))
+            known = {name: txn.get(name, db=meta) for name in (_FORMAT, _IDENTIFIER, _GENERATION, _CHECKSUM)}
+        version, stored = (self._decode_meta(known[name]) for name in (_FORMAT, _IDENTIFIER))
         if version not in (None, FORMAT_VERSION):
             raise ShardFormatError(
                 f"shard {self._directory} has format {version}, this program reads {FORMAT_VERSION}; use a matching one"
             )
-        if known[_CHECKSUM] not in (None, _meta_checksum(known)):
-            raise ShardFormatError(
-                f"format and identifier of shard {self._directory} do not fit their checksum; restore it from a copy"
+        # Shards of earlier programs have no checksum, and no generation.
+        if known[_CHECKSUM] != _meta_checksum(known) and (known[_CHECKSUM] or known[_GENERATION]):
+            raise ShardDamagedError(
+                f"what shard {self._directory} says of itself does not fit its checksum; restore it from a copy"
             )
         if identifier is not None and stored not in (None, identifier):
             raise ShardIdentifierError(
                 f"shard {self._directory} belongs to {stored!r}, not to {identifier!r}; check the path"
             )
-        name = stored if identifier is None else identifier
-        wanted = {b"format": _pack(FORMAT_VERSION), b"identifier": None if name is None else _pack(name)}
+        self._meta = known
+        if not read_only:
+            name = stored if identifier is None else identifier
+            self._write_meta(
+                {**known, _FORMAT: _pack(FORMAT_VERSION), _IDENTIFIER: None if name is None else _pack(name)}
+            )
+
+    def _write_meta(self, wanted: dict[bytes, bytes | None]) -> None:
         wanted[_CHECKSUM] = _meta_checksum(wanted)
-        if wanted != known and not read_only:
+        if wanted != self._meta:
+            meta = self.table(META_TABLE)
             self.write(lambda txn: [txn.put(key, value, db=meta) for key, value in wanted.items() if value is not None])
+            self._meta = wanted
 
     def _decode_meta(self, value: bytes | None) -> Any:
         try:
             return None if value is None else msgpack.unpackb(value)
         except (ValueError, msgpack.UnpackException) as error:
-            raise ShardFormatError(
-                f"format or identifier of shard {self._directory} cannot be read: {error}; restore it from a copy"
+            raise ShardDamagedError(
+                f"what shard {self._directory} says of itself cannot be read: {error}; restore it from a copy"
             ) from error
 
     def check_files(self) -> None:
@@ -472,8 +507,10 @@ def _open_environment(directory: Path, size_bytes: int, table_count_max: int, re
             readahead=False,
             meminit=False,
         )
-    except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError) as error:
-        raise ShardFormatError(f"{directory / DATA_FILE} is no shard: {error}; restore it from a copy") from error
+    except (lmdb.InvalidError, lmdb.CorruptedError) as error:
+        raise ShardDamagedError(f"{directory / DATA_FILE} is no shard: {error}; restore it from a copy") from error
+    except lmdb.VersionMismatchError as error:
+        raise ShardFormatError(f"{directory / DATA_FILE} is of another LMDB: {error}; use a matching one") from error
     except lmdb.Error as error:
         if "already open" in str(error):
             raise ShardOwnedError(
@@ -487,4 +524,4 @@ def _pack(value: Any) -> bytes:
 
 
 def _meta_checksum(meta: Mapping[bytes, bytes | None]) -> bytes:
-    return _pack(zlib.crc32((meta[b"format"] or b"") + (meta[b"identifier"] or b"")))
+    return _pack(zlib.crc32(b"".join(meta[name] or b"" for name in (_FORMAT, _IDENTIFIER, _GENERATION))))

@@ -22,7 +22,7 @@ from actors.partition.anomaly_table import Anomaly, AnomalyFilter, newest_place
 from actors.partition.episode_table import EpisodeFilter, newest_start
 from actors.partition.partition import PartitionStat
 from actors.partition.rejected_records import LateRow
-from actors.shard import ShardClosedError
+from actors.shard import ShardClosedError, ShardLostError
 from actors.source.protocol import DeadLetter
 from actors.store import Event
 from actors.store.errors import StoreClosedError
@@ -232,6 +232,7 @@ class Client:
 
         Raises:
             NoAnswerError: some are not open in time.
+            ShardLostError: the shard of a job that does not run is gone, damaged or another one.
         """
         deadline = time.monotonic() + OPEN_TIMEOUT_S
         while True:
@@ -250,7 +251,8 @@ class Client:
     def _missing_partitions(self, job: Job) -> list[int]:
         try:
             found = {stat.partition for stat in self.partition_stats(job.job_id)}
-        except NoAnswerError:
+        except (NoAnswerError, ShardLostError):
+            # Whoever opens them says which shard is lost.
             found = set()
         return [number for number, owner in enumerate(job.owners) if owner and number not in found]
 
@@ -260,7 +262,11 @@ class Client:
             host = deploy.ensure_host(self._group_id, job.job_id, name, job.spec, directory)
             # All of them, since a host that hears of a new epoch gives up those that are not named.
             owned = [number for number, owner in enumerate(job.owners) if owner == name]
-            host.open(epoch, owned, {}, {}, time.time_ns() // 1000).wait()
+            generations = {number: job.generations[number] for number in owned}
+            try:
+                host.open_at_rest(epoch, owned, time.time_ns() // 1000, generations).wait()
+            except ShardLostError as error:
+                raise ShardLostError(f"{error}; no answer would be complete: {_way_out(job)}") from error
 
     def partition_stats(self, name: str) -> list[PartitionStat]:
         """Return the counters of every partition that is open, in order."""
@@ -309,7 +315,7 @@ class Client:
             while True:
                 try:
                     return self._ask_partitions(name, partitions, params)
-                except (NotOpenError, NoAnswerError, ShardClosedError, StoreClosedError):
+                except (NotOpenError, NoAnswerError, ShardClosedError, ShardLostError, StoreClosedError):
                     if time.monotonic() > deadline:
                         raise
                     self.open_for_queries(name)
@@ -429,6 +435,13 @@ def _answer_or_none(reply: "deploy.RayReply[Any] | None", deadline: float) -> An
         return reply.wait(max(deadline - time.monotonic(), 0.0))
     except TocsinError:
         return None
+
+
+def _way_out(job: Job) -> str:
+    """Return what helps when a shard of a job that does not run is lost."""
+    if job.status is JobStatus.STOPPED:
+        return f"put the directory back, or run `tocsin resume {job.job_id}`, which reads the input anew"
+    return "put the directory back, or submit the job under another name, which reads the input anew"
 
 
 def _request_id() -> str:

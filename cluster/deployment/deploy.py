@@ -7,7 +7,7 @@ hosts of the former one. Ray restarts an actor that died; state comes back from 
 
 import importlib
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +131,12 @@ class RayHost:
     ) -> RayReply[dict[int, OpenedPartition]]:
         """Make the host own partitions."""
         return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots, now_us, acceptances))
+
+    def open_at_rest(
+        self, epoch: int, partitions: list[int], now_us: int, generations: Mapping[int, int]
+    ) -> RayReply[None]:
+        """Make the host own the partitions of a job that does not run."""
+        return RayReply(self._handle.open_at_rest.remote(epoch, partitions, now_us, generations))
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> RayReply[None]:
         """Make the host give partitions up."""

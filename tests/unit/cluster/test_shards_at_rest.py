@@ -1,0 +1,110 @@
+"""A query of a job that does not run opens its shards, and is an error when one is gone: never a smaller answer."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from actors.host import NotOpenError, PartitionHost
+from actors.shard import ShardLostError
+from cluster.client.client import Client
+from cluster.deployment import deploy
+from cluster.local.home import Home
+from raft.group import GroupState, Job, JobStatus
+from tests.support.partition_jobs import make_partition_job
+
+SETTINGS = make_partition_job(partitions=2)
+
+
+class HostInProcess:
+    """Answers at once where a host in another process would later."""
+
+    def __init__(self, host: PartitionHost) -> None:
+        self.host = host
+
+    def query(self, method: str, *arguments: Any) -> Any:
+        try:
+            answer = getattr(self.host, method)(*arguments)
+        except ShardLostError as error:
+            lost = error
+            return SimpleNamespace(wait=lambda: (_ for _ in ()).throw(lost))
+        return SimpleNamespace(wait=lambda: answer)
+
+    def open_at_rest(self, *arguments: Any) -> Any:
+        return self.query("open_at_rest", *arguments)
+
+
+class ClientOfHost(Client):
+    """A client of one job that does not run, whose host is in this process."""
+
+    def __init__(self, home: Home, host: PartitionHost, status: JobStatus) -> None:
+        self._home, self._group_id, self._host = home, 1, HostInProcess(host)
+        self._job = Job(
+            job_id=SETTINGS.name, spec=b"", partition_count=2, host_count=1, owners=("a", "a"), generations=(1, 1),
+            status=status,
+        )  # fmt: skip
+
+    def state(self) -> GroupState:
+        return GroupState(epoch=2, jobs={SETTINGS.name: self._job})
+
+    def hosts(self, name: str) -> list[Any]:
+        return [self._host]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def host(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[PartitionHost]:
+    made = PartitionHost(SETTINGS.to_bytes(), str(home.partitions_directory(SETTINGS.name)))
+    made.open(1, [0, 1], {0: 0}, {}, 0)
+    monkeypatch.setattr(deploy, "ensure_host", lambda *_: HostInProcess(made))
+    yield made
+    made.close()
+
+
+def lose(home: Home) -> None:
+    shutil.rmtree(home.partitions_directory(SETTINGS.name) / "0001")
+
+
+def test_partitions_whose_host_has_ended_are_opened_again(home: Home, host: PartitionHost) -> None:
+    host.close()
+    client = ClientOfHost(home, host, JobStatus.FINISHED)
+    client.open_for_queries(SETTINGS.name)
+    assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("status", "way_out"),
+    [(JobStatus.STOPPED, "run `tocsin resume"), (JobStatus.FINISHED, "submit the job under another name")],
+)
+@pytest.mark.parametrize("has_ended", [True, False], ids=["host ended", "host lives"])
+def test_a_shard_that_is_gone_is_an_error_with_the_way_out(
+    home: Home, host: PartitionHost, status: JobStatus, way_out: str, has_ended: bool
+) -> None:
+    if has_ended:
+        host.close()
+    lose(home)
+    client = ClientOfHost(home, host, status)
+    with pytest.raises(
+        ShardLostError, match=f"partition 1 of job .* is gone; no answer would be complete: .*{way_out}"
+    ):
+        client.open_for_queries(SETTINGS.name)
+    assert not (home.partitions_directory(SETTINGS.name) / "0001").exists()
+
+
+def test_a_shard_that_was_put_back_answers_again(home: Home, host: PartitionHost, tmp_path: Path) -> None:
+    place = home.partitions_directory(SETTINGS.name) / "0001"
+    place.rename(tmp_path / "away")
+    client = ClientOfHost(home, host, JobStatus.STOPPED)
+    with pytest.raises(ShardLostError):
+        client.open_for_queries(SETTINGS.name)
+    (tmp_path / "away").rename(place)
+    client.open_for_queries(SETTINGS.name)
+    with pytest.raises(NotOpenError):
+        host.event_pages([2], None)  # type: ignore[arg-type]
