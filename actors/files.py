@@ -49,6 +49,11 @@ class FileLock:
         file.write(f"{os.getpid()}\n".encode("ascii"))
         return cls(file)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock has not been released."""
+        return not self._file.closed
+
     def release(self) -> None:
         """Give the lock back; later calls do nothing."""
         self._file.close()

@@ -4,53 +4,28 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from actors.detectors.checks import as_names, check_variables
-from actors.detectors.configuration import Configuration
-from actors.detectors.errors import DetectorSpecError
 from actors.detectors.findings import CODE, ROW, ROWS, MakeDetail, UnusualRows, distinct_values
 from actors.detectors.groups import GroupedRows
-from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind
-from actors.detectors.specs import GroupSpec, check_configure
-from actors.model import ColumnType
+from actors.detectors.specs import VariablesSpec
+from actors.model import Column, ColumnType
 
 
 @detector_kind("charset")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CharsetSpec(GroupSpec):
+class CharsetSpec(VariablesSpec):
     """Reports texts with a character that their group has not learned in that variable."""
 
-    watch_field: ClassVar[str | None] = "variables"
-
-    variables: tuple[str, ...]
-    """Columns of texts, each watched by itself; the position is the anomaly's type."""
-
-    configure_row_count: int | None = None
-    """As for `NewValueSpec`."""
-
-    def _check(self) -> None:
-        self.put("variables", as_names(repr(self.name), "variables", self.variables))
-        check_variables(repr(self.name), self.variables)
-        check_configure(self.name, self.configure_row_count)
-
-    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
-        """Return each variable by itself."""
-        return tuple((name,) for name in self.variables)
+    watches: ClassVar[str] = "texts"
 
     @classmethod
     def can_watch(cls, kind: ColumnType) -> bool:
         """Return whether a column has texts."""
         return kind.is_text
 
-    def make_parts(self, given: Materials) -> Parts:
-        """Return a watcher for each variable."""
-        for column in given.columns(self.variables):
-            if not self.can_watch(column.type):
-                text = f"detector {self.name!r} watches texts but column {column.name!r} is {column.type}"
-                raise DetectorSpecError(text)
-        watched = [given.names([name]) for name in self.variables]
-        watchers = [CharsetWatcher(columns[0], given.detail_of(columns)) for columns in watched]
-        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
+    def make_watcher(self, column: Column, detail: MakeDetail) -> "CharsetWatcher":
+        """Return the watcher of one column."""
+        return CharsetWatcher(column.name, detail)
 
 
 class CharsetWatcher:

@@ -8,6 +8,7 @@ then the verdicts are taken at the next batch that is learned or judged.
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from actors.detectors.errors import DetectorSpecError
 from actors.detectors.groups import GroupedRows, segments
 from actors.persistency.event_persistency import EventPersistency
 from actors.persistency.stability_tracker import SingleStabilityTracker
@@ -27,7 +28,13 @@ class Mutable(Protocol):
 
 
 def stable_variables(persistency: EventPersistency) -> dict[int | str, list[str]]:
-    """Return the variables of each event id that are STATIC or STABLE, of trackers filled elsewhere."""
+    """Return the variables of each event id that are STATIC or STABLE, of trackers filled elsewhere.
+
+    Raises:
+        DetectorSpecError: it is no persistency.
+    """
+    if not isinstance(persistency, EventPersistency):
+        raise DetectorSpecError(f"{persistency!r} has no trackers; give an EventPersistency")
     found = {}
     for event_id, backend in persistency.events_data.items():
         classify = getattr(backend, "classify", None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actors.detectors.configuration import Configuration
+from actors.detectors.configuration import Configuration, Mutable
 from actors.detectors.errors import DetectorSpecError
 from actors.detectors.findings import MakeDetail, UnusualRows
 from actors.detectors.groups import GroupedRows, Groups
@@ -54,6 +54,10 @@ class Watcher(Learner, Protocol):
 
     def observe(self, batch: GroupedRows) -> list[UnusualRows]:
         """Learn from a batch and return what is wrong with it."""
+
+
+class ConfiguredWatcher(Watcher, Mutable, Protocol):
+    """A watcher that can be told to leave a group alone."""
 
 
 class Follower(Learner, Protocol):

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from actors.detectors.checks import as_names, check_choice, check_count, check_integer
+from actors.detectors.checks import as_names, check_choice, check_count, check_integer, check_variables
+from actors.detectors.configuration import Configuration
 from actors.detectors.errors import DetectorSpecError
+from actors.detectors.findings import MakeDetail
 from actors.detectors.learn_phase import LearnPhase
-from actors.detectors.parts import Materials, Parts
+from actors.detectors.parts import ConfiguredWatcher, Materials, Parts
 from actors.detectors.values import parse_list, plain_value, typed_value
-from actors.model import ColumnType, Schema
+from actors.model import Column, ColumnType, Schema
 
 DISTINCT_COUNT_MAX = 10_000
 """Values learned per group and variable at most, unless a specification says otherwise."""
@@ -163,6 +165,46 @@ class KnownSpec(GroupSpec):
     def reports_once(self) -> bool:
         """Whether something unknown is reported the first time only."""
         return self.report == "once"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariablesSpec(GroupSpec):
+    """What detectors have in common that watch each of several columns by itself."""
+
+    watch_field: ClassVar[str | None] = "variables"
+
+    watches: ClassVar[str]
+    """What the columns must have, for people: `texts`, `numbers`."""
+
+    variables: tuple[str, ...]
+    """Columns, each watched by itself; the position is the anomaly's type."""
+
+    configure_row_count: int | None = None
+    """As for `NewValueSpec`."""
+
+    def _check(self) -> None:
+        self.put("variables", as_names(repr(self.name), "variables", self.variables))
+        check_variables(repr(self.name), self.variables)
+        check_configure(self.name, self.configure_row_count)
+
+    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
+        """Return each variable by itself."""
+        return tuple((name,) for name in self.variables)
+
+    def make_watcher(self, column: Column, detail: MakeDetail) -> ConfiguredWatcher:
+        """Return the watcher of one column."""
+        raise NotImplementedError
+
+    def make_parts(self, given: Materials) -> Parts:
+        """Return a watcher for each variable."""
+        columns = given.columns(self.variables)
+        for column in columns:
+            if not self.can_watch(column.type):
+                text = f"detector {self.name!r} watches {self.watches} but column {column.name!r} is {column.type}"
+                raise DetectorSpecError(text)
+        watchers = [self.make_watcher(column, given.detail_of([column.name])) for column in columns]
+        watched = [[column.name] for column in columns]
+        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
 
 
 def check_configure(name: str, row_count: int | None) -> None:

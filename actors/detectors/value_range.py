@@ -7,59 +7,32 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from actors.detectors.checks import as_names, check_variables
-from actors.detectors.configuration import Configuration
-from actors.detectors.errors import DetectorSpecError
 from actors.detectors.findings import MakeDetail, UnusualRows
 from actors.detectors.groups import Bools, GroupedRows, Ints
-from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind
-from actors.detectors.specs import GroupSpec, check_configure
+from actors.detectors.specs import VariablesSpec
 from actors.frames import physical_type
-from actors.model import ColumnType
+from actors.model import Column, ColumnType
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 @detector_kind("value_range")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ValueRangeSpec(GroupSpec):
+class ValueRangeSpec(VariablesSpec):
     """Reports numbers outside the range that their group has learned; a group that learned none is not judged."""
 
-    watch_field: ClassVar[str | None] = "variables"
+    watches: ClassVar[str] = "numbers"
     needs_learning: ClassVar[bool] = True
-
-    variables: tuple[str, ...]
-    """Columns of numbers, each watched by itself; the position is the anomaly's type."""
-
-    configure_row_count: int | None = None
-    """As for `NewValueSpec`."""
-
-    def _check(self) -> None:
-        self.put("variables", as_names(repr(self.name), "variables", self.variables))
-        check_variables(repr(self.name), self.variables)
-        check_configure(self.name, self.configure_row_count)
-
-    def watched_columns(self) -> tuple[tuple[str, ...], ...]:
-        """Return each variable by itself."""
-        return tuple((name,) for name in self.variables)
 
     @classmethod
     def can_watch(cls, kind: ColumnType) -> bool:
         """Return whether a column has numbers."""
         return not kind.is_text and kind is not ColumnType.BOOL
 
-    def make_parts(self, given: Materials) -> Parts:
-        """Return a watcher for each variable."""
-        watchers = []
-        for column in given.columns(self.variables):
-            if not self.can_watch(column.type):
-                text = f"detector {self.name!r} watches numbers but column {column.name!r} is {column.type}"
-                raise DetectorSpecError(text)
-            detail = given.detail_of([column.name])
-            watchers.append(ValueRangeWatcher(column.name, physical_type(column.type), detail))
-        watched = [given.names([name]) for name in self.variables]
-        return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
+    def make_watcher(self, column: Column, detail: MakeDetail) -> "ValueRangeWatcher":
+        """Return the watcher of one column."""
+        return ValueRangeWatcher(column.name, physical_type(column.type), detail)
 
 
 class ValueRangeWatcher:

@@ -9,7 +9,7 @@ An engine belongs to one thread at a time: a call while another thread is in one
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import polars as pl
 
@@ -36,7 +36,7 @@ from actors.engine.report.output import Numbering
 from actors.engine.report.stat import EngineStat
 from actors.engine.snapshot import decode_snapshot, encode_snapshot
 from actors.engine.snapshot_files import NoSnapshotFiles, SnapshotFiles
-from actors.engine.spec import EngineSpec, spec_of
+from actors.engine.spec import EngineOptions, EngineSpec, spec_of
 from actors.engine.vectors.vector import Array
 from actors.errors import SchemaError
 from actors.frames import Rows, polars_schema, to_frame, without_nan
@@ -57,7 +57,7 @@ class AnomalyDetectionEngine:
         key_columns: str | Sequence[str] = (),
         window_size: Duration | None = None,
         step: Duration | None = None,
-        **options: Any,
+        **options: Unpack[EngineOptions],
     ) -> None:
         spec = spec_of(
             name=name,

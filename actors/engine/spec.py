@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from actors.durations import Duration
 from actors.engine.episodes.episode import LifecycleSettings
@@ -71,6 +71,23 @@ class EngineSpec:
 
     snapshot_interval_rows: int | None = None
     """Rows after which a snapshot file is written, at the end of a batch."""
+
+
+class EngineOptions(TypedDict, total=False):
+    """The fields of `EngineSpec` that are given by name only."""
+
+    garbage_size: int
+    round_time: bool
+    anomaly_descriptions: Sequence[str] | None
+    nulls: str
+    explain: str
+    lifecycles: Sequence[LifecycleSettings | None]
+    max_lateness: Duration
+    ticks_close_windows: bool
+    idle_key_ttl: Duration
+    late_rows_max: int
+    snapshot_dir: str | Path | None
+    snapshot_interval_rows: int | None
 
 
 def spec_of(**arguments: Any) -> EngineSpec:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from threading import RLock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from actors.persistency import arguments
 from actors.persistency.errors import PersistencyError, PersistencyTypeError, PersistencyValueError
@@ -18,9 +18,6 @@ from actors.persistency.merging import merge_backends
 from actors.persistency.row_buffer import RowBuffer
 from actors.persistency.stability_tracker import EventStabilityTracker
 from actors.persistency.values import freeze_value
-
-if TYPE_CHECKING:
-    pass
 
 EventId = int | str
 _Picker = Callable[[tuple[Any, ...]], tuple[Any, ...]]
@@ -90,7 +87,6 @@ class EventPersistency:
         self.event_templates: dict[EventId, str] = {}
         self.lock = RLock()
         self._events_since_save = 0
-        self._changed_ids: set[EventId] = set()
         self._callbacks: list[Callable[[], None]] = []
         self._layouts: dict[int | tuple[Any, ...], tuple[tuple[str, ...], _Picker | None]] = {}
         self._layouts_blacklist: list[str | int] = list(self.variable_blacklist)
@@ -127,7 +123,6 @@ class EventPersistency:
                 names, pick = self._layout(variables, named_variables or _NO_NAMES)
                 values = (*named_variables.values(), *variables) if named_variables else tuple(variables)
                 self.event_templates[event_id] = event_template
-                self._changed_ids.add(event_id)
                 self._store(event_id, names, values if pick is None else pick(values), timestamp)
             self._events_since_save += 1
         if self._callbacks:
@@ -245,12 +240,6 @@ class EventPersistency:
         with self.lock:
             self._events_since_save = 0 if saved is None else max(0, self._events_since_save - saved)
 
-    def take_saved(self, event_count: int, ids: Iterable[EventId]) -> None:
-        """Note that a save of `event_count` events which covers `ids` is durable; what came since stays counted."""
-        with self.lock:
-            self.reset_events_since_save(event_count)
-            self._changed_ids.difference_update(ids)
-
     def take_over(self, other: "EventPersistency") -> None:
         """Replace everything held, and how backends are made, by what another persistency has; it becomes useless."""
         with self.lock:
@@ -263,17 +252,6 @@ class EventPersistency:
             self.event_templates.update(other.event_templates)
             self.events_seen.clear()
             self.events_seen.update(other.events_seen)
-            self._changed_ids.clear()
-
-    def changed_ids(self) -> set[EventId]:
-        """Return the ids whose backend has taken data since it was last saved."""
-        with self.lock:
-            return set(self._changed_ids)
-
-    def mark_changed(self, ids: Iterable[EventId]) -> None:
-        """Note that these ids must be written by the next save."""
-        with self.lock:
-            self._changed_ids.update(ids)
 
     @property
     def event_struct(self) -> EventStruct:
@@ -313,7 +291,6 @@ class EventPersistency:
             if accept is None:
                 raise PersistencyValueError(f"{type(backend).__name__} keeps no known values; use a tracker backend")
             accept(variable, value)
-            self._changed_ids.add(event_id)
 
     def merge(self, other: "EventPersistency") -> None:
         """Add what another persistency holds, as if its events had come after ours.
@@ -328,7 +305,6 @@ class EventPersistency:
             self.events_seen |= other.events_seen
             self.event_templates.update(other.event_templates)
             self._events_since_save += other.events_since_save
-            self._changed_ids.update(other.events_data)
 
     def __getitem__(self, event_id: EventId) -> EventDataStructure | None:
         return self.events_data.get(event_id)
@@ -400,7 +376,6 @@ class EventPersistency:
         if not run.rows:
             return
         self.event_templates[event_id] = run.template
-        self._changed_ids.add(event_id)
         names, pick = self._layout(range(run.count), dict.fromkeys(run.named))
         rows = run.rows if pick is None else list(map(pick, run.rows))
         backend = self._backend(event_id)
@@ -424,7 +399,6 @@ class EventPersistency:
         timestamps: list[float | None],
     ) -> None:
         self.event_templates[event_id] = template
-        self._changed_ids.add(event_id)
         backend = self._backend(event_id)
         if not layout:
             return

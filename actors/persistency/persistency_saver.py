@@ -133,7 +133,7 @@ class PersistencySaver:
                 self._last_error = str(error)
                 raise
             self._last_saved_at, self._last_error = saved_at, None
-            self._persistency.take_saved(draft.event_count, draft.backends)
+            self._persistency.reset_events_since_save(draft.event_count)
 
     def load(self) -> None:
         """Replace everything the persistency holds by what is saved.

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Generic, TypeVar
 
+from actors.persistency.errors import PersistencyTypeError
+
 T = TypeVar("T")
 
 
@@ -52,6 +54,8 @@ class RLEList(Generic[T]):
 
     def extend(self, xs: Iterable[T]) -> None:
         """Add values at the end, in order."""
+        if not isinstance(xs, Iterable):
+            raise PersistencyTypeError(f"the values are {xs!r}; give a list of them")
         for value in xs:
             self.append_run(value, 1)
 

@@ -8,14 +8,14 @@ none after the first observation, 0 when they are spread evenly, +0.5 when all a
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
 from typing import Any
 
 from actors.persistency.arguments import numbers
 from actors.persistency.classification_methods import ClassificationMethods
-from actors.persistency.errors import PersistencyValueError
+from actors.persistency.errors import PersistencyTypeError, PersistencyValueError
 from actors.persistency.rle_list import RLEList
 from actors.persistency.time_buckets import TimeBuckets
 
@@ -62,7 +62,7 @@ class StabilityClassifier:
         observation, finite, never falling, not all equal), else by number of observations.
         """
         if self.classification is None:
-            return self._passes_segments(change_series, timestamps)
+            return self._passes_segments(_as_runs(change_series), timestamps)
         return self.decide(self.verdicts(change_series, timestamps))
 
     def verdicts(self, change_series: ChangeSeries, timestamps: Timestamps | None = None) -> dict[str, bool]:
@@ -125,13 +125,13 @@ class StabilityClassifier:
     def __repr__(self) -> str:
         return f"StabilityClassifier(segment_threshs={self.segment_threshs}, segment_means={self.segment_means})"
 
-    def _passes_segments(self, change_series: ChangeSeries, timestamps: Timestamps | None) -> bool:
+    def _passes_segments(self, change_series: RLEList[bool], timestamps: Timestamps | None) -> bool:
         count = len(change_series)
         if count == 0:
             self.segment_means = []
             return True
         bounds = self.segment_bounds(count, timestamps)
-        self.segment_means = _segment_means(_as_runs(change_series), bounds)
+        self.segment_means = _segment_means(change_series, bounds)
         return all(mean < limit for mean, limit in zip(self.segment_means, self.segment_threshs, strict=True))
 
 
@@ -199,7 +199,11 @@ _SLOPE_COUNT_MIN = 3
 
 
 def _as_runs(series: ChangeSeries) -> RLEList[bool]:
-    return series if isinstance(series, RLEList) else RLEList(bool(changed) for changed in series)
+    if isinstance(series, RLEList):
+        return series
+    if not isinstance(series, Iterable):
+        raise PersistencyTypeError(f"the series of changes is {series!r}; give a list of truth values")
+    return RLEList(bool(changed) for changed in series)
 
 
 def _word(stable: bool) -> str:

@@ -71,6 +71,12 @@ class ReaderGate:
                     read.expire(now_s - read.opened_at_s, lambda gone=passage: self._open.discard(gone))  # type: ignore[misc]
             self._condition.notify_all()
 
+    def validate(self) -> None:
+        """Assert that every reader inside has a thread of its own kind, and none that was ended is counted."""
+        with self._condition:
+            for passage in self._open:
+                assert passage.read is None or not passage.read.is_expired, "a read inside that was ended"
+
     @contextmanager
     def shut(self, wait_s_max: float) -> Iterator[None]:
         """Keep every reader outside for the length of the block.

@@ -66,6 +66,11 @@ class ReadTxn:
             self._lock.release()
         return True
 
+    @property
+    def is_expired(self) -> bool:
+        """Whether another thread has ended it."""
+        return self._open_s is not None
+
     def _check(self) -> None:
         if self._open_s is not None:
             raise ShardReadExpiredError(

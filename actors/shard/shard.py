@@ -6,6 +6,7 @@ nothing, unless the files are lost (`actors.open_files`): then nothing more is r
 again. Growth doubles the map up to `map_size_bytes_max`; the file itself only takes what is used.
 """
 
+import mmap
 import os
 import threading
 import time
@@ -358,10 +359,23 @@ class Shard:
             if self._closed:
                 return
             with self._gate.shut(READER_WAIT_S_MAX):
-                self._closed = True
                 self._env.close()
+                self._note_closed()
+
+    def _note_closed(self) -> None:
+        self._closed = True
         if self._ownership is not None:
             self._ownership.release()
+
+    def validate(self) -> None:
+        """Assert that what is closed has no reader and no owner, and that tables that were opened are there."""
+        self._gate.validate()
+        if self._closed:
+            assert not self._gate.reader_count, f"{self} has {self._gate.reader_count} readers"
+            assert self._ownership is None or not self._ownership.is_held, f"{self} is owned"
+        else:
+            assert self._ownership is None or self._ownership.is_held, f"{self} is not owned"
+            assert self._tables.keys() <= {*self.table_names()}, self._tables.keys()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read only" if self.is_read_only else "owned"
@@ -384,11 +398,13 @@ class Shard:
             except lmdb.MapResizedError:
                 self._resize(0)
             except lmdb.Error as error:
-                if not isinstance(error, lmdb.DiskError) and error.code not in DISK_ERRORS:
+                if isinstance(error, lmdb.MemoryError):
+                    fault = f"there is no memory for a write to {self._directory}"
+                elif isinstance(error, lmdb.DiskError) or error.code in DISK_ERRORS:
+                    fault = f"the disk of {self._directory} is full or fails"
+                else:
                     raise
-                raise ShardFullError(
-                    f"the disk of {self._directory} is full or fails: {error}; free some space, nothing was changed"
-                ) from error
+                raise ShardFullError(f"{fault}: {error}; free some space, nothing was changed") from error
 
     def _grow(self) -> None:
         # Readers that were killed would keep freed pages from being used again, for ever.
@@ -404,7 +420,24 @@ class Shard:
     def _resize(self, size_bytes: int) -> None:
         with self._gate.shut(READER_WAIT_S_MAX):
             self._check_open()
-            self._env.set_mapsize(size_bytes)
+            if size_bytes:
+                self._check_addresses(size_bytes - self._env.info()["map_size"])
+            try:
+                self._env.set_mapsize(size_bytes)
+            except lmdb.Error as error:
+                # LMDB has closed the environment.
+                self._note_closed()
+                raise ShardError(f"the map of shard {self._directory} cannot grow: {error}; open it again") from error
+
+    def _check_addresses(self, size_bytes: int) -> None:
+        """Refuse growth for which this process has no addresses left: LMDB would try, and close the environment."""
+        try:
+            mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ).close()
+        except (OSError, ValueError) as error:
+            raise ShardFullError(
+                f"the map of shard {self._directory} cannot grow by {size_bytes} bytes: {error}; raise the limit of "
+                "this process (`ulimit -v`) or keep less; nothing was changed"
+            ) from error
 
     def _create_table(self, name: str) -> Table:
         if self._writing_thread == threading.get_ident():

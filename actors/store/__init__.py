@@ -6,34 +6,25 @@ tables hold and how it is written, `query` reads, `check` looks for damage. No R
 """
 
 from actors.store.config import OrderBy, SeriesConfig, SetConfig, StoreConfig
-from actors.store.errors import StoreError
 from actors.store.events.columns_of_events import ColumnBatch
-from actors.store.events.conditions import ConditionRule, JsonCondition
 from actors.store.events.event import BinaryPayload, Event, EventId, JsonPayload, Timestamp
-from actors.store.events.limits import Limit
-from actors.store.events.patterns import PatternSet
 from actors.store.query.planner import Order, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
 from actors.store.store import EventStore
 
 __all__ = [
     "BinaryPayload",
     "ColumnBatch",
-    "ConditionRule",
     "Event",
     "EventId",
     "EventStore",
-    "JsonCondition",
     "JsonPayload",
-    "Limit",
     "Order",
     "OrderBy",
-    "PatternSet",
     "QueryLatestParams",
     "QueryServerParams",
     "QueryTimeseriesParams",
     "SeriesConfig",
     "SetConfig",
     "StoreConfig",
-    "StoreError",
     "Timestamp",
 ]

@@ -31,13 +31,23 @@ _CACHED_BLOCK_COUNT_MAX = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLimits:
-    """How much of each split is kept; `None` means everything."""
+    """How much of each split is kept; `None` means everything.
+
+    Raises:
+        SourceError: a limit below zero, or no whole number.
+    """
 
     row_count_max: int | None = None
     """Newest rows that are kept at least; older blocks go."""
 
     size_bytes_max: int | None = None
     """Bytes of blocks that are kept at most, but never less than the newest block."""
+
+    def __post_init__(self) -> None:
+        for name in ("row_count_max", "size_bytes_max"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+                raise SourceError(f"{name} is {value!r}; give a whole number from 0, or None to keep everything")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

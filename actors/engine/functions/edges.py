@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.partials import Components, Place, Runs, lines_where, single_places
+from actors.engine.functions.partials import Components, OneNumber, Place, Runs, lines_where
 from actors.engine.rows.code import Operand, present
-from actors.engine.vectors.segments import Layout, accumulate
+from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array, Vector, number_values, validity
 
 _FAR = np.iinfo(np.int64).max
@@ -27,14 +27,14 @@ def last_where(found: Array, starts: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Extreme:
+class Extreme(OneNumber):
     """Smallest or largest value; the component is that value, or the limit of its type without values."""
 
     is_largest: bool
     is_real: bool
 
     @property
-    def _ufunc(self) -> np.ufunc:
+    def ufunc(self) -> np.ufunc:
         return np.maximum if self.is_largest else np.minimum
 
     @property
@@ -48,37 +48,12 @@ class Extreme:
         limits = np.iinfo(np.int64)
         return (np.int64(limits.min if self.is_largest else limits.max),)
 
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
-
-    def _rows(self, vectors: Sequence[Vector]) -> Any:
+    def rows(self, vectors: Sequence[Vector]) -> Any:
         values = number_values(vectors[0])
         if self.is_real:
             # Which of two zeros is the smaller is for numpy to say, in one way here and in another there.
             values = values + 0.0
         return values if vectors[0].valid is None else np.where(vectors[0].valid, values, self.neutral[0])
-
-    def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
-        return self.reduce((self._rows(vectors),), starts)
-
-    def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        (result,) = runs.spread(self.neutral, carry)
-        self._ufunc.at(result, runs.run_of_row, self._rows(vectors))
-        return (result,)
-
-    def reduce(self, components: Components, starts: Array) -> Components:
-        return (self._ufunc.reduceat(components[0], starts),)
-
-    def scan(self, vectors: Sequence[Vector], layout: Layout, carry: Components) -> Components:
-        return (accumulate(self._ufunc, self._rows(vectors), layout, carry[0]),)
-
-    @property
-    def places(self) -> tuple[Place, ...]:
-        return single_places(1)
 
     def fold_row(self, places: Sequence[str], operands: Sequence[Operand]) -> list[str]:
         place, operand = places[0], operands[0]

@@ -86,6 +86,50 @@ class Runs:
         return tuple(spread)
 
 
+class OneNumber:
+    """What partial aggregates have in common whose component is one number, joined by a function of two."""
+
+    __slots__ = ()
+
+    @property
+    def ufunc(self) -> np.ufunc:
+        """What joins two numbers."""
+        raise NotImplementedError
+
+    @property
+    def neutral(self) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def rows(self, vectors: Sequence[Vector]) -> Array:
+        """Return the number of each row, and the neutral one for rows that are left out."""
+        raise NotImplementedError
+
+    @property
+    def derived(self) -> None:
+        return None
+
+    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
+        return False
+
+    def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
+        return self.reduce((self.rows(vectors),), starts)
+
+    def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
+        (result,) = runs.spread(self.neutral, carry)
+        self.ufunc.at(result, runs.run_of_row, self.rows(vectors))
+        return (result,)
+
+    def reduce(self, components: Components, starts: Array) -> Components:
+        return (self.ufunc.reduceat(components[0], starts),)
+
+    def scan(self, vectors: Sequence[Vector], layout: Layout, carry: Components) -> Components:
+        return (accumulate(self.ufunc, self.rows(vectors), layout, carry[0]),)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return single_places(1)
+
+
 class Partial(Protocol):
     """The operations of a partial aggregate; instances are values, equal if they compute the same."""
 

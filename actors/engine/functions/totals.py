@@ -16,6 +16,7 @@ import numpy as np
 
 from actors.engine.functions.partials import (
     Components,
+    OneNumber,
     Partial,
     Place,
     Runs,
@@ -97,7 +98,7 @@ def _text(term: str, operands: Sequence[Operand], as_real: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class Total(OneNumber):
     """Sum or product; the component is that number, of 64 bits if it is whole."""
 
     term: str
@@ -106,7 +107,7 @@ class Total:
     """Multiply instead of add."""
 
     @property
-    def _ufunc(self) -> np.ufunc:
+    def ufunc(self) -> np.ufunc:
         return np.multiply if self.multiplies else np.add
 
     @property
@@ -117,36 +118,13 @@ class Total:
     def neutral(self) -> tuple[Any, ...]:
         return (np.float64(self.multiplies) if self.is_real else np.int64(self.multiplies),)
 
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
-
-    def _rows(self, vectors: Sequence[Vector]) -> Array:
+    def rows(self, vectors: Sequence[Vector]) -> Array:
         return _values(self.term, vectors, self.is_real, self.neutral[0])
 
-    def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
-        return self.reduce((self._rows(vectors),), starts)
-
     def fold(self, vectors: Sequence[Vector], runs: Runs, carry: Components) -> Components:
-        values = self._rows(vectors)
         if not self.is_real and not self.multiplies:
-            return (added(runs.sums(values), runs, carry[0]),)
-        (result,) = runs.spread(self.neutral, carry)
-        self._ufunc.at(result, runs.run_of_row, values)
-        return (result,)
-
-    def reduce(self, components: Components, starts: Array) -> Components:
-        return (self._ufunc.reduceat(components[0], starts),)
-
-    def scan(self, vectors: Sequence[Vector], layout: Layout, carry: Components) -> Components:
-        return (accumulate(self._ufunc, self._rows(vectors), layout, carry[0]),)
-
-    @property
-    def places(self) -> tuple[Place, ...]:
-        return single_places(1)
+            return (added(runs.sums(self.rows(vectors)), runs, carry[0]),)
+        return OneNumber.fold(self, vectors, runs, carry)
 
     def fold_row(self, places: Sequence[str], operands: Sequence[Operand]) -> list[str]:
         place, sign = places[0], "*" if self.multiplies else "+"

@@ -104,7 +104,7 @@ class JsonCondition:
 
     def __post_init__(self) -> None:
         _check_path(self.data_path)
-        if self.data_type is not None and self.data_type not in JSON_TYPES:
+        if self.data_type is not None and SETTINGS.text(self.data_type, "data_type") not in JSON_TYPES:
             raise StoreConfigError(f"data_type {self.data_type!r} is unknown; use one of {', '.join(JSON_TYPES)}")
 
     def holds(self, payload: Payload) -> bool:

@@ -96,6 +96,12 @@ class StoreReader:
                 self._types.load(txn, self._tables.types, is_sealed=state.is_sealed)
             yield View(txn=txn, tables=self._tables, state=state, pending={})
 
+    def validate(self) -> None:
+        """Assert that the types known are those on disk."""
+        self._types.validate()
+        with self.view() as view:
+            assert len(self._types) == view.txn.stat(db=self._tables.types)["entries"], self
+
     def _latest(self, view: View) -> dict[int, Entry]:
         return dict(view.latest_entries(self._types))
 

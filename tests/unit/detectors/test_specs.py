@@ -23,6 +23,7 @@ from actors.detectors import (
     ValueRangeSpec,
     make_detector,
     registry,
+    stable_variables,
 )
 from actors.detectors.checks import as_names
 from actors.detectors.errors import DetectorValueError
@@ -236,6 +237,11 @@ def test_a_range_learns_no_nan() -> None:
     rows = pl.DataFrame([(at, "A", 1, 1, "u", price) for at, price in enumerate(prices)], schema=types, orient="row")
     assert made.process(rows, np.arange(4))["offset"].to_list() == [2]
     made.validate()
+
+
+def test_what_is_no_persistency_has_no_stable_variables() -> None:
+    with pytest.raises(DetectorSpecError, match="5 has no trackers; give an EventPersistency"):
+        stable_variables(5)  # type: ignore[arg-type]
 
 
 def test_rows_and_offsets_are_as_many() -> None:

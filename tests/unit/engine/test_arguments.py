@@ -1,9 +1,10 @@
 """Arguments of engines: whatever is given, an engine or an error of its own that shows the value."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 
 from actors.engine import AnomalyDetectionEngine, EngineError, EngineSpec, LifecycleSettings
 from actors.engine.arguments import checked_settings
+from actors.engine.spec import EngineOptions
 from tests.unit.engine.support import engine
 
 
@@ -102,6 +104,12 @@ def test_a_length_of_time_may_be_a_text_or_a_timedelta(kind: str, given: Any, un
     (lifecycle,) = AnomalyDetectionEngine(**GOOD | {"schema": schema, "lifecycles": [rule]}).settings.lifecycles
     assert lifecycle is not None
     assert (lifecycle.hold, lifecycle.keep_firing) == (units, units)
+
+
+def test_the_options_of_the_class_are_the_fields_of_the_specification() -> None:
+    given_by_place = {"name", "metrics", "schema", "time_column", "key_columns", "window_size", "step"}
+    fields = {field.name: field.type for field in dataclasses.fields(EngineSpec)}
+    assert get_type_hints(EngineOptions) == {name: kind for name, kind in fields.items() if name not in given_by_place}
 
 
 def test_the_schema_may_be_that_of_a_frame() -> None:

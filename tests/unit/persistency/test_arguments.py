@@ -18,6 +18,7 @@ from actors.persistency import (
     PersistencySaverConfig,
 )
 from actors.persistency.errors import PersistencyTypeError, PersistencyValueError
+from actors.persistency.rle_list import RLEList
 from actors.persistency.stability_classifier import StabilityClassifier
 from actors.persistency.stability_tracker import SingleStabilityTracker
 
@@ -205,3 +206,11 @@ def test_a_persistency_is_merged_with_another_and_with_nothing_else() -> None:
     for other in (5, persistency):
         with pytest.raises(PersistencyTypeError, match="give another EventPersistency"):
             persistency.merge(other)  # type: ignore[arg-type]
+
+
+def test_a_single_value_is_no_series() -> None:
+    with pytest.raises(PersistencyTypeError, match="the values are 5; give a list of them"):
+        RLEList(5)  # type: ignore[arg-type]
+    for call in (StabilityClassifier([1.1]).is_stable, StabilityClassifier([1.1]), StabilityClassifier([1.1]).verdicts):
+        with pytest.raises(PersistencyTypeError, match="the series of changes is None; give a list of truth values"):
+            call(None)  # type: ignore[operator]

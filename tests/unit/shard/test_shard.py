@@ -1,5 +1,6 @@
 """A shard: one owner, one writer, growth, copies."""
 
+import mmap
 import os
 import signal
 import subprocess
@@ -7,7 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import pytest
 
 from actors.shard import (
@@ -350,3 +353,78 @@ def test_growth_does_not_wait_for_a_read_beyond_its_timeout(tmp_path: Path) -> N
             writer.start()
             writer.join()
         assert get(shard, b"key") == bytes(500 * KIB)
+
+
+def test_a_map_for_which_the_process_has_no_addresses_is_a_full_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError("Cannot allocate memory")
+
+    with Shard.open(tmp_path, map_size_bytes=64 * KIB) as shard:
+        table = shard.table("t")
+        with monkeypatch.context() as patch:
+            patch.setattr(mmap, "mmap", refuse)
+            with pytest.raises(
+                ShardFullError, match=r"cannot grow by 65536 bytes: Cannot allocate .*ulimit -v.*nothing"
+            ):
+                shard.write(lambda txn: txn.put(b"key", bytes(100 * KIB), db=table))
+        shard.validate()
+        shard.write(lambda txn: txn.put(b"key", bytes(100 * KIB), db=table))
+        shard.validate()
+
+
+def test_a_write_without_memory_changes_nothing(tmp_path: Path) -> None:
+    def fail(txn: Txn) -> None:
+        txn.put(b"key", b"value", db=table)
+        raise lmdb.MemoryError("mdb_put")
+
+    with Shard.open(tmp_path) as shard:
+        table = shard.table("t")
+        with pytest.raises(ShardFullError, match=r"there is no memory for a write to .*nothing was changed"):
+            shard.write(fail)
+        with shard.read() as txn:
+            assert txn.get(b"key", db=table) is None
+
+
+class Shrunken:
+    """An environment whose map cannot be changed, which closes it."""
+
+    def __init__(self, env: lmdb.Environment) -> None:
+        self._env = env
+
+    def set_mapsize(self, size: int) -> None:
+        self._env.close()
+        raise lmdb.MemoryError(f"mdb_env_set_mapsize: {size}")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+
+def test_a_shard_that_lmdb_has_closed_says_so_and_is_free(tmp_path: Path) -> None:
+    shard = Shard.open(tmp_path, map_size_bytes=64 * KIB)
+    table = shard.table("t")
+    shard._env = Shrunken(shard._env)  # type: ignore[assignment]
+    with pytest.raises(ShardError, match=r"cannot grow: mdb_env_set_mapsize: 131072; open it again"):
+        shard.write(lambda txn: txn.put(b"key", bytes(100 * KIB), db=table))
+    with pytest.raises(ShardClosedError):
+        shard.table_names()
+    shard.validate()
+    with Shard.open(tmp_path) as again:
+        again.validate()
+
+
+def test_what_contradicts_itself_is_not_valid(tmp_path: Path) -> None:
+    shard = Shard.open(tmp_path)
+    shard.validate()
+    shard._tables["lost"] = shard.table("t")
+    with pytest.raises(AssertionError, match="lost"):
+        shard.validate()
+    shard.close()
+    shard.validate()
+    shard._closed = False
+    with pytest.raises(AssertionError, match="is not owned"):
+        shard.validate()
+    shard._closed = True
+    with shard._gate.reading(), pytest.raises(AssertionError, match="has 1 readers"):
+        shard.validate()

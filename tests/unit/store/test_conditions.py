@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from actors.store.errors import StoreConfigError
@@ -78,3 +79,9 @@ def test_every_entry_whose_patterns_match_counts() -> None:
     )
     assert rules_for(rules, ("a", "b")) == (TRUE, FALSE)
     assert rules_for(rules, ("c",)) == ()
+
+
+@pytest.mark.parametrize("kind", [["null"], 5, "text", np.array([1, 2])])
+def test_a_type_that_json_has_not_is_refused(kind: Any) -> None:
+    with pytest.raises(StoreConfigError, match="data_type"):
+        JsonCondition(data_type=kind)

@@ -85,3 +85,16 @@ def test_a_shard_without_a_store_says_so(tmp_path: Path) -> None:
     Shard.open(tmp_path).close()
     with Shard.open(tmp_path, read_only=True) as shard, pytest.raises(ShardMissingError, match="event_meta"):
         StoreReader(shard)
+
+
+def test_a_reader_knows_the_types_on_disk(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        fill(store)
+        store.flush()
+    with Shard.open(tmp_path, read_only=True) as shard:
+        reader = StoreReader(shard)
+        reader.validate()
+        assert len(reader.types) == 2
+        reader.types._types.append(("lost",))
+        with pytest.raises(AssertionError):
+            reader.validate()

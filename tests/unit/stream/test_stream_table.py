@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -215,3 +216,9 @@ def test_a_truncated_table_is_an_error(tmp_path: Path, size: int) -> None:
     for read_only in (True, False):
         with pytest.raises(ShardError, match=r"data\.mdb is (empty|cut short)"):
             DurableStreamTable.open(tmp_path / "t", read_only=read_only)
+
+
+@pytest.mark.parametrize("limits", [{"row_count_max": -1}, {"size_bytes_max": -5}, {"row_count_max": 1.5}])
+def test_limits_below_zero_are_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(SourceError, match="give a whole number from 0, or None to keep everything"):
+        StreamLimits(**limits)
