@@ -1,5 +1,6 @@
 """Rules of style that no linter checks: sizes, docstrings, imports, and the layers."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from tests.support.repository import PACKAGES, ROOT, facts, python_files, shown
 
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 60
+PACKAGE_NAMES_MAX = 15
 OWN_CODE = (*PACKAGES, "scripts", "tocsin.py")
 
 
@@ -27,6 +29,16 @@ def test_no_function_is_too_long() -> None:
         for path in python_files()
         for name, first, last in facts(path).functions
         if last - first >= FUNCTION_LINES_MAX
+    ] == []
+
+
+def test_no_package_gives_too_many_names() -> None:
+    assert [
+        shown(path)
+        for path in python_files(*PACKAGES)
+        if path.name == "__init__.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.List) and len(node.elts) > PACKAGE_NAMES_MAX
     ] == []
 
 
