@@ -24,6 +24,8 @@ TABLE = "anomalies"
 
 _ID = struct.Struct(">IQI")
 
+ID_SIZE = _ID.size
+"""Bytes of an id."""
 
 Packed = Sequence[Any] | None
 """The detail of a metric's anomaly as it is stored; the engine that gave it makes text of it."""

@@ -11,10 +11,10 @@ from itertools import islice
 from typing import Any
 
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import AnomalyTable, encode_id
+from actors.partition.anomaly_table import ID_SIZE, AnomalyTable, encode_id
 from actors.partition.episode_table import EpisodeTable
 from actors.partition.part import Entry, Part, Saved, Tables
-from actors.partition.sealing import seal, unseal
+from actors.partition.sealing import damaged, seal, unseal
 from actors.shard.shard import Txn
 
 _SPLIT = struct.Struct(">I")
@@ -76,14 +76,24 @@ class Outbox(Part):
         return merge(*(_above_marks(txn, self._tables[name], marks) for name in ("anomalies", "notices")))
 
 
+def _mark_of(txn: Txn, marks: Any, split: bytes) -> bytes | None:
+    stored = txn.get(split, db=marks)
+    if stored is None:
+        return None
+    mark = unseal(split, stored)
+    # A mark of another split would hide what waits.
+    if len(mark) != ID_SIZE or mark[: _SPLIT.size] != split:
+        raise damaged(split)
+    return mark
+
+
 def _above_marks(txn: Txn, table: Any, marks: Any) -> Iterator[tuple[bytes, bytes]]:
     """Give the entries above the marks, split after split, in the order of ids."""
     with txn.cursor(table) as cursor:
         placed = cursor.first()
         while placed:
             split = bytes(cursor.key()[: _SPLIT.size])
-            stored = txn.get(split, db=marks)
-            mark = None if stored is None else unseal(split, stored)
+            mark = _mark_of(txn, marks, split)
             if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
                 cursor.next()
             while (key := bytes(cursor.key())) and key[: _SPLIT.size] == split:

@@ -1,22 +1,19 @@
-"""Sealed values: what a partition keeps in its own tables, with a checksum of key and value in front.
+"""Sealed values: what a partition keeps in its own tables, sealed as the store's small tables are, behind a byte.
 
-A sealed value begins with a byte that no value of an earlier version begins with: those are msgpack lists, maps and
-texts, ids of small splits, or empty. They have no checksum and are read as they are.
+No value of an earlier version begins with that byte: those are msgpack lists, maps and texts, ids of small splits, or
+empty. They have no checksum and are read as they are.
 """
 
-import zlib
-
 from actors.errors import DamagedEntryError
+from actors.store.disk import sealing
 
 SEALED = b"\x02"
 """First byte of a sealed value."""
 
-_HEAD_SIZE = 5
-
 
 def seal(key: bytes, value: bytes) -> bytes:
     """Return a value with the checksum of it and its key."""
-    return SEALED + _checksum(key, value) + value
+    return sealing.seal(key, SEALED + value)
 
 
 def unseal(key: bytes, stored: bytes) -> bytes:
@@ -27,14 +24,14 @@ def unseal(key: bytes, stored: bytes) -> bytes:
     """
     if stored[:1] != SEALED:
         return stored
-    value = stored[_HEAD_SIZE:]
-    if stored[1:_HEAD_SIZE] != _checksum(key, value):
-        raise DamagedEntryError(
-            f"the entry {bytes(key)!r} of a partition does not fit its checksum; restore the shard from a copy, or "
-            "remove it so that the partition is made anew from its source"
-        )
-    return value
+    if not sealing.is_whole(key, stored):
+        raise damaged(key)
+    return stored[1 : -sealing.SEAL_BYTES]
 
 
-def _checksum(key: bytes, value: bytes) -> bytes:
-    return zlib.crc32(value, zlib.crc32(key)).to_bytes(4, "little")
+def damaged(key: bytes) -> DamagedEntryError:
+    """Return the error about an entry."""
+    return DamagedEntryError(
+        f"the entry {bytes(key)!r} of a partition does not fit its checksum; restore the shard from a copy, or remove "
+        "it so that the partition is made anew from its source"
+    )

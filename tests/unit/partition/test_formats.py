@@ -87,7 +87,7 @@ def test_today_every_table_has_the_content_of_fixture_2(tmp_path: Path) -> None:
 
 
 def test_a_sealed_value_is_the_checksum_and_the_value() -> None:
-    assert seal(b"key", b"value").hex() == "02" + zlib.crc32(b"keyvalue").to_bytes(4, "little").hex() + b"value".hex()
+    assert seal(b"key", b"value") == b"\x02value\xce" + zlib.crc32(b"key\x02value\xce").to_bytes(4, "little")
     assert unseal(b"key", seal(b"key", b"value")) == unseal(b"key", b"value") == b"value"
     with pytest.raises(DamagedEntryError, match="b'other' of a partition does not fit its checksum; restore the shard"):
         unseal(b"other", seal(b"key", b"value"))
@@ -110,6 +110,21 @@ def test_a_flipped_bit_in_a_table_is_found(name: str, tmp_path: Path) -> None:
     if name in {"partition", "engine", "detectors"}:
         with pytest.raises(DamagedEntryError, match="does not fit its checksum"):
             Partition.open(fixture_job(), 0, tmp_path / "shard")
+
+
+def test_a_mark_of_an_outbox_that_is_none_hides_nothing(tmp_path: Path) -> None:
+    write_fixture(tmp_path / "today.zip")
+    unpack(tmp_path / "today.zip", tmp_path / "shard")
+    with Shard.open(tmp_path / "shard", identifier="trades/0") as shard:
+        table = shard.table("outbox")
+        with shard.read() as txn:
+            stored = txn.get(bytes(4), db=table)
+        for bit in (1 << place for place in range(8)):
+            flipped = bytes([stored[0] ^ bit]) + stored[1:]
+            shard.write(lambda txn: txn.put(bytes(4), flipped, db=table))  # noqa: B023  # called at once
+            assert check_partition(shard)
+    with pytest.raises(DamagedEntryError, match="does not fit its checksum"):
+        Partition.open(fixture_job(), 0, tmp_path / "shard")
 
 
 def test_marks_and_snapshots_of_a_later_version_are_refused(tmp_path: Path) -> None:

@@ -12,28 +12,25 @@ import pytest
 
 from actors.store import (
     ColumnBatch,
-    ConditionRule,
     Event,
     EventId,
     EventStore,
-    JsonCondition,
     JsonPayload,
-    Limit,
     Order,
     OrderBy,
-    PatternSet,
     QueryLatestParams,
     QueryServerParams,
     QueryTimeseriesParams,
     SeriesConfig,
     SetConfig,
     StoreConfig,
-    StoreError,
     Timestamp,
 )
 from actors.store.config import OrphanPolicy
-from actors.store.errors import QueryError, RegisterError, StoreConfigError
-from actors.store.events.conditions import AllCondition, AnyCondition
+from actors.store.errors import QueryError, RegisterError, StoreConfigError, StoreError
+from actors.store.events.conditions import AllCondition, AnyCondition, ConditionRule, JsonCondition
+from actors.store.events.limits import Limit
+from actors.store.events.patterns import PatternSet
 from actors.store.query.history import HistoryParams
 from actors.store.query.planner import place_of
 from tests.support.store_setup import MANUAL, event, instances, open_store
