@@ -32,20 +32,16 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from actors.files import make_directory, replace_file
 from raft.errors import CredentialsError
-from raft.secret_files import SECRET_SIZE_BYTES_MAX, read_secret
+from raft.passwords import check_password
+from raft.passwords import read_password_file as read_password_file
 
 log = logging.getLogger(__name__)
 
 SERVER_NAME: Final = "node.invalid"
 """The name that every certificate is for and every caller asks for; it says nothing and exists nowhere."""
 
-PASSWORD_LENGTH_MIN: Final = 16
-"""Characters that a password has at least."""
-
 FILE_NAME: Final = "credentials"
 """Name of the file in which a node keeps its key and certificates, encrypted."""
-
-HOW_TO_MAKE: Final = "make one with `openssl rand -hex 32`"
 
 _COST: Final = 1 << 15
 """scrypt's n for the authority's key, about 0.15 s."""
@@ -160,46 +156,6 @@ class Credentials:
         except InvalidTag:
             return None
         return cls(*plain.split(b"\0"))
-
-
-def make_password() -> str:
-    """Return a random password."""
-    return secrets.token_hex(32)
-
-
-def check_password(password: str) -> None:
-    """Refuse a password that can be guessed by its length.
-
-    Raises:
-        CredentialsError: With the way out.
-    """
-    if len(password) < PASSWORD_LENGTH_MIN:
-        raise CredentialsError(
-            f"the password has {len(password)} characters, needed are {PASSWORD_LENGTH_MIN}; {HOW_TO_MAKE}"
-        )
-
-
-def read_password_file(path: Path) -> str:
-    """Return the password in a file that nobody else can read or has chosen; white space around it does not count.
-
-    Raises:
-        CredentialsError: With the way out.
-    """
-    problem, data = read_secret(path)
-    if problem:
-        raise CredentialsError(
-            f"the password file {path} {problem}; it has to be a plain file of your own with mode 0600, {HOW_TO_MAKE}"
-        )
-    try:
-        if len(data) >= SECRET_SIZE_BYTES_MAX:
-            raise CredentialsError(f"it has {SECRET_SIZE_BYTES_MAX} bytes or more; {HOW_TO_MAKE}")
-        password = data.decode("utf-8").strip()
-        check_password(password)
-    except UnicodeDecodeError as error:
-        raise CredentialsError(f"the password file {path} is no text; {HOW_TO_MAKE}") from error
-    except CredentialsError as error:
-        raise CredentialsError(f"the password file {path} cannot be used: {error}") from error
-    return password
 
 
 def _stretched(cost: int, salt: bytes, group: str, password: str) -> bytes:

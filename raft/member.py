@@ -45,7 +45,7 @@ from raft.pysyncobj_seam import FAIL_REASON
 from raft.settings import MemberSettings as MemberSettings
 from raft.settings import check, split_address
 from raft.transport import RejectedPeer, TcpTransport
-from raft.wire import Secret, Waker
+from raft.wire import Waker
 
 log = logging.getLogger(__name__)
 
@@ -136,8 +136,8 @@ class Member:
         try:
             self._transport = TcpTransport(
                 greeting=self._greeting,
-                bind_address=settings.bind_address or settings.address,
-                secret=Secret(settings.group, settings.password),
+                address=settings.address,
+                credentials=settings.credentials,
             )
         except BaseException:
             self._journal.close()
@@ -344,7 +344,6 @@ class Member:
 
     def _greeting(self) -> Greeting:
         return Greeting(
-            group=self._settings.group,
             name=self.name,
             address=self._settings.address,
             identity=self._journal.identity,
@@ -385,7 +384,7 @@ class Member:
     def _current_status(self) -> MemberStatus:
         """Return the status, seen from the member's thread."""
         consensus, transport = self._consensus, self._transport
-        rejected = tuple(transport.rejected.values())
+        rejected = (*transport.rejected.values(), *transport.strangers.values())
         if consensus is None:
             return MemberStatus(
                 name=self.name,

@@ -34,9 +34,6 @@ MEMBERSHIP: Final = b"\x02"
 class Greeting:
     """What a member tells about itself when it connects."""
 
-    group: str
-    """Name of the group it belongs to."""
-
     name: str
 
     address: str
@@ -78,8 +75,6 @@ def form(own: Greeting, configured: Mapping[str, str], heard: Mapping[str, Greet
 
 def refusal(own: Greeting, other: Greeting) -> str | None:
     """Return why another member's messages are not taken, or `None` when they are."""
-    if other.group != own.group:
-        return f"belongs to group {other.group!r}, not {own.group!r}"
     if not own.voters or (other.name, other.address, other.identity) in own.voters:
         return None
     known = {name: (address, identity) for name, address, identity in own.voters}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raft.credentials import Credentials
 from raft.errors import SettingsError
 
 
@@ -38,14 +39,8 @@ class MemberSettings:
     directory: Path
     """Where the journal is kept; belongs to this member alone."""
 
-    group: str = "tocsin"
-    """Name of the group, so that members of different groups on one network do not mix. Equal."""
-
-    bind_address: str | None = None
-    """`host:port` to listen at, when it differs from the member's own address."""
-
-    password: str | None = field(default=None, repr=False)
-    """Secret of the group; needed unless the address is of the loopback network. Equal."""
+    credentials: Credentials
+    """What it proves with that it belongs to the group; made of the group's name and password, which are equal."""
 
     timing: Timing = field(default_factory=Timing)
     """Periods of the protocol. Equal."""
@@ -77,22 +72,18 @@ def check(settings: MemberSettings) -> None:
         raise SettingsError("two members have the same address")
     for address in settings.addresses.values():
         split_address(address)
-    host, _ = split_address(settings.bind_address or settings.address)
-    if settings.password is None and not _is_loopback(host):
-        raise SettingsError(
-            f"{host} can be reached from other machines, so the group needs a password; set one, or bind to 127.0.0.1"
-        )
-    if settings.password is not None and len(settings.password) < 8:
-        raise SettingsError("the password is shorter than 8 characters; choose a long random one")
+    host, _ = split_address(settings.address)
+    if _is_unspecified(host):
+        raise SettingsError(f"{host} stands for every address of this machine; name the one that the others call")
     timing = settings.timing
     if not 0 < timing.heartbeat_s * 3 < timing.election_min_s < timing.election_max_s:
         raise SettingsError(f"{timing}: three heartbeats < election_min_s < election_max_s is needed")
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
+def _is_unspecified(host: str) -> bool:
+    """Whether listening at the host would be listening at every address."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
 

@@ -1,20 +1,22 @@
 """Transports: what PySyncObj's messages travel through.
 
 `HeldTransport` is the base of all: it holds messages until the journal is durable. `TcpTransport` carries them over
-TCP: every member calls each other voter and sends on that connection, and listens for their calls. A connection begins
-with a handshake (`raft.wire`) in which both sides say who they are and prove that they know the password, if there is
-one. Frames are msgpack, so no stranger's bytes are ever run as code; whatever else they hold ends their connection and
-is remembered among the rejected peers.
+TLS over TCP: every member calls each other voter and sends on that connection, and listens for their calls. A
+connection begins with the handshake of TLS, in which both sides prove that they know the password, and then both say
+who they are (`raft.wire`). A *stranger* is who has not proved it: it gets nothing but TLS's handshake, its bytes end
+its own connection, and many strangers take places from each other only. Frames are msgpack, so nobody's bytes are ever
+run as code; whatever else they hold ends their connection and is remembered among the rejected peers.
 """
 
-import hmac
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from raft.credentials import Credentials
 from raft.errors import ContradictionError, FormatError, SettingsError
 from raft.membership import Greeting, refusal
 from raft.messages import Message as Message
@@ -24,15 +26,13 @@ from raft.settings import split_address
 from raft.wire import (
     FRAME_SIZE_BYTES_MAX,
     FrameSocket,
-    Hello,
     Poller,
-    Secret,
-    decode_answer_to_hello,
     decode_hello,
     decode_message,
     decode_verdict,
     encode_hello,
     encode_message,
+    encode_verdict,
 )
 
 log = logging.getLogger(__name__)
@@ -42,22 +42,29 @@ T = TypeVar("T")
 RETRY_S: Final = 0.25
 """Pause before a member is called again."""
 
-HANDSHAKE_S: Final = 2.0
-"""Time in which a connection must be open and greeted."""
+CONNECT_S: Final = 2.0
+"""Time in which a connection must be open."""
+
+HANDSHAKE_S: Final = 5.0
+"""Time from then on in which both sides must have proved the password and greeted; several ways there and back."""
 
 RESOLVE_S: Final = 10.0
 """Time for which the address behind a host's name is believed; looking it up may take long."""
 
-INCOMING_COUNT_MAX: Final = 64
+STRANGER_COUNT_MAX: Final = 32
+"""Connections at a time on which nobody has greeted yet; beyond, the oldest of where most come from ends."""
+
+INCOMING_COUNT_MAX: Final = 256
 """Connections taken at a time."""
+
+STRANGER_LOG_S: Final = 60.0
+"""Shortest time between two log entries about strangers, who could otherwise fill the disk."""
 
 REJECTED_COUNT_MAX: Final = 16
 """Rejected peers that are remembered."""
 
 HEARD_COUNT_MAX: Final = 256
 """Members that are remembered for what they told about themselves; more than any group has."""
-
-WRONG_PASSWORD: Final = "wrong password"
 
 
 def node_of(name: str, address: str, identity: str) -> Node:
@@ -111,17 +118,20 @@ class RejectedPeer:
 class TcpTransport(HeldTransport):
     """Messages over TCP; used from one thread."""
 
-    def __init__(self, *, greeting: Callable[[], Greeting], bind_address: str, secret: Secret) -> None:
+    def __init__(self, *, greeting: Callable[[], Greeting], address: str, credentials: Credentials) -> None:
         super().__init__()
         self.poller = Poller()
-        self.greeting, self.secret = greeting, secret
+        self.greeting = greeting
+        self.caller_tls, self.listener_tls = credentials.client_context(), credentials.server_context()
         self.heard: dict[str, Greeting] = {}
         self.rejected: dict[str, RejectedPeer] = {}
+        self.strangers: dict[str, RejectedPeer] = {}
+        self._stranger_log_due_s = 0.0
         self._reported: dict[str, RejectedPeer] = {}
         self._nodes: dict[str, Node] = {}
         self._calls: dict[str, _Call] = {}
         self._incoming: list[_Incoming] = []
-        self._listener = _listen(bind_address)
+        self._listener = _listen(address)
         self.poller.watch(self._listener, 1, self._accept)
 
     def call(self, addresses: Iterable[str]) -> None:
@@ -183,10 +193,13 @@ class TcpTransport(HeldTransport):
         """Return the names of the members that can be sent to."""
         return {node.name for node in self._nodes.values() if self._calls[node.address].peer_id == node.id}
 
+    def incoming_count(self) -> int:
+        """Return the connections that others have to this member."""
+        return len(self._incoming)
+
     def note_heard(self, greeting: Greeting) -> None:
-        """Remember what a member of this group told about itself, and has proved."""
-        if greeting.group == self.greeting().group:
-            _remember(self.heard, greeting.name, greeting, HEARD_COUNT_MAX)
+        """Remember what a member of this group told about itself."""
+        _remember(self.heard, greeting.name, greeting, HEARD_COUNT_MAX)
 
     def note_accepted(self, greeting: Greeting) -> None:
         """Forget that a member was rejected."""
@@ -200,6 +213,14 @@ class TcpTransport(HeldTransport):
         if self._reported.get(address) != peer:
             _remember(self._reported, address, peer, REJECTED_COUNT_MAX)
             log.warning("member rejected", extra={"peer": name, "address": address, "reason": reason})
+
+    def note_stranger(self, address: str, reason: str) -> None:
+        """Remember that somebody has not proved to know the password, and say so now and then."""
+        peer = RejectedPeer(name="", address=address, identity="", reason=reason)
+        _remember(self.strangers, address, peer, REJECTED_COUNT_MAX)
+        if time.monotonic() >= self._stranger_log_due_s:
+            self._stranger_log_due_s = time.monotonic() + STRANGER_LOG_S
+            log.warning("stranger rejected", extra={"address": address, "reason": reason})
 
     def on_call_changed(self, peer_id: str, *, connected: bool) -> None:
         """A call stands or has ended."""
@@ -241,11 +262,19 @@ class TcpTransport(HeldTransport):
         if len(self._incoming) >= INCOMING_COUNT_MAX:
             sock.close()
             return
+        self._make_room()
         try:
             self._incoming.append(_Incoming(self, sock, str(remote[0])))
         except OSError:
             # Some systems refuse options of a connection that has ended already.
             sock.close()
+
+    def _make_room(self) -> None:
+        """End the oldest stranger's connection when they are too many, of the machine that has the most of them."""
+        strangers = [incoming for incoming in self._incoming if not incoming.peer_id]
+        if len(strangers) >= STRANGER_COUNT_MAX:
+            [(crowd, _)] = Counter(stranger.remote for stranger in strangers).most_common(1)
+            next(stranger for stranger in strangers if stranger.remote == crowd).close()
 
 
 class _Call:
@@ -258,14 +287,14 @@ class _Call:
         self._due_s = 0.0
         self._resolved: Any = None
         self._resolve_at_s = 0.0
-        self._greeted: tuple[bytes, bytes, Hello] | None = None
+        self._greeting: Greeting | None = None
 
     def maintain(self, now_s: float) -> None:
         """Open the connection when it is due; give it up when the handshake hangs."""
         if self.peer_id or now_s < self._due_s:
             return
         self.close()
-        self._due_s = now_s + HANDSHAKE_S
+        self._due_s = now_s + CONNECT_S
         sock: socket.socket | None = None
         try:
             if now_s >= self._resolve_at_s:
@@ -275,11 +304,12 @@ class _Call:
             sock = socket.socket(family, kind)
             sock.setblocking(False)
             sock.connect_ex(target)
-            self._connection = FrameSocket(self._transport.poller, sock, self, connecting=True)
+            transport = self._transport
+            self._connection = FrameSocket(transport.poller, sock, self, transport.caller_tls, is_caller=True)
         except OSError:
             if sock is not None:
                 sock.close()
-            self._resolve_at_s = self._due_s = now_s + HANDSHAKE_S
+            self._resolve_at_s = self._due_s = now_s + CONNECT_S
 
     def send(self, message: Message) -> None:
         """Send a message; the call stands."""
@@ -294,66 +324,53 @@ class _Call:
         self._due_s = 0.0
 
     def on_connected(self) -> None:
+        """Somebody listens; now it has to answer."""
+        self._due_s = time.monotonic() + HANDSHAKE_S
+
+    def on_proved(self) -> None:
         """The other side speaks first."""
 
     def on_closed(self) -> None:
         """The call has ended."""
         peer_id, self.peer_id = self.peer_id, ""
-        self._connection, self._greeted = None, None
+        self._connection, self._greeting = None, None
         self._due_s = time.monotonic() + RETRY_S
         if peer_id:
             self._transport.on_call_changed(peer_id, connected=False)
 
     def on_refused(self, reason: str) -> None:
         """The listener cannot be used."""
-        self._transport.note_rejected(self._address, self._greeted[2].greeting if self._greeted else None, reason)
+        self._transport.note_rejected(self._address, self._greeting, reason)
 
     def on_frame(self, frame: bytes) -> None:
         """Answer the listener's hello, then take its verdict."""
         transport = self._transport
         if self.peer_id or self._connection is None:
             raise FormatError("spoke without being asked")
-        if self._greeted is None:
-            hello = decode_hello(frame)
-            own = encode_hello(transport.greeting(), protected=transport.secret.protected)
-            self._greeted = (frame, own, hello)
-            self._connection.send(encode_message((own, transport.secret.proof("caller", frame, own))))
+        if self._greeting is None:
+            self._greeting = decode_hello(frame)
+            self._connection.send(encode_hello(transport.greeting()))
             return
-        theirs, own, hello = self._greeted
-        reason, proof = decode_verdict(frame)
-        problem = self._problem(reason, proof, hello, (theirs, own))
+        greeting, reason = self._greeting, decode_verdict(frame)
+        # Also one that refuses us may know more than we do.
+        transport.note_heard(greeting)
+        problem = f"refuses us: {reason}" if reason else refusal(transport.greeting(), greeting)
         if problem is not None:
             raise FormatError(problem)
-        transport.note_accepted(hello.greeting)
-        self.peer_id = _node_id(hello.greeting)
-        self._connection.encipher = transport.secret.cipher(theirs, own)
+        transport.note_accepted(greeting)
+        self.peer_id = _node_id(greeting)
         transport.on_call_changed(self.peer_id, connected=True)
-
-    def _problem(self, reason: str, proof: bytes, hello: Hello, hellos: tuple[bytes, bytes]) -> str | None:
-        """Return why the call cannot be used, if so."""
-        transport = self._transport
-        if hello.protected != transport.secret.protected:
-            return "has a password, we have none" if hello.protected else "has no password, we have one"
-        if not hmac.compare_digest(proof, transport.secret.proof("listener", *hellos, reason.encode())):
-            return WRONG_PASSWORD
-        # Also one that refuses us may know more than we do.
-        transport.note_heard(hello.greeting)
-        if reason:
-            return f"refuses us: {reason}"
-        return refusal(transport.greeting(), hello.greeting)
 
 
 class _Incoming:
     """A connection on which another member sends to this one."""
 
     def __init__(self, transport: TcpTransport, sock: socket.socket, remote: str) -> None:
-        self.peer_id = ""
+        self.peer_id, self.remote = "", remote
         self._greeting: Greeting | None = None
-        self._transport, self._remote = transport, remote
+        self._transport = transport
         self._until_s = time.monotonic() + HANDSHAKE_S
-        self._hello = encode_hello(transport.greeting(), protected=transport.secret.protected)
-        self._connection = FrameSocket(transport.poller, sock, self, connecting=False)
-        self._connection.send(self._hello)
+        self._connection = FrameSocket(transport.poller, sock, self, transport.listener_tls, is_caller=False)
 
     def maintain(self, now_s: float) -> None:
         """Give up a caller that does not greet."""
@@ -368,14 +385,21 @@ class _Incoming:
     def on_connected(self) -> None:
         """It is open from the start."""
 
+    def on_proved(self) -> None:
+        """The caller knows the password, so it may know who we are."""
+        self._connection.send(encode_hello(self._transport.greeting()))
+
     def on_closed(self) -> None:
         """The caller is gone."""
         self._transport.forget_incoming(self)
 
     def on_refused(self, reason: str) -> None:
         """The caller is not taken."""
-        address = self._greeting.address if self._greeting is not None else ""
-        self._transport.note_rejected(address or self._remote, self._greeting, reason)
+        if not self._connection.is_proved:
+            self._transport.note_stranger(self.remote, reason)
+        else:
+            address = self._greeting.address if self._greeting is not None else ""
+            self._transport.note_rejected(address or self.remote, self._greeting, reason)
 
     def on_frame(self, frame: bytes) -> None:
         """Judge the caller's hello, then take its messages."""
@@ -383,30 +407,16 @@ class _Incoming:
             self._transport.on_message(self, frame)
             return
         transport = self._transport
-        theirs, proof = decode_answer_to_hello(frame)
-        hello = decode_hello(theirs)
-        self._greeting = hello.greeting
-        reason = self._reason(hello, theirs, proof)
-        self._connection.send(
-            encode_message((reason, transport.secret.proof("listener", self._hello, theirs, reason.encode())))
-        )
+        greeting = self._greeting = decode_hello(frame)
+        transport.note_heard(greeting)
+        reason = refusal(transport.greeting(), greeting) or ""
+        self._connection.send(encode_verdict(reason))
         if reason:
             raise FormatError(reason)
-        transport.note_accepted(hello.greeting)
-        self.peer_id = _node_id(hello.greeting)
-        self._connection.decipher = transport.secret.cipher(self._hello, theirs)
+        transport.note_accepted(greeting)
+        self.peer_id = _node_id(greeting)
         self._connection.frame_size_bytes_max = FRAME_SIZE_BYTES_MAX
         transport.replace_incoming(self)
-
-    def _reason(self, hello: Hello, theirs: bytes, proof: bytes) -> str:
-        """Return why the caller is refused; empty when it is not."""
-        transport = self._transport
-        if hello.protected != transport.secret.protected:
-            return "the group has a password" if transport.secret.protected else "the group has no password"
-        if not hmac.compare_digest(proof, transport.secret.proof("caller", self._hello, theirs)):
-            return WRONG_PASSWORD
-        transport.note_heard(hello.greeting)
-        return refusal(transport.greeting(), hello.greeting) or ""
 
 
 def _remember(known: dict[str, T], key: str, value: T, count_max: int) -> None:

@@ -1,36 +1,36 @@
-"""Wire: frames over one TCP connection, and the handshake with which a connection begins.
+"""Wire: frames over TLS over one TCP connection, and what is said first.
 
-A *frame* is a length and that many bytes. The handshake has three frames: the listener's hello, the caller's hello with
-its proof, and the listener's verdict with its proof. A hello holds a greeting and a random nonce; a *proof* is an HMAC
-over both hellos under a key made from the group's password, so it cannot be made without the password nor repeated.
-After the verdict the caller's frames are encrypted and numbered when there is a password, and plain when there is none.
-The caller sends, the listener only receives.
+A connection begins with the TLS handshake (`raft.credentials`), in which both sides prove that they know the group's
+password. Until it is over nothing else is sent, and nothing that arrives is anything but TLS. From then on there are
+*frames*, a length and that many bytes: the listener's hello, the caller's hello, the listener's verdict, and then the
+caller's messages. A hello holds a greeting; a verdict is why the caller is refused, empty when it is not. The caller
+sends, the listener only receives.
 """
 
 import contextlib
-import hashlib
-import hmac
-import secrets
 import selectors
 import socket
+import ssl
 import struct
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Annotated, Any, Final, Protocol
 
 import msgpack
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from raft.credentials import SERVER_NAME
 from raft.errors import FormatError
 from raft.membership import Greeting
 from raft.shapes import require, shown, unpack
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 """Version of hellos, verdicts and messages."""
 
+HANDSHAKE_SIZE_BYTES_MAX: Final = 1 << 16
+"""Bytes taken of somebody who has not proved to know the password; a handshake has less than 4 KiB."""
+
 HELLO_SIZE_BYTES_MAX: Final = 1 << 16
-"""Largest frame before the handshake is over."""
+"""Largest frame before the verdict."""
 
 FRAME_SIZE_BYTES_MAX: Final = 256 << 20
 """Largest frame after it."""
@@ -44,100 +44,68 @@ TEXT_LENGTH_MAX: Final = 1000
 SILENCE_S_MAX: Final = 3
 """Seconds without any sign of life of the other machine, after which a connection is given up."""
 
+OTHER_PASSWORD: Final = "has another password, or belongs to another group"
+"""Why somebody is refused whose certificate is of another authority, or who refuses ours."""
+
+NO_HANDSHAKE: Final = "does not speak TLS 1.3 as members do: no member, or one of another version"
+"""Why anybody else is refused who does not prove to know the password."""
+
+ALTERED: Final = "was altered on its way"
+"""Why a connection ends whose bytes the other side, which had proved to know the password, has not sent."""
+
+_REFUSALS: Final = frozenset(
+    f"{layer}_ALERT_{name}"
+    for layer in ("TLSV1", "TLSV13", "SSLV3")
+    for name in ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REQUIRED")
+)
+"""What OpenSSL calls the other side's refusals of our certificate."""
+
 _MAGIC: Final = "tocsin-raft"
 _Text = Annotated[str, lambda text: len(text) <= TEXT_LENGTH_MAX]
-_HELLO: Final = tuple[
-    tuple[_Text, _Text, _Text, _Text, tuple[tuple[_Text, _Text, _Text], ...]], Annotated[bytes, len], bool
-]
+_GREETING: Final = tuple[_Text, _Text, _Text, tuple[tuple[_Text, _Text, _Text], ...]]
 _LENGTH = struct.Struct(">I")
 _READ_SIZE_BYTES: Final = 1 << 18
 
 
-class Secret:
-    """Keys made from the password of a group, or none."""
-
-    def __init__(self, group: str, password: str | None) -> None:
-        self.protected = password is not None
-        salt = f"{_MAGIC}/{group}".encode()
-        self._key = hashlib.scrypt((password or "").encode(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
-
-    def proof(self, role: str, *parts: bytes) -> bytes:
-        """Return the proof that the password is known to who plays the role in this handshake."""
-        return hmac.digest(self._key, msgpack.packb((role, parts)), "sha256")
-
-    def cipher(self, *parts: bytes) -> "Cipher | None":
-        """Return the cipher for the frames after a handshake, or `None` without a password."""
-        return Cipher(self.proof("session", *parts)) if self.protected else None
+def encode_hello(greeting: Greeting) -> bytes:
+    """Return the frame of a hello."""
+    return _packed((_MAGIC, WIRE_VERSION, astuple(greeting)))
 
 
-class Cipher:
-    """Encrypts or decrypts the frames of one connection, in their order."""
-
-    def __init__(self, key: bytes) -> None:
-        self._cipher = ChaCha20Poly1305(key)
-        self._number = 0
-
-    def encrypt(self, body: bytes) -> bytes:
-        """Return the next frame encrypted."""
-        return self._cipher.encrypt(self._next(), body, None)
-
-    def decrypt(self, body: bytes) -> bytes:
-        """Return the next frame decrypted.
-
-        Raises:
-            FormatError: It was not made by the other side for this place.
-        """
-        try:
-            return self._cipher.decrypt(self._next(), body, None)
-        except InvalidTag:
-            raise FormatError("a frame was altered, repeated or left out") from None
-
-    def _next(self) -> bytes:
-        """Return the nonce of the next frame."""
-        self._number += 1
-        return self._number.to_bytes(12, "big")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
-    """Beginning of a handshake."""
-
-    greeting: Greeting
-    """Who speaks."""
-
-    nonce: bytes
-    """Random, so that proofs cannot be repeated."""
-
-    protected: bool
-    """Whether the speaker has a password."""
-
-
-def encode_hello(greeting: Greeting, *, protected: bool) -> bytes:
-    """Return a hello with a new nonce."""
-    return _packed((_MAGIC, WIRE_VERSION, astuple(greeting), secrets.token_bytes(16), protected))
-
-
-def decode_hello(data: bytes) -> Hello:
-    """Return the hello in a frame.
+def decode_hello(frame: bytes) -> Greeting:
+    """Return the greeting in the frame of a hello.
 
     Raises:
         FormatError: It is none, or of another version.
     """
     try:
-        parts = require(unpack(data, "hello"), tuple[str, int, object, object, object], "the hello")
+        parts = require(unpack(frame, "hello"), tuple[str, int, object], "the hello")
         if parts[:2] == (_MAGIC, WIRE_VERSION):
-            fields, nonce, protected = require(parts[2:], _HELLO, "the hello")
+            name, address, identity, voters = require(parts[2], _GREETING, "the greeting")
     except FormatError as error:
-        raise FormatError(f"sent {len(data)} bytes that are no hello: {error}") from error
+        raise FormatError(f"sent {len(frame)} bytes that are no hello: {error}") from error
     if parts[:2] != (_MAGIC, WIRE_VERSION):
-        raise FormatError(f"speaks {shown(parts[0])} {parts[1]}, not {_MAGIC} {WIRE_VERSION}")
-    group, name, address, identity, voters = fields
-    greeting = Greeting(group=group, name=name, address=address, identity=identity, voters=voters)
-    return Hello(greeting=greeting, nonce=nonce, protected=protected)
+        raise FormatError(f"speaks {shown(parts[0])} {parts[1]}, not {_MAGIC} {WIRE_VERSION}; update the older one")
+    return Greeting(name=name, address=address, identity=identity, voters=voters)
+
+
+def encode_verdict(reason: str) -> bytes:
+    """Return the frame of a verdict: why the caller is refused, or that it is not."""
+    return _packed(reason)
+
+
+def decode_verdict(frame: bytes) -> str:
+    """Return why the caller is refused, empty when it is not.
+
+    Raises:
+        FormatError: The frame holds no verdict.
+    """
+    reason: str = require(unpack(frame, "verdict"), str, "the verdict")
+    return reason
 
 
 def encode_message(message: object) -> bytes:
-    """Return the frame of a message, or of a tuple of the handshake."""
+    """Return the frame of a message."""
     return _packed(message)
 
 
@@ -148,26 +116,6 @@ def decode_message(frame: bytes) -> Any:
         FormatError: It holds nothing that could be one.
     """
     return unpack(frame, "message")
-
-
-def decode_answer_to_hello(frame: bytes) -> tuple[bytes, bytes]:
-    """Return the hello and the proof in the caller's frame.
-
-    Raises:
-        FormatError: It holds none.
-    """
-    answer: tuple[bytes, bytes] = require(unpack(frame, "hello"), tuple[bytes, bytes], "the answer to the hello")
-    return answer
-
-
-def decode_verdict(frame: bytes) -> tuple[str, bytes]:
-    """Return why the caller is refused, if it is, and the proof in the listener's frame.
-
-    Raises:
-        FormatError: It holds none.
-    """
-    verdict: tuple[str, bytes] = require(unpack(frame, "verdict"), tuple[str, bytes], "the verdict")
-    return verdict
 
 
 def _packed(value: Any) -> bytes:
@@ -237,27 +185,35 @@ class FrameOwner(Protocol):
     """Who uses a connection."""
 
     def on_connected(self) -> None:
-        """A connection that was being opened is open."""
+        """The connection that was being opened is open; the TLS handshake follows."""
+
+    def on_proved(self) -> None:
+        """The TLS handshake is over: the other side knows the password, and frames may be sent."""
 
     def on_frame(self, frame: bytes) -> None:
         """A whole frame has arrived; `FormatError` closes the connection."""
 
     def on_refused(self, reason: str) -> None:
-        """The other side has sent what is not taken; `on_closed` follows."""
+        """The other side has sent what is not taken, or does not take us; `on_closed` follows."""
 
     def on_closed(self) -> None:
         """The connection is gone; called once, and not after `close`."""
 
 
 class FrameSocket:
-    """Frames over one non-blocking TCP socket."""
+    """Frames over TLS over one non-blocking TCP socket."""
 
-    def __init__(self, poller: Poller, sock: socket.socket, owner: FrameOwner, *, connecting: bool) -> None:
+    def __init__(
+        self, poller: Poller, sock: socket.socket, owner: FrameOwner, context: ssl.SSLContext, *, is_caller: bool
+    ) -> None:
         self.frame_size_bytes_max = HELLO_SIZE_BYTES_MAX
-        self.decipher: Cipher | None = None
-        self.encipher: Cipher | None = None
+        self.is_proved = False
         self._poller, self._sock, self._owner = poller, sock, owner
-        self._connecting, self._open = connecting, True
+        self._connecting, self._open = is_caller, True
+        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        name = SERVER_NAME if is_caller else None
+        self._tls = context.wrap_bio(self._arrived, self._leaving, server_side=not is_caller, server_hostname=name)
+        self._stranger_size_bytes = 0
         self._received, self._unsent = bytearray(), bytearray()
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -265,15 +221,18 @@ class FrameSocket:
         self._watch()
 
     def send(self, body: bytes) -> None:
-        """Send a frame, now or when the other side has room."""
+        """Send a frame, now or when the other side has room; only after `on_proved`."""
+        assert self.is_proved
         if not self._open:
             return
-        if self.encipher is not None:
-            body = self.encipher.encrypt(body)
-        self._unsent += _LENGTH.pack(len(body)) + body
+        rest = memoryview(_LENGTH.pack(len(body)) + body)
+        while rest:
+            # OpenSSL takes no more than one record at a time.
+            rest = rest[self._tls.write(rest) :]
+        self._unsent += self._leaving.read()
         if len(self._unsent) > UNSENT_SIZE_BYTES_MAX + len(body):
             self._fail()
-        elif not self._connecting:
+        else:
             self._flush()
 
     def close(self) -> None:
@@ -289,6 +248,12 @@ class FrameSocket:
             self.close()
             self._owner.on_closed()
 
+    def _refuse(self, reason: str) -> None:
+        """Close, and tell the owner why."""
+        if self._open:
+            self._owner.on_refused(reason)
+            self._fail()
+
     def _watch(self) -> None:
         """Wait for what can be done next."""
         writing = selectors.EVENT_WRITE if self._unsent or self._connecting else 0
@@ -302,7 +267,8 @@ class FrameSocket:
                 return
             self._connecting = False
             self._owner.on_connected()
-        if events & selectors.EVENT_READ and self._open:
+            self._decrypt()
+        elif events & selectors.EVENT_READ:
             self._read()
         if self._open:
             self._flush()
@@ -321,19 +287,49 @@ class FrameSocket:
     def _read(self) -> None:
         """Receive what has arrived, and hand over whole frames."""
         try:
-            received = self._sock.recv(_READ_SIZE_BYTES)
+            received = self._sock.recv(_READ_SIZE_BYTES if self.is_proved else HANDSHAKE_SIZE_BYTES_MAX)
         except BlockingIOError:
             return
         except OSError:
             received = b""
-        self._received += received
-        try:
-            self._hand_over()
-        except FormatError as error:
-            self._owner.on_refused(str(error))
-            received = b""
         if not received:
             self._fail()
+            return
+        if not self.is_proved:
+            self._stranger_size_bytes += len(received)
+            if self._stranger_size_bytes > HANDSHAKE_SIZE_BYTES_MAX:
+                self._refuse(NO_HANDSHAKE)
+                return
+        self._arrived.write(received)
+        self._decrypt()
+
+    def _decrypt(self) -> None:
+        """Go on with the handshake, and with what follows it."""
+        try:
+            if not self.is_proved:
+                self._tls.do_handshake()
+                self.is_proved = True
+                self._owner.on_proved()
+            self._read_frames()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self._say_why()
+            self._refuse(self._meaning(error))
+        except FormatError as error:
+            self._refuse(str(error))
+        self._unsent += self._leaving.read()
+
+    def _read_frames(self) -> None:
+        """Take what has been decrypted, and give whole frames to the owner."""
+        while self._open and (self._arrived.pending or self._tls.pending()):
+            plain = self._tls.read(_READ_SIZE_BYTES)
+            if not plain:
+                # The other side says that it ends the connection.
+                self._fail()
+                return
+            self._received += plain
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Give whole frames to the owner."""
@@ -345,7 +341,19 @@ class FrameSocket:
                 return
             frame = bytes(self._received[_LENGTH.size : _LENGTH.size + size])
             del self._received[: _LENGTH.size + size]
-            self._owner.on_frame(self.decipher.decrypt(frame) if self.decipher else frame)
+            self._owner.on_frame(frame)
+
+    def _meaning(self, error: ssl.SSLError) -> str:
+        """Return what an error of TLS means, in one of few ways, so that strangers cannot fill lists and logs."""
+        if isinstance(error, ssl.SSLCertVerificationError) or error.reason in _REFUSALS:
+            return OTHER_PASSWORD
+        return ALTERED if self.is_proved else NO_HANDSHAKE
+
+    def _say_why(self) -> None:
+        """Send TLS's word on what was wrong, if there is room for it: it tells a member that its password is wrong."""
+        self._unsent += self._leaving.read()
+        with contextlib.suppress(OSError):
+            self._sock.send(self._unsent)
 
 
 def _notice_silence(sock: socket.socket) -> None:

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from raft.commands import ScaleRequested, encode_command
+from raft.credentials import Credentials
 from raft.journal import Journal
 from raft.member import Member, MemberSettings
 from raft.settings import Timing
@@ -51,9 +52,11 @@ def free_addresses() -> dict[str, str]:
 
 def start(directory: Path, stack: ExitStack) -> list[Member]:
     """Start three members, to be closed with the stack."""
-    addresses = free_addresses()
+    addresses, group = free_addresses(), Credentials.derive("bench", "a password for a measurement")
     return [
-        stack.enter_context(Member(MemberSettings(name=name, addresses=addresses, directory=directory / name)))
+        stack.enter_context(
+            Member(MemberSettings(name=name, addresses=addresses, directory=directory / name, credentials=group))
+        )
         for name in addresses
     ]
 

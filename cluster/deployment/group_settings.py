@@ -1,7 +1,7 @@
 """Settings of a Raft group as one member needs them, and the bytes in which they reach its process."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,6 @@ class GroupSettings:
     member_addresses: Mapping[str, str]
     """host:port of every member, this one included, by name."""
 
-    password: str | None = field(default=None, repr=False)
-    """Secret of the group; needed as soon as an address is not on loopback."""
-
     def to_bytes(self) -> bytes:
         """Return these settings as bytes."""
         return bytes(msgpack.packb(asdict(self)))
@@ -42,15 +39,15 @@ class GroupSettings:
         """
         return record(cls, unpack(data, "settings of a group"))
 
-    def member_settings(self, directory: Path) -> "MemberSettings":
-        """Return what Raft needs to know."""
+    def member_settings(self, directory: Path, password: str) -> "MemberSettings":
+        """Return what Raft needs to know; the password comes from a file, since settings pass through Ray."""
         # Imported by members only: those who start a cluster need none of PySyncObj.
+        from raft.credentials import Credentials
         from raft.member import MemberSettings
 
         return MemberSettings(
             name=self.member_id,
             addresses=dict(self.member_addresses),
             directory=directory / "raft",
-            group=f"tocsin-{self.group_id}",
-            password=self.password,
+            credentials=Credentials.load_or_derive(directory, f"tocsin-{self.group_id}", password),
         )

@@ -22,6 +22,7 @@ from raft.errors import SnapshotStoreError
 from raft.group import named_snapshots
 from raft.group_codec import encode_state
 from raft.member import Member
+from raft.passwords import read_password_file
 from raft.snapshots import CHUNK_SIZE_BYTES_MAX, HeldSnapshot, SnapshotStore
 
 PROPOSE_TIMEOUT_S = 10.0
@@ -41,7 +42,9 @@ class MemberHost:
         self._snapshots = SnapshotStore.open(directory / "snapshots")
         self._stopping = threading.Event()
         self._forgetter = ThreadPoolExecutor(1, thread_name_prefix="forget snapshots")
-        self._member = Member(self._settings.member_settings(directory), self._on_action)
+        self._member = Member(
+            self._settings.member_settings(directory, read_password_file(place.password_path)), self._on_action
+        )
         deployment = RayDeployment(self._settings.group_id, place)
         self._leader = Leader(self._member, tuple(self._settings.member_addresses), deployment)
         self._leader.start()

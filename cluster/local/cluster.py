@@ -59,7 +59,7 @@ def _start(home: Home, options: ClusterOptions, *, stays: bool) -> ClusterRecord
     prepare_environment(home)
     # From the look whether a cluster runs until its record says so, nobody else starts or ends one.
     with home.lock():
-        home.ensure_token()
+        home.ensure_secrets()
         _refuse_second(home)
         addresses = _member_addresses(home, options)
         head = _start_ray(home, options)

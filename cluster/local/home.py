@@ -5,6 +5,7 @@
     cluster.json                     what runs here (see `ClusterRecord`); written when Ray is up
     cluster.lock                     locked by who starts or ends the cluster
     ray-token                        the secret that Ray's processes show each other
+    password                         the secret of the group, by which its nodes and clients prove themselves
     head.log                         output of the head process
     group-<id>/members.json          addresses of the group's members
     group-<id>/<member>/             raft directory and snapshot store of one member
@@ -17,7 +18,6 @@ Everything in it is its owner's alone: directories 0700, files 0600.
 import json
 import logging
 import os
-import secrets
 import socket
 import stat
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from actors.files import FileLock, FileLockedError, make_directory, replace_file
 from cluster.errors import ClusterError, NotRunningError
 from cluster.local.processes import find_head
 from raft import shapes
-from raft.secret_files import distrust
+from raft.passwords import distrust, make_password
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,11 @@ class Home:
         return self.directory / "ray-token"
 
     @property
+    def password_path(self) -> Path:
+        """File with the group's secret."""
+        return self.directory / "password"
+
+    @property
     def log_path(self) -> Path:
         """Output of the head process."""
         return self.directory / "head.log"
@@ -118,9 +123,9 @@ class Home:
         """Make the home; what others could use in one that is there becomes its owner's alone.
 
         Raises:
-            ClusterError: something in it belongs to another user, or the secret cannot be trusted.
+            ClusterError: something in it belongs to another user, or a secret cannot be trusted.
         """
-        self.check_token()
+        self.check_secrets()
         try:
             make_directory(self.directory)
             # A home may be a link to another disk: what it leads to is the home.
@@ -130,26 +135,25 @@ class Home:
                 f"the home {self.directory} cannot be used: {error}; choose another by --home"
             ) from error
 
-    def ensure_token(self) -> None:
-        """Make the secret on first use; only who has the lock may."""
-        if not self.token_path.exists():
-            replace_file(self.token_path, secrets.token_hex(32).encode("ascii"))
+    def ensure_secrets(self) -> None:
+        """Make Ray's secret and the group's on first use; only who has the lock may."""
+        for path in (self.token_path, self.password_path):
+            if not path.exists():
+                replace_file(path, make_password().encode("ascii"))
 
-    def check_token(self) -> None:
-        """Refuse a secret that somebody else may know or have chosen: who knows it runs code in the cluster.
+    def check_secrets(self) -> None:
+        """Refuse secrets that somebody else may know or have chosen: who knows them runs code in the cluster.
 
         Raises:
             ClusterError: with the way out.
         """
-        try:
-            found = self.token_path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        problem = distrust(found)
-        if problem:
-            raise ClusterError(
-                f"{self.token_path} {problem}; run `tocsin down`, remove it, and `tocsin up` makes another"
-            )
+        for path in (self.token_path, self.password_path):
+            try:
+                problem = distrust(path.lstat())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if problem:
+                raise ClusterError(f"{path} {problem}; run `tocsin down`, remove it, and `tocsin up` makes another")
 
     def lock(self) -> FileLock:
         """Return the lock of who starts or ends the cluster, once nobody else has it.
@@ -192,12 +196,12 @@ class Home:
 
         Raises:
             NotRunningError: nothing does, or its Ray is gone.
-            ClusterError: the record cannot be read, or the secret cannot be trusted.
+            ClusterError: the record cannot be read, or a secret cannot be trusted.
         """
         stored = self.stored_record()
         if stored is None:
             raise NotRunningError(f"no cluster runs in {self.directory}; start one with `tocsin up`")
-        self.check_token()
+        self.check_secrets()
         if find_head(stored.head_pid, stored.head_started) is None or not _is_reachable(stored.ray_address):
             raise NotRunningError(
                 f"the cluster of {self.directory} has lost its Ray (head process {stored.head_pid}); "

@@ -1,23 +1,33 @@
 """Members of the Raft group as real processes on the loopback network, killed, stopped and robbed of their disks."""
 
+import contextlib
+import random
 import shutil
 import signal
 import socket
+import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cluster.local.speed import slowness
+from raft.wire import OTHER_PASSWORD, encode_hello
+from tests.support.credentials import credentials
+from tests.support.raft_callers import framed, greeting
 from tests.support.raft_process import MemberProcess, free_addresses, leader_of, started, wait_for
 
 pytestmark = pytest.mark.cluster
 
-PASSWORD = "a password for tests"
-
 
 def has_jobs(process: MemberProcess, jobs: list[str]) -> bool:
     return bool(process.status()["jobs"] == jobs)
+
+
+def rejected_by(process: MemberProcess) -> dict[str, str]:
+    """Return the reasons for which a member takes others not, by their addresses."""
+    return {peer["address"]: peer["reason"] for peer in process.status()["rejected"]}
 
 
 def test_a_killed_leader_is_replaced_and_comes_back_with_its_journal(tmp_path: Path) -> None:
@@ -82,18 +92,53 @@ def test_a_group_of_one_works_and_remembers(tmp_path: Path) -> None:
         assert leader_of(list(processes.values())).status()["jobs"] == ["a"]
 
 
-@pytest.mark.parametrize("password", [None, PASSWORD])
-def test_strangers_on_the_network_do_no_harm(password: str | None, tmp_path: Path) -> None:
-    addresses = free_addresses(1)
-    with started(addresses, tmp_path, password=password) as processes:
+def attack(address: str, end_s: float) -> int:
+    """Do to a member, until a moment, all that strangers can, and return how often."""
+    host, _, port = address.rpartition(":")
+    dice, idle = random.Random(1), list[socket.socket]()
+    hello = framed(encode_hello(greeting("m0")))
+    stranger = credentials("g", "not the password of tests").client_context()
+    stranger.check_hostname, stranger.verify_mode = False, ssl.CERT_NONE
+    count = 0
+    while time.monotonic() < end_s:
+        sock = socket.create_connection((host, int(port)), timeout=5)
+        count += 1
+        # A member may hang up at any moment.
+        with contextlib.suppress(OSError):
+            match count % 4:
+                case 0:
+                    sock.sendall(dice.choice((b"", b"\x16\x03\x01", hello)) + dice.randbytes(dice.randrange(1, 5000)))
+                    sock.close()
+                case 1:
+                    with stranger.wrap_socket(sock) as tls:
+                        tls.sendall(hello)
+                        assert tls.recv(1000) == b""
+                case _:
+                    idle.append(sock)
+        while len(idle) > 200:
+            idle.pop(0).close()
+    for sock in idle:
+        sock.close()
+    return count
+
+
+def test_strangers_on_the_network_do_no_harm(tmp_path: Path) -> None:
+    addresses = free_addresses(3)
+    with started(addresses, tmp_path) as processes:
         leader = leader_of(list(processes.values()))
-        host, _, port = addresses["m0"].rpartition(":")
-        odd = (b"", b"GET / HTTP/1.1", b"\xff" * 100, b"\0\0\0\2\x92\xc0", b"\0\0\0\3\x92\xc4\0")
-        for data in (*odd, b"\0\0\0\1\5", b"\0\0\0\4\x93\1\2\3", b"\0\0\0\4\x92\5\xc4\0"):
-            with socket.create_connection((host, int(port))) as connection:
-                connection.sendall(data)
-        assert leader.submit("a")
+        wait_for("connections", lambda: len(leader.status()["connected"]) == 2)
+        end_s = time.monotonic() + 5.0
+        with ThreadPoolExecutor(3) as pool:
+            counts = pool.map(lambda address: attack(address, end_s), addresses.values())
+            number = 0
+            while time.monotonic() < end_s:
+                number += 1
+                assert leader.submit(f"job-{number}")
+            assert min(counts) > 50
         assert leader.led_epoch() == 1
+        for process in processes.values():
+            assert process.status()["term"] == leader.status()["term"] == 1
+            assert {peer["name"] for peer in process.status()["rejected"]} <= {""}
 
 
 def test_without_a_majority_nothing_is_accepted_until_it_is_back(tmp_path: Path) -> None:
@@ -125,16 +170,16 @@ def test_a_member_that_is_far_behind_gets_the_dump(tmp_path: Path) -> None:
 def test_a_member_with_a_wrong_password_stays_out_and_everybody_sees_why(tmp_path: Path) -> None:
     addresses = free_addresses(3)
     stranger = "m2"
-    with started(dict(list(addresses.items())[:0]), tmp_path) as processes:
-        for name in addresses:
-            password = "not the password" if name == stranger else PASSWORD
-            processes[name] = MemberProcess(name, addresses, tmp_path, password=password)
-        wait_for("rejection", lambda: len(processes[stranger].status()["rejected"]) == 2)
-        assert {peer["reason"] for peer in processes[stranger].status()["rejected"]} == {"wrong password"}
+    with started(dict(list(addresses.items())[:2]), tmp_path, known=addresses) as processes:
+        processes[stranger] = MemberProcess(stranger, addresses, tmp_path, password="not the password of tests")
+        called = {addresses["m0"], addresses["m1"]}
+        wait_for("rejection", lambda: called <= rejected_by(processes[stranger]).keys())
+        assert set(rejected_by(processes[stranger]).values()) == {OTHER_PASSWORD}
         assert processes[stranger].status()["role"] == "forming"
-        assert addresses[stranger] in {peer["address"] for peer in processes["m0"].status()["rejected"]}
+        for name in ("m0", "m1"):
+            wait_for("rejection", lambda name=name: addresses[stranger] in rejected_by(processes[name]))
         processes[stranger].kill()
-        processes[stranger] = MemberProcess(stranger, addresses, tmp_path, password=PASSWORD)
+        processes[stranger] = MemberProcess(stranger, addresses, tmp_path)
         assert leader_of(list(processes.values())).submit("a")
 
 

@@ -212,7 +212,7 @@ class Host:
         assert self.journal is not None
         voters = self.consensus.voters if self.consensus else self.journal.voters
         identity = self.journal.identity
-        return Greeting(group="g", name=self.name, address=self.name, identity=identity, voters=voters)
+        return Greeting(name=self.name, address=self.name, identity=identity, voters=voters)
 
     def start(self) -> None:
         """Start the process."""

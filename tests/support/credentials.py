@@ -1,7 +1,9 @@
 """Credentials for tests, each made once in a process because it takes long, and TLS handshakes in memory."""
 
+import datetime
 import functools
 import ssl
+from unittest import mock
 
 from raft.credentials import SERVER_NAME, Credentials
 
@@ -12,6 +14,13 @@ PASSWORD = "a password for tests"
 def credentials(group: str = "g", password: str = PASSWORD) -> Credentials:
     """Return credentials of a group."""
     return Credentials.derive(group, password)
+
+
+def credentials_until(year: int) -> Credentials:
+    """Return credentials of the right authority whose certificate is valid until the end of a year only."""
+    with mock.patch("raft.credentials._VALID_UNTIL", datetime.datetime(year, 12, 31, tzinfo=datetime.UTC)):
+        short = Credentials.derive("g", PASSWORD)
+    return Credentials(credentials().authority, short.certificate, short.key)
 
 
 class Side:

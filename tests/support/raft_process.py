@@ -21,8 +21,10 @@ from typing import Any
 
 from cluster.local.speed import slowness
 from raft.commands import Accepted, JobSubmitted, decode_answer, encode_command
+from raft.credentials import Credentials
 from raft.errors import RaftError
 from raft.member import Member, MemberSettings
+from tests.support.credentials import PASSWORD
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +54,8 @@ class MemberProcess:
     def __init__(self, name: str, addresses: dict[str, str], directory: Path, **more: Any) -> None:
         self.name, self.directory = name, directory / name
         self.address = addresses[name]
-        settings = {"name": name, "addresses": addresses, "directory": str(self.directory), "durable": False, **more}
+        settings = {"name": name, "addresses": addresses, "directory": str(self.directory), "durable": False}
+        settings |= {"password": PASSWORD, **more}
         command = [sys.executable, "-m", "tests.support.raft_process", json.dumps(settings)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._responses: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -98,12 +101,14 @@ class MemberProcess:
 
 
 @contextlib.contextmanager
-def started(addresses: dict[str, str], directory: Path, **more: Any) -> Iterator[dict[str, MemberProcess]]:
-    """Start a process for every member, and end those that are there at the end."""
+def started(
+    addresses: dict[str, str], directory: Path, *, known: dict[str, str] | None = None, **more: Any
+) -> Iterator[dict[str, MemberProcess]]:
+    """Start a process for every member, who may know of more of them, and end those that are there at the end."""
     processes: dict[str, MemberProcess] = {}
     try:
         for name in addresses:
-            processes[name] = MemberProcess(name, addresses, directory, **more)
+            processes[name] = MemberProcess(name, known or addresses, directory, **more)
         yield processes
     finally:
         for process in processes.values():
@@ -124,6 +129,7 @@ def main() -> None:
     """Be a member."""
     settings = json.loads(sys.argv[1])
     settings["directory"] = Path(settings["directory"])
+    settings["credentials"] = Credentials.derive("g", settings.pop("password"))
     actions: list[str] = []
     with Member(MemberSettings(**settings), lambda action: actions.append(type(action).__name__)) as member:
         for line in sys.stdin:
@@ -153,6 +159,8 @@ def respond(member: Member, actions: list[str], request: dict[str, Any]) -> dict
             member.admit(request["name"], request["address"], request["identity"])
         case "expel":
             member.expel(request["name"])
+        case "hand over":
+            return {"handed_over": member.hand_over(request["timeout_s"])}
     status = dataclasses.asdict(member.status())
     return {**status, "led_epoch": member.led_epoch(), "jobs": sorted(member.state().jobs), "actions": actions}
 

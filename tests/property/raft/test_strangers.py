@@ -51,7 +51,7 @@ from raft.membership import Greeting, decode_change, encode_change
 from raft.messages import check_contents, checked
 from raft.settings import Timing
 from raft.transport import node_of
-from raft.wire import decode_hello, decode_message, encode_hello, encode_message
+from raft.wire import decode_hello, decode_message, decode_verdict, encode_hello, encode_message, encode_verdict
 from tests.support.hostile_frames import ODD_FRAMES, changed_frames
 from tests.unit.raft.lone import RecordingTransport
 
@@ -96,14 +96,15 @@ EVERY_COMMAND: tuple[Command, ...] = (
     MoveAbandoned(request_id="r", epoch=1, job_id="j", partition=0),
     MemberRemoved(member_id="a", identity="id-a"),
 )
-GREETING = Greeting(group="g", name="a", address="127.0.0.1:1", identity="id-a", voters=())
+GREETING = Greeting(name="a", address="127.0.0.1:1", identity="id-a", voters=())
 STATE = apply(apply(GroupState(), COMMANDS[2])[0], JOB)[0]
 DECODERS: dict[str, tuple[Callable[[bytes], object], list[bytes]]] = {
     "command": (decode_command, [encode_command(command) for command in EVERY_COMMAND]),
     "answer": (decode_answer, [encode_answer(Accepted(epoch=1))]),
     "state": (decode_state, [encode_state(STATE)]),
     "change": (decode_change, [encode_change(ADDED)]),
-    "hello": (decode_hello, [encode_hello(GREETING, protected=True)]),
+    "hello": (decode_hello, [encode_hello(GREETING)]),
+    "verdict": (decode_verdict, [encode_verdict("lost")]),
 }
 
 

@@ -14,6 +14,7 @@ from cluster.errors import ClusterError, NotRunningError
 from cluster.local.cluster import ClusterOptions, start_cluster, stop_cluster
 from cluster.local.home import ClusterRecord, Home
 from raft.journal import Journal
+from raft.passwords import read_password_file
 
 MEMBERS = {"member-1": "127.0.0.1:1", "member-2": "127.0.0.1:2", "member-3": "127.0.0.1:3"}
 RECORD = ClusterRecord(
@@ -32,7 +33,7 @@ def home(tmp_path: Path) -> Home:
     """Return a home that is ready for a cluster."""
     made = Home(tmp_path / "home")
     made.prepare()
-    made.ensure_token()
+    made.ensure_secrets()
     return made
 
 
@@ -63,7 +64,7 @@ def test_a_home_of_before_becomes_its_owners_alone(home: Home, tmp_path: Path) -
     outside.chmod(0o644)
     Journal.open(home.member_directory(2, "member-1") / "raft" / "journal").close()
     for path in home.directory.rglob("*"):
-        if path != home.token_path:
+        if path not in (home.token_path, home.password_path):
             path.chmod(0o755 if path.is_dir() else 0o666)
     home.directory.chmod(0o755)
     (home.directory / "link").symlink_to(outside)
@@ -73,15 +74,23 @@ def test_a_home_of_before_becomes_its_owners_alone(home: Home, tmp_path: Path) -
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
 
 
+@pytest.mark.parametrize("name", ["ray-token", "password"])
 @pytest.mark.parametrize("mode", [0o644, 0o660, 0o602, 0o604])
-def test_a_secret_that_others_may_use_is_refused(home: Home, mode: int) -> None:
+def test_a_secret_that_others_may_use_is_refused(home: Home, mode: int, name: str) -> None:
     home.write_record(RECORD)
-    home.token_path.chmod(mode)
+    (home.directory / name).chmod(mode)
     for use in (home.prepare, home.read_record):
         with pytest.raises(
             ClusterError, match=f"can be used by others .mode {mode:04o}.; run `tocsin down`, remove it"
         ):
             use()
+
+
+def test_secrets_are_made_once_and_fit_to_be_used(home: Home) -> None:
+    made = read_password_file(home.password_path)
+    home.ensure_secrets()
+    assert read_password_file(home.password_path) == made
+    assert home.token_path.read_text() != made
 
 
 def test_a_secret_that_is_no_plain_file_is_refused(home: Home, tmp_path: Path) -> None:

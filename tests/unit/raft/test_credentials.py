@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from raft.credentials import (
-    FILE_NAME,
-    SERVER_NAME,
-    Credentials,
-    make_password,
-    read_password_file,
-)
+from raft.credentials import FILE_NAME, SERVER_NAME, Credentials
 from raft.errors import CredentialsError
+from raft.passwords import make_password, read_password_file
 from tests.support.credentials import PASSWORD, credentials, shaken
 
 

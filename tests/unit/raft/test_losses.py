@@ -16,7 +16,7 @@ VOTE_REQUEST = {"type": "request_vote", "term": 2, "last_log_index": 1, "last_lo
 
 
 def greeting(name: str, identity: str, voters: tuple[tuple[str, str, str], ...] = ()) -> Greeting:
-    return Greeting(group="g", name=name, address=name, identity=identity, voters=voters)
+    return Greeting(name=name, address=name, identity=identity, voters=voters)
 
 
 def test_pysyncobj_votes_after_losing_the_journal_it_acknowledged_entries_in(tmp_path: Path) -> None:

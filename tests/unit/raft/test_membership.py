@@ -16,10 +16,8 @@ CONFIGURED = {"a": "h:1", "b": "h:2", "c": "h:3"}
 VOTERS: Voters = (("a", "h:1", "1"), ("b", "h:2", "2"), ("c", "h:3", "3"))
 
 
-def greeting(name: str, identity: str, voters: Voters = (), *, group: str = "g", address: str = "") -> Greeting:
-    return Greeting(
-        group=group, name=name, address=address or CONFIGURED.get(name, "h:9"), identity=identity, voters=voters
-    )
+def greeting(name: str, identity: str, voters: Voters = (), *, address: str = "") -> Greeting:
+    return Greeting(name=name, address=address or CONFIGURED.get(name, "h:9"), identity=identity, voters=voters)
 
 
 def heard(*greetings: Greeting) -> dict[str, Greeting]:
@@ -61,12 +59,10 @@ def test_voters_are_taken_and_others_refused() -> None:
     assert refusal(own, greeting("b", "7")) == "'b' has lost its directory; expel its former self, then admit it"
     assert refusal(own, greeting("d", "4")) == "'d' is no voter; admit it"
     assert refusal(own, greeting("b", "2", address="h:7")) == "'b' is at h:7, expected at h:2"
-    assert refusal(own, greeting("b", "2", group="x")) == "belongs to group 'x', not 'g'"
 
 
 def test_before_it_is_formed_a_member_listens_to_its_whole_group() -> None:
     assert refusal(greeting("a", "1"), greeting("b", "7")) is None
-    assert refusal(greeting("a", "1"), greeting("b", "7", group="x")) == "belongs to group 'x', not 'g'"
 
 
 def test_a_change_takes_effect_once() -> None:

@@ -9,25 +9,22 @@ from raft.errors import SettingsError
 from raft.journal import Journal
 from raft.member import MemberSettings, open_journal
 from raft.settings import Timing, check, split_address
+from tests.support.credentials import credentials
 
-GOOD = MemberSettings(name="a", addresses={"a": "127.0.0.1:7101", "b": "127.0.0.1:7102"}, directory=Path("a"))
-PUBLIC = {"a": "192.0.2.1:7101", "b": "192.0.2.2:7101"}
+ADDRESSES = {"a": "127.0.0.1:7101", "b": "127.0.0.1:7102"}
+GOOD = MemberSettings(name="a", addresses=ADDRESSES, directory=Path("a"), credentials=credentials())
 
 
-def test_members_on_the_loopback_network_need_no_password() -> None:
+def test_members_may_be_anywhere() -> None:
     check(GOOD)
     check(dataclasses.replace(GOOD, addresses={"a": "localhost:1", "b": "[::1]:2"}))
+    check(dataclasses.replace(GOOD, addresses={"a": "192.0.2.1:7101", "b": "192.0.2.2:7101"}))
 
 
-def test_members_that_others_can_reach_need_a_password() -> None:
-    with pytest.raises(SettingsError, match=r"192\.0\.2\.1 can be reached from other machines"):
-        check(dataclasses.replace(GOOD, addresses=PUBLIC))
-    check(dataclasses.replace(GOOD, addresses=PUBLIC, password="long enough"))
-
-
-def test_binding_to_every_address_needs_a_password() -> None:
-    with pytest.raises(SettingsError, match="needs a password"):
-        check(dataclasses.replace(GOOD, bind_address="0.0.0.0:7101"))
+@pytest.mark.parametrize("address", ["0.0.0.0:7101", "[::]:7101"])
+def test_a_member_does_not_listen_at_every_address(address: str) -> None:
+    with pytest.raises(SettingsError, match="stands for every address of this machine; name the one"):
+        check(dataclasses.replace(GOOD, addresses={"a": address}))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +34,6 @@ def test_binding_to_every_address_needs_a_password() -> None:
         ({"addresses": {"a": "127.0.0.1:1", "b": "127.0.0.1:1"}}, "the same address"),
         ({"addresses": {"a": "127.0.0.1"}}, "write host:port"),
         ({"addresses": {"a": "127.0.0.1:99999"}}, "write host:port"),
-        ({"password": "short"}, "shorter than 8"),
         ({"timing": Timing(heartbeat_s=0.3)}, "three heartbeats"),
     ],
 )
@@ -46,8 +42,8 @@ def test_settings_that_cannot_work_are_refused(changed: dict[str, object], words
         check(dataclasses.replace(GOOD, **changed))  # type: ignore[arg-type]
 
 
-def test_the_password_is_not_shown() -> None:
-    assert "long enough" not in repr(dataclasses.replace(GOOD, password="long enough"))
+def test_the_key_is_not_shown() -> None:
+    assert "PRIVATE" not in repr(GOOD)
 
 
 def test_an_address_has_a_host_and_a_port() -> None:
