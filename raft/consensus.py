@@ -12,6 +12,8 @@ Replaced here, each because committed entries could be lost or two leaders elect
 - an answer to a forwarded command is not taken for another command's after a restart;
 - who votes follows the log, also before an entry is committed and after a restart, one change at a time.
 
+Added is that a leader can hand its leadership over (`raft.handover`).
+
 Entries and messages are plain values (bytes and msgpack), never pickles. What belongs to PySyncObj is reached through
 `raft.pysyncobj_seam`. A message that has the form of one (`raft.messages`) and cannot be true, or cannot be read, is
 refused by `ContradictionError` or `FormatError` after its sender's term has been followed, and changes nothing else.
@@ -24,6 +26,7 @@ from typing import Final, Protocol
 
 from raft.commands import LeaderElected, encode_command
 from raft.errors import ContradictionError, JournalFullError, MemberFailedError
+from raft.handover import HandOver
 from raft.journal import Dump, Entry, Journal
 from raft.membership import (
     MEMBERSHIP,
@@ -40,6 +43,7 @@ from raft.messages import (
     AppendEntries,
     InstallDump,
     Message,
+    TimeoutNow,
     Vote,
     VoteRequest,
 )
@@ -105,6 +109,7 @@ class Consensus(RaftSeam):
         self._is_voter = False
         address = next((entry[1] for entry in journal.voters if entry[0] == name), "")
         super().__init__(node_of(name, address, journal.identity), timing, transport)
+        self._handing = HandOver(self._raft, journal, transport)
         self._take_over_journal()
         self.addOnTickCallback(self._release)
 
@@ -124,6 +129,7 @@ class Consensus(RaftSeam):
         wait_s = self._wait_until_due(wait_s)
         self.run_once(wait_s)
         self._forgive_pause(wait_s)
+        self._handing.step()
         self._release()
 
     def submit(self, command: bytes, reply: Reply) -> None:
@@ -133,6 +139,10 @@ class Consensus(RaftSeam):
     def submit_change(self, change: MembershipChange, reply: Reply) -> None:
         """Queue a change of who votes. From any thread."""
         self.enqueue(encode_change(change), reply)
+
+    def hand_over(self, timeout_s: float) -> None:
+        """Have another voter elected, if this member leads, within this time; commands wait. From any thread."""
+        self._handing.want(timeout_s)
 
     @property
     def voters(self) -> Voters:
@@ -152,7 +162,10 @@ class Consensus(RaftSeam):
     @property
     def leads_alone(self) -> bool:
         """Whether it leads, and a majority has answered so recently that it cannot have elected another."""
-        return self.leads and self.has_heard_majority(self._timing.election_min_s)
+        # Before its first entry is committed, answers since the election are assumed, not heard.
+        if not self.leads or self._raft.commit_index < self._raft.election_index or self._handing.may_elect:
+            return False
+        return self.has_heard_majority(self._timing.election_min_s)
 
     def has_heard_majority(self, within_s: float) -> bool:
         """Whether a majority, with this member, has answered what was sent within this time."""
@@ -274,6 +287,8 @@ class Consensus(RaftSeam):
             self._on_acknowledgement(node, message)
         elif message["type"] == "request_vote":
             self._on_vote_request(node, message)
+        elif message["type"] == "timeout_now":
+            self._on_timeout_now(node, message)
         elif message["type"] == "response_vote":
             self._on_vote(node, message)
         else:
@@ -291,7 +306,8 @@ class Consensus(RaftSeam):
 
     def _on_vote_request(self, node: Node, message: VoteRequest) -> None:
         """Vote for a candidate whose log is at least as new, once in a term, and not while a leader is heard."""
-        if self._raft.leader is not None and now_s() - self._heard_at_s < self._timing.election_min_s:
+        is_led = self._raft.leader is not None and now_s() - self._heard_at_s < self._timing.election_min_s
+        if is_led and not message.get("is_handed_over", False):
             return
         self._see_term(message["term"])
         if message["term"] < self._raft.term or self._raft.voted_for not in (None, node.id):
@@ -301,6 +317,27 @@ class Consensus(RaftSeam):
         self.set_term(self._raft.term, node.id)
         self._restart_election_timer()
         self._held.send(node, {"type": "response_vote", "term": message["term"]})
+
+    def _on_timeout_now(self, node: Node, message: TimeoutNow) -> None:
+        """Stand for election at once, because the leader wants to be replaced and this log is as good as its own."""
+        raft, journal = self._raft, self._journal
+        named = (message["last_log_term"], message["last_log_index"])
+        if message["term"] != raft.term or raft.leader != node or named != (journal.last_term, journal.last_index):
+            return
+        self._restart_election_timer()
+        raft.leader = None
+        self.set_state(CANDIDATE)
+        self.set_term(raft.term + 1, self.selfNode.id)
+        request: VoteRequest = {
+            "type": "request_vote",
+            "term": raft.term,
+            "last_log_index": journal.last_index,
+            "last_log_term": journal.last_term,
+            "is_handed_over": True,
+        }
+        for other in sorted(raft.others, key=str):
+            self._held.send(other, request)
+        self.note_other_leader()
 
     def _on_vote(self, node: Node, message: Vote) -> None:
         """Count a vote, each voter once."""
@@ -459,7 +496,9 @@ class Consensus(RaftSeam):
         self._raft.next_index[node] = following + count
 
     def on_commands_due(self) -> None:
-        """Take commands from the queue, and send them on in one message."""
+        """Take commands from the queue, and send them on in one message; while handing over they wait."""
+        if self._handing.is_going_on:
+            return
         last = self._journal.last_index
         self.take_commands()
         if self._raft.state == LEADER and self._journal.last_index > last:

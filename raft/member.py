@@ -200,6 +200,29 @@ class Member:
                 raise ProposalTimeoutError(f"no answer in {timeout_s} s, {self._why_silent()}; try the same again")
             self._closing.wait(RETRY_S)
 
+    def hand_over(self, timeout_s: float = 5.0) -> bool:
+        """Have another voter elected in this member's place, and return whether another leads.
+
+        Proposals wait meanwhile. When nobody can be elected in time, this member leads on. Does nothing when another
+        leads already.
+
+        Raises:
+            MemberFailedError: This member has stopped.
+        """
+        self._check_running()
+        consensus, end_s = self._consensus, time.monotonic() + timeout_s
+        if consensus is None or len(consensus.voters) < 2:
+            return False
+        if consensus.role == "leader":
+            consensus.hand_over(timeout_s)
+            self._waker.wake()
+        while consensus.leader_name in (None, self.name):
+            self._check_running()
+            if time.monotonic() >= end_s:
+                return False
+            self._closing.wait(RETRY_S)
+        return True
+
     def admit(self, name: str, address: str, identity: str, timeout_s: float = 5.0) -> None:
         """Make a member a voter: a new one, or one that has come back without its directory (after `expel`).
 

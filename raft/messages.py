@@ -63,6 +63,17 @@ class VoteRequest(TypedDict):
     term: Count
     last_log_index: Count
     last_log_term: Count
+    is_handed_over: NotRequired[bool]
+    """Whether the leader has told the candidate to stand, so that voters need not wait for the leader's silence."""
+
+
+class TimeoutNow(TypedDict):
+    """The leader tells a follower to stand for election, provided that its log ends with this entry."""
+
+    type: Literal["timeout_now"]
+    term: Count
+    last_log_index: Count
+    last_log_term: Count
 
 
 class Vote(TypedDict):
@@ -102,6 +113,7 @@ Message = (
     | InstallDump
     | Acknowledgement
     | VoteRequest
+    | TimeoutNow
     | Vote
     | ForwardedCommand
     | CommandPlaced
@@ -113,6 +125,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     "append_entries": AppendEntries | InstallDump,
     "next_node_idx": Acknowledgement,
     "request_vote": VoteRequest,
+    "timeout_now": TimeoutNow,
     "response_vote": Vote,
     "apply_command": ForwardedCommand,
     "apply_command_response": CommandPlaced | CommandDenied,

@@ -88,7 +88,7 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
     code, text = said(failed)
     assert (code, "Ray did not start" in text) == (2, True)
     assert list(temporary.iterdir()) == []
-    assert {path.name for path in (tmp_path / "h").iterdir()} == {"cluster.lock", "head.log", "ray-token"}
+    assert {path.name for path in (tmp_path / "h").iterdir()} == {"cluster.lock", "head.log", "password", "ray-token"}
     assert not stop_cluster(Home(tmp_path / "h"))
 
 

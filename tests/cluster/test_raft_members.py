@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cluster.local.speed import slowness
+from raft.settings import Timing
 from raft.wire import OTHER_PASSWORD, encode_hello
 from tests.support.credentials import credentials
 from tests.support.raft_callers import framed, greeting
@@ -43,6 +44,33 @@ def test_a_killed_leader_is_replaced_and_comes_back_with_its_journal(tmp_path: P
         assert second.submit("b")
         processes[first.name] = MemberProcess(first.name, addresses, tmp_path)
         wait_for("catching up", lambda: has_jobs(processes[first.name], ["a", "b"]))
+
+
+def test_leadership_is_handed_over_without_a_lost_command(tmp_path: Path) -> None:
+    with started(free_addresses(3), tmp_path) as processes:
+        first = leader_of(list(processes.values()))
+        others = [process for process in processes.values() if process is not first]
+        assert first.submit("a")
+        began_s = time.monotonic()
+        assert first.ask("hand over", timeout_s=10.0)["handed_over"]
+        second = leader_of(others)
+        assert time.monotonic() - began_s < Timing().election_min_s * slowness()
+        assert (first.led_epoch(), second.led_epoch()) == (None, 2)
+        assert first.submit("b")
+        for process in processes.values():
+            wait_for("catching up", lambda process=process: has_jobs(process, ["a", "b"]))
+
+
+def test_a_leader_with_nobody_to_replace_it_leads_on(tmp_path: Path) -> None:
+    with started(free_addresses(3), tmp_path) as processes:
+        leader = leader_of(list(processes.values()))
+        others = [process for process in processes.values() if process is not leader]
+        for process in others:
+            process.send_signal(signal.SIGSTOP)
+        assert not leader.ask("hand over", timeout_s=0.3)["handed_over"]
+        for process in others:
+            process.send_signal(signal.SIGCONT)
+        assert leader.submit("a")
 
 
 def test_a_stopped_leader_gives_up_when_it_continues(tmp_path: Path) -> None:

@@ -76,11 +76,14 @@ class Weather:
     pause: float = 0.003
     """Chance in a step that a member stands still for a while."""
 
+    hand_over: float = 0.01
+    """Chance in a step that a leader is told to hand its leadership over."""
+
     lose: float = 0.0
     """Chance that a crashed member has lost its directory when it comes back."""
 
 
-CALM = Weather(drop=0, duplicate=0, delay_s_max=0.02, late=0, depose=0, cut=0, crash=0, pause=0)
+CALM = Weather(drop=0, duplicate=0, delay_s_max=0.02, late=0, depose=0, cut=0, crash=0, pause=0, hand_over=0)
 """Nothing goes wrong."""
 
 
@@ -343,6 +346,7 @@ class World:
                 except CrashError:
                     host.crash()
             self.check_leader(host)
+        self.check_lone_leader()
 
     def deliver(self, source_id: str, target_id: str, frame: bytes) -> None:
         """Put a message into an inbox, if the incarnation it is for still runs and takes it."""
@@ -357,6 +361,13 @@ class World:
             term = consensus.raftCurrentTerm
             assert self.leaders.setdefault(term, host.node_id) == host.node_id, f"two leaders in term {term}"
 
+    def check_lone_leader(self) -> None:
+        """Who says that it leads alone has no successor yet."""
+        running = [host.consensus for host in self.hosts.values() if host.consensus is not None]
+        terms = [consensus.raftCurrentTerm for consensus in running if consensus.role == "leader"]
+        for consensus in running:
+            assert not consensus.leads_alone or consensus.raftCurrentTerm == max(terms), "two lead alone"
+
     def happen(self) -> None:
         """Let accidents happen."""
         weather, dice = self.weather, self.random
@@ -364,8 +375,11 @@ class World:
             if dice.random() < (weather.cut if self.is_joined(one, other) else weather.join):
                 self.toggle(one, other)
         for host in self.hosts.values():
-            if host.consensus is not None and host.consensus.role == "leader" and dice.random() < weather.depose:
+            leads = host.consensus is not None and host.consensus.role == "leader"
+            if leads and dice.random() < weather.depose:
                 self.isolate(host)
+            if leads and dice.random() < weather.hand_over:
+                host.consensus.hand_over(dice.uniform(0.1, 2.0))
             if host.journal is None:
                 if dice.random() < weather.restart:
                     self.restart(host)

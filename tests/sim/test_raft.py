@@ -12,6 +12,7 @@ WEATHERS = {
     "network": Weather(drop=0.1, duplicate=0.2, delay_s_max=0.3, cut=0.01, depose=0.02, crash=0),
     "crashes": Weather(drop=0.01, crash=0.01, cut=0),
     "everything": Weather(drop=0.05, duplicate=0.1, delay_s_max=0.25),
+    "hand-overs": Weather(drop=0.02, late=0.05, depose=0, crash=0.001, hand_over=0.05),
     "lost disks": Weather(crash=0.005, lose=0.5),
 }
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cluster.local.speed import slowness
 from raft.membership import Greeting
 from raft.messages import Message
 from raft.pysyncobj_seam import Node
@@ -42,7 +43,7 @@ def a_node() -> Node:
 
 def until(condition: Callable[[], bool], *transports: TcpTransport) -> None:
     """Let transports act until a condition is true."""
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 20 * slowness()
     while not condition():
         assert time.monotonic() < deadline_s
         for transport in transports:
@@ -84,7 +85,7 @@ class Stranger:
 
     def has_ended(self) -> bool:
         """Whether the member ends the connection; what it says before is kept."""
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 20 * slowness()
         while not self.is_over:
             assert time.monotonic() < deadline_s
             self.listen()

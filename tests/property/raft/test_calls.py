@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from cluster.local.speed import slowness
 from raft.credentials import Credentials
 from raft.transport import TcpTransport, node_of
 from raft.wire import NO_HANDSHAKE, OTHER_PASSWORD, encode_hello, encode_verdict
@@ -31,7 +32,7 @@ def transport_at(name: str, address: str, made: Credentials | None = None) -> It
 
 
 def act(condition: Callable[[], bool], *transports: TcpTransport) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 20 * slowness()
     while not condition():
         assert time.monotonic() < deadline_s
         for transport in transports:
@@ -42,7 +43,7 @@ def act(condition: Callable[[], bool], *transports: TcpTransport) -> None:
 def answer(listener: socket.socket, transport: TcpTransport, data: bytes) -> None:
     """Take a call, answer it with bytes, and wait until the caller has hung up."""
     listener.settimeout(0.01)
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 20 * slowness()
     while True:
         assert time.monotonic() < deadline_s
         transport.maintain()
@@ -138,7 +139,7 @@ def lie(listener: socket.socket, transport: TcpTransport, plain: bytes) -> None:
     """Take a call with the right credentials, say something through TLS, and wait until the caller has hung up."""
     listener.settimeout(0.01)
     side, sock = Side(credentials().server_context(), is_server=True), None
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 20 * slowness()
     while sock is None:
         assert time.monotonic() < deadline_s
         transport.maintain()

@@ -9,6 +9,7 @@ from raft.commands import LeaderElected, MemberAdded, MemberRemoved, decode_comm
 from raft.consensus import FOLLOWER
 from raft.errors import JournalFullError, MemberFailedError
 from raft.membership import encode_change
+from raft.pysyncobj_seam import now_s
 from tests.unit.raft.lone import Lone
 
 OLD = tuple((b"\x00old%d" % index, index, 1) for index in (2, 3, 4))
@@ -132,6 +133,9 @@ def test_nobody_leads_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_lease_counts_from_the_question(tmp_path: Path) -> None:
     lone = Lone(tmp_path)
     lone.elect()
+    assert (lone.member.leads, lone.member.leads_alone) == (True, False)
+    lone.receive("a", type="next_node_idx", term=1, next_node_idx=3, success=True, at_s=now_s())
+    lone.member.step(0)
     assert lone.member.leads_alone
     for node in lone.member.otherNodes:
         lone.member._SyncObj__lastResponseTime[node] = 0.0
