@@ -19,7 +19,7 @@ from actors.shard.errors import (
     ShardOwnedError,
     ShardReadExpiredError,
 )
-from actors.shard.shard import Shard, ShardStat, Table, Txn
+from actors.shard.shard import Shard, Table, Txn
 
 __all__ = [
     "Shard",
@@ -35,7 +35,6 @@ __all__ = [
     "ShardMissingError",
     "ShardOwnedError",
     "ShardReadExpiredError",
-    "ShardStat",
     "Table",
     "Txn",
 ]
