@@ -230,12 +230,16 @@ class PartitionHost:
         return {number: partition.committed for number, partition in self._partitions.items()}
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> None:
-        """Flush and close partitions, so that another host may open them."""
+        """Flush and close partitions, so that another host may open them.
+
+        One that is broken, or whose shard is lost, has nothing to flush: the next owner sees what there is.
+        """
         self._follow(epoch)
         for number in partitions:
             partition = self._partitions.get(number)
             if partition is not None:
-                partition.flush(epoch, now_us, with_snapshot=True)
+                if not partition.is_broken:
+                    partition.flush(epoch, now_us, with_snapshot=True)
                 del self._partitions[number]
                 partition.close()
 

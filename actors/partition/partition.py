@@ -301,8 +301,8 @@ class Partition:
         )
 
     def validate(self) -> None:
-        """Assert every invariant; a partition that a batch broke half-way has none."""
-        if not self._is_broken:
+        """Assert every invariant; a partition that is broken, or whose shard is lost, has none."""
+        if not self.is_broken:
             self._parts.validate()
 
     def close(self) -> None:

@@ -140,8 +140,9 @@ class FaultyWorld(World):
 
     def _lose_shard(self) -> None:
         number = self.rng.randrange(self.job.partitions)
-        self.note(f"shard {number} is lost")
+        is_under_its_host = self.rng.random() < 0.5
+        self.note(f"shard {number} is lost{' under its host' * is_under_its_host}")
         for host in self.hosts.values():
-            if host.process is not None and number in host.process._partitions:
+            if host.process is not None and number in host.process._partitions and not is_under_its_host:
                 self.end(host)
         shutil.rmtree(self.directory / f"{number:04d}", ignore_errors=True)

@@ -43,9 +43,16 @@ def test_a_flush_acknowledges_nothing_and_names_the_partition(host: PartitionHos
     with pytest.raises(ShardLostError):
         host.apply(1, batch(8), 0)
     with pytest.raises(ShardLostError):
-        host.release(1, [0], 0)
-    with pytest.raises(ShardLostError):
         host.snapshot(1, 0, 0)
+
+
+def test_a_lost_partition_is_released_to_its_next_owner(host: PartitionHost, tmp_path: Path) -> None:
+    host.apply(1, batch(4), 0)
+    shutil.rmtree(tmp_path / "partitions" / "0000")
+    host.release(1, [0], 0)
+    other = PartitionHost(JOB.to_bytes(), str(tmp_path / "partitions"))
+    assert other.open(1, [0], {0: 0}, {}, 0)[0].is_empty
+    other.close()
 
 
 def test_the_next_open_of_a_lost_partition_begins_anew(host: PartitionHost, tmp_path: Path) -> None:
