@@ -8,7 +8,6 @@ the libraries that use them.
 from actors.shard.errors import (
     ShardBusyError,
     ShardClosedError,
-    ShardCopyError,
     ShardDamagedError,
     ShardError,
     ShardFormatError,
@@ -25,7 +24,6 @@ __all__ = [
     "Shard",
     "ShardBusyError",
     "ShardClosedError",
-    "ShardCopyError",
     "ShardDamagedError",
     "ShardError",
     "ShardFormatError",

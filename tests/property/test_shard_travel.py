@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.shard import Shard, ShardCopyError
+from actors.shard import Shard
 from actors.shard import transfer as module
+from actors.shard.errors import ShardCopyError
 from actors.shard.generations import copies_beside, open_generation
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.shard import Shard, ShardCopyError, ShardIdentifierError, ShardMissingError
+from actors.shard import Shard, ShardIdentifierError, ShardMissingError
 from actors.shard import transfer as module
+from actors.shard.errors import ShardCopyError
 from actors.shard.generations import open_generation
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 from tests.support.file_crashes import crashes
