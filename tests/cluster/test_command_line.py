@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from actors.errors import TocsinError
 from actors.partition.anomaly_table import AnomalyFilter
+from actors.shard import ShardLostError
 from actors.store import QueryTimeseriesParams
 from cluster.cli import cli
 from cluster.client import event_pages
@@ -203,6 +204,25 @@ def test_a_finished_job_is_queried_after_its_hosts_have_ended(run: Run, client: 
         run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")
     ] == before
     assert len(before[0].splitlines()) == 2
+
+
+@pytest.mark.parametrize("has_ended", [False, True], ids=["host lives", "host ended"])
+def test_a_query_of_a_finished_job_whose_shard_is_gone_is_an_error(
+    run: Run, home: Home, client: Client, sensors: Path, has_ended: bool
+) -> None:
+    client.open_for_queries("sensors")
+    if has_ended:
+        deploy.end_hosts(client.group_id, "sensors")
+    place = home.partitions_directory("sensors") / "0001"
+    place.rename(place.with_name("away"))
+    for kind in ("anomalies", "events", "dead-letters"):
+        result = run("query", kind, "sensors", "--json")
+        assert isinstance(result.exception, ShardLostError)
+        assert "partition 1 of job 'sensors'" in str(result.exception)
+        assert "no answer would be complete: put the directory back" in str(result.exception)
+    assert not place.exists()
+    place.with_name("away").rename(place)
+    assert len(records(run("query", "anomalies", "sensors", "--json"))) == 2
 
 
 def test_a_long_answer_goes_on_when_hosts_end_in_the_middle(
