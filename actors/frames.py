@@ -303,21 +303,25 @@ def present_times(schema: Schema, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(*times)
 
 
-def shown_times(values: pl.Series, column: Column) -> pl.Series:
-    """Return integer times as Polars dates and times; those that have none there are NULL.
+def shown_times(values: pl.Series, column: Column, bounds: tuple[Any, Any] | None = None) -> pl.Series:
+    """Return integer times, whose bounds may be known, as Polars dates and times; those that have none there are NULL.
 
     That is what lies outside the years 1 to 9999, or outside the day for a type without a date, such as the end of a
     window at midnight.
     """
     factor, logical = _LOGICAL[column.type]
     first, last = _SHOWN_RANGES[column.type]
-    lowest, highest = values.min(), values.max()
-    # The types do not say so, but these are whole numbers, or nothing.
-    if lowest is not None and not (first <= lowest and highest <= last):  # type: ignore[operator]
+    # The types of Polars do not say so, but these are whole numbers, or nothing.
+    lowest, highest = bounds or _bounds(values)
+    if lowest is not None and not (first <= lowest and highest <= last):
         values = values.set(~values.is_between(first, last), None)
     if factor != 1:
         values = values * factor
     return (values.cast(pl.Int32) if column.type is ColumnType.DATE else values).cast(logical)
+
+
+def _bounds(values: pl.Series) -> tuple[Any, Any]:
+    return values.min(), values.max()
 
 
 def time_texts(frame: pl.DataFrame) -> pl.DataFrame:

@@ -32,7 +32,7 @@ from actors.engine.rows.executor import NoRows, RowByRow, TestedRows
 from actors.engine.rows.program import row_program
 from actors.engine.snapshot import EngineState
 from actors.engine.ticks import Ticks
-from actors.engine.vectors.batch import Batch, relaid, single_key, sort_by_key
+from actors.engine.vectors.batch import Batch, all_between, relaid, single_key, sort_by_key
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array
 from actors.engine.windows.due import in_order, key_rows, numbered
@@ -80,7 +80,7 @@ class Core:
         if not settings.lifecycles and not settings.max_lateness:
             made = row_program(settings, program, self.nodes, windows, self._times.latest, details, self.nulls)
             if made is not None:
-                self.rows = RowByRow(made, self.keys, settings.schema, len(settings.key_columns))
+                self.rows = RowByRow(made, self.keys, settings)
 
     def _made_windows(self) -> Windows:
         settings = self.settings
@@ -104,6 +104,13 @@ class Core:
         self._begin()
         self.counts["row"] += len(offsets)
         self.counts["next_offset"] = int(offsets[-1]) + 1
+        if len(offsets) <= few_rows_max:
+            # Where few rows take a short path, none waits; nearly always all have a time.
+            tested = self.rows.test(Batch(frame, offsets), self.split)
+            if tested is not None:
+                found = self._test_rows(tested, is_dated)
+                self.late.settle()
+                return found
         frame, offsets = self._timed(frame, offsets)
         tick = self._ticks.latest.get(self.split, NEVER) if self.settings.ticks_close_windows else NEVER
         batch = self._reorder.push(self.split, frame, offsets, tick)
@@ -125,8 +132,7 @@ class Core:
     def _timed(self, frame: pl.DataFrame, offsets: Array) -> tuple[pl.DataFrame, Array]:
         """Leave out rows without a time, or with one that cannot be computed with."""
         times, (low, high) = frame.get_column(self.settings.time_column), self._time_range
-        # The types do not say so, but these are whole numbers where nothing is missing.
-        if not times.null_count() and low <= times.min() and times.max() <= high:  # type: ignore[operator]
+        if all_between(times, low, high):
             return frame, offsets
         is_timed = times.is_between(low, high).fill_null(False)
         there = is_timed.to_numpy()
@@ -137,7 +143,9 @@ class Core:
 
     def _process(self, batch: Batch, few_rows_max: int, is_dated: bool) -> pl.DataFrame:
         if len(batch.offsets) <= few_rows_max:
-            return self._test_rows(self.rows.test(batch, self.split), is_dated)
+            tested = self.rows.test(batch, self.split)
+            assert tested is not None
+            return self._test_rows(tested, is_dated)
         self.rows.settle()
         self.rows.forget()
         with np.errstate(all="ignore"):
@@ -168,7 +176,7 @@ class Core:
     def _report(self, evaluated: Evaluated, is_dated: bool) -> pl.DataFrame:
         """Test the metrics and return their anomalies."""
         found = found_anomalies(self.settings.metrics, self.nodes, evaluated)
-        evaluated = evaluated.with_anomalies(self._reorder.placed(found, evaluated.batch))
+        evaluated = evaluated._replace(anomalies=self._reorder.placed(found, evaluated.batch))
         self.latest.append(evaluated)
         self.nulls.count(evaluated)
         self.counts["anomaly"] += len(found.rows)

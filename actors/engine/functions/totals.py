@@ -167,10 +167,12 @@ class WideTotal:
     def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
         if vectors is None or not len(vectors[0].values):
             return False
-        values = number_values(vectors[1 if self.term == "weight" else 0])
+        values: Array = vectors[1 if self.term == "weight" else 0].values
+        if values.dtype.kind == "b":
+            return False
         # The places of the extremes are found in a third of the time that the extremes are.
-        highest, lowest = values[values.argmax()], values[values.argmin()]
-        return bool(highest >= wide.TERM_MAX or lowest <= -wide.TERM_MAX)
+        highest: int = values.item(values.argmax())
+        return highest >= wide.TERM_MAX or values.item(values.argmin()) <= -wide.TERM_MAX
 
     def _rows(self, vectors: Sequence[Vector]) -> Array:
         return _values(self.term, vectors, False, 0)

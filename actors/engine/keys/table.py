@@ -88,7 +88,7 @@ class FingerprintTable:
     def clear(self, count: int) -> None:
         """Empty the table and make room for twice as many fingerprints as are expected, or more if that is cheap."""
         self._count = 0
-        self._resize(max(1 << (4 * count - 1).bit_length(), min(_SPARSE_SIZE_MAX, 1 << (16 * count - 1).bit_length())))
+        self._resize(max(1 << (4 * count - 1).bit_length(), min(_SPARSE_SIZE_MAX, 1 << (64 * count - 1).bit_length())))
 
     def _place(self, fingerprints: Array, words: Array) -> None:
         places = (fingerprints >> self._shift).view(np.int64)

@@ -55,11 +55,12 @@ class TextValues:
 
     def __init__(self) -> None:
         self._settled = self._recent = pl.Series("key", [], dtype=pl.String)
+        self._count = 0
 
     @property
     def count(self) -> int:
         """Values there are."""
-        return len(self._settled) + len(self._recent)
+        return self._count
 
     @property
     def size_bytes(self) -> int:
@@ -83,6 +84,7 @@ class TextValues:
     def extend(self, values: Sequence[Any]) -> None:
         """Add texts, copied, so that the batch they came in can be forgotten."""
         added = pl.Series("key", values, dtype=pl.String)
+        self._count += len(added)
         self._recent = pl.concat([self._recent, added], rechunk=True) if len(self._recent) else added
         if self.count < _JOINED_COUNT_MAX or len(self._recent) > len(self._settled) // _RECENT_SHARE:
             self.series()
@@ -91,6 +93,7 @@ class TextValues:
         """Leave out all texts but the first ones."""
         first = len(self._settled)
         self._settled, self._recent = self._settled[:count], self._recent[: max(count - first, 0)]
+        self._count = len(self._settled) + len(self._recent)
 
     def series(self, first: int = 0) -> pl.Series:
         """Return the texts from a number on."""
@@ -105,6 +108,7 @@ class TextValues:
         """Take over texts."""
         self._settled = values.alias("key").rechunk()
         self._recent = self._settled[:0]
+        self._count = len(self._settled)
 
 
 def _positions(numbers: Array) -> pl.Series:

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from actors.engine.errors import MetricError
@@ -18,6 +19,9 @@ from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name
 from actors.engine.language.text import canonical_text, render
 from actors.engine.vectors.vector import Type
 from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, Column, ColumnType, Schema
+
+KEPT_METRICS_MAX = 256
+"""Metrics that are kept, since every partition of a process asks for the same ones."""
 
 
 class MetricKind(StrEnum):
@@ -106,8 +110,9 @@ def _kind(term: Term) -> MetricKind:
     return MetricKind.MIXED if _has_outer_column(term) else MetricKind.WINDOW
 
 
+@lru_cache(maxsize=KEPT_METRICS_MAX)
 def analyse_metric(text: str, schema: Schema) -> Metric:
-    """Return a metric, checked against a schema.
+    """Return a metric, checked against a schema; the same ones give the same object, as long as it is kept.
 
     Raises:
         MetricError: it cannot be used; the error's code and caret say why and where.

@@ -13,10 +13,9 @@ import numpy as np
 
 from actors.engine.evaluated import Evaluated
 from actors.engine.functions.definition import Kind
-from actors.engine.functions.partials import where_all
 from actors.engine.language.analysis import Metric, MetricKind, contains
 from actors.engine.language.program import Node
-from actors.engine.vectors.vector import Array
+from actors.engine.vectors.vector import Array, both_valid
 from actors.engine.windows.windows import Closings
 
 Place = tuple[int, bool]
@@ -34,10 +33,15 @@ class ComparedNulls:
             self._metrics.append(list(found))
             self._nodes |= found
         self._numbers = {place: number for number, place in enumerate(self._nodes)}
-        self._operands = [[node for node in root.arguments if _may_be_null(node)] for root in self._nodes.values()]
+        # What is looked at in every batch: number, whether it is over windows, the operands that may be NULL.
+        self._watched: list[tuple[int, bool, list[Node]]] = []
+        for place, root in self._nodes.items():
+            operands = [node for node in root.arguments if _may_be_null(node)]
+            if operands:
+                self._watched.append((self._numbers[place], place[1], operands))
         self._with_aggregates = [contains(node.term, Kind.AGGREGATE) for node in self._nodes.values()]
         self._counts = [0] * len(self._nodes)
-        """One count for each place, in the order of the metrics, as are the operands that may be NULL."""
+        """One count for each place, in the order of the metrics."""
 
     def by_metric(self) -> tuple[int, ...]:
         """Return, for each metric, how many comparisons with NULL were carried out in it."""
@@ -58,10 +62,14 @@ class ComparedNulls:
 
     def count(self, evaluated: Evaluated) -> None:
         """Count over the rows of a batch and over the windows it closed."""
-        for (_, is_over_windows), number in self._numbers.items():
+        for number, is_over_windows, operands in self._watched:
             where = evaluated.windows if is_over_windows else evaluated.rows
+            if not where.row_count:
+                continue
             # Most batches have no NULL, so what is done of each is little.
-            there = where_all([where.value(node) for node in self._operands[number]]) if where.row_count else None
+            there = None
+            for node in operands:
+                there = both_valid(there, where.value(node).valid)
             if there is not None:
                 there = there if np.ndim(there) else np.broadcast_to(there, where.row_count)
                 self._counts[number] += self._met(number, there, is_over_windows, evaluated.closings)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from actors.engine.arguments import CheckedSettings
 from actors.engine.keys.kept import Kept
 from actors.engine.keys.numbers import KeyNumbers
 from actors.engine.report.output import Firing
 from actors.engine.rows.program import RowProgram
-from actors.engine.vectors.batch import Batch
+from actors.engine.vectors.batch import Batch, all_between
 from actors.engine.vectors.vector import Array
-from actors.model import ColumnType, Schema
+from actors.model import ColumnType
 
 KEYS_MAX = 1 << 16
 """Keys at hand; with more, all are written back and forgotten."""
@@ -66,7 +67,7 @@ class NoRows:
 
     rows_max = 0
 
-    def test(self, batch: Batch, split: int) -> TestedRows:
+    def test(self, batch: Batch, split: int) -> TestedRows | None:
         """Refuse: no batch is short enough."""
         raise AssertionError(batch.frame.height)
 
@@ -84,10 +85,12 @@ class NoRows:
 class RowByRow:
     """Tests few rows and keeps the state of the keys at hand."""
 
-    def __init__(self, program: RowProgram, keys: KeyNumbers, schema: Schema, key_count: int) -> None:
+    def __init__(self, program: RowProgram, keys: KeyNumbers, settings: CheckedSettings) -> None:
+        schema = settings.schema
         self._program = program
         self._keys = keys
-        self._is_single_key = key_count == 1
+        self._is_single_key = len(settings.key_columns) == 1
+        self._time_column, self._time_range = settings.time_column, settings.time_range
         self._places = {name: schema.names.index(name) for name in program.columns}
         self._checked = [(name, schema[name].type is ColumnType.DOUBLE) for name in program.tested_columns]
         self._states: dict[Any, tuple[Any, ...]] = {}
@@ -98,9 +101,16 @@ class RowByRow:
         """Rows of a batch up to which the short path is the faster one."""
         return self._program.rows_max
 
-    def test(self, batch: Batch, split: int) -> TestedRows:
-        """Test rows of a split that have a time."""
+    def test(self, batch: Batch, split: int) -> TestedRows | None:
+        """Test rows of a split; `None`, and nothing has changed, if one has no time that can be computed with."""
         columns = self._columns(batch.frame)
+        times, (low, high) = columns[self._time_column], self._time_range
+        if len(times) > _WHOLE_ROWS_MAX:
+            are_timed = all_between(batch.frame.get_column(self._time_column), low, high)
+        else:
+            are_timed = None not in times and low <= min(times) and max(times) <= high
+        if not are_timed:
+            return None
         tested = TestedRows(batch, [], [], [])
         function = self._program.test_complete if self._is_complete(columns) else self._program.test
         self._is_settled = not self._program.is_stateful

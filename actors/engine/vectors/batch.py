@@ -29,6 +29,15 @@ def vector_of(values: pl.Series) -> Vector:
     return Vector(array, valid)
 
 
+def all_between(values: pl.Series, low: int, high: int) -> bool:
+    """Return whether no value is missing and all lie between two, both included."""
+    if values.null_count():
+        return False
+    lowest: Any = values.min()
+    highest: Any = values.max()
+    return bool(low <= lowest and highest <= high)
+
+
 class Batch:
     """Rows of a canonical frame; `order` sorts them by key if their order by key is needed."""
 

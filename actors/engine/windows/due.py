@@ -6,7 +6,6 @@ which does not depend on the order in which keys first appeared.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -49,5 +48,5 @@ def numbered(parts: Sequence[Evaluated], numbering: Numbering) -> tuple[list[Eva
     ordinals = numbering.ordinals(0, sum(counts)).astype(np.int32)
     cut = np.split(ordinals, np.cumsum(counts)[:-1]) if parts else []
     return [
-        replace(part, anomalies=part.anomalies._replace(ordinals=own)) for part, own in zip(parts, cut, strict=True)
+        part._replace(anomalies=part.anomalies._replace(ordinals=own)) for part, own in zip(parts, cut, strict=True)
     ], ordinals

@@ -1,7 +1,7 @@
 """The latest computed window of each key: what metrics that look at rows and aggregates compare rows with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,7 @@ from actors.engine.vectors.vector import Array, Vector, simplified
 from actors.engine.windows.panes import Panes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class Held(NamedTuple):
     """What holds at each row of a batch: the latest computed window of its key."""
 
     values: Callable[[Node], Vector]
@@ -26,8 +25,7 @@ class Held:
     """From rows to the exclusive ends of their windows and the numbers of rows in them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closed:
+class Closed(NamedTuple):
     """The windows that a batch closed, ordered by key, then by end, and the panes of the batch that closed them."""
 
     closing: Array

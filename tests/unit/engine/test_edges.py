@@ -80,3 +80,22 @@ def test_a_key_that_its_type_cannot_show_is_null_in_the_output_alone() -> None:
         (datetime.fromtimestamp(0.001, UTC).replace(tzinfo=None), None)
     ]
     assert engine.explain(2).key == (1 << 40,)
+
+
+@pytest.mark.parametrize("few_rows_max", [0, 100])
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 60])
+@pytest.mark.parametrize("at", [None, (1 << 63) - 1, -(1 << 63)])
+def test_a_row_without_a_time_is_left_out_of_batches_of_any_size(at: int | None, count: int, few_rows_max: int) -> None:
+    engine = make("TIMESTAMP", "qty > 0", "sum(qty) > 0", window=1_000)
+    engine.few_rows_max = few_rows_max
+    found = engine.append([*((number, "A", 5) for number in range(count - 1)), (at, "A", 5)])
+    assert found["offset"].to_list() == list(range(count - 1))
+    assert engine.stat().timeless_row_count == 1
+    engine.validate()
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 60])
+def test_a_time_that_cannot_be_shown_is_null_in_batches_of_any_size(count: int) -> None:
+    engine, beyond = make("TIMESTAMP", "qty > 0"), 253_402_300_800_000
+    found = engine.append([*((number, "A", 5) for number in range(count - 1)), (beyond, "A", 5)])
+    assert found["time"].is_null().to_list() == [False] * (count - 1) + [True]

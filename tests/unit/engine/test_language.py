@@ -3,7 +3,9 @@
 import pytest
 
 from actors.engine import MetricError
+from actors.engine.language.analysis import analyse_metric
 from actors.engine.language.text import canonical_text, split_list
+from actors.model import Schema
 from tests.unit.engine.support import engine, fire, quantities, times_fired, value_of
 
 
@@ -152,3 +154,11 @@ def test_a_metric_nested_too_deeply_is_refused(metric: str) -> None:
 
 def test_a_long_chain_of_conditions_is_taken() -> None:
     assert times_fired(" and ".join(["qty > 1"] * 60), [1, 2]) == [1]
+
+
+def test_the_same_metric_is_analysed_once() -> None:
+    schema = Schema.from_mapping({"time": "TIMESTAMP", "qty": "INT"})
+    real = Schema.from_mapping({"time": "TIMESTAMP", "qty": "DOUBLE"})
+    metric = analyse_metric("qty < 4", schema)
+    assert analyse_metric("qty < 4", Schema(schema.columns)) is metric
+    assert analyse_metric("qty < 4", real) != metric
