@@ -105,7 +105,7 @@ class EventPersistency:
             PersistencyTypeError: an argument of another kind; nothing was taken.
         """
         # These ask for the usual kinds by identity, because that costs a fraction of what an event does.
-        if variables is None or (type(variables) is not list and type(variables) is not tuple):
+        if type(variables) is not list and type(variables) is not tuple:
             variables = arguments.positional(variables)
         if named_variables is not None and type(named_variables) is not dict:
             named_variables = arguments.named(named_variables)
@@ -123,7 +123,22 @@ class EventPersistency:
                 names, pick = self._layout(variables, named_variables or _NO_NAMES)
                 values = (*named_variables.values(), *variables) if named_variables else tuple(variables)
                 self.event_templates[event_id] = event_template
-                self._store(event_id, names, values if pick is None else pick(values), timestamp)
+                if pick is not None:
+                    values = pick(values)
+                # Written out here, because a call costs as much as the checks above.
+                backend = self.events_data.get(event_id)
+                if backend is None:
+                    backend = self._backend(event_id)
+                if names:
+                    buffer = backend.row_buffer()
+                    if buffer is None:
+                        backend.add_data(backend.to_data(dict(zip(names, values, strict=True))), timestamp=timestamp)
+                    else:
+                        try:
+                            hash(values)
+                        except TypeError:
+                            values = tuple(map(freeze_value, values))
+                        buffer.append(names, values, timestamp)
             self._events_since_save += 1
         if self._callbacks:
             self._call_back()
@@ -340,24 +355,6 @@ class EventPersistency:
         for callback in self._callbacks:
             callback()
 
-    def _store(
-        self, event_id: EventId, names: tuple[str, ...], values: tuple[Any, ...], timestamp: float | None
-    ) -> None:
-        backend = self.events_data.get(event_id)
-        if backend is None:
-            backend = self._backend(event_id)
-        if not names:
-            return
-        buffer = backend.row_buffer()
-        if buffer is None:
-            backend.add_data(backend.to_data(dict(zip(names, values, strict=True))), timestamp=timestamp)
-            return
-        try:
-            hash(values)
-        except TypeError:
-            values = tuple(map(freeze_value, values))
-        buffer.append(names, values, timestamp)
-
     def _next_run(
         self, runs: "_Runs", event_id: EventId, variables: Sequence[Any], named: Mapping[str, Any] | None
     ) -> "_Run":
@@ -458,6 +455,9 @@ def _make_layout(
 def _event_parts(
     event: Mapping[str, Any] | Sequence[Any],
 ) -> tuple[EventId, str, Sequence[Any], Mapping[str, Any] | None, float | None]:
+    # The usual kinds first: what is asked of an abstract one takes longer than all the rest.
+    if (type(event) is tuple or type(event) is list) and 0 < len(event) <= _EVENT_PART_COUNT:
+        return (*event, *_EVENT_DEFAULTS[len(event) :])
     if isinstance(event, Mapping):
         get = event.get
         unknown = [name for name in event if name not in _EVENT_PART_NAMES]
@@ -473,8 +473,6 @@ def _event_parts(
         )
     if not isinstance(event, tuple | list) or not 0 < len(event) <= _EVENT_PART_COUNT:
         raise PersistencyTypeError(f"{event!r} is no event; give its parts in the order {', '.join(_EVENT_PART_NAMES)}")
-    if len(event) == _EVENT_PART_COUNT:
-        return event  # type: ignore[return-value]  # five parts, checked by their use
     event_id, template, variables, named, timestamp = tuple(event) + _EVENT_DEFAULTS[len(event) :]
     return event_id, template, variables, named, timestamp
 
