@@ -117,7 +117,9 @@ class PartitionHost:
         self._follow(epoch)
         # Another call may have brought the epoch before.
         is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
-        self._let_go(partitions if is_newer else self._partitions, wanted)
+        # The source may have lost its beginning after a partition was opened to be rebuilt from there.
+        renewed = {number for number, one in self._partitions.items() if number in snapshots and _is_empty(one)}
+        self._let_go(set(partitions if is_newer else self._partitions) - renewed, wanted)
         self.accept(epoch, acceptances)
         was_empty = {}
         for number in partitions:
@@ -152,7 +154,7 @@ class PartitionHost:
                 self._begin(epoch, partition, {}, None, now_us)
 
     def _let_go(self, wanted: Collection[int], generations: Mapping[int, int]) -> None:
-        """Close partitions that are not wanted, and broken and older ones, which are to be opened again."""
+        """Close partitions that are not wanted as they are, and broken and older ones, which are to be opened again."""
         for number, owned in list(self._partitions.items()):
             is_other = owned.generation != generations.get(number, owned.generation)
             if number not in wanted or owned.is_broken or is_other:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raft.commands import JobResumed, JobStopped, ScaleRequested, ValueAccepted
-from raft.group import JobStatus
+from raft.group import JobStatus, named_snapshots
 from tests.sim.partition_world import MEMBERS, World
 from tests.sim.shaky import ShakyDisk
 
@@ -16,6 +16,9 @@ HOST_COUNT_MAX = 3
 @dataclass(slots=True)
 class FaultyWorld(World):
     """A world in which `fault_count` things go wrong."""
+
+    may_lose_beginnings: bool = False
+    """Whether shards are lost together with the beginning of the source; members then keep their directories."""
 
     def fault(self) -> None:
         """Let one thing go wrong; after the last one everything is well again."""
@@ -28,6 +31,8 @@ class FaultyWorld(World):
             faults.append(self._shake_sink)
         if self.values:
             faults += [self._accept_value] * 4
+        if self.may_lose_beginnings:
+            faults += [self._lose_shard_and_beginning] * 8
         if self.may_lose_shards:
             faults += [self._lose_shard, self._lose_shard]
         self.rng.choice(faults)()
@@ -38,7 +43,8 @@ class FaultyWorld(World):
         """Let everything be well again, so that the job ends."""
         self.shaky.failing_count = self.sink.failing_count = 0
         self.shaky.ends.clear()
-        self.dead_members.clear()
+        for member in self.members.values():
+            member.start(named_snapshots(self.group))
 
     def _crash_host(self) -> None:
         if self.hosts:
@@ -108,40 +114,61 @@ class FaultyWorld(World):
             self.shaky.ends = {split.number: self.rng.randint(5, 30) for split in self.source.splits()}
         elif chance < 0.85:
             self.shaky.ends = {}
-        elif not self.may_lose_shards:
+        elif not self.may_lose_shards and not self.may_lose_beginnings:
             self._trim_source()
         self.note(f"source {self.shaky.failing_count} {self.shaky.ends} {self.shaky.earliest}")
 
-    def _trim_source(self) -> None:
-        marks = {
+    def _engine_marks(self) -> dict[int, dict[int, int]]:
+        """Return, for each partition that is open, the offsets that a replay of its engine begins at."""
+        return {
             partition.number: partition._marks.engine
             for host in self.hosts.values()
             if host.process is not None
             for partition in host.process._partitions.values()
         }
+
+    def _trim_source(self) -> None:
+        marks = self._engine_marks()
         if len(marks) == self.job.partitions:
-            for split in self.source.splits():
-                durable = min(engine.get(split.number, 0) for engine in marks.values())
-                self.shaky.earliest[split.number] = max(durable, self.shaky.earliest.get(split.number, 0))
+            self._trim_to(list(marks.values()))
+
+    def _trim_to(self, needed: list[dict[int, int]]) -> None:
+        for split in self.source.splits():
+            durable = min(offsets.get(split.number, 0) for offsets in needed)
+            self.shaky.earliest[split.number] = max(durable, self.shaky.earliest.get(split.number, 0))
 
     def _shake_sink(self) -> None:
         self.sink.failing_count = self.rng.randint(1, 5)
 
     def _turn_member(self) -> None:
         """Let a member die, with or without what it stored, or come back."""
-        member = self.rng.choice(MEMBERS)
-        if member in self.dead_members:
-            self.dead_members.discard(member)
-        elif not self.dead_members:
-            self.dead_members.add(member)
-            if self.rng.random() < 0.5:
-                self.stores[member].clear()
-        self.note(f"dead members: {self.dead_members}")
+        name = self.rng.choice(MEMBERS)
+        member = self.members[name]
+        if not member.is_alive:
+            member.start(named_snapshots(self.group))
+        elif all(one.is_alive for one in self.members.values()):
+            member.die(loses_directory=self.rng.random() < 0.5 and not self.may_lose_beginnings)
+        self.note(f"{name} is {'alive' if member.is_alive else 'dead'}")
+
+    def _lose_shard_and_beginning(self) -> None:
+        """Lose a shard when the source has nothing left from before its newest replicated snapshot."""
+        number = self.rng.randrange(self.job.partitions)
+        manifest = self.sim_job.newest_manifest(number)
+        others = {one: marks for one, marks in self._engine_marks().items() if one != number}
+        if manifest is None or len(others) < self.job.partitions - 1:
+            return
+        kept = dict(manifest.next_offsets)
+        if all(kept.get(split, 0) >= offset for split, offset in self.shaky.earliest.items()):
+            self._trim_to([kept, *others.values()])
+            self._lose(number)
 
     def _lose_shard(self) -> None:
-        number = self.rng.randrange(self.job.partitions)
+        self._lose(self.rng.randrange(self.job.partitions))
+
+    def _lose(self, number: int) -> None:
         is_under_its_host = self.rng.random() < 0.5
-        self.note(f"shard {number} is lost{' under its host' * is_under_its_host}")
+        where = " under its host" * is_under_its_host
+        self.note(f"shard {number} is lost{where}; the source begins at {self.shaky.earliest}")
         for host in self.hosts.values():
             if host.process is not None and number in host.process._partitions and not is_under_its_host:
                 self.end(host)

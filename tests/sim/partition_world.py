@@ -12,7 +12,6 @@ Every part with `validate()` is validated after every step. `World.run` ends whe
 before that, or it would never end.
 """
 
-import hashlib
 import random
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -31,8 +30,9 @@ from cluster.leader.reading import SplitReader
 from cluster.leader.status import Phase
 from cluster.leader.subscription import LeaderTask
 from config import JobSettings
-from raft.commands import Command, JobResumed, JobSubmitted, LeaderElected, Refused
-from raft.group import GroupState, Job, JobStatus, answer_to, apply, validate
+from raft.commands import Command, ForgetSnapshots, JobResumed, JobSubmitted, LeaderElected, Refused
+from raft.group import GroupState, Job, JobStatus, answer_to, apply, named_snapshots, validate
+from tests.sim.members import SimMember
 from tests.sim.shaky import CrashError, ShakyDisk, ShakySink, ShakySource
 from tests.support.partition_jobs import Outcome, feed_sink, read_outcome
 
@@ -97,8 +97,7 @@ class World:
     hosts: dict[str, SimHost] = field(init=False, default_factory=dict)
     channels: dict[tuple[int, str, bool], deque[Message]] = field(init=False, default_factory=dict)
     proposals: list[tuple[SimLeader, instructions.Propose]] = field(init=False, default_factory=list)
-    stores: dict[str, dict[bytes, bytes]] = field(init=False, default_factory=dict)
-    dead_members: set[str] = field(init=False, default_factory=set)
+    members: dict[str, SimMember] = field(init=False, default_factory=dict)
     leaders: list[SimLeader] = field(init=False, default_factory=list)
     leader_count: int = 0
     sink: ShakySink = field(init=False, default_factory=ShakySink)
@@ -109,7 +108,7 @@ class World:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.shaky = ShakySource(self.source, self.rng)
-        self.stores = {name: {} for name in MEMBERS}
+        self.members = {name: SimMember(self.directory / name) for name in MEMBERS}
         host_count = self.rng.randint(1, 2)
         self.decide(
             JobSubmitted(job_id=self.job.name, spec=b"", partition_count=self.job.partitions, host_count=host_count)
@@ -123,14 +122,18 @@ class World:
 
     def decide(self, command: Command) -> None:
         """Have the group apply a command."""
-        self.group, _ = apply(self.group, command)
+        self.group, actions = apply(self.group, command)
         validate(self.group)
+        for action in actions:
+            if isinstance(action, ForgetSnapshots):
+                for member in self.members.values():
+                    member.forget(action)
 
     def run(self) -> None:
         """Go on until a leader has finished the job."""
         for _ in range(STEP_COUNT_MAX):
             if self._is_finished():
-                self._close_hosts()
+                self._close()
                 return
             self.step()
         raise AssertionError(f"the job never ends: {self.leaders[-1].core.status()}")
@@ -259,22 +262,20 @@ class World:
             case instructions.StartHost(host=host):
                 self.start_host(host)
                 return events.Done(now_us=0, request=number)
-            case instructions.StoreSnapshot(member=member, snapshot=snapshot):
-                return self._store(member, number, leader.snapshots[snapshot])
-            case instructions.ReadSnapshot(member=member, digest=digest):
-                self._check_alive(member)
-                return events.SnapshotFound(now_us=0, request=number, data=self.stores[member].get(digest))
+            case instructions.StoreSnapshot(member=name, partition=partition, snapshot=snapshot):
+                data = leader.snapshots[snapshot]
+                digest = self._member(name).keep(self.job.name, partition, data)
+                return events.SnapshotStored(now_us=0, request=number, digest=digest, size_bytes=len(data))
+            case instructions.ReadSnapshot(member=name, partition=partition, digest=digest):
+                found = self._member(name).find(self.job.name, partition, digest)
+                return events.SnapshotFound(now_us=0, request=number, data=found)
         raise AssertionError(f"nobody carries out {instruction}")
 
-    def _store(self, member: str, request: int, data: bytes) -> Event:
-        self._check_alive(member)
-        digest = hashlib.sha256(data).digest()
-        self.stores[member][digest] = data
-        return events.SnapshotStored(now_us=0, request=request, digest=digest, size_bytes=len(data))
-
-    def _check_alive(self, member: str) -> None:
-        if member in self.dead_members or (self.fault_count and self.rng.random() < 0.05):
-            raise NoReplyError(f"{member} does not answer")
+    def _member(self, name: str) -> SimMember:
+        member = self.members[name]
+        if not member.is_alive or (self.fault_count and self.rng.random() < 0.05):
+            raise NoReplyError(f"{name} does not answer")
+        return member
 
     def _decide_proposal(self, leader: SimLeader, request: instructions.Propose) -> None:
         if self.fault_count and self.rng.random() < 0.1:
@@ -389,10 +390,14 @@ class World:
         if process is not None:
             process.close()
 
-    def _close_hosts(self) -> None:
+    def _close(self) -> None:
         self.disk = ShakyDisk()
         for host in self.hosts.values():
             self.end(host)
+        for member in self.members.values():
+            member.start(named_snapshots(self.group))
+            member.store.validate()
+            member.die(loses_directory=False)
 
     def elect(self) -> None:
         """Let another leader win; the former does not know yet."""

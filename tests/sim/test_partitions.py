@@ -220,6 +220,46 @@ def test_a_lost_shard_is_rebuilt_from_the_source_and_sinks_miss_nothing(
     check_nothing_is_lost(make_world(seed, name, 40, may_lose_shards=True, fault_count=20), expected)
 
 
+def check_rebuilt(world: World, expected: Outcome) -> None:
+    """Check that a shard whose source has lost its beginning misses what its gaps say, and nothing else."""
+    world.run()
+    found = world.outcome()
+    begun = {(number, split): end for number, (split, _, end) in found.gaps}
+    assert [start for _, (_, start, _) in found.gaps] == [0] * len(begun)
+
+    def is_kept(entry: tuple[bytes, bytes]) -> bool:
+        anomaly = decode_entry(*entry)
+        number = partition_of_key(anomaly.key, world.job.partitions)
+        return anomaly.id.offset >= begun.get((number, anomaly.id.split), 0)
+
+    assert found.anomalies == [entry for entry in expected.anomalies if is_kept(entry)]
+    assert len(set(found.sent)) == len(found.sent)
+    assert set(found.sent) <= set(expected.sent)
+    unsent = set(expected.sent) - set(found.sent)
+    assert all(offset < begun.get((number, split), 0) for number, split, offset, *_ in unsent)
+    assert (found.detectors, found.watermarks) == (expected.detectors, expected.watermarks)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [("everything", seed) for seed in range(10)] + [("ticks", seed) for seed in range(4)]
+)
+def test_a_lost_shard_goes_on_from_its_snapshot_when_the_source_has_lost_its_beginning(
+    name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
+) -> None:
+    expected = undisturbed_runs(name, seed % DATA_COUNT, 40)
+    check_rebuilt(make_world(seed, name, 40, may_lose_beginnings=True, fault_count=16), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1100))
+@pytest.mark.parametrize("name", JOBS)
+def test_a_lost_shard_goes_on_from_its_snapshot_in_longer_runs(
+    name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
+) -> None:
+    expected = undisturbed_runs(name, seed % DATA_COUNT, 50)
+    check_rebuilt(make_world(seed, name, 50, may_lose_beginnings=True, fault_count=24), expected)
+
+
 def test_the_simulated_episodes_reach_every_state(
     undisturbed_runs: Callable[[str, int, int], Outcome],
 ) -> None:

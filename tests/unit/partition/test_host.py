@@ -232,6 +232,20 @@ def test_a_snapshot_names_the_offsets_where_it_goes_on(hosts: Hosts, tmp_path: P
     assert second.stat()[0].gaps == ((0, 0, 4),)
 
 
+def test_a_partition_that_is_to_be_rebuilt_takes_a_snapshot_when_the_source_has_lost_its_beginning_meanwhile(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    first, second = hosts
+    first.open(1, [0], {0: 0}, {}, 0)
+    first.apply(1, batch_for(0), 0)
+    _, data = first.snapshot(1, 0, 0)
+    first.release(1, [0], 0)
+    (tmp_path / "0000").rename(tmp_path / "lost")
+    assert needed(second.open(1, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
+    assert needed(second.open(1, [0], {0: 2}, {0: data}, 0)) == {0: {0: 4}}
+    assert second.stat()[0].gaps == ((0, 0, 4),)
+
+
 def test_a_shard_that_holds_rows_ignores_a_snapshot(hosts: Hosts) -> None:
     first, second = hosts
     first.open(1, [0], {0: 0}, {}, 0)
