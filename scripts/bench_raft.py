@@ -32,10 +32,11 @@ def main() -> None:
         with ExitStack() as stack:
             members = start(Path(directory), stack)
             wait_for_leader(members)
-            one = measure_proposals(members, 1, arguments.seconds)
-            many = measure_proposals(members, 32, arguments.seconds)
+            one, one_cpu_s = measure_proposals(members, 1, arguments.seconds)
+            many, many_cpu_s = measure_proposals(members, 32, arguments.seconds)
             print(f"proposals one after another   {one:8.0f} /s, {1 / one / sync_s:.1f} syncs each")
             print(f"proposals from 32 threads     {many:8.0f} /s, {many / one:.1f} x")
+            print(f"CPU for each, three members   {one_cpu_s * 1e6:8.0f} us alone, {many_cpu_s * 1e6:.0f} us of 32")
         gaps_s = [measure_gap(Path(directory) / f"gap{number}") for number in range(arguments.elections)]
         print(f"leader ended to next leader   {statistics.median(gaps_s):8.2f} s median, {max(gaps_s):.2f} s worst")
         print(f"of the longest election timeout {statistics.median(gaps_s) / Timing().election_max_s:6.2f}")
@@ -83,10 +84,10 @@ def measure_sync(directory: Path, seconds: float) -> float:
     return statistics.median(times_s)
 
 
-def measure_proposals(members: list[Member], thread_count: int, seconds: float) -> float:
-    """Return the proposals answered in a second, proposed through the leader."""
+def measure_proposals(members: list[Member], thread_count: int, seconds: float) -> tuple[float, float]:
+    """Return the proposals answered in a second, proposed through the leader, and the CPU time of each."""
     leader, counts = wait_for_leader(members), [0] * thread_count
-    end_s = time.monotonic() + seconds
+    end_s, began_cpu_s = time.monotonic() + seconds, time.process_time()
 
     def propose(number: int) -> None:
         while time.monotonic() < end_s:
@@ -99,7 +100,7 @@ def measure_proposals(members: list[Member], thread_count: int, seconds: float) 
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / seconds
+    return sum(counts) / seconds, (time.process_time() - began_cpu_s) / max(1, sum(counts))
 
 
 def measure_gap(directory: Path) -> float:
