@@ -64,9 +64,9 @@ class Detector:
         decisions = [] if parts.configuration is None else [parts.configuration]
         self._memories: list[Memory] = [*self._watchers, *self._followers, *parts.memories, *decisions]
         types = polars_schema(schema)
-        self._columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
-        self._columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
-        self._columns["detail"] = pl.String
+        columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
+        columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
+        self._nothing = pl.DataFrame(schema=columns | {"detail": pl.String})
         self.fingerprint = _fingerprint(spec, schema, time_column, key_columns)
 
     @property
@@ -231,7 +231,7 @@ class Detector:
         if self._configuration is not None:
             self._configuration.settle(batch, learns=phase is not Phase.DETECT)
         if not batch.row_count:
-            return pl.DataFrame(schema=self._columns)
+            return self._nothing.clone()
         for follower in self._followers:
             follower.observe(batch)
         rows: list[int] = []
@@ -270,7 +270,7 @@ class Detector:
 
     def _anomalies(self, batch: GroupedRows, rows: list[int], types: list[int], details: list[str]) -> pl.DataFrame:
         if not rows:
-            return pl.DataFrame(schema=self._columns)
+            return self._nothing.clone()
         places, kinds = np.array(rows, np.int64), np.array(types, np.int32)
         offsets = batch.offsets[places]
         order = np.lexsort((kinds, offsets))

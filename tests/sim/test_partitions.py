@@ -59,18 +59,18 @@ JOBS: dict[str, dict[str, Any]] = {
 }
 
 SEED_COUNTS = {
-    "metrics": 26,
-    "sinks": 36,
-    "detectors": 20,
-    "events": 22,
+    "metrics": 18,
+    "sinks": 26,
+    "detectors": 16,
+    "events": 18,
     "episodes": 18,
     "waiting rows": 18,
-    "ticks": 24,
-    "closing ticks": 20,
-    "closing ticks, waiting rows": 20,
-    "no metrics": 12,
+    "ticks": 20,
+    "closing ticks": 18,
+    "closing ticks, waiting rows": 18,
+    "no metrics": 10,
     "all detectors": 14,
-    "everything": 34,
+    "everything": 26,
 }
 """Seeds of each job in the default run."""
 

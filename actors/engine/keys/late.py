@@ -22,6 +22,7 @@ class LateRows:
     def __init__(self, schema: Schema, row_count_max: int) -> None:
         self._types: dict[str, pl.DataType] = dict(polars_schema(schema))
         self._offset, self._late_by = (self._add_column(name) for name in ("offset", "late_by"))
+        self._nothing = pl.DataFrame(schema=self._types)
         self._row_count_max = row_count_max
         self._frames: deque[pl.DataFrame] = deque()
         self._height = 0
@@ -68,7 +69,7 @@ class LateRows:
         """Return the rows since the last call."""
         frames = list(self._frames)
         self.clear()
-        return pl.concat(frames) if frames else pl.DataFrame(schema=self._types)
+        return pl.concat(frames) if frames else self._nothing.clone()
 
     def clear(self) -> None:
         """Forget all rows."""
