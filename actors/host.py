@@ -101,10 +101,12 @@ class PartitionHost:
         now_us: int,
         acceptances: Sequence[bytes] = (),
         generations: Mapping[int, int] | None = None,
+        are_all: bool = False,
     ) -> dict[int, OpenedPartition]:
         """Own these partitions under an epoch; return where each stands.
 
-        Under a newer epoch they are all that the host owns: others are closed, so that their owner may open them.
+        Under a newer epoch, or when it is said, they are all that the host owns: others are closed, so that their owner
+        may open them.
         `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning;
         `acceptances` come with the call, because a process that knew them before may have been restarted since.
         `generations` say which copy of each shard is the current one; an older one is put aside, and where there is
@@ -119,7 +121,7 @@ class PartitionHost:
         is_newer, self._opened_epoch = epoch > self._opened_epoch, epoch
         # The source may have lost its beginning after a partition was opened to be rebuilt from there.
         renewed = {number for number, one in self._partitions.items() if number in snapshots and _is_empty(one)}
-        self._let_go(set(partitions if is_newer else self._partitions) - renewed, wanted)
+        self._let_go(set(partitions if is_newer or are_all else self._partitions) - renewed, wanted)
         self.accept(epoch, acceptances)
         was_empty = {}
         for number in partitions:
@@ -172,7 +174,8 @@ class PartitionHost:
         try:
             return Partition.open(self._job, number, directory, generation, is_at_rest=is_at_rest)
         except ShardLostError as error:
-            raise ShardLostError(f"partition {number} of job {self._job.name!r}: {error}") from error
+            reason = f"partition {number} of job {self._job.name!r}: {error}"
+            raise ShardLostError(reason, number, error.generation) from error
 
     def _begin(
         self, epoch: int, partition: Partition, earliest: dict[int, int], snapshot: bytes | None, now_us: int

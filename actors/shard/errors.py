@@ -55,6 +55,17 @@ class ShardIdentifierError(ShardError):
 class ShardLostError(ShardError):
     """What stands at the path of the shard is not what is open or wanted; nothing but what was acknowledged counts."""
 
+    def __init__(self, reason: str, partition: int | None = None, generation: int = 0) -> None:
+        # All arguments, because errors are pickled between processes.
+        super().__init__(reason, partition, generation)
+        self.partition = partition
+        """Number of the partition, where that is known."""
+        self.generation = generation
+        """Generation of the shard that was found, if it is a later one than was asked for."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
 
 class ShardCopyError(ShardError):
     """A piece of a copy, or the whole, is not what its sender has; the copy begins anew."""

@@ -125,7 +125,8 @@ def _open_existing(directory: Path, generation: int, options: dict[str, Any]) ->
     if stored > generation:
         raise ShardLostError(
             f"shard {directory} has generation {stored}, but generation {generation} is the current one; it belongs to"
-            " another group or another time: move it away, or restore the one that is wanted"
+            " another group or another time: move it away, or restore the one that is wanted",
+            generation=stored,
         )
     _put_aside(directory, copy_directory(directory, stored))
     return None

@@ -17,6 +17,7 @@ import ray
 
 from actors.host import HostBatch, PartitionHost
 from actors.partition.values import OpenedPartition
+from actors.shard.transfer import ShardChunk
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.local.home import ClusterRecord, Home
@@ -127,16 +128,37 @@ class RayHost:
         earliest: dict[int, int],
         snapshots: dict[int, bytes],
         now_us: int,
-        acceptances: Sequence[bytes] = (),
+        acceptances: Sequence[bytes],
+        generations: Mapping[int, int],
+        are_all: bool,
     ) -> RayReply[dict[int, OpenedPartition]]:
         """Make the host own partitions."""
-        return RayReply(self._handle.open.remote(epoch, partitions, earliest, snapshots, now_us, acceptances))
+        arguments = (epoch, partitions, earliest, snapshots, now_us, acceptances, generations, are_all)
+        return RayReply(self._handle.open.remote(*arguments))
 
     def open_at_rest(
         self, epoch: int, partitions: list[int], now_us: int, generations: Mapping[int, int]
     ) -> RayReply[None]:
         """Make the host own the partitions of a job that does not run."""
         return RayReply(self._handle.open_at_rest.remote(epoch, partitions, now_us, generations))
+
+    def begin_copy(self, epoch: int, partition: int, generation: int, now_us: int) -> RayReply[int]:
+        """Make a copy for another node, after everything sent before."""
+        return RayReply(self._handle.begin_copy.remote(epoch, partition, generation, now_us))
+
+    def read_chunk(self, partition: int, generation: int, offset: int) -> RayReply[ShardChunk]:
+        return self.query("read_chunk", partition, generation, offset)
+
+    def receive_chunk(self, epoch: int, partition: int, generation: int, chunk: ShardChunk) -> RayReply[int]:
+        return self.query("receive_chunk", epoch, partition, generation, chunk)
+
+    def finish_copy(
+        self, epoch: int, partition: int, generation: int, size_bytes: int, digest: bytes
+    ) -> RayReply[None]:
+        return self.query("finish_copy", epoch, partition, generation, size_bytes, digest)
+
+    def end_copy(self, epoch: int, partition: int, generation: int) -> RayReply[None]:
+        return self.query("end_copy", epoch, partition, generation)
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> RayReply[None]:
         """Make the host give partitions up."""
@@ -225,8 +247,8 @@ class RayDeployment:
         self._group_id = group_id
         self._home = home
 
-    def start_host(self, job_id: str, host: str, spec: bytes) -> RayHost:
-        """Return a host, started when it does not exist."""
+    def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> RayHost:
+        """Return a host, started when it does not exist; there is one node."""
         return ensure_host(self._group_id, job_id, host, spec, str(self.partitions_directory(job_id)))
 
     def find_host(self, job_id: str, host: str) -> RayHost | None:
@@ -236,6 +258,10 @@ class RayDeployment:
     def end_hosts(self, job_id: str, but: Collection[str]) -> None:
         """End the hosts of a job but those named."""
         end_hosts(self._group_id, job_id, but)
+
+    def present_nodes(self) -> frozenset[str]:
+        """Return no node: this group knows none, and its hosts run anywhere."""
+        return frozenset()
 
     def find_member(self, member_id: str) -> RayMember | None:
         """Return a member, or `None`."""

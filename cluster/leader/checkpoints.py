@@ -133,7 +133,7 @@ class Checkpoints:
 
     def _drop(self, failure: Failure) -> None:
         self.abandon()
-        if failure.kind is FailureKind.STALE:
+        if failure.kind in (FailureKind.STALE, FailureKind.SHARD_LOST):
             raise_trouble(failure)
         self._desk.say(Warn(phrase="a checkpoint failed", reason=failure.reason))
 

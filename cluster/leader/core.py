@@ -11,21 +11,23 @@ the job is no longer wanted, and when the job has come to its end.
 """
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import msgpack
 
 from cluster.leader.acceptances import KnownValues
 from cluster.leader.clock import Backoff, ElapsedTime
 from cluster.leader.desk import Desk
-from cluster.leader.events import Event, GroupSeen, Reply
+from cluster.leader.events import Event, GroupSeen, NodesSeen, Reply
 from cluster.leader.failures import Failure, FailureKind, TroubleError
 from cluster.leader.instructions import CloseSource, EndSampler, Instruction, Warn
 from cluster.leader.limits import LeaderLimits
+from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
-from cluster.leader.status import Phase, RunnerStatus
+from cluster.leader.status import Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask, Subscription
 from config.settings import JobSettings
-from raft.commands import JobFinished
+from raft.commands import JobFinished, NodeLost
 from raft.group import GroupState, Job, JobStatus
 
 _OVER = (Phase.FINISHED, Phase.FAILED, Phase.SUPERSEDED)
@@ -53,6 +55,10 @@ class LeaderCore:
         self._desk = Desk(nonce, self._clock, limits or LeaderLimits(), jitter)
         self._backoff = Backoff(self._desk.limits, jitter)
         self._known = KnownValues()
+        self._nodes = NodeWatch(self._desk.limits.node_lost_us)
+        self._losing: set[str] = set()
+        self._lost_shards: dict[int, int] = {}
+        self._counted = task.counted
         self._state: GroupState | None = None
         self._opening: Opening | None = None
         self._subscription: Subscription | None = None
@@ -93,6 +99,8 @@ class LeaderCore:
         try:
             if isinstance(event, GroupSeen):
                 self._see(event.state)
+            elif isinstance(event, NodesSeen):
+                self._nodes.see(event.nodes, self._clock.elapsed_us)
             elif isinstance(event, Reply):
                 self._desk.settle(event)
             self._desk.look_at_the_time()
@@ -107,9 +115,18 @@ class LeaderCore:
             reason = f"epoch {self._task.epoch} is over: {state.leader_id} leads epoch {state.epoch}"
             raise TroubleError(Failure(FailureKind.STALE, reason))
         self._state = state
+        self._nodes.know(state)
         job = self._job
         if job is not None:
             self._known.see(job)
+            self._check_places(job)
+
+    def _check_places(self, job: Job) -> None:
+        attempt = self._opening or self._subscription
+        overtaken = [] if attempt is None else attempt.places.overtaken(job)
+        if overtaken:
+            reason = f"the shard of partition {overtaken[0]} is lost with its node, and is made anew on another"
+            raise TroubleError(Failure(FailureKind.OTHER, reason))
 
     @property
     def _job(self) -> Job | None:
@@ -119,6 +136,7 @@ class LeaderCore:
         job = self._job
         if job is None or self._is_finishing:
             return
+        self._give_up_nodes(job)
         if job.status is not JobStatus.RUNNING:
             self._stop()
         elif self._subscription is None and self._opening is None:
@@ -133,24 +151,38 @@ class LeaderCore:
             if self._subscription.is_over:
                 self._end(self._subscription)
 
+    def _give_up_nodes(self, job: Job) -> None:
+        """Have the group take everything from nodes that have been away for too long."""
+        for node in set(self._nodes.lost(job)) - self._losing:
+            self._losing.add(node)
+            self._desk.say(Warn(phrase="a node is lost", reason=f"{node} has not been there for too long"))
+            command = NodeLost(epoch=self._task.epoch, node=node)
+            # A refusal says that it has left, or that this leader is over, which others will say too.
+            self._desk.propose(command, partial(self._on_given_up, node), partial(self._on_given_up, node))
+
+    def _on_given_up(self, node: str, refusal: Failure | None = None) -> None:
+        self._losing.discard(node)
+
     def _begin(self, job: Job) -> None:
         # What was proposed before may still be applied, and would change what this attempt relies on.
         if self._retry_due_us <= self._clock.elapsed_us and not self._desk.has_proposals:
             self._status = replace(self._status, phase=Phase.OPENING, started_us=self._clock.now_us)
-            self._opening = Opening(self._desk, job, self._task.epoch, self._known.all)
+            self._opening = Opening(self._desk, job, self._task.epoch, self._known.all, self._nodes, self._lost_shards)
 
     def _open(self, job: Job) -> None:
         assert self._opening is not None, "an attempt has begun"
         self._opening.advance()
         if self._opening.is_done:
-            self._subscription = Subscription(self._desk, self._task, self._settings, self._opening, self._known)
+            self._subscription = Subscription(
+                self._desk, self._task, self._settings, self._opening, self._known, self._nodes
+            )
             self._opening = None
             self._status = replace(
                 self._status,
                 phase=Phase.RUNNING,
                 trouble=None,
                 opened_us=self._clock.now_us,
-                rows_sent_again=self._subscription.rows_sent_again,
+                rows_sent_again=self._status.rows_sent_again + self._subscription.rows_sent_again,
             )
 
     def _stop(self) -> None:
@@ -169,7 +201,7 @@ class LeaderCore:
 
     def _end(self, subscription: Subscription) -> None:
         if subscription.is_at_end:
-            summary = {"pump": asdict(subscription.sending.stat()), "finished_us": self._clock.now_us}
+            summary = {"pump": asdict(self._stat(subscription)), "finished_us": self._clock.now_us}
             self._finish(bytes(msgpack.packb(summary)), Phase.FINISHED)
         else:
             self._rest()
@@ -188,9 +220,13 @@ class LeaderCore:
         has_sent = self._subscription is not None and self._subscription.sending.row_count > 0
         self._note_subscription()
         if self._subscription is not None:
+            self._counted = self._stat(self._subscription)
             self._subscription.abandon()
         self._opening = self._subscription = None
         self._desk.forget()
+        self._losing.clear()
+        for partition in failure.partitions:
+            self._lost_shards[partition] = max(failure.generation, self._lost_shards.get(partition, 0))
         if failure.kind is FailureKind.STALE:
             self._desk.say(Warn(phrase="a newer leader runs the job", reason=failure.reason))
             self._be_over(Phase.SUPERSEDED)
@@ -222,7 +258,7 @@ class LeaderCore:
         if found is None:
             return
         sending, now_us = found.sending, self._clock.now_us
-        stat = sending.stat()
+        stat = self._stat(found)
         first_pumped_us = self._status.first_pumped_us or (now_us if stat.row_count else None)
         first_anomaly_us = self._status.first_anomaly_us or (now_us if stat.anomaly_count else None)
         self._status = replace(
@@ -236,11 +272,16 @@ class LeaderCore:
             moves=found.moves.progress,
         )
 
+    def _stat(self, subscription: Subscription) -> PumpStat:
+        """Return what was read and found by this attempt and those before."""
+        return subscription.sending.stat().after(self._counted)
+
     def validate(self) -> None:
         """Assert every invariant."""
         assert self._opening is None or self._subscription is None, "an attempt is opening, or is open"
         assert not self._desk.take_out(), "every instruction has been given"
         self._desk.validate()
+        self._nodes.validate()
         if self._opening is not None:
             self._opening.validate()
         if self._subscription is not None:

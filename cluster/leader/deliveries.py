@@ -92,7 +92,7 @@ class Deliveries:
             self._troubles[host] = failure.reason
             self._empty.discard(host)
             self._due_us[host] = self._desk.elapsed_us + backoff.pause_us()
-        elif is_at_end:
+        elif is_at_end or failure.kind is FailureKind.SHARD_LOST:
             raise_trouble(failure)
         else:
             self._due_us[host] = self._next_us()

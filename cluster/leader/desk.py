@@ -12,7 +12,16 @@ from typing import Any, TypeVar
 from cluster.leader.clock import Backoff, ElapsedTime
 from cluster.leader.events import Answered, Failed, Reply
 from cluster.leader.failures import Failure, FailureKind, TroubleError
-from cluster.leader.instructions import Instruction, Propose, Request
+from cluster.leader.instructions import (
+    CopyShard,
+    Instruction,
+    OpenPartitions,
+    Propose,
+    ReleasePartitions,
+    Request,
+    SendBatch,
+    TakeSnapshot,
+)
 from cluster.leader.limits import LeaderLimits
 from raft.commands import Command, Refused
 
@@ -114,7 +123,7 @@ class Desk:
         if waiting is None:
             return
         if isinstance(event, Failed):
-            waiting.on_failure(event.failure)
+            waiting.on_failure(_with_partitions(event.failure, waiting.request))
         else:
             waiting.on_reply(event)
 
@@ -166,6 +175,25 @@ class Desk:
         for number, proposal in self._proposals.items():
             assert number == proposal.request.request <= self._number
             assert proposal.request.command.request_id == f"{self._nonce}/{number}"
+
+
+def _with_partitions(failure: Failure, request: Request) -> Failure:
+    """Return a failure that names whose shard is lost: that which the request was about, if it was about one alone."""
+    about = _partitions(request)
+    if failure.kind is not FailureKind.SHARD_LOST or failure.partitions or len(about) != 1:
+        return failure
+    return replace(failure, partitions=about)
+
+
+def _partitions(request: Request) -> tuple[int, ...]:
+    match request:
+        case OpenPartitions(partitions=partitions) | ReleasePartitions(partitions=partitions):
+            return partitions
+        case SendBatch(batch=batch):
+            return batch.partitions
+        case TakeSnapshot(partition=partition) | CopyShard(partition=partition):
+            return (partition,)
+    return ()
 
 
 def _name(request: Request) -> str:

@@ -34,6 +34,14 @@ class GroupSeen(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodesSeen(Event):
+    """The nodes that are there at this moment; said again and again, also while nothing changes."""
+
+    nodes: frozenset[str]
+    """Names of the nodes that answer and can have hosts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Event):
     """A request was carried out."""
 
@@ -97,6 +105,11 @@ class Delivered(Reply):
 
     count: int
     """How many; 0 says that none wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardCopied(Reply):
+    """The target's node has the shard durably, under its generation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

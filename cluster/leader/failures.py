@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from actors.errors import SinkError, SnapshotError, StaleEpochError, TocsinError
 from actors.host import NotOpenError
-from actors.shard import ShardIdentifierError
+from actors.shard import ShardIdentifierError, ShardLostError
 from config.errors import ConfigError
 
 
@@ -24,6 +24,9 @@ class FailureKind(StrEnum):
     NOT_OPEN = "not open"
     """The host does not own the partitions."""
 
+    SHARD_LOST = "shard lost"
+    """The shard that a host has, or had, is not the one of the group's state: it is made anew."""
+
     OTHER = "other"
     """Trying again may help."""
 
@@ -37,6 +40,12 @@ class Failure:
 
     reason: str
     """For people."""
+
+    partitions: tuple[int, ...] = ()
+    """Whose shard is lost, as far as that is known."""
+
+    generation: int = 0
+    """Generation of the shard that was found, if one was and it is a later one."""
 
 
 class TroubleError(Exception):
@@ -52,6 +61,7 @@ _KINDS: tuple[tuple[FailureKind, tuple[type[Exception], ...]], ...] = (
     (FailureKind.FATAL, (SnapshotError, ShardIdentifierError, ConfigError)),
     (FailureKind.SINK, (SinkError,)),
     (FailureKind.NOT_OPEN, (NotOpenError,)),
+    (FailureKind.SHARD_LOST, (ShardLostError,)),
 )
 
 
@@ -59,4 +69,7 @@ def failure_of(error: BaseException) -> Failure:
     """Return what an error means."""
     kind = next((kind for kind, types in _KINDS if isinstance(error, types)), FailureKind.OTHER)
     is_known = isinstance(error, TocsinError | OSError)
-    return Failure(kind, str(error) if is_known else f"{type(error).__name__}: {error}")
+    reason = str(error) if is_known else f"{type(error).__name__}: {error}"
+    if isinstance(error, ShardLostError) and error.partition is not None:
+        return Failure(kind, reason, (error.partition,), error.generation)
+    return Failure(kind, reason)

@@ -47,7 +47,10 @@ class HostRequest(Request):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartHost(HostRequest):
-    """Start a host if it does not run."""
+    """Start a host on its node if it does not run there; one of the same name on another node is none of the job's."""
+
+    node: str = ""
+    """Name of the node; empty for any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,12 @@ class OpenPartitions(HostRequest):
 
     acceptances: tuple[bytes, ...]
     """Values that count as known, each from its place on."""
+
+    generations: Mapping[int, int]
+    """Generation of each partition's shard; a copy of another one is not the shard."""
+
+    are_all: bool
+    """Whether these are all that the host shall own: it may have others from an attempt of before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +108,22 @@ class ReleasePartitions(HostRequest):
     """Let a host give partitions up; one that does not exist owns none."""
 
     partitions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyShard(Request):
+    """Copy a shard to another node as it is after everything sent to its host before; answered by `ShardCopied`."""
+
+    source: str
+    """Host that has it open."""
+
+    target: str
+    """Host on the node that shall have it, beside what is there."""
+
+    partition: int
+
+    generation: int
+    """Generation of the copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

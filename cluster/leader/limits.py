@@ -16,6 +16,12 @@ class LeaderLimits:
     store_timeout_us: int = 30_000_000
     """Members have so long to store one snapshot."""
 
+    copy_timeout_us: int = 600_000_000
+    """A shard has so long to get to another node."""
+
+    node_lost_us: int = 10_000_000
+    """A node that has not been there for so long is lost: what it had is placed anew."""
+
     idle_us: int = 10_000
     """Between two looks at a source that has nothing new."""
 

@@ -1,39 +1,55 @@
 """Moves: partitions change hosts, one after the other, while the job goes on.
 
 What is for the partition that moves is kept back, and only that; the source flushes and releases it, the target opens
-it, and each step is recorded in the group's state; then the target gets what was kept back. Nothing has to be drained,
-because a host does what it is asked in order: the release comes after every row sent before. Hosts that are new are
+it, and each step is recorded in the group's state; then the target gets what was kept back. A target on another node
+opens a copy of the shard, which is made before the release and has the next generation. Nothing has to be drained,
+because a host does what it is asked in order: copy and release come after every row sent before. Hosts that are new get
+their nodes and are
 started before the first move, so that no partition waits for a process to start; when one does not start, the job goes
 on where it is, and the moves are planned again after a pause that grows. Hosts that own nothing are ended after
 the last move, and at the beginning, since a leader or an attempt before may have come to its end with a move half done.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk, raise_trouble
-from cluster.leader.events import Done, PartitionsOpened
+from cluster.leader.events import Done, PartitionsOpened, ShardCopied
 from cluster.leader.failures import Failure, FailureKind
-from cluster.leader.instructions import EndOtherHosts, OpenPartitions, ReleasePartitions, StartHost
+from cluster.leader.instructions import CopyShard, EndOtherHosts, OpenPartitions, ReleasePartitions, StartHost
 from cluster.leader.lanes import Lanes
 from cluster.leader.placement import Move
+from cluster.leader.places import Places
 from cluster.leader.status import MoveProgress
-from raft.commands import MoveFinished, MoveStarted
+from raft.commands import AssignmentChanged, MoveFinished, MoveStarted
 
 
 class Moves:
-    """Moves of one job under one epoch; `acceptances` gives the values that a new owner must know."""
+    """Moves of one job under one epoch.
+
+    `acceptances` gives the values that a new owner must know; `has_rows` tells whether partitions have any.
+    """
 
     def __init__(
-        self, desk: Desk, job_id: str, epoch: int, lanes: Lanes, acceptances: Callable[[], tuple[bytes, ...]]
+        self,
+        desk: Desk,
+        job_id: str,
+        epoch: int,
+        lanes: Lanes,
+        acceptances: Callable[[], tuple[bytes, ...]],
+        places: Places,
+        has_rows: Callable[[], bool],
     ) -> None:
         self._desk = desk
         self._job_id = job_id
         self._epoch = epoch
         self._lanes = lanes
         self._acceptances = acceptances
+        self._places = places
+        self._has_rows = has_rows
+        self._is_pinning = False
         self._planned: deque[Move] = deque()
         self._starting: set[str] = set()
         self._current: Move | None = None
@@ -48,7 +64,7 @@ class Moves:
     @property
     def is_moving(self) -> bool:
         """Whether a partition is on its way or waits for its turn, or a host starts for one."""
-        return self._current is not None or bool(self._planned or self._starting)
+        return self._current is not None or self._is_pinning or bool(self._planned or self._starting)
 
     @property
     def progress(self) -> MoveProgress:
@@ -56,8 +72,11 @@ class Moves:
         waiting = len(self._planned) + (self._current is not None)
         return MoveProgress(done=self._done_count, planned=self._done_count + waiting)
 
-    def plan(self, moves: Sequence[Move]) -> bool:
-        """Take up what is to move, none being left from before, and return whether there is anything that may begin."""
+    def plan(self, moves: Sequence[Move], pinned: Mapping[str, str]) -> bool:
+        """Take up what is to move, none being left from before, and return whether there is anything that may begin.
+
+        `pinned` gives targets that have no node yet, or have nothing on theirs, their nodes.
+        """
         assert not self.is_moving, "partitions move already"
         if not moves:
             self.trouble = None
@@ -66,15 +85,38 @@ class Moves:
         self._planned.extend(moves)
         self._may_have_idle_hosts = True
         self._done_count = 0
-        self._starting = {move.target for move in moves}
+        if pinned:
+            self._pin(pinned)
+        else:
+            self._start_targets()
+        return True
+
+    def _pin(self, pinned: Mapping[str, str]) -> None:
+        self._is_pinning = True
+        command = AssignmentChanged(
+            epoch=self._epoch, job_id=self._job_id, owners=(), host_nodes=tuple(sorted(pinned.items()))
+        )
+        self._desk.propose(command, partial(self._on_pinned, pinned), self._on_not_pinned)
+
+    def _on_pinned(self, pinned: Mapping[str, str]) -> None:
+        self._is_pinning = False
+        self._places.pin(pinned)
+        self._start_targets()
+
+    def _on_not_pinned(self, failure: Failure) -> None:
+        # A node may have begun to drain, or have left, since this was planned.
+        self._is_pinning = False
+        self._give_up(failure.reason)
+
+    def _start_targets(self) -> None:
+        self._starting = {move.target for move in self._planned}
         for host in sorted(self._starting):
             self._desk.ask(
-                StartHost(request=self._desk.next_number(), host=host),
+                StartHost(request=self._desk.next_number(), host=host, node=self._places.node_of(host)),
                 partial(self._on_host_started, host),
                 partial(self._on_host_failed, host),
                 self._desk.limits.start_timeout_us,
             )
-        return True
 
     def _on_host_started(self, host: str, event: Done) -> None:
         self._starting.discard(host)
@@ -87,9 +129,12 @@ class Moves:
             raise_trouble(failure)
         self._starting.discard(host)
         if self._planned:
-            self.trouble = f"{host} does not start: {failure.reason}"
-            self._due_us = self._desk.elapsed_us + self._backoff.pause_us()
-            self.forget_planned()
+            self._give_up(f"{host} does not start: {failure.reason}")
+
+    def _give_up(self, reason: str) -> None:
+        self.trouble = reason
+        self._due_us = self._desk.elapsed_us + self._backoff.pause_us()
+        self.forget_planned()
 
     def forget_planned(self) -> None:
         """Begin no more moves; the one on its way ends."""
@@ -97,10 +142,11 @@ class Moves:
 
     def advance(self) -> None:
         """Begin what can begin."""
-        if self._current is None and self._planned and not self._starting:
+        if self._current is None and self._planned and not self._starting and not self._is_pinning:
             self._begin(self._planned.popleft())
         elif self._current is not None and self._is_releasable and not self._lanes.has_queue(self._current.source):
-            self._release(self._current)
+            self._is_releasable = False
+            self._hand_over(self._current)
         if self._may_have_idle_hosts and not self.is_moving and self._lanes.retire_idle():
             self._may_have_idle_hosts = False
             self._desk.say(EndOtherHosts(hosts=self._lanes.hosts))
@@ -121,13 +167,34 @@ class Moves:
         # The release follows once the rows of before are sent.
         self._is_releasable = True
 
-    def _release(self, move: Move) -> None:
-        self._is_releasable = False
+    def _hand_over(self, move: Move) -> None:
+        """Let the target have the shard: the file itself, or a copy on another node."""
+        present = self._places.generations[move.partition]
+        if self._places.is_near(move.source, move.target):
+            self._release(move, present)
+            return
+        copy = CopyShard(
+            request=self._desk.next_number(),
+            source=move.source,
+            target=move.target,
+            partition=move.partition,
+            generation=present + 1,
+        )
+        timeout_us = self._desk.limits.copy_timeout_us
+        self._desk.ask(copy, partial(self._on_copied, move, present + 1), timeout_us=timeout_us)
+
+    def _on_copied(self, move: Move, generation: int, event: ShardCopied) -> None:
+        self._release(move, generation)
+
+    def _release(self, move: Move, generation: int) -> None:
         number = self._desk.next_number()
         request = ReleasePartitions(request=number, host=move.source, partitions=(move.partition,))
-        self._desk.ask(request, partial(self._on_released, move))
+        self._desk.ask(request, partial(self._on_released, move, generation))
 
-    def _on_released(self, move: Move, event: Done) -> None:
+    def _on_released(self, move: Move, generation: int, event: Done) -> None:
+        self._open(move, generation)
+
+    def _open(self, move: Move, generation: int) -> None:
         request = OpenPartitions(
             request=self._desk.next_number(),
             host=move.target,
@@ -135,14 +202,28 @@ class Moves:
             earliest={},
             snapshots={},
             acceptances=self._acceptances(),
+            generations={move.partition: generation},
+            are_all=False,
         )
-        self._desk.ask(request, partial(self._on_opened, move))
+        self._desk.ask(request, partial(self._on_opened, move, generation))
 
-    def _on_opened(self, move: Move, event: PartitionsOpened) -> None:
-        command = MoveFinished(epoch=self._epoch, job_id=self._job_id, partition=move.partition, target=move.target)
-        self._desk.propose(command, lambda: self._on_finished(move))
+    def _on_opened(self, move: Move, generation: int, event: PartitionsOpened) -> None:
+        if event.opened[move.partition].is_empty and self._has_rows():
+            reason = f"the shard of partition {move.partition} was lost on its way to {move.target}"
+            raise_trouble(Failure(FailureKind.SHARD_LOST, reason, (move.partition,)))
+        if generation > self._places.generations[move.partition]:
+            self._places.expect(move.partition, generation)
+        command = MoveFinished(
+            epoch=self._epoch,
+            job_id=self._job_id,
+            partition=move.partition,
+            target=move.target,
+            generation=generation,
+        )
+        self._desk.propose(command, lambda: self._on_finished(move, generation))
 
-    def _on_finished(self, move: Move) -> None:
+    def _on_finished(self, move: Move, generation: int) -> None:
+        self._places.reach(move.partition, generation)
         self._lanes.hand_over(move.partition, move.target)
         self._current = None
         self._done_count += 1
@@ -154,4 +235,6 @@ class Moves:
     def validate(self) -> None:
         """Assert every invariant."""
         assert not self._starting or self._current is None
+        assert not self._is_pinning or (self._current is None and not self._starting)
+        self._places.validate()
         assert self._current is not None or not self._is_releasable

@@ -4,39 +4,67 @@ One stage after the other; a stage is over when everything it asked for has been
 
 1. the source opens and says what it still has;
 2. the targets of moves that a former leader left unfinished give the partitions up; their sources stay the owners;
-3. the group records that, and who owns the partitions that nobody owns;
+3. the group records that, which shards were found lost, who owns the partitions that nobody owns, and which nodes have
+   the hosts that had none;
 4. hosts start;
 5. snapshots are read from members, if the source has lost its beginning: a shard that has rows ignores its snapshot;
 6. hosts open the partitions and say from where they need rows.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from actors.partition.values import OpenedPartition
-from cluster.leader.desk import Desk
+from cluster.leader.desk import Desk, raise_trouble
 from cluster.leader.events import PartitionsOpened, SnapshotFound, SourceOpened
-from cluster.leader.failures import Failure
-from cluster.leader.instructions import OpenPartitions, OpenSource, ReadSnapshot, ReleasePartitions, Request, StartHost
-from cluster.leader.placement import place
-from raft.commands import AssignmentChanged, Command, MoveAbandoned
+from cluster.leader.failures import Failure, FailureKind
+from cluster.leader.instructions import (
+    OpenPartitions,
+    OpenSource,
+    ReadSnapshot,
+    ReleasePartitions,
+    Request,
+    StartHost,
+    Warn,
+)
+from cluster.leader.nodes import NodeWatch
+from cluster.leader.placement import place, place_hosts, wanted_hosts
+from cluster.leader.places import Places
+from raft.commands import AssignmentChanged, Command, MoveAbandoned, ShardRebuilt
 from raft.group import Job, Manifest
 
 
 class Opening:
-    """Opens one job under one epoch; `job` is what the group knows of it at the beginning."""
+    """Opens one job under one epoch; `job` is what the group knows of it at the beginning.
 
-    def __init__(self, desk: Desk, job: Job, epoch: int, acceptances: tuple[bytes, ...]) -> None:
+    `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        job: Job,
+        epoch: int,
+        acceptances: tuple[bytes, ...],
+        nodes: NodeWatch,
+        lost: dict[int, int],
+    ) -> None:
         self._desk = desk
         self._job = job
         self._epoch = epoch
         self._acceptances = acceptances
+        self._nodes = nodes
+        self._lost = lost
+        self.places = Places(job)
+        """Where hosts and shards are."""
         self._owners = list(job.owners)
         self._stages = iter(
             (
                 self._open_source,
                 self._release_targets,
                 self._abandon_moves,
+                self._rebuild,
                 self._assign,
                 self._start_hosts,
                 self._read_snapshots,
@@ -97,20 +125,49 @@ class Opening:
         for partition in self._job.moves:
             self._propose(MoveAbandoned(epoch=self._epoch, job_id=self._job.job_id, partition=partition), _nothing_more)
 
-    def _assign(self) -> None:
-        placed = place(self._owners, self._job.host_count)
-        if placed:
-            owners = tuple(sorted(placed.items()))
-            command = AssignmentChanged(epoch=self._epoch, job_id=self._job.job_id, owners=owners)
-            self._propose(command, lambda: self._on_assigned(placed))
+    def _rebuild(self) -> None:
+        for partition, found in self._lost.items():
+            generation = max(self.places.generations[partition], found) + 1
+            self.places.expect(partition, generation)
+            command = ShardRebuilt(
+                epoch=self._epoch, job_id=self._job.job_id, partition=partition, generation=generation
+            )
+            self._propose(command, partial(self._on_rebuilt, partition, generation))
 
-    def _on_assigned(self, placed: Mapping[int, str]) -> None:
+    def _on_rebuilt(self, partition: int, generation: int) -> None:
+        self._lost.pop(partition, None)
+        self.places.reach(partition, generation)
+
+    def _assign(self) -> None:
+        known = self.places.host_nodes
+        names = wanted_hosts(self._owners, self._job.host_count, self._nodes.leaving, known)
+        placed = place(self._owners, names)
+        pinned: dict[str, str] = {}
+        if placed and self._nodes.has_nodes:
+            fit = self._nodes.fit
+            if not fit:
+                reason = "no node is there that may have hosts; start one, or wait until one has stopped draining"
+                raise_trouble(Failure(FailureKind.OTHER, reason))
+            pinned = place_hosts(tuple(dict.fromkeys(placed.values())), self._owners, known, fit)
+        if placed:
+            owners, host_nodes = tuple(sorted(placed.items())), tuple(sorted(pinned.items()))
+            for partition in placed:
+                if not self.places.generations[partition]:
+                    self.places.expect(partition, 1)
+            command = AssignmentChanged(
+                epoch=self._epoch, job_id=self._job.job_id, owners=owners, host_nodes=host_nodes
+            )
+            self._propose(command, lambda: self._on_assigned(placed, pinned))
+
+    def _on_assigned(self, placed: Mapping[int, str], pinned: Mapping[str, str]) -> None:
+        self.places.pin(pinned)
         for partition, host in placed.items():
             self._owners[partition] = host
+            self.places.reach(partition, max(self.places.generations[partition], 1))
 
     def _start_hosts(self) -> None:
         for host in dict.fromkeys(self._owners):
-            request = StartHost(request=self._desk.next_number(), host=host)
+            request = StartHost(request=self._desk.next_number(), host=host, node=self.places.node_of(host))
             self._ask(request, _nothing, self._desk.limits.start_timeout_us)
 
     def _read_snapshots(self) -> None:
@@ -151,16 +208,26 @@ class Opening:
                 earliest=self.earliest,
                 snapshots={number: self._snapshots[number] for number in numbers if number in self._snapshots},
                 acceptances=self._acceptances,
+                generations={number: self.places.generations[number] for number in numbers},
+                are_all=True,
             )
             self._ask(request, self._on_opened)
 
     def _on_opened(self, event: PartitionsOpened) -> None:
         self.opened |= event.opened
+        for partition, opened in event.opened.items():
+            # Unless the group itself says that the shard is made anew, it knows of rows that must have been there.
+            is_as_known = self.places.generations[partition] == self._job.generations[partition]
+            if opened.is_empty and is_as_known and self._job.newest_manifest(partition) is not None:
+                how = "from a snapshot" if partition in self._snapshots else "from the source"
+                reason = f"partition {partition} was empty when it was opened; what it had is rebuilt {how}"
+                self._desk.say(Warn(phrase="a shard was lost", reason=reason))
 
     def validate(self) -> None:
         """Assert every invariant."""
         assert self._waiting_count >= 0
         assert not self.is_done or self.opened.keys() == self.owners.keys()
+        self.places.validate()
 
 
 def _nothing(event: Any) -> None:

@@ -1,8 +1,14 @@
-"""Placement: which host owns which partition. Pure decisions; `cluster.leader.runner` carries them out."""
+"""Placement: which host owns which partition, and which node has which host. Pure decisions."""
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+_NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
+"""Nodes of hosts that may run anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +24,22 @@ class Move:
     """Host that shall own it."""
 
 
-def host_names(host_count: int) -> tuple[str, ...]:
-    """Return the names of a job's hosts."""
-    return tuple(f"host-{number}" for number in range(host_count))
+def wanted_hosts(
+    owners: Sequence[str], host_count: int, leaving: Collection[str] = (), host_nodes: Mapping[str, str] = _NOWHERE
+) -> tuple[str, ...]:
+    """Return the hosts that shall own partitions: those that do, as far as they are wanted, and new ones.
+
+    Hosts on nodes that are leaving are not wanted, and their names stay theirs as long as they own anything.
+    """
+    present = set(owners) - {""}
+    going = {host for host in present if host_nodes.get(host) in leaving}
+    wanted = sorted(present - going, key=lambda host: (len(host), host))[:host_count]
+    names = (name for number in itertools.count() if (name := f"host-{number}") not in present)
+    return (*wanted, *itertools.islice(names, host_count - len(wanted)))
 
 
-def place(owners: Sequence[str], host_count: int) -> dict[int, str]:
-    """Return a host for every partition that has none, the least loaded first."""
-    names = host_names(host_count)
+def place(owners: Sequence[str], names: Sequence[str]) -> dict[int, str]:
+    """Return a host of those named for every partition that has none, the least loaded first."""
     load = Counter(dict.fromkeys(names, 0))
     load.update(owner for owner in owners if owner in load)
     placed = {}
@@ -36,9 +50,28 @@ def place(owners: Sequence[str], host_count: int) -> dict[int, str]:
     return placed
 
 
-def plan_moves(owners: Sequence[str], host_count: int) -> list[Move]:
-    """Return the fewest moves after which every wanted host owns its even share and no other host owns any."""
-    names = host_names(host_count)
+def place_hosts(
+    hosts: Sequence[str], owners: Sequence[str], host_nodes: Mapping[str, str], nodes: Sequence[str]
+) -> dict[str, str]:
+    """Return a node of those that may have hosts for each host that needs another one, the least loaded first.
+
+    A host that owns partitions stays where they are; without a node that is anywhere.
+    """
+    settled = {host for host in hosts if host in owners or host_nodes.get(host) in nodes}
+    load = Counter(dict.fromkeys(nodes, 0))
+    load.update(host_nodes[host] for host in settled if host_nodes.get(host) in load)
+    placed = {}
+    for host in [host for host in hosts if host not in settled]:
+        placed[host] = min(nodes, key=lambda node: (load[node], nodes.index(node)))
+        load[placed[host]] += 1
+    return placed
+
+
+def plan_moves(owners: Sequence[str], names: Sequence[str], host_nodes: Mapping[str, str] = _NOWHERE) -> list[Move]:
+    """Return the fewest moves after which every host named owns its even share and no other host owns any.
+
+    Of those, partitions stay on their nodes as far as there is room.
+    """
     held: dict[str, list[int]] = {name: [] for name in names}
     homeless: list[tuple[int, str]] = []
     for partition, owner in enumerate(owners):
@@ -52,10 +85,18 @@ def plan_moves(owners: Sequence[str], host_count: int) -> list[Move]:
         homeless += [(partition, name) for partition in surplus]
         del held[name][quotas[name] :]
     room = [name for name in names for _ in range(quotas[name] - len(held[name]))]
-    return [
-        Move(partition=partition, source=source, target=target)
-        for (partition, source), target in zip(sorted(homeless), room, strict=True)
+    moves, far = [], []
+    for partition, source in sorted(homeless):
+        near = next((name for name in room if host_nodes.get(name, "") == host_nodes.get(source, "")), None)
+        if near is None:
+            far.append((partition, source))
+        else:
+            room.remove(near)
+            moves.append(Move(partition=partition, source=source, target=near))
+    moves += [
+        Move(partition=number, source=source, target=name) for (number, source), name in zip(far, room, strict=True)
     ]
+    return sorted(moves, key=lambda move: move.partition)
 
 
 def _quotas(load: Mapping[str, int], total: int) -> dict[str, int]:

@@ -3,12 +3,13 @@
 The Ray implementations are in `cluster.deployment`, above the leader; nothing here knows them.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from actors.host import HostBatch
 from actors.partition.values import OpenedPartition
+from actors.shard.transfer import ShardChunk
 from raft.commands import Answer, Command
 from raft.group import GroupState
 
@@ -41,8 +42,10 @@ class HostPort(Protocol):
         snapshots: dict[int, bytes],
         now_us: int,
         acceptances: Sequence[bytes],
+        generations: Mapping[int, int],
+        are_all: bool,
     ) -> Reply[dict[int, OpenedPartition]]:
-        """Own partitions; the answer is where each stands."""
+        """Own partitions, perhaps no others, whose shards have these generations; the answer is where each stands."""
         ...
 
     def accept(self, epoch: int, acceptances: list[bytes]) -> Reply[None]:
@@ -69,6 +72,26 @@ class HostPort(Protocol):
         """Give partitions up."""
         ...
 
+    def begin_copy(self, epoch: int, partition: int, generation: int, now_us: int) -> Reply[int]:
+        """Copy a shard for another node as it is now; the answer is the length of the copy in bytes."""
+        ...
+
+    def read_chunk(self, partition: int, generation: int, offset: int) -> Reply[ShardChunk]:
+        """Give a chunk of a copy, beside everything else."""
+        ...
+
+    def receive_chunk(self, epoch: int, partition: int, generation: int, chunk: ShardChunk) -> Reply[int]:
+        """Take a chunk, beside everything else; the answer is the offset of the one that is needed next."""
+        ...
+
+    def finish_copy(self, epoch: int, partition: int, generation: int, size_bytes: int, digest: bytes) -> Reply[None]:
+        """Check a copy that has arrived and keep it, beside everything else."""
+        ...
+
+    def end_copy(self, epoch: int, partition: int, generation: int) -> Reply[None]:
+        """Remove a copy that was sent, beside everything else."""
+        ...
+
     def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[Reply[dict[int, int]], object]:
         """Return the offsets of a snapshot, and a reference by which members find its bytes."""
         ...
@@ -89,8 +112,11 @@ class MemberPort(Protocol):
 class Deployment(Protocol):
     """Starts, finds and ends what runs in other processes."""
 
-    def start_host(self, job_id: str, host: str, spec: bytes) -> HostPort:
-        """Return a host, started when it does not exist; its process may still be on the way."""
+    def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> HostPort:
+        """Return a host, started on a node (empty: on any) when it does not exist; its process may be on the way.
+
+        One of the same name on another node is ended first, or belongs to nobody any more.
+        """
         ...
 
     def find_host(self, job_id: str, host: str) -> HostPort | None:
@@ -99,6 +125,10 @@ class Deployment(Protocol):
 
     def end_hosts(self, job_id: str, but: Collection[str]) -> None:
         """End the hosts of a job but those named, which own something."""
+        ...
+
+    def present_nodes(self) -> frozenset[str]:
+        """Return the nodes that can have hosts now; does not wait for them."""
         ...
 
     def find_member(self, member_id: str) -> MemberPort | None:

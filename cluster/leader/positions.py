@@ -41,6 +41,11 @@ class Positions:
         return dict(self._sent)
 
     @property
+    def has_rows(self) -> bool:
+        """Whether every partition has something of some split: it was sent, or was there before."""
+        return any(self._next.values())
+
+    @property
     def at_end(self) -> bool:
         """Whether every split has ended."""
         return len(self._ended) == len(self._next)

@@ -19,12 +19,13 @@ from actors.source.open import open_source
 from actors.source.protocol import Source
 from cluster.errors import NoAnswerError
 from cluster.leader import events, instructions
+from cluster.leader.copying import copy_shard
 from cluster.leader.core import LeaderCore
 from cluster.leader.failures import failure_of
 from cluster.leader.instructions import Instruction, Request
 from cluster.leader.ports import Deployment, GroupPort, HostPort, MemberPort, Reply
 from cluster.leader.reading import SplitReader
-from cluster.leader.status import Phase, RunnerStatus
+from cluster.leader.status import Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask
 from config.settings import JobSettings
 from raft.group import GroupState
@@ -48,14 +49,16 @@ def now_us() -> int:
 class JobRunner:
     """Runs one job under one epoch, in a thread of its own."""
 
-    def __init__(self, group: GroupPort, deployment: Deployment, job_id: str, epoch: int) -> None:
+    def __init__(
+        self, group: GroupPort, deployment: Deployment, job_id: str, epoch: int, counted: PumpStat | None = None
+    ) -> None:
         self._group = group
         self._deployment = deployment
         self._job_id = job_id
         self._epoch = epoch
         self._spec = group.state().jobs[job_id].spec
         self._settings = JobSettings.from_bytes(self._spec)
-        task = LeaderTask(job_id=job_id, epoch=epoch, member_ids=group.member_ids)
+        task = LeaderTask(job_id=job_id, epoch=epoch, member_ids=group.member_ids, counted=counted)
         self._core = LeaderCore(task, self._settings, uuid.uuid4().hex, jitter=random.uniform(0.5, 1.0))
         self._source: Source | None = None
         self._reader: SplitReader | None = None
@@ -93,6 +96,7 @@ class JobRunner:
                 if isinstance(event, events.Answered) or time.monotonic() >= look_due_s:
                     look_due_s = time.monotonic() + WATCH_S
                     self._look()
+                    self._look_at_nodes()
                 self._step(event)
         except Exception:
             log.exception("a runner ends", extra={"job": self._job_id})
@@ -105,6 +109,10 @@ class JobRunner:
         if state is not self._seen:
             self._seen = state
             self._step(events.GroupSeen(now_us=now_us(), state=state))
+
+    def _look_at_nodes(self) -> None:
+        if self._seen is not None and self._seen.nodes:
+            self._step(events.NodesSeen(now_us=now_us(), nodes=self._deployment.present_nodes()))
 
     def _next_event(self, longest_s: float) -> events.Event:
         try:
@@ -176,7 +184,7 @@ class JobRunner:
 
     def _start_host(self, request: instructions.StartHost) -> None:
         def start() -> None:
-            host = self._deployment.start_host(self._job_id, request.host, self._spec)
+            host = self._deployment.start_host(self._job_id, request.host, self._spec, request.node)
             self._hosts[request.host] = host
             self._done(request, host.ready())
 
@@ -190,6 +198,8 @@ class JobRunner:
             dict(request.snapshots),
             now_us(),
             request.acceptances,
+            request.generations,
+            request.are_all,
         )
         self._take(
             request,
@@ -230,6 +240,15 @@ class JobRunner:
             self._events.put(events.Done(now_us=now_us(), request=request.request))
         else:
             self._done(request, host.release(self._epoch, list(request.partitions), now_us()))
+
+    def _copy_shard(self, request: instructions.CopyShard) -> None:
+        source, target = self._host(request.source), self._host(request.target)
+
+        def copy() -> None:
+            copy_shard(source, target, self._epoch, request.partition, request.generation, now_us)
+            self._events.put(events.ShardCopied(now_us=now_us(), request=request.request))
+
+        self._beside(request, copy)
 
     def _take_snapshot(self, request: instructions.TakeSnapshot) -> None:
         reply, reference = self._host(request.host).snapshot(self._epoch, request.partition, now_us())
@@ -291,6 +310,7 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.FlushHost: JobRunner._flush_host,
     instructions.Deliver: JobRunner._deliver,
     instructions.ReleasePartitions: JobRunner._release,
+    instructions.CopyShard: JobRunner._copy_shard,
     instructions.TakeSnapshot: JobRunner._take_snapshot,
     instructions.StoreSnapshot: JobRunner._store_snapshot,
     instructions.DropSnapshot: JobRunner._drop_snapshot,

@@ -1,7 +1,7 @@
 """What a leader says of itself: frozen values that travel to clients and become plain data in files and JSON only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -24,7 +24,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PumpStat:
-    """What has been read and sent since the partitions were opened."""
+    """What has been read and sent under one epoch, whatever made the job start over on the way."""
 
     row_count: int = 0
     """Rows read and sent, those sent again included."""
@@ -40,6 +40,17 @@ class PumpStat:
 
     at_end: bool = False
     """Whether every split has ended."""
+
+    def after(self, before: "PumpStat | None") -> "PumpStat":
+        """Return these counters on top of those of an attempt before."""
+        if before is None:
+            return self
+        return replace(
+            self,
+            row_count=before.row_count + self.row_count,
+            dead_letter_count=before.dead_letter_count + self.dead_letter_count,
+            anomaly_count=before.anomaly_count + self.anomaly_count,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +88,7 @@ class RunnerStatus:
     """When `pump` was true."""
 
     rows_sent_again: int = 0
-    """Records that some partition had received before the leader subscribed."""
+    """Records that some partition had received before the leader subscribed, in all its attempts."""
 
     remarks: tuple[str, ...] = ()
     """What the source has to say of the records read since it was opened."""

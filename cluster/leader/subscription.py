@@ -13,10 +13,12 @@ from cluster.leader.desk import Desk
 from cluster.leader.ending import Ending
 from cluster.leader.lanes import Lanes
 from cluster.leader.moves import Moves
+from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
-from cluster.leader.placement import plan_moves
+from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.positions import Positions
 from cluster.leader.sending import Sending
+from cluster.leader.status import PumpStat
 from config.settings import JobSettings
 from raft.group import Job
 
@@ -33,12 +35,21 @@ class LeaderTask:
     member_ids: tuple[str, ...] = ()
     """Members that store snapshots; without any there are no checkpoints."""
 
+    counted: PumpStat | None = None
+    """What a runner before has counted under this epoch; counters go on from there."""
+
 
 class Subscription:
     """One job under one epoch, with its partitions open."""
 
     def __init__(
-        self, desk: Desk, task: LeaderTask, settings: JobSettings, opening: Opening, known: KnownValues
+        self,
+        desk: Desk,
+        task: LeaderTask,
+        settings: JobSettings,
+        opening: Opening,
+        known: KnownValues,
+        nodes: NodeWatch,
     ) -> None:
         in_flight_max = settings.limits.batches_in_flight_max
         self._desk = desk
@@ -47,7 +58,13 @@ class Subscription:
         self._positions = Positions(opening.opened.values(), opening.earliest)
         self.sending = Sending(desk, settings, self._lanes, self._positions)
         """What reads and sends."""
-        self.moves = Moves(desk, task.job_id, task.epoch, self._lanes, lambda: known.all)
+        self.places = opening.places
+        """Where hosts and shards are."""
+        self._nodes = nodes
+        positions = self._positions
+        self.moves = Moves(
+            desk, task.job_id, task.epoch, self._lanes, lambda: known.all, self.places, lambda: positions.has_rows
+        )
         """The partitions that change hosts."""
         interval_rows = settings.snapshot_interval_rows
         self._checkpoints = Checkpoints(desk, task.job_id, task.epoch, task.member_ids, interval_rows)
@@ -100,14 +117,34 @@ class Subscription:
         """Begin moves, or give values their place; return whether that waits for a read that is under way."""
         if self.moves.is_moving or self._placing.is_running:
             return False
-        owners = self._lanes.owners
-        moves = plan_moves([owners[partition] for partition in range(len(owners))], job.host_count)
         waiting = self._known.without_place(job)
-        if self.moves.plan(moves):
+        if self.moves.plan(*self._wanted_moves(job)):
             return False
         if waiting and not self.sending.is_reading:
             self._placing.begin(waiting, self._positions.first_unsent(), self._lanes.hosts)
         return bool(waiting)
+
+    def _wanted_moves(self, job: Job) -> tuple[list[Move], dict[str, str]]:
+        """Return what is to move, and the nodes of the hosts that need one for it."""
+        by_partition = self._lanes.owners
+        owners = [by_partition[partition] for partition in range(len(by_partition))]
+        known = self.places.host_nodes
+        names = wanted_hosts(owners, job.host_count, self._nodes.leaving, known)
+        if not self._nodes.has_nodes:
+            return plan_moves(owners, names), {}
+        fit = self._nodes.fit
+        if not fit:
+            # They stay where they are until a node may take them.
+            return [], {}
+        pinned = place_hosts(names, owners, known, fit)
+        places = known | pinned
+        moves = plan_moves(owners, names, places)
+        nodes = {places.get(host, "") for move in moves for host in (move.source, move.target)} - {""}
+        if not all(map(self._nodes.is_there, nodes)):
+            # Nothing goes anywhere as long as a node on the way is away.
+            return [], {}
+        targets = {move.target for move in moves}
+        return moves, {host: node for host, node in pinned.items() if host in targets}
 
     def stop(self) -> None:
         """End though the source goes on; an end that waits for its sinks waits no longer."""

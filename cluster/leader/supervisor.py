@@ -95,7 +95,8 @@ class Leader:
         for job_id, job in state.jobs.items():
             runner = self._runners.get(job_id)
             if job.status is JobStatus.RUNNING and (runner is None or not runner.is_alive()):
-                self._runners[job_id] = JobRunner(self, self._deployment, job_id, epoch)
+                counted = None if runner is None else runner.status().pump
+                self._runners[job_id] = JobRunner(self, self._deployment, job_id, epoch, counted)
                 self._runners[job_id].start()
         for job_id in [name for name in self._runners if name not in state.jobs]:
             self._runners.pop(job_id).stop()

@@ -37,9 +37,9 @@ class FaultyWorld(World):
             faults += [self._lose_shard, self._lose_shard]
         self.rng.choice(faults)()
         if not self.fault_count:
-            self._heal()
+            self.heal()
 
-    def _heal(self) -> None:
+    def heal(self) -> None:
         """Let everything be well again, so that the job ends."""
         self.shaky.failing_count = self.sink.failing_count = 0
         self.shaky.ends.clear()
@@ -172,4 +172,4 @@ class FaultyWorld(World):
         for host in self.hosts.values():
             if host.process is not None and number in host.process._partitions and not is_under_its_host:
                 self.end(host)
-        shutil.rmtree(self.directory / f"{number:04d}", ignore_errors=True)
+        shutil.rmtree(self.shard_directory(number), ignore_errors=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from actors.errors import TocsinError
 from actors.host import PartitionHost
+from actors.partition.values import OpenedPartition
 from actors.source.protocol import Source
 from cluster.leader import events, instructions
 from cluster.leader.core import LeaderCore
@@ -41,7 +42,9 @@ STEP_COUNT_MAX = 20_000
 
 MEMBERS = ("member-0", "member-1", "member-2")
 
-LIMITS = LeaderLimits(reply_timeout_us=3_000_000, start_timeout_us=3_000_000, store_timeout_us=1_000_000)
+LIMITS = LeaderLimits(
+    reply_timeout_us=3_000_000, start_timeout_us=3_000_000, store_timeout_us=1_000_000, node_lost_us=2_000_000
+)
 
 
 class NoReplyError(TocsinError):
@@ -151,12 +154,16 @@ class World:
 
     def _resume_for_lost_shards(self) -> bool:
         """Run the job again when a shard was lost after its last message."""
-        lost = [number for number in range(self.job.partitions) if not (self.directory / f"{number:04d}").exists()]
+        lost = [number for number in range(self.job.partitions) if not self.shard_directory(number).exists()]
         if lost:
             job = replace(self.sim_job, status=JobStatus.RUNNING, summary=b"")
             self.group = replace(self.group, jobs={job.job_id: job})
             self.elect()
         return bool(lost)
+
+    def shard_directory(self, number: int) -> Path:
+        """Return where the current shard of a partition is."""
+        return self.directory / f"{number:04d}"
 
     def step(self) -> None:
         """Let something arrive, or let time pass."""
@@ -172,7 +179,7 @@ class World:
         if self.proposals and self.rng.random() < 0.5:
             self._decide_proposal(*self.proposals.pop(self.rng.randrange(len(self.proposals))))
             return
-        self._pass_time()
+        self.pass_time()
 
     def _leader(self) -> SimLeader:
         return self.leaders[-1] if self.rng.random() < 0.7 else self.rng.choice(self.leaders)
@@ -191,15 +198,15 @@ class World:
     def tell(self, leader: SimLeader, event: Event) -> None:
         """Step a leader's core and carry its instructions out."""
         if isinstance(event, events.Answered):
-            self._look(leader)
+            self.look(leader)
         for instruction in leader.core.step(event):
             self._obey(leader, instruction)
         leader.core.validate()
 
-    def _look(self, leader: SimLeader) -> None:
+    def look(self, leader: SimLeader) -> None:
         self.tell(leader, events.GroupSeen(now_us=self.now_us, state=leader.view))
 
-    def _pass_time(self) -> None:
+    def pass_time(self) -> None:
         """Let time pass, and a leader look at the group; dead processes are started again, and own nothing."""
         leader = self._leader()
         if leader.view.epoch == self.group.epoch or self.rng.random() < 0.2:
@@ -210,7 +217,7 @@ class World:
         if self.rng.random() < 0.3:
             for name in self.hosts:
                 self.start_host(name)
-        self._look(leader)
+        self.look(leader)
         self._supervise()
 
     def _supervise(self) -> None:
@@ -231,9 +238,7 @@ class World:
             case HostRequest(host=host) if not isinstance(instruction, instructions.StartHost):
                 self._post(leader, host, instruction)
             case instructions.EndOtherHosts(hosts=kept):
-                for host in self.hosts.values():
-                    if host.name not in kept:
-                        self.end(host)
+                self.end_other_hosts(leader, [self.place_of(leader, host) for host in kept])
             case instructions.DropSnapshot(snapshot=number):
                 leader.snapshots.pop(number, None)
             case instructions.Propose():
@@ -259,8 +264,8 @@ class World:
             case instructions.ReadSplit(split=split, offset=offset, row_count_max=count):
                 assert leader.reader is not None
                 return events.SplitRead(now_us=0, request=number, batch=leader.reader.read(split, offset, count))
-            case instructions.StartHost(host=host):
-                self.start_host(host)
+            case instructions.StartHost():
+                self.obey_start(leader, instruction)
                 return events.Done(now_us=0, request=number)
             case instructions.StoreSnapshot(member=name, partition=partition, snapshot=snapshot):
                 data = leader.snapshots[snapshot]
@@ -269,6 +274,9 @@ class World:
             case instructions.ReadSnapshot(member=name, partition=partition, digest=digest):
                 found = self._member(name).find(self.job.name, partition, digest)
                 return events.SnapshotFound(now_us=0, request=number, data=found)
+            case instructions.CopyShard():
+                self.copy_shard(leader, instruction)
+                return events.ShardCopied(now_us=0, request=number)
         raise AssertionError(f"nobody carries out {instruction}")
 
     def _member(self, name: str) -> SimMember:
@@ -276,6 +284,28 @@ class World:
         if not member.is_alive or (self.fault_count and self.rng.random() < 0.05):
             raise NoReplyError(f"{name} does not answer")
         return member
+
+    def obey_start(self, leader: SimLeader, request: instructions.StartHost) -> None:
+        """Start a host for a leader."""
+        self.start_host(request.host)
+
+    def copy_shard(self, leader: SimLeader, request: instructions.CopyShard) -> None:
+        """Copy a shard to another node, in worlds that have nodes."""
+        raise AssertionError(f"there are no nodes for {request}")
+
+    def place_of(self, leader: SimLeader, host: str) -> str:
+        """Return the name, in `hosts`, of the host that a leader means."""
+        return host
+
+    def end_other_hosts(self, leader: SimLeader, kept: list[str]) -> None:
+        """End the hosts that own nothing."""
+        for host in self.hosts.values():
+            if host.name not in kept:
+                self.end(host)
+
+    def can_reach(self, host: str) -> bool:
+        """Whether messages get to a host now."""
+        return True
 
     def _decide_proposal(self, leader: SimLeader, request: instructions.Propose) -> None:
         if self.fault_count and self.rng.random() < 0.1:
@@ -295,11 +325,11 @@ class World:
         leader.inbox.append(events.Answered(now_us=0, request=request.request, answer=answer))
 
     def _post(self, leader: SimLeader, host: str, request: HostRequest) -> None:
-        key = (leader.epoch, host, isinstance(request, instructions.Deliver))
+        key = (leader.epoch, self.place_of(leader, host), isinstance(request, instructions.Deliver))
         self.channels.setdefault(key, deque()).append(Message(leader, request))
 
     def _carry_message(self) -> bool:
-        waiting = [key for key, channel in self.channels.items() if channel]
+        waiting = [key for key, channel in self.channels.items() if channel and self.can_reach(key[1])]
         if not waiting:
             return False
         key = self.rng.choice(waiting)
@@ -350,10 +380,8 @@ class World:
     def _ask(self, host: PartitionHost, leader: SimLeader, request: HostRequest) -> Event:
         epoch, number, now_us = leader.epoch, request.request, self.now_us
         match request:
-            case instructions.OpenPartitions(partitions=partitions, earliest=earliest, snapshots=snapshots):
-                opened = host.open(
-                    epoch, list(partitions), dict(earliest), dict(snapshots), now_us, request.acceptances
-                )
+            case instructions.OpenPartitions():
+                opened = self.open(host, leader, request)
                 return events.PartitionsOpened(now_us=0, request=number, opened=opened)
             case instructions.AcceptValues(acceptances=acceptances):
                 host.accept(epoch, list(acceptances))
@@ -377,11 +405,31 @@ class World:
                 raise AssertionError(f"no host does {request}")
         return events.Done(now_us=0, request=number)
 
+    def open(
+        self, host: PartitionHost, leader: SimLeader, request: instructions.OpenPartitions
+    ) -> dict[int, OpenedPartition]:
+        """Let a host open partitions."""
+        earliest, snapshots = dict(request.earliest), dict(request.snapshots)
+        return host.open(
+            leader.epoch,
+            list(request.partitions),
+            earliest,
+            snapshots,
+            self.now_us,
+            request.acceptances,
+            request.generations,
+            request.are_all,
+        )
+
+    def directory_of(self, name: str) -> Path:
+        """Return where the shards of a host are."""
+        return self.directory
+
     def start_host(self, name: str) -> None:
         """Start the process of a host when it has none."""
         host = self.hosts.setdefault(name, SimHost(name))
         if host.process is None:
-            host.process = PartitionHost(self.job.to_bytes(), str(self.directory))
+            host.process = PartitionHost(self.job.to_bytes(), str(self.directory_of(name)))
             feed_sink(host.process, self.sink)
 
     def end(self, host: SimHost) -> None:

@@ -60,10 +60,19 @@ def test_a_partition_moves_step_by_step_and_gets_what_was_kept_back() -> None:
     assert driver.reply(StartHost) == [Propose(request=7, command=started)]
     driver.give(3)
     assert driver.accept() == [ReleasePartitions(request=10, host="host-0", partitions=(1,))]
-    opened = OpenPartitions(request=11, host="host-1", partitions=(1,), earliest={}, snapshots={}, acceptances=())
+    opened = OpenPartitions(
+        request=11,
+        host="host-1",
+        partitions=(1,),
+        earliest={},
+        snapshots={},
+        acceptances=(),
+        generations={1: 1},
+        are_all=False,
+    )
     assert driver.reply(ReleasePartitions) == [opened]
     driver.reply(OpenPartitions, PartitionsOpened, opened={1: BEGINNING})
-    finished = MoveFinished(request_id="n/12", epoch=1, job_id="trades", partition=1, target="host-1")
+    finished = MoveFinished(request_id="n/12", epoch=1, job_id="trades", partition=1, target="host-1", generation=1)
     assert [one.command for one in driver.waiting(Propose)] == [finished]
     driver.accept()
     assert [sent(driver, name) for name in ("host-0", "host-1")] == [[(0, (0,))], [(0, (1,))]]

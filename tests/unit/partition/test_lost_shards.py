@@ -46,6 +46,13 @@ def test_a_flush_acknowledges_nothing_and_names_the_partition(host: PartitionHos
         host.snapshot(1, 0, 0)
 
 
+def test_an_opening_may_name_all_that_a_host_shall_own(host: PartitionHost) -> None:
+    host.open(1, [2], {0: 0}, {}, 0)
+    assert [one.partition for one in host.stat()] == [0, 1, 2]
+    host.open(1, [1], {0: 0}, {}, 0, are_all=True)
+    assert [one.partition for one in host.stat()] == [1]
+
+
 def test_a_lost_partition_is_released_to_its_next_owner(host: PartitionHost, tmp_path: Path) -> None:
     host.apply(1, batch(4), 0)
     shutil.rmtree(tmp_path / "partitions" / "0000")

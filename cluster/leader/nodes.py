@@ -1,0 +1,59 @@
+"""Nodes as a leader sees them: which may have hosts, which are leaving, and which have been away for too long."""
+
+from collections.abc import Mapping
+
+from raft.group import GroupState, Job, NodeRecord
+
+
+class NodeWatch:
+    """Which nodes are there. Before anybody has said so, all of them are."""
+
+    def __init__(self, lost_us: int) -> None:
+        self._lost_us = lost_us
+        self._there: frozenset[str] | None = None
+        self._away_since_us: dict[str, int] = {}
+        self._elapsed_us = 0
+        self._nodes: Mapping[str, NodeRecord] = {}
+
+    def know(self, state: GroupState) -> None:
+        """Take the nodes that the group knows."""
+        self._nodes = state.nodes
+
+    def see(self, there: frozenset[str], elapsed_us: int) -> None:
+        """Take which nodes are there at this moment."""
+        self._there, self._elapsed_us = there, elapsed_us
+        away = self._nodes.keys() - there
+        self._away_since_us = {node: self._away_since_us.get(node, elapsed_us) for node in away}
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether the group knows any node; in one without, hosts run anywhere."""
+        return bool(self._nodes)
+
+    @property
+    def fit(self) -> tuple[str, ...]:
+        """Nodes that may have hosts, by name."""
+        return tuple(sorted(name for name, node in self._nodes.items() if self._is_fit(name, node)))
+
+    def _is_fit(self, name: str, node: NodeRecord) -> bool:
+        return node.carries_ray and not node.is_draining and (self._there is None or name in self._there)
+
+    @property
+    def leaving(self) -> frozenset[str]:
+        """Nodes that shall give up all that they have."""
+        return frozenset(name for name, node in self._nodes.items() if node.is_draining)
+
+    def is_there(self, node: str) -> bool:
+        """Whether a node is there, as far as anybody has said."""
+        return self._there is None or node in self._there
+
+    def lost(self, job: Job) -> tuple[str, ...]:
+        """Return the nodes that have hosts of the job and have been away for too long, by name."""
+        over_us = self._elapsed_us - self._lost_us
+        away = {node for node, since_us in self._away_since_us.items() if since_us <= over_us}
+        return tuple(sorted(away & set(job.host_nodes.values())))
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        assert self._there is None or not self._away_since_us.keys() & self._there
+        assert all(since_us <= self._elapsed_us for since_us in self._away_since_us.values())

@@ -1,0 +1,109 @@
+"""What goes wrong in a world with nodes, beside all that goes wrong without: chosen by the seed."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.sim.node_world import NODES, NodeWorld
+from tests.sim.partition_faults import HOST_COUNT_MAX, FaultyWorld
+from tests.support.partition_jobs import Outcome, read_outcome
+
+
+@dataclass(slots=True)
+class FaultyNodes(NodeWorld):
+    """Nodes that die, pause, come back, drain and join."""
+
+    kinds: tuple[str, ...] = ()
+    """Kinds of faults of nodes that happen, all of them when empty."""
+
+    def fault(self) -> None:
+        """Let one thing go wrong, of a node in half of the cases."""
+        faults: dict[str, Callable[[], None]] = {
+            "dies for good": self._die_for_good,
+            "dies and comes back": self._die,
+            "pauses": self._pause,
+            "drains": self._drain,
+            "joins": self._join,
+            "scales": self._scale_nodes,
+            "removes a shard": self._remove_shard,
+        }
+        if self.rng.random() < 0.5:
+            FaultyWorld.fault(self)
+            return
+        kind = self.rng.choice([kind for kind in faults if not self.kinds or kind in self.kinds])
+        faults[kind]()
+        if not self.fault_count:
+            self.heal()
+
+    def heal(self) -> None:
+        """Let everything be well again; nodes that are down and not gone for good come back in their time."""
+        FaultyWorld.heal(self)
+
+    def pass_time(self) -> None:
+        """Let nodes come back now and then, and end what the group does not have on them."""
+        for node in sorted(self.down - self.dead):
+            if self.rng.random() < 0.01:
+                self.note(f"node {node} is back")
+                self.come_back(node)
+        if self.rng.random() < 0.2:
+            self.end_strays()
+        FaultyWorld.pass_time(self)
+
+    def _able(self) -> list[str]:
+        """Return the nodes that can have hosts: joined, not draining and not down."""
+        known = self.group.nodes
+        return [node for node in NODES if node in known and not known[node].is_draining and node not in self.down]
+
+    def _turn(self, verb: str) -> str | None:
+        """Return a node that something may happen to; one has always to stay."""
+        able = self._able()
+        if len(able) < 2:
+            return None
+        busy = [node for node in able if node in self.sim_job.host_nodes.values()]
+        node = self.rng.choice(busy if busy and self.rng.random() < 0.8 else able)
+        self.note(f"node {node} {verb}")
+        return node
+
+    def _die_for_good(self) -> None:
+        node = self._turn("dies for good")
+        if node is not None:
+            self.kill_node(node, for_good=True)
+
+    def _die(self) -> None:
+        node = self._turn("dies")
+        if node is not None:
+            self.kill_node(node, for_good=False)
+
+    def _pause(self) -> None:
+        node = self._turn("pauses")
+        if node is not None:
+            self.down.add(node)
+
+    def _drain(self) -> None:
+        node = self._turn("drains")
+        if node is not None:
+            self.drain(node)
+
+    def _join(self) -> None:
+        """Let a node that never was there join; one whose directory is gone joins no more."""
+        for node in NODES:
+            if node not in self.group.nodes:
+                self.note(f"node {node} joins")
+                self.join(node)
+                return
+
+    def _scale_nodes(self) -> None:
+        self.scale(self.rng.randint(1, min(HOST_COUNT_MAX, self.job.partitions)))
+
+    def _remove_shard(self) -> None:
+        """Remove the directory of a shard, whether or not its host has it open."""
+        number = self.rng.randrange(self.job.partitions)
+        self.note(f"the shard of partition {number} is removed")
+        shutil.rmtree(self.shard_directory(number), ignore_errors=True)
+
+    def outcome(self) -> Outcome:
+        """Return what is left, of the current shards on all nodes."""
+        splits = [split.number for split in self.source.splits()]
+        final: Path = self.gather()
+        return read_outcome(self.job, final, splits, self.sink)

@@ -1,0 +1,111 @@
+"""Several nodes under everything that goes wrong with them: nothing is lost, nothing is counted twice."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.shard import Shard
+from tests.sim.node_faults import FaultyNodes
+from tests.support.list_source import ListSource
+from tests.support.partition_jobs import (
+    EVENTS,
+    LEARNING,
+    SINKS,
+    Outcome,
+    make_partition_job,
+    make_records,
+    skip_sync,
+    undisturbed,
+)
+
+JOBS: dict[str, dict[str, Any]] = {"sinks": SINKS, "everything": LEARNING | EVENTS | SINKS | {"partitions": 3}}
+
+DATA_COUNT = 2
+
+RECORD_COUNT = 25
+
+KINDS = {
+    "dies for good": "NodeLost",
+    "dies and comes back": "NodeLost",
+    "pauses": "NodeLost",
+    "drains": "a copy",
+    "scales": "a copy",
+    "removes a shard": "LeaderElected",
+}
+"""Kinds of faults of nodes, and what has to happen for them in some run."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Outcome]:
+    known: dict[tuple[str, int], Outcome] = {}
+
+    def find(name: str, data: int) -> Outcome:
+        if (name, data) not in known:
+            job = make_partition_job(**JOBS[name])
+            source = ListSource(job.row_schema, make_records(data, 2, RECORD_COUNT))
+            known[name, data] = undisturbed(job, source, tmp_path_factory.mktemp("undisturbed"))
+        return known[name, data]
+
+    return find
+
+
+@pytest.fixture
+def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., FaultyNodes]]:
+    skip_sync(monkeypatch)
+    worlds: list[FaultyNodes] = []
+    real = Shard.write
+
+    def make(seed: int, name: str, **settings: Any) -> FaultyNodes:
+        job = make_partition_job(**JOBS[name])
+        source = ListSource(job.row_schema, make_records(seed % DATA_COUNT, 2, RECORD_COUNT))
+        place = tmp_path / f"world-{len(worlds)}"
+        worlds.append(FaultyNodes(seed=seed, job=job, source=source, directory=place, **settings))
+        monkeypatch.setattr(Shard, "write", lambda shard, action: worlds[-1].disk.write(real, shard, action))
+        return worlds[-1]
+
+    yield make
+    for world in worlds[-1:]:
+        print("\n".join(world.diary[-60:]))  # noqa: T201  # shown for a seed that fails
+
+
+def check(world: FaultyNodes, expected: Outcome) -> None:
+    world.run()
+    found = world.outcome()
+    assert found.anomalies == expected.anomalies
+    assert found.events == expected.events
+    assert found.sent == expected.sent
+    assert found == expected
+
+
+@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("name", JOBS)
+def test_nothing_is_lost_or_doubled_on_nodes(
+    name: str, seed: int, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
+) -> None:
+    check(make_world(seed, name, fault_count=10), undisturbed_runs(name, seed % DATA_COUNT))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_lost_or_doubled_when_a_node(
+    kind: str,
+    make_world: Callable[..., FaultyNodes],
+    undisturbed_runs: Callable[[str, int], Outcome],
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(5):
+        world = make_world(seed, "everything", fault_count=8, node_count=3, kinds=(kind,))
+        check(world, undisturbed_runs("everything", seed % DATA_COUNT))
+        happened += world.happened
+    assert happened[KINDS[kind]] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1000, 1400))
+@pytest.mark.parametrize("name", JOBS)
+def test_nothing_is_lost_or_doubled_on_nodes_in_longer_runs(
+    name: str, seed: int, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
+) -> None:
+    check(make_world(seed, name, fault_count=25), undisturbed_runs(name, seed % DATA_COUNT))

@@ -1,0 +1,335 @@
+"""The leader gives hosts their nodes, gives up nodes that stay away, drains nodes, and makes lost shards anew."""
+
+from typing import Any
+
+from actors.partition.values import OpenedPartition
+from actors.shard import ShardLostError
+from cluster.leader.events import BatchApplied, Failed, NodesSeen, PartitionsOpened, ShardCopied, SourceOpened
+from cluster.leader.failures import Failure, FailureKind, failure_of
+from cluster.leader.instructions import (
+    CopyShard,
+    Deliver,
+    Instruction,
+    OpenPartitions,
+    OpenSource,
+    Propose,
+    ReleasePartitions,
+    SendBatch,
+    StartHost,
+    Warn,
+)
+from cluster.leader.status import Phase
+from raft.commands import (
+    AssignmentChanged,
+    Command,
+    JobStopped,
+    MoveFinished,
+    NodeDrained,
+    NodeJoined,
+    NodeLost,
+    ScaleRequested,
+    ShardRebuilt,
+    SnapshotReplicated,
+)
+from tests.support.leader_driver import MEMBERS, Driver, kinds
+from tests.support.partition_jobs import SINKS, make_partition_job
+
+JOB = make_partition_job()
+
+SECOND = 1_000_000
+
+BEGINNING = OpenedPartition(needed={0: 0}, reached={0: 0})
+
+
+def on_nodes(*nodes: str, host_count: int = 1, **settings: Any) -> Driver:
+    driver = Driver(make_partition_job(**settings) if settings else JOB, host_count)
+    for node in nodes:
+        join(driver, node)
+    return driver
+
+
+def join(driver: Driver, node: str) -> None:
+    roles = {"carries_ray": not node.startswith("voter"), "is_voter": True}
+    said = {"address": f"{node}:1", "directory": "/", "machine": node, "incarnation": "x"}
+    driver.decide(NodeJoined(node=node, **roles, **said))  # type: ignore[arg-type]
+
+
+def see(driver: Driver, *nodes: str) -> list[Instruction]:
+    return driver.step(NodesSeen(now_us=driver.now_us, nodes=frozenset(nodes)))
+
+
+def proposed(driver: Driver) -> list[Command]:
+    return [one.command for one in driver.waiting(Propose)]
+
+
+def started(driver: Driver) -> list[tuple[str, str]]:
+    return [(one.host, one.node) for one in driver.waiting(StartHost)]
+
+
+def opened(driver: Driver) -> None:
+    driver.reply(StartHost)
+    for request in driver.waiting(OpenPartitions):
+        found = dict.fromkeys(request.partitions, BEGINNING)
+        driver.reply_to(request, PartitionsOpened, opened=found)
+
+
+def test_hosts_are_spread_over_the_nodes_that_may_have_any() -> None:
+    driver = on_nodes("a", "b", "c", "voter", host_count=2)
+    driver.decide(NodeDrained(node="a"))
+    see(driver, "a", "b", "c", "voter")
+    driver.look()
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    assert started(driver) == [("host-0", "b"), ("host-1", "c")]
+
+
+def test_a_node_that_is_away_gets_no_hosts() -> None:
+    driver = on_nodes("a", "b", host_count=2)
+    driver.look()
+    see(driver, "b")
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    assert started(driver) == [("host-0", "b"), ("host-1", "b")]
+
+
+def test_a_job_waits_for_a_node_that_may_have_its_hosts() -> None:
+    driver = on_nodes("a")
+    driver.look()
+    see(driver)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    assert driver.core.phase is Phase.RECOVERING
+    assert "no node is there that may have hosts" in (driver.core.status().trouble or "")
+
+
+def test_partitions_are_opened_at_their_generations_and_no_others() -> None:
+    driver = on_nodes("a")
+    driver.look()
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    driver.reply(StartHost)
+    request = driver.waiting(OpenPartitions)[0]
+    assert (request.generations, request.are_all) == ({0: 1, 1: 1}, True)
+
+
+def running(*nodes: str, host_count: int = 1, **settings: Any) -> Driver:
+    driver = on_nodes(*nodes, host_count=host_count, **settings)
+    driver.open({0: 0})
+    see(driver, *nodes)
+    return driver
+
+
+def test_a_node_that_stays_away_is_lost_and_its_partitions_are_made_anew_elsewhere() -> None:
+    driver = running("a", "b", host_count=2)
+    see(driver, "b")
+    driver.now_us += 10 * SECOND - 1
+    see(driver, "b")
+    assert proposed(driver) == []
+    driver.now_us += 1
+    assert kinds(see(driver, "b")) == ["Warn", "Propose"]
+    assert see(driver, "b") == []
+    assert proposed(driver) == [NodeLost(request_id="n/10", epoch=1, node="a")]
+    driver.accept()
+    assert driver.core.phase is Phase.RECOVERING
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    command = proposed(driver)[0]
+    assert isinstance(command, AssignmentChanged)
+    assert (command.owners, command.host_nodes) == (((0, "host-0"),), (("host-0", "b"),))
+    driver.accept()
+    driver.reply(StartHost)
+    driver.reply(StartHost)
+    assert [one.generations for one in driver.waiting(OpenPartitions)] == [{0: 2}, {1: 1}]
+
+
+def test_a_node_that_comes_back_in_time_is_not_lost() -> None:
+    driver = running("a", "b", host_count=2)
+    for nodes in (("b",), ("a", "b"), ("b",)):
+        driver.now_us += 6 * SECOND
+        see(driver, *nodes)
+    driver.now_us += 6 * SECOND
+    see(driver, "b")
+    assert proposed(driver) == []
+
+
+def test_a_node_without_hosts_of_the_job_is_no_business_of_its_leader() -> None:
+    driver = running("a", "b")
+    see(driver, "a")
+    driver.now_us += 20 * SECOND
+    see(driver, "a")
+    assert proposed(driver) == []
+
+
+def test_a_node_that_drains_hands_its_partitions_over_by_copies() -> None:
+    driver = running("a", "b")
+    driver.decide(NodeDrained(node="a"))
+    driver.look()
+    assert proposed(driver) == [
+        AssignmentChanged(request_id="n/6", epoch=1, job_id="trades", owners=(), host_nodes=(("host-1", "b"),))
+    ]
+    driver.accept()
+    assert started(driver) == [("host-1", "b")]
+    driver.reply(StartHost)
+    driver.give(0)
+    driver.accept()
+    copy = driver.waiting(CopyShard)[0]
+    assert (copy.source, copy.target, copy.partition, copy.generation) == ("host-0", "host-1", 0, 2)
+    driver.reply(CopyShard, ShardCopied)
+    driver.reply(ReleasePartitions)
+    request = driver.waiting(OpenPartitions)[0]
+    assert (request.generations, request.are_all) == ({0: 2}, False)
+    driver.reply(OpenPartitions, PartitionsOpened, opened={0: BEGINNING})
+    finished = proposed(driver)[0]
+    assert isinstance(finished, MoveFinished)
+    assert finished.generation == 2
+    driver.accept()
+    assert driver.group.jobs["trades"].generations == (2, 1)
+    assert driver.core.phase is Phase.SCALING
+
+
+def test_nothing_moves_while_a_node_on_the_way_is_away() -> None:
+    driver = running("a", "b")
+    see(driver, "b")
+    driver.decide(NodeDrained(node="a"))
+    driver.look()
+    assert proposed(driver) == []
+    see(driver, "a", "b")
+    assert len(proposed(driver)) == 1
+
+
+def test_a_node_that_drains_alone_keeps_what_it_has() -> None:
+    driver = running("a")
+    driver.decide(NodeDrained(node="a"))
+    driver.look()
+    assert (proposed(driver), driver.core.phase) == ([], Phase.RUNNING)
+
+
+def test_a_node_that_was_taken_for_a_new_host_and_drains_meanwhile_is_planned_without() -> None:
+    driver = running("a", "b", "c")
+    driver.decide(ScaleRequested(job_id="trades", host_count=2))
+    driver.look()
+    driver.decide(NodeDrained(node="b"))
+    driver.accept()
+    assert (driver.core.phase, driver.core.status().failure_count) == (Phase.RUNNING, 0)
+    driver.wait(50_000)
+    command = proposed(driver)[0]
+    assert isinstance(command, AssignmentChanged)
+    assert command.host_nodes == (("host-1", "c"),)
+
+
+def test_a_shard_that_is_lost_is_made_anew_with_the_next_generation() -> None:
+    driver = running("a", partitions=1)
+    driver.give(3)
+    driver.fail(SendBatch, "gone", FailureKind.SHARD_LOST)
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    assert [type(one).__name__ for one in proposed(driver)] == ["ShardRebuilt"]
+    driver.accept()
+    driver.reply(StartHost)
+    assert driver.waiting(OpenPartitions)[0].generations == {0: 2}
+
+
+def test_a_shard_that_is_newer_than_the_group_says_gets_a_generation_beyond() -> None:
+    driver = running("a")
+    driver.give(3)
+    lost = failure_of(ShardLostError("newer", 1, 7))
+    assert lost == Failure(FailureKind.SHARD_LOST, "newer", (1,), 7)
+    request = driver.waiting(SendBatch)[0]
+    driver.reply_to(request, Failed, failure=lost)
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    assert driver.group.jobs["trades"].generations == (1, 8)
+    rebuilt = [one.command for one in driver.given if isinstance(one, Propose)][-1]
+    assert isinstance(rebuilt, ShardRebuilt)
+
+
+def test_a_shard_that_cannot_be_named_is_opened_again() -> None:
+    driver = running("a")
+    driver.give(3)
+    driver.fail(SendBatch, "gone", FailureKind.SHARD_LOST)
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    assert proposed(driver) == []
+    assert started(driver) == [("host-0", "a")]
+
+
+def test_a_delivery_that_finds_a_shard_lost_makes_the_job_start_over() -> None:
+    driver = running("a", **SINKS)
+    driver.now_us += SECOND
+    see(driver, "a")
+    driver.fail(Deliver, "gone", FailureKind.SHARD_LOST)
+    assert driver.core.phase is Phase.RECOVERING
+
+
+def test_counters_go_on_when_a_job_starts_over() -> None:
+    driver = running("a")
+    driver.give(3)
+    driver.applied(2)
+    driver.give(5)
+    driver.fail(SendBatch, "not mine", FailureKind.NOT_OPEN)
+    driver.open_requests.clear()
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    opened(driver)
+    driver.give(4)
+    driver.reply(SendBatch, BatchApplied, anomaly_count=1)
+    pump = driver.core.status().pump
+    assert pump is not None
+    assert (pump.anomaly_count, pump.dead_letter_count, pump.positions) == (3, 0, {0: 4})
+
+
+def test_a_job_that_rests_loses_a_node_when_it_runs_again() -> None:
+    driver = running("a", "b", host_count=2)
+    driver.decide(JobStopped(job_id="trades"))
+    driver.look()
+    driver.give(0)
+    driver.flush()
+    assert driver.core.phase is Phase.STOPPED
+    see(driver, "b")
+    driver.now_us += 11 * SECOND
+    see(driver, "b")
+    assert proposed(driver) == [NodeLost(request_id="n/10", epoch=1, node="a")]
+
+
+def test_a_partition_that_is_empty_after_its_move_was_lost_on_the_way() -> None:
+    driver = running("a", partitions=2)
+    driver.give(3)
+    driver.applied()
+    driver.decide(ScaleRequested(job_id="trades", host_count=2))
+    driver.look()
+    driver.accept()
+    driver.reply(StartHost)
+    driver.accept()
+    driver.reply(ReleasePartitions)
+    empty = OpenedPartition(needed={}, reached={}, is_empty=True)
+    driver.reply(OpenPartitions, PartitionsOpened, opened={1: empty})
+    assert driver.core.phase is Phase.RECOVERING
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.reply(ReleasePartitions)
+    found = [type(one).__name__ for one in proposed(driver)]
+    driver.accept()
+    assert (found, driver.group.jobs["trades"].moves) == (["MoveAbandoned"], {})
+    assert [type(one).__name__ for one in proposed(driver)] == ["ShardRebuilt"]
+
+
+def test_a_shard_that_is_empty_though_it_had_rows_is_a_warning() -> None:
+    driver = on_nodes("a", partitions=1)
+    driver.decide(AssignmentChanged(epoch=1, job_id="trades", owners=((0, "host-0"),), host_nodes=(("host-0", "a"),)))
+    driver.decide(
+        SnapshotReplicated(
+            epoch=1, job_id="trades", partition=0, next_offsets=((0, 5),), digest=b"d", size_bytes=1, holders=MEMBERS
+        )
+    )
+    driver.look()
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.reply(StartHost)
+    empty = OpenedPartition(needed={0: 0}, reached={0: 0}, is_empty=True)
+    found = driver.reply(OpenPartitions, PartitionsOpened, opened={0: empty})
+    assert (
+        Warn(
+            phrase="a shard was lost",
+            reason="partition 0 was empty when it was opened; what it had is rebuilt from the source",
+        )
+        in found
+    )
