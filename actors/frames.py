@@ -296,11 +296,22 @@ def to_physical(values: pl.Series, column: Column) -> pl.Series:
         raise SchemaError(f"column {column.name!r} is {column.type}, which cannot hold its values: {error}") from error
 
 
-def present_times(schema: Schema, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame whose integer times are shown as `shown_times` does, for the columns that the schema names."""
-    shown = [column for column in schema.columns if column.name in frame.columns and column.type in _LOGICAL]
-    times = (shown_times(frame[c.name], c) for c in shown if frame[c.name].dtype == pl.Int64)
-    return frame.with_columns(*times)
+def present_times(schema: Schema, frame: pl.DataFrame, *, months_as_text: bool = False) -> pl.DataFrame:
+    """Return a frame whose integer times are shown as `shown_times` does, for the columns that the schema names.
+
+    Months have no type in Polars: they stay numbers, or become text such as `2018-10`.
+    """
+    there = [column for column in schema.columns if frame.schema.get(column.name) == pl.Int64]
+    times = [shown_times(frame[column.name], column) for column in there if column.type in _LOGICAL]
+    months = [_month_texts(column.name) for column in there if months_as_text and column.type is ColumnType.MONTH]
+    return frame.with_columns(*times, *months)
+
+
+def _month_texts(name: str) -> pl.Expr:
+    """Return months since the year 0 as text, NULL outside the years 1 to 9999."""
+    months = pl.when(pl.col(name).is_between(12, 119_999)).then(pl.col(name))
+    year, month = (months // 12).cast(pl.String).str.zfill(4), (months % 12 + 1).cast(pl.String).str.zfill(2)
+    return (year + "-" + month).alias(name)
 
 
 def shown_times(values: pl.Series, column: Column, bounds: tuple[Any, Any] | None = None) -> pl.Series:
@@ -330,12 +341,16 @@ def time_texts(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(name).dt.to_string(text) for name, text in formats.items() if text is not None)
 
 
-def time_text(kind: ColumnType, time: int | None) -> str | int | None:
-    """Return a time in units of a temporal type as ISO text; a month stays a number."""
-    schema = Schema((Column(name="time", type=kind),))
-    shown = time_texts(present_times(schema, pl.DataFrame({"time": [time]}, schema={"time": pl.Int64})))
-    text: str | int | None = shown["time"][0]
-    return text
+def time_text(kind: ColumnType, time: int | None) -> str | None:
+    """Return a time in units of a temporal type as ISO text."""
+    return times_as_text(kind, [time])[0]
+
+
+def times_as_text(kind: ColumnType, times: Sequence[int | None]) -> list[str | None]:
+    """Return times in units of a temporal type as ISO text; those that have no date and time there are `None`."""
+    frame = pl.DataFrame({"time": times}, schema={"time": pl.Int64})
+    shown = present_times(Schema((Column(name="time", type=kind),)), frame, months_as_text=True)
+    return time_texts(shown)["time"].to_list()
 
 
 def _from_sequence(schema: Schema, rows: Any) -> pl.DataFrame:

@@ -7,6 +7,7 @@ the next one opens the same directories.
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,8 @@ class PartitionHost:
         self._directory = Path(directory)
         self._partitions: dict[int, Partition] = {}
         self._epoch = self._opened_epoch = 0
-        self._sinks: list[Sink] | None = None
+        self._sinks: list[Sink] = open_sinks(self._job)
+        self._turns = [threading.Lock() for _ in self._sinks]
         self._acceptances: dict[str, Acceptance] = {}
         self._outgoing: dict[int, OutgoingCopy] = {}
         self._incoming: dict[int, IncomingCopy] = {}
@@ -326,35 +328,32 @@ class PartitionHost:
     def _shard_directory(self, number: int) -> Path:
         return self._directory / f"{number:04d}"
 
-    def deliver(self) -> int:
-        """Hand committed anomalies to the job's sinks and return how many they took.
+    def deliver(self, sink: int) -> int:
+        """Hand committed anomalies to one of the job's sinks, named by its position, and return how many it took.
 
         Raises:
-            SinkError: a sink does not take them; the other sinks, and other partitions, were served all the same.
+            SinkError: it does not take those of a partition; other partitions were served all the same.
         """
         self._check_owns_any()
-        if self._sinks is None:
-            self._sinks = open_sinks(self._job)
         count, failures = 0, []
-        for partition in list(self._partitions.values()):
-            try:
-                count += self._deliver(partition, self._sinks)
-            except SinkError as error:
-                failures.append(error)
+        # Leaders do not know of one another, and marks of a sink only grow.
+        with self._turns[sink]:
+            for partition in list(self._partitions.values()):
+                try:
+                    count += self._deliver(partition, sink)
+                except SinkError as error:
+                    failures.append(error)
         if failures:
             raise failures[0]
         return count
 
-    def _deliver(self, partition: Partition, sinks: list[Sink]) -> int:
+    def _deliver(self, partition: Partition, sink: int) -> int:
         try:
-            waiting = partition.outbox(DELIVERY_COUNT_MAX)
+            waiting = partition.outbox(sink, DELIVERY_COUNT_MAX)
             if not waiting:
                 return 0
-            records = [self._sink_record(partition.number, anomaly) for anomaly in waiting]
-            failures = [error for sink in sinks if (error := _failure(sink, records)) is not None]
-            if failures:
-                raise failures[0]
-            partition.acknowledge(waiting)
+            self._sinks[sink].write([self._sink_record(partition.number, anomaly) for anomaly in waiting])
+            partition.acknowledge(sink, waiting)
         except ShardClosedError:
             # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
             return 0
@@ -365,7 +364,7 @@ class PartitionHost:
             partition=number,
             id=anomaly.id,
             time=anomaly.time,
-            key=dict(zip(self._job.key_columns, anomaly.key, strict=True)),
+            key=anomaly.key,
             type=anomaly.type,
             metric=anomaly.metric,
             detail=anomaly.detail,
@@ -439,19 +438,9 @@ class PartitionHost:
         for partition in self._partitions.values():
             partition.close()
         self._partitions.clear()
-        for sink in self._sinks or ():
+        for sink in self._sinks:
             sink.close()
-        self._sinks = None
 
 
 def _is_empty(partition: Partition) -> bool:
     return not any(partition.committed.values())
-
-
-def _failure(sink: Sink, records: list[SinkRecord]) -> SinkError | None:
-    """Write to a sink; return why it did not take anything, or `None`."""
-    try:
-        sink.write(records)
-    except SinkError as error:
-        return error
-    return None

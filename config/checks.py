@@ -23,6 +23,7 @@ def job_faults(job: JobSettings) -> list[SettingError]:
     if not faults:
         for check in (_check_columns, _check_window, _check_durations, _check_source, _check_events, _check_warm_start):
             faults += _faults(check, job, schema)
+        faults += _faults(_check_sinks, job)
         for index in range(len(job.detectors)):
             faults += _faults(_check_detector, job, schema, index)
     return faults or _faults(_check_does_something, job)
@@ -60,6 +61,12 @@ def _check_columns(job: JobSettings, schema: Schema) -> None:
     for path, name in ((("time",), job.time), *((("key", index), name) for index, name in enumerate(job.key))):
         if schema[name].name in OUTPUT_COLUMNS:
             raise fault(path, f"anomalies have a column {name!r} of their own; name the column otherwise")
+
+
+def _check_sinks(job: JobSettings) -> None:
+    for index, sink in enumerate(job.sinks):
+        if any(sink.identity == other.identity for other in job.sinks[:index]):
+            raise fault(("sinks", index), f"{sink.path!r} is the folder of another sink; give each a folder of its own")
 
 
 def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:

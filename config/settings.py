@@ -102,6 +102,11 @@ class NdjsonSinkSettings(Settings):
     path: str = Field(min_length=1)
     """Folder, relative to the job file; made when it is missing."""
 
+    @property
+    def identity(self) -> str:
+        """What a partition keeps its mark of the sink under; a sink with another one begins anew."""
+        return f"{self.type} {self.path}"
+
 
 DEFAULT_TIME_MIN = "1980-01-01"
 _FIRST_TIME_MIN = "1900-01-01"

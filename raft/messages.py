@@ -77,7 +77,7 @@ class TimeoutNow(TypedDict):
 
 
 class Vote(TypedDict):
-    """A vote."""
+    """A voter elects the candidate of a term."""
 
     type: Literal["response_vote"]
     term: Count

@@ -7,6 +7,7 @@ through `unpack` and `require` and fails in one way only, by `FormatError`.
 
 import dataclasses
 import functools
+import itertools
 import math
 import reprlib
 import types
@@ -27,6 +28,12 @@ COUNT_MAX: Final = (1 << 63) - 1
 Count = Annotated[int, lambda value: 0 <= value <= COUNT_MAX]
 """An index, a term, or the number of a request."""
 
+LENGTH_MAX: Final = 1 << 20
+"""Most elements of one array or map, and letters of one text, that are decoded."""
+
+CONTAINER_COUNT_MAX: Final = 1 << 22
+"""Most arrays and maps in one value: a byte each where they come from, a hundred and more in memory."""
+
 Seconds = Annotated[float, math.isfinite]
 """A moment of somebody's clock."""
 
@@ -35,10 +42,30 @@ def unpack(data: bytes, what: str) -> object:
     """Return the value that msgpack bytes hold, arrays as tuples.
 
     Raises:
-        FormatError: They hold none; `what` says what they were to be.
+        FormatError: They hold none, or one beyond the limits above; `what` says what they were to be.
     """
+    left = itertools.repeat(None, CONTAINER_COUNT_MAX)
+
+    def count(container: Any) -> Any:
+        next(left)
+        return container
+
+    # Fewer bytes cannot be more containers, and counting takes as long as decoding.
+    hook = count if len(data) > CONTAINER_COUNT_MAX else None
     try:
-        value: object = msgpack.unpackb(data, use_list=False, strict_map_key=False)
+        value: object = msgpack.unpackb(
+            data,
+            use_list=False,
+            strict_map_key=False,
+            max_array_len=LENGTH_MAX,
+            max_map_len=LENGTH_MAX,
+            max_str_len=LENGTH_MAX,
+            max_ext_len=0,
+            list_hook=hook,
+            object_hook=hook,
+        )
+    except StopIteration:
+        raise FormatError(f"{len(data)} bytes are no {what}: more than {CONTAINER_COUNT_MAX} arrays and maps") from None
     except Exception as error:  # msgpack raises what it meets: by depth, by key, by number, by text
         raise FormatError(f"{len(data)} bytes are no {what}: {error}") from error
     return value

@@ -66,12 +66,13 @@ def run_cluster(home: Home, job: JobSettings) -> float:
     client = Client(home)
     client.submit(job)
     summary = client.wait_finished(job.name, 600)
-    if "failed" in summary:
-        raise SystemExit(f"the job failed: {summary['failed']}")
+    if summary.failed is not None:
+        raise SystemExit(f"the job failed: {summary.failed}")
     runner = client.runner_status(job.name)
     assert runner is not None, "the leader has just finished the job"
     assert runner.opened_us is not None, "its partitions were open"
-    return float(summary["finished_us"] - runner.opened_us) / 1e6
+    assert summary.finished_us is not None, "it has just been finished"
+    return (summary.finished_us - runner.opened_us) / 1e6
 
 
 def main() -> int:

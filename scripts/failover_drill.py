@@ -92,8 +92,8 @@ class Drill:
             self._kill(name, self._random.choice(["leader", "host"]) if victim == "both" else victim)
             kills += 1
         summary = self._client.wait_finished(name, 600)
-        if "failed" in summary:
-            raise SystemExit(f"the job failed: {summary['failed']}")
+        if summary.failed is not None:
+            raise SystemExit(f"the job failed: {summary.failed}")
         return kills, self._client.anomaly_entries(name)
 
     def _is_over(self, name: str) -> bool:

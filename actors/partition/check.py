@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 
 from actors.partition.anomaly_table import decode_id
+from actors.partition.outbox import SINK_DIGEST_SIZE
 from actors.partition.rejected_records import decode_record
 from actors.partition.sealing import unseal
 from actors.shard import Shard
@@ -120,10 +121,11 @@ def _check_anomaly(key: bytes, value: bytes, marks: PartitionMarks) -> str | Non
 
 
 def _check_outbox(key: bytes, value: bytes, marks: PartitionMarks) -> str | None:
-    if len(key) != _SPLIT_SIZE or len(value) != _ID_SIZE:
+    # A mark of before is of all sinks.
+    if len(key) not in (_SPLIT_SIZE, _SPLIT_SIZE + SINK_DIGEST_SIZE) or len(value) != _ID_SIZE:
         return f"has a key of {len(key)} and a value of {len(value)} bytes"
     mark = decode_id(value)
-    if mark.split != int.from_bytes(key, "big"):
+    if mark.split != int.from_bytes(key[:_SPLIT_SIZE], "big"):
         return f"is a mark of split {mark.split}"
     return _beyond(mark.split, mark.offset, marks)
 

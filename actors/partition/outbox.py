@@ -1,11 +1,14 @@
 """The outbox: committed anomalies and notices that the sinks have not taken.
 
-The ids of a split only grow from commit to commit, so it is one mark for each split, the last id that every sink has,
-and the tables above it.
+The ids of a split only grow from commit to commit, so it is one mark for each split and sink, the last id that the sink
+has, and the tables above it. Marks stand under the split and a digest of the sink's identity. Shards of before have one
+mark for each split, under the split alone: a sink without a mark of its own begins there, and without either at the
+beginning.
 """
 
+import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -17,25 +20,32 @@ from actors.partition.part import Entry, Part, Saved, Tables
 from actors.partition.sealing import damaged, seal, unseal
 from actors.shard.shard import Txn
 
+SINK_DIGEST_SIZE = 16
+"""Bytes of the digest of a sink's identity."""
+
 _SPLIT = struct.Struct(">I")
 
 
 class Outbox(Part):
-    """What waits for the sinks; nothing in a job without sinks."""
+    """What waits for each sink; `sinks` are their identities, and a number of a sink is a position in them."""
 
-    def __init__(self, tables: Tables, anomalies: AnomalyTable, episodes: EpisodeTable, *, has_sinks: bool) -> None:
+    def __init__(
+        self, tables: Tables, anomalies: AnomalyTable, episodes: EpisodeTable, sinks: Sequence[str] = ()
+    ) -> None:
         self._tables = tables
         self._anomalies = anomalies
         self._episodes = episodes
-        self._has_sinks = has_sinks
-        # One is counted by the thread that flushes, the other by the one that delivers.
-        self._in_count = self._out_count = 0
+        self._sinks = tuple(sinks)
+        self._digests = [hashlib.blake2b(sink.encode(), digest_size=SINK_DIGEST_SIZE).digest() for sink in sinks]
+        # One is counted by the thread that flushes, the others by those that deliver; what was there is below zero.
+        self._in_count = 0
+        self._out_counts = [0] * len(self._sinks)
         self._arriving_count = 0
 
     @property
-    def count(self) -> int:
-        """Anomalies and notices that wait."""
-        return self._in_count - self._out_count
+    def counts(self) -> Mapping[str, int]:
+        """Anomalies and notices that wait, by the identity of the sink."""
+        return {sink: self._in_count - out for sink, out in zip(self._sinks, self._out_counts, strict=True)}
 
     def entries(self) -> Sequence[Entry]:
         """Count what arrives; the tables that it is in are written by others."""
@@ -44,59 +54,57 @@ class Outbox(Part):
 
     def saved(self) -> None:
         """Count what has arrived."""
-        if self._has_sinks:
-            self._in_count += self._arriving_count
+        self._in_count += self._arriving_count
 
     def load(self, saved: Saved) -> None:
         """Count what waits."""
-        if self._has_sinks:
-            self._in_count = sum(1 for _ in self._waiting(saved.txn))
+        self._out_counts = [-sum(1 for _ in self._waiting(saved.txn, sink)) for sink in range(len(self._sinks))]
 
-    def oldest(self, txn: Txn, count_max: int) -> list[tuple[bytes, bytes]]:
-        """Return entries that wait, split after split, in the order of ids."""
-        return list(islice(self._waiting(txn), count_max)) if self._has_sinks else []
+    def oldest(self, txn: Txn, sink: int, count_max: int) -> list[tuple[bytes, bytes]]:
+        """Return entries that wait for a sink, split after split, in the order of ids."""
+        return list(islice(self._waiting(txn, sink), count_max))
 
-    def take_out(self, txn: Txn, taken: Sequence[AnomalyId]) -> None:
-        """Mark anomalies, each split's in the order of ids, and all before them as taken by every sink."""
+    def take_out(self, txn: Txn, sink: int, taken: Sequence[AnomalyId]) -> None:
+        """Mark anomalies, each split's in the order of ids, and all before them as taken by a sink."""
+        last_everywhere = {}
         for split, last in {anomaly_id.split: anomaly_id for anomaly_id in taken}.items():
             key = _SPLIT.pack(split)
-            txn.put(key, seal(key, encode_id(last)), db=self._tables["outbox"])
-        self._episodes.forget(txn, taken)
+            place = key + self._digests[sink]
+            txn.put(place, seal(place, encode_id(last)), db=self._tables["outbox"])
+            last_everywhere[split] = min(self._mark(txn, key, other) or b"" for other in range(len(self._sinks)))
+        self._episodes.forget(txn, [one for one in taken if encode_id(one) <= last_everywhere[one.split]])
 
-    def note_taken(self, count: int) -> None:
+    def note_taken(self, sink: int, count: int) -> None:
         """Note that the marks of so many are durable."""
-        self._out_count += count
+        self._out_counts[sink] += count
 
     def validate(self) -> None:
         """Assert that nothing was taken that had not come."""
-        assert 0 <= self._out_count <= self._in_count, (self._out_count, self._in_count)
+        assert all(count >= 0 for count in self.counts.values()), self.counts
 
-    def _waiting(self, txn: Txn) -> Iterator[tuple[bytes, bytes]]:
-        marks = self._tables["outbox"]
-        return merge(*(_above_marks(txn, self._tables[name], marks) for name in ("anomalies", "notices")))
-
-
-def _mark_of(txn: Txn, marks: Any, split: bytes) -> bytes | None:
-    stored = txn.get(split, db=marks)
-    if stored is None:
+    def _mark(self, txn: Txn, split: bytes, sink: int) -> bytes | None:
+        for place in (split + self._digests[sink], split):
+            if (stored := txn.get(place, db=self._tables["outbox"])) is not None:
+                mark = unseal(place, stored)
+                # A mark of another split would hide what waits.
+                if len(mark) != ID_SIZE or mark[: _SPLIT.size] != split:
+                    raise damaged(place)
+                return mark
         return None
-    mark = unseal(split, stored)
-    # A mark of another split would hide what waits.
-    if len(mark) != ID_SIZE or mark[: _SPLIT.size] != split:
-        raise damaged(split)
-    return mark
 
+    def _waiting(self, txn: Txn, sink: int) -> Iterator[tuple[bytes, bytes]]:
+        return merge(*(self._above_marks(txn, self._tables[name], sink) for name in ("anomalies", "notices")))
 
-def _above_marks(txn: Txn, table: Any, marks: Any) -> Iterator[tuple[bytes, bytes]]:
-    """Give the entries above the marks, split after split, in the order of ids."""
-    with txn.cursor(table) as cursor:
-        placed = cursor.first()
-        while placed:
-            split = bytes(cursor.key()[: _SPLIT.size])
-            mark = _mark_of(txn, marks, split)
-            if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
-                cursor.next()
-            while (key := bytes(cursor.key())) and key[: _SPLIT.size] == split:
-                yield key, bytes(cursor.value())
-                cursor.next()
-            placed = bool(key)
+    def _above_marks(self, txn: Txn, table: Any, sink: int) -> Iterator[tuple[bytes, bytes]]:
+        """Give the entries above a sink's marks, split after split, in the order of ids."""
+        with txn.cursor(table) as cursor:
+            placed = cursor.first()
+            while placed:
+                split = bytes(cursor.key()[: _SPLIT.size])
+                mark = self._mark(txn, split, sink)
+                if mark is not None and cursor.set_range(mark) and cursor.key() == mark:
+                    cursor.next()
+                while (key := bytes(cursor.key())) and key[: _SPLIT.size] == split:
+                    yield key, bytes(cursor.value())
+                    cursor.next()
+                placed = bool(key)

@@ -263,17 +263,17 @@ class Partition:
         self._is_broken = False
         self._flushing.write(now_us)
 
-    def outbox(self, count_max: int) -> list[Anomaly]:
-        """Return anomalies that sinks have not taken, split after split, each split's oldest first."""
+    def outbox(self, sink: int, count_max: int) -> list[Anomaly]:
+        """Return anomalies that one of the job's sinks has not taken, split after split, each split's oldest first."""
         with self._shard.read() as txn:
-            waiting = self._parts.outbox.oldest(txn, count_max)
+            waiting = self._parts.outbox.oldest(txn, sink, count_max)
         return [decode_entry(key, value, self._parts.anomalies.render) for key, value in waiting]
 
-    def acknowledge(self, taken: Sequence[Anomaly]) -> None:
-        """Take anomalies that `outbox` gave out of it: every sink has them durably."""
+    def acknowledge(self, sink: int, taken: Sequence[Anomaly]) -> None:
+        """Take anomalies that `outbox` gave for a sink out of it: the sink has them durably."""
         ids = [anomaly.id for anomaly in taken]
-        self._shard.write(lambda txn: self._parts.outbox.take_out(txn, ids))
-        self._parts.outbox.note_taken(len(ids))
+        self._shard.write(lambda txn: self._parts.outbox.take_out(txn, sink, ids))
+        self._parts.outbox.note_taken(sink, len(ids))
 
     def stat(self) -> PartitionStat:
         """Return counters; cheap enough to be asked once a second."""
@@ -294,7 +294,7 @@ class Partition:
             dead_letter_count=parts.dead_letters.count,
             event_count=parts.event_count,
             flush_count=flushing.count,
-            outbox_count=parts.outbox.count,
+            outbox_counts=parts.outbox.counts,
             size_bytes=self._shard.stat().used_size_bytes,
             degraded=flushing.degraded,
             gaps=tuple(self._marks.gaps),

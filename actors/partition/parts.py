@@ -74,17 +74,17 @@ class Parts:
         self._number = number
         self._shard = shard
         self.tables = {name: shard.table(name) for name in TABLES}
-        limits, has_sinks = job.limits, bool(job.sinks)
+        limits = job.limits
         self.marks = Marks()
         self.dead_letters = RecordTable("dead_letters", self.tables, limits.dead_letters_max)
         self.late_rows = RecordTable("late_rows", self.tables, limits.late_rows_max)
         texts = [metric.describe or metric.when for metric in job.metrics]
-        self.episodes = EpisodeTable(self.tables, texts, has_notices=has_sinks and job.episodes.deliver)
+        self.episodes = EpisodeTable(self.tables, texts, has_notices=bool(job.sinks) and job.episodes.deliver)
         self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes)
         self.learning = Learning(job, number)
         self.metrics.absent_type = len(job.metrics) + self.learning.type_count
         self.anomalies = AnomalyTable(job.key_columns, len(job.metrics), self.metrics.engine.render_detail)
-        self.outbox = Outbox(self.tables, self.anomalies, self.episodes, has_sinks=has_sinks)
+        self.outbox = Outbox(self.tables, self.anomalies, self.episodes, [sink.identity for sink in job.sinks])
         self.events = StoredEvents(job, shard)
         self.row_count = self.replayed_row_count = self.event_count = 0
         self.waiting_count = 0

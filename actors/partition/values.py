@@ -85,8 +85,8 @@ class PartitionStat:
     """Rows registered as events since the partition was opened."""
 
     flush_count: int
-    outbox_count: int
-    """Anomalies that sinks have not taken yet."""
+    outbox_counts: Mapping[str, int]
+    """Anomalies that each sink has not taken yet, by the sink's identity."""
 
     size_bytes: int
     """Bytes the shard uses."""

@@ -9,22 +9,16 @@ what this sink left, so a partition may move to another process and back.
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import polars as pl
 
 from actors.errors import SinkError
 from actors.files import make_directory, open_locked, sync_directory
-from actors.frames import present_times, time_texts
-from actors.model import Column, ColumnType, Schema
+from actors.sink.lines import anomaly_frame, json_line, json_records
 from actors.sink.protocol import SinkRecord
+from config.settings import JobSettings
 
 _CHUNK_SIZE_BYTES = 1 << 16
-
-_LINE_START = b'{"partition": '
-"""How each line begins."""
 
 _Place = tuple[int, int]
 """Offset and ordinal of an anomaly: its place within its split."""
@@ -32,16 +26,15 @@ _Place = tuple[int, int]
 _NOTHING: _Place = (-1, -1)
 """Place of the last line of an empty file."""
 
-_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""Letters that some programs take for the end of a line."""
-
 
 class NdjsonSink:
-    """Writes the anomalies of any number of partitions to a folder; `time_type` shows times to people."""
+    """Writes the anomalies of any number of partitions of a job to a folder."""
 
-    def __init__(self, directory: Path, time_type: ColumnType) -> None:
+    def __init__(self, directory: Path, job: JobSettings) -> None:
         self._directory = directory
-        self._schema = Schema((Column(name="time", type=time_type),))
+        self._job = job
+        # How each line begins.
+        self._line_start = json_line({job.time_column: 0}).removesuffix("0}").encode()
         self._ends: dict[Path, tuple[_Place, int]] = {}
 
     def write(self, anomalies: Sequence[SinkRecord]) -> None:
@@ -69,12 +62,16 @@ class NdjsonSink:
 
     def _append(self, path: Path, records: Sequence[SinkRecord]) -> None:
         is_new = not path.exists()
+        if is_new and path in self._ends:
+            raise self._changed(path, "was moved away")
         make_directory(path.parent)
         with open_locked(path, wait=True) as file:
             size = os.fstat(file.fileno()).st_size
             last, known_size = self._ends.get(path, (_NOTHING, -1))
+            if size < known_size:
+                raise self._changed(path, "was cut short")
             if known_size != size:
-                last, size = _mend(file, path, size)
+                last, size = _mend(file, path, size, self._line_start)
             fresh = [record for record in records if (record.id.offset, record.id.ordinal) > last]
             if fresh:
                 self._ends.pop(path, None)
@@ -86,42 +83,17 @@ class NdjsonSink:
         if is_new:
             sync_directory(path.parent)
 
+    def _changed(self, path: Path, fault: str) -> SinkError:
+        """Return what is said of a file once: the next write takes it as it is."""
+        del self._ends[path]
+        return SinkError(f"sink ndjson: {path} {fault} while the job ran: its lines are not written again")
+
     def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
-        times = self._times(records)
-        texts = (
-            json.dumps(_line(record, time), ensure_ascii=False, separators=(", ", ": "))
-            for record, time in zip(records, times, strict=True)
-        )
-        return [text.translate(_OTHER_LINE_ENDS).encode("utf-8", "replace") + b"\n" for text in texts]
-
-    def _times(self, records: Sequence[SinkRecord]) -> list[Any]:
-        frame = pl.DataFrame({"time": [record.time for record in records]}, schema={"time": pl.Int64})
-        return time_texts(present_times(self._schema, frame))["time"].to_list()
+        shown = json_records(anomaly_frame(self._job, records), ("detail",))
+        return [json_line(record).encode() + b"\n" for record in shown]
 
 
-def _line(record: SinkRecord, time: Any) -> Mapping[str, Any]:
-    return {
-        "partition": record.partition,
-        "split": record.id.split,
-        "offset": record.id.offset,
-        "ordinal": record.id.ordinal,
-        "time": time,
-        "ticks": record.time,
-        "key": dict(record.key),
-        "type": record.type,
-        "metric": record.metric,
-        "detail": _detail(record.detail),
-    }
-
-
-def _detail(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
-        return text
-
-
-def _mend(file: io.FileIO, path: Path, size: int) -> tuple[_Place, int]:
+def _mend(file: io.FileIO, path: Path, size: int, line_start: bytes) -> tuple[_Place, int]:
     """Cut off what is no whole line at the end of a file; return the place of the last line and the size."""
     tail, start = b"", size
     while True:
@@ -132,7 +104,8 @@ def _mend(file: io.FileIO, path: Path, size: int) -> tuple[_Place, int]:
             place = _place(line, path)
             if place is not None or not before:
                 kept = end if before else 0
-                if not kept and not _may_be_torn(_read_at(file, 0, len(_LINE_START))):
+                # Without any whole line, only what a crash has left of a first write may be cut off.
+                if not kept and not line_start.startswith(_read_at(file, 0, len(line_start)).rstrip(b"\0")):
                     raise _foreign(path)
                 if kept != size:
                     file.truncate(kept)
@@ -153,12 +126,6 @@ def _place(line: bytes, path: Path) -> _Place | None:
     if not isinstance(found, dict) or not all(isinstance(found.get(name), int) for name in ("offset", "ordinal")):
         raise _foreign(path)
     return int(found["offset"]), int(found["ordinal"])
-
-
-def _may_be_torn(start: bytes) -> bool:
-    """Return whether a file that begins so, without any whole line, is what a crash has left of a first write."""
-    written = start.rstrip(b"\0")
-    return _LINE_START.startswith(written)
 
 
 def _foreign(path: Path) -> SinkError:

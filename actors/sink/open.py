@@ -15,7 +15,7 @@ def open_sinks(job: JobSettings) -> list[Sink]:
 
 
 def _open_ndjson(settings: NdjsonSinkSettings, job: JobSettings) -> Sink:
-    return NdjsonSink(Path(settings.path), job.row_schema[job.time_column].type)
+    return NdjsonSink(Path(settings.path), job)
 
 
 SINKS: Mapping[type[Any], Callable[[Any, JobSettings], Sink]] = {NdjsonSinkSettings: _open_ndjson}

@@ -6,9 +6,9 @@ leaves alone what is not above the last id it holds of that partition and split.
 durable. Which sinks a job has is decided in `actors.sink.open`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from actors.model import AnomalyId
 
@@ -26,7 +26,7 @@ class SinkRecord:
     time: int | None
     """Ticks of the job's time column: the time of the row, or the exclusive end of the window."""
 
-    key: Mapping[str, str | int | float | bool | None]
+    key: tuple[Any, ...]
     """Values of the key columns, in order; empty when the job has none."""
 
     type: int

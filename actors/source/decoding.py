@@ -7,7 +7,7 @@ column but the time column. A number that is not finite is NULL in a DOUBLE colu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import polars as pl
 
 from actors.errors import SchemaError
 from actors.frames import physical_type, to_physical
-from actors.model import Column, ColumnType, Schema
+from actors.model import TIMES_OF_DAY, Column, ColumnType, Schema
 from actors.source.records import DecodedRows, value_at
 from actors.source.times import (
     FINE,
@@ -24,11 +24,15 @@ from actors.source.times import (
     WRONG_TYPE,
     Faults,
     TimeDecoder,
+    is_point_in_time,
     likely_time_format,
     temporal_unit_ns,
 )
 
-MISSING_TIME = 4
+MISSING_TIME, UNCLEAR_TIME = 4, 5
+
+_USUAL_TIMES = (datetime(1980, 1, 1), datetime(2100, 1, 1))
+"""Where a number is taken for a time, in hints about columns without bounds."""
 
 _TRUE = ("true", "1", "t", "yes")
 _FALSE = ("false", "0", "f", "no")
@@ -123,12 +127,23 @@ class _ColumnDecoder:
         self._is_time_column = is_time_column
         self._bounds = rules.time_bounds if is_time_column else None
         self._times = TimeDecoder(column, rules.time_format, self._bounds) if column.type.is_temporal else None
+        # Nanoseconds since midnight look like seconds or milliseconds since 1970, and nobody would see the mistake.
+        may_be_unclear = rules.has_time_format and rules.time_format == "auto"
+        self._are_numbers_unclear = may_be_unclear and is_time_column and column.type is ColumnType.NANOTIME
 
     def decode(self, values: pl.Series) -> tuple[pl.Series, Faults]:
         """Return the physical values (NULL where there is no good one) and the fault of each."""
         decoded, faults = self._decode_present(values)
         if self._is_time_column:
             missing = values.is_null().to_numpy()
+            if self._are_numbers_unclear:
+                is_text = values.dtype == pl.String
+                numbers = (
+                    (~values.str.contains(":", literal=True)).fill_null(False).to_numpy()
+                    if is_text
+                    else values.dtype.is_numeric()
+                )
+                faults = np.where(numbers & (faults == FINE), UNCLEAR_TIME, faults).astype(np.uint8)
             if missing.any():
                 faults = np.where(missing, MISSING_TIME, faults).astype(np.uint8)
         return decoded.alias(self._column.name), faults
@@ -139,20 +154,30 @@ class _ColumnDecoder:
         if fault == MISSING_TIME:
             return f"the time, column {name!r}, is empty"
         shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+        way = self._way_to_time(value) if self._times is not None else None
+        if fault == UNCLEAR_TIME:
+            ways = f"give the source `time_format: ticks` if it is nanoseconds since midnight{way and f'; {way}'}"
+            return f"the time, column {name!r}, is {shown}, a number that may count from midnight or from 1970: {ways}"
         if fault == OUT_OF_RANGE and self._bounds is not None and self._column.type.has_date:
             low, high = (bound.isoformat(sep=" ") for bound in self._bounds)
-            way = self._way_to_time(value, self._bounds)
+            way = way or "if it is right, change `limits.time_min` or `limits.time_max`"
             return f"the time, column {name!r}, is {shown}, outside {low} to {high}; {way}"
-        return f"column {name!r} is {kind}, which cannot hold {shown}"
+        return f"column {name!r} is {kind}, which cannot hold {shown}" + (f"; {way}" if way else "")
 
-    def _way_to_time(self, value: Any, bounds: tuple[datetime, datetime]) -> str:
-        found = likely_time_format(value, bounds)
+    def _way_to_time(self, value: Any) -> str:
+        """Return how the value becomes a time, empty if nobody knows."""
+        kind, found = self._column.type, likely_time_format(value, self._bounds or _USUAL_TIMES)
         if found is None:
-            return "if it is right, change `limits.time_min` or `limits.time_max`"
+            is_dated = kind in TIMES_OF_DAY and (isinstance(value, date) or is_point_in_time(value))
+            return f"{kind} is a time of day and this has a date: make the column a TIMESTAMP" if is_dated else ""
         time_format, time = found
+        meant = f"as {time_format} it would be {time}"
+        if kind in TIMES_OF_DAY or kind is ColumnType.MONTH:
+            given = f" and give the source `time_format: {time_format}`" if self._has_time_format else ""
+            return f"{meant}, which {kind} does not hold: make the column a TIMESTAMP{given}"
         if self._has_time_format:
-            return f"as {time_format} it would be {time}: give the source `time_format: {time_format}`"
-        return f"as {time_format} it would be {time}, but {self._column.type} counts in its own unit: convert it first"
+            return f"{meant}: give the source `time_format: {time_format}`"
+        return f"{meant}, but {kind} counts in its own unit: convert it first"
 
     def _decode_present(self, values: pl.Series) -> tuple[pl.Series, Faults]:
         if values.dtype == pl.Null:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import SchemaError, SourceError
+from actors.shard import ShardMissingError
 from actors.source.decoding import RowRules
 from actors.source.format.csv import csv_format
 from actors.source.format.log import log_format
@@ -169,7 +170,13 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     table = places.tables.get(name)
     owns_table = table is None
     if table is None:
-        table = DurableStreamTable.open(places.streams / name, job.row_schema, read_only=True)
+        try:
+            table = DurableStreamTable.open(places.streams / name, job.row_schema, read_only=True)
+        except ShardMissingError:
+            raise SourceError(
+                f"there is no stream table {name!r} in {places.streams}: the program that appends to it makes it. "
+                "`tocsin run --directory DIR` reads the one in DIR/streams; `source: {path: rows.csv}` reads a file"
+            ) from None
     elif table.schema != job.row_schema:
         has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
         raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")

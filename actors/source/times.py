@@ -198,6 +198,11 @@ def likely_time_format(value: object, bounds: tuple[datetime, datetime]) -> tupl
     return None
 
 
+def is_point_in_time(value: object) -> bool:
+    """Return whether a value is text with a date."""
+    return isinstance(value, str) and not parse_times(pl.Series([value.strip()]), ColumnType.TIMESTAMP)[1].any()
+
+
 def tick_length_ns(kind: ColumnType) -> int:
     """Return the length of a tick of a temporal type; a month has none."""
     if kind in UNITS_PER_SECOND:

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cluster.backtest.counting import Backtest
-from cluster.backtest.summary import shown_metric, shown_time
+from cluster.backtest.summary import shown_keys, shown_metric, shown_time
 from cluster.show.present import show_rows
 
 EXAMPLES_MAX = 3
@@ -63,7 +63,7 @@ def _ids(side: Backtest, index: int | None) -> pl.DataFrame:
 
 def _examples(side: Backtest, only: pl.DataFrame) -> list[dict[str, Any]]:
     few = only.sort("split", "offset", "time").head(EXAMPLES_MAX)
-    return [{**line, "time": shown_time(side, line["time"])} for line in few.iter_rows(named=True)]
+    return [{**line, "time": shown_time(side, line["time"])} for line in shown_keys(side, few)]
 
 
 def show_comparison(first: str, second: str, compared: Sequence[Mapping[str, Any]]) -> str:

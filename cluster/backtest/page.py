@@ -17,7 +17,7 @@ svg { max-width: 100%; height: auto; }
 
 def page(summary: Summary, key_columns: Sequence[str], picture_svg: str | None) -> str:
     """Return the HTML of a backtest; without a picture there are the tables alone."""
-    title = escape(f"Backtest of {summary['job']}")
+    title = escape(f"Backtest of {summary.job}")
     parts = [
         f"<h1>{title}</h1>",
         f"<p>{escape(headline(summary))}</p>",

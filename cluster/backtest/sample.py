@@ -22,8 +22,8 @@ class Sample:
     """What the first records of a job's source are."""
 
     rows: int = 0
-    time_from: str | int | None = None
-    time_to: str | int | None = None
+    time_from: str | None = None
+    time_to: str | None = None
     dead_letters: int = 0
     reasons: tuple[str, ...] = ()
     """Why the first few records are dead letters."""

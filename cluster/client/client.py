@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgpack
-
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
@@ -31,7 +29,7 @@ from cluster.client.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_pa
 from cluster.deployment import deploy
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
 from cluster.leader.member_status import MemberView, newest_leader
-from cluster.leader.status import RunnerStatus
+from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from config.settings import JobSettings
 from raft.commands import (
@@ -46,6 +44,7 @@ from raft.commands import (
     decode_answer,
     encode_command,
 )
+from raft.errors import FormatError
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
 from raft.group_codec import decode_state
 
@@ -114,7 +113,7 @@ class Client:
         """Have a command accepted, through whichever member answers; an election in between is waited out.
 
         Raises:
-            ClusterError: it was refused.
+            ClusterError: it was refused, by the group or by a member to which it is no command.
             NoAnswerError: no member could have it committed in time.
         """
         data = encode_command(command)
@@ -127,6 +126,8 @@ class Client:
                     continue
                 try:
                     answer = decode_answer(deploy.call(handle.propose.remote, data, timeout_s=MEMBER_TIMEOUT_S))
+                except FormatError as error:
+                    raise ClusterError(f"{name} takes {type(command).__name__} for no command: {error}") from error
                 except Exception as error:  # whatever one member's trouble is, another may do better
                     trouble = str(error)
                     continue
@@ -213,11 +214,11 @@ class Client:
             time.sleep(0.1)
         raise NoAnswerError(f"job {name!r} was not as wanted within {timeout_s:.0f} s; see `tocsin status {name}`")
 
-    def wait_finished(self, name: str, timeout_s: float) -> dict[str, Any]:
+    def wait_finished(self, name: str, timeout_s: float) -> JobSummary:
         """Wait for the end of a bounded job and return its summary."""
-        job = self.wait(name, lambda job: job.status is not JobStatus.RUNNING, timeout_s)
-        summary: dict[str, Any] = msgpack.unpackb(job.summary, strict_map_key=False) if job.summary else {}
-        return summary
+        return JobSummary.from_bytes(
+            self.wait(name, lambda job: job.status is not JobStatus.RUNNING, timeout_s).summary
+        )
 
     def hosts(self, name: str) -> list[deploy.RayHost]:
         """Return the hosts of a job that exist, in the order of their names."""

@@ -14,10 +14,10 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cluster.errors import ClusterError, NotRunningError
-from cluster.leader.status import RunnerStatus
+from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from config.settings import JobSettings
 from raft.group import Job, JobStatus
@@ -116,11 +116,11 @@ def follow_job(client: "Client") -> None:
             client.stop(job.name)
     print(f"{job.name} is {known.status}", flush=True)
     summary = client.wait_finished(job.name, timeout_s=60)
-    if "failed" in summary:
-        raise ClusterError(f"job {job.name} failed: {summary['failed']}")
+    if summary.failed is not None:
+        raise ClusterError(f"job {job.name} failed: {summary.failed}")
 
 
-def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> dict[str, Any]:
+def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> JobSummary:
     """Wait until a job no longer runs and return its summary; say each trouble on the way when it begins."""
     last = ""
     due_s = 0.0
@@ -130,7 +130,7 @@ def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> di
         if time.monotonic() >= due_s:
             due_s = time.monotonic() + PROGRESS_PERIOD_S
             status = client.runner_status(name)
-            trouble = "" if status is None else status.trouble or status.sink_trouble or ""
+            trouble = "" if status is None else ", ".join(status.troubles)
             if trouble not in ("", last):
                 say(f"{name}: {trouble}; trying again, `tocsin stop {name}` gives up")
             last = trouble or last
@@ -151,5 +151,5 @@ def _progress(status: RunnerStatus | None) -> str:
     if status is None:
         return "between two leaders"
     row_count = 0 if status.pump is None else status.pump.row_count
-    troubles = "".join(f", {trouble}" for trouble in (status.trouble, status.sink_trouble) if trouble)
+    troubles = "".join(f", {trouble}" for trouble in status.troubles)
     return f"{status.phase}: {row_count} rows sent under epoch {status.epoch}{troubles}"

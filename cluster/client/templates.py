@@ -27,6 +27,9 @@ VARIABLE = "<*>"
 CLUSTER_COUNT_MAX = 1000
 """Kinds of messages that are kept, which is what a job may have."""
 
+MESSAGE_LENGTH_MAX = 10_000
+"""Characters of a message beyond which it is left out: nobody could read its template, and compiling takes long."""
+
 _PIECES = re.compile(r"[^\s\"'`\[\](){}<>=,;|]+")
 _DIGIT = re.compile(r"\d")
 _LEAP_YEAR = 2000
@@ -67,7 +70,7 @@ class Mined:
     """Records that do not fit the format, so that they have no message."""
 
     too_long_count: int = 0
-    """Kinds of messages that are too long for a template."""
+    """Records that are too long for a template."""
 
     @property
     def matched_count(self) -> int:
@@ -83,12 +86,14 @@ class Mined:
             text += f"; {self.formatless_count} do not fit the format {mining.log_format!r}"
         if self.formatless_count == self.line_count:
             return f"{text}: give another --format"
+        if self.too_long_count:
+            text += f"; {self.too_long_count} are left out, with more than {MESSAGE_LENGTH_MAX} characters"
         if self.templates:
             return text
         if self.line_count - self.formatless_count < mining.count_min:
             return f"{text}: a kind needs {mining.count_min}; give a longer log, or a smaller --min-count"
-        if self.too_long_count:
-            return f"{text}: {self.too_long_count} kinds of messages are too long for a template"
+        if self.line_count - self.formatless_count == self.too_long_count:
+            return text
         return f"{text}: no {mining.count_min} lines are alike; try a smaller --similarity"
 
 
@@ -103,12 +108,15 @@ def mine_templates(path: Path, mining: Mining) -> Mined:
     source = LogSource(
         path=str(path), format=mining.log_format, record_start=mining.record_start, year=_any_year(mining.log_format)
     )
-    fitting_count = formatless_count = 0
+    fitting_count = formatless_count = too_long_count = 0
     for messages, bad_count in _messages(path, source):
         fitting_count += len(messages)
         formatless_count += bad_count
         for message in messages.to_list():
-            drain.add_log_message(_with_variables(message))
+            if len(message) > MESSAGE_LENGTH_MAX:
+                too_long_count += 1
+            else:
+                drain.add_log_message(_with_variables(message))
     texts = sorted({" ".join(cluster.log_template_tokens) for cluster in drain.clusters}, key=_specificity)
     patterns = _patterns(texts)
     counts = _count_matches(path, source, patterns)
@@ -119,7 +127,7 @@ def mine_templates(path: Path, mining: Mining) -> Mined:
         templates=tuple((event_id, text, counts[text]) for event_id, text in zip(ids, kept, strict=True)),
         line_count=fitting_count + formatless_count,
         formatless_count=formatless_count,
-        too_long_count=len(texts) - len(patterns),
+        too_long_count=too_long_count,
     )
 
 

@@ -29,7 +29,13 @@ PICTURES = (".png", ".svg", ".html")
 @click.option("--against", type=click.Path(path_type=Path), help="Compare with this job file, over the same rows.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw a picture: .png, .svg, or .html with the tables.")
 @click.option("--key", "key", multiple=True, help="Draw this key: a value for each key column, in order.")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(min=0), help="Keys named for each metric.")
+@click.option(
+    "--top",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="At most so many keys for each metric; 0: all.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> None:
@@ -81,16 +87,16 @@ def _times(job: "JobSettings", time_from: str | None, time_to: str | None) -> "T
 
 
 def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict[str, Any], *, as_json: bool) -> None:
-    from cluster.backtest.summary import show_summary, summarise
+    from cluster.backtest.summary import plain_summary, show_summary, summarise
     from cluster.show.present import show_nothing_but_letters, show_null_comparisons
 
     result, spent = _timed(job, rows, times, keeps_ids=False)
-    summary = summarise(result, options["top"]) | spent
+    summary = summarise(result, options["top"])
     if as_json:
-        click.echo(json.dumps(summary, indent=2, default=str, ensure_ascii=False))
+        click.echo(json.dumps(plain_summary(summary) | spent, indent=2, default=str, ensure_ascii=False))
     else:
         show(show_summary(summary, job.key_columns))
-        say(f"{summary['seconds']:.2f} s, {summary['rows_per_second']} rows per second")
+        say(f"{spent['seconds']:.2f} s, {spent['rows_per_second']} rows per second")
         say_lines(show_null_comparisons(job, result.null_comparison_counts))
     if options["plot"] is not None:
         _draw(result, rows, times, options)
@@ -113,7 +119,7 @@ def _timed(
 
 def _compare(first: "JobSettings", second: "JobSettings", rows: "Input", times: "TimeRange", *, as_json: bool) -> None:
     from cluster.backtest.comparing import compare, show_comparison
-    from cluster.backtest.summary import summarise
+    from cluster.backtest.summary import plain_summary, summarise
 
     if second.row_schema != first.row_schema or second.time_column != first.time_column:
         raise BacktestError(f"jobs {first.name!r} and {second.name!r} have other columns; compare jobs of one schema")
@@ -121,7 +127,7 @@ def _compare(first: "JobSettings", second: "JobSettings", rows: "Input", times: 
     compared = compare(*results)
     names = [first.name, second.name] if first.name != second.name else ["A", "B"]
     if as_json:
-        summaries = [summarise(result, 0) for result in results]
+        summaries = [plain_summary(summarise(result)) for result in results]
         click.echo(json.dumps({"jobs": summaries, "metrics": compared}, indent=2, default=str, ensure_ascii=False))
         return
     for name, result in zip(names, results, strict=True):

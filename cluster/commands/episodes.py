@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cluster.commands.event_queries import output_of, output_options
-from cluster.commands.terminal import ALL, client_of, limit_option, say_lines
+from cluster.commands.terminal import client_of, limit_option, limited, say_lines, say_written
 from cluster.local.home import Home
 
 
@@ -21,8 +21,10 @@ def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
 
     output, client = output_of(options), client_of(home)
     client.open_for_queries(job)
-    frame = late_frame(client.settings(job), client.late_rows(job, limit or ALL))
+    found = limited(lambda count: client.late_rows(job, count), limit, "late rows")
+    frame = late_frame(client.settings(job), found)
     write_frames(output, frame.schema, [frame])
+    say_written(output.path, frame.height, "late rows")
 
 
 @click.command("episodes")
@@ -47,8 +49,10 @@ def query_episodes(
     output, client = output_of(options), client_of(home)
     client.open_for_queries(job)
     wanted = EpisodeFilter(state=state, key=key or None, type=kind)
-    found, settings = client.episodes(job, wanted, limit or ALL, newest_first=newest), client.settings(job)
+    settings = client.settings(job)
+    found = limited(lambda count: client.episodes(job, wanted, count, newest_first=newest), limit, "episodes")
     frame = episode_frame(settings, found)
     write_frames(output, frame.schema, [frame])
+    say_written(output.path, frame.height, "episodes")
     if not found:
         say_lines(no_episode(client, settings, wanted))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.commands.terminal import client_of, limit_option, now_us, say, say_lines
+from cluster.commands.terminal import client_of, limit_option, now_us, say, say_lines, say_written
 from cluster.local.home import Home
 
 if TYPE_CHECKING:
@@ -112,8 +112,7 @@ def say_exported(exported: "Exported", params: "QueryParams", output: "Output") 
     from actors.store import Order
 
     cursor = exported.cursor(params)
-    if output.path is not None:
-        say(f"{exported.count} events are in {output.path}")
+    say_written(output.path, exported.count, "events")
     if exported.more_follows and cursor is None:
         say("more events would have matched; raise --limit")
     elif exported.more_follows:

@@ -27,9 +27,10 @@ DEAD_LETTERS_SHOWN_MAX = 3
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(job_file: Path, as_json: bool) -> None:
-    """Check a job file, say what its metrics keep and cost, and look at the first rows if they are there."""
+    """Check a job file, say what it keeps and costs, and look at the first rows. Exit code 1: only dead letters."""
     from cluster.backtest.sample import take_sample
     from cluster.show.job_report import job_report, show_report, show_sample
+    from cluster.show.present import show_nothing_but_letters
     from config.load import load_job
 
     job = load_job(job_file)
@@ -38,6 +39,9 @@ def check(job_file: Path, as_json: bool) -> None:
         show(json.dumps(report | {"sample": asdict(sample)}, indent=2, ensure_ascii=False))
     else:
         show(f"{show_report(report)}\n\n{show_sample(job, sample)}")
+    if sample.dead_letters and not sample.rows:
+        say(show_nothing_but_letters(sample.dead_letters))
+        sys.exit(1)
 
 
 @click.command()

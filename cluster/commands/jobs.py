@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cluster.commands.terminal import client_of, say, say_lines, show
 from cluster.local.home import Home
+
+if TYPE_CHECKING:
+    from cluster.leader.status import JobSummary
 
 
 @click.command()
@@ -28,17 +31,16 @@ def submit(home: Home, job_file: Path, wait: bool) -> None:
         _print_summary(job.name, wait_and_tell(client, job.name, say))
 
 
-def _print_summary(name: str, summary: dict[str, Any]) -> None:
+def _print_summary(name: str, summary: "JobSummary") -> None:
     from cluster.show.present import show_nothing_but_letters
 
-    if "failed" in summary:
-        raise click.ClickException(f"job {name} failed: {summary['failed']}")
-    if "pump" not in summary:
+    if summary.failed is not None:
+        raise click.ClickException(f"job {name} failed: {summary.failed}")
+    if (pump := summary.pump) is None:
         raise click.ClickException(f"job {name} was stopped before its end")
-    pump = summary["pump"]
-    click.echo(f"finished {name}: {pump['row_count']} rows, {pump['dead_letter_count']} dead letters")
-    if pump["dead_letter_count"] and not pump["row_count"]:
-        say(show_nothing_but_letters(pump["dead_letter_count"]))
+    click.echo(f"finished {name}: {pump.row_count} rows, {pump.dead_letter_count} dead letters")
+    if pump.dead_letter_count and not pump.row_count:
+        say(show_nothing_but_letters(pump.dead_letter_count))
         sys.exit(1)
 
 

@@ -8,7 +8,7 @@ import click
 
 from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
-from cluster.commands.terminal import ALL, client_of, limit_option, now_us, say, say_lines, show
+from cluster.commands.terminal import client_of, limit_option, limited, now_us, say, say_lines, say_written, show
 from cluster.local.home import Home
 
 PAGE_MAX = 4096
@@ -63,8 +63,7 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
     exported = export_anomalies(output, settings, found, limit, is_wide=options["wide"], newest_first=newest)
     if not exported.count and after is None:
         say_lines(no_anomaly(client, settings, wanted))
-    if output.path is not None:
-        say(f"{exported.count} anomalies are in {output.path}")
+    say_written(output.path, exported.count, "anomalies")
     if exported.more_follows:
         say(f"more anomalies follow: --after {exported.next}")
 
@@ -82,8 +81,10 @@ def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> N
     output = output_of(options)
     client = client_of(home)
     client.open_for_queries(job)
-    frame = dead_letter_frame(client.dead_letters(job, limit or ALL), is_cut=output.form.value == "table")
+    found = limited(lambda count: client.dead_letters(job, count), limit, "dead letters")
+    frame = dead_letter_frame(found, is_cut=output.form.value == "table")
     write_frames(output, frame.schema, [frame])
+    say_written(output.path, frame.height, "dead letters")
 
 
 @click.command()

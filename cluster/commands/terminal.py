@@ -1,8 +1,9 @@
 """What all commands share: where results and remarks go, and the client of a home."""
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -11,6 +12,8 @@ from cluster.local.home import Home
 if TYPE_CHECKING:
     from cluster.client.client import Client
 
+
+T = TypeVar("T")
 
 ALL = 1 << 40
 """More records than a job ever keeps: what `--limit 0` means."""
@@ -38,6 +41,21 @@ def say_lines(lines: Iterable[str]) -> None:
     """Print remarks, a line for each."""
     for line in lines:
         say(line)
+
+
+def say_written(path: Path | None, count: int, what: str) -> None:
+    """Say what is in a file that was written."""
+    if path is not None:
+        say(f"{count} {what} are in {path}")
+
+
+def limited(ask: Callable[[int], Sequence[T]], limit: int, what: str) -> Sequence[T]:
+    """Return at most `limit` records (0: all) of what is asked for; say it when there are more."""
+    found = ask(limit + 1 if limit else ALL)
+    if not limit or len(found) <= limit:
+        return found
+    say(f"more {what} follow; --limit 0 prints all")
+    return found[:limit]
 
 
 def show(text: str) -> None:

@@ -21,6 +21,7 @@ from actors.shard.transfer import ShardChunk
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.local.home import ClusterRecord, Home
+from config.settings import JobSettings
 
 log = logging.getLogger(__name__)
 
@@ -117,9 +118,9 @@ class RayHost:
         """Make everything durable."""
         return RayReply(self._handle.flush.remote(epoch, now_us))
 
-    def deliver(self) -> RayReply[int]:
-        """Feed the sinks."""
-        return RayReply(self._handle.deliver.options(concurrency_group=_SINK).remote())
+    def deliver(self, sink: int) -> RayReply[int]:
+        """Feed a sink."""
+        return RayReply(self._handle.deliver.options(concurrency_group=_SINK).remote(sink))
 
     def open(
         self,
@@ -203,8 +204,9 @@ def find_member(group_id: int, member_id: str) -> Handle | None:
 
 def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str) -> RayHost:
     """Return a host of a job, started when it does not exist."""
-    # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one.
-    options = {"concurrency_groups": {_QUERY: 2, _SINK: 1}, "scheduling_strategy": "SPREAD"}
+    # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one, nor another sink.
+    sink_count = len(JobSettings.from_bytes(job).sinks)
+    options = {"concurrency_groups": {_QUERY: 2, _SINK: max(sink_count, 1)}, "scheduling_strategy": "SPREAD"}
     return RayHost(host, start_actor(PartitionHost, _host_name(group_id, job_name, host), options, job, directory))
 
 

@@ -10,10 +10,8 @@ loses and doubles nothing. Sources and sinks that fail do so by themselves. The 
 the job is no longer wanted, and when the job has come to its end.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-
-import msgpack
 
 from cluster.leader.acceptances import KnownValues
 from cluster.leader.clock import Backoff, ElapsedTime
@@ -24,7 +22,7 @@ from cluster.leader.instructions import CloseSource, EndSampler, Instruction, Wa
 from cluster.leader.limits import LeaderLimits
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
-from cluster.leader.status import Phase, PumpStat, RunnerStatus
+from cluster.leader.status import JobSummary, Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask, Subscription
 from config.settings import JobSettings
 from raft.commands import JobFinished, NodeLost
@@ -201,14 +199,14 @@ class LeaderCore:
 
     def _end(self, subscription: Subscription) -> None:
         if subscription.is_at_end:
-            summary = {"pump": asdict(self._stat(subscription)), "finished_us": self._clock.now_us}
-            self._finish(bytes(msgpack.packb(summary)), Phase.FINISHED)
+            summary = JobSummary(pump=self._stat(subscription), finished_us=self._clock.now_us)
+            self._finish(summary, Phase.FINISHED)
         else:
             self._rest()
 
-    def _finish(self, summary: bytes, phase: Phase) -> None:
+    def _finish(self, summary: JobSummary, phase: Phase) -> None:
         self._is_finishing = True
-        command = JobFinished(epoch=self._task.epoch, job_id=self._task.job_id, summary=summary)
+        command = JobFinished(epoch=self._task.epoch, job_id=self._task.job_id, summary=summary.to_bytes())
         # A refusal says that the job is over, or this leader.
         self._desk.propose(command, lambda: self._be_over(phase), lambda _: self._be_over(phase))
 
@@ -234,7 +232,7 @@ class LeaderCore:
         self._desk.say(CloseSource())
         self._status = replace(self._status, trouble=failure.reason, failure_count=self._status.failure_count + 1)
         if failure.kind is FailureKind.FATAL:
-            self._finish(bytes(msgpack.packb({"failed": failure.reason})), Phase.FAILED)
+            self._finish(JobSummary(failed=failure.reason), Phase.FAILED)
             return
         self._desk.say(Warn(phrase="a job starts over", reason=failure.reason))
         if has_sent:
@@ -264,7 +262,8 @@ class LeaderCore:
         self._status = replace(
             self._status,
             trouble=sending.source_trouble or found.moves.trouble,
-            sink_trouble=found.sink_trouble,
+            sink_troubles=found.deliveries.troubles,
+            sink_troubles_overcome=found.deliveries.troubles_overcome,
             first_pumped_us=first_pumped_us,
             first_anomaly_us=first_anomaly_us,
             noted_us=now_us,

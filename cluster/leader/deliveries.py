@@ -1,10 +1,11 @@
-"""Deliveries: hosts hand committed anomalies to the sinks, one call at a time for each host, beside the rows.
+"""Deliveries: hosts hand committed anomalies to the sinks, one call at a time for each host and sink, beside the rows.
 
-A sink that fails fails by itself: the anomalies wait in the outbox, the host is asked again after a pause that grows,
-and the status says why. A host that owns nothing any more, or that has died, is no business of the deliveries: whoever
-sends it rows finds out.
+A sink that fails fails by itself: its anomalies wait in the outbox, the host is asked again after a pause that grows,
+and the status says why; other sinks have pauses and marks of their own. A host that owns nothing any more, or that has
+died, is no business of the deliveries: whoever sends it rows finds out.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 from cluster.leader.clock import Backoff
@@ -13,23 +14,33 @@ from cluster.leader.events import Delivered
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import Deliver
 
+Way = tuple[str, int]
+"""A host, and the position of a sink among those of the job."""
+
 
 class Deliveries:
-    """Deliveries of one job, every `period_us` for each host."""
+    """Deliveries of one job, every `period_us` for each host and each of the sinks, which have identities."""
 
-    def __init__(self, desk: Desk, period_us: int) -> None:
+    def __init__(self, desk: Desk, period_us: int, sinks: Sequence[str]) -> None:
         self._desk = desk
         self._period_us = period_us
-        self._due_us: dict[str, int] = {}
-        self._asked: set[str] = set()
-        self._backoffs: dict[str, Backoff] = {}
-        self._troubles: dict[str, str] = {}
-        self._empty: set[str] = set()
+        self._sinks = tuple(sinks)
+        self._due_us: dict[Way, int] = {}
+        self._asked: set[Way] = set()
+        self._backoffs: dict[Way, Backoff] = {}
+        self._troubles: dict[Way, str] = {}
+        self._empty: set[Way] = set()
+        self._overcome: dict[str, str] = {}
 
     @property
-    def trouble(self) -> str | None:
-        """Why anomalies wait, or `None`."""
-        return next(iter(self._troubles.values()), None)
+    def troubles(self) -> dict[str, str]:
+        """Why anomalies wait, by the identity of the sink."""
+        return {self._sinks[sink]: reason for (_, sink), reason in self._troubles.items()}
+
+    @property
+    def troubles_overcome(self) -> dict[str, str]:
+        """The last trouble of each sink that is over, by the identity of the sink."""
+        return dict(self._overcome)
 
     @property
     def is_idle(self) -> bool:
@@ -38,68 +49,72 @@ class Deliveries:
 
     def advance(self, hosts: tuple[str, ...]) -> None:
         """Ask the hosts that are due."""
-        for host in self._known(hosts):
-            if host not in self._asked and self._due_us.setdefault(host, self._next_us()) <= self._desk.elapsed_us:
-                self._ask(host)
+        ways = self._ways(hosts)
+        for gone in (self._due_us.keys() | self._troubles.keys()) - set(ways):
+            self._due_us.pop(gone, None)
+            self._troubles.pop(gone, None)
+        for way in ways:
+            if way not in self._asked and self._due_us.setdefault(way, self._next_us()) <= self._desk.elapsed_us:
+                self._ask(way)
 
     def _next_us(self) -> int:
         return self._desk.elapsed_us + self._period_us
 
-    def _known(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
-        for gone in (self._due_us.keys() | self._troubles.keys()) - set(hosts):
-            self._due_us.pop(gone, None)
-            self._troubles.pop(gone, None)
-        return hosts
+    def _ways(self, hosts: tuple[str, ...]) -> list[Way]:
+        return [(host, sink) for host in hosts for sink in range(len(self._sinks))]
 
     def empty(self, hosts: tuple[str, ...], *, is_last_try: bool) -> bool:
         """Go on until nothing waits, and return whether that is so; the last try takes a failure for an answer.
 
         Call `begin_emptying` first. While rows come no longer, a host that owns nothing has been restarted.
         """
-        for host in hosts:
-            if host in self._asked or host in self._empty or (is_last_try and host in self._troubles):
+        ways = self._ways(hosts)
+        for way in ways:
+            if way in self._asked or way in self._empty or (is_last_try and way in self._troubles):
                 continue
-            if host not in self._troubles or self._due_us.get(host, 0) <= self._desk.elapsed_us:
-                self._ask(host, is_at_end=True)
-        return all(host in self._empty or (is_last_try and host in self._troubles) for host in hosts)
+            if way not in self._troubles or self._due_us.get(way, 0) <= self._desk.elapsed_us:
+                self._ask(way, is_at_end=True)
+        return all(way in self._empty or (is_last_try and way in self._troubles) for way in ways)
 
     def begin_emptying(self) -> None:
         """Take every outbox for full, whatever was answered before."""
         self._empty.clear()
         self._troubles.clear()
 
-    def _ask(self, host: str, *, is_at_end: bool = False) -> None:
-        self._asked.add(host)
+    def _ask(self, way: Way, *, is_at_end: bool = False) -> None:
+        self._asked.add(way)
         self._desk.ask(
-            Deliver(request=self._desk.next_number(), host=host),
-            partial(self._on_delivered, host),
-            partial(self._on_failure, host, is_at_end),
+            Deliver(request=self._desk.next_number(), host=way[0], sink=way[1]),
+            partial(self._on_delivered, way),
+            partial(self._on_failure, way, is_at_end),
         )
 
-    def _on_delivered(self, host: str, event: Delivered) -> None:
-        self._asked.discard(host)
-        self._troubles.pop(host, None)
-        self._backoffs.pop(host, None)
-        self._due_us[host] = self._next_us()
+    def _on_delivered(self, way: Way, event: Delivered) -> None:
+        self._asked.discard(way)
+        trouble = self._troubles.pop(way, None)
+        if trouble is not None:
+            self._overcome[self._sinks[way[1]]] = trouble
+        self._backoffs.pop(way, None)
+        self._due_us[way] = self._next_us()
         if not event.count:
-            self._empty.add(host)
+            self._empty.add(way)
 
-    def _on_failure(self, host: str, is_at_end: bool, failure: Failure) -> None:
-        self._asked.discard(host)
+    def _on_failure(self, way: Way, is_at_end: bool, failure: Failure) -> None:
+        self._asked.discard(way)
         if failure.kind is FailureKind.SINK:
             limit = self._desk.limits.sink_retry_us_max
-            backoff = self._backoffs.setdefault(host, Backoff(self._desk.limits, self._desk.jitter, limit))
-            self._troubles[host] = failure.reason
-            self._empty.discard(host)
-            self._due_us[host] = self._desk.elapsed_us + backoff.pause_us()
+            backoff = self._backoffs.setdefault(way, Backoff(self._desk.limits, self._desk.jitter, limit))
+            self._troubles[way] = failure.reason
+            self._empty.discard(way)
+            self._due_us[way] = self._desk.elapsed_us + backoff.pause_us()
         elif is_at_end or failure.kind is FailureKind.SHARD_LOST:
             raise_trouble(failure)
         else:
-            self._due_us[host] = self._next_us()
+            self._due_us[way] = self._next_us()
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which a host is asked."""
-        return [due_us for host, due_us in self._due_us.items() if host not in self._asked]
+        return [due_us for way, due_us in self._due_us.items() if way not in self._asked]
 
     def validate(self) -> None:
         """Assert every invariant."""

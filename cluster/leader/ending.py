@@ -37,7 +37,7 @@ class Ending:
         desk: Desk,
         lanes: Lanes,
         positions: Positions,
-        deliveries: Deliveries | None,
+        deliveries: Deliveries,
         checkpoints: Checkpoints,
         *,
         is_stop: bool,
@@ -60,12 +60,11 @@ class Ending:
 
     def advance(self, *, is_quiet: bool) -> None:
         """Go on, as far as nothing has to be waited for; `is_quiet` says that nothing is on its way."""
-        if self._stage is Stage.APPLYING and is_quiet and (self._deliveries is None or self._deliveries.is_idle):
+        if self._stage is Stage.APPLYING and is_quiet and self._deliveries.is_idle:
             self._flush()
         if self._stage is Stage.FLUSHING and not self._flushing:
             self._check_committed()
-            if self._deliveries is not None:
-                self._deliveries.begin_emptying()
+            self._deliveries.begin_emptying()
             self._stage = Stage.DELIVERING
         if self._stage is Stage.DELIVERING and self._is_delivered() and not self._checkpoints.is_running:
             self._stage = Stage.CHECKPOINT
@@ -93,7 +92,7 @@ class Ending:
                 raise_trouble(Failure(FailureKind.NOT_OPEN, reason))
 
     def _is_delivered(self) -> bool:
-        return self._deliveries is None or self._deliveries.empty(self._lanes.hosts, is_last_try=self.is_stop)
+        return self._deliveries.empty(self._lanes.hosts, is_last_try=self.is_stop)
 
     def validate(self) -> None:
         """Assert every invariant."""

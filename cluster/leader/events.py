@@ -101,7 +101,7 @@ class HostFlushed(Reply):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered(Reply):
-    """The sinks have taken anomalies."""
+    """A sink has taken anomalies."""
 
     count: int
     """How many; 0 says that none wait."""

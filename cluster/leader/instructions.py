@@ -100,7 +100,10 @@ class FlushHost(HostRequest):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deliver(HostRequest):
-    """Hand committed anomalies to the sinks, beside everything else that the host does; answered by `Delivered`."""
+    """Hand committed anomalies to a sink, beside everything else that the host does; answered by `Delivered`."""
+
+    sink: int
+    """Position of the sink among those of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +179,7 @@ class EndOtherHosts(Instruction):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseSource(Instruction):
-    """Close the source."""
+    """Let nothing more be read; answered by nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaderLimits:
-    """Times are microseconds; what a job limits itself is in its settings."""
+    """Times are microseconds; what a job limits itself is in its settings.
+
+    Only simulations and tests set others. A default is changed by a new version of Tocsin; as one leader follows
+    another while members are updated, hosts and members then meet both.
+    """
 
     reply_timeout_us: int = 60_000_000
     """A host's reply that takes longer counts as a failure; for a batch, counted from the answer to the one before."""
@@ -35,4 +39,7 @@ class LeaderLimits:
     """The longest pause before anomalies are delivered again."""
 
     kept_batch_factor: int = 4
-    """Batches kept back for a partition that moves, as a multiple of those that a host may have waiting."""
+    """Batches kept back for a partition that moves, as a multiple of those that a host may have waiting.
+
+    A job changes how many by its `limits.batches_in_flight_max`; the factor is nobody's to set.
+    """

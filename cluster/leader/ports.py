@@ -64,8 +64,8 @@ class HostPort(Protocol):
         """Make everything durable; the answer is the committed offsets."""
         ...
 
-    def deliver(self) -> Reply[int]:
-        """Hand committed anomalies to the sinks; the answer is how many they took."""
+    def deliver(self, sink: int) -> Reply[int]:
+        """Hand committed anomalies to one of the job's sinks; the answer is how many it took."""
         ...
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> Reply[None]:

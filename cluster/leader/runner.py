@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from actors.errors import SinkError
 from actors.source.open import open_source
 from actors.source.protocol import Source
 from cluster.errors import NoAnswerError
@@ -131,6 +132,8 @@ class JobRunner:
                 self._fail(instruction, error)
 
     def _fail(self, request: Request, error: Exception) -> None:
+        if isinstance(error, SinkError):
+            log.warning("a sink failed", extra={"job": self._job_id, "reason": str(error)})
         log.debug("a request failed", extra={"job": self._job_id}, exc_info=error)
         self._events.put(events.Failed(now_us=now_us(), request=request.request, failure=failure_of(error)))
 
@@ -230,7 +233,7 @@ class JobRunner:
     def _deliver(self, request: instructions.Deliver) -> None:
         self._take(
             request,
-            self._host(request.host).deliver(),
+            self._host(request.host).deliver(request.sink),
             lambda count: events.Delivered(now_us=now_us(), request=request.request, count=count),
         )
 

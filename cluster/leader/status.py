@@ -1,8 +1,10 @@
 """What a leader says of itself: frozen values that travel to clients and become plain data in files and JSON only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+
+import msgpack
 
 
 class Phase(StrEnum):
@@ -54,6 +56,30 @@ class PumpStat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """How a job has ended, as the group keeps it; nothing is known of one that was stopped."""
+
+    pump: PumpStat | None = None
+    """What was read and found when it was finished."""
+
+    finished_us: int | None = None
+    """When it was finished, microseconds since 1970."""
+
+    failed: str | None = None
+    """Why it has failed."""
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes that the group keeps."""
+        return bytes(msgpack.packb({name: value for name, value in asdict(self).items() if value is not None}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "JobSummary":
+        """Return what `to_bytes` wrote; no bytes are those of a job that has not ended."""
+        found = msgpack.unpackb(data, strict_map_key=False) if data else {}
+        return cls(**found | ({"pump": PumpStat(**found["pump"])} if "pump" in found else {}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveProgress:
     """How far the moves planned last have come."""
 
@@ -70,8 +96,11 @@ class RunnerStatus:
     trouble: str | None = None
     """What went wrong last; `None` when all is well again."""
 
-    sink_trouble: str | None = None
-    """Why anomalies are not delivered; they wait in the outboxes."""
+    sink_troubles: Mapping[str, str] = field(default_factory=dict)
+    """Why anomalies are not delivered, by the identity of the sink; they wait in the outboxes."""
+
+    sink_troubles_overcome: Mapping[str, str] = field(default_factory=dict)
+    """The last trouble of each sink that is over, by the identity of the sink."""
 
     failure_count: int = 0
     """Times that the job started over under this leader."""
@@ -95,6 +124,11 @@ class RunnerStatus:
 
     pump: PumpStat | None = None
     moves: MoveProgress | None = None
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong now."""
+        return (*([] if self.trouble is None else [self.trouble]), *self.sink_troubles.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,16 +68,13 @@ class Subscription:
         """The partitions that change hosts."""
         interval_rows = settings.snapshot_interval_rows
         self._checkpoints = Checkpoints(desk, task.job_id, task.epoch, task.member_ids, interval_rows)
-        self._deliveries = Deliveries(desk, settings.flush.period_ms * 1000) if settings.sinks else None
+        sinks = [sink.identity for sink in settings.sinks]
+        self.deliveries = Deliveries(desk, settings.flush.period_ms * 1000, sinks)
+        """What feeds the sinks."""
         self._placing = Placing(desk, task.job_id, task.epoch, known)
         self._ending: Ending | None = None
         self.rows_sent_again = self._positions.sent_again_count
         """Records that some partition had received before."""
-
-    @property
-    def sink_trouble(self) -> str | None:
-        """Why anomalies wait in their outboxes, or `None`."""
-        return None if self._deliveries is None else self._deliveries.trouble
 
     @property
     def is_ending(self) -> bool:
@@ -107,8 +104,7 @@ class Subscription:
         is_place_wanted = self._plan(job)
         if not is_place_wanted and not self._placing.is_running:
             self.sending.read()
-        if self._deliveries is not None:
-            self._deliveries.advance(self._lanes.hosts)
+        self.deliveries.advance(self._lanes.hosts)
         self.sending.flush_due()
         if not self.moves.is_moving:
             self._checkpoints.advance(self._lanes.owners, self.sending.row_count)
@@ -154,7 +150,7 @@ class Subscription:
 
     def _end(self, *, is_stop: bool) -> None:
         self._ending = Ending(
-            self._desk, self._lanes, self._positions, self._deliveries, self._checkpoints, is_stop=is_stop
+            self._desk, self._lanes, self._positions, self.deliveries, self._checkpoints, is_stop=is_stop
         )
 
     def go_on(self) -> None:
@@ -169,11 +165,7 @@ class Subscription:
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
-        return (
-            self.sending.dues_us()
-            + self.moves.dues_us()
-            + ([] if self._deliveries is None else self._deliveries.dues_us())
-        )
+        return self.sending.dues_us() + self.moves.dues_us() + self.deliveries.dues_us()
 
     def validate(self) -> None:
         """Assert every invariant."""
@@ -181,7 +173,6 @@ class Subscription:
         self.moves.validate()
         self._checkpoints.validate()
         self._placing.validate()
-        if self._deliveries is not None:
-            self._deliveries.validate()
+        self.deliveries.validate()
         if self._ending is not None:
             self._ending.validate()

@@ -221,8 +221,8 @@ class EmbeddedJob:
                 return Done(now_us=now_us, request=request)
             case FlushHost(request=request):
                 return HostFlushed(now_us=now_us, request=request, committed=host.flush(EPOCH, now_us))
-            case Deliver(request=request):
-                return Delivered(now_us=now_us, request=request, count=host.deliver())
+            case Deliver(request=request, sink=sink):
+                return Delivered(now_us=now_us, request=request, count=host.deliver(sink))
             case Propose(request=request, command=command):
                 return Answered(now_us=now_us, request=request, answer=self._apply(command))
             case Warn(reason=reason):

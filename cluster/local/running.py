@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from actors.sink.lines import anomaly_frame
 from cluster.local.embedded import open_job
-from cluster.show.present import anomaly_frame
 from config.load import load_job
 from config.settings import JobSettings
 

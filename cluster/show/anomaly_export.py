@@ -10,10 +10,11 @@ import polars as pl
 
 from actors.model import AnomalyId
 from actors.partition.anomaly_table import Anomaly, NewestPlace
+from actors.sink.lines import anomaly_frame
 from cluster.client.event_pages import PAGE_EVENT_COUNT
 from cluster.errors import ClusterError
 from cluster.show.output import Form, Output, write_frames, write_next
-from cluster.show.present import anomaly_frame, narrow
+from cluster.show.present import narrow
 from config.settings import JobSettings
 
 

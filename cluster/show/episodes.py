@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 
 from actors.engine.episodes.episode import Episode
-from actors.frames import polars_schema, present_times, time_text
+from actors.frames import polars_schema, present_times
 from actors.model import AnomalyId, Column, Schema
 from actors.partition.anomaly_table import Anomaly
 from actors.partition.rejected_records import LateRow
+from actors.sink.lines import anomaly_frame, json_records
 from cluster.errors import ClusterError
 from cluster.show.present import show_cell
 from config.settings import JobSettings
@@ -29,7 +30,7 @@ def late_frame(job: JobSettings, rows: Sequence[LateRow]) -> pl.DataFrame:
     }
     schema = job.row_schema
     own = pl.DataFrame([late.row for late in rows], schema=polars_schema(schema), orient="row")
-    shown = present_times(schema, own)
+    shown = present_times(schema, own, months_as_text=True)
     return shown.select(
         *[pl.lit(values).alias(name) for name, values in where.items() if name not in shown.columns], pl.all()
     )
@@ -38,17 +39,21 @@ def late_frame(job: JobSettings, rows: Sequence[LateRow]) -> pl.DataFrame:
 def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame:
     """Return episodes as a frame: key columns, metric, state, times, count, peak, and the row that began them."""
     texts = [metric.describe or metric.when for metric in job.metrics]
-    keys = {name: [episode.key[i] for episode in episodes] for i, name in enumerate(job.key_columns)}
+    types = polars_schema(job.row_schema)
+    keys = {
+        name: pl.Series([episode.key[i] for episode in episodes], dtype=types[name])
+        for i, name in enumerate(job.key_columns)
+    }
     kind = job.row_schema[job.time_column].type
     times = {name: pl.Series([getattr(one, name) for one in episodes], dtype=pl.Int64) for name in TIMES}
     schema = Schema(tuple(Column(name=name, type=kind) for name in TIMES))
     return pl.DataFrame(
         {
-            **keys,
+            **present_times(job.row_schema, pl.DataFrame(keys), months_as_text=True).to_dict(),
             "type": pl.Series([one.type for one in episodes], dtype=pl.Int32),
             "metric": pl.Series([_text_of(texts, one.type) for one in episodes], dtype=pl.String),
             "state": pl.Series([str(one.state) for one in episodes], dtype=pl.String),
-            **present_times(schema, pl.DataFrame(times)).to_dict(),
+            **present_times(schema, pl.DataFrame(times), months_as_text=True).to_dict(),
             "count": pl.Series([one.count for one in episodes], dtype=pl.Int64),
             "peak": pl.Series([None if one.peak is None else float(one.peak) for one in episodes], dtype=pl.Float64),
             "split": pl.Series([one.split for one in episodes], dtype=pl.Int64),
@@ -81,8 +86,8 @@ class Explained:
     """Split, offset and ordinal, joined by slashes."""
 
     time: str | int | None
-    window: Mapping[str, str | int | None] | None
-    """Its `start` (inclusive) and `end` (exclusive); `None` if it has none."""
+    window: Mapping[str, Any] | None
+    """Its `start` (inclusive), `end` (exclusive) and number of `rows`; `None` if it has none."""
 
     key: Mapping[str, Any]
     type: int
@@ -100,17 +105,15 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> E
     if not found or found[0].id != place:
         text = f"{place.split}/{place.offset}/{place.ordinal}"
         raise ClusterError(f"job {job.name!r} has no anomaly {text}; `tocsin query anomalies --wide` shows what it has")
-    anomaly, kind = found[0], job.row_schema[job.time_column].type
-    detail = None if anomaly.detail is None else json.loads(anomaly.detail)
-    window = detail.get("window") if isinstance(detail, dict) else None
-    bounds = None if window is None else {name: time_text(kind, window[name]) for name in ("start", "end")}
+    (record,) = json_records(anomaly_frame(job, found[:1]), ("detail",))
+    detail = record["detail"]
     return Explained(
         id=f"{place.split}/{place.offset}/{place.ordinal}",
-        time=time_text(kind, anomaly.time),
-        window=bounds,
-        key=dict(zip(job.key_columns, anomaly.key, strict=True)),
-        type=anomaly.type,
-        metric=anomaly.metric,
+        time=record[job.time_column],
+        window=detail.get("window") if isinstance(detail, dict) else None,
+        key={name: record[name] for name in job.key_columns},
+        type=record["type"],
+        metric=record["metric"],
         detail=detail,
     )
 
@@ -127,8 +130,7 @@ def show_explained(one: Explained) -> str:
         return "\n".join([*lines, f"  {json.dumps(detail, ensure_ascii=False)}"])
     values = detail.get("values", {})
     if one.window is not None:
-        start, end, count = one.window["start"], one.window["end"], detail["window"]["rows"]
-        lines.append(f"  window from {start} to before {end}, {count} rows")
+        lines.append("  window from {start} to before {end}, {rows} rows".format_map(one.window))
     width = max(map(len, values), default=0)
     lines += [f"  {name.ljust(width)}  = {show_cell(value)}" for name, value in values.items()]
     return "\n".join(lines)

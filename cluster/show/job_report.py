@@ -13,7 +13,7 @@ from actors.engine.language.advice import warnings_of
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
 from actors.partition.assembly import IdleEngine, build_detectors, build_engine
 from cluster.backtest.sample import Sample
-from cluster.show.present import show_nothing_but_letters, show_null_comparisons
+from cluster.show.present import show_null_comparisons
 from config.settings import JobSettings
 
 Report = Mapping[str, Any]
@@ -138,8 +138,6 @@ def show_sample(job: JobSettings, sample: Sample) -> str:
     lines += [f"dead letter: {reason}" for reason in sample.reasons]
     lines += [*sample.remarks]
     lines += show_null_comparisons(job, sample.null_comparisons)
-    if sample.dead_letters and not sample.rows:
-        lines.append(show_nothing_but_letters(sample.dead_letters))
     return "\n".join(lines)
 
 

@@ -18,8 +18,9 @@ from polars import selectors
 from polars.io.plugins import register_io_source
 
 from actors.frames import time_texts
+from actors.sink.lines import json_line, json_records
 from cluster.errors import ClusterError
-from cluster.show.present import json_records, show_json_lines, show_table
+from cluster.show.present import show_json_lines, show_table
 
 Write = Callable[[str], None]
 """Takes the next piece of text."""
@@ -112,17 +113,16 @@ def write_frames(
 
 
 def write_json(output: Output, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write records as lines of JSON; half of a surrogate pair becomes the escape that JSON has for it."""
+    """Write records as lines of JSON."""
     with open_text(output) as write:
         for record in records:
-            line = show_json_lines([record]).encode("utf-8", "backslashreplace").decode("utf-8")
-            write(line + "\n")
+            write(json_line(record) + "\n")
 
 
 def write_next(output: Output, cursor: str | None) -> None:
     """End JSON on the standard output with a line that tells where the next page begins, when there is one."""
     if cursor is not None and output.form is Form.JSON and output.path is None:
-        _write_screen(show_json_lines([{"next": cursor}]) + "\n")
+        _write_screen(json_line({"next": cursor}) + "\n")
 
 
 def choose_columns(wanted: Sequence[str], known: Sequence[str]) -> list[str]:

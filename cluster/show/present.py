@@ -1,6 +1,5 @@
 """What commands print: tables for people, JSON for programs. Pure: values in, text out."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import polars as pl
 from rich.cells import cell_len
 
-from actors.frames import polars_schema, present_times, time_texts, to_physical
+from actors.frames import time_texts, to_physical
 from actors.model import Column, ColumnType
 from actors.partition.anomaly_table import Anomaly
+from actors.sink.lines import anomaly_frame, json_line, json_records
 from actors.source.protocol import DeadLetter
 from cluster.client.typed_times import read_time
 from cluster.errors import ClusterError
@@ -22,29 +22,6 @@ RAW_SHOWN_MAX = 100
 
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 """What a table shows in place of signs that would break it."""
-
-
-def anomaly_frame(job: JobSettings, anomalies: Sequence[Anomaly]) -> pl.DataFrame:
-    """Return anomalies as the output table: time, key columns, type, metric, detail, and where they come from."""
-    schema = job.row_schema
-    types = polars_schema(schema)
-    keys = {
-        name: pl.Series([anomaly.key[i] for anomaly in anomalies], dtype=types[name])
-        for i, name in enumerate(job.key_columns)
-    }
-    frame = pl.DataFrame(
-        {
-            job.time_column: pl.Series([anomaly.time for anomaly in anomalies], dtype=pl.Int64),
-            **keys,
-            "type": pl.Series([anomaly.type for anomaly in anomalies], dtype=pl.Int32),
-            "metric": pl.Series([anomaly.metric for anomaly in anomalies], dtype=pl.String),
-            "detail": pl.Series([anomaly.detail for anomaly in anomalies], dtype=pl.String),
-            "split": pl.Series([anomaly.id.split for anomaly in anomalies], dtype=pl.Int64),
-            "offset": pl.Series([anomaly.id.offset for anomaly in anomalies], dtype=pl.Int64),
-            "ordinal": pl.Series([anomaly.id.ordinal for anomaly in anomalies], dtype=pl.Int64),
-        }
-    )
-    return present_times(schema, frame)
 
 
 def narrow(job: JobSettings, frame: pl.DataFrame) -> pl.DataFrame:
@@ -127,25 +104,9 @@ def show_nothing_but_letters(dead_letter_count: int) -> str:
     return f"none of {dead_letter_count} records became a row; columns, format or times of `source` do not fit them"
 
 
-def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of a frame as plain data for JSON: times as text, and columns of JSON text as values."""
-    records = time_texts(frame).to_dicts()
-    for record in records:
-        record |= {name: _json_data(record[name]) for name in json_columns if name in record}
-    return records
-
-
-def _json_data(text: str | None) -> Any:
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError:
-        # A detector may use words.
-        return text
-
-
 def show_json_lines(records: Iterable[Mapping[str, Any]]) -> str:
     """Return records as lines of JSON."""
-    return "\n".join(json.dumps(record, default=str, ensure_ascii=False) for record in records)
+    return "\n".join(map(json_line, records))
 
 
 def show_time_us(time_us: int | None) -> str:

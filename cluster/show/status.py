@@ -1,5 +1,6 @@
 """What `tocsin status` says: members, leader, jobs and partitions, as plain values and as text."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -152,9 +153,7 @@ def show_job(view: JobView) -> str:
         if runner.trouble:
             lines.append(f"last trouble: {runner.trouble}")
         lines += runner.remarks
-        if runner.sink_trouble:
-            waiting = sum(stat.outbox_count for stat in view.partitions)
-            lines.append(f"{waiting} anomalies wait for a sink: {runner.sink_trouble}")
+    lines += _sink_lines(view)
     names = (
         "partition",
         "host",
@@ -187,3 +186,16 @@ def show_job(view: JobView) -> str:
     if closed > 0:
         lines.append(f"{closed} partitions are not open; a running job opens them by itself, other jobs when queried")
     return "\n".join(lines)
+
+
+def _sink_lines(view: JobView) -> list[str]:
+    """Return what waits for each sink and why, and what was wrong with it before."""
+    waiting = Counter[str]()
+    for stat in view.partitions:
+        waiting.update(stat.outbox_counts)
+    now, before = ({}, {}) if view.runner is None else (view.runner.sink_troubles, view.runner.sink_troubles_overcome)
+    return [
+        f"sink {sink}: {count} anomalies wait"
+        + (f": {now[sink]}" if sink in now else f"; its last trouble is over: {before[sink]}" if sink in before else "")
+        for sink, count in waiting.items()
+    ]

@@ -18,9 +18,10 @@ from rich.text import Text
 from actors.errors import TocsinError
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.partition.partition import PartitionStat
+from actors.sink.lines import anomaly_frame
 from cluster.client.client import Client
 from cluster.leader.member_status import MemberView, newest_leader
-from cluster.show.present import anomaly_frame, show_cell
+from cluster.show.present import show_cell
 from cluster.show.status import show_offsets
 from config.settings import JobSettings
 

@@ -18,6 +18,7 @@ from cluster.client import event_pages
 from cluster.client.client import Client
 from cluster.client.submission import wait_and_tell
 from cluster.deployment import deploy
+from cluster.leader.status import JobSummary
 from cluster.local.home import Home
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "examples" / "trades.yaml"
@@ -274,7 +275,7 @@ def test_a_job_without_its_file_says_so_while_it_is_waited_for(run: Run, client:
         client.stop("lost")
 
     assert run("submit", str(sensors / "lost.yaml")).exit_code == 0
-    assert wait_and_tell(client, "lost", say) == {}
+    assert wait_and_tell(client, "lost", say) == JobSummary()
     assert "there is no file" in said[0]
     assert run("remove", "lost").exit_code == 0
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from actors.model import AnomalyId, ColumnType
+from actors.model import AnomalyId
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.protocol import Sink, SinkRecord
 from tests.support.memory_sink import MemorySink
+from tests.support.partition_jobs import make_partition_job
+
+JOB = make_partition_job()
 
 Taken = Callable[[int], list[int]]
 """Gives the places of a partition's anomalies that a sink holds."""
@@ -22,7 +25,7 @@ def record(place: int, partition: int = 0, split: int = 0) -> SinkRecord:
         partition=partition,
         id=AnomalyId(split=split, offset=place // 2, ordinal=place % 2),
         time=1538960461003,
-        key={"sym": "A"},
+        key=("A",),
         type=0,
         metric="sum(qty) > 5",
     )
@@ -45,7 +48,7 @@ def make_ndjson(directory: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
         return [2 * line["offset"] + line["ordinal"] for line in found]
 
     def open_again() -> Sink:
-        return NdjsonSink(directory / "out", ColumnType.TIMESTAMP)
+        return NdjsonSink(directory / "out", JOB)
 
     return open_again(), open_again, taken
 
@@ -109,7 +112,7 @@ def test_two_sinks_take_turns(made: tuple[Sink, Callable[[], Sink], Taken]) -> N
 
 def test_text_of_any_kind_is_taken(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
     sink, _, taken = made
-    odd = replace(record(0), metric='"\n\u2028é', key={"sym": None, "qty": 5}, time=None, detail="no json")
+    odd = replace(record(0), metric='"\n\u2028é', key=(None,), time=None, detail="no json")
     sink.write([odd, replace(record(1), detail='{"value": 5}')])
     assert taken(0) == [0, 1]
 

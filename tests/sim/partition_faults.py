@@ -41,7 +41,8 @@ class FaultyWorld(World):
 
     def heal(self) -> None:
         """Let everything be well again, so that the job ends."""
-        self.shaky.failing_count = self.sink.failing_count = 0
+        for one in (self.shaky, *self.sinks):
+            one.failing_count = 0
         self.shaky.ends.clear()
         for member in self.members.values():
             member.start(named_snapshots(self.group))
@@ -138,7 +139,7 @@ class FaultyWorld(World):
             self.shaky.earliest[split.number] = max(durable, self.shaky.earliest.get(split.number, 0))
 
     def _shake_sink(self) -> None:
-        self.sink.failing_count = self.rng.randint(1, 5)
+        self.rng.choice(self.sinks).failing_count = self.rng.randint(1, 5)
 
     def _turn_member(self) -> None:
         """Let a member die, with or without what it stored, or come back."""

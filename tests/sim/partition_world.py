@@ -35,7 +35,7 @@ from raft.commands import Command, ForgetSnapshots, JobResumed, JobSubmitted, Le
 from raft.group import GroupState, Job, JobStatus, answer_to, apply, named_snapshots, validate
 from tests.sim.members import SimMember
 from tests.sim.shaky import CrashError, ShakyDisk, ShakySink, ShakySource
-from tests.support.partition_jobs import Outcome, feed_sink, read_outcome
+from tests.support.partition_jobs import Outcome, feed_sinks, read_outcome
 
 STEP_COUNT_MAX = 20_000
 """Steps after which a world that has not finished never will."""
@@ -98,12 +98,12 @@ class World:
     group: GroupState = field(init=False, default_factory=GroupState)
     now_us: int = 1_000_000
     hosts: dict[str, SimHost] = field(init=False, default_factory=dict)
-    channels: dict[tuple[int, str, bool], deque[Message]] = field(init=False, default_factory=dict)
+    channels: dict[tuple[int, str, int | None], deque[Message]] = field(init=False, default_factory=dict)
     proposals: list[tuple[SimLeader, instructions.Propose]] = field(init=False, default_factory=list)
     members: dict[str, SimMember] = field(init=False, default_factory=dict)
     leaders: list[SimLeader] = field(init=False, default_factory=list)
     leader_count: int = 0
-    sink: ShakySink = field(init=False, default_factory=ShakySink)
+    sinks: list[ShakySink] = field(init=False)
     disk: ShakyDisk = field(init=False, default_factory=ShakyDisk)
     taken: list[tuple[int, bytes]] = field(init=False, default_factory=list)
     diary: list[str] = field(init=False, default_factory=list)
@@ -112,6 +112,7 @@ class World:
         self.rng = random.Random(self.seed)
         self.shaky = ShakySource(self.source, self.rng)
         self.members = {name: SimMember(self.directory / name) for name in MEMBERS}
+        self.sinks = [ShakySink() for _ in self.job.sinks]
         host_count = self.rng.randint(1, 2)
         self.decide(
             JobSubmitted(job_id=self.job.name, spec=b"", partition_count=self.job.partitions, host_count=host_count)
@@ -144,7 +145,7 @@ class World:
     def outcome(self) -> Outcome:
         """Return what is left when the job has ended and all hosts are closed."""
         splits = [split.number for split in self.source.splits()]
-        return read_outcome(self.job, self.directory, splits, self.sink)
+        return read_outcome(self.job, self.directory, splits, self.sinks)
 
     def _is_finished(self) -> bool:
         return self._is_job_finished() and not self._resume_for_lost_shards()
@@ -325,7 +326,7 @@ class World:
         leader.inbox.append(events.Answered(now_us=0, request=request.request, answer=answer))
 
     def _post(self, leader: SimLeader, host: str, request: HostRequest) -> None:
-        key = (leader.epoch, self.place_of(leader, host), isinstance(request, instructions.Deliver))
+        key = (leader.epoch, self.place_of(leader, host), request.sink if isinstance(request, instructions.Deliver) else None)
         self.channels.setdefault(key, deque()).append(Message(leader, request))
 
     def _carry_message(self) -> bool:
@@ -336,7 +337,7 @@ class World:
         self._arrive(key, self.channels[key].popleft())
         return True
 
-    def _arrive(self, key: tuple[int, str, bool], message: Message) -> None:
+    def _arrive(self, key: tuple[int, str, int | None], message: Message) -> None:
         leader, request = message.leader, message.request
         fate = self.rng.random() if self.fault_count else 1.0
         name = type(request).__name__
@@ -392,8 +393,8 @@ class World:
                 host.flush_due(epoch, now_us)
             case instructions.FlushHost():
                 return events.HostFlushed(now_us=0, request=number, committed=host.flush(epoch, now_us))
-            case instructions.Deliver():
-                return events.Delivered(now_us=0, request=number, count=host.deliver())
+            case instructions.Deliver(sink=sink):
+                return events.Delivered(now_us=0, request=number, count=host.deliver(sink))
             case instructions.ReleasePartitions(partitions=partitions):
                 host.release(epoch, list(partitions), now_us)
             case instructions.TakeSnapshot(partition=partition):
@@ -430,7 +431,7 @@ class World:
         host = self.hosts.setdefault(name, SimHost(name))
         if host.process is None:
             host.process = PartitionHost(self.job.to_bytes(), str(self.directory_of(name)))
-            feed_sink(host.process, self.sink)
+            feed_sinks(host.process, self.sinks)
 
     def end(self, host: SimHost) -> None:
         """End a process as SIGKILL does: nothing is flushed, locks are free."""

@@ -61,8 +61,11 @@ class ShakySink(MemorySink):
     """A sink that fails when it is made to, sometimes after it has taken something."""
 
     failing_count = 0
+    is_down = False
 
     def write(self, anomalies: Any) -> None:
+        if self.is_down:
+            raise SinkError("the sink is down")
         if self.failing_count:
             self.failing_count -= 1
             super().write(anomalies[: self.failing_count])

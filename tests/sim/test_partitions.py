@@ -20,7 +20,7 @@ from actors.shard import Shard
 from cluster.leader.reading import route
 from raft.commands import AcceptancePlaced, ValueAccepted
 from tests.sim.partition_faults import FaultyWorld
-from tests.sim.partition_world import World
+from tests.sim.partition_world import STEP_COUNT_MAX, World
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
     ALL_DETECTORS,
@@ -28,9 +28,11 @@ from tests.support.partition_jobs import (
     EVENTS,
     LEARNING,
     SINKS,
+    TWO_SINKS,
     Outcome,
     make_partition_job,
     make_records,
+    sent,
     skip_sync,
     undisturbed,
 )
@@ -39,10 +41,10 @@ CLOSING = ["qty > 8", "sum(qty) > 9", "avg(qty) < qty", "deltas(qty) > 4 and max
 
 JOBS: dict[str, dict[str, Any]] = {
     "metrics": {},
-    "sinks": SINKS,
+    "sinks": TWO_SINKS,
     "detectors": LEARNING | SINKS,
     "events": EVENTS,
-    "episodes": EPISODES | SINKS,
+    "episodes": EPISODES | TWO_SINKS,
     "ticks": EPISODES | EVENTS | SINKS | LEARNING | {"ticks": 5, "absent": 12, "partitions": 3},
     "closing ticks": EVENTS
     | SINKS
@@ -55,7 +57,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "waiting rows": EPISODES | EVENTS | SINKS | LEARNING | {"engine": {"max_lateness": 12}},
     "no metrics": {"metrics": [], "window": None} | LEARNING,
     "all detectors": ALL_DETECTORS,
-    "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
+    "everything": LEARNING | EVENTS | TWO_SINKS | {"partitions": 3},
 }
 
 SEED_COUNTS = {
@@ -233,10 +235,11 @@ def check_rebuilt(world: World, expected: Outcome) -> None:
         return anomaly.id.offset >= begun.get((number, anomaly.id.split), 0)
 
     assert found.anomalies == [entry for entry in expected.anomalies if is_kept(entry)]
-    assert len(set(found.sent)) == len(found.sent)
-    assert set(found.sent) <= set(expected.sent)
-    unsent = set(expected.sent) - set(found.sent)
-    assert all(offset < begun.get((number, split), 0) for number, split, offset, *_ in unsent)
+    for told, wanted in zip(found.sent, expected.sent, strict=True):
+        assert len(set(told)) == len(told)
+        assert set(told) <= set(wanted)
+        unsent = set(wanted) - set(told)
+        assert all(offset < begun.get((number, split), 0) for number, split, offset, *_ in unsent)
     assert (found.detectors, found.watermarks) == (expected.detectors, expected.watermarks)
 
 
@@ -258,6 +261,23 @@ def test_a_lost_shard_goes_on_from_its_snapshot_in_longer_runs(
 ) -> None:
     expected = undisturbed_runs(name, seed % DATA_COUNT, 50)
     check_rebuilt(make_world(seed, name, 50, may_lose_beginnings=True, fault_count=24), expected)
+
+
+@pytest.mark.parametrize(("name", "seed"), [(name, seed) for name in ("sinks", "episodes") for seed in range(6)])
+def test_a_sink_that_fails_for_long_keeps_nothing_from_the_other(
+    name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
+) -> None:
+    world = make_world(seed, name, 40)
+    expected = undisturbed_runs(name, seed % DATA_COUNT, 40)
+    down, good = world.sinks
+    down.is_down = True
+    step_count = 0
+    while sent(good) != expected.sent[1]:
+        assert (step_count := step_count + 1) < STEP_COUNT_MAX, "the other sink waits"
+        world.step()
+    assert not down.taken
+    down.is_down = False
+    check_nothing_is_lost(world, expected)
 
 
 def test_the_simulated_episodes_reach_every_state(

@@ -70,7 +70,7 @@ def write_fixture(path: Path) -> None:
             send(partition, job, 0, SNAPSHOT_AT)
             partition.flush(1, 0)
             send(partition, job, SNAPSHOT_AT, COMMITTED)
-            partition.acknowledge(partition.outbox(5))
+            partition.acknowledge(0, partition.outbox(0, 5))
             partition.flush(1, 0)
             snapshot = partition.snapshot()
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,6 +1,7 @@
 """The repository as the tests of itself see it: its root, its tracked files, its Python modules."""
 
 import ast
+import itertools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +65,9 @@ class Facts:
     imports: tuple[Import, ...]
     """Imports anywhere in the file."""
 
+    described: tuple[tuple[int, str, str], ...]
+    """Line, name and docstring of each function, class, field and constant that has one."""
+
 
 @cache
 def facts(path: Path) -> Facts:
@@ -78,6 +82,7 @@ def facts(path: Path) -> Facts:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         ),
         imports=tuple(one for node in nodes for one in _imports(node)),
+        described=tuple(one for node in nodes for one in _described(node)),
     )
 
 
@@ -87,6 +92,20 @@ def _imports(node: ast.AST) -> Iterator[Import]:
     elif isinstance(node, ast.ImportFrom):
         names = tuple(alias.name for alias in node.names)
         yield Import(module=node.module or "", names=names, level=node.level)
+
+
+def _described(node: ast.AST) -> Iterator[tuple[int, str, str]]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef) and (text := ast.get_docstring(node)):
+        yield node.lineno, node.name, text
+    body = getattr(node, "body", None)
+    for one, following in itertools.pairwise(body if isinstance(body, list) else []):
+        target = (
+            one.target if isinstance(one, ast.AnnAssign) else one.targets[0] if isinstance(one, ast.Assign) else None
+        )
+        name = getattr(target, "id", getattr(target, "attr", None))
+        match following:
+            case ast.Expr(value=ast.Constant(value=str(text))) if name is not None:
+                yield one.lineno, name, text
 
 
 def shown(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Rules of style that no linter checks: sizes, docstrings, imports, and the layers."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -45,6 +46,23 @@ def test_no_package_gives_too_many_names() -> None:
 def test_every_module_says_what_it_is() -> None:
     assert [
         shown(path) for path in python_files(*OWN_CODE) if path.stat().st_size and not facts(path).has_docstring
+    ] == []
+
+
+def repeats(name: str, docstring: str) -> bool:
+    """Return whether all words of a docstring, the smallest aside, are in the name."""
+    words = set(re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()))
+    return set(re.findall(r"\w+", docstring.lower())) - {"a", "an", "the", "of", "return"} <= words
+
+
+def test_no_docstring_only_repeats_the_name() -> None:
+    assert repeats("open_job", "Open the job.")
+    assert not repeats("job", "The job that was asked for.")
+    assert [
+        f"{shown(path)}:{line} {name}: {text}"
+        for path in python_files()
+        for line, name, text in facts(path).described
+        if repeats(name, text)
     ] == []
 
 

@@ -60,7 +60,7 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFacts:
-    """A store."""
+    """What a store is and holds, beside its events."""
 
     format: int
     """Version of the record, of the tables beside it and of their newest blocks; older blocks may be among them."""

@@ -20,7 +20,7 @@ from cluster.backtest.series import gather, parse_key, thinned
 from cluster.backtest.summary import summarise
 from cluster.commands.backtests import backtest
 from cluster.local.embedded import run_file
-from config import JobSettings, load_job, parse_job
+from config import JobSettings, load_job, make_job, parse_job
 
 JOB = """
 job: pumps
@@ -74,13 +74,25 @@ def test_a_backtest_finds_what_the_job_finds(tmp_path: Path) -> None:
 def test_counts_are_summed_up_by_metric_and_key(tmp_path: Path) -> None:
     result = found_by(load_job(write_rows(tmp_path)))
     summary = summarise(result, 2)
-    assert (summary["rows"], summary["keys"]) == (601, 3)
-    assert [metric["metric"] for metric in summary["metrics"]][:2] == ["pressure > 9", "many errors"]
-    first = summary["metrics"][0]
-    assert first["anomalies"] == result.counts.filter(pl.col("type") == 0)["anomalies"].sum() > 3
-    assert first["per_1000_rows"] == round(1000 * first["anomalies"] / 601, 3)
-    assert [key["anomalies"] for key in first["top_keys"]] == sorted(k["anomalies"] for k in first["top_keys"])[::-1]
-    assert sum(summary["metrics"][index]["anomalies"] for index in range(4)) == summary["anomalies"]
+    every = summarise(result, 0).metrics
+    assert [len(one.top_keys) for one in every] == [one.keys for one in every]
+    assert (summary.rows, summary.keys) == (601, 3)
+    assert [metric.metric for metric in summary.metrics][:2] == ["pressure > 9", "many errors"]
+    first = summary.metrics[0]
+    assert first.anomalies == result.counts.filter(pl.col("type") == 0)["anomalies"].sum() > 3
+    assert first.per_1000_rows == round(1000 * first.anomalies / 601, 3)
+    assert [key.anomalies for key in first.top_keys] == sorted(k.anomalies for k in first.top_keys)[::-1]
+    assert sum(summary.metrics[index].anomalies for index in range(4)) == summary.anomalies
+
+
+def test_keys_that_are_times_are_iso_text() -> None:
+    plain = {"job": "a", "schema": {"t": "DATETIME", "day": "DATE", "m": "MONTH"}, "time": "t", "key": ["day", "m"]}
+    rows = [["2026-01-01", "2026-01-01", "2026-01"], ["2026-01-02", None, "2026-02"]]
+    job = make_job(plain | {"metrics": ["t > 5"], "source": {"rows": rows}})
+    keys = summarise(run_backtest(job, source_input(job))).metrics[0].top_keys
+    assert [(dict(key.key), key.rows) for key in keys] == [
+        ({"day": None, "m": "2026-02"}, 1), ({"day": "2026-01-01", "m": "2026-01"}, 1),
+    ]  # fmt: skip
 
 
 def test_batches_change_no_count(tmp_path: Path) -> None:
@@ -99,7 +111,7 @@ def test_an_empty_input_has_nothing(tmp_path: Path) -> None:
     path = write_rows(tmp_path)
     (tmp_path / "pumps.csv").write_text("time,pump,pressure,errors\n")
     summary = summarise(found_by(load_job(path)))
-    assert (summary["rows"], summary["anomalies"], summary["from"]) == (0, 0, None)
+    assert (summary.rows, summary.anomalies, summary.time_from) == (0, 0, None)
 
 
 def test_metrics_are_paired_by_text_then_by_order() -> None:
@@ -257,9 +269,9 @@ def test_a_history_without_rows_is_refused(tmp_path: Path) -> None:
 def test_episodes_of_metrics_are_counted(tmp_path: Path) -> None:
     path = write_rows(tmp_path)
     path.write_text(JOB.replace("- pressure > 9", "- {when: pressure > 8, keep_firing: 10s}"))
-    first, second = summarise(found_by(load_job(path)))["metrics"][:2]
-    assert 1 < first["episodes"] < first["anomalies"]
-    assert second["episodes"] is None
+    first, second = summarise(found_by(load_job(path))).metrics[:2]
+    assert 1 < first.episodes < first.anomalies
+    assert second.episodes is None
 
 
 @pytest.mark.parametrize(
@@ -303,4 +315,4 @@ def test_the_legend_of_one_key_counts_what_the_table_counts(tmp_path: Path) -> N
     job = load_job(write_rows(tmp_path))
     result = found_by(job)
     shown = re.findall(r"pressure &gt; 9 +\((\d+)\)", draw_svg(gather(result, source_input(job), EVER, ("a",))))
-    assert shown == [str(summarise(result)["metrics"][0]["anomalies"])]
+    assert shown == [str(summarise(result).metrics[0].anomalies)]

@@ -1,11 +1,14 @@
 """A client that accepts a value waits for its place, whichever member answers."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from cluster.client.client import Client, newest_state
-from raft.commands import Accepted, Command, ValueAccepted
+from cluster.errors import ClusterError
+from raft.commands import Accepted, Command, JobStopped, ValueAccepted
+from raft.errors import FormatError
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
 from raft.group_codec import encode_state
 
@@ -40,3 +43,24 @@ def test_the_newest_state_is_that_of_the_member_that_has_applied_most() -> None:
     ahead = replace(behind, jobs={"j": JOB})
     found = [(600, encode_state(behind)), (601, encode_state(ahead)), (599, encode_state(behind))]
     assert list(newest_state(found).jobs) == ["j"]
+
+
+def test_a_command_that_is_none_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise FormatError("JobStopped.job_id is 5, not str")
+
+    def wait(_: float) -> None:
+        raise AssertionError("nobody waits for another answer")
+
+    monkeypatch.setattr("time.sleep", wait)
+    monkeypatch.setattr(
+        "cluster.client.client.deploy.find_member", lambda *_: SimpleNamespace(propose=SimpleNamespace(remote=None))
+    )
+    monkeypatch.setattr("cluster.client.client.deploy.call", refuse)
+    monkeypatch.setattr("cluster.client.client.encode_command", lambda _: b"")
+    client = object.__new__(Client)
+    client._record, client._group_id = SimpleNamespace(member_addresses={"member-1": ""}), 2  # type: ignore[assignment]
+    with pytest.raises(
+        ClusterError, match=r"member-1 takes JobStopped for no command: JobStopped.job_id is 5, not str"
+    ):
+        client.propose(JobStopped(job_id="j"))

@@ -75,7 +75,7 @@ def test_programs_get_whole_seconds_with_as_many_digits() -> None:
         ("DATE", 10, "1970-01-11"),
         ("NANOTIME", 3_600_000_000_001, "01:00:00.000000001"),
         ("MINUTE", 61, "01:01:00"),
-        ("MONTH", 24_000, 24_000),
+        ("MONTH", 24_000, "2000-01"),
     ],
 )
 def test_times_keep_their_zone_and_all_their_digits(kind: str, ticks: int, text: str | int) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from actors.errors import SourceError
 from cluster.commands.backtests import backtest
 from cluster.commands.job_files import check, run
+from cluster.commands.terminal import limited
 from tests.support.repository import ROOT
 
 JOB = """
@@ -50,7 +52,7 @@ def test_null_is_the_smallest_value_where_a_job_says_so(tmp_path: Path) -> None:
     assert "2 comparisons met NULL, which counts as the smallest value" in ends[1].stderr
 
 
-@pytest.mark.parametrize("command", [run, backtest])
+@pytest.mark.parametrize("command", [run, backtest, check])
 def test_nothing_but_dead_letters_is_no_success(tmp_path: Path, command: object) -> None:
     result = ended(command, job_file(tmp_path, "time,level\nsoon,1\nlater,2\n"))
     assert result.exit_code == 1
@@ -85,6 +87,12 @@ def test_a_source_without_an_end_that_is_not_followed_is_named(tmp_path: Path) -
     assert "like this one has no end; what comes later was not read" in ended(run, path, "--no-follow").stderr
 
 
+def test_a_stream_table_that_is_not_there_is_an_error_that_says_who_makes_it(tmp_path: Path) -> None:
+    path = job_file(tmp_path, job=JOB.replace("{type: csv, path: rows.csv}", "{type: stream, name: levels}"))
+    with pytest.raises(SourceError, match=r"there is no stream table 'levels' in .*: the program that appends to it"):
+        ended(run, path, "--no-follow")
+
+
 def test_check_looks_at_the_first_rows(tmp_path: Path) -> None:
     lines = ended(check, job_file(tmp_path)).stdout.splitlines()
     assert lines[-3] == (
@@ -110,3 +118,13 @@ def test_remarks_of_the_source_are_printed(tmp_path: Path, command: object) -> N
     )
     (tmp_path / "rows.ndjson").write_text('{"time": "2026-01-01T00:00:00", "level": 10}\n')
     assert "column 'level' is NULL in all 1 rows" in ended(command, job_file(tmp_path, job=job)).output
+
+
+@pytest.mark.parametrize(
+    ("limit", "count", "said"), [(3, 3, "more late rows follow; --limit 0 prints all\n"), (5, 5, ""), (0, 5, "")]
+)
+def test_what_a_limit_leaves_out_of_an_answer_is_said(
+    limit: int, count: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert limited(lambda most: list(range(5))[:most], limit, "late rows") == list(range(count))
+    assert capsys.readouterr().err == said

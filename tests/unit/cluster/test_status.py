@@ -31,7 +31,7 @@ STATUS = ClusterStatus(
 STAT = PartitionStat(
     partition=0, epoch=2, received={0: 60}, committed={0: 50}, row_count=50, replayed_row_count=0,
     state_size_bytes=20_480, late_row_count=1, anomaly_count=7, dead_letter_count=2, event_count=0, flush_count=1,
-    outbox_count=3, size_bytes=409_600, degraded=None, gaps=(), null_comparison_counts=(),
+    outbox_counts={}, size_bytes=409_600, degraded=None, gaps=(), null_comparison_counts=(),
 )  # fmt: skip
 
 RUNNER = RunnerStatus(epoch=2, phase=Phase.RUNNING, opened_us=0, failure_count=3, trouble="the disk is full")
@@ -78,9 +78,15 @@ def test_remarks_of_the_source_are_shown() -> None:
 
 
 def test_anomalies_that_no_sink_takes_are_counted_with_the_reason() -> None:
-    runner = replace(RUNNER, trouble=None, sink_trouble="out cannot be written")
-    lines = show_job(JobView(job=JOB, runner=runner, partitions=(STAT, replace(STAT, partition=1)))).splitlines()
-    assert lines[1] == "6 anomalies wait for a sink: out cannot be written"
+    runner = replace(RUNNER, trouble=None, sink_troubles={"ndjson out": "out cannot be written"})
+    stat = replace(STAT, outbox_counts={"ndjson out": 3, "ndjson b": 0, "ndjson c": 0})
+    runner = replace(runner, sink_troubles_overcome={"ndjson out": "before", "ndjson c": "c is gone"})
+    lines = show_job(JobView(job=JOB, runner=runner, partitions=(stat, replace(stat, partition=1)))).splitlines()
+    assert lines[1:4] == [
+        "sink ndjson out: 6 anomalies wait: out cannot be written",
+        "sink ndjson b: 0 anomalies wait",
+        "sink ndjson c: 0 anomalies wait; its last trouble is over: c is gone",
+    ]
 
 
 def test_a_job_that_nobody_runs_shows_its_partitions_all_the_same() -> None:

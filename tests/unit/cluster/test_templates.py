@@ -85,7 +85,7 @@ def test_a_long_word_takes_linear_time(tmp_path: Path, word: str) -> None:
             "2026-01-01 00:00:00 once\n2026-01-01 00:00:00 so it is\n",
             "no 2 lines are alike; try a smaller --similarity",
         ),
-        (f"2026-01-01 00:00:00 {'a=b ' * 20_000}\n" * 2, "1 kinds of messages are too long for a template"),
+        (f"2026-01-01 00:00:00 {'a=b ' * 20_000}\n" * 2, "2 are left out, with more than 10000 characters"),
     ],
 )
 def test_a_log_without_templates_says_why_and_prints_what_a_job_takes(tmp_path: Path, text: str, reason: str) -> None:

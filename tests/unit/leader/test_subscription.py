@@ -3,8 +3,8 @@
 import pytest
 
 from actors.host import HostBatch
-from cluster.leader.events import HostFlushed, SourceOpened
-from cluster.leader.failures import FailureKind
+from cluster.leader.events import Delivered, Failed, HostFlushed, SourceOpened
+from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import (
     CloseSource,
     Deliver,
@@ -16,14 +16,16 @@ from cluster.leader.instructions import (
     SendBatch,
 )
 from cluster.leader.positions import first_needed
-from cluster.leader.status import Phase
+from cluster.leader.status import JobSummary, Phase, PumpStat
 from raft.commands import JobResumed, JobStopped
 from tests.support.leader_driver import Driver, kinds
-from tests.support.partition_jobs import SINKS, make_partition_job
+from tests.support.partition_jobs import SINKS, TWO_SINKS, make_partition_job
 
 JOB = make_partition_job(limits={"batch_rows_max": 3, "batches_in_flight_max": 2})
 
 SINK_JOB = make_partition_job(**SINKS)
+
+FULL = {SINK_JOB.sinks[0].identity: "no space left"}
 
 
 def batch(start: int, end: int, *partitions: int, split: int = 0) -> HostBatch:
@@ -181,12 +183,26 @@ def test_a_sink_that_fails_is_said_and_tried_again_while_rows_go_on() -> None:
     driver.open({0: 0})
     driver.wait(100_000)
     assert driver.fail(Deliver, "no space left", FailureKind.SINK) == []
-    assert (driver.core.phase, driver.core.status().sink_trouble) == (Phase.RUNNING, "no space left")
+    assert (driver.core.phase, driver.core.status().sink_troubles) == (Phase.RUNNING, FULL)
     assert driver.core.status().failure_count == 0
     assert "SendBatch" in kinds(driver.give(3))
     driver.wait(50_000)
     driver.delivered(5)
-    assert driver.core.status().sink_trouble is None
+    assert driver.core.status().sink_troubles == {}
+
+
+def test_a_sink_does_not_wait_for_another_one_that_fails() -> None:
+    driver = Driver(make_partition_job(**TWO_SINKS))
+    driver.open({0: 0})
+    driver.wait(100_000)
+    for _ in range(6):
+        first, second = sorted(driver.waiting(Deliver), key=lambda one: one.sink)
+        driver.reply_to(first, Failed, failure=Failure(FailureKind.SINK, "no space left"))
+        driver.reply_to(second, Delivered, count=5)
+        driver.wait(100_000)
+        assert second.sink in [one.sink for one in driver.waiting(Deliver)]
+        driver.wait(2_000_000)
+    assert list(driver.core.status().sink_troubles) == [driver.job.sinks[0].identity]
 
 
 def test_a_delivery_to_a_host_that_has_just_given_up_its_partitions_stops_nothing() -> None:
@@ -194,7 +210,7 @@ def test_a_delivery_to_a_host_that_has_just_given_up_its_partitions_stops_nothin
     driver.open({0: 0})
     driver.wait(100_000)
     assert driver.fail(Deliver, "owns no partition", FailureKind.NOT_OPEN) == []
-    assert (driver.core.phase, driver.core.status().sink_trouble) == (Phase.RUNNING, None)
+    assert (driver.core.phase, driver.core.status().sink_troubles) == (Phase.RUNNING, {})
 
 
 def test_a_job_is_finished_only_when_its_outboxes_are_empty() -> None:
@@ -204,7 +220,7 @@ def test_a_job_is_finished_only_when_its_outboxes_are_empty() -> None:
     driver.applied()
     driver.flush()
     driver.fail(Deliver, "no space left", FailureKind.SINK)
-    assert (driver.core.phase, driver.core.status().sink_trouble) == (Phase.FINISHING, "no space left")
+    assert (driver.core.phase, driver.core.status().sink_troubles) == (Phase.FINISHING, FULL)
     assert [driver.wait(49_999), kinds(driver.wait(1))] == [[], ["Deliver"]]
     assert kinds(driver.delivered(2)) == ["Deliver"]
     assert kinds(driver.delivered(0)) == ["Propose"]
@@ -221,7 +237,7 @@ def test_a_job_that_is_stopped_is_durable_and_says_what_waits() -> None:
     driver.applied()
     driver.flush()
     assert kinds(driver.fail(Deliver, "no space left", FailureKind.SINK)) == ["EndSampler"]
-    assert (driver.core.phase, driver.core.status().sink_trouble) == (Phase.STOPPED, "no space left")
+    assert (driver.core.phase, driver.core.status().sink_troubles) == (Phase.STOPPED, FULL)
     driver.decide(JobResumed(job_id="trades"))
     assert kinds(driver.look()) == ["ReadSplit"]
 
@@ -239,3 +255,10 @@ def test_the_first_offset_needed_is_the_lowest_of_all_partitions(
     needed: list[dict[int, int]], earliest: dict[int, int], expected: dict[int, int]
 ) -> None:
     assert first_needed(needed, earliest) == expected
+
+
+def test_the_group_keeps_how_a_job_has_ended() -> None:
+    stat = PumpStat(row_count=3, positions={0: 3, 7: 1}, at_end=True)
+    for summary in (JobSummary(), JobSummary(failed="no space"), JobSummary(pump=stat, finished_us=5)):
+        assert JobSummary.from_bytes(summary.to_bytes()) == summary
+    assert JobSummary.from_bytes(b"") == JobSummary()

@@ -18,7 +18,7 @@ def details(directory: Path, **settings: object) -> list[tuple[int, str | None]]
         partition.apply(1, make_batch(job, 0, ROWS), 0)
         partition.flush(1, 0)
         found = partition.queries.anomalies(AnomalyFilter(), 100)
-        assert partition.outbox(100) == found
+        assert partition.outbox(0, 100) == found
     return [(anomaly.type, anomaly.detail) for anomaly in found]
 
 

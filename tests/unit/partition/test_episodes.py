@@ -7,7 +7,7 @@ from typing import Any
 from actors.partition.episode_table import LATE_ORDINALS, EpisodeFilter
 from actors.partition.partition import Partition
 from config import JobSettings
-from tests.support.partition_jobs import SINKS, make_batch, make_partition_job
+from tests.support.partition_jobs import SINKS, TWO_SINKS, make_batch, make_partition_job, read_table
 
 METRIC = {"when": "qty > 8", "for": 2, "keep_firing": 10, "clear": "qty < 5"}
 JOB = make_partition_job(metrics=[METRIC], window=None, episodes={"deliver": True}, **SINKS)
@@ -61,14 +61,29 @@ def test_sinks_are_told_of_episodes_between_the_anomalies(tmp_path: Path) -> Non
     with opened(tmp_path) as partition:
         partition.apply(1, make_batch(JOB, 0, ROWS), 0)
         partition.flush(1, 0)
-        waiting = partition.outbox(100)
+        waiting = partition.outbox(0, 100)
         places = [(one.id.offset, one.id.ordinal - LATE_ORDINALS if one.id.ordinal else 0) for one in waiting]
         assert places == [(0, 0), (1, 0), (2, 0), (2, 0), (5, 0), (5, 0)]
         told = [json.loads(str(waiting[place].detail))["episode"] for place in (3, 5)]
         assert [(one["state"], one["end"]) for one in told] == [("firing", None), ("resolved", 1013)]
-        partition.acknowledge(waiting[:4])
-        assert partition.outbox(100) == waiting[4:]
-        assert partition.stat().outbox_count == 2
+        partition.acknowledge(0, waiting[:4])
+        assert partition.outbox(0, 100) == waiting[4:]
+        assert list(partition.stat().outbox_counts.values()) == [2]
+
+
+def test_an_episode_is_told_to_every_sink(tmp_path: Path) -> None:
+    job = make_partition_job(metrics=[METRIC], window=None, episodes={"deliver": True}, **TWO_SINKS)
+    with Partition.open(job, 0, tmp_path) as partition:
+        partition.begin(1, {0: 0}, 0)
+        partition.apply(1, make_batch(job, 0, ROWS), 0)
+        partition.flush(1, 0)
+        waiting = partition.outbox(0, 100)
+        partition.acknowledge(0, waiting)
+        partition.acknowledge(1, partition.outbox(1, 4))
+        assert (partition.outbox(0, 100), partition.outbox(1, 100)) == ([], waiting[4:])
+        assert len(read_table(partition, "notices")) == 1
+        partition.acknowledge(1, partition.outbox(1, 100))
+        assert read_table(partition, "notices") == []
 
 
 def test_episodes_are_told_once_after_a_crash(tmp_path: Path) -> None:
@@ -77,10 +92,10 @@ def test_episodes_are_told_once_after_a_crash(tmp_path: Path) -> None:
         partition.flush(1, 0)
         partition.apply(1, make_batch(JOB, 4, ROWS[4:]), 0)
     with opened(tmp_path, epoch=2) as partition:
-        partition.acknowledge(partition.outbox(100))
+        partition.acknowledge(0, partition.outbox(0, 100))
         partition.apply(2, make_batch(JOB, 0, ROWS), 0)
         partition.flush(2, 0)
-        assert [one.id.offset for one in partition.outbox(100)] == [5, 5]
+        assert [one.id.offset for one in partition.outbox(0, 100)] == [5, 5]
         assert len(episodes(partition)) == 2
 
 

@@ -13,10 +13,10 @@ from actors.partition.values import OpenedPartition
 from actors.shard import ShardFullError, ShardOwnedError
 from actors.sink.protocol import SinkRecord
 from tests.support.memory_sink import MemorySink
-from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
+from tests.support.partition_jobs import LEARNING, TWO_SINKS, feed_sinks, make_batch, make_partition_job
 
 JOB = make_partition_job(
-    metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100}, **LEARNING, **SINKS
+    metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100}, **LEARNING, **TWO_SINKS
 )
 
 ROWS = [(1000 + at, "A", 9, "ann") for at in range(4)]
@@ -64,14 +64,17 @@ def test_a_sink_that_fails_keeps_nothing_from_other_sinks_and_partitions(hosts: 
     full, good = FullSink(), MemorySink()
     host = hosts[0]
     host.open(1, [0, 1], {0: 0}, {}, 0)
-    host._sinks = [full, good]
+    feed_sinks(host, [full, good])
     for owner in (0, 1):
         host.apply(1, batch_for(owner, owner=owner), 0)
     host.flush(1, 0)
     with pytest.raises(SinkError, match="no space left"):
-        host.deliver()
+        host.deliver(0)
+    host.deliver(1)
     assert (sorted(good.taken), sorted(full.taken)) == ([0, 1], [1])
-    assert [bool(stat.outbox_count) for stat in host.stat()] == [True, False]
+    assert [[bool(count) for count in stat.outbox_counts.values()] for stat in host.stat()] == [
+        [True, False], [False, False],
+    ]  # fmt: skip
 
 
 def test_a_partition_says_how_far_it_is_though_its_engine_needs_rows_from_before(hosts: Hosts) -> None:
@@ -184,9 +187,9 @@ def test_a_partition_that_moves_during_a_delivery_is_delivered_by_its_next_owner
     first.apply(1, batch_for(0), 0)
     moved = first._partitions[0]
     first.release(1, [0], 0)
-    assert first._deliver(moved, []) == 0
+    assert first._deliver(moved, 0) == 0
     second.open(1, [0], {}, {}, 0)
-    assert second.stat()[0].outbox_count == 4
+    assert list(second.stat()[0].outbox_counts.values()) == [4, 4]
 
 
 def test_a_full_disk_at_opening_leaves_the_shard_to_the_next_try(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +278,7 @@ def test_a_tick_flushes_what_has_waited(hosts: Hosts) -> None:
 
 
 def test_a_host_that_was_restarted_says_so_to_every_call(hosts: Hosts) -> None:
-    for call in (lambda: hosts[0].flush_due(1, 0), lambda: hosts[0].flush(1, 0), hosts[0].deliver):
+    for call in (lambda: hosts[0].flush_due(1, 0), lambda: hosts[0].flush(1, 0), lambda: hosts[0].deliver(0)):
         with pytest.raises(NotOpenError, match="it was restarted"):
             call()
 

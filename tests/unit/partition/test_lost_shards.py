@@ -10,10 +10,15 @@ from actors.host import HostBatch, PartitionHost
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.shard import ShardLostError
 from actors.store import QueryLatestParams
-from tests.support.partition_jobs import make_batch, make_partition_job
+from tests.support.partition_jobs import SINKS, make_batch, make_partition_job
 
 JOB = make_partition_job(
-    metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100}, events={"store": True}
+    metrics=["qty > 8"],
+    window=None,
+    partitions=3,
+    flush={"rows": 1000, "period_ms": 100},
+    events={"store": True},
+    **SINKS,
 )
 ROWS = [(1000 + at, "A", 9, "ann") for at in range(4)]
 
@@ -86,7 +91,7 @@ def test_no_query_answers_from_a_shard_that_is_gone(host: PartitionHost, tmp_pat
         host.stat,
         host.verdicts,
         host.anomaly_entries,
-        host.deliver,
+        lambda: host.deliver(0),
         lambda: host.anomalies(AnomalyFilter(), 10, False),
         lambda: host.dead_letters(10),
         lambda: host.late_rows(10),

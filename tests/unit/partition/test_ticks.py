@@ -60,12 +60,12 @@ def test_a_replay_reports_nothing_again(tmp_path: Path) -> None:
         partition.flush(1, 0)
         partition.apply(1, batches[2], 0)
     with opened(tmp_path, epoch=2) as partition:
-        partition.acknowledge(partition.outbox(10))
+        partition.acknowledge(0, partition.outbox(0, 10))
         for batch in batches:
             partition.apply(2, batch, 0)
         partition.flush(2, 0)
         assert len(silent(partition)) == 2
-        assert partition.outbox(10) == []
+        assert partition.outbox(0, 10) == []
 
 
 def test_an_episode_ends_at_a_tick(tmp_path: Path) -> None:

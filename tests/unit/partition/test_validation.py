@@ -33,7 +33,7 @@ def repeat_an_anomaly(parts: Parts) -> None:
 
 
 def take_too_many(parts: Parts) -> None:
-    parts.outbox.note_taken(1000)
+    parts.outbox.note_taken(0, 1000)
 
 
 def know_another_group(parts: Parts) -> None:

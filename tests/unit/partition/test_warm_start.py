@@ -87,7 +87,7 @@ def test_details_of_metrics_that_are_gone_are_left_out(tmp_path: Path) -> None:
     run(tmp_path, changed, 20, 40, epoch=2)
     with Partition.open(changed, 0, tmp_path) as partition:
         found = partition.queries.anomalies(AnomalyFilter(), 100)
-        assert partition.outbox(100) == found
+        assert partition.outbox(0, 100) == found
     assert [anomaly.detail for anomaly in found[:known]] == [None] * known
     assert found[known].detail == '{"values": {"qty > 8": true, "qty < 100": true, "qty": 10}}'
 

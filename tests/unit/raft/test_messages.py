@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgpack
 import pytest
 
 from raft.commands import JobSubmitted, LeaderElected, MemberAdded, encode_command
@@ -11,7 +12,7 @@ from raft.group import GroupState
 from raft.group_codec import encode_state
 from raft.membership import encode_change
 from raft.messages import check_contents, checked
-from raft.shapes import Count, Seconds, require, unpack
+from raft.shapes import LENGTH_MAX, Count, Seconds, require, unpack
 
 JOB = JobSubmitted(request_id="r", job_id="j", spec=b"", partition_count=1, host_count=1)
 APPEND: Mapping[str, Any] = {
@@ -139,3 +140,24 @@ def test_values_that_are_nested_deeply_are_shown_shortly() -> None:
     with pytest.raises(FormatError) as error:
         require(deep, int, "it")
     assert len(str(error.value)) < 100
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # A byte each, and a hundred times that in memory.
+        msgpack.Packer().pack_array_header(5) + (msgpack.Packer().pack_array_header(1 << 20) + b"\x80" * (1 << 20)) * 5,
+        msgpack.Packer().pack_array_header(LENGTH_MAX + 1) + b"\xc0" * (LENGTH_MAX + 1),
+        msgpack.packb("x" * (LENGTH_MAX + 1)),
+        msgpack.packb(msgpack.ExtType(5, b"x")),
+        b"\x91" * 5000 + b"\xc0",
+    ],
+    ids=["containers", "elements", "letters", "extension", "depth"],
+)
+def test_values_beyond_the_limits_are_refused(data: bytes) -> None:
+    with pytest.raises(FormatError, match=f"{len(data)} bytes are no message"):
+        unpack(data, "message")
+
+
+def test_payloads_have_no_other_limit_than_their_frame() -> None:
+    assert unpack(msgpack.packb((b"x" * (8 << 20), 1)), "message") == (b"x" * (8 << 20), 1)

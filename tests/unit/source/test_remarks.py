@@ -104,6 +104,41 @@ def test_times_that_no_format_puts_within_bounds_name_the_bounds(tmp_path: Path)
     assert all(letter.reason.endswith("change `limits.time_min` or `limits.time_max`") for letter in letters)
 
 
+@pytest.mark.parametrize("kind", ["TIME", "SECOND", "MINUTE", "NANOTIME", "MONTH"])
+@pytest.mark.parametrize(
+    ("value", "time_format"), [(S_2026, "epoch_s"), (S_2026 * 1000, "epoch_ms"), (f"{S_2026}.25", "epoch_s")]
+)
+def test_points_in_time_do_not_become_times_of_day_or_months(
+    tmp_path: Path, kind: str, value: object, time_format: str
+) -> None:
+    (letter,) = read_split(open_rows(tmp_path, [{"t": value, "sym": "A", "qty": 1}], kind)).dead_letters
+    told = f"as {time_format} it would be {TEXT_2026}, which {kind} does not hold"
+    assert f"{told}: make the column a TIMESTAMP and give the source `time_format: {time_format}`" in letter.reason
+
+
+@pytest.mark.parametrize("value", [S_2026 + 0.5, f"{S_2026}.5"])
+def test_fractions_of_seconds_are_dead_letters_that_name_the_format(tmp_path: Path, value: object) -> None:
+    rows = [{"t": value, "sym": "A", "qty": 1}]
+    (letter,) = read_split(open_rows(tmp_path, rows)).dead_letters
+    assert f"as epoch_s it would be {TEXT_2026}: give the source `time_format: epoch_s`" in letter.reason
+    assert len(read_split(open_rows(tmp_path, rows, time_format="epoch_s")).rows) == 1
+
+
+def test_a_date_in_a_time_of_day_says_which_type_holds_it(tmp_path: Path) -> None:
+    rows = [{"t": "2026-01-01T10:00:00Z", "sym": "A", "qty": 1}]
+    (letter,) = read_split(open_rows(tmp_path, rows, "TIME")).dead_letters
+    assert letter.reason.endswith("TIME is a time of day and this has a date: make the column a TIMESTAMP")
+
+
+@pytest.mark.parametrize("value", [90_000, "90000"])
+def test_numbers_of_nanoseconds_are_taken_only_when_the_job_says_that_they_are(tmp_path: Path, value: object) -> None:
+    rows = [{"t": value, "sym": "A", "qty": 1}, {"t": "10:00:00", "sym": "A", "qty": 1}]
+    found = read_split(open_rows(tmp_path, rows, "NANOTIME"))
+    assert (len(found.rows), [letter.offset for letter in found.dead_letters]) == (1, [0])
+    assert "give the source `time_format: ticks` if it is nanoseconds since midnight" in found.dead_letters[0].reason
+    assert len(read_split(open_rows(tmp_path, rows[:1], "NANOTIME", time_format="ticks")).rows) == 1
+
+
 def test_rows_of_a_job_file_have_no_time_format(tmp_path: Path) -> None:
     plain = {"job": "a", "schema": {"t": "TIMESTAMP", "qty": "INT"}, "time": "t", "metrics": ["qty < 4"]}
     (letter,) = read_split(open_source(make_job(plain | {"source": {"rows": [[S_2026, 1]]}}), tmp_path)).dead_letters

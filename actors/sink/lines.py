@@ -1,0 +1,120 @@
+"""Anomalies as programs get them: flat rows of columns, and lines of JSON. There is one form for all outputs.
+
+Sinks write it, and so do commands: the time column, the key columns, `type`, `metric`, `detail`, and where the anomaly
+comes from. Times are ISO text with all their digits, also those that a detail names.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import polars as pl
+
+from actors.frames import polars_schema, present_times, time_texts, times_as_text
+from actors.model import AnomalyId, ColumnType
+from config.settings import JobSettings
+
+_TIMES = {
+    None: ("learned_since", "last", "tick"),
+    "window": ("start", "end"),
+    "episode": ("start", "fired_at", "end", "last_true"),
+}
+"""What is a time in a detail: below which of its keys, under which names."""
+
+_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+"""Letters that some programs take for the end of a line."""
+
+
+class Raised(Protocol):
+    """An anomaly, as a partition keeps it or as a sink gets it."""
+
+    @property
+    def id(self) -> AnomalyId:
+        """Where it comes from."""
+
+    @property
+    def time(self) -> int | None:
+        """Ticks of the job's time column."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Values of the key columns, in order."""
+
+    @property
+    def type(self) -> int:
+        """Position of the metric or detector."""
+
+    @property
+    def metric(self) -> str:
+        """Text of the metric or detector."""
+
+    @property
+    def detail(self) -> str | None:
+        """JSON text with what is known of it."""
+
+
+def anomaly_frame(job: JobSettings, anomalies: Sequence[Raised]) -> pl.DataFrame:
+    """Return anomalies as the output table: time, key columns, type, metric, detail, and where they come from."""
+    schema = job.row_schema
+    types = polars_schema(schema)
+    keys = {
+        name: pl.Series([anomaly.key[i] for anomaly in anomalies], dtype=types[name])
+        for i, name in enumerate(job.key_columns)
+    }
+    details = shown_details(schema[job.time_column].type, [anomaly.detail for anomaly in anomalies])
+    frame = pl.DataFrame(
+        {
+            job.time_column: pl.Series([anomaly.time for anomaly in anomalies], dtype=pl.Int64),
+            **keys,
+            "type": pl.Series([anomaly.type for anomaly in anomalies], dtype=pl.Int32),
+            "metric": pl.Series([anomaly.metric for anomaly in anomalies], dtype=pl.String),
+            "detail": pl.Series(details, dtype=pl.String),
+            "split": pl.Series([anomaly.id.split for anomaly in anomalies], dtype=pl.Int64),
+            "offset": pl.Series([anomaly.id.offset for anomaly in anomalies], dtype=pl.Int64),
+            "ordinal": pl.Series([anomaly.id.ordinal for anomaly in anomalies], dtype=pl.Int64),
+        }
+    )
+    return present_times(schema, frame, months_as_text=True)
+
+
+def shown_details(kind: ColumnType, details: Sequence[str | None]) -> list[str | None]:
+    """Return details with ISO text for the times in them; what has no date and time there stays a number."""
+    found = {index: _json_data(text) for index, text in enumerate(details) if text is not None}
+    places = [
+        (holder, name)
+        for detail in found.values()
+        if isinstance(detail, dict)
+        for part, names in _TIMES.items()
+        if isinstance(holder := detail if part is None else detail.get(part), dict)
+        for name in names
+        if type(holder.get(name)) is int and -(1 << 63) <= holder[name] < 1 << 63
+    ]
+    texts = times_as_text(kind, [holder[name] for holder, name in places])
+    for (holder, name), text in zip(places, texts, strict=True):
+        holder[name] = holder[name] if text is None else text
+    return [
+        json.dumps(found[index], ensure_ascii=False) if isinstance(found.get(index), dict) else text
+        for index, text in enumerate(details)
+    ]
+
+
+def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the rows of a frame as plain data for JSON: times as text, and columns of JSON text as values."""
+    records = time_texts(frame).to_dicts()
+    for record in records:
+        record |= {name: _json_data(record[name]) for name in json_columns if name in record}
+    return records
+
+
+def _json_data(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        # A detector may use words.
+        return text
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """Return a record as a line of JSON, without its end; half of a surrogate pair becomes an escape."""
+    text = json.dumps(record, default=str, ensure_ascii=False).translate(_OTHER_LINE_ENDS)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
