@@ -120,12 +120,13 @@ class FaultyWorld(World):
         self.note(f"source {self.shaky.failing_count} {self.shaky.ends} {self.shaky.earliest}")
 
     def _engine_marks(self) -> dict[int, dict[int, int]]:
-        """Return, for each partition that is open, the offsets that a replay of its engine begins at."""
+        """Return, for each partition that is open and not lost, the offsets that a replay of its engine begins at."""
         return {
             partition.number: partition._marks.engine
             for host in self.hosts.values()
             if host.process is not None
             for partition in host.process._partitions.values()
+            if (self.directory / f"{partition.number:04d}" / "data.mdb").exists()
         }
 
     def _trim_source(self) -> None:
