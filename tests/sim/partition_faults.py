@@ -126,7 +126,7 @@ class FaultyWorld(World):
             for host in self.hosts.values()
             if host.process is not None
             for partition in host.process._partitions.values()
-            if (self.directory / f"{partition.number:04d}" / "data.mdb").exists()
+            if (self.shard_directory(partition.number) / "data.mdb").exists()
         }
 
     def _trim_source(self) -> None:

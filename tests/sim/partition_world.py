@@ -326,7 +326,11 @@ class World:
         leader.inbox.append(events.Answered(now_us=0, request=request.request, answer=answer))
 
     def _post(self, leader: SimLeader, host: str, request: HostRequest) -> None:
-        key = (leader.epoch, self.place_of(leader, host), request.sink if isinstance(request, instructions.Deliver) else None)
+        key = (
+            leader.epoch,
+            self.place_of(leader, host),
+            request.sink if isinstance(request, instructions.Deliver) else None,
+        )
         self.channels.setdefault(key, deque()).append(Message(leader, request))
 
     def _carry_message(self) -> bool:
