@@ -106,4 +106,4 @@ class FaultyNodes(NodeWorld):
         """Return what is left, of the current shards on all nodes."""
         splits = [split.number for split in self.source.splits()]
         final: Path = self.gather()
-        return read_outcome(self.job, final, splits, self.sink)
+        return read_outcome(self.job, final, splits, self.sinks)

@@ -14,6 +14,7 @@ from tests.support.partition_jobs import (
     EVENTS,
     LEARNING,
     SINKS,
+    TWO_SINKS,
     Outcome,
     make_partition_job,
     make_records,
@@ -21,7 +22,7 @@ from tests.support.partition_jobs import (
     undisturbed,
 )
 
-JOBS: dict[str, dict[str, Any]] = {"sinks": SINKS, "everything": LEARNING | EVENTS | SINKS | {"partitions": 3}}
+JOBS: dict[str, dict[str, Any]] = {"sinks": TWO_SINKS, "everything": LEARNING | EVENTS | SINKS | {"partitions": 3}}
 
 DATA_COUNT = 2
 
