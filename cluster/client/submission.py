@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from cluster.errors import ClusterError, NotRunningError
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
+from cluster.local.speed import has_passed
 from config.settings import JobSettings
 from raft.group import Job, JobStatus
 
@@ -93,10 +94,10 @@ def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
 
 
 def _wait_submitted(client: "Client", server: "JobSubmissionClient", submission_id: str, name: str) -> None:
-    deadline = time.monotonic() + SUBMIT_TIMEOUT_S
+    started_s = time.monotonic()
     while name not in client.state().jobs:
         status = server.get_job_status(submission_id)
-        if status.is_terminal() or time.monotonic() > deadline:
+        if status.is_terminal() or has_passed(started_s, SUBMIT_TIMEOUT_S):
             raise ClusterError(f"job {name!r} did not start ({status.value}):\n{server.get_job_logs(submission_id)}")
         time.sleep(0.2)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psutil
 
 from cluster.errors import ClusterError
+from cluster.local.speed import has_passed
 
 CLUSTER_VARIABLE = "TOCSIN_CLUSTER"
 """Environment variable of all processes of a cluster: the directory of its Ray."""
@@ -54,9 +55,9 @@ def end_processes(head_pid: int, head_started: float, ray_directory: str) -> Non
     Raises:
         ClusterError: some remain.
     """
-    deadline = time.monotonic() + KILL_TIMEOUT_S
+    started_s = time.monotonic()
     while found := list(processes_of(head_pid, head_started, ray_directory)):
-        if time.monotonic() > deadline:
+        if has_passed(started_s, KILL_TIMEOUT_S):
             pids = ", ".join(str(process.pid) for process in found)
             raise ClusterError(f"processes {pids} of the cluster do not end; look at what they wait for (`ps`)")
         for process in found:

@@ -1,7 +1,7 @@
 """Speed: how many times longer everything takes here and now than on the machine that deadlines were set on.
 
 Measured once in a process, by work of a known length: it takes longer on a slow processor, under a quota, and beside
-other programs. What waits for processes to start multiplies its deadline by `slowness()`.
+other programs. What waits for processes multiplies its deadline by `slowness()`, or asks whether it `has_passed`.
 """
 
 import functools
@@ -29,3 +29,12 @@ def slowness() -> float:
     measured = (time.perf_counter() - started_s) / REFERENCE_S
     waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
     return min(max(1.0, measured, waiting), SLOWNESS_MAX)
+
+
+def has_passed(started_s: float, timeout_s: float) -> bool:
+    """Return whether a time has passed since a moment of `time.monotonic()`, which is longer on a slow machine.
+
+    The speed is measured when it matters: not before the time has passed for a machine of usual speed.
+    """
+    waited_s = time.monotonic() - started_s
+    return waited_s >= timeout_s and waited_s >= timeout_s * slowness()
