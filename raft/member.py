@@ -11,6 +11,7 @@ A member begins as `forming` (`raft.membership`), is then a voter, and stops for
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +22,14 @@ from raft.commands import (
     Accepted,
     Action,
     BecomeLeader,
+    LeaderElected,
     MemberAdded,
     MemberRemoved,
     StateRestored,
     StepDown,
     decode_command,
     encode_answer,
+    encode_command,
 )
 from raft.consensus import Consensus
 from raft.errors import (
@@ -190,6 +193,25 @@ class Member:
             MemberFailedError: This member has stopped.
         """
         check_proposal(decode_command(command))
+        return self._propose(command, timeout_s)
+
+    def renew(self, timeout_s: float = 5.0) -> None:
+        """Begin another epoch under the same leadership, because whoever acted for this member under the last is gone.
+
+        Does nothing when this member does not lead.
+
+        Raises:
+            ProposalTimeoutError: No answer in time.
+        """
+        led, status = self._led, self.status()
+        if led is not None:
+            again = LeaderElected(
+                request_id=uuid.uuid4().hex, member_id=self.name, term=led.term, members=status.voters
+            )
+            self._propose(encode_command(again), timeout_s)
+
+    def _propose(self, command: bytes, timeout_s: float) -> bytes:
+        """Submit a command until there is an answer."""
         deadline_s = time.monotonic() + timeout_s
         while True:
             answer, reason = self._attempt(lambda consensus, reply: consensus.submit(command, reply), deadline_s)

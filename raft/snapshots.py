@@ -157,6 +157,14 @@ class SnapshotStore:
         for index in range(_unpack(_SEAL, seal)[1]):
             yield self._chunk(name, index)
 
+    def read_chunk(self, job_id: str, partition: int, digest: bytes, index: int) -> bytes | None:
+        """Return one chunk of a sealed snapshot, `b""` after the last; `None` when it is not held."""
+        name = _name(job_id, partition, digest)
+        with self._env.begin() as txn:
+            if txn.get(b"s" + name) is None:
+                return None
+            return bytes(txn.get(b"c" + name + _INDEX.pack(index)) or b"")
+
     def list(self) -> tuple[HeldSnapshot, ...]:
         """Return the sealed snapshots, by job, partition and digest."""
         with self._read() as txn, txn.cursor() as cursor:

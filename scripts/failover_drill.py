@@ -111,7 +111,7 @@ class Drill:
         from cluster.client.chaos import kill_and_measure
 
         if victim == "host":
-            hosts = [host.name for host in self._client.hosts(name)]
+            hosts = self._client.hosts(name)
             print(f"  killed {self._client.kill_host(name, self._random.choice(hosts))}", flush=True)
             return
         failover = kill_and_measure(self._client)

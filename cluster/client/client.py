@@ -1,12 +1,12 @@
 """The client: what people and programs ask of a running cluster.
 
-A client talks to any member that answers; proposals reach Raft's leader from there. Queries go to the hosts of a job
-and are merged here by the id of the anomaly or the time of the event.
+A client talks to any node that answers; proposals reach Raft's leader from there. Queries reach the hosts of a job
+through the leader's process of a node, and are merged here by the id of the anomaly or the time of the event.
 """
 
+import contextlib
 import heapq
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
-from actors.errors import TocsinError
 from actors.host import NotOpenError
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter, newest_place
 from actors.partition.episode_table import EpisodeFilter, newest_start
@@ -26,43 +25,28 @@ from actors.store import Event
 from actors.store.errors import StoreClosedError
 from actors.store.query.planner import QueryParams, QueryResult
 from cluster.client.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_page, stream_events
-from cluster.deployment import deploy
+from cluster.client.nodes import Nodes, request_id
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
-from cluster.leader.member_status import MemberView, newest_leader
+from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
+from cluster.node.status import NodeStatus
 from config.settings import JobSettings
-from raft.commands import (
-    Command,
-    JobRemoved,
-    JobResumed,
-    JobStopped,
-    JobSubmitted,
-    Refused,
-    ScaleRequested,
-    ValueAccepted,
-    decode_answer,
-    encode_command,
-)
-from raft.errors import FormatError
+from raft.commands import Command, JobRemoved, JobResumed, JobStopped, JobSubmitted, ScaleRequested, ValueAccepted
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
-from raft.group_codec import decode_state
 
-MEMBER_TIMEOUT_S = 15.0
-"""Seconds that one member has to have a command committed."""
+LOOK_TIMEOUT_S = 1.0
+"""Seconds that a leader's process has to say what it does."""
 
-LOOK_TIMEOUT_S = 2.0
-"""Seconds that all members together have to say how they are; one that was just killed does not answer."""
+HOST_TIMEOUT_S = 60.0
+"""Seconds that a host has to answer a query."""
 
 OPEN_TIMEOUT_S = 15.0
 """Seconds that a query waits for the partitions of a job that is just being recovered."""
 
 PLACE_TIMEOUT_S = 30.0
 """Seconds in which a running job gives an accepted value its place; a failover in between is waited out."""
-
-PROPOSE_DEADLINE_S = 30.0
-"""Seconds after which a proposal is given up; an election in between is waited out."""
 
 
 class Client:
@@ -73,70 +57,41 @@ class Client:
     """
 
     def __init__(self, home: Home) -> None:
-        self._home = home
-        self._record = deploy.connect(home)
-        self._group_id = self._record.group_id
+        self._nodes = Nodes(home)
 
     @property
     def group_id(self) -> int:
-        return self._group_id
+        return self._nodes.group_id
 
     def members(self) -> list[MemberView]:
-        """Ask every member for its status, all at once."""
-        replies: list[tuple[str, deploy.RayReply[Any] | None]] = []
-        for name in self._record.member_addresses:
-            handle = deploy.find_member(self._group_id, name)
-            replies.append((name, None if handle is None else deploy.RayReply(handle.status.remote())))
-        deadline = time.monotonic() + LOOK_TIMEOUT_S
-        return [MemberView(member_id=name, status=_answer_or_none(reply, deadline)) for name, reply in replies]
+        """Ask every node for the status of its member, all at once."""
+        return [MemberView(member_id=name, status=self._hosted(found)) for name, found in self._nodes.statuses()]
+
+    def _hosted(self, found: NodeStatus | None) -> HostedMemberStatus | None:
+        if found is None:
+            return None
+        leading = None
+        if found.led_epoch is not None and found.child.address:
+            with contextlib.suppress(NoAnswerError):
+                leading = self._nodes.client(found.child.address).call("leader_status", timeout_s=LOOK_TIMEOUT_S)
+        return HostedMemberStatus(member_id=found.name, pid=found.pid, raft=found.member, leader=leading)
 
     def leader(self) -> MemberView | None:
         """Return the member that leads and runs the jobs, or `None` between two leaders."""
         return newest_leader(self.members())
 
     def state(self) -> GroupState:
-        """Return the newest state that a member has applied."""
-        return newest_state(self._ask_members("state"))
-
-    def _ask_members(self, method: str) -> list[Any]:
-        replies: list[deploy.RayReply[Any]] = []
-        for name in self._record.member_addresses:
-            handle = deploy.find_member(self._group_id, name)
-            if handle is not None:
-                replies.append(deploy.RayReply(getattr(handle, method).remote()))
-        deadline = time.monotonic() + LOOK_TIMEOUT_S
-        answers = [answer for reply in replies if (answer := _answer_or_none(reply, deadline)) is not None]
-        if not answers:
-            raise NotRunningError("no member of the group answers; look at `tocsin status` and the logs in the home")
-        return answers
+        """Return the newest state that a node has applied."""
+        return self._nodes.state()
 
     def propose(self, command: Command) -> None:
-        """Have a command accepted, through whichever member answers; an election in between is waited out.
+        """Have a command accepted; an election in between is waited out.
 
         Raises:
-            ClusterError: it was refused, by the group or by a member to which it is no command.
-            NoAnswerError: no member could have it committed in time.
+            ClusterError: it was refused.
+            NoAnswerError: the group did not answer in time.
         """
-        data = encode_command(command)
-        started_s = time.monotonic()
-        trouble = "no member of the group answers"
-        while not has_passed(started_s, PROPOSE_DEADLINE_S):
-            for name in self._record.member_addresses:
-                handle = deploy.find_member(self._group_id, name)
-                if handle is None:
-                    continue
-                try:
-                    answer = decode_answer(deploy.call(handle.propose.remote, data, timeout_s=MEMBER_TIMEOUT_S))
-                except FormatError as error:
-                    raise ClusterError(f"{name} takes {type(command).__name__} for no command: {error}") from error
-                except Exception as error:  # whatever one member's trouble is, another may do better
-                    trouble = str(error)
-                    continue
-                if isinstance(answer, Refused):
-                    raise ClusterError(answer.reason)
-                return
-            time.sleep(0.1)
-        raise NoAnswerError(f"the group did not accept the command in {time.monotonic() - started_s:.0f} s: {trouble}")
+        self._nodes.propose(command)
 
     def submit(self, job: JobSettings) -> None:
         """Put a job into the group's state; its leader starts it.
@@ -144,9 +99,9 @@ class Client:
         Raises:
             ClusterError: the job wants another group, or the group refuses it.
         """
-        check_group(job, self._group_id)
+        check_group(job, self.group_id)
         command = JobSubmitted(
-            request_id=_request_id(),
+            request_id=request_id(),
             job_id=job.name,
             spec=job.to_bytes(),
             partition_count=job.partitions,
@@ -156,16 +111,20 @@ class Client:
 
     def stop(self, name: str) -> None:
         """Let a job rest; its data stay and can be queried."""
-        self.propose(JobStopped(request_id=_request_id(), job_id=self.job(name).job_id))
+        self.propose(JobStopped(request_id=request_id(), job_id=self.job(name).job_id))
 
     def resume(self, name: str) -> None:
         """Let a stopped job run again, from where it stood."""
-        self.propose(JobResumed(request_id=_request_id(), job_id=self.job(name).job_id))
+        self.propose(JobResumed(request_id=request_id(), job_id=self.job(name).job_id))
 
     def remove(self, name: str) -> None:
         """Forget a job that does not run, and end its hosts; its directory is left for its owner to delete."""
-        self.propose(JobRemoved(request_id=_request_id(), job_id=self.job(name).job_id))
-        deploy.end_hosts(self._group_id, name)
+        self.propose(JobRemoved(request_id=request_id(), job_id=self.job(name).job_id))
+        self.end_hosts(name)
+
+    def end_hosts(self, name: str) -> None:
+        """End all hosts of a job; those of one that runs are started again, and queries open others on demand."""
+        self._call_child("end_hosts", name)
 
     def scale(self, name: str, host_count: int) -> None:
         """Want another number of hosts for a job; one that is stopped has them when it runs again.
@@ -175,7 +134,7 @@ class Client:
         """
         if self.job(name).status is JobStatus.FINISHED:
             raise ClusterError(f"job {name!r} is finished; its partitions do not move any more")
-        self.propose(ScaleRequested(request_id=_request_id(), job_id=self.job(name).job_id, host_count=host_count))
+        self.propose(ScaleRequested(request_id=request_id(), job_id=self.job(name).job_id, host_count=host_count))
 
     def job(self, name: str) -> Job:
         """Return what the group knows of a job.
@@ -221,11 +180,26 @@ class Client:
             self.wait(name, lambda job: job.status is not JobStatus.RUNNING, timeout_s).summary
         )
 
-    def hosts(self, name: str) -> list[deploy.RayHost]:
-        """Return the hosts of a job that exist, in the order of their names."""
-        names = sorted(set(self.job(name).owners) - {""})
-        found = (deploy.find_host(self._group_id, name, host) for host in names)
-        return [host for host in found if host is not None]
+    def hosts(self, name: str) -> list[str]:
+        """Return the names of the hosts that own partitions of a job, in order."""
+        return sorted(set(self.job(name).owners) - {""})
+
+    def _call_child(self, call: str, *arguments: Any, timeout_s: float = HOST_TIMEOUT_S) -> Any:
+        """Call the leader's process of a node, the leading one before the others.
+
+        Raises:
+            NoAnswerError: none answers.
+        """
+        trouble = "Ray does not run, or is just being started"
+        for child in self._nodes.ready_children():
+            try:
+                return child.call(call, *arguments, timeout_s=timeout_s)
+            except NoAnswerError as error:
+                trouble = str(error)
+        raise NoAnswerError(f"no leader's process of any node answers ({trouble}); see `tocsin status`")
+
+    def _ask_host(self, name: str, host: str, method: str, *arguments: Any) -> Any:
+        return self._call_child("ask_host", name, host, method, arguments, HOST_TIMEOUT_S, timeout_s=HOST_TIMEOUT_S + 2)
 
     def open_for_queries(self, name: str) -> None:
         """Wait until all partitions that have an owner are open, since others would be missing from answers unseen.
@@ -253,26 +227,26 @@ class Client:
     def _missing_partitions(self, job: Job) -> list[int]:
         try:
             found = {stat.partition for stat in self.partition_stats(job.job_id)}
-        except (NoAnswerError, ShardLostError):
+        except (NoAnswerError, NotOpenError, ShardLostError):
             # Whoever opens them says which shard is lost.
             found = set()
         return [number for number, owner in enumerate(job.owners) if owner and number not in found]
 
     def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
-        epoch, directory = self.state().epoch, str(self._home.partitions_directory(job.job_id))
-        for name in sorted(hosts):
-            host = deploy.ensure_host(self._group_id, job.job_id, name, job.spec, directory)
-            # All of them, since a host that hears of a new epoch gives up those that are not named.
-            owned = [number for number, owner in enumerate(job.owners) if owner == name]
-            generations = {number: job.generations[number] for number in owned}
+        for host in sorted(hosts):
             try:
-                host.open_at_rest(epoch, owned, time.time_ns() // 1000, generations).wait()
+                self._call_child("open_at_rest", job.job_id, host, OPEN_TIMEOUT_S, timeout_s=OPEN_TIMEOUT_S + 2)
             except ShardLostError as error:
                 raise ShardLostError(f"{error}; no answer would be complete: {_way_out(job)}") from error
 
     def partition_stats(self, name: str) -> list[PartitionStat]:
         """Return the counters of every partition that is open, in order."""
-        return sorted(self._collect(name, "stat"), key=lambda stat: stat.partition)
+        found: list[PartitionStat] = []
+        for host in self.hosts(name):
+            # One that does not run has none open.
+            with contextlib.suppress(NotOpenError):
+                found += self._ask_host(name, host, "stat")
+        return sorted(found, key=lambda stat: stat.partition)
 
     def anomalies(
         self, name: str, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
@@ -328,15 +302,9 @@ class Client:
         owners = self.job(name).owners
         # A partition that never had an owner has no events yet.
         pages = {number: QueryResult((), False) for number in partitions if not owners[number]}
-        replies = []
         for host in sorted({owners[number] for number in partitions} - {""}):
-            found = deploy.find_host(self._group_id, name, host)
-            if found is None:
-                raise NotOpenError(f"host {host!r} of job {name!r} does not run")
             own = [number for number in partitions if owners[number] == host]
-            replies.append(found.query("event_pages", own, params))
-        for reply in replies:
-            pages |= reply.wait()
+            pages |= self._ask_host(name, host, "event_pages", own, params)
         return pages
 
     def verdicts(self, name: str) -> list[VariableVerdict]:
@@ -354,12 +322,12 @@ class Client:
         Raises:
             NoAnswerError: the job runs but its leader gave the value no place in time; it will.
         """
-        request_id = _request_id()
-        self.propose(ValueAccepted(request_id=request_id, job_id=self.job(name).job_id, content=content))
+        accepted = request_id()
+        self.propose(ValueAccepted(request_id=accepted, job_id=self.job(name).job_id, content=content))
 
         def found(job: Job) -> AcceptanceRecord | None:
             # A member that is behind may answer, and knows nothing of it yet.
-            return next((known for known in job.acceptances if known.acceptance_id == request_id), None)
+            return next((known for known in job.acceptances if known.acceptance_id == accepted), None)
 
         def is_settled(job: Job) -> bool:
             known = found(job)
@@ -389,32 +357,24 @@ class Client:
         return sorted(found, key=lambda late: (late.split, late.offset))[:count_max]
 
     def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
-        replies = [host.query(method, *arguments) for host in self.hosts(name)]
-        return [item for reply in replies for item in reply.wait()]
+        return [item for host in self.hosts(name) for item in self._ask_host(name, host, method, *arguments)]
 
     def kill_leader(self) -> str:
-        """Kill the process of the leader, as by SIGKILL, and return its name."""
-        leader = self.leader()
-        if leader is None:
-            raise NoAnswerError("nobody leads just now; try again in a second")
-        handle = deploy.find_member(self._group_id, leader.member_id)
-        if handle is not None:
-            handle.crash.remote()
-        return leader.member_id
+        """Kill the node that leads, with its leader's process, as by SIGKILL, and return its name."""
+        for name, found in self._nodes.statuses():
+            if found is not None and found.led_epoch is not None:
+                self._nodes.crash(name)
+                return name
+        raise NoAnswerError("nobody leads just now; try again in a second")
 
     def kill_host(self, name: str, host: str | None = None) -> str:
         """Kill the process of a host of a job, as by SIGKILL, and return its name."""
-        hosts = {found.name: found for found in self.hosts(name)}
+        hosts = self.hosts(name)
         chosen = host or next(iter(hosts), None)
-        if chosen not in hosts:
+        if chosen is None or chosen not in hosts:
             raise UnknownJobError(f"job {name!r} has no host {chosen!r}; it has {', '.join(hosts) or 'none'}")
-        hosts[chosen].query("crash")
-        return str(chosen)
-
-
-def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
-    """Return the state of the member that has applied most; given are applied index and encoded state of each."""
-    return decode_state(max(found, key=lambda one: one[0])[1])
+        self._ask_host(name, chosen, "crash")
+        return chosen
 
 
 def check_group(job: JobSettings, group_id: int) -> None:
@@ -430,21 +390,8 @@ def check_group(job: JobSettings, group_id: int) -> None:
         )
 
 
-def _answer_or_none(reply: "deploy.RayReply[Any] | None", deadline: float) -> Any:
-    if reply is None:
-        return None
-    try:
-        return reply.wait(max(deadline - time.monotonic(), 0.0))
-    except TocsinError:
-        return None
-
-
 def _way_out(job: Job) -> str:
     """Return what helps when a shard of a job that does not run is lost."""
     if job.status is JobStatus.STOPPED:
         return f"put the directory back, or run `tocsin resume {job.job_id}`, which reads the input anew"
     return "put the directory back, or submit the job under another name, which reads the input anew"
-
-
-def _request_id() -> str:
-    return uuid.uuid4().hex

@@ -1,8 +1,9 @@
-"""Submission of jobs through Ray's job server, and the entry point that Ray runs for each.
+"""Submission of jobs, and the entry point that Ray runs for each where its job server runs.
 
-`tocsin submit` hands Ray a small program (`tocsin attach`) with the job's settings in its environment. On the cluster
-that program puts the job into the group's state and follows it, so that Ray's own tools list the job, show its progress
-as a log, tell its outcome and can stop it; the work itself is done by the group's leader and survives that program.
+A job is in the group's state once it is submitted, and its leader starts it. On a cluster with Ray's job server
+(`tocsin up --dashboard`) `tocsin submit` hands Ray a small program (`tocsin attach`) with the job's settings in its
+environment. That program puts the job into the group's state and follows it, so that Ray's own tools list the job, show
+its progress as a log, tell its outcome and can stop it; the job itself survives that program.
 """
 
 import base64
@@ -16,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cluster.errors import ClusterError, NotRunningError
+from cluster.errors import ClusterError
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
@@ -64,25 +65,25 @@ def unpack_job(packed: str) -> JobSettings:
 
 
 def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
-    """Submit a job, wait until the group has it, and return the id under which Ray lists it.
+    """Submit a job, wait until the group has it, and return the id under which Ray lists it; empty if Ray does not.
 
     Raises:
-        NotRunningError: the cluster has no job server.
         ClusterError: the cluster has another group than the job wants, or a job of that name; the settings are too
             long to travel; or the job did not start.
     """
-    from ray.job_submission import JobSubmissionClient
-
     from cluster.client.client import check_group
 
-    record = home.read_record()
-    if record.dashboard_address is None:
-        raise NotRunningError("the cluster runs without Ray's job server; start it with `tocsin up --dashboard`")
+    address = home.read_record().dashboard_address
+    if address is None:
+        client.submit(job)
+        return ""
+    from ray.job_submission import JobSubmissionClient
+
     check_group(job, client.group_id)
     packed = pack_job(job)
     if job.name in client.state().jobs:
         raise ClusterError(f"job {job.name!r} exists; remove it first (`tocsin remove`), or choose another name")
-    server = JobSubmissionClient(record.dashboard_address)
+    server = JobSubmissionClient(address)
     entrypoint = [sys.executable, "-m", "cluster", "--home", str(home.directory), "attach"]
     submission_id = server.submit_job(
         entrypoint=shlex.join(entrypoint),

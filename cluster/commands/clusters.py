@@ -1,37 +1,123 @@
-"""Commands on a whole cluster: `up`, `down`, `demo` and `chaos`."""
+"""Commands on a whole cluster: `up`, `join`, `leave`, `nodes`, `down`, `demo` and `chaos`."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from cluster.commands.terminal import client_of
+from cluster.commands.terminal import client_of, show
 from cluster.local.home import Home
+
+_ADDRESS_HELP = "Address of this machine that others reach, as HOST or HOST:PORT (port 7100)."
+_PASSWORD_HELP = "File with the cluster's password, readable by its owner alone."
 
 
 @click.command()
-@click.option("--members", "member_count", default=3, show_default=True, help="Members of the Raft group: 1, 3 or 5.")
+@click.option("--members", "member_count", type=int, help="Nodes on this machine: 1, 3 or 5 (default: 3).")
 @click.option("--group", "group_id", default=2, show_default=True, help="Id of the Raft group, above 1.")
-@click.option("--cpus", "cpu_count", default=0, help="CPUs that Ray may give out (default: all).")
 @click.option(
-    "--dashboard/--no-dashboard", "has_dashboard", default=True, help="Start Ray's job server; submit needs it."
+    "--cpus", "cpu_count", default=0, type=click.IntRange(min=0), help="CPUs that Ray may give to others than Tocsin."
 )
+@click.option(
+    "--dashboard/--no-dashboard", "has_dashboard", default=False, help="Start Ray's server for jobs and pages, too."
+)
+@click.option("--node-address", help=f"{_ADDRESS_HELP} Other machines can join then.")
+@click.option("--password-file", type=click.Path(path_type=Path), help=f"{_PASSWORD_HELP} Without, one is made.")
 @click.pass_obj
-def up(home: Home, member_count: int, group_id: int, cpu_count: int, has_dashboard: bool) -> None:
-    """Start a local Ray cluster with a Raft group."""
+def up(
+    home: Home,
+    member_count: int | None,
+    group_id: int,
+    cpu_count: int,
+    has_dashboard: bool,
+    node_address: str | None,
+    password_file: Path | None,
+) -> None:
+    """Start a cluster: of this machine alone, or the first node of several machines."""
     from cluster.local.cluster import ClusterOptions, start_cluster
+    from cluster.node.joining import keep_password
 
+    if node_address is not None and member_count not in (None, 1):
+        raise click.UsageError("with --node-address this machine is one node; the others join from theirs")
+    if password_file is not None:
+        keep_password(home, password_file)
     options = ClusterOptions(
-        group_id=group_id, member_count=member_count, cpu_count=cpu_count, has_dashboard=has_dashboard
+        group_id=group_id,
+        member_count=member_count or (3 if node_address is None else 1),
+        cpu_count=cpu_count,
+        has_dashboard=has_dashboard,
+        node_address=None if node_address is None else _address(node_address),
     )
     record = start_cluster(home, options)
-    click.echo(f"up: Ray at {record.ray_address}, {member_count} members, home {home.directory}")
+    click.echo(f"up: {', '.join(record.node_addresses)}, home {home.directory}")
+    if node_address is not None:
+        (address,) = record.node_addresses.values()
+        click.echo(f"join with: tocsin join {address} --node-address HERE --password-file {home.password_path}")
+    if record.dashboard_address:
+        click.echo(f"Ray's dashboard: {record.dashboard_address}")
+
+
+@click.command()
+@click.argument("seed")
+@click.option("--node-address", required=True, help=_ADDRESS_HELP)
+@click.option("--password-file", required=True, type=click.Path(path_type=Path), help=_PASSWORD_HELP)
+@click.option("--group", "group_id", default=2, show_default=True, help="Id of the cluster's Raft group.")
+@click.option(
+    "--cpus", "cpu_count", default=0, type=click.IntRange(min=0), help="CPUs that Ray may give to others than Tocsin."
+)
+@click.pass_obj
+def join(home: Home, seed: str, node_address: str, password_file: Path, group_id: int, cpu_count: int) -> None:
+    """Make this machine a node of the cluster of which SEED (HOST:PORT) is a node."""
+    from cluster.node.joining import join_cluster
+
+    host, port = _address(seed)
+    record = join_cluster(home, f"{host}:{port}", _address(node_address), password_file, group_id, cpu_count)
+    click.echo(f"joined: {', '.join(record.node_addresses)}, home {home.directory}")
+
+
+@click.command()
+@click.pass_obj
+def leave(home: Home) -> None:
+    """Have the partitions of this machine moved away, and take it out of its cluster."""
+    from cluster.node.joining import leave_cluster
+
+    click.echo(f"{leave_cluster(home)} has left")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
+@click.pass_obj
+def nodes(home: Home, as_json: bool) -> None:
+    """List the nodes of the cluster. Exit code 1: one does not answer."""
+    from cluster.show.nodes import node_rows, plain_nodes, show_nodes
+
+    rows = node_rows(home)
+    show(plain_nodes(rows) if as_json else show_nodes(rows))
+    if not all(row.answers for row in rows):
+        sys.exit(1)
+
+
+@click.command()
+@click.pass_obj
+def node(home: Home) -> None:
+    """Run this machine's node in the foreground, for who watches processes by other means than `tocsin up` does."""
+    from cluster.node.node_main import run_node
+    from cluster.node.settings import find_settings
+
+    run_node(find_settings(home))
+
+
+def _address(text: str) -> tuple[str, int]:
+    from cluster.node.joining import NODE_PORT
+    from raft.settings import split_address
+
+    return split_address(text if ":" in text.rpartition("]")[2] else f"{text}:{NODE_PORT}")
 
 
 @click.command()
 @click.pass_obj
 def down(home: Home) -> None:
-    """End the local cluster; what jobs keep on disk stays."""
+    """End the nodes of this machine; what they keep on disk stays."""
     from cluster.local.cluster import stop_cluster
 
     click.echo("down" if stop_cluster(home) else f"no cluster runs in {home.directory}")
@@ -59,7 +145,7 @@ def chaos() -> None:
 @click.option("--wait/--no-wait", default=True, help="Wait for the new leader and say how long it took.")
 @click.pass_obj
 def kill_leader(home: Home, wait: bool) -> None:
-    """Kill the leading member by SIGKILL."""
+    """Kill the node that leads, and its leader's process, by SIGKILL."""
     from cluster.client.chaos import kill_and_measure
 
     client = client_of(home)

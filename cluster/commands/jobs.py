@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @click.option("--wait/--no-wait", default=False, help="Follow the job until it is finished.")
 @click.pass_obj
 def submit(home: Home, job_file: Path, wait: bool) -> None:
-    """Submit a job to the cluster, through Ray's job submission."""
+    """Submit a job to the cluster, through Ray's job server where that runs."""
     from cluster.client.submission import submit_job, wait_and_tell
     from config.load import load_job
 
     job = load_job(job_file)
     client = client_of(home)
     submission_id = submit_job(client, home, job)
-    click.echo(f"submitted {job.name} ({submission_id})")
+    click.echo(f"submitted {job.name}" + (f" ({submission_id})" if submission_id else ""))
     if wait:
         _print_summary(job.name, wait_and_tell(client, job.name, say))
 

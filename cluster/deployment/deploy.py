@@ -1,8 +1,8 @@
 """Deployment: the only place where classes become Ray actors.
 
-Every actor is detached and named, so whoever connects to the cluster finds it, and a leader that takes over finds the
-hosts of the former one. Ray restarts an actor that died; state comes back from the disk, never from Ray. Words: a
-*handle* is Ray's; everybody else uses the ports made here.
+Every actor is detached and named, so a leader that takes over finds the hosts of the former one. Ray restarts an actor
+that died; state comes back from the disk, never from Ray. Words: a *handle* is Ray's; everybody else uses the ports
+made here.
 """
 
 import importlib
@@ -10,17 +10,16 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.host import HostBatch, PartitionHost
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
-from cluster.local.home import ClusterRecord, Home
 from config.settings import JobSettings
 
 log = logging.getLogger(__name__)
@@ -175,20 +174,23 @@ class RayHost:
         return RayReply(getattr(self._handle, method).options(concurrency_group=_QUERY).remote(*arguments))
 
 
-def connect(home: Home) -> ClusterRecord:
-    """Connect this process to the cluster of a home (once).
+def connect(ray_address: str, host: str) -> None:
+    """Make this process a driver of a cluster of Ray, whose processes run on this machine, which has that address.
 
     Raises:
-        NotRunningError: nothing runs there, or it does not answer.
+        NotRunningError: Ray does not answer.
     """
-    record = home.read_record()
     _keep_output_for_results()
-    if not ray.is_initialized():
-        try:
-            ray.init(address=record.ray_address, namespace=NAMESPACE, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, RuntimeError) as error:
-            raise NotRunningError(f"the cluster at {record.ray_address} does not answer; run `tocsin down`") from error
-    return record
+    try:
+        ray.init(
+            address=ray_address,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            configure_logging=False,
+            _node_ip_address=host,
+        )
+    except (ConnectionError, RuntimeError) as error:
+        raise NotRunningError(f"Ray at {ray_address} does not answer: {error}") from error
 
 
 def _keep_output_for_results() -> None:
@@ -197,101 +199,64 @@ def _keep_output_for_results() -> None:
     worker.print_to_stdstream = lambda data, ignore_prefix: log.info("ray reports", extra={"lines": data["lines"]})
 
 
-def find_member(group_id: int, member_id: str) -> Handle | None:
-    """Return a member's handle, or `None` when it does not exist."""
-    return _find(member_name(group_id, member_id))
+def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str, node: str) -> RayHost:
+    """Return a host of a job on a node (empty: anywhere), started when it does not exist.
 
-
-def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str) -> RayHost:
-    """Return a host of a job, started when it does not exist."""
+    One of the same name on another node is ended: it belongs to nobody any more.
+    """
+    prefix = _host_prefix(group_id, job_name, host)
+    _end_actors(prefix, but={prefix + node})
     # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one, nor another sink.
     sink_count = len(JobSettings.from_bytes(job).sinks)
-    options = {"concurrency_groups": {_QUERY: 2, _SINK: max(sink_count, 1)}, "scheduling_strategy": "SPREAD"}
-    return RayHost(host, start_actor(PartitionHost, _host_name(group_id, job_name, host), options, job, directory))
+    options = {"concurrency_groups": {_QUERY: 2, _SINK: max(sink_count, 1)}, "scheduling_strategy": _place(node)}
+    return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, directory))
 
 
-def find_host(group_id: int, job_name: str, host: str) -> RayHost | None:
-    """Return a host of a job, or `None` when it does not exist."""
-    handle = _find(_host_name(group_id, job_name, host))
+def _place(node: str) -> Any:
+    """Return where an actor of a node is to run.
+
+    Raises:
+        NoAnswerError: the node is not there.
+    """
+    if not node:
+        return "SPREAD"
+    for known in ray_nodes():
+        if known["NodeName"] == node and known["Alive"]:
+            return NodeAffinitySchedulingStrategy(node_id=known["NodeID"], soft=False)
+    raise NoAnswerError(f"node {node} has no Ray that is up")
+
+
+def ray_nodes() -> list[dict[str, Any]]:
+    """Return what Ray knows of its nodes."""
+    found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return found
+
+
+def find_host(group_id: int, job_name: str, host: str, node: str) -> RayHost | None:
+    """Return a host of a job on a node, or `None` when it does not exist."""
+    handle = _find(_host_prefix(group_id, job_name, host) + node)
     return None if handle is None else RayHost(host, handle)
 
 
-def end_hosts(group_id: int, job_name: str, but: Collection[str] = ()) -> None:
-    """End the hosts of a job but those named, also those that nobody remembers."""
-    prefix = _host_name(group_id, job_name, "")
-    kept = {prefix + host for host in but}
+def end_hosts(group_id: int, job_name: str, but: Mapping[str, str]) -> None:
+    """End the hosts of a job but those with these names on their nodes, also those that nobody remembers."""
+    kept = {_host_prefix(group_id, job_name, host) + node for host, node in but.items()}
+    _end_actors(f"host:{group_id}:{job_name}:", kept)
+
+
+def _end_actors(prefix: str, but: Collection[str]) -> None:
     for found in ray.util.list_named_actors(all_namespaces=True):
         name = found["name"]
-        if found["namespace"] == NAMESPACE and name.startswith(prefix) and name not in kept:
+        if found["namespace"] == NAMESPACE and name.startswith(prefix) and name not in but:
             handle = _find(name)
             if handle is not None:
                 end_actor(handle)
 
 
-class RayMember:
-    """A member in another process, as a keeper of snapshots."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-
-    def store_snapshot(self, job_id: str, partition: int, reference: object) -> RayReply[tuple[bytes, int]]:
-        """Store a snapshot that Ray fetches from where it is."""
-        return RayReply(self._handle.store_snapshot.remote(job_id, partition, reference))
-
-    def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> RayReply[bytes | None]:
-        return RayReply(self._handle.read_snapshot.remote(job_id, partition, digest))
-
-
-class RayDeployment:
-    """What a leader deploys, as actors of one group's cluster."""
-
-    def __init__(self, group_id: int, home: Home) -> None:
-        self._group_id = group_id
-        self._home = home
-
-    def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> RayHost:
-        """Return a host, started when it does not exist; there is one node."""
-        return ensure_host(self._group_id, job_id, host, spec, str(self.partitions_directory(job_id)))
-
-    def find_host(self, job_id: str, host: str) -> RayHost | None:
-        """Return a host, or `None`."""
-        return find_host(self._group_id, job_id, host)
-
-    def end_hosts(self, job_id: str, but: Collection[str]) -> None:
-        """End the hosts of a job but those named."""
-        end_hosts(self._group_id, job_id, but)
-
-    def present_nodes(self) -> frozenset[str]:
-        """Return no node: this group knows none, and its hosts run anywhere."""
-        return frozenset()
-
-    def find_member(self, member_id: str) -> RayMember | None:
-        """Return a member, or `None`."""
-        handle = find_member(self._group_id, member_id)
-        return None if handle is None else RayMember(handle)
-
-    def start_sampler(self, job_id: str, spec: bytes) -> None:
-        """Start the actor that fills a job's own stream table, and wait until the table is open."""
-        call(ensure_stream(self._group_id, job_id, spec, str(self.streams_directory())).ready.remote)
-
-    def end_sampler(self, job_id: str) -> None:
-        """End that actor, if there is one."""
-        handle = find_stream(self._group_id, job_id)
-        if handle is not None:
-            end_actor(handle)
-
-    def streams_directory(self) -> Path:
-        """Return where stream tables are."""
-        return self._home.streams_directory
-
-    def partitions_directory(self, job_id: str) -> Path:
-        """Return where a job's partitions are."""
-        return self._home.partitions_directory(job_id)
-
-
-def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str) -> Handle:
-    """Return the actor that fills a job's own stream table, started when it does not exist."""
-    return start_actor(StreamHost, f"stream:{group_id}:{job_name}", {"max_concurrency": 4}, job, directory)
+def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str, node: str) -> Handle:
+    """Return the actor that fills a job's own stream table, started on a node when it does not exist."""
+    options = {"max_concurrency": 4, "scheduling_strategy": _place(node)}
+    return start_actor(StreamHost, f"stream:{group_id}:{job_name}", options, job, directory)
 
 
 def find_stream(group_id: int, job_name: str) -> Handle | None:
@@ -323,10 +288,6 @@ def _find(name: str) -> Handle | None:
         return None
 
 
-def member_name(group_id: int, member_id: str) -> str:
-    """Return the name of a member's actor."""
-    return f"member:{group_id}:{member_id}"
-
-
-def _host_name(group_id: int, job_name: str, host: str) -> str:
-    return f"host:{group_id}:{job_name}:{host}"
+def _host_prefix(group_id: int, job_name: str, host: str) -> str:
+    """Return what the name of a host's actor begins with; its node follows."""
+    return f"host:{group_id}:{job_name}:{host}@"

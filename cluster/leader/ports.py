@@ -171,3 +171,23 @@ class GroupPort(Protocol):
             RaftError: there was no answer in time.
         """
         ...
+
+
+class LedGroup(Protocol):
+    """The group as its leader's process sees it through one member."""
+
+    def led_epoch(self) -> int | None:
+        """Return the epoch that the member leads, or `None`."""
+        ...
+
+    def state(self) -> GroupState:
+        """Return the state applied there."""
+        ...
+
+    def propose(self, command: bytes, timeout_s: float) -> bytes:
+        """Return the group's encoded answer to an encoded command; the state then contains it.
+
+        Raises:
+            RaftError: there was no answer in time.
+        """
+        ...

@@ -9,12 +9,11 @@ import logging
 import threading
 import time
 
-from cluster.leader.ports import Deployment
+from cluster.leader.ports import Deployment, LedGroup
 from cluster.leader.runner import JobRunner, now_us
 from cluster.leader.status import LeaderStatus
 from raft.commands import Answer, Command, decode_answer, encode_command
 from raft.group import GroupState, JobStatus
-from raft.member import Member
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +25,10 @@ PROPOSE_TIMEOUT_S = 5.0
 
 
 class Leader:
-    """Follows one member's state and runs jobs while that member leads."""
+    """Follows the group's state as a member has it, and runs jobs while that member leads."""
 
-    def __init__(self, member: Member, member_ids: tuple[str, ...], deployment: Deployment) -> None:
-        self._member = member
-        self._member_ids = member_ids
+    def __init__(self, group: LedGroup, deployment: Deployment) -> None:
+        self._group = group
         self._deployment = deployment
         self._stopping = threading.Event()
         self._epoch: int | None = None
@@ -41,11 +39,11 @@ class Leader:
     @property
     def member_ids(self) -> tuple[str, ...]:
         """Names of all members."""
-        return self._member_ids
+        return tuple(self._group.state().members)
 
     def state(self) -> GroupState:
         """Return the state applied here."""
-        return self._member.state()
+        return self._group.state()
 
     def propose(self, command: Command) -> Answer:
         """Return the group's answer to a command; the state then contains it.
@@ -53,7 +51,7 @@ class Leader:
         Raises:
             RaftError: it was not answered in time.
         """
-        return decode_answer(self._member.propose(encode_command(command), PROPOSE_TIMEOUT_S))
+        return decode_answer(self._group.propose(encode_command(command), PROPOSE_TIMEOUT_S))
 
     def start(self) -> None:
         """Start the thread."""
@@ -82,14 +80,14 @@ class Leader:
             time.sleep(LOOK_S)
 
     def _look(self) -> None:
-        epoch = self._member.led_epoch()
+        epoch = self._group.led_epoch()
         if epoch != self._epoch:
             self._stop_runners()
             self._epoch = epoch
             self._led_since_us = now_us()
             log.info("follows" if epoch is None else "leads", extra={"epoch": epoch})
         if epoch is not None:
-            self._run_jobs(self._member.state(), epoch)
+            self._run_jobs(self._group.state(), epoch)
 
     def _run_jobs(self, state: GroupState, epoch: int) -> None:
         for job_id, job in state.jobs.items():

@@ -1,37 +1,72 @@
-"""A local cluster: start Ray and a Raft group on this machine, and end them again.
+"""A cluster of this machine: start its nodes, and end them again.
 
-`start_cluster` starts the head process (see `cluster.local.head_process`), connects to it, starts the members and waits
-until one leads. `stop_cluster` ends exactly what the home's record names: the head process, known by pid and start
-time, takes all of Ray with it; what it leaves behind after a hard kill is found too (see `cluster.local.processes`).
+`start_cluster` starts the supervisor (`cluster.node.supervise`), which starts the nodes, and waits until one of them
+leads and Ray runs. `stop_cluster` ends exactly what the home's record names; what is left after a hard kill is found by
+the mark that all processes of a cluster carry (`cluster.local.processes`) and by what nodes have recorded of their Ray.
 """
 
+import contextlib
 import logging
 import os
+import shutil
+import signal
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
-from cluster.deployment.group_settings import GroupSettings
+import psutil
+
+from actors.files import private_opener
 from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError
-from cluster.local.head import ray_environment
-from cluster.local.head_process import ClusterOptions as ClusterOptions
-from cluster.local.head_process import HeadProcess, end_cluster
 from cluster.local.home import ClusterRecord, Home
 from cluster.local.ports import check_free, free_ports
-from cluster.local.processes import find_head
+from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_head
 from cluster.local.speed import slowness
+from cluster.node.ray_environment import ray_environment
+from cluster.node.settings import NodeSettings
+from cluster.node.supervise import STAY_LINE
 
 log = logging.getLogger(__name__)
 
-START_ATTEMPTS = 3
-"""Tries to start Ray."""
+LOCAL_HOST = "127.0.0.2"
+"""Loopback address of a cluster of one machine: Ray would replace 127.0.0.1 by an address that others reach."""
 
-LEADER_TIMEOUT_S = 120.0
-"""Seconds that the members have to start and elect a leader, on a machine of usual speed."""
+START_TIMEOUT_S = 180.0
+"""Seconds that nodes have to start, elect a leader and start Ray, on a machine of usual speed."""
 
-# Kept, because a head process ends with its standard input, unless it was let stay.
-_heads: dict[int, HeadProcess] = {}
+STOP_TIMEOUT_S = 40.0
+"""Seconds that the supervisor has to end its nodes, on a machine of usual speed."""
+
+_supervisors: dict[int, "subprocess.Popen[str]"] = {}
+"""Supervisors that end with this process, by pid: their standard input is kept open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """What may be chosen about a cluster of one machine."""
+
+    group_id: int = 2
+    """Id of the Raft group, greater than 1."""
+
+    member_count: int = 3
+    """Members of the group: 1, 3 or 5."""
+
+    has_dashboard: bool = False
+    """Whether Ray's server for jobs and pages is started."""
+
+    cpu_count: int = 0
+    """CPUs that Ray may give out to others; ours take none."""
+
+    object_store_bytes: int = 400 << 20
+    """Shared memory for batches on their way."""
+
+    node_address: tuple[str, int] | None = None
+    """Host and port of the only node of this machine, when other machines shall join; `None`: all nodes are here."""
 
 
 def prepare_environment(home: Home) -> None:
@@ -40,11 +75,11 @@ def prepare_environment(home: Home) -> None:
 
 
 def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
-    """Start a cluster in a home and return how to reach it, when a member leads; when that fails, nothing is left.
+    """Start a cluster in a home and return how to reach it, when it runs jobs; when that fails, nothing is left.
 
     Raises:
         AlreadyRunningError: one runs there.
-        ClusterError: it did not start; the log in the home says why.
+        ClusterError: it did not start; the logs in the home say why.
     """
     return _start(home, options, stays=True)
 
@@ -55,26 +90,50 @@ def _start(home: Home, options: ClusterOptions, *, stays: bool) -> ClusterRecord
             f"a group of {options.member_count} members with id {options.group_id} cannot be: "
             "choose 1, 3 or 5 members and an id above 1"
         )
+    return launch(home, options.group_id, lambda mark: _settings(home, options, mark), stays=stays)
+
+
+def launch(
+    home: Home, group_id: int, settings: Callable[[str], Sequence[NodeSettings]], *, stays: bool
+) -> ClusterRecord:
+    """Start the nodes of this machine in a home, and wait until they take part.
+
+    Args:
+        home: where they keep everything; its secrets are made when it has none.
+        group_id: id of their group.
+        settings: tells, for the mark of their processes, what each of them is told.
+        stays: whether they outlive this process.
+
+    Raises:
+        AlreadyRunningError: some run there.
+        ClusterError: they did not start; nothing is left.
+    """
     home.prepare()
-    prepare_environment(home)
     # From the look whether a cluster runs until its record says so, nobody else starts or ends one.
     with home.lock():
-        home.ensure_secrets()
+        home.ensure_secrets(group_id)
         _refuse_second(home)
-        addresses = _member_addresses(home, options)
-        head = _start_ray(home, options)
+        mark = tempfile.mkdtemp(prefix="tocsin-")
         try:
-            record = head.record(options.group_id, addresses)
-            home.write_record(record)
-            _start_members(home, record)
-            if stays:
-                head.let_stay()
+            nodes = settings(mark)
+            for one in nodes:
+                one.write(home.member_directory(group_id, one.name))
+            supervisor = _spawn(home, mark, [home.member_directory(group_id, one.name) for one in nodes])
         except BaseException:
-            _disconnect()
-            head.end()
-            home.remove_record()
+            shutil.rmtree(mark, ignore_errors=True)
             raise
-        _heads[record.head_pid] = head
+        record = _record(group_id, mark, supervisor, nodes)
+        try:
+            home.write_record(record)
+            _wait_until_up(home, supervisor)
+            if stays:
+                assert supervisor.stdin is not None
+                supervisor.stdin.write(STAY_LINE)
+                supervisor.stdin.close()
+        except BaseException:
+            _end(home, record)
+            raise
+        _supervisors[supervisor.pid] = supervisor
         return record
 
 
@@ -87,12 +146,40 @@ def _refuse_second(home: Home) -> None:
     _end(home, record)
 
 
+def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettings]:
+    """Return what each node of a new cluster, or of one that was here before, is told."""
+    members = _member_addresses(home, options)
+    host, port = options.node_address or (LOCAL_HOST, 0)
+    ports = free_ports(options.member_count + 1, host)
+    home.write_members(options.group_id, members)
+    return [
+        NodeSettings(
+            name=name,
+            group_id=options.group_id,
+            home=str(home.directory),
+            address=f"{host}:{port or ports[number]}",
+            raft_address=raft_address,
+            members=members,
+            # One Ray for the machine; the others are there to vote and to lead.
+            carries_ray=number == 0,
+            cpu_count=options.cpu_count,
+            object_store_bytes=options.object_store_bytes,
+            dashboard_port=ports[-1] if options.has_dashboard else 0,
+            mark=mark,
+        )
+        for number, (name, raft_address) in enumerate(members.items())
+    ]
+
+
 def _member_addresses(home: Home, options: ClusterOptions) -> Mapping[str, str]:
     """Return the members of the group; one that has been here before keeps its members and their addresses."""
     known = home.known_members(options.group_id)
     if not known:
-        ports = free_ports(options.member_count)
-        return {f"member-{number}": f"127.0.0.1:{port}" for number, port in enumerate(ports, 1)}
+        if options.node_address is not None:
+            host, port = options.node_address
+            return {"node-1": f"{host}:{port + 1}"}
+        ports = free_ports(options.member_count, LOCAL_HOST)
+        return {f"node-{number}": f"{LOCAL_HOST}:{port}" for number, port in enumerate(ports, 1)}
     if len(known) != options.member_count:
         raise ClusterError(
             f"group {options.group_id} of {home.directory} has {len(known)} members, not {options.member_count}; "
@@ -102,34 +189,65 @@ def _member_addresses(home: Home, options: ClusterOptions) -> Mapping[str, str]:
     return known
 
 
-def _start_ray(home: Home, options: ClusterOptions) -> HeadProcess:
-    # Ray gives its own processes a time, which a machine that is busy just now may need more than once.
-    for _ in range(START_ATTEMPTS - 1):
-        try:
-            return HeadProcess.start(home, options)
-        except ClusterError as error:
-            log.warning("Ray did not start", extra={"reason": str(error)})
-    return HeadProcess.start(home, options)
-
-
-def _start_members(home: Home, record: ClusterRecord) -> None:
-    from cluster.client.client import Client
-    from cluster.deployment import deploy, members
-
-    deploy.connect(home)
-    home.write_members(record.group_id, record.member_addresses)
-    for name in record.member_addresses:
-        settings = GroupSettings(
-            group_id=record.group_id, member_id=name, member_addresses=dict(record.member_addresses)
+def _spawn(home: Home, mark: str, directories: list[Path]) -> "subprocess.Popen[str]":
+    with open(home.log_path, "a", opener=private_opener) as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cluster.node.supervise", *map(str, directories)],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, CLUSTER_VARIABLE: mark},
         )
-        members.start_member(record.group_id, name, settings.to_bytes(), home)
-    client = Client(home)
-    timeout_s = LEADER_TIMEOUT_S * slowness()
-    deadline = time.monotonic() + timeout_s
-    while client.leader() is None:
-        if time.monotonic() > deadline:
-            raise NoAnswerError(f"no member leads after {timeout_s:.0f} s; {home.log_path} may say why")
+
+
+def _record(
+    group_id: int, mark: str, supervisor: "subprocess.Popen[str]", nodes: Sequence[NodeSettings]
+) -> ClusterRecord:
+    ports = [(one.host, one.dashboard_port) for one in nodes if one.dashboard_port]
+    return ClusterRecord(
+        head_pid=supervisor.pid,
+        head_started=psutil.Process(supervisor.pid).create_time(),
+        ray_directory=mark,
+        dashboard_address="http://{}:{}".format(*ports[0]) if ports else None,
+        group_id=group_id,
+        node_addresses={one.name: one.address for one in nodes},
+    )
+
+
+def _wait_until_up(home: Home, supervisor: "subprocess.Popen[str]") -> None:
+    """Wait until a leader's process is ready, which it is when Ray runs, and its node knows who leads."""
+    from cluster.client.nodes import Nodes
+
+    nodes = Nodes(home)
+    timeout_s = START_TIMEOUT_S * slowness()
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        found = [status for _, status in nodes.statuses() if status is not None]
+        here = {status.name: bool(status.child.address) for status in found}
+        leaders = {status.member.leader_id for status in found} - {None}
+        # One that leads must be ready; one on another machine is the business of that one.
+        if any(here.get(str(leader), any(here.values())) for leader in leaders):
+            return
+        failed = [status for status in found if status.ray.problem]
+        if failed and all(status.ray.generation > 2 for status in failed):
+            raise ClusterError(f"Ray does not start on {failed[0].name}: {failed[0].ray.problem}")
+        if supervisor.poll() is not None:
+            raise ClusterError(_last_words(home))
         time.sleep(0.1)
+    raise NoAnswerError(f"no node leads after {timeout_s:.0f} s; the logs in {home.directory} say why")
+
+
+def _last_words(home: Home) -> str:
+    """Return what a node said that could not run."""
+    logs = sorted(home.directory.glob("group-*/*/node.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+    lines = [line for path in logs for line in path.read_text(errors="replace").splitlines() if "cannot run" in line]
+    return (
+        lines[-1].partition("cannot run: ")[2]
+        if lines
+        else f"the nodes have ended; the logs in {home.directory} say why"
+    )
 
 
 def stop_cluster(home: Home) -> bool:
@@ -144,21 +262,32 @@ def stop_cluster(home: Home) -> bool:
         record = home.stored_record()
         if record is None:
             return False
-        _disconnect()
-        _heads.pop(record.head_pid, None)
+        _supervisors.pop(record.head_pid, None)
         _end(home, record)
         return True
 
 
 def _end(home: Home, record: ClusterRecord) -> None:
-    end_cluster(record.head_pid, record.head_started, record.ray_directory)
+    supervisor = find_head(record.head_pid, record.head_started)
+    if supervisor is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            supervisor.send_signal(signal.SIGTERM)
+        psutil.wait_procs([supervisor], timeout=STOP_TIMEOUT_S * slowness())
+    end_processes(record.head_pid, record.head_started, record.ray_directory)
+    for name in record.node_addresses:
+        _end_ray(home.member_directory(record.group_id, name))
+    shutil.rmtree(record.ray_directory, ignore_errors=True)
     home.remove_record()
 
 
-def _disconnect() -> None:
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
-        ray.shutdown()
+def _end_ray(directory: Path) -> None:
+    """End the Ray of a node that did not end it itself."""
+    from cluster.node.ray_keeper import RayRecord
+
+    record = RayRecord.read(directory)
+    if record is not None:
+        end_processes(record.starter_pid, record.started, record.directory)
+        RayRecord.remove(directory)
 
 
 @contextmanager

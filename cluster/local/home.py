@@ -2,23 +2,23 @@
 
 ::
 
-    cluster.json                     what runs here (see `ClusterRecord`); written when Ray is up
+    cluster.json                     what runs here (see `ClusterRecord`); written before nodes start
     cluster.lock                     locked by who starts or ends the cluster
     ray-token                        the secret that Ray's processes show each other
     password                         the secret of the group, by which its nodes and clients prove themselves
-    head.log                         output of the head process
+    supervisor.log                   output of the supervisor
     group-<id>/members.json          addresses of the group's members
-    group-<id>/<member>/             raft directory and snapshot store of one member
+    group-<id>/<node>/               one node: its settings, logs, raft directory and snapshot store
     jobs/<job>/partitions/<number>/  one shard
     streams/<name>/                  one embedded stream table
 
 Everything in it is its owner's alone: directories 0700, files 0600.
 """
 
+import hashlib
 import json
 import logging
 import os
-import socket
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +26,6 @@ from pathlib import Path
 
 from actors.files import FileLock, FileLockedError, make_directory, replace_file
 from cluster.errors import ClusterError, NotRunningError
-from cluster.local.processes import find_head
 from raft import shapes
 from raft.passwords import distrust, make_password
 
@@ -35,34 +34,28 @@ log = logging.getLogger(__name__)
 HOME_VARIABLE = "TOCSIN_HOME"
 """Environment variable that names the home."""
 
-REACH_TIMEOUT_S = 5.0
-"""Seconds that Ray's control store, which is on this machine, has to take a connection."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterRecord:
     """What is needed to talk to a running cluster, and to end it."""
 
-    ray_address: str
-    """host:port of Ray's control store."""
-
-    dashboard_address: str | None
-    """http address that takes Ray jobs, or `None` when the cluster was started without."""
-
     head_pid: int
-    """Process that ends the cluster when it is told to stop."""
+    """The supervisor: the process that ends the cluster when it is told to stop."""
 
     head_started: float
     """Start time of that process, so that a reused pid is not taken for it; seconds since the epoch."""
 
     ray_directory: str
-    """Where Ray keeps its logs and sockets; a short path, because socket names are limited."""
+    """Where Ray keeps its logs and sockets, and the mark of all processes; short, because names of sockets are."""
+
+    dashboard_address: str | None
+    """http address that takes Ray jobs, or `None` when the cluster was started without."""
 
     group_id: int
     """Id of the Raft group."""
 
-    member_addresses: Mapping[str, str]
-    """host:port of each member, by its id."""
+    node_addresses: Mapping[str, str]
+    """host:port of the control server of each node of this home, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +88,15 @@ class Home:
 
     @property
     def log_path(self) -> Path:
-        """Output of the head process."""
-        return self.directory / "head.log"
+        """Output of the supervisor."""
+        return self.directory / "supervisor.log"
 
     def group_path(self, group_id: int) -> Path:
         """File with the addresses of a group's members."""
         return self.directory / f"group-{group_id}" / "members.json"
 
     def member_directory(self, group_id: int, member_id: str) -> Path:
-        """Directory of one member's journal and snapshots."""
+        """Directory of one node: its settings, its member's journal, its snapshots."""
         return self.directory / f"group-{group_id}" / member_id
 
     def job_directory(self, job: str) -> Path:
@@ -135,11 +128,18 @@ class Home:
                 f"the home {self.directory} cannot be used: {error}; choose another by --home"
             ) from error
 
-    def ensure_secrets(self) -> None:
-        """Make Ray's secret and the group's on first use; only who has the lock may."""
-        for path in (self.token_path, self.password_path):
-            if not path.exists():
-                replace_file(path, make_password().encode("ascii"))
+    def ensure_secrets(self, group_id: int) -> None:
+        """Make the group's secret on first use, and Ray's of it; only who has the lock may.
+
+        All nodes of a group have the same password, so they get the same token for Ray. It crosses the network in the
+        open, so it is made in a way that makes guessing the password from it dear.
+        """
+        if not self.password_path.exists():
+            replace_file(self.password_path, make_password().encode("ascii"))
+        salt = f"tocsin {group_id} ray token".encode()
+        token = hashlib.scrypt(self.password_path.read_bytes().strip(), salt=salt, n=1 << 14, r=8, p=1, dklen=32)
+        if not self.token_path.exists() or self.token_path.read_text() != token.hex():
+            replace_file(self.token_path, token.hex().encode("ascii"))
 
     def check_secrets(self) -> None:
         """Refuse secrets that somebody else may know or have chosen: who knows them runs code in the cluster.
@@ -192,21 +192,16 @@ class Home:
             ) from error
 
     def read_record(self) -> ClusterRecord:
-        """Return what runs here.
+        """Return what was started here, and not ended by `tocsin down`; whether it answers is another question.
 
         Raises:
-            NotRunningError: nothing does, or its Ray is gone.
-            ClusterError: the record cannot be read, or a secret cannot be trusted.
+            NotRunningError: nothing was.
+            ClusterError: the record cannot be read, or the secret cannot be trusted.
         """
         stored = self.stored_record()
         if stored is None:
             raise NotRunningError(f"no cluster runs in {self.directory}; start one with `tocsin up`")
         self.check_secrets()
-        if find_head(stored.head_pid, stored.head_started) is None or not _is_reachable(stored.ray_address):
-            raise NotRunningError(
-                f"the cluster of {self.directory} has lost its Ray (head process {stored.head_pid}); "
-                "run `tocsin down`, then `tocsin up`: jobs go on where they stood"
-            )
         return stored
 
     def remove_record(self) -> None:
@@ -253,12 +248,3 @@ def _make_private(directory: Path) -> None:
 
 def _joined(root: str, names: list[list[str]]) -> list[str]:
     return [os.path.join(root, name) for kind in names for name in kind]
-
-
-def _is_reachable(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=REACH_TIMEOUT_S).close()
-    except (OSError, ValueError):
-        return False
-    return True

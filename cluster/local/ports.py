@@ -25,12 +25,21 @@ def check_free(addresses: Mapping[str, str]) -> None:
                 ) from error
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports of loopback that nobody has just now."""
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Return ports of an address of this machine that nobody has just now.
+
+    Raises:
+        ClusterError: it is none.
+    """
     sockets = [socket.socket() for _ in range(count)]
     try:
         for candidate in sockets:
-            candidate.bind(("127.0.0.1", 0))
+            try:
+                candidate.bind((host, 0))
+            except OSError as error:
+                raise ClusterError(
+                    f"{host} is no address of this machine ({error.strerror}); `ip addr` lists them"
+                ) from error
         return [int(candidate.getsockname()[1]) for candidate in sockets]
     finally:
         for candidate in sockets:

@@ -17,7 +17,6 @@ from cluster.cli import cli
 from cluster.client import event_pages
 from cluster.client.client import Client
 from cluster.client.submission import wait_and_tell
-from cluster.deployment import deploy
 from cluster.leader.status import JobSummary
 from cluster.local.home import Home
 
@@ -200,7 +199,7 @@ def test_a_second_cluster_in_a_home_is_refused(run: Run) -> None:
 
 def test_a_finished_job_is_queried_after_its_hosts_have_ended(run: Run, client: Client, sensors: Path) -> None:
     before = [run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")]
-    deploy.end_hosts(client.group_id, "sensors")
+    client.end_hosts("sensors")
     assert [
         run("query", kind, "sensors", "--json").stdout for kind in ("anomalies", "events", "dead-letters")
     ] == before
@@ -213,7 +212,7 @@ def test_a_query_of_a_finished_job_whose_shard_is_gone_is_an_error(
 ) -> None:
     client.open_for_queries("sensors")
     if has_ended:
-        deploy.end_hosts(client.group_id, "sensors")
+        client.end_hosts("sensors")
     place = home.partitions_directory("sensors") / "0001"
     place.rename(place.with_name("away"))
     for kind in ("anomalies", "events", "dead-letters"):
@@ -234,7 +233,7 @@ def test_a_long_answer_goes_on_when_hosts_end_in_the_middle(
     whole = client.events("sensors", QueryTimeseriesParams()).events
     stream = client.event_stream("sensors", QueryTimeseriesParams())
     first = next(stream)
-    deploy.end_hosts(client.group_id, "sensors")
+    client.end_hosts("sensors")
     assert (first, *stream) == whole
 
 

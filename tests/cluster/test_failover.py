@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from cluster.client.client import Client
 from cluster.deployment import deploy
+from cluster.local.cluster import LOCAL_HOST
 from cluster.local.home import Home
 from cluster.local.speed import slowness
 from tests.support.trades import trades_job
@@ -77,9 +79,15 @@ def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(
 ) -> None:
     start(client, "idle", trades, eventually)
     directory = str(home.partitions_directory("idle"))
-    deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, directory)
-    client.kill_leader()
-    eventually(lambda: deploy.find_host(client.group_id, "idle", "host-3") is None)
+    head = client.state().head
+    assert head is not None
+    deploy.connect(head.address, LOCAL_HOST)
+    try:
+        deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, directory, "")
+        client.kill_leader()
+        eventually(lambda: deploy.find_host(client.group_id, "idle", "host-3", "") is None)
+    finally:
+        ray.shutdown()
     assert finish(client, "idle") == expected
 
 

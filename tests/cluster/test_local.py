@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from cluster.client.nodes import Nodes
 from cluster.errors import NotRunningError
 from cluster.local.cluster import stop_cluster
 from cluster.local.home import Home
@@ -24,7 +26,7 @@ from cluster.local.home import Home
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 home = Home(Path(sys.argv[1]))
 prepare_environment(home)
-with local_cluster(home, ClusterOptions(member_count=1, has_dashboard=False)) as record:
+with local_cluster(home, ClusterOptions(member_count=1)) as record:
     print(record.head_pid, flush=True)
     time.sleep(600)
 """
@@ -33,9 +35,10 @@ with local_cluster(home, ClusterOptions(member_count=1, has_dashboard=False)) as
 def test_a_cluster_ends_when_its_starter_is_killed(tmp_path: Path, eventually: Callable[..., Any]) -> None:
     starter = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
-    head = psutil.Process(int(starter.stdout.readline()))
-    family = [head, *head.children(recursive=True)]
-    assert len(family) > 3
+    starter.stdout.readline()
+    record = Home(tmp_path).read_record()
+    family = list(processes_of(record.head_pid, record.head_started, record.ray_directory))
+    assert len(family) >= 3
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     eventually(lambda: not any(is_alive(process) for process in family), 60)
@@ -54,8 +57,8 @@ def said(command: "subprocess.Popen[str]") -> tuple[int, str]:
     return command.returncode, output + errors
 
 
-def test_two_starts_at_once_give_one_cluster_that_ends_wholly_after_its_head_was_killed(tmp_path: Path) -> None:
-    both = [tocsin(tmp_path, "up", "--members", "1", "--no-dashboard") for _ in range(2)]
+def test_two_starts_at_once_give_one_cluster_that_ends_wholly_after_its_supervisor_was_killed(tmp_path: Path) -> None:
+    both = [tocsin(tmp_path, "up", "--members", "1") for _ in range(2)]
     codes = sorted(said(one) for one in both)
     assert [code for code, _ in codes] == [0, 2]
     assert "`tocsin down` ends it" in codes[1][1]
@@ -63,32 +66,33 @@ def test_two_starts_at_once_give_one_cluster_that_ends_wholly_after_its_head_was
     family = list(processes_of(record.head_pid, record.head_started, record.ray_directory))
     assert len(family) > 3
     psutil.Process(record.head_pid).kill()
-    code, text = said(tocsin(tmp_path, "status"))
-    assert (code, "has lost its Ray" in text) == (2, True)
+    assert said(tocsin(tmp_path, "status"))[0] == 0, "nodes do not need their supervisor to go on"
     assert said(tocsin(tmp_path, "down"))[0] == 0
     assert [process for process in family if is_alive(process)] == []
     assert not Path(record.ray_directory).exists()
 
 
 def test_a_start_that_is_killed_leaves_nothing(tmp_path: Path, eventually: Callable[..., Any]) -> None:
-    starting = tocsin(tmp_path, "up", "--members", "1", "--no-dashboard")
+    starting = tocsin(tmp_path, "up", "--members", "1")
     head = eventually(lambda: psutil.Process(starting.pid).children())[0]
     family = eventually(lambda: len(found := [head, *head.children(recursive=True)]) > 2 and found)
     starting.kill()
     starting.communicate()
     eventually(lambda: not any(is_alive(process) for process in family))
-    with pytest.raises(NotRunningError):
-        Home(tmp_path).read_record()
+    with pytest.raises(NotRunningError, match="`tocsin up`"):
+        Nodes(Home(tmp_path)).state()
 
 
 def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
     temporary = tmp_path / "t"
     temporary.mkdir()
-    failed = tocsin(tmp_path / "h", "up", "--cpus", "-1", "--no-dashboard", TMPDIR=str(temporary))
-    code, text = said(failed)
-    assert (code, "Ray did not start" in text) == (2, True)
+    with socket.create_server(("127.0.0.3", 0)) as taken:
+        raft_port = taken.getsockname()[1]
+        failed = tocsin(tmp_path / "h", "up", "--node-address", f"127.0.0.3:{raft_port - 1}", TMPDIR=str(temporary))
+        code, text = said(failed)
+    assert (code, f"cannot listen at 127.0.0.3:{raft_port}" in text) == (2, True), text
     assert list(temporary.iterdir()) == []
-    assert {path.name for path in (tmp_path / "h").iterdir()} == {"cluster.lock", "head.log", "password", "ray-token"}
+    assert not (tmp_path / "h" / "cluster.json").exists()
     assert not stop_cluster(Home(tmp_path / "h"))
 
 
@@ -102,3 +106,8 @@ def is_alive(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
+    code, text = said(tocsin(tmp_path, "up", "--node-address", "192.0.2.1"))
+    assert (code, "192.0.2.1 is no address of this machine" in text) == (2, True), text

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from actors.partition.anomaly_table import AnomalyFilter
 from cluster.cli import cli
 from cluster.client.client import Client
-from cluster.deployment import deploy
 from cluster.local.home import Home
 from config.load import parse_job
 from tests.support.login_log import JOB, generated
@@ -65,7 +64,7 @@ def test_an_accepted_value_holds_whatever_dies(client: Client, home: Home, log: 
     client.stop("logins")
     eventually(lambda: getattr(client.runner_status("logins"), "phase", "") == "stopped")
     assert tocsin(home, "learn", "status", "logins", "--json") == before
-    deploy.end_hosts(client.group_id, "logins")
+    client.end_hosts("logins")
     shutil.rmtree(home.partitions_directory("logins"))
     client.resume("logins")
     eventually(lambda: has_all(client, 240))

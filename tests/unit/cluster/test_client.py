@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.client.client import Client, newest_state
+from cluster.client.client import Client
+from cluster.client.nodes import Nodes, newest_state
 from cluster.errors import ClusterError
 from raft.commands import Accepted, Command, JobStopped, ValueAccepted
 from raft.errors import FormatError
@@ -53,14 +54,9 @@ def test_a_command_that_is_none_is_refused_at_once(monkeypatch: pytest.MonkeyPat
         raise AssertionError("nobody waits for another answer")
 
     monkeypatch.setattr("time.sleep", wait)
-    monkeypatch.setattr(
-        "cluster.client.client.deploy.find_member", lambda *_: SimpleNamespace(propose=SimpleNamespace(remote=None))
-    )
-    monkeypatch.setattr("cluster.client.client.deploy.call", refuse)
-    monkeypatch.setattr("cluster.client.client.encode_command", lambda _: b"")
-    client = object.__new__(Client)
-    client._record, client._group_id = SimpleNamespace(member_addresses={"member-1": ""}), 2  # type: ignore[assignment]
-    with pytest.raises(
-        ClusterError, match=r"member-1 takes JobStopped for no command: JobStopped.job_id is 5, not str"
-    ):
-        client.propose(JobStopped(job_id="j"))
+    monkeypatch.setattr("cluster.client.nodes.encode_command", lambda _: b"")
+    nodes = object.__new__(Nodes)
+    nodes._addresses = {"node-1": "a:1"}
+    monkeypatch.setattr(Nodes, "client", lambda *_: SimpleNamespace(call=refuse))
+    with pytest.raises(ClusterError, match=r"a:1 takes JobStopped for no command: JobStopped.job_id is 5, not str"):
+        nodes.propose(JobStopped(job_id="j"))

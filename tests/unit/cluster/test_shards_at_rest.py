@@ -11,8 +11,8 @@ import pytest
 from actors.host import NotOpenError, PartitionHost
 from actors.shard import ShardLostError
 from cluster.client.client import Client
-from cluster.deployment import deploy
 from cluster.local.home import Home
+from cluster.node.leader_calls import LeaderCalls
 from raft.group import GroupState, Job, JobStatus
 from tests.support.partition_jobs import make_partition_job
 
@@ -30,8 +30,8 @@ class HostInProcess:
             answer = getattr(self.host, method)(*arguments)
         except ShardLostError as error:
             lost = error
-            return SimpleNamespace(wait=lambda: (_ for _ in ()).throw(lost))
-        return SimpleNamespace(wait=lambda: answer)
+            return SimpleNamespace(wait=lambda timeout_s: (_ for _ in ()).throw(lost))
+        return SimpleNamespace(wait=lambda timeout_s: answer)
 
     def open_at_rest(self, *arguments: Any) -> Any:
         return self.query("open_at_rest", *arguments)
@@ -40,8 +40,11 @@ class HostInProcess:
 class ClientOfHost(Client):
     """A client of one job that does not run, whose host is in this process."""
 
-    def __init__(self, home: Home, host: PartitionHost, status: JobStatus) -> None:
-        self._home, self._group_id, self._host = home, 1, HostInProcess(host)
+    def __init__(self, host: PartitionHost, status: JobStatus) -> None:
+        deployment = SimpleNamespace(
+            find_host=lambda *_: HostInProcess(host), start_host=lambda *_: HostInProcess(host)
+        )
+        self._calls = LeaderCalls(None, deployment, self).by_name  # type: ignore[arg-type]
         self._job = Job(
             job_id=SETTINGS.name, spec=b"", partition_count=2, host_count=1, owners=("a", "a"), generations=(1, 1),
             status=status,
@@ -50,8 +53,8 @@ class ClientOfHost(Client):
     def state(self) -> GroupState:
         return GroupState(epoch=2, jobs={SETTINGS.name: self._job})
 
-    def hosts(self, name: str) -> list[Any]:
-        return [self._host]
+    def _call_child(self, call: str, *arguments: Any, timeout_s: float = 60.0) -> Any:
+        return self._calls[call](*arguments)
 
 
 @pytest.fixture
@@ -60,10 +63,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def host(home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[PartitionHost]:
+def host(home: Home) -> Iterator[PartitionHost]:
     made = PartitionHost(SETTINGS.to_bytes(), str(home.partitions_directory(SETTINGS.name)))
     made.open(1, [0, 1], {0: 0}, {}, 0)
-    monkeypatch.setattr(deploy, "ensure_host", lambda *_: HostInProcess(made))
     yield made
     made.close()
 
@@ -74,7 +76,7 @@ def lose(home: Home) -> None:
 
 def test_partitions_whose_host_has_ended_are_opened_again(home: Home, host: PartitionHost) -> None:
     host.close()
-    client = ClientOfHost(home, host, JobStatus.FINISHED)
+    client = ClientOfHost(host, JobStatus.FINISHED)
     client.open_for_queries(SETTINGS.name)
     assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
 
@@ -90,7 +92,7 @@ def test_a_shard_that_is_gone_is_an_error_with_the_way_out(
     if has_ended:
         host.close()
     lose(home)
-    client = ClientOfHost(home, host, status)
+    client = ClientOfHost(host, status)
     with pytest.raises(
         ShardLostError, match=f"partition 1 of job .* is gone; no answer would be complete: .*{way_out}"
     ):
@@ -101,7 +103,7 @@ def test_a_shard_that_is_gone_is_an_error_with_the_way_out(
 def test_a_shard_that_was_put_back_answers_again(home: Home, host: PartitionHost, tmp_path: Path) -> None:
     place = home.partitions_directory(SETTINGS.name) / "0001"
     place.rename(tmp_path / "away")
-    client = ClientOfHost(home, host, JobStatus.STOPPED)
+    client = ClientOfHost(host, JobStatus.STOPPED)
     with pytest.raises(ShardLostError):
         client.open_for_queries(SETTINGS.name)
     (tmp_path / "away").rename(place)

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from cluster.local import speed
-from cluster.local.head import start_environment
 from cluster.local.speed import SLOWNESS_MAX, slowness
+from cluster.node.ray_environment import start_environment
 
 
 def test_the_factor_is_measured_once_and_within_bounds() -> None:

@@ -1,0 +1,166 @@
+"""The nodes of a home's cluster as a client reaches them: whichever answers is as good as another."""
+
+import contextlib
+import random
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Final
+
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError
+from cluster.local.home import Home
+from cluster.local.speed import has_passed
+from cluster.node.calls import NodeClient
+from cluster.node.security import contexts_of
+from cluster.node.status import NodeStatus
+from raft.commands import Command, Refused, decode_answer, encode_command
+from raft.errors import FormatError, RaftError
+from raft.group import GroupState
+from raft.group_codec import decode_state
+
+LOOK_TIMEOUT_S: Final = 1.5
+"""Seconds that all nodes together have to say how they are; one that was just killed or hangs does not answer."""
+
+ATTEMPT_S: Final = 10.0
+"""Seconds that one node has to have a command applied."""
+
+PROPOSE_DEADLINE_S: Final = 30.0
+"""Seconds after which a proposal is given up; an election in between is waited out."""
+
+
+class Nodes:
+    """The nodes of the cluster of a home.
+
+    Raises:
+        NotRunningError: no cluster runs there.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._record = record = home.read_record()
+        first = next(iter(record.node_addresses))
+        self._context = contexts_of(home.member_directory(record.group_id, first)).client
+        self._addresses = dict(record.node_addresses)
+        self._knows_all = False
+        self._clients: dict[str, NodeClient] = {}
+        self._threads = ThreadPoolExecutor(16, thread_name_prefix="client")
+
+    @property
+    def group_id(self) -> int:
+        return self._record.group_id
+
+    def client(self, address: str) -> NodeClient:
+        """Return how to call the process that listens at an address."""
+        if address not in self._clients:
+            self._clients[address] = NodeClient(address, self._context)
+        return self._clients[address]
+
+    def statuses(self) -> list[tuple[str, NodeStatus | None]]:
+        """Ask every node how it is, all at once; `None` stands for no answer in time."""
+        if not self._knows_all:
+            with contextlib.suppress(NotRunningError):
+                self.state()
+        return self._ask_all("status")
+
+    def state(self) -> GroupState:
+        """Return the newest state that a node has applied.
+
+        Raises:
+            NotRunningError: no node answers.
+        """
+        found = [answer for _, answer in self._ask_all("state") if answer is not None]
+        if not found:
+            raise NotRunningError(
+                f"no node of the cluster answers ({', '.join(self._addresses.values())}); if they have ended, run "
+                "`tocsin down`, then `tocsin up`: jobs go on where they stood"
+            )
+        state = newest_state(found)
+        # The record knows this home's nodes only.
+        self._addresses |= {name: node.address for name, node in state.nodes.items()}
+        self._knows_all = True
+        return state
+
+    def propose(self, command: Command) -> None:
+        """Have a command accepted, through whichever node answers; an election in between is waited out.
+
+        Raises:
+            ClusterError: it was refused.
+            NoAnswerError: the group did not answer in time.
+        """
+        data = encode_command(command)
+        started_s = time.monotonic()
+        trouble = "no node answers"
+        while not has_passed(started_s, PROPOSE_DEADLINE_S):
+            for address in self._in_any_order():
+                try:
+                    answer, *_ = self.client(address).call("propose", data, ATTEMPT_S, timeout_s=ATTEMPT_S + 2)
+                except FormatError as error:
+                    raise ClusterError(f"{address} takes {type(command).__name__} for no command: {error}") from error
+                except (NoAnswerError, RaftError) as error:
+                    trouble = str(error)
+                    continue
+                found = decode_answer(answer)
+                if isinstance(found, Refused):
+                    raise ClusterError(found.reason)
+                return
+            time.sleep(0.1)
+        raise NoAnswerError(f"the group did not accept the command in {time.monotonic() - started_s:.0f} s: {trouble}")
+
+    def ready_children(self) -> Iterator[NodeClient]:
+        """Yield the leader's processes that are ready, that of the leading node first."""
+        found = [status for _, status in self.statuses() if status is not None and status.child.address]
+        for status in sorted(found, key=lambda one: one.led_epoch or -1, reverse=True):
+            yield self.client(status.child.address)
+
+    def expel(self, name: str) -> None:
+        """Take the vote from a member, through whichever node can.
+
+        Raises:
+            ClusterError: none could, with the reason of the last.
+        """
+        trouble: Exception = NoAnswerError("no node answers")
+        for address in self._in_any_order():
+            try:
+                self.client(address).call("expel", name, ATTEMPT_S, timeout_s=ATTEMPT_S + 2)
+            except (ClusterError, RaftError) as error:
+                trouble = error
+            else:
+                return
+        raise ClusterError(f"{name} keeps its vote: {trouble}")
+
+    def crash(self, name: str) -> None:
+        """Have a node die as by SIGKILL, with its leader's process."""
+        try:
+            self.client(self._addresses[name]).call("crash", timeout_s=LOOK_TIMEOUT_S)
+        except NoAnswerError:
+            # It died before it could say so.
+            return
+
+    def _in_any_order(self) -> list[str]:
+        addresses = list(self._addresses.values())
+        random.shuffle(addresses)
+        return addresses
+
+    def _ask_all(self, call: str) -> list[tuple[str, Any]]:
+        futures = {
+            name: self._threads.submit(self.client(address).call, call, timeout_s=LOOK_TIMEOUT_S)
+            for name, address in self._addresses.items()
+        }
+        wait(futures.values(), LOOK_TIMEOUT_S)
+        return [(name, _answer_or_none(future)) for name, future in futures.items()]
+
+
+def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
+    """Return the state of the member that has applied most; given are applied index and encoded state of each."""
+    return decode_state(max(found, key=lambda one: one[0])[1])
+
+
+def _answer_or_none(future: "Future[Any]") -> Any:
+    if not future.done() or future.exception() is not None:
+        return None
+    return future.result()
+
+
+def request_id() -> str:
+    """Return a name for a request, by which a repeated one is known."""
+    return uuid.uuid4().hex

@@ -1,0 +1,142 @@
+"""What a leader deploys: hosts and samplers as Ray actors, pinned to nodes; members as keepers of snapshots."""
+
+import hashlib
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import ray
+
+from cluster.deployment import deploy
+from cluster.deployment.deploy import RayHost
+from cluster.errors import NoAnswerError
+from cluster.local.home import Home
+from cluster.node.calls import NodeClient
+from cluster.node.group_port import NodeGroup
+from cluster.node.settings import NodeSettings
+from raft.snapshots import CHUNK_SIZE_BYTES_MAX
+
+T = TypeVar("T")
+
+TRANSFER_THREAD_COUNT = 4
+"""Snapshots that are being sent or fetched at the same time."""
+
+CHUNK_TIMEOUT_S = 20.0
+"""Seconds that a member has to take or give one chunk of a snapshot."""
+
+
+class ThreadReply(Generic[T]):
+    """A reply that a thread of this process is working for."""
+
+    def __init__(self, future: "Future[T]") -> None:
+        self._future = future
+
+    def when_done(self, take: Callable[[T], None], fail: Callable[[Exception], None]) -> None:
+        """Have one of the two called, in that thread."""
+
+        def done(future: "Future[T]") -> None:
+            error = future.exception()
+            if error is None:
+                take(future.result())
+            else:
+                fail(error if isinstance(error, Exception) else NoAnswerError(str(error)))
+
+        self._future.add_done_callback(done)
+
+
+class NodeMember:
+    """The member of a node, as a keeper of snapshots."""
+
+    def __init__(self, node: NodeClient, threads: ThreadPoolExecutor) -> None:
+        self._node = node
+        self._threads = threads
+
+    def store_snapshot(self, job_id: str, partition: int, reference: object) -> ThreadReply[tuple[bytes, int]]:
+        """Store a snapshot that a host has taken."""
+        return ThreadReply(self._threads.submit(self._store, job_id, partition, reference))
+
+    def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> ThreadReply[bytes | None]:
+        return ThreadReply(self._threads.submit(self._read, job_id, partition, digest))
+
+    def _store(self, job_id: str, partition: int, reference: Any) -> tuple[bytes, int]:
+        snapshot: bytes = deploy.RayReply(reference).wait()
+        digest, view = hashlib.sha256(snapshot).digest(), memoryview(snapshot)
+        for index, start in enumerate(range(0, len(snapshot), CHUNK_SIZE_BYTES_MAX)):
+            chunk = bytes(view[start : start + CHUNK_SIZE_BYTES_MAX])
+            self._node.call("put_snapshot_chunk", job_id, partition, digest, index, chunk, timeout_s=CHUNK_TIMEOUT_S)
+        self._node.call("seal_snapshot", job_id, partition, digest, len(snapshot), timeout_s=CHUNK_TIMEOUT_S)
+        return digest, len(snapshot)
+
+    def _read(self, job_id: str, partition: int, digest: bytes) -> bytes | None:
+        chunks: list[bytes] = []
+        while True:
+            arguments = (job_id, partition, digest, len(chunks))
+            chunk = self._node.call("read_snapshot_chunk", *arguments, timeout_s=CHUNK_TIMEOUT_S)
+            if chunk is None:
+                return None
+            if not chunk:
+                return b"".join(chunks)
+            chunks.append(chunk)
+
+
+class NodeDeployment:
+    """What a leader deploys on the nodes of its group."""
+
+    def __init__(self, settings: NodeSettings, group: NodeGroup, home: Home) -> None:
+        self._group_id = settings.group_id
+        self._group = group
+        self._home = home
+        self._threads = ThreadPoolExecutor(TRANSFER_THREAD_COUNT, thread_name_prefix="snapshots")
+
+    def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> RayHost:
+        """Return a host, started when it does not exist."""
+        place = Home(Path(self._group.directory_of(node))) if node else self._home
+        return deploy.ensure_host(self._group_id, job_id, host, spec, str(place.partitions_directory(job_id)), node)
+
+    def find_host(self, job_id: str, host: str) -> RayHost | None:
+        """Return a host, or `None`."""
+        return deploy.find_host(self._group_id, job_id, host, self._node_of(job_id, host))
+
+    def end_hosts(self, job_id: str, but: Collection[str]) -> None:
+        """End the hosts of a job but those named."""
+        deploy.end_hosts(self._group_id, job_id, {host: self._node_of(job_id, host) for host in but})
+
+    def _node_of(self, job_id: str, host: str) -> str:
+        """Return the node on which the group has placed a host; empty when it may be anywhere."""
+        job = self._group.state().jobs.get(job_id)
+        return "" if job is None else job.host_nodes.get(host, "")
+
+    def find_member(self, member_id: str) -> NodeMember | None:
+        """Return a member, or `None`."""
+        client = self._group.client_of(member_id)
+        return None if client is None else NodeMember(client, self._threads)
+
+    def present_nodes(self) -> frozenset[str]:
+        """Return the nodes that can have hosts now."""
+        return self._group.present_nodes()
+
+    def start_sampler(self, job_id: str, spec: bytes) -> None:
+        """Start the actor that fills a job's own stream table, and wait until the table is open."""
+        node = self._own_ray_node()
+        handle = deploy.ensure_stream(self._group_id, job_id, spec, str(self.streams_directory()), node)
+        deploy.call(handle.ready.remote)
+
+    def _own_ray_node(self) -> str:
+        """Return the name of the node that carries Ray on this machine."""
+        here = ray.get_runtime_context().get_node_id()
+        return next((str(known["NodeName"]) for known in deploy.ray_nodes() if known["NodeID"] == here), "")
+
+    def end_sampler(self, job_id: str) -> None:
+        """End that actor, if there is one."""
+        handle = deploy.find_stream(self._group_id, job_id)
+        if handle is not None:
+            deploy.end_actor(handle)
+
+    def streams_directory(self) -> Path:
+        """Return where stream tables are."""
+        return self._home.streams_directory
+
+    def partitions_directory(self, job_id: str) -> Path:
+        """Return where a job's partitions are on this machine."""
+        return self._home.partitions_directory(job_id)

@@ -1,0 +1,100 @@
+"""Calls to a control server: what a process of the cluster asks of another one.
+
+A connection is kept and used again. A call that finds its kept connection closed is made once more on a new one: every
+call may be made twice, because proposals carry their request id and the others ask, or set what stays set.
+"""
+
+import http.client
+import ssl
+from queue import Empty, LifoQueue
+from typing import Any, Final
+
+from cluster.errors import NoAnswerError
+from cluster.node.values import decode_value, encode_value
+from raft.credentials import SERVER_NAME
+from raft.errors import FormatError
+from raft.settings import split_address
+
+CALL_TIMEOUT_S: Final = 10.0
+"""Seconds that a call may take, unless it says otherwise."""
+
+IDLE_CONNECTION_COUNT_MAX: Final = 8
+"""Connections that are kept."""
+
+
+class NodeClient:
+    """Calls one control server, from any thread."""
+
+    def __init__(self, address: str, context: ssl.SSLContext | None) -> None:
+        self._address = address
+        self._host, self._port = split_address(address)
+        self._context = context
+        self._idle: LifoQueue[http.client.HTTPConnection] = LifoQueue(IDLE_CONNECTION_COUNT_MAX)
+
+    @property
+    def address(self) -> str:
+        """Where the server listens, as host:port."""
+        return self._address
+
+    def call(self, name: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """Return what a call returned there, or raise what it raised.
+
+        Raises:
+            NoAnswerError: no answer came in time, or nobody listens.
+        """
+        body = encode_value(list(arguments))
+        try:
+            status, data = self._post(name, body, timeout_s)
+            value = decode_value(data)
+        except (OSError, http.client.HTTPException, FormatError) as error:
+            raise NoAnswerError(f"{self._address} does not answer ({error or type(error).__name__})") from error
+        if status == http.client.OK:
+            return value
+        raise value if isinstance(value, Exception) else NoAnswerError(f"{self._address} answers {value!r}")
+
+    def _post(self, name: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        try:
+            connection = self._idle.get_nowait()
+        except Empty:
+            return self._exchange(self._connect(timeout_s), name, body)
+        try:
+            connection.sock.settimeout(timeout_s)
+            return self._exchange(connection, name, body)
+        except (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError):
+            return self._exchange(self._connect(timeout_s), name, body)
+
+    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        if self._context is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
+        return _Connection(self._host, self._port, timeout_s, self._context)
+
+    def _exchange(self, connection: http.client.HTTPConnection, name: str, body: bytes) -> tuple[int, bytes]:
+        try:
+            connection.request("POST", f"/v1/{name}", body)
+            response = connection.getresponse()
+            data = response.read()
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close or self._idle.full():
+            connection.close()
+        else:
+            self._idle.put(connection)
+        return response.status, data
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        while not self._idle.empty():
+            self._idle.get().close()
+
+
+class _Connection(http.client.HTTPSConnection):
+    """A connection to whoever has a certificate of the cluster, which names no machine."""
+
+    def __init__(self, host: str, port: int, timeout_s: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=timeout_s, context=context)
+        self._own_context = context
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._own_context.wrap_socket(self.sock, server_hostname=SERVER_NAME)

@@ -1,0 +1,120 @@
+"""The leader's process of a node, as the node sees it: started ahead of time, watched, and replaced when it dies.
+
+It is a child of its own, so that neither batches nor Ray, which ends drivers whose cluster is gone, touch the member.
+"""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from actors.files import private_opener
+from cluster.local.speed import slowness
+
+log = logging.getLogger(__name__)
+
+SILENCE_S_MAX: Final = 10.0
+"""Seconds without a word after which a process counts as hung and is killed."""
+
+READY_TIMEOUT_S: Final = 60.0
+"""Seconds until its first word, on a machine of usual speed."""
+
+RESTART_S: Final = 0.5
+"""Pause before a process that ended is started again; doubled while it goes on ending at once."""
+
+RESTART_S_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStatus:
+    """What is known of a leader's process."""
+
+    pid: int = 0
+    """0 when there is none."""
+
+    address: str = ""
+    """Where it answers calls, as host:port; empty until it is ready."""
+
+
+class LeaderChild:
+    """Keeps one process running for a given Ray; called from one thread, but for `heard`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ray_address = ""
+        self._address = ""
+        self._heard_s = 0.0
+        self._due_s = 0.0
+        self._pause_s = RESTART_S
+
+    @property
+    def status(self) -> ChildStatus:
+        """The process as it is now."""
+        process = self._process
+        return ChildStatus() if process is None else ChildStatus(pid=process.pid, address=self._address)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it could lead."""
+        return self._process is not None and bool(self._address)
+
+    def heard(self, pid: int, address: str) -> None:
+        """Note a word of the process; called from any thread."""
+        process = self._process
+        if process is not None and process.pid == pid:
+            self._heard_s, self._address = time.monotonic(), address
+            self._pause_s = RESTART_S
+
+    def follow(self, ray_address: str) -> bool:
+        """Have a process for this Ray (empty: none); return whether one that was ready has been lost just now."""
+        was_ready = self.is_ready
+        if self._process is not None and (problem := self._problem(ray_address)):
+            log.warning("the leader's process ends", extra={"reason": problem, "pid": self._process.pid})
+            self.end()
+            self._due_s = time.monotonic() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, RESTART_S_MAX)
+        if self._process is None and ray_address and time.monotonic() >= self._due_s:
+            self._start(ray_address)
+        return was_ready and not self.is_ready
+
+    def _problem(self, ray_address: str) -> str:
+        assert self._process is not None
+        code = self._process.poll()
+        if code is not None:
+            return f"it has ended ({code})"
+        if ray_address != self._ray_address:
+            return "its Ray is over"
+        silence_s = time.monotonic() - self._heard_s
+        limit_s = SILENCE_S_MAX if self._address else READY_TIMEOUT_S * slowness()
+        return f"silent for {silence_s:.0f} s" if silence_s > limit_s else ""
+
+    def _start(self, ray_address: str) -> None:
+        with open(self._directory / "leader.log", "a", opener=private_opener) as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "cluster.node.leader_main", str(self._directory)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+            )
+        self._ray_address, self._address, self._heard_s = ray_address, "", time.monotonic()
+        assert self._process.stdin is not None
+        # Stays open: the process ends when its node does, however that dies.
+        self._process.stdin.write((json.dumps({"ray_address": ray_address}) + "\n").encode())
+        self._process.stdin.flush()
+
+    def end(self) -> None:
+        """Kill the process; whatever it did is fenced by its epoch."""
+        process, self._process = self._process, None
+        self._address = ""
+        if process is None:
+            return
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()

@@ -1,0 +1,92 @@
+"""The group as the leader's process sees it: through its node, kept up by calls that wait for a change.
+
+When the node does not answer, nobody leads here: what the process still does is refused by its epoch.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+
+from cluster.errors import NoAnswerError
+from cluster.node.calls import NodeClient
+from cluster.node.security import Contexts
+from cluster.node.settings import NodeSettings
+from raft.group import GroupState
+from raft.group_codec import decode_state
+
+log = logging.getLogger(__name__)
+
+WATCH_TIMEOUT_S = 3.0
+"""Seconds after which a look at the node counts as unanswered; the node answers within one, changed or not."""
+
+
+class NodeGroup:
+    """What `cluster.leader.supervisor.Leader` needs of a member, and where all nodes are."""
+
+    def __init__(self, settings: NodeSettings, security: Contexts) -> None:
+        self._settings = settings
+        self._security = security
+        self._node = NodeClient(settings.address, security.client)
+        self._clients: dict[str, NodeClient] = {settings.address: self._node}
+        self._state = GroupState()
+        self._epoch: int | None = None
+        self._present: frozenset[str] = frozenset()
+
+    def led_epoch(self) -> int | None:
+        """Return the epoch that this node's member leads, or `None`."""
+        return self._epoch
+
+    def state(self) -> GroupState:
+        """Return the newest state known here."""
+        return self._state
+
+    def present_nodes(self) -> frozenset[str]:
+        """Return the nodes that answered lately."""
+        return self._present
+
+    def propose(self, command: bytes, timeout_s: float) -> bytes:
+        """Return the group's encoded answer to an encoded command; `state()` contains it then.
+
+        Raises:
+            RaftError: there was no answer in time.
+        """
+        answer, index, state = self._node.call("propose", command, timeout_s, timeout_s=timeout_s + 2)
+        del index
+        self._state = decode_state(state)
+        return bytes(answer)
+
+    def client_of(self, node: str) -> NodeClient | None:
+        """Return how to call a node, or `None` when the group does not know it."""
+        record = self._state.nodes.get(node)
+        if record is None:
+            return None
+        if record.address not in self._clients:
+            self._clients[record.address] = NodeClient(record.address, self._security.client)
+        return self._clients[record.address]
+
+    def directory_of(self, node: str) -> str:
+        """Return where a node keeps everything."""
+        return self._state.nodes[node].directory
+
+    def nodes(self) -> Mapping[str, object]:
+        """Return the nodes of the group by name."""
+        return self._state.nodes
+
+    def run(self, own_address: str) -> None:
+        """Keep everything up, for ever."""
+        known: tuple[int, int | None] = (-1, None)
+        while True:
+            try:
+                answer = self._node.call("watch", os.getpid(), own_address, *known, timeout_s=WATCH_TIMEOUT_S)
+            except NoAnswerError as error:
+                log.warning("the node does not answer", extra={"reason": str(error)})
+                self._epoch, known = None, (-1, None)
+                time.sleep(0.1)
+                continue
+            if answer.state is not None:
+                self._state = decode_state(answer.state)
+            self._present = frozenset(answer.present)
+            # After the state, which contains the election.
+            self._epoch = answer.epoch
+            known = (answer.index, answer.epoch)

@@ -1,0 +1,33 @@
+"""Who carries Ray's head: a rule over what the group knows and what nodes have said, decided by the leading node."""
+
+from collections.abc import Callable
+from typing import Final
+
+from cluster.node.ray_keeper import RayPhase
+from cluster.node.status import NodeStatus
+from raft.group import GroupState
+
+HEAD_LOST_S: Final = 5.0
+"""Seconds of silence after which a node that carries the head counts as lost."""
+
+
+def next_head(
+    state: GroupState, status_of: Callable[[str], NodeStatus | None], silence_s: Callable[[str], float]
+) -> str:
+    """Return the node that shall carry the next head of Ray, or nothing when the present one is all right.
+
+    A head whose node is there is started again there: its partitions are. Otherwise the first node by name that
+    answers gets it.
+    """
+    carriers = sorted(name for name, node in state.nodes.items() if node.carries_ray and not node.is_draining)
+    present = [name for name in carriers if status_of(name) is not None]
+    head = state.head
+    if head is None:
+        return present[0] if present else ""
+    if head.node not in state.nodes or silence_s(head.node) > HEAD_LOST_S:
+        return next((name for name in present if name != head.node), "")
+    status = status_of(head.node)
+    has_failed = status is not None and status.ray.phase is RayPhase.FAILED and status.ray.generation == head.generation
+    if not has_failed:
+        return ""
+    return head.node if head.node in present else next(iter(present), "")

@@ -1,0 +1,100 @@
+"""How a machine joins a cluster, and leaves it."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+from actors.files import replace_file
+from cluster.client.nodes import Nodes, request_id
+from cluster.errors import ClusterError, NoAnswerError
+from cluster.local.cluster import launch, stop_cluster
+from cluster.local.home import ClusterRecord, Home
+from cluster.node.calls import NodeClient
+from cluster.node.join_plan import JoinPlan
+from cluster.node.security import group_name
+from cluster.node.settings import NodeSettings
+from raft.commands import NodeDrained, NodeLeft
+from raft.credentials import Credentials
+from raft.passwords import read_password_file
+
+NODE_PORT: Final = 7100
+"""Port of a node's control server unless another is chosen; its member takes part in Raft at the next one."""
+
+DRAIN_TIMEOUT_S: Final = 600.0
+"""Seconds that a node's partitions have to move elsewhere."""
+
+JOIN_TIMEOUT_S: Final = 30.0
+"""Seconds that the cluster has to answer one that wants to join."""
+
+
+def keep_password(home: Home, password_file: Path) -> str:
+    """Copy a password into a home that has none, or the same; return it.
+
+    Raises:
+        SettingsError: the file cannot be trusted.
+        ClusterError: the home has another one.
+    """
+    password = read_password_file(password_file)
+    home.prepare()
+    if home.password_path.exists() and read_password_file(home.password_path) != password:
+        raise ClusterError(
+            f"{home.directory} has another password; it belongs to another cluster: choose another --home"
+        )
+    replace_file(home.password_path, password.encode())
+    return password
+
+
+def join_cluster(
+    home: Home, seed: str, node_address: tuple[str, int], password_file: Path, group_id: int, cpu_count: int
+) -> ClusterRecord:
+    """Make this machine a node of the cluster that the node at `seed` belongs to, and wait until it is.
+
+    Raises:
+        ClusterError: it cannot be, with the reason.
+    """
+    password = keep_password(home, password_file)
+    context = Credentials.derive(group_name(group_id), password).client_context()
+    host, port = node_address
+    plan: JoinPlan = NodeClient(seed, context).call("plan_join", f"{host}:{port}", timeout_s=JOIN_TIMEOUT_S)
+    raft_address = f"{host}:{port + 1}"
+
+    def settings(mark: str) -> list[NodeSettings]:
+        return [
+            NodeSettings(
+                name=plan.name,
+                group_id=group_id,
+                home=str(home.directory),
+                address=f"{host}:{port}",
+                raft_address=raft_address,
+                members={**plan.members, plan.name: raft_address},
+                carries_ray=True,
+                seed=seed,
+                cpu_count=cpu_count,
+                mark=mark,
+            )
+        ]
+
+    return launch(home, group_id, settings, stays=True)
+
+
+def leave_cluster(home: Home) -> str:
+    """Have the partitions of this home's node moved away, take it out of its cluster, and end it; return its name.
+
+    Raises:
+        ClusterError: there is no other node that could take its partitions, or they did not move in time.
+    """
+    record = home.read_record()
+    (name,) = record.node_addresses if len(record.node_addresses) == 1 else ("",)
+    if not name:
+        raise ClusterError("all nodes of this cluster are on this machine; `tocsin down` ends it")
+    nodes = Nodes(home)
+    nodes.propose(NodeDrained(request_id=request_id(), node=name))
+    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
+    while owned := [job.job_id for job in nodes.state().jobs.values() if name in job.host_nodes.values()]:
+        if time.monotonic() > deadline_s:
+            raise NoAnswerError(f"jobs {', '.join(owned)} still have hosts on {name}; see `tocsin status`")
+        time.sleep(0.2)
+    nodes.propose(NodeLeft(request_id=request_id(), node=name))
+    nodes.expel(name)
+    stop_cluster(home)
+    return name

@@ -1,0 +1,86 @@
+"""Calls that a leader's process answers: what it does, and what hosts have, for those who know nothing of Ray."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from actors.host import NotOpenError
+from cluster.deployment.node_deployment import NodeDeployment
+from cluster.errors import ClusterError
+from cluster.leader.status import LeaderStatus
+from cluster.leader.supervisor import Leader
+from cluster.node.group_port import NodeGroup
+
+HOST_CALLS: Final = frozenset(
+    {
+        "anomalies",
+        "anomaly_entries",
+        "crash",
+        "dead_letters",
+        "episodes",
+        "event_pages",
+        "late_rows",
+        "near_groups",
+        "pid",
+        "stat",
+        "verdicts",
+    }
+)
+"""What may be asked of a host: it reads, beside the stream of batches, or dies."""
+
+
+class LeaderCalls:
+    """The calls of one process."""
+
+    def __init__(self, leader: Leader, deployment: NodeDeployment, group: NodeGroup) -> None:
+        self._leader = leader
+        self._deployment = deployment
+        self._group = group
+
+    @property
+    def by_name(self) -> Mapping[str, Callable[..., Any]]:
+        """The calls."""
+        return {
+            "leader_status": self.leader_status,
+            "ask_host": self.ask_host,
+            "open_at_rest": self.open_at_rest,
+            "end_hosts": self.end_hosts,
+        }
+
+    def leader_status(self) -> LeaderStatus | None:
+        """Return what this process does as leader, or `None` when it stands by."""
+        return self._leader.status()
+
+    def ask_host(self, job_id: str, host: str, method: str, arguments: Sequence[Any], timeout_s: float) -> Any:
+        """Return what a host answers.
+
+        Raises:
+            NotOpenError: there is no such host.
+            NoAnswerError: it did not answer in time.
+        """
+        if method not in HOST_CALLS:
+            raise ClusterError(f"{method!r} cannot be asked of a host")
+        found = self._deployment.find_host(job_id, host)
+        if found is None:
+            raise NotOpenError(f"host {host!r} of job {job_id!r} does not run")
+        reply = found.query(method, *arguments)
+        # A host that is to die answers nothing.
+        return None if method == "crash" else reply.wait(timeout_s)
+
+    def open_at_rest(self, job_id: str, host: str, timeout_s: float) -> None:
+        """Open the partitions of a host of a job that nobody runs, so that they can be asked.
+
+        Raises:
+            ShardLostError: a shard is gone, damaged or another one.
+        """
+        state = self._group.state()
+        job = state.jobs[job_id]
+        started = self._deployment.start_host(job_id, host, job.spec, job.host_nodes.get(host, ""))
+        # All of them, since a host that hears of a new epoch gives up those that are not named.
+        owned = [number for number, owner in enumerate(job.owners) if owner == host]
+        generations = {number: job.generations[number] for number in owned}
+        started.open_at_rest(state.epoch, owned, time.time_ns() // 1000, generations).wait(timeout_s)
+
+    def end_hosts(self, job_id: str) -> None:
+        """End all hosts of a job."""
+        self._deployment.end_hosts(job_id, ())

@@ -1,0 +1,54 @@
+"""The leader's process: a Ray driver that stands by, and runs the jobs of the group while its node's member leads.
+
+It asks its node for everything that concerns the group, over calls that may be kept waiting, and answers queries itself
+(`cluster.node.leader_calls`). It ends with its node, because its standard input ends then.
+"""
+
+import json
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from cluster.local.home import Home
+from cluster.node.control import ControlServer
+from cluster.node.security import contexts_of
+from cluster.node.settings import NodeSettings
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Stand by, until the standard input ends."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    directory = Path(sys.argv[1])
+    settings = NodeSettings.read(directory)
+    ray_address = json.loads(sys.stdin.readline())["ray_address"]
+    os.umask(0o077)
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    from cluster.deployment.deploy import connect
+    from cluster.deployment.node_deployment import NodeDeployment
+    from cluster.leader.supervisor import Leader
+    from cluster.node.group_port import NodeGroup
+    from cluster.node.leader_calls import LeaderCalls
+
+    connect(ray_address, settings.host)
+    security = contexts_of(directory)
+    group = NodeGroup(settings, security)
+    deployment = NodeDeployment(settings, group, Home(Path(settings.home)))
+    leader = Leader(group, deployment)
+    calls = LeaderCalls(leader, deployment, group)
+    server = ControlServer((settings.host, 0), security.server, calls.by_name)
+    leader.start()
+    # From here on the node knows that this process could lead.
+    group.run(server.address)
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""The node process: a member of the group, Ray on its machine, and a leader's process that stands by.
+
+It imports neither Ray nor what jobs need, so that nothing that those do delays or ends the member. One thread looks at
+the group's state and at its own children, and acts by what they are; what has to wait is done beside it.
+"""
+
+import itertools
+import logging
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from cluster.local.home import Home
+from cluster.node.calls import NodeClient
+from cluster.node.child import LeaderChild
+from cluster.node.control import ControlServer
+from cluster.node.head_rule import next_head
+from cluster.node.join_plan import JoinPlan
+from cluster.node.lookout import Lookout
+from cluster.node.ray_keeper import RayKeeper, RayPhase
+from cluster.node.security import Contexts, credentials_of
+from cluster.node.settings import NodeSettings
+from cluster.node.snapshot_calls import SnapshotCalls
+from cluster.node.status import NodeStatus, WatchAnswer
+from raft.commands import (
+    Action,
+    Command,
+    ForgetSnapshots,
+    HeadAssigned,
+    HeadStarted,
+    NodeJoined,
+    encode_command,
+)
+from raft.errors import RaftError
+from raft.group import GroupState, NodeRecord
+from raft.group_codec import encode_state
+from raft.member import Member, MemberSettings
+from raft.snapshots import SnapshotStore
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.05
+"""Seconds between two looks at the state and the children."""
+
+WATCH_S: Final = 1.0
+"""Seconds for which a watch is kept waiting for a change."""
+
+PROPOSE_TIMEOUT_S: Final = 5.0
+"""Seconds after which a proposal of the node itself counts as unanswered; it is made again."""
+
+ADMIT_S: Final = 1.0
+"""Seconds between two requests of a node that joins."""
+
+HAND_OVER_S: Final = 2.0
+"""Seconds in which another member has to take over from one whose leader's process was lost."""
+
+
+class NodeProcess:
+    """One node in this process."""
+
+    def __init__(self, home: Home, directory: Path) -> None:
+        self._settings = settings = NodeSettings.read(directory)
+        self._home = home
+        self._directory = directory
+        credentials = credentials_of(directory)
+        self._contexts = Contexts(server=credentials.server_context(), client=credentials.client_context())
+        self._clients: dict[str, NodeClient] = {}
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._beside = ThreadPoolExecutor(4, thread_name_prefix="beside")
+        self._pending: dict[str, Future[None]] = {}
+        self._incarnation = uuid.uuid4().hex
+        self._ends_ray = False
+        self._snapshots = SnapshotCalls(SnapshotStore.open(directory / "snapshots"))
+        member_settings = MemberSettings(
+            name=settings.name,
+            addresses=dict(settings.members),
+            directory=directory / "raft",
+            credentials=credentials,
+        )
+        self._member = Member(member_settings, self._on_action)
+        self._ray = RayKeeper(settings, directory)
+        self._child = LeaderChild(directory)
+        self._lookout = Lookout(self.client_of)
+        self._server = ControlServer(
+            (settings.host, int(settings.address.rpartition(":")[2])), self._contexts.server, self._calls()
+        )
+        self._snapshots.forget_unnamed(self._member.state, self._is_formed, self._stopping)
+
+    def run(self) -> None:
+        """Take part until told to stop."""
+        while not self._stopping.wait(LOOK_S):
+            try:
+                self._look()
+            except Exception:
+                log.exception("a look at the group failed")
+        self._close()
+
+    def stop(self) -> None:
+        """Ask `run` to end, with Ray of this machine."""
+        self._ends_ray = True
+        self._stopping.set()
+
+    def client_of(self, address: str) -> NodeClient:
+        """Return how to call the node at an address."""
+        if address not in self._clients:
+            self._clients[address] = NodeClient(address, self._contexts.client)
+        return self._clients[address]
+
+    # What is looked at, in the thread of `run`.
+
+    def _look(self) -> None:
+        state, epoch = self._member.state(), self._member.led_epoch()
+        if self._settings.seed and not self._is_formed():
+            self._once("ask to be admitted", self._ask_to_be_admitted)
+        self._keep_known(state)
+        if epoch is None:
+            self._lookout.follow(None)
+        else:
+            self._lead(state, epoch)
+        self._keep_ray(state)
+        if self._child.follow(self._child_ray_address(state)) and epoch is not None:
+            self._once("hand over", self._replace_leader)
+        self._end_if_failed()
+        self._notify_watchers()
+
+    def _replace_leader(self) -> None:
+        """Have another node lead, or this one under another epoch, since the process that led is gone."""
+        if not self._member.hand_over(HAND_OVER_S):
+            self._member.renew(PROPOSE_TIMEOUT_S)
+
+    def _end_if_failed(self) -> None:
+        """End this process when its member has stopped for good, as when its directory is gone: it starts anew."""
+        status = self._member.status()
+        if status.role == "failed":
+            log.error("the member has failed: %s", status.problem)
+            # Ray goes on for the one that is started next.
+            self._stopping.set()
+
+    def _keep_known(self, state: GroupState) -> None:
+        """Have the group know this node as it is."""
+        wanted = self._own_record()
+        if self._is_formed() and state.nodes.get(self._settings.name) != wanted:
+            fields = {name: getattr(wanted, name) for name in NodeRecord.__slots__ if name != "is_draining"}
+            self._propose("join", NodeJoined(request_id=uuid.uuid4().hex, node=self._settings.name, **fields))
+
+    def _ask_to_be_admitted(self) -> None:
+        identity = self._member.status().identity
+        arguments = (self._settings.name, self._settings.raft_address, identity)
+        self.client_of(self._settings.seed).call("admit", *arguments)
+        self._stopping.wait(ADMIT_S)
+
+    def _own_record(self) -> NodeRecord:
+        known = self._member.state().nodes.get(self._settings.name)
+        return NodeRecord(
+            address=self._settings.address,
+            directory=str(self._home.directory),
+            machine=self._settings.host,
+            carries_ray=self._settings.carries_ray,
+            is_voter=True,
+            is_draining=known is not None and known.is_draining,
+            incarnation=self._incarnation,
+        )
+
+    def _lead(self, state: GroupState, epoch: int) -> None:
+        """Do what belongs to the leading member and needs no Ray."""
+        others = {name: node.address for name, node in state.nodes.items() if name != self._settings.name}
+        self._lookout.follow(others)
+        chosen = next_head(state, self._status_or_none, self._silence_s)
+        if chosen:
+            self._propose("head", HeadAssigned(request_id=uuid.uuid4().hex, epoch=epoch, node=chosen))
+        if not self._child.is_ready and self._lookout.silence_s("") > HAND_OVER_S and self._is_other_ready(others):
+            self._once("hand over", lambda: self._member.hand_over(HAND_OVER_S))
+
+    def _is_other_ready(self, others: Mapping[str, str]) -> bool:
+        found = (self._lookout.status(name) for name in others)
+        return any(status is not None and status.child.address for status in found)
+
+    def _keep_ray(self, state: GroupState) -> None:
+        """Have Ray here as the group wants it, and say where the head listens."""
+        head, own = state.head, self._settings.name
+        if head is None or not self._settings.carries_ray or own not in state.nodes:
+            return
+        self._ray.follow(head.generation, None if head.node == own else head.address)
+        found = self._ray.status
+        is_new = found.phase is RayPhase.RUNNING and found.generation == head.generation and not head.address
+        if head.node == own and is_new:
+            command = HeadStarted(
+                request_id=uuid.uuid4().hex, node=own, generation=found.generation, address=found.address
+            )
+            self._propose("head started", command)
+
+    def _child_ray_address(self, state: GroupState) -> str:
+        """Return which Ray the leader's process shall drive; empty when there is none yet."""
+        head, ray = state.head, self._ray.status
+        if head is None or not head.address:
+            return ""
+        if self._settings.carries_ray and (ray.phase is not RayPhase.RUNNING or ray.generation != head.generation):
+            return ""
+        return head.address
+
+    def _propose(self, what: str, command: Command) -> None:
+        self._once(what, lambda: self._member.propose(encode_command(command), PROPOSE_TIMEOUT_S))
+
+    def _once(self, what: str, action: Callable[[], object]) -> None:
+        """Do something beside, unless it is being done."""
+        pending = self._pending.get(what)
+        if pending is None or pending.done():
+            self._pending[what] = self._beside.submit(self._act, what, action)
+
+    def _act(self, what: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except RaftError as error:
+            log.warning("the group did not take it; trying again", extra={"what": what, "reason": str(error)})
+            self._stopping.wait(0.2)
+        except Exception:
+            log.exception("failed", extra={"what": what})
+            self._stopping.wait(0.2)
+
+    def _is_formed(self) -> bool:
+        return self._member.status().role in ("leader", "follower", "candidate") and self._member.state().epoch > 0
+
+    def _status_or_none(self, name: str) -> NodeStatus | None:
+        return self.status() if name == self._settings.name else self._lookout.status(name)
+
+    def _silence_s(self, name: str) -> float:
+        return 0.0 if name == self._settings.name else self._lookout.silence_s(name)
+
+    # What others call, in threads of the server.
+
+    def _calls(self) -> Mapping[str, Callable[..., Any]]:
+        return {
+            "status": self.status,
+            "state": self._state,
+            "propose": self._propose_for,
+            "watch": self._watch,
+            "plan_join": self._plan_join,
+            "admit": self._member.admit,
+            "expel": self._member.expel,
+            "crash": self._crash,
+            **self._snapshots.by_name,
+        }
+
+    def status(self) -> NodeStatus:
+        """Return how this node is."""
+        return NodeStatus(
+            name=self._settings.name,
+            pid=os.getpid(),
+            member=self._member.status(),
+            led_epoch=self._member.led_epoch(),
+            ray=self._ray.status,
+            child=self._child.status,
+        )
+
+    def _state(self) -> tuple[int, bytes]:
+        # Read before the state, which may be further when it is read, and never less far.
+        index = self._member.applied_index()
+        return index, encode_state(self._member.state())
+
+    def _propose_for(self, command: bytes, timeout_s: float) -> tuple[bytes, int, bytes]:
+        answer = self._member.propose(command, min(timeout_s, 60.0))
+        return (answer, *self._state())
+
+    def _watch(self, pid: int, address: str, index: int, epoch: int | None) -> WatchAnswer:
+        """Wait until something differs from what the leader's process knows, not longer than `WATCH_S`."""
+        self._child.heard(pid, address)
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (self._member.applied_index(), self._member.led_epoch()) != (index, epoch), WATCH_S
+            )
+        now_epoch = self._member.led_epoch()
+        applied, state = self._state()
+        return WatchAnswer(
+            index=applied, epoch=now_epoch, state=None if applied == index else state, present=self._present()
+        )
+
+    def _present(self) -> tuple[str, ...]:
+        """Return the nodes whose Ray runs under the present head."""
+        state = self._member.state()
+        head = state.head
+        if head is None:
+            return ()
+        statuses = [self._status_or_none(name) for name, node in state.nodes.items() if node.carries_ray]
+        return tuple(
+            status.name
+            for status in statuses
+            if status is not None and status.ray.phase is RayPhase.RUNNING and status.ray.generation == head.generation
+        )
+
+    def _plan_join(self, address: str) -> JoinPlan:
+        """Return the name for a node that joins at an address: the one that was there before, or the next number."""
+        state = self._member.state()
+        members = {name: member.address for name, member in state.members.items()}
+        known = [name for name, node in state.nodes.items() if node.address == address]
+        taken = {*members, *state.nodes}
+        free = next(name for number in itertools.count(1) if (name := f"node-{number}") not in taken)
+        return JoinPlan(name=known[0] if known else free, members=members)
+
+    def _crash(self) -> None:
+        """Die as by the power switch, with the leader's process."""
+        self._child.end()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _notify_watchers(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _on_action(self, action: Action) -> None:
+        # Called from Raft's thread, which must not wait for a disk.
+        if isinstance(action, ForgetSnapshots):
+            self._beside.submit(self._snapshots.forget, action)
+
+    def _close(self) -> None:
+        self._server.close()
+        self._child.end()
+        self._lookout.close()
+        self._member.close()
+        self._beside.shutdown()
+        if self._ends_ray:
+            self._ray.end()
+        self._snapshots.close()

@@ -1,0 +1,43 @@
+"""The entry point of a node process: the directory of the node is its argument."""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from actors.errors import TocsinError
+from cluster.local.home import Home
+from cluster.node.ray_environment import ray_environment
+from cluster.node.settings import NodeSettings
+from cluster.node.supervise import CANNOT_RUN
+from raft.errors import RaftError
+
+log = logging.getLogger(__name__)
+
+
+def run_node(directory: Path) -> None:
+    """Run the node of a directory until a signal ends it.
+
+    Raises:
+        ClusterError: its settings cannot be read, or its address is taken.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Inherited by all that is started from here: what they make is their owner's alone.
+    os.umask(0o077)
+    home = Home(Path(NodeSettings.read(directory).home))
+    os.environ.update(ray_environment(home.token_path))
+    from cluster.node.node import NodeProcess
+
+    try:
+        node = NodeProcess(home, directory)
+    except (TocsinError, RaftError) as error:
+        log.error("the node cannot run: %s", error)
+        sys.exit(CANNOT_RUN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: node.stop())
+    node.run()
+
+
+if __name__ == "__main__":
+    run_node(Path(sys.argv[1]))

@@ -1,0 +1,227 @@
+"""Ray's processes of one machine: started, watched and ended as the group's state says who carries the head.
+
+Ray outlives the node process: one that starts again finds in its record what runs and takes it over. A *generation* is
+a head of Ray; a machine's processes belong to one, and end when the group has the next.
+"""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from actors.files import private_opener, replace_file
+from cluster.errors import ClusterError
+from cluster.local.processes import end_processes
+from cluster.local.speed import slowness
+from cluster.node.ray_environment import ACTOR_ENVIRONMENT, start_environment
+from cluster.node.ray_start import READY_PREFIX, RayRequest
+from cluster.node.settings import NodeSettings
+from raft import shapes
+
+log = logging.getLogger(__name__)
+
+RECORD_NAME = "ray.json"
+
+START_TIMEOUT_S = 120.0
+"""Seconds that Ray has to start, on a machine of usual speed."""
+
+
+class RayPhase(StrEnum):
+    """What Ray does on this machine."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """It did not start, or one of its processes has ended; it is started anew when there is a next generation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayRecord:
+    """Ray's processes of a machine."""
+
+    generation: int
+    """Which head of Ray they belong to."""
+
+    address: str
+    """host:port of the head's control store."""
+
+    starter_pid: int
+    """Process that started them; it has ended, and its number names their session."""
+
+    started: float
+    """When it started, in seconds since the epoch."""
+
+    directory: str
+    """Where Ray keeps its own; all its processes have it in their environment."""
+
+    pids: Mapping[str, int]
+    """Processes that must run, by kind."""
+
+    def write(self, directory: Path) -> None:
+        """Write the record into a node's directory."""
+        replace_file(directory / RECORD_NAME, json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def read(cls, directory: Path) -> "RayRecord | None":
+        """Return the record of a node's directory, or `None` when there is none that can be read."""
+        try:
+            return shapes.record(cls, json.loads((directory / RECORD_NAME).read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+    @staticmethod
+    def remove(directory: Path) -> None:
+        """Say that nothing runs."""
+        (directory / RECORD_NAME).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayStatus:
+    """What is known of Ray on a machine."""
+
+    phase: RayPhase = RayPhase.ABSENT
+    generation: int = 0
+    address: str = ""
+    problem: str = ""
+    """Why it failed."""
+
+
+class RayKeeper:
+    """Keeps Ray of one machine; `follow` is called again and again from one thread, and never waits."""
+
+    def __init__(self, settings: NodeSettings, directory: Path) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._log_path = directory / "ray.log"
+        self._environment = {**os.environ, **ACTOR_ENVIRONMENT, **start_environment(slowness())}
+        self._record = RayRecord.read(directory)
+        self._status = RayStatus()
+        self._starting: threading.Thread | None = None
+        if self._record is not None:
+            self._status = self._status_of(self._record)
+
+    @property
+    def status(self) -> RayStatus:
+        """What Ray does here."""
+        return self._status
+
+    def follow(self, generation: int, head_address: str | None) -> None:
+        """Have Ray of a generation run here, joined to a head, or (`None`) as the head itself."""
+        if self._starting is not None:
+            if self._starting.is_alive():
+                return
+            self._starting = None
+        if generation != self._status.generation:
+            if head_address != "":
+                self._begin(generation, head_address or "")
+        elif self._status.phase is RayPhase.RUNNING and self._record is not None:
+            self._status = self._status_of(self._record)
+
+    def end(self) -> None:
+        """End all of Ray on this machine."""
+        if self._starting is not None:
+            self._starting.join()
+        self._end_processes()
+
+    def _begin(self, generation: int, head_address: str) -> None:
+        self._status = RayStatus(phase=RayPhase.STARTING, generation=generation)
+        self._starting = threading.Thread(
+            target=self._start, args=(generation, head_address), name="ray start", daemon=True
+        )
+        self._starting.start()
+
+    def _start(self, generation: int, head_address: str) -> None:
+        try:
+            self._end_processes()
+            self._record = self._start_processes(generation, head_address)
+            self._status = RayStatus(phase=RayPhase.RUNNING, generation=generation, address=self._record.address)
+            log.info("Ray runs", extra={"generation": generation, "address": self._record.address})
+        except Exception as error:
+            log.warning("Ray did not start", exc_info=error)
+            self._status = RayStatus(phase=RayPhase.FAILED, generation=generation, problem=str(error))
+
+    def _start_processes(self, generation: int, head_address: str) -> RayRecord:
+        settings = self._settings
+        # Short, because Ray puts the names of sockets below it.
+        directory = Path(settings.mark) / f"{settings.name.rpartition('-')[2][-8:]}-{generation}"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700, parents=True)
+        request = RayRequest(
+            node=settings.name,
+            host=settings.host,
+            head_address=head_address,
+            directory=str(directory),
+            cpu_count=settings.cpu_count,
+            object_store_bytes=settings.object_store_bytes,
+            dashboard_port=0 if head_address else settings.dashboard_port,
+            register_timeout_s=30 * slowness(),
+        )
+        with open(self._log_path, "a", opener=private_opener) as output:
+            starter = subprocess.Popen(
+                [sys.executable, "-m", "cluster.node.ray_start"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+                env=self._environment,
+            )
+        started = psutil.Process(starter.pid).create_time()
+        try:
+            said, _ = starter.communicate(json.dumps(asdict(request)) + "\n", timeout=START_TIMEOUT_S * slowness())
+        except subprocess.TimeoutExpired:
+            said = ""
+        found = next((line for line in said.splitlines() if line.startswith(READY_PREFIX)), None)
+        if found is None:
+            end_processes(starter.pid, started, str(directory))
+            starter.wait()
+            raise ClusterError(f"Ray did not start; {self._log_path} says why")
+        answer = json.loads(found.removeprefix(READY_PREFIX))
+        record = RayRecord(
+            generation=generation,
+            address=answer["address"],
+            starter_pid=starter.pid,
+            started=started,
+            directory=str(directory),
+            pids={kind: pids[0] for kind, pids in answer["pids"].items()},
+        )
+        record.write(self._directory)
+        return record
+
+    def _status_of(self, record: RayRecord) -> RayStatus:
+        lost = [kind for kind, pid in record.pids.items() if not _is_alive(pid, record.started)]
+        problem = f"{', '.join(lost)} of Ray has ended" if lost else ""
+        if problem and self._status.phase is not RayPhase.FAILED:
+            log.warning("Ray has failed", extra={"reason": problem})
+        return RayStatus(
+            phase=RayPhase.FAILED if lost else RayPhase.RUNNING,
+            generation=record.generation,
+            address=record.address,
+            problem=problem,
+        )
+
+    def _end_processes(self) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            end_processes(record.starter_pid, record.started, record.directory)
+            shutil.rmtree(record.directory, ignore_errors=True)
+            RayRecord.remove(self._directory)
+
+
+def _is_alive(pid: int, started: float) -> bool:
+    """Whether a process runs that was started by somebody who had started then."""
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() >= started - 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,68 @@
+"""What `tocsin nodes` says: the machines of the cluster, as values, JSON and text."""
+
+from dataclasses import asdict, dataclass
+
+from cluster.client.nodes import Nodes
+from cluster.local.home import Home
+from cluster.show.present import show_json_lines, show_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRow:
+    """One node."""
+
+    node: str
+    address: str
+    answers: bool
+    """Whether it answered in time."""
+
+    role: str
+    """What its member does."""
+
+    ray: str
+    """What Ray does on it; `head` where the head is."""
+
+    hosts: int
+    """Hosts of all jobs that the group has placed there."""
+
+    problem: str
+    """What is wrong; empty when nothing is."""
+
+
+def node_rows(home: Home) -> list[NodeRow]:
+    """Return what is known of every node.
+
+    Raises:
+        NotRunningError: no node answers.
+    """
+    nodes = Nodes(home)
+    state = nodes.state()
+    placed = [node for job in state.jobs.values() for node in job.host_nodes.values()]
+    rows = []
+    for name, status in nodes.statuses():
+        record = state.nodes.get(name)
+        is_head = state.head is not None and state.head.node == name
+        ray = "-" if status is None else str(status.ray.phase)
+        rows.append(
+            NodeRow(
+                node=name,
+                address="-" if record is None else record.address,
+                answers=status is not None,
+                role="-" if status is None else status.member.role,
+                ray=f"head, {ray}" if is_head else ray,
+                hosts=placed.count(name),
+                problem="no answer" if status is None else status.member.problem or status.ray.problem,
+            )
+        )
+    return rows
+
+
+def plain_nodes(rows: list[NodeRow]) -> str:
+    """Return the nodes as lines of JSON."""
+    return show_json_lines([asdict(row) for row in rows])
+
+
+def show_nodes(rows: list[NodeRow]) -> str:
+    """Return the nodes as a table."""
+    cells = [[row.node, row.address, row.role, row.ray, str(row.hosts), row.problem] for row in rows]
+    return show_rows(("node", "address", "role", "ray", "hosts", "problem"), cells) + "\n"
