@@ -112,6 +112,10 @@ class NodeDeployment:
         client = self._group.client_of(member_id)
         return None if client is None else NodeMember(client, self._threads)
 
+    def answering_nodes(self) -> frozenset[str]:
+        """Return the nodes that answer."""
+        return self._group.answering_nodes()
+
     def present_nodes(self) -> frozenset[str]:
         """Return the nodes that can have hosts now."""
         return self._group.present_nodes()

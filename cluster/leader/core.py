@@ -98,7 +98,7 @@ class LeaderCore:
             if isinstance(event, GroupSeen):
                 self._see(event.state)
             elif isinstance(event, NodesSeen):
-                self._nodes.see(event.nodes, self._clock.elapsed_us)
+                self._nodes.see(event.nodes, event.answering, self._clock.elapsed_us)
             elif isinstance(event, Reply):
                 self._desk.settle(event)
             self._desk.look_at_the_time()

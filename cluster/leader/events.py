@@ -40,6 +40,9 @@ class NodesSeen(Event):
     nodes: frozenset[str]
     """Names of the nodes that answer and can have hosts."""
 
+    answering: frozenset[str] = frozenset()
+    """Names of nodes that answer and cannot have hosts just now, as while their Ray joins another head: not lost."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Event):

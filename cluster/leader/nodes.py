@@ -19,10 +19,10 @@ class NodeWatch:
         """Take the nodes that the group knows."""
         self._nodes = state.nodes
 
-    def see(self, there: frozenset[str], elapsed_us: int) -> None:
-        """Take which nodes are there at this moment."""
+    def see(self, there: frozenset[str], answering: frozenset[str], elapsed_us: int) -> None:
+        """Take which nodes are there at this moment, and which others answer at least."""
         self._there, self._elapsed_us = there, elapsed_us
-        away = self._nodes.keys() - there
+        away = self._nodes.keys() - there - answering
         self._away_since_us = {node: self._away_since_us.get(node, elapsed_us) for node in away}
 
     @property
@@ -48,7 +48,12 @@ class NodeWatch:
         return self._there is None or node in self._there
 
     def lost(self, job: Job) -> tuple[str, ...]:
-        """Return the nodes that have hosts of the job and have been away for too long, by name."""
+        """Return the nodes that have hosts of the job and have been away for too long, by name.
+
+        None is lost while no other node could have its hosts: what it has may come back, and would be made anew.
+        """
+        if not self.fit:
+            return ()
         over_us = self._elapsed_us - self._lost_us
         away = {node for node, since_us in self._away_since_us.items() if since_us <= over_us}
         return tuple(sorted(away & set(job.host_nodes.values())))

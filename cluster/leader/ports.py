@@ -127,6 +127,10 @@ class Deployment(Protocol):
         """End the hosts of a job but those named, which own something."""
         ...
 
+    def answering_nodes(self) -> frozenset[str]:
+        """Return the nodes that answer, also those that cannot have hosts just now; must not wait."""
+        ...
+
     def present_nodes(self) -> frozenset[str]:
         """Return the nodes that can have hosts now; does not wait for them."""
         ...

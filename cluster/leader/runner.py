@@ -113,7 +113,8 @@ class JobRunner:
 
     def _look_at_nodes(self) -> None:
         if self._seen is not None and self._seen.nodes:
-            self._step(events.NodesSeen(now_us=now_us(), nodes=self._deployment.present_nodes()))
+            nodes, answering = self._deployment.present_nodes(), self._deployment.answering_nodes()
+            self._step(events.NodesSeen(now_us=now_us(), nodes=nodes, answering=answering))
 
     def _next_event(self, longest_s: float) -> events.Event:
         try:

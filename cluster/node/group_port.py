@@ -32,6 +32,7 @@ class NodeGroup:
         self._state = GroupState()
         self._epoch: int | None = None
         self._present: frozenset[str] = frozenset()
+        self._answering: frozenset[str] = frozenset()
 
     def led_epoch(self) -> int | None:
         """Return the epoch that this node's member leads, or `None`."""
@@ -41,8 +42,12 @@ class NodeGroup:
         """Return the newest state known here."""
         return self._state
 
-    def present_nodes(self) -> frozenset[str]:
+    def answering_nodes(self) -> frozenset[str]:
         """Return the nodes that answered lately."""
+        return self._answering
+
+    def present_nodes(self) -> frozenset[str]:
+        """Return those of them whose Ray runs under the present head."""
         return self._present
 
     def propose(self, command: bytes, timeout_s: float) -> bytes:
@@ -86,7 +91,7 @@ class NodeGroup:
                 continue
             if answer.state is not None:
                 self._state = decode_state(answer.state)
-            self._present = frozenset(answer.present)
+            self._present, self._answering = frozenset(answer.present), frozenset(answer.answering)
             # After the state, which contains the election.
             self._epoch = answer.epoch
             known = (answer.index, answer.epoch)

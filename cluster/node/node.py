@@ -276,22 +276,22 @@ class NodeProcess:
             )
         now_epoch = self._member.led_epoch()
         applied, state = self._state()
+        answering = self._answering()
         return WatchAnswer(
-            index=applied, epoch=now_epoch, state=None if applied == index else state, present=self._present()
+            index=applied,
+            epoch=now_epoch,
+            state=None if applied == index else state,
+            answering=tuple(status.name for status in answering),
+            present=tuple(status.name for status in answering if self._can_have_hosts(status)),
         )
 
-    def _present(self) -> tuple[str, ...]:
-        """Return the nodes whose Ray runs under the present head."""
-        state = self._member.state()
-        head = state.head
-        if head is None:
-            return ()
-        statuses = [self._status_or_none(name) for name, node in state.nodes.items() if node.carries_ray]
-        return tuple(
-            status.name
-            for status in statuses
-            if status is not None and status.ray.phase is RayPhase.RUNNING and status.ray.generation == head.generation
-        )
+    def _answering(self) -> list[NodeStatus]:
+        found = map(self._status_or_none, self._member.state().nodes)
+        return [status for status in found if status is not None]
+
+    def _can_have_hosts(self, status: NodeStatus) -> bool:
+        head, ray = self._member.state().head, status.ray
+        return head is not None and ray.phase is RayPhase.RUNNING and ray.generation == head.generation
 
     def _plan_join(self, address: str) -> JoinPlan:
         """Return the name for a node that joins at an address: the one that was there before, or the next number."""

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -33,6 +34,10 @@ RECORD_NAME = "ray.json"
 
 START_TIMEOUT_S = 120.0
 """Seconds that Ray has to start, on a machine of usual speed."""
+
+
+RETRY_S = 15.0
+"""Seconds from one try to join a head to the next."""
 
 
 class RayPhase(StrEnum):
@@ -107,6 +112,7 @@ class RayKeeper:
         self._record = RayRecord.read(directory)
         self._status = RayStatus()
         self._starting: threading.Thread | None = None
+        self._retry_due_s = 0.0
         if self._record is not None:
             self._status = self._status_of(self._record)
 
@@ -121,11 +127,15 @@ class RayKeeper:
             if self._starting.is_alive():
                 return
             self._starting = None
-        if generation != self._status.generation:
+        if generation != self._status.generation or self._is_to_be_tried_again(head_address):
             if head_address != "":
                 self._begin(generation, head_address or "")
         elif self._status.phase is RayPhase.RUNNING and self._record is not None:
             self._status = self._status_of(self._record)
+
+    def _is_to_be_tried_again(self, head_address: str | None) -> bool:
+        """Whether a part that should have joined a head has failed; a head itself gets another generation."""
+        return self._status.phase is RayPhase.FAILED and bool(head_address) and time.monotonic() >= self._retry_due_s
 
     def end(self) -> None:
         """End all of Ray on this machine."""
@@ -135,6 +145,7 @@ class RayKeeper:
 
     def _begin(self, generation: int, head_address: str) -> None:
         self._status = RayStatus(phase=RayPhase.STARTING, generation=generation)
+        self._retry_due_s = time.monotonic() + RETRY_S
         self._starting = threading.Thread(
             target=self._start, args=(generation, head_address), name="ray start", daemon=True
         )

@@ -43,5 +43,8 @@ class WatchAnswer:
     state: bytes | None
     """The encoded state, or `None` when the caller has it."""
 
+    answering: tuple[str, ...]
+    """Nodes that answer; known to a leading node only."""
+
     present: tuple[str, ...]
     """Nodes that can have hosts now; known to a leading node only."""

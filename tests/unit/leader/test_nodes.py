@@ -141,6 +141,23 @@ def test_a_node_that_stays_away_is_lost_and_its_partitions_are_made_anew_elsewhe
     assert [one.generations for one in driver.waiting(OpenPartitions)] == [{0: 2}, {1: 1}]
 
 
+def test_a_node_that_answers_is_not_lost_while_its_ray_joins_another_head() -> None:
+    driver = running("a", "b", host_count=2)
+    for _ in range(4):
+        driver.now_us += 6 * SECOND
+        driver.step(NodesSeen(now_us=driver.now_us, nodes=frozenset("b"), answering=frozenset("ab")))
+    assert proposed(driver) == []
+
+
+def test_no_node_is_lost_while_no_other_one_could_have_its_hosts() -> None:
+    driver = running("a", "b", host_count=2)
+    for nodes in ((), (), ()):
+        driver.now_us += 6 * SECOND
+        see(driver, *nodes)
+    assert proposed(driver) == []
+    assert kinds(see(driver, "b")) == ["Warn", "Propose"]
+
+
 def test_a_node_that_comes_back_in_time_is_not_lost() -> None:
     driver = running("a", "b", host_count=2)
     for nodes in (("b",), ("a", "b"), ("b",)):
