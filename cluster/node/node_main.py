@@ -17,19 +17,15 @@ log = logging.getLogger(__name__)
 
 
 def run_node(directory: Path) -> None:
-    """Run the node of a directory until a signal ends it.
-
-    Raises:
-        ClusterError: its settings cannot be read, or its address is taken.
-    """
+    """Run the node of a directory until a signal ends it; exit with `CANNOT_RUN` when it would fail again as it is."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Inherited by all that is started from here: what they make is their owner's alone.
     os.umask(0o077)
-    home = Home(Path(NodeSettings.read(directory).home))
-    os.environ.update(ray_environment(home.token_path))
-    from cluster.node.node import NodeProcess
-
     try:
+        home = Home(Path(NodeSettings.read(directory).home))
+        os.environ.update(ray_environment(home.token_path))
+        from cluster.node.node import NodeProcess
+
         node = NodeProcess(home, directory)
     except (TocsinError, RaftError) as error:
         log.error("the node cannot run: %s", error)
