@@ -25,7 +25,7 @@ from actors.files import private_opener
 from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError
 from cluster.local.home import ClusterRecord, Home
 from cluster.local.ports import check_free, free_ports
-from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_head
+from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process
 from cluster.local.speed import slowness
 from cluster.node.ray_environment import ray_environment
 from cluster.node.settings import NodeSettings
@@ -141,8 +141,10 @@ def _refuse_second(home: Home) -> None:
     record = home.stored_record()
     if record is None:
         return
-    if find_head(record.head_pid, record.head_started) is not None:
-        raise AlreadyRunningError(f"a cluster runs in {home.directory} (pid {record.head_pid}); `tocsin down` ends it")
+    if find_process(record.supervisor_pid, record.supervisor_started) is not None:
+        raise AlreadyRunningError(
+            f"a cluster runs in {home.directory} (pid {record.supervisor_pid}); `tocsin down` ends it"
+        )
     _end(home, record)
 
 
@@ -207,9 +209,9 @@ def _record(
 ) -> ClusterRecord:
     ports = [(one.host, one.dashboard_port) for one in nodes if one.dashboard_port]
     return ClusterRecord(
-        head_pid=supervisor.pid,
-        head_started=psutil.Process(supervisor.pid).create_time(),
-        ray_directory=mark,
+        supervisor_pid=supervisor.pid,
+        supervisor_started=psutil.Process(supervisor.pid).create_time(),
+        mark=mark,
         dashboard_address="http://{}:{}".format(*ports[0]) if ports else None,
         group_id=group_id,
         node_addresses={one.name: one.address for one in nodes},
@@ -262,21 +264,21 @@ def stop_cluster(home: Home) -> bool:
         record = home.stored_record()
         if record is None:
             return False
-        _supervisors.pop(record.head_pid, None)
+        _supervisors.pop(record.supervisor_pid, None)
         _end(home, record)
         return True
 
 
 def _end(home: Home, record: ClusterRecord) -> None:
-    supervisor = find_head(record.head_pid, record.head_started)
+    supervisor = find_process(record.supervisor_pid, record.supervisor_started)
     if supervisor is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             supervisor.send_signal(signal.SIGTERM)
         psutil.wait_procs([supervisor], timeout=STOP_TIMEOUT_S * slowness())
-    end_processes(record.head_pid, record.head_started, record.ray_directory)
+    end_processes(record.supervisor_pid, record.supervisor_started, record.mark)
     for name in record.node_addresses:
         _end_ray(home.member_directory(record.group_id, name))
-    shutil.rmtree(record.ray_directory, ignore_errors=True)
+    shutil.rmtree(record.mark, ignore_errors=True)
     home.remove_record()
 
 

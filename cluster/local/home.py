@@ -39,13 +39,13 @@ HOME_VARIABLE = "TOCSIN_HOME"
 class ClusterRecord:
     """What is needed to talk to a running cluster, and to end it."""
 
-    head_pid: int
+    supervisor_pid: int
     """The supervisor: the process that ends the cluster when it is told to stop."""
 
-    head_started: float
+    supervisor_started: float
     """Start time of that process, so that a reused pid is not taken for it; seconds since the epoch."""
 
-    ray_directory: str
+    mark: str
     """Where Ray keeps its logs and sockets, and the mark of all processes; short, because names of sockets are."""
 
     dashboard_address: str | None

@@ -1,8 +1,9 @@
-"""The processes of one cluster: which they are, whether its head lives, and their end.
+"""Processes that belong together: which they are, whether the first of them lives, and their end.
 
-The head process begins a session of its own, and all of Ray's processes are in it, whatever becomes of their parents:
-many of them change what they show as their command line and environment. Drivers of Ray's jobs begin sessions
-themselves; they carry `CLUSTER_VARIABLE` in their environment. A pid counts with its start time only.
+The supervisor begins a session of its own, and so does what starts Ray on a machine. All that they start stays in it,
+whatever becomes of the parents; many of Ray's processes change what they show as command line and environment. Drivers
+of Ray's jobs begin sessions themselves; they carry `CLUSTER_VARIABLE` in their environment. A pid counts with its start
+time only.
 """
 
 import os
@@ -15,7 +16,7 @@ from cluster.errors import ClusterError
 from cluster.local.speed import has_passed
 
 CLUSTER_VARIABLE = "TOCSIN_CLUSTER"
-"""Environment variable of all processes of a cluster: the directory of its Ray."""
+"""Environment variable of all processes of a cluster on a machine: its mark, which is a directory for Ray's own."""
 
 KILL_TIMEOUT_S = 20.0
 """Seconds that processes have to be gone after they were killed."""
@@ -24,8 +25,8 @@ _START_TOLERANCE_S = 1.0
 """How far two readings of a process's start time may differ; the system counts from its own start."""
 
 
-def find_head(pid: int, started: float) -> psutil.Process | None:
-    """Return the head process, or `None` when it has ended."""
+def find_process(pid: int, started: float) -> psutil.Process | None:
+    """Return the process that started then, or `None` when it has ended."""
     try:
         process = psutil.Process(pid)
         is_ours = abs(process.create_time() - started) < _START_TOLERANCE_S
@@ -34,29 +35,29 @@ def find_head(pid: int, started: float) -> psutil.Process | None:
         return None
 
 
-def processes_of(head_pid: int, head_started: float, ray_directory: str) -> Iterator[psutil.Process]:
-    """Yield all processes of a cluster but this one, the head's own among them while it lives."""
+def processes_of(first_pid: int, first_started: float, mark: str) -> Iterator[psutil.Process]:
+    """Yield all processes of a session or with a mark but this one, the first among them while it lives."""
     # A pid is not given anew while a session has it as its name: another process of that pid means that all are gone.
-    session = None if _is_anothers(head_pid, head_started) else head_pid
+    session = None if _is_anothers(first_pid, first_started) else first_pid
     for process in psutil.process_iter():
         try:
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            is_younger = process.create_time() > head_started - _START_TOLERANCE_S
-            if is_younger and (os.getsid(process.pid) == session or _marker(process) == ray_directory):
+            is_younger = process.create_time() > first_started - _START_TOLERANCE_S
+            if is_younger and (os.getsid(process.pid) == session or _marker(process) == mark):
                 yield process
         except (psutil.NoSuchProcess, ProcessLookupError, PermissionError):
             continue
 
 
-def end_processes(head_pid: int, head_started: float, ray_directory: str) -> None:
-    """Kill all processes of a cluster.
+def end_processes(first_pid: int, first_started: float, mark: str) -> None:
+    """Kill all processes of a session or with a mark.
 
     Raises:
         ClusterError: some remain.
     """
     started_s = time.monotonic()
-    while found := list(processes_of(head_pid, head_started, ray_directory)):
+    while found := list(processes_of(first_pid, first_started, mark)):
         if has_passed(started_s, KILL_TIMEOUT_S):
             pids = ", ".join(str(process.pid) for process in found)
             raise ClusterError(f"processes {pids} of the cluster do not end; look at what they wait for (`ps`)")
@@ -72,7 +73,7 @@ def end_processes(head_pid: int, head_started: float, ray_directory: str) -> Non
 
 
 def _is_anothers(pid: int, started: float) -> bool:
-    """Whether the head's pid has been given to another process."""
+    """Whether the first one's pid has been given to another process."""
     try:
         return abs(psutil.Process(pid).create_time() - started) >= _START_TOLERANCE_S
     except psutil.NoSuchProcess:

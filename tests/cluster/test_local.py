@@ -27,7 +27,7 @@ from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environ
 home = Home(Path(sys.argv[1]))
 prepare_environment(home)
 with local_cluster(home, ClusterOptions(member_count=1)) as record:
-    print(record.head_pid, flush=True)
+    print(record.supervisor_pid, flush=True)
     time.sleep(600)
 """
 
@@ -37,7 +37,7 @@ def test_a_cluster_ends_when_its_starter_is_killed(tmp_path: Path, eventually: C
     assert starter.stdout is not None
     starter.stdout.readline()
     record = Home(tmp_path).read_record()
-    family = list(processes_of(record.head_pid, record.head_started, record.ray_directory))
+    family = list(processes_of(record.supervisor_pid, record.supervisor_started, record.mark))
     assert len(family) >= 3
     starter.send_signal(signal.SIGKILL)
     starter.wait()
@@ -63,13 +63,13 @@ def test_two_starts_at_once_give_one_cluster_that_ends_wholly_after_its_supervis
     assert [code for code, _ in codes] == [0, 2]
     assert "`tocsin down` ends it" in codes[1][1]
     record = Home(tmp_path).read_record()
-    family = list(processes_of(record.head_pid, record.head_started, record.ray_directory))
+    family = list(processes_of(record.supervisor_pid, record.supervisor_started, record.mark))
     assert len(family) > 3
-    psutil.Process(record.head_pid).kill()
+    psutil.Process(record.supervisor_pid).kill()
     assert said(tocsin(tmp_path, "status"))[0] == 0, "nodes do not need their supervisor to go on"
     assert said(tocsin(tmp_path, "down"))[0] == 0
     assert [process for process in family if is_alive(process)] == []
-    assert not Path(record.ray_directory).exists()
+    assert not Path(record.mark).exists()
 
 
 def test_a_start_that_is_killed_leaves_nothing(tmp_path: Path, eventually: Callable[..., Any]) -> None:

@@ -19,9 +19,9 @@ from raft.passwords import read_password_file
 MEMBERS = {"member-1": "127.0.0.1:1", "member-2": "127.0.0.1:2", "member-3": "127.0.0.1:3"}
 RECORD = ClusterRecord(
     dashboard_address=None,
-    head_pid=1 << 30,
-    head_started=1.5e9,
-    ray_directory="/nowhere",
+    supervisor_pid=1 << 30,
+    supervisor_started=1.5e9,
+    mark="/nowhere",
     group_id=2,
     node_addresses=MEMBERS,
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_head, processes_of
+from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process, processes_of
 
 # A head with a child and a grandchild, and a driver in a session of its own; all say their pids and wait for input.
 HEAD = """
@@ -51,7 +51,7 @@ def test_all_processes_are_found_when_the_head_was_killed(head: psutil.Process, 
     head.kill()
     head.wait()
     assert len(family) == 3
-    assert find_head(pid, started) is None
+    assert find_process(pid, started) is None
     assert {one.pid for one in processes_of(pid, started, str(tmp_path))} == family
     end_processes(pid, started, str(tmp_path))
     assert list(processes_of(pid, started, str(tmp_path))) == []
@@ -59,7 +59,7 @@ def test_all_processes_are_found_when_the_head_was_killed(head: psutil.Process, 
 
 def test_a_process_that_has_been_given_the_pid_is_not_ours(head: psutil.Process) -> None:
     started = head.create_time() - 100
-    assert find_head(head.pid, started) is None
+    assert find_process(head.pid, started) is None
     assert list(processes_of(head.pid, started, "/another/place")) == []
 
 
