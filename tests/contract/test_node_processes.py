@@ -115,3 +115,10 @@ def test_ray_that_runs_is_taken_over_and_its_end_is_noticed(tmp_path: Path) -> N
     assert (keeper.status.phase, keeper.status.problem) == (RayPhase.FAILED, "gcs_server of Ray has ended")
     keeper.end()
     assert RayRecord.read(tmp_path) is None
+
+
+def test_a_node_process_imports_neither_ray_nor_what_jobs_need() -> None:
+    heavy = ("ray", "polars", "numpy", "pydantic", "matplotlib", "actors.engine", "config")
+    code = f"import sys, cluster.node.node; print([name for name in {heavy} if name in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"
