@@ -30,7 +30,6 @@ from actors.partition.rejected_records import LateRow
 from actors.partition.ticks import Tick
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
-from actors.shard.generations import discard_below
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 from actors.sink.open import open_sinks
@@ -308,16 +307,6 @@ class PartitionHost:
         self._follow(epoch)
         copy = self._incoming_copy(number, generation)
         copy.finish(size_bytes, digest, identifier_of(self._job, number))
-
-    def discard(self, epoch: int, number: int, generation: int) -> None:
-        """Remove what this node has of a partition below a generation: the current copy is elsewhere.
-
-        Raises:
-            ShardOwnedError: the shard is open, here or in another process.
-        """
-        self._follow(epoch)
-        self._incoming.pop(number, None)
-        discard_below(self._shard_directory(number), generation)
 
     def _incoming_copy(self, number: int, generation: int) -> IncomingCopy:
         copy = self._incoming.get(number)

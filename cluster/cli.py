@@ -9,7 +9,7 @@ import sys
 import click
 
 from actors.errors import TocsinError
-from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, queries
+from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, members, queries
 from cluster.commands.terminal import say
 from cluster.local.cluster import prepare_environment
 from cluster.local.home import Home
@@ -37,6 +37,7 @@ for _command in (
     clusters.leave,
     clusters.nodes,
     clusters.node,
+    members.member,
     clusters.down,
     clusters.demo,
     clusters.chaos,

@@ -48,8 +48,7 @@ def leave(state: GroupState, command: NodeLeft) -> Applied:
         raise RefusalError(f"node {command.node!r} carries Ray's head; let another node carry it first")
     jobs = {}
     for job_id, job in state.jobs.items():
-        gone = _hosts_on(job, command.node)
-        held = [number for number, owner in enumerate(job.owners) if owner in gone or job.moves.get(number) in gone]
+        held, gone = job.partitions_on(command.node), _hosts_on(job, command.node)
         if held:
             raise RefusalError(f"node {command.node!r} has partition {held[0]} of job {job_id!r}; drain it first")
         jobs[job_id] = replace(job, host_nodes=_without_hosts(job, gone)) if gone else job

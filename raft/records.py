@@ -125,6 +125,13 @@ class Job:
         """Name of the node that has the partition's shard; empty when there is none, or it may be anywhere."""
         return self.host_nodes.get(self.owners[partition], "")
 
+    def partitions_on(self, node: str) -> tuple[int, ...]:
+        """Partitions that a node has, or shall have when their move is done."""
+        hosts = {host for host, known in self.host_nodes.items() if known == node}
+        return tuple(
+            number for number, owner in enumerate(self.owners) if owner in hosts or self.moves.get(number) in hosts
+        )
+
     def newest_manifest(self, partition: int) -> Manifest | None:
         """The partition's newest manifest, if it has one."""
         kept = self.manifests.get(partition, ())
@@ -209,6 +216,10 @@ class GroupState:
 
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """Newest answers by request id, oldest first."""
+
+    def jobs_on(self, node: str) -> tuple[Job, ...]:
+        """Jobs of which a node has partitions, or shall have."""
+        return tuple(job for job in self.jobs.values() if job.partitions_on(node))
 
 
 def validate(state: GroupState) -> None:

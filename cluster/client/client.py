@@ -25,6 +25,7 @@ from actors.store import Event
 from actors.store.errors import StoreClosedError
 from actors.store.query.planner import QueryParams, QueryResult
 from cluster.client.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_page, stream_events
+from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes, request_id
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
 from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
@@ -66,6 +67,26 @@ class Client:
     def members(self) -> list[MemberView]:
         """Ask every node for the status of its member, all at once."""
         return [MemberView(member_id=name, status=self._hosted(found)) for name, found in self._nodes.statuses()]
+
+    def member_rows(self) -> list[MemberRow]:
+        """Return who votes, and who waits to be admitted."""
+        return self._nodes.member_rows()
+
+    def expel(self, member: str) -> None:
+        """Take the vote from a member that will not come back, or has lost its directory.
+
+        Raises:
+            ClusterError: it has none, it leads, or the group does not answer.
+        """
+        self._nodes.expel(member)
+
+    def admit(self, member: str) -> None:
+        """Give a member that has come back without its directory its vote.
+
+        Raises:
+            ClusterError: it does not wait for one, or the group does not answer.
+        """
+        self._nodes.admit(member)
 
     def _hosted(self, found: NodeStatus | None) -> HostedMemberStatus | None:
         if found is None:

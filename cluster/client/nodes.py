@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
+from cluster.client.member_rows import MemberRow, member_rows
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
@@ -112,21 +113,67 @@ class Nodes:
         for status in sorted(found, key=lambda one: one.led_epoch or -1, reverse=True):
             yield self.client(status.child.address)
 
-    def expel(self, name: str) -> None:
-        """Take the vote from a member, through whichever node can.
+    def member_rows(self) -> list[MemberRow]:
+        """Return who votes and who waits to, as the member that has applied most says.
 
         Raises:
-            ClusterError: none could, with the reason of the last.
+            NotRunningError: no node answers.
         """
-        trouble: Exception = NoAnswerError("no node answers")
-        for address in self._in_any_order():
-            try:
-                self.client(address).call("expel", name, ATTEMPT_S, timeout_s=ATTEMPT_S + 2)
-            except (ClusterError, RaftError) as error:
-                trouble = error
-            else:
-                return
-        raise ClusterError(f"{name} keeps its vote: {trouble}")
+        self.state()
+        return member_rows([status for _, status in self.statuses() if status is not None])
+
+    def expel(self, name: str) -> None:
+        """Take the vote from a member, through whichever other node can.
+
+        Raises:
+            ClusterError: there is no such voter, it leads, or no node could, with the reason of the last.
+        """
+        rows = {row.member: row for row in self.member_rows()}
+        if name not in rows or not rows[name].votes:
+            voters = ", ".join(row.member for row in rows.values() if row.votes)
+            raise ClusterError(f"{name} has no vote; voters are {voters}")
+        if rows[name].role == "leader":
+            raise ClusterError(f"{name} leads; end its process (`tocsin down` on its machine), then expel it")
+        self._change_votes(f"{name} keeps its vote", name, "expel", name)
+
+    def admit(self, name: str) -> None:
+        """Give a member that waits its vote; what it was before it lost its directory gives up its own.
+
+        Raises:
+            ClusterError: nobody of that name waits, or no node could.
+        """
+        found = [row for row in self.member_rows() if row.member == name and not row.votes]
+        if not found:
+            raise ClusterError(f"no member {name} waits to be admitted; `tocsin member list` says who does")
+        (waiting, *_) = found
+        # Nothing happens when it has no former self.
+        self._change_votes(f"the former {name} keeps its vote", name, "expel", name)
+        self._change_votes(f"{name} gets no vote", name, "admit", name, waiting.address, waiting.identity)
+
+    def hand_over(self, name: str) -> None:
+        """Have another member lead, if this one does.
+
+        Raises:
+            ClusterError: none could be elected.
+        """
+        client = self.client(self._addresses[name])
+        if not client.call("hand_over", ATTEMPT_S, timeout_s=ATTEMPT_S + 2):
+            raise ClusterError(f"no other member than {name} can lead; see `tocsin member list`")
+
+    def _change_votes(self, trouble: str, changed: str, call: str, *arguments: object) -> None:
+        """Have the voters changed by any other node, as long as it takes to have a leader."""
+        reason: Exception = NoAnswerError("no node answers")
+        started_s = time.monotonic()
+        while not has_passed(started_s, PROPOSE_DEADLINE_S):
+            for address in self._in_any_order(but=changed):
+                try:
+                    self.client(address).call(call, *arguments, ATTEMPT_S, timeout_s=ATTEMPT_S + 2)
+                except (ClusterError, RaftError) as error:
+                    reason = error
+                else:
+                    return
+            time.sleep(0.1)
+        raise ClusterError(f"{trouble}: {reason}")
 
     def crash(self, name: str) -> None:
         """Have a node die as by SIGKILL, with its leader's process."""
@@ -136,8 +183,8 @@ class Nodes:
             # It died before it could say so.
             return
 
-    def _in_any_order(self) -> list[str]:
-        addresses = list(self._addresses.values())
+    def _in_any_order(self, but: str = "") -> list[str]:
+        addresses = [address for name, address in self._addresses.items() if name != but]
         random.shuffle(addresses)
         return addresses
 

@@ -89,10 +89,10 @@ def leave(home: Home) -> None:
 @click.pass_obj
 def nodes(home: Home, as_json: bool) -> None:
     """List the nodes of the cluster. Exit code 1: one does not answer."""
-    from cluster.show.nodes import node_rows, plain_nodes, show_nodes
+    from cluster.show.nodes import node_rows, plain_rows, show_nodes
 
     rows = node_rows(home)
-    show(plain_nodes(rows) if as_json else show_nodes(rows))
+    show(plain_rows(rows) if as_json else show_nodes(rows))
     if not all(row.answers for row in rows):
         sys.exit(1)
 

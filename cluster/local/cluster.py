@@ -150,9 +150,12 @@ def _refuse_second(home: Home) -> None:
 
 def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettings]:
     """Return what each node of a new cluster, or of one that was here before, is told."""
-    members = _member_addresses(home, options)
+    own = "" if options.node_address is None else _raft_address(options.node_address)
+    members = _known_members(home, options, own) if own else _local_members(home, options)
     host, port = options.node_address or (LOCAL_HOST, 0)
-    ports = free_ports(options.member_count + 1, host)
+    here = {name: address for name, address in members.items() if not own or address == own}
+    check_free(here)
+    ports = free_ports(len(here) + 1, host)
     home.write_members(options.group_id, members)
     return [
         NodeSettings(
@@ -169,25 +172,41 @@ def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettin
             dashboard_port=ports[-1] if options.has_dashboard else 0,
             mark=mark,
         )
-        for number, (name, raft_address) in enumerate(members.items())
+        for number, (name, raft_address) in enumerate(here.items())
     ]
 
 
-def _member_addresses(home: Home, options: ClusterOptions) -> Mapping[str, str]:
-    """Return the members of the group; one that has been here before keeps its members and their addresses."""
+def _raft_address(node_address: tuple[str, int]) -> str:
+    host, port = node_address
+    return f"{host}:{port + 1}"
+
+
+def _known_members(home: Home, options: ClusterOptions, own: str) -> Mapping[str, str]:
+    """Return the members of the group of several machines that this one has belonged to, else itself alone."""
+    known = home.known_members(options.group_id)
+    if known and own not in known.values():
+        raise ClusterError(
+            f"{home.directory} is that of a member of a group at {', '.join(known.values())}, not at {own}; give the "
+            "address that it had (Raft's port is the one after it), or choose another --home"
+        )
+    return known or {"node-1": own}
+
+
+def _local_members(home: Home, options: ClusterOptions) -> Mapping[str, str]:
+    """Return the members of the group of this machine; one that has been here before keeps them and their addresses."""
     known = home.known_members(options.group_id)
     if not known:
-        if options.node_address is not None:
-            host, port = options.node_address
-            return {"node-1": f"{host}:{port + 1}"}
         ports = free_ports(options.member_count, LOCAL_HOST)
         return {f"node-{number}": f"{LOCAL_HOST}:{port}" for number, port in enumerate(ports, 1)}
+    if not all(address.startswith("127.") for address in known.values()):
+        raise ClusterError(
+            f"{home.directory} is that of one of several machines, {', '.join(known.values())}; give its --node-address"
+        )
     if len(known) != options.member_count:
         raise ClusterError(
             f"group {options.group_id} of {home.directory} has {len(known)} members, not {options.member_count}; "
             "ask for as many, or choose another --group"
         )
-    check_free(known)
     return known
 
 

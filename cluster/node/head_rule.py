@@ -17,7 +17,7 @@ def next_head(
     """Return the node that shall carry the next head of Ray, or nothing when the present one is all right.
 
     A head whose node is there is started again there: its partitions are. Otherwise the first node by name that
-    answers gets it.
+    answers gets it. One that drains gives the head up last, when it has no partition any more.
     """
     carriers = sorted(name for name, node in state.nodes.items() if node.carries_ray and not node.is_draining)
     present = [name for name in carriers if status_of(name) is not None]
@@ -26,6 +26,8 @@ def next_head(
         return present[0] if present else ""
     if head.node not in state.nodes or silence_s(head.node) > HEAD_LOST_S:
         return next((name for name in present if name != head.node), "")
+    if state.nodes[head.node].is_draining and not state.jobs_on(head.node):
+        return next(iter(present), "")
     status = status_of(head.node)
     has_failed = status is not None and status.ray.phase is RayPhase.FAILED and status.ray.generation == head.generation
     if not has_failed:

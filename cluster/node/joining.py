@@ -1,20 +1,23 @@
 """How a machine joins a cluster, and leaves it."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Final
 
 from actors.files import replace_file
 from cluster.client.nodes import Nodes, request_id
-from cluster.errors import ClusterError, NoAnswerError
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.cluster import launch, stop_cluster
 from cluster.local.home import ClusterRecord, Home
+from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient
 from cluster.node.join_plan import JoinPlan
 from cluster.node.security import group_name
 from cluster.node.settings import NodeSettings
 from raft.commands import NodeDrained, NodeLeft
 from raft.credentials import Credentials
+from raft.group import JobStatus
 from raft.passwords import read_password_file
 
 NODE_PORT: Final = 7100
@@ -88,13 +91,44 @@ def leave_cluster(home: Home) -> str:
     if not name:
         raise ClusterError("all nodes of this cluster are on this machine; `tocsin down` ends it")
     nodes = Nodes(home)
-    nodes.propose(NodeDrained(request_id=request_id(), node=name))
-    deadline_s = time.monotonic() + DRAIN_TIMEOUT_S
-    while owned := [job.job_id for job in nodes.state().jobs.values() if name in job.host_nodes.values()]:
-        if time.monotonic() > deadline_s:
-            raise NoAnswerError(f"jobs {', '.join(owned)} still have hosts on {name}; see `tocsin status`")
-        time.sleep(0.2)
-    nodes.propose(NodeLeft(request_id=request_id(), node=name))
-    nodes.expel(name)
+    state = nodes.state()
+    if name in state.nodes:
+        if not any(node.carries_ray for other, node in state.nodes.items() if other != name):
+            raise ClusterError(f"{name} is the only node that has hosts; `tocsin down` ends it")
+        nodes.propose(NodeDrained(request_id=request_id(), node=name))
+        _wait_until_drained(nodes, name)
+        # Others must lead and vote before it goes: without its vote it cannot announce itself again.
+        nodes.hand_over(name)
+        nodes.expel(name)
+        nodes.propose(NodeLeft(request_id=request_id(), node=name))
     stop_cluster(home)
+    # What it knew of the group is over; when it joins again, it does so as a new one.
+    shutil.rmtree(home.member_directory(record.group_id, name))
     return name
+
+
+def _wait_until_drained(nodes: Nodes, name: str) -> None:
+    """Wait until a node has neither partitions nor Ray's head."""
+    started_s, trouble = time.monotonic(), ""
+    while not has_passed(started_s, DRAIN_TIMEOUT_S):
+        try:
+            state = nodes.state()
+        except NotRunningError as error:
+            # An election, or Ray's new head: somebody answers soon.
+            trouble = str(error)
+            time.sleep(0.5)
+            continue
+        held = state.jobs_on(name)
+        at_rest = [job.job_id for job in held if job.status is not JobStatus.RUNNING]
+        if at_rest:
+            raise ClusterError(
+                f"jobs {', '.join(at_rest)} do not run and have partitions on {name}, which only move while their job "
+                f"runs; resume or remove them, then run `tocsin leave` again (until then {name} gets no new hosts)"
+            )
+        if not held and (state.head is None or state.head.node != name):
+            return
+        trouble = f"jobs {', '.join(job.job_id for job in held)} still have partitions on {name}"
+        time.sleep(0.2)
+    raise NoAnswerError(
+        f"{name} is not empty after {time.monotonic() - started_s:.0f} s: {trouble}; see `tocsin status`"
+    )

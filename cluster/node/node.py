@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from cluster.node.child import LeaderChild
 from cluster.node.control import ControlServer
 from cluster.node.head_rule import next_head
 from cluster.node.join_plan import JoinPlan
+from cluster.node.leftovers import SWEEP_S, remove_old_copies
 from cluster.node.lookout import Lookout
 from cluster.node.ray_keeper import RayKeeper, RayPhase
 from cluster.node.security import Contexts, credentials_of
@@ -118,12 +120,15 @@ class NodeProcess:
         state, epoch = self._member.state(), self._member.led_epoch()
         if self._settings.seed and not self._is_formed():
             self._once("ask to be admitted", self._ask_to_be_admitted)
+        self._keep_members()
         self._keep_known(state)
         if epoch is None:
             self._lookout.follow(None)
         else:
             self._lead(state, epoch)
         self._keep_ray(state)
+        if self._settings.carries_ray:
+            self._once("remove old copies", self._remove_old_copies)
         if self._child.follow(self._child_ray_address(state)) and epoch is not None:
             self._once("hand over", self._replace_leader)
         self._end_if_failed()
@@ -148,6 +153,22 @@ class NodeProcess:
         if self._is_formed() and state.nodes.get(self._settings.name) != wanted:
             fields = {name: getattr(wanted, name) for name in NodeRecord.__slots__ if name != "is_draining"}
             self._propose("join", NodeJoined(request_id=uuid.uuid4().hex, node=self._settings.name, **fields))
+
+    def _remove_old_copies(self) -> None:
+        remove_old_copies(self._home, self._member.state(), self._settings.name)
+        self._stopping.wait(SWEEP_S)
+
+    def _keep_members(self) -> None:
+        """Remember who votes, so that one that loses its directory waits for them, and forms no group by itself."""
+        status = self._member.status()
+        found = {name: address for name, address, _ in status.voters}
+        own, host = self._settings.raft_address, f"{self._settings.host}:"
+        # Several nodes of one machine are and remain as `tocsin up` made them.
+        is_alone = not any(address.startswith(host) for address in found.values() if address != own)
+        if found.get(status.name) == own and is_alone and found != self._settings.members:
+            self._settings = replace(self._settings, members=found)
+            self._settings.write(self._directory)
+            self._home.write_members(self._settings.group_id, found)
 
     def _ask_to_be_admitted(self) -> None:
         identity = self._member.status().identity
@@ -243,6 +264,7 @@ class NodeProcess:
             "plan_join": self._plan_join,
             "admit": self._member.admit,
             "expel": self._member.expel,
+            "hand_over": self._member.hand_over,
             "crash": self._crash,
             **self._snapshots.by_name,
         }

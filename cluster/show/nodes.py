@@ -1,7 +1,8 @@
-"""What `tocsin nodes` says: the machines of the cluster, as values, JSON and text."""
+"""What `tocsin nodes` and `tocsin member list` say: machines and members of the cluster, as values, JSON and text."""
 
 from dataclasses import asdict, dataclass
 
+from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes
 from cluster.local.home import Home
 from cluster.show.present import show_json_lines, show_rows
@@ -57,9 +58,15 @@ def node_rows(home: Home) -> list[NodeRow]:
     return rows
 
 
-def plain_nodes(rows: list[NodeRow]) -> str:
-    """Return the nodes as lines of JSON."""
+def plain_rows(rows: list[NodeRow] | list[MemberRow]) -> str:
+    """Return nodes or members as lines of JSON."""
     return show_json_lines([asdict(row) for row in rows])
+
+
+def show_members(rows: list[MemberRow]) -> str:
+    """Return the members as a table."""
+    cells = [[row.member, row.address, "yes" if row.votes else "no", row.role, row.problem] for row in rows]
+    return show_rows(("member", "address", "votes", "role", "problem"), cells) + "\n"
 
 
 def show_nodes(rows: list[NodeRow]) -> str:

@@ -148,3 +148,11 @@ def test_another_number_of_members_is_refused_before_anything_starts(home: Home)
 def test_ending_a_cluster_that_is_none_says_so(tmp_path: Path) -> None:
     ended = CliRunner().invoke(cli, ["--home", str(tmp_path), "down"])
     assert (ended.exit_code, ended.stdout) == (0, f"no cluster runs in {tmp_path}\n")
+
+
+def test_the_home_of_one_of_several_machines_starts_at_its_address_only(home: Home) -> None:
+    home.write_members(2, {"node-1": "10.0.0.1:7101", "node-2": "10.0.0.2:7101"})
+    with pytest.raises(ClusterError, match=r"one of several machines, 10.0.0.1:7101, 10.0.0.2:7101; give its"):
+        start_cluster(home, ClusterOptions())
+    with pytest.raises(ClusterError, match=r"member of a group at 10.0.0.1:7101, 10.0.0.2:7101, not at 10.0.0.3:7101"):
+        start_cluster(home, ClusterOptions(member_count=1, node_address=("10.0.0.3", 7100)))

@@ -1,10 +1,12 @@
 """Who carries Ray's head."""
 
+from dataclasses import replace
+
 from cluster.node.child import ChildStatus
 from cluster.node.head_rule import HEAD_LOST_S, next_head
 from cluster.node.ray_keeper import RayPhase, RayStatus
 from cluster.node.status import NodeStatus
-from raft.group import GroupState, HeadRecord, NodeRecord
+from raft.group import GroupState, HeadRecord, Job, NodeRecord
 from raft.member import MemberStatus
 
 
@@ -68,3 +70,14 @@ def test_a_head_whose_node_is_silent_goes_to_another_one() -> None:
 
 def test_a_head_whose_node_has_left_goes_to_another_one() -> None:
     assert chosen(state(HEAD, b=True), {"b": RUNS}) == "b"
+
+
+def test_a_head_whose_node_drains_goes_to_another_one_when_no_partition_is_left() -> None:
+    head = HeadRecord(node="d", generation=4, address="d:2")
+    nodes, running = state(head, b=True, d=True), {"b": RUNS, "d": RUNS}
+    assert chosen(nodes, running) == "b"
+    job = Job(
+        job_id="j", spec=b"", partition_count=1, host_count=1, owners=("h",), host_nodes={"h": "d"}, generations=(1,)
+    )
+    assert chosen(replace(nodes, jobs={"j": job}), running) == ""
+    assert chosen(state(head, d=True), {"d": RUNS}) == ""
