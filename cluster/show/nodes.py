@@ -21,7 +21,7 @@ class NodeRow:
     """What its member does."""
 
     ray: str
-    """What Ray does on it; `head` where the head is."""
+    """What Ray does on it, `head` where the head is; `-` when another node of its machine carries Ray."""
 
     hosts: int
     """Hosts of all jobs that the group has placed there."""
@@ -43,7 +43,8 @@ def node_rows(home: Home) -> list[NodeRow]:
     for name, status in nodes.statuses():
         record = state.nodes.get(name)
         is_head = state.head is not None and state.head.node == name
-        ray = "-" if status is None else str(status.ray.phase)
+        carries_ray = record is None or record.carries_ray
+        ray = str(status.ray.phase) if status is not None and carries_ray else "-"
         rows.append(
             NodeRow(
                 node=name,
