@@ -28,6 +28,12 @@ THREAD_COUNT: Final = 32
 BODY_SIZE_BYTES_MAX: Final = 64 << 20
 """Largest call that is taken; snapshots come in chunks."""
 
+HANDSHAKE_TIMEOUT_S: Final = 5.0
+"""Seconds that somebody has to prove to be of the cluster."""
+
+BACKLOG: Final = 128
+"""Connections that wait to be taken."""
+
 Calls = Mapping[str, Callable[..., Any]]
 """What can be called, by name."""
 
@@ -51,6 +57,7 @@ class ControlServer:
             raise ClusterError(
                 f"{host}:{port} cannot be listened at ({error.strerror}); choose another port"
             ) from error
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._is_serving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control server", daemon=True)
@@ -74,6 +81,8 @@ class ControlServer:
         runner = self._loop.run_until_complete(self._serve())
         self._is_serving.set()
         self._loop.run_forever()
+        if self._server is not None:
+            self._server.close()
         self._loop.run_until_complete(runner.cleanup())
         self._loop.close()
 
@@ -82,7 +91,12 @@ class ControlServer:
         application.router.add_post("/v1/{call}", self._answer)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        await web.SockSite(runner, self._socket, ssl_context=self._context).start()
+        # Not by a site of aiohttp, which has no limit for the time of a handshake.
+        assert runner.server is not None, "it is set up"
+        timeout_s = None if self._context is None else HANDSHAKE_TIMEOUT_S
+        self._server = await self._loop.create_server(
+            runner.server, sock=self._socket, ssl=self._context, ssl_handshake_timeout=timeout_s, backlog=BACKLOG
+        )
         return runner
 
     async def _answer(self, request: web.Request) -> web.Response:
@@ -114,7 +128,7 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen(128)
+        listening.listen(BACKLOG)
     except OSError:
         listening.close()
         raise

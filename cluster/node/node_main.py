@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 def run_node(directory: Path) -> None:
     """Run the node of a directory until a signal ends it; exit with `CANNOT_RUN` when it would fail again as it is."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    _allow_many_files()
     # Inherited by all that is started from here: what they make is their owner's alone.
     os.umask(0o077)
     try:
@@ -33,6 +35,12 @@ def run_node(directory: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: node.stop())
     node.run()
+
+
+def _allow_many_files() -> None:
+    """Take as many file descriptors as the system gives, so that strangers who connect leave some for the member."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

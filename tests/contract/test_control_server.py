@@ -11,6 +11,7 @@ import pytest
 
 from actors.host import NotOpenError
 from cluster.errors import ClusterError, NoAnswerError
+from cluster.node import control as module
 from cluster.node.calls import NodeClient
 from cluster.node.control import ControlServer
 from raft.credentials import Credentials
@@ -105,6 +106,20 @@ def test_bytes_of_strangers_end_their_connection_and_nothing_else(
     assert b"HTTP" not in heard
     assert len(heard) < 20
     assert client.call("add", 1, 2) == 3
+
+
+def test_many_who_say_nothing_keep_nobody_out_and_are_sent_away(
+    server: ControlServer, client: NodeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT_S", 0.5)
+    other = ControlServer(("127.0.0.1", 0), credentials().server_context(), CALLS)
+    host, port = other.address.split(":")
+    silent = [socket.create_connection((host, int(port)), timeout=10) for _ in range(200)]
+    assert NodeClient(other.address, credentials().client_context()).call("add", 1, 2) == 3
+    assert [_receive(one) for one in silent] == [b""] * 200
+    for one in silent:
+        one.close()
+    other.close()
 
 
 def test_a_stranger_without_a_certificate_gets_no_word_of_http(server: ControlServer) -> None:
