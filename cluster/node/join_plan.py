@@ -13,3 +13,9 @@ class JoinPlan:
 
     members: Mapping[str, str]
     """Raft address of each present member, by name."""
+
+    votes: bool
+    """Whether its member is to vote."""
+
+    seed: str
+    """Control address of a node that votes, to be asked from now on."""

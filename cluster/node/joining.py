@@ -71,7 +71,8 @@ def join_cluster(
                 raft_address=raft_address,
                 members={**plan.members, plan.name: raft_address},
                 carries_ray=True,
-                seed=seed,
+                votes=plan.votes,
+                seed=plan.seed,
                 cpu_count=cpu_count,
                 mark=mark,
             )
@@ -99,7 +100,8 @@ def leave_cluster(home: Home) -> str:
         _wait_until_drained(nodes, name)
         # Others must lead and vote before it goes: without its vote it cannot announce itself again.
         nodes.hand_over(name)
-        nodes.expel(name)
+        if state.nodes[name].is_voter:
+            nodes.expel(name)
         nodes.propose(NodeLeft(request_id=request_id(), node=name))
     stop_cluster(home)
     # What it knew of the group is over; when it joins again, it does so as a new one.

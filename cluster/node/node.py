@@ -24,6 +24,7 @@ from cluster.node.head_rule import next_head
 from cluster.node.join_plan import JoinPlan
 from cluster.node.leftovers import SWEEP_S, remove_old_copies
 from cluster.node.lookout import Lookout
+from cluster.node.observer import Observer
 from cluster.node.ray_keeper import RayKeeper, RayPhase
 from cluster.node.security import Contexts, credentials_of
 from cluster.node.settings import NodeSettings
@@ -55,6 +56,9 @@ WATCH_S: Final = 1.0
 PROPOSE_TIMEOUT_S: Final = 5.0
 """Seconds after which a proposal of the node itself counts as unanswered; it is made again."""
 
+VOTER_COUNT_MAX: Final = 5
+"""Nodes that vote; those that join later see the group through them."""
+
 ADMIT_S: Final = 1.0
 """Seconds between two requests of a node that joins."""
 
@@ -85,7 +89,12 @@ class NodeProcess:
             directory=directory / "raft",
             credentials=credentials,
         )
-        self._member = Member(member_settings, self._on_action)
+        self._member: Member | Observer = (
+            Member(member_settings, self._on_action)
+            if settings.votes
+            else Observer(settings.name, settings.seed, self.client_of)
+        )
+        self._was_known = False
         self._ray = RayKeeper(settings, directory)
         self._child = LeaderChild(directory)
         self._lookout = Lookout(self.client_of)
@@ -118,7 +127,7 @@ class NodeProcess:
 
     def _look(self) -> None:
         state, epoch = self._member.state(), self._member.led_epoch()
-        if self._settings.seed and not self._is_formed():
+        if self._settings.votes and self._settings.seed and not self._is_formed():
             self._once("ask to be admitted", self._ask_to_be_admitted)
         self._keep_members()
         self._keep_known(state)
@@ -148,9 +157,10 @@ class NodeProcess:
             self._stopping.set()
 
     def _keep_known(self, state: GroupState) -> None:
-        """Have the group know this node as it is."""
-        wanted = self._own_record()
-        if self._is_formed() and state.nodes.get(self._settings.name) != wanted:
+        """Have the group know this node as it is, unless it has left since it was known."""
+        wanted, known = self._own_record(), state.nodes.get(self._settings.name)
+        self._was_known |= known is not None
+        if self._is_formed() and known != wanted and not (self._was_known and known is None):
             fields = {name: getattr(wanted, name) for name in NodeRecord.__slots__ if name != "is_draining"}
             self._propose("join", NodeJoined(request_id=uuid.uuid4().hex, node=self._settings.name, **fields))
 
@@ -183,7 +193,7 @@ class NodeProcess:
             directory=str(self._home.directory),
             machine=self._settings.host,
             carries_ray=self._settings.carries_ray,
-            is_voter=True,
+            is_voter=self._settings.votes,
             is_draining=known is not None and known.is_draining,
             incarnation=self._incarnation,
         )
@@ -219,7 +229,7 @@ class NodeProcess:
     def _child_ray_address(self, state: GroupState) -> str:
         """Return which Ray the leader's process shall drive; empty when there is none yet."""
         head, ray = state.head, self._ray.status
-        if head is None or not head.address:
+        if head is None or not head.address or not self._settings.votes:
             return ""
         if self._settings.carries_ray and (ray.phase is not RayPhase.RUNNING or ray.generation != head.generation):
             return ""
@@ -245,7 +255,8 @@ class NodeProcess:
             self._stopping.wait(0.2)
 
     def _is_formed(self) -> bool:
-        return self._member.status().role in ("leader", "follower", "candidate") and self._member.state().epoch > 0
+        is_part = self._member.status().role in ("leader", "follower", "candidate", "observer")
+        return is_part and self._member.state().epoch > 0
 
     def _status_or_none(self, name: str) -> NodeStatus | None:
         return self.status() if name == self._settings.name else self._lookout.status(name)
@@ -262,8 +273,8 @@ class NodeProcess:
             "propose": self._propose_for,
             "watch": self._watch,
             "plan_join": self._plan_join,
-            "admit": self._member.admit,
-            "expel": self._member.expel,
+            "changes": self._changes,
+            **({"admit": self._member.admit, "expel": self._member.expel} if isinstance(self._member, Member) else {}),
             "hand_over": self._member.hand_over,
             "crash": self._crash,
             **self._snapshots.by_name,
@@ -284,6 +295,13 @@ class NodeProcess:
         # Read before the state, which may be further when it is read, and never less far.
         index = self._member.applied_index()
         return index, encode_state(self._member.state())
+
+    def _changes(self, index: int) -> tuple[int, bytes | None]:
+        """Wait until more has been applied than somebody knows, not longer than `WATCH_S`; return it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._member.applied_index() != index, WATCH_S)
+        applied, state = self._state()
+        return applied, None if applied == index else state
 
     def _propose_for(self, command: bytes, timeout_s: float) -> tuple[bytes, int, bytes]:
         answer = self._member.propose(command, min(timeout_s, 60.0))
@@ -322,7 +340,14 @@ class NodeProcess:
         known = [name for name, node in state.nodes.items() if node.address == address]
         taken = {*members, *state.nodes}
         free = next(name for number in itertools.count(1) if (name := f"node-{number}") not in taken)
-        return JoinPlan(name=known[0] if known else free, members=members)
+        name = known[0] if known else free
+        voters = sorted(node.address for node in state.nodes.values() if node.is_voter)
+        return JoinPlan(
+            name=name,
+            members=members,
+            votes=name in members or len(members) < VOTER_COUNT_MAX,
+            seed=self._settings.address if self._settings.votes else next(iter(voters), self._settings.seed),
+        )
 
     def _crash(self) -> None:
         """Die as by the power switch, with the leader's process."""

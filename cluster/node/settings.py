@@ -38,6 +38,9 @@ class NodeSettings:
     carries_ray: bool
     """Whether it starts Ray on its machine; a node that does not needs another one on its machine that does."""
 
+    votes: bool = True
+    """Whether its member votes; otherwise the node sees the group through those that do."""
+
     seed: str = ""
     """Control address of a node of the group that this one joins; empty for those the group begins with."""
 
