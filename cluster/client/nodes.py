@@ -119,8 +119,10 @@ class Nodes:
         Raises:
             NotRunningError: no node answers.
         """
-        self.state()
-        return member_rows([status for _, status in self.statuses() if status is not None])
+        known = self.state().nodes
+        rows = member_rows([status for _, status in self.statuses() if status is not None])
+        # Members remember whom they refused; one that has left does not wait.
+        return [row for row in rows if row.votes or row.member in known]
 
     def expel(self, name: str) -> None:
         """Take the vote from a member, through whichever other node can.

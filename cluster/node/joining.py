@@ -13,6 +13,7 @@ from cluster.local.home import ClusterRecord, Home
 from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient
 from cluster.node.join_plan import JoinPlan
+from cluster.node.leftovers import remove_old_copies
 from cluster.node.security import group_name
 from cluster.node.settings import NodeSettings
 from raft.commands import NodeDrained, NodeLeft
@@ -103,7 +104,9 @@ def leave_cluster(home: Home) -> str:
         if state.nodes[name].is_voter:
             nodes.expel(name)
         nodes.propose(NodeLeft(request_id=request_id(), node=name))
+    state = nodes.state()
     stop_cluster(home)
+    remove_old_copies(home, state, name)
     # What it knew of the group is over; when it joins again, it does so as a new one.
     shutil.rmtree(home.member_directory(record.group_id, name))
     return name

@@ -22,6 +22,9 @@ pytestmark = [
 
 Entries = list[tuple[bytes, bytes]]
 
+STORED = 'events: {store: true, type: [trades, "{sym}"], payload: [qty]}\n'
+"""What a job has to say to store every row."""
+
 TABLE = """
 import sys, time
 from pathlib import Path
@@ -48,6 +51,15 @@ def said(machine: Machine, *words: str, code: int = 0) -> str:
     return output
 
 
+def join(first: Machine, machine: Machine) -> None:
+    """Have a machine join the cluster of the first one."""
+    password = machine.directory / "password"
+    shutil.copy(first.directory / "home" / "password", password)
+    password.chmod(0o600)
+    arguments = ("--node-address", machine.address, "--password-file", str(password))
+    said(machine, "join", f"{first.address}:7100", *arguments)
+
+
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
     """Return three machines that are one cluster; the first carries Ray's head."""
@@ -55,11 +67,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]
         first, *others = made
         said(first, "up", "--node-address", first.address)
         for machine in others:
-            password = machine.directory / "password"
-            shutil.copy(first.directory / "home" / "password", password)
-            password.chmod(0o600)
-            arguments = ("--node-address", machine.address, "--password-file", str(password))
-            said(machine, "join", f"{first.address}:7100", *arguments)
+            join(first, machine)
         yield made
 
 
@@ -70,10 +78,12 @@ def nodes(machine: Machine) -> dict[str, dict[str, Any]]:
     return {row["node"]: row for row in map(json.loads, filter(lambda line: line[:1] == "{", output.splitlines()))}
 
 
-def submit(machine: Machine, name: str, trades: Path) -> None:
-    """Submit the trades job, spread over three hosts."""
+def submit(
+    machine: Machine, name: str, trades: Path, *, hosts: int = 3, batch_rows: int = 2000, more: str = ""
+) -> None:
+    """Submit the trades job; small batches take it longer."""
     job = machine.directory / f"{name}.yaml"
-    job.write_text(JOB.format(name=name, path=trades, hosts=3, batch_rows=2000))
+    job.write_text(JOB.format(name=name, path=trades, hosts=hosts, batch_rows=batch_rows) + more)
     said(machine, "submit", str(job))
 
 
@@ -133,3 +143,129 @@ def test_the_machine_with_the_head_of_ray_dies_and_the_job_goes_on(
     eventually(lambda: nodes(survivor)[head]["ray"] == "running", 120)
     process.terminate()
     process.wait(60 * slowness())
+
+
+# What takes minutes, and runs only when asked for: each test leaves a cluster of healthy machines to the next one.
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
+    """Return four machines of which the first three are one cluster."""
+    with Machines(tmp_path_factory.mktemp("company"), 4) as made:
+        first, *others = made
+        said(first, "up", "--node-address", first.address)
+        for machine in others[:2]:
+            join(first, machine)
+        yield made
+
+
+def bystander(company: list[Machine]) -> tuple[str, Machine, Machine]:
+    """Return a node that neither leads nor carries Ray's head, its machine, and the machine of another."""
+    rows = nodes(company[0])
+    name = next(name for name, row in rows.items() if row["role"] == "follower" and row["ray"] == "running")
+    by_address = {machine.address: machine for machine in company}
+    machines = {known: by_address[row["address"].rpartition(":")[0]] for known, row in rows.items()}
+    return name, machines[name], next(machine for known, machine in machines.items() if known != name)
+
+
+def copies(machine: Machine, job: str) -> set[int]:
+    """Return the partitions of which a machine has a current copy, or had one."""
+    return {int(path.name[:4]) for path in (machine.directory / "home/jobs" / job / "partitions").glob("[0-9]*")}
+
+
+def events(machine: Machine, job: str) -> list[str]:
+    """Return all stored events of a job, in one order."""
+    rows = map(json.loads, said(machine, "query", "events", job, "--json", "--limit", "0").splitlines())
+    return sorted(json.dumps({key: row[key] for key in ("time", "type", "payload")}) for row in rows)
+
+
+@pytest.mark.slow
+def test_a_machine_with_a_slow_and_bad_network_delays_and_nothing_else(
+    company: list[Machine], long_trades: Path, long_expected: Entries
+) -> None:
+    _, victim, other = bystander(company)
+    leader = [name for name, row in nodes(other).items() if row["role"] == "leader"]
+    victim.disturb("delay", "200ms", "loss", "5%")
+    try:
+        submit(other, "slow", long_trades)
+        assert table(other, "slow") == long_expected
+        assert [name for name, row in nodes(other).items() if row["role"] == "leader"] == leader
+    finally:
+        victim.disturb()
+
+
+@pytest.mark.slow
+def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
+    company: list[Machine], long_trades: Path, long_expected: Entries, eventually: Callable[..., Any]
+) -> None:
+    name, victim, other = bystander(company)
+    submit(other, "cut", long_trades, batch_rows=200)
+    eventually(lambda: copies(victim, "cut"))
+    had = copies(victim, "cut")
+    victim.cut_off()
+    try:
+        # The others go on without it, and it does nothing for them.
+        assert table(other, "cut") == long_expected
+        assert said(victim, "jobs", code=2)
+    finally:
+        victim.connect()
+    eventually(lambda: (nodes(other)[name]["ray"], nodes(other)[name]["role"]) == ("running", "follower"), 120)
+    eventually(lambda: not copies(victim, "cut"))
+    assert had
+    submit(other, "healed", long_trades)
+    assert table(other, "healed") == long_expected
+
+
+@pytest.mark.slow
+def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothing_lost(
+    company: list[Machine], trades: Path, expected: Entries, eventually: Callable[..., Any]
+) -> None:
+    first, fourth = company[0], company[3]
+    submit(first, "calm", trades, batch_rows=500, hosts=3, more=STORED)
+    assert table(first, "calm") == expected
+    submit(first, "busy", trades, batch_rows=20, hosts=3, more=STORED)
+    join(first, fourth)
+    said(first, "scale", "busy", "--hosts", "4")
+    eventually(lambda: copies(fourth, "busy"), 120)
+    # Nobody else has what moved here; it leaves before the job has come to its end.
+    eventually(lambda: sum(len(copies(machine, "busy")) for machine in company) == 4)
+    said(fourth, "leave")
+    assert len(nodes(first)) == 3
+    assert not fourth.pids()
+    assert not copies(fourth, "busy")
+    assert table(first, "busy") == expected
+    assert events(first, "busy") == events(first, "calm") != []
+
+
+@pytest.mark.slow
+def test_a_member_that_lost_its_directory_waits_until_it_is_admitted(
+    company: list[Machine], eventually: Callable[..., Any]
+) -> None:
+    name, victim, other = bystander(company)
+    shutil.rmtree(victim.directory / "home" / "group-2" / name / "raft")
+
+    def rows() -> list[tuple[bool, str]]:
+        process = start(other, "member", "list", "--json")
+        output, _ = process.communicate(timeout=200 * slowness())
+        lines = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
+        return [(row["votes"], row["role"]) for row in lines if row["member"] == name]
+
+    eventually(lambda: rows() == [(True, "-"), (False, "forming")])
+    said(other, "member", "admit", name)
+    eventually(lambda: rows() == [(True, "follower")])
+
+
+@pytest.mark.slow
+def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
+    company: list[Machine], long_trades: Path, long_expected: Entries, eventually: Callable[..., Any]
+) -> None:
+    name, victim, other = bystander(company)
+    submit(other, "dead", long_trades, batch_rows=200)
+    eventually(lambda: copies(victim, "dead"))
+    victim.power_off()
+    assert table(other, "dead") == long_expected
+    assert not nodes(other)[name]["answers"]
+    # Its home says that something runs, under numbers that mean nothing any more.
+    said(victim, "up", "--node-address", victim.address)
+    eventually(lambda: nodes(other)[name]["ray"] == "running", 120)
+    eventually(lambda: not copies(victim, "dead"))
