@@ -18,7 +18,6 @@ from cluster.node.security import group_name
 from cluster.node.settings import NodeSettings
 from raft.commands import NodeDrained, NodeLeft
 from raft.credentials import Credentials
-from raft.group import JobStatus
 from raft.passwords import read_password_file
 
 NODE_PORT: Final = 7100
@@ -124,12 +123,6 @@ def _wait_until_drained(nodes: Nodes, name: str) -> None:
             time.sleep(0.5)
             continue
         held = state.jobs_on(name)
-        at_rest = [job.job_id for job in held if job.status is not JobStatus.RUNNING]
-        if at_rest:
-            raise ClusterError(
-                f"jobs {', '.join(at_rest)} do not run and have partitions on {name}, which only move while their job "
-                f"runs; resume or remove them, then run `tocsin leave` again (until then {name} gets no new hosts)"
-            )
         if not held and (state.head is None or state.head.node != name):
             return
         trouble = f"jobs {', '.join(job.job_id for job in held)} still have partitions on {name}"

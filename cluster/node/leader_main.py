@@ -32,6 +32,7 @@ def main() -> None:
     from cluster.leader.supervisor import Leader
     from cluster.node.group_port import NodeGroup
     from cluster.node.leader_calls import LeaderCalls
+    from cluster.node.resting import RestingMover
 
     connect(ray_address, settings.host)
     security = contexts_of(directory)
@@ -41,6 +42,7 @@ def main() -> None:
     calls = LeaderCalls(leader, deployment, group)
     server = ControlServer((settings.host, 0), security.server, calls.by_name)
     leader.start()
+    RestingMover(leader, deployment, group).start()
     # From here on the node knows that this process could lead.
     group.run(server.address)
 

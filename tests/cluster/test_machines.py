@@ -221,20 +221,26 @@ def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothi
     company: list[Machine], trades: Path, expected: Entries, eventually: Callable[..., Any]
 ) -> None:
     first, fourth = company[0], company[3]
-    submit(first, "calm", trades, batch_rows=500, hosts=3, more=STORED)
-    assert table(first, "calm") == expected
-    submit(first, "busy", trades, batch_rows=20, hosts=3, more=STORED)
+    submit(first, "long", trades, batch_rows=20, more=STORED)
     join(first, fourth)
-    said(first, "scale", "busy", "--hosts", "4")
+    said(first, "scale", "long", "--hosts", "4")
+    eventually(lambda: copies(fourth, "long"), 120)
+    submit(first, "calm", trades, hosts=4, more=STORED)
+    assert table(first, "calm") == expected
+    assert table(first, "long") == expected
+    stored = events(first, "calm")
+    assert events(first, "long") == stored != []
+    submit(first, "busy", trades, batch_rows=20, hosts=4, more=STORED)
     eventually(lambda: copies(fourth, "busy"), 120)
-    # Nobody else has what moved here; it leaves before the job has come to its end.
-    eventually(lambda: sum(len(copies(machine, "busy")) for machine in company) == 4)
+    # It leaves under load, with partitions of a job that runs and of two that have finished.
     said(fourth, "leave")
     assert len(nodes(first)) == 3
     assert not fourth.pids()
-    assert not copies(fourth, "busy")
     assert table(first, "busy") == expected
-    assert events(first, "busy") == events(first, "calm") != []
+    for job in ("long", "calm", "busy"):
+        assert not copies(fourth, job)
+        assert events(first, job) == stored
+        assert sum(len(copies(machine, job)) for machine in company) == 4
 
 
 @pytest.mark.slow
