@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cluster.local.speed import slowness
+from tests.support.bad_cable import bad_cable
 from tests.support.namespaces import Machine, Machines, can_make
 from tests.support.trades import JOB
 
@@ -185,13 +186,10 @@ def test_a_machine_with_a_slow_and_bad_network_delays_and_nothing_else(
 ) -> None:
     _, victim, other = bystander(company)
     leader = [name for name, row in nodes(other).items() if row["role"] == "leader"]
-    victim.disturb("delay", "200ms", "loss", "5%")
-    try:
+    with bad_cable(victim, 0.2, 0.05):
         submit(other, "slow", long_trades)
         assert table(other, "slow") == long_expected
         assert [name for name, row in nodes(other).items() if row["role"] == "leader"] == leader
-    finally:
-        victim.disturb()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 Needs root and `ip` (iproute2). Everything has this process's number in its name, so that runs do not meet.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,11 +18,14 @@ def can_make() -> bool:
 class Machine:
     """One namespace."""
 
-    def __init__(self, name: str, address: str, link: str, directory: Path) -> None:
+    def __init__(self, name: str, bridge: str, number: int, directory: Path) -> None:
         self.name = name
-        self.address = address
-        self.link = link
+        self.bridge = bridge
+        self.address = f"10.99.{os.getpid() % 250}.{number}"
+        self.link = f"{bridge}v{number}"
         """Name of the end of its cable that is outside."""
+        self.device = f"{bridge}i{number}"
+        """Name of the end that is inside."""
         self.directory = directory
 
     def command(self, *words: str) -> list[str]:
@@ -30,7 +34,7 @@ class Machine:
 
     def pids(self) -> list[int]:
         """Return the processes that run on the machine."""
-        return [int(pid) for pid in _ip("netns", "pids", self.name).split()]
+        return [int(pid) for pid in ip("netns", "pids", self.name).split()]
 
     def power_off(self) -> None:
         """Kill everything that runs on the machine, at once."""
@@ -43,17 +47,24 @@ class Machine:
 
     def cut_off(self) -> None:
         """Take the cable out."""
-        _ip("link", "set", self.link, "down")
+        ip("link", "set", self.link, "down")
 
     def connect(self) -> None:
         """Put the cable back."""
-        _ip("link", "set", self.link, "up")
+        ip("link", "set", self.link, "up")
 
-    def disturb(self, *rule: str) -> None:
-        """Have the network of the machine delay or lose packets, by a rule of `tc netem`; none ends it."""
-        base = ["tc", "qdisc", "replace", "dev", self.link, "root"]
-        words = [*base, "netem", *rule] if rule else [*base[:2], "del", *base[3:]]
-        subprocess.run(words, check=True, capture_output=True)
+    def use_device(self, wanted: str) -> None:
+        """Give its addresses to one of its network devices; the others end theirs."""
+        found = json.loads(ip("-n", self.name, "-j", "link", "show"))
+        hardware = next(device["address"] for device in found if device["ifname"] == self.device)
+        for device in found:
+            if device["ifname"] not in ("lo", wanted):
+                ip("-n", self.name, "addr", "flush", "dev", device["ifname"])
+                ip("-n", self.name, "link", "set", device["ifname"], "down")
+        # The same hardware address, so that nobody has to find the machine anew.
+        ip("-n", self.name, "link", "set", wanted, "address", hardware)
+        ip("-n", self.name, "addr", "add", f"{self.address}/24", "dev", wanted)
+        ip("-n", self.name, "link", "set", wanted, "up")
 
 
 class Machines:
@@ -66,8 +77,8 @@ class Machines:
         self.machines: list[Machine] = []
 
     def __enter__(self) -> list[Machine]:
-        _ip("link", "add", self._bridge, "type", "bridge")
-        _ip("link", "set", self._bridge, "up")
+        ip("link", "add", self._bridge, "type", "bridge")
+        ip("link", "set", self._bridge, "up")
         for number in range(1, self._count + 1):
             self.machines.append(self._make(number))
         return self.machines
@@ -75,27 +86,23 @@ class Machines:
     def __exit__(self, *_: object) -> None:
         for machine in self.machines:
             machine.power_off()
-            _ip("netns", "del", machine.name)
-        _ip("link", "del", self._bridge)
+            ip("netns", "del", machine.name)
+        ip("link", "del", self._bridge)
 
     def _make(self, number: int) -> Machine:
-        name, link, inner = f"{self._bridge}n{number}", f"{self._bridge}v{number}", f"{self._bridge}i{number}"
         directory = self._directory / f"machine-{number}"
         directory.mkdir(parents=True)
-        machine = Machine(name, f"10.99.{os.getpid() % 250}.{number}", link, directory)
-        _ip("netns", "add", name)
-        _ip("link", "add", link, "type", "veth", "peer", "name", inner)
-        _ip("link", "set", link, "master", self._bridge)
-        _ip("link", "set", link, "up")
-        _ip("link", "set", inner, "netns", name)
-        for words in (
-            ("addr", "add", f"{machine.address}/24", "dev", inner),
-            ("link", "set", inner, "up"),
-            ("link", "set", "lo", "up"),
-        ):
-            _ip("-n", name, *words)
+        machine = Machine(f"{self._bridge}n{number}", self._bridge, number, directory)
+        ip("netns", "add", machine.name)
+        ip("link", "add", machine.link, "type", "veth", "peer", "name", machine.device)
+        ip("link", "set", machine.link, "master", self._bridge)
+        ip("link", "set", machine.link, "up")
+        ip("link", "set", machine.device, "netns", machine.name)
+        ip("-n", machine.name, "link", "set", "lo", "up")
+        machine.use_device(machine.device)
         return machine
 
 
-def _ip(*words: str) -> str:
+def ip(*words: str) -> str:
+    """Return what the command `ip` says."""
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
