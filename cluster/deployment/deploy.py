@@ -35,6 +35,10 @@ T = TypeVar("T")
 Handle = Any
 """Ray's handle of an actor, whose methods only Ray knows."""
 
+HOST_SILENCE_S = 10.0
+"""Seconds after which a host that runs and says nothing hangs."""
+
+_PULSE = "pulse"
 _QUERY = "query"
 _SINK = "sink"
 
@@ -100,6 +104,27 @@ class RayHost:
     def ready(self) -> RayReply[bool]:
         """Answer when the host's process has started."""
         return RayReply(self._handle.__ray_ready__.remote())
+
+    def is_there(self) -> RayReply[object]:
+        """Answer at once, whatever else the host is busy with."""
+        return RayReply(self._handle.pid.options(concurrency_group=_PULSE).remote())
+
+    def hangs(self) -> bool:
+        """Whether the host runs, as far as Ray knows, and does not say so in `HOST_SILENCE_S`."""
+        if self.pid() is None:
+            return False
+        answered, _ = ray.wait([self.is_there().reference], timeout=HOST_SILENCE_S)
+        return not answered
+
+    def pid(self) -> int | None:
+        """Return the number of the host's process on its machine, or `None` when Ray knows of none that runs."""
+        state: Any = importlib.import_module("ray._private.state")
+        known = state.actors(self._handle._actor_id.hex())
+        return int(known["Pid"]) if known.get("State") == "ALIVE" else None
+
+    def kill(self) -> None:
+        """Have Ray end the process and start it again."""
+        ray.kill(self._handle, no_restart=False)
 
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> RayReply[int]:
         """Send a batch."""
@@ -208,7 +233,10 @@ def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: 
     _end_actors(prefix, but={prefix + node})
     # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one, nor another sink.
     sink_count = len(JobSettings.from_bytes(job).sinks)
-    options = {"concurrency_groups": {_QUERY: 2, _SINK: max(sink_count, 1)}, "scheduling_strategy": _place(node)}
+    options = {
+        "concurrency_groups": {_PULSE: 1, _QUERY: 2, _SINK: max(sink_count, 1)},
+        "scheduling_strategy": _place(node),
+    }
     return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, directory))
 
 

@@ -1,5 +1,6 @@
 """What a leader deploys: hosts and samplers as Ray actors, pinned to nodes; members as keepers of snapshots."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -91,12 +92,30 @@ class NodeDeployment:
 
     def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> RayHost:
         """Return a host, started when it does not exist."""
+        found = deploy.find_host(self._group_id, job_id, host, node)
+        if found is not None and found.hangs():
+            self._end_process(found, node)
         place = Home(Path(self._group.directory_of(node))) if node else self._home
         return deploy.ensure_host(self._group_id, job_id, host, spec, str(place.partitions_directory(job_id)), node)
 
     def find_host(self, job_id: str, host: str) -> RayHost | None:
         """Return a host, or `None`."""
         return deploy.find_host(self._group_id, job_id, host, self._node_of(job_id, host))
+
+    def end_host(self, job_id: str, host: str) -> None:
+        """Kill the process of a host; Ray starts it again."""
+        found = self.find_host(job_id, host)
+        if found is not None:
+            self._end_process(found, self._node_of(job_id, host))
+
+    def _end_process(self, host: RayHost, node: str) -> None:
+        """Kill a host by its node, which needs no answer of the process, or by Ray when that cannot."""
+        pid, client = host.pid(), self._group.client_of(node)
+        if pid is not None and client is not None:
+            with contextlib.suppress(NoAnswerError):
+                if client.call("end_worker", pid):
+                    return
+        host.kill()
 
     def end_hosts(self, job_id: str, but: Collection[str]) -> None:
         """End the hosts of a job but those named."""

@@ -16,9 +16,9 @@ from functools import partial
 from cluster.leader.acceptances import KnownValues
 from cluster.leader.clock import Backoff, ElapsedTime
 from cluster.leader.desk import Desk
-from cluster.leader.events import Event, GroupSeen, NodesSeen, Reply
+from cluster.leader.events import Event, GroupSeen, HostsSeen, NodesSeen, Reply
 from cluster.leader.failures import Failure, FailureKind, TroubleError
-from cluster.leader.instructions import CloseSource, EndSampler, Instruction, Warn
+from cluster.leader.instructions import CloseSource, EndHost, EndSampler, Instruction, Warn
 from cluster.leader.limits import LeaderLimits
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
@@ -99,6 +99,8 @@ class LeaderCore:
                 self._see(event.state)
             elif isinstance(event, NodesSeen):
                 self._nodes.see(event.nodes, event.answering, self._clock.elapsed_us)
+            elif isinstance(event, HostsSeen):
+                self._end_hung(event)
             elif isinstance(event, Reply):
                 self._desk.settle(event)
             self._desk.look_at_the_time()
@@ -118,6 +120,15 @@ class LeaderCore:
         if job is not None:
             self._known.see(job)
             self._check_places(job)
+
+    def _end_hung(self, event: HostsSeen) -> None:
+        limit_us = self._desk.limits.host_silence_us
+        hung = sorted(host for host, silence_us in event.silence_us.items() if silence_us >= limit_us)
+        for host in hung:
+            self._desk.say(EndHost(host=host))
+        if hung:
+            reason = f"{', '.join(hung)} did not answer for {limit_us // 1_000_000} s and is ended"
+            raise TroubleError(Failure(FailureKind.OTHER, reason))
 
     def _check_places(self, job: Job) -> None:
         attempt = self._opening or self._subscription

@@ -45,6 +45,14 @@ class NodesSeen(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostsSeen(Event):
+    """For how long hosts have not said that they are there, which they do whatever else they are busy with."""
+
+    silence_us: Mapping[str, int]
+    """By host, for those that have started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply(Event):
     """A request was carried out."""
 

@@ -170,6 +170,13 @@ class Propose(Request):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndHost(Instruction):
+    """End the process of a host that hangs; `StartHost` finds the one that follows it."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndOtherHosts(Instruction):
     """End the job's hosts that own nothing, whoever started them."""
 

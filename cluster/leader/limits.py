@@ -17,6 +17,9 @@ class LeaderLimits:
     start_timeout_us: int = 120_000_000
     """The process of a new host has so long to start."""
 
+    host_silence_us: int = 10_000_000
+    """A host that does not even say that it is there for so long hangs: it is ended, and started again."""
+
     store_timeout_us: int = 30_000_000
     """Members have so long to store one snapshot."""
 

@@ -34,6 +34,10 @@ class HostPort(Protocol):
         """Answer when the process has started."""
         ...
 
+    def is_there(self) -> Reply[object]:
+        """Answer at once, whatever else the host is busy with."""
+        ...
+
     def open(
         self,
         epoch: int,
@@ -121,6 +125,10 @@ class Deployment(Protocol):
 
     def find_host(self, job_id: str, host: str) -> HostPort | None:
         """Return a host, or `None` when it does not exist."""
+        ...
+
+    def end_host(self, job_id: str, host: str) -> None:
+        """Kill the process of a host, also one that is stopped; it is started again."""
         ...
 
     def end_hosts(self, job_id: str, but: Collection[str]) -> None:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from actors.errors import SinkError
@@ -25,6 +26,7 @@ from cluster.leader.core import LeaderCore
 from cluster.leader.failures import failure_of
 from cluster.leader.instructions import Instruction, Request
 from cluster.leader.ports import Deployment, GroupPort, HostPort, MemberPort, Reply
+from cluster.leader.pulse import Pulse
 from cluster.leader.reading import SplitReader
 from cluster.leader.status import Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask
@@ -64,6 +66,7 @@ class JobRunner:
         self._source: Source | None = None
         self._reader: SplitReader | None = None
         self._hosts: dict[str, HostPort] = {}
+        self._pulse = Pulse(lambda: time.monotonic_ns() // 1000)
         self._snapshots: dict[int, object] = {}
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"beside {job_id}")
@@ -98,6 +101,7 @@ class JobRunner:
                     look_due_s = time.monotonic() + WATCH_S
                     self._look()
                     self._look_at_nodes()
+                    self._look_at_hosts()
                 self._step(event)
         except Exception:
             log.exception("a runner ends", extra={"job": self._job_id})
@@ -115,6 +119,11 @@ class JobRunner:
         if self._seen is not None and self._seen.nodes:
             nodes, answering = self._deployment.present_nodes(), self._deployment.answering_nodes()
             self._step(events.NodesSeen(now_us=now_us(), nodes=nodes, answering=answering))
+
+    def _look_at_hosts(self) -> None:
+        silence_us = self._pulse.look()
+        if any(silence_us.values()):
+            self._step(events.HostsSeen(now_us=now_us(), silence_us=silence_us))
 
     def _next_event(self, longest_s: float) -> events.Event:
         try:
@@ -190,7 +199,11 @@ class JobRunner:
         def start() -> None:
             host = self._deployment.start_host(self._job_id, request.host, self._spec, request.node)
             self._hosts[request.host] = host
-            self._done(request, host.ready())
+            self._take(request, host.ready(), partial(started, host))
+
+        def started(host: HostPort, answer: bool) -> events.Event:
+            self._pulse.follow(request.host, host)
+            return events.Done(now_us=now_us(), request=request.request)
 
         self._beside(request, start)
 
@@ -290,9 +303,22 @@ class JobRunner:
 
         self._beside(request, propose)
 
+    def _end_host(self, instruction: instructions.EndHost) -> None:
+        self._pulse.forget(instruction.host)
+        self._hosts.pop(instruction.host, None)
+
+        def end() -> None:
+            try:
+                self._deployment.end_host(self._job_id, instruction.host)
+            except Exception:  # who starts it next finds that it still hangs
+                log.exception("a host that hangs was not ended", extra={"job": self._job_id})
+
+        self._pool.submit(end)
+
     def _end_other_hosts(self, instruction: instructions.EndOtherHosts) -> None:
         for host in self._hosts.keys() - set(instruction.hosts):
             del self._hosts[host]
+            self._pulse.forget(host)
         self._deployment.end_hosts(self._job_id, but=instruction.hosts)
 
     def _end_sampler(self, instruction: Instruction) -> None:
@@ -320,6 +346,7 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.DropSnapshot: JobRunner._drop_snapshot,
     instructions.ReadSnapshot: JobRunner._read_snapshot,
     instructions.Propose: JobRunner._propose,
+    instructions.EndHost: JobRunner._end_host,
     instructions.EndOtherHosts: JobRunner._end_other_hosts,
     instructions.EndSampler: JobRunner._end_sampler,
     instructions.Warn: JobRunner._warn,

@@ -6,6 +6,7 @@ of Ray's jobs begin sessions themselves; they carry `CLUSTER_VARIABLE` in their 
 time only.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -48,6 +49,16 @@ def processes_of(first_pid: int, first_started: float, mark: str) -> Iterator[ps
                 yield process
         except (psutil.NoSuchProcess, ProcessLookupError, PermissionError):
             continue
+
+
+def kill_process(pid: int, first_pid: int, first_started: float, mark: str) -> bool:
+    """Kill one process of a session or with a mark; return whether there was one of that number."""
+    found = next((one for one in processes_of(first_pid, first_started, mark) if one.pid == pid), None)
+    if found is None:
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found.kill()
+    return True
 
 
 def end_processes(first_pid: int, first_started: float, mark: str) -> None:

@@ -277,6 +277,7 @@ class NodeProcess:
             **({"admit": self._member.admit, "expel": self._member.expel} if isinstance(self._member, Member) else {}),
             "hand_over": self._member.hand_over,
             "crash": self._crash,
+            "end_worker": self._ray.end_worker,
             **self._snapshots.by_name,
         }
 

@@ -21,7 +21,7 @@ import psutil
 
 from actors.files import private_opener, replace_file
 from cluster.errors import ClusterError
-from cluster.local.processes import end_processes
+from cluster.local.processes import end_processes, kill_process
 from cluster.local.speed import slowness
 from cluster.node.ray_environment import ACTOR_ENVIRONMENT, start_environment
 from cluster.node.ray_start import READY_PREFIX, RayRequest
@@ -142,6 +142,13 @@ class RayKeeper:
         if self._starting is not None:
             self._starting.join()
         self._end_processes()
+
+    def end_worker(self, pid: int) -> bool:
+        """Kill a worker of Ray on this machine; return whether there was one of that number. From any thread."""
+        record = self._record
+        if record is None or pid in record.pids.values():
+            return False
+        return kill_process(pid, record.starter_pid, record.started, record.directory)
 
     def _begin(self, generation: int, head_address: str) -> None:
         self._status = RayStatus(phase=RayPhase.STARTING, generation=generation)
