@@ -13,6 +13,7 @@ The tree::
     ├── StaleEpochError         a caller whose leadership is over
     ├── OffsetGapError          a batch that starts after the next offset needed
     ├── BrokenPartitionError    a batch failed half-way; the partition must be opened again
+    ├── NotOpenError            a host does not own the partition
     └── SnapshotError           bytes that are no snapshot of this partition
         └── DamagedEntryError   an entry of a partition that does not fit its checksum  (ValueError)
 
@@ -46,6 +47,10 @@ class OffsetGapError(TocsinError):
 
 class BrokenPartitionError(TocsinError):
     """A batch failed half-way, so what is in memory fits no offset; the shard is whole: open the partition again."""
+
+
+class NotOpenError(TocsinError):
+    """The host does not own the partition: it was restarted, or the partition has moved."""
 
 
 class SnapshotError(TocsinError):

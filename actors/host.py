@@ -19,7 +19,7 @@ import polars as pl
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
-from actors.errors import SinkError, StaleEpochError, TocsinError
+from actors.errors import NotOpenError, SinkError, StaleEpochError
 from actors.frames import empty_frame
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
@@ -42,10 +42,6 @@ T = TypeVar("T")
 
 DELIVERY_COUNT_MAX = 1000
 """Anomalies handed to sinks in one call."""
-
-
-class NotOpenError(TocsinError):
-    """The host does not own the partition: it was restarted, or the partition has moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

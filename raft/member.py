@@ -12,8 +12,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, Self
@@ -42,12 +41,13 @@ from raft.errors import (
 from raft.group import GroupState, answer_to, apply
 from raft.group_codec import decode_state, encode_state
 from raft.journal import Journal
-from raft.membership import Greeting, MembershipChange, Voters, Waiting, form
+from raft.member_status import MemberStatus
+from raft.membership import Greeting, MembershipChange, Waiting, form
 from raft.messages import check_contents, check_proposal
 from raft.pysyncobj_seam import FAIL_REASON
 from raft.settings import MemberSettings as MemberSettings
 from raft.settings import check, split_address
-from raft.transport import RejectedPeer, TcpTransport
+from raft.transport import TcpTransport
 from raft.wire import Waker
 
 log = logging.getLogger(__name__)
@@ -60,55 +60,6 @@ ATTEMPT_S: Final = 1.0
 
 RETRY_S: Final = 0.02
 """Pause before a proposal that found no leader is tried again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberStatus:
-    """What a member knows about itself and the others, at one moment."""
-
-    name: str
-
-    identity: str
-    """Which incarnation of its directory it is; what `Member.admit` wants."""
-
-    role: str
-    """`forming`, `follower`, `candidate`, `leader`, `failed` or `closed`."""
-
-    problem: str
-    """Why it is not taking part, or has failed; empty when all is well."""
-
-    term: int = 0
-    """Raft's term."""
-
-    commit_index: int = 0
-    """Last log entry known to be committed."""
-
-    applied_index: int = 0
-    """Last log entry applied to the state."""
-
-    log_entry_count: int = 0
-    """Log entries kept."""
-
-    log_size_bytes: int = 0
-    """Bytes of their commands."""
-
-    leader_id: str | None = None
-    """Raft's leader, as far as known."""
-
-    epoch: int = 0
-    """Epoch of the applied state."""
-
-    voters: Voters = ()
-    """Name, address and identity of the voting members."""
-
-    connected: tuple[str, ...] = ()
-    """Members that can be sent to, by name."""
-
-    silence_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds since each follower answered; known to a leader only."""
-
-    rejected: tuple[RejectedPeer, ...] = ()
-    """Members that are refused, or refuse this one, with the reason."""
 
 
 class Member:

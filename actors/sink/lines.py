@@ -5,12 +5,13 @@ comes from. Times are ISO text with all their digits, also those that a detail n
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import polars as pl
 
 from actors.frames import polars_schema, present_times, time_texts, times_as_text
+from actors.json_lines import json_line as json_line
 from actors.model import AnomalyId, ColumnType
 from config.settings import JobSettings
 
@@ -20,9 +21,6 @@ _TIMES = {
     "episode": ("start", "fired_at", "end", "last_true"),
 }
 """What is a time in a detail: below which of its keys, under which names."""
-
-_OTHER_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
-"""Letters that some programs take for the end of a line."""
 
 
 class Raised(Protocol):
@@ -112,9 +110,3 @@ def _json_data(text: str | None) -> Any:
     except ValueError:
         # A detector may use words.
         return text
-
-
-def json_line(record: Mapping[str, Any]) -> str:
-    """Return a record as a line of JSON, without its end; half of a surrogate pair becomes an escape."""
-    text = json.dumps(record, default=str, ensure_ascii=False).translate(_OTHER_LINE_ENDS)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -11,7 +11,7 @@ import polars as pl
 
 from cluster.backtest.counting import Backtest
 from cluster.backtest.summary import shown_keys, shown_metric, shown_time
-from cluster.show.present import show_rows
+from cluster.show.text import show_rows
 
 EXAMPLES_MAX = 3
 """Anomalies of one job alone that are named for each metric."""

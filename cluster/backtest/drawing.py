@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter
 from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, ColumnType
 from cluster.backtest.series import Panel, Picture, Points, is_location, thinned
 from cluster.backtest.summary import shown_metric
-from cluster.show.present import show_cell
+from cluster.show.text import show_cell
 
 LINE_POINTS_MAX = 6000
 MARKS_MAX = 1500

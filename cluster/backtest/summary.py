@@ -11,7 +11,7 @@ from actors.model import Schema
 from actors.sink.lines import json_records
 from actors.source.protocol import DeadLetter
 from cluster.backtest.counting import Backtest
-from cluster.show.present import show_cell, show_rows
+from cluster.show.text import show_cell, show_rows
 
 KEYS_SHOWN = 5
 """Keys that a summary names for each metric, those with most anomalies."""

@@ -9,22 +9,9 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.detectors.groups import GroupId
-from actors.detectors.verdicts import VariableVerdict
-from actors.engine.episodes.episode import Episode
-from actors.host import NotOpenError
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter, newest_place
-from actors.partition.episode_table import EpisodeFilter, newest_start
-from actors.partition.partition import PartitionStat
-from actors.partition.rejected_records import LateRow
-from actors.shard import ShardClosedError, ShardLostError
-from actors.source.protocol import DeadLetter
-from actors.store import Event
-from actors.store.errors import StoreClosedError
-from actors.store.query.planner import QueryParams, QueryResult
-from cluster.client.event_pages import PAGE_EVENT_COUNT, Ask, EventPage, read_page, stream_events
+from actors.errors import NotOpenError
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes, request_id
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
@@ -33,9 +20,22 @@ from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
 from cluster.node.status import NodeStatus
-from config.settings import JobSettings
 from raft.commands import Command, JobRemoved, JobResumed, JobStopped, JobSubmitted, ScaleRequested, ValueAccepted
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
+
+if TYPE_CHECKING:
+    from actors.detectors.groups import GroupId
+    from actors.detectors.verdicts import VariableVerdict
+    from actors.engine.episodes.episode import Episode
+    from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+    from actors.partition.episode_table import EpisodeFilter
+    from actors.partition.rejected_records import LateRow
+    from actors.partition.values import PartitionStat
+    from actors.source.protocol import DeadLetter
+    from actors.store import Event
+    from actors.store.query.planner import QueryParams, QueryResult
+    from cluster.client.event_pages import Ask, EventPage
+    from config.settings import JobSettings
 
 LOOK_TIMEOUT_S = 1.0
 """Seconds that a leader's process has to say what it does."""
@@ -114,7 +114,7 @@ class Client:
         """
         self._nodes.propose(command)
 
-    def submit(self, job: JobSettings) -> None:
+    def submit(self, job: "JobSettings") -> None:
         """Put a job into the group's state; its leader starts it.
 
         Raises:
@@ -169,8 +169,10 @@ class Client:
             raise UnknownJobError(f"there is no job {name!r}; the group has {known}")
         return jobs[name]
 
-    def settings(self, name: str) -> JobSettings:
+    def settings(self, name: str) -> "JobSettings":
         """Return a job's settings."""
+        from config.settings import JobSettings
+
         return JobSettings.from_bytes(self.job(name).spec)
 
     def runner_status(self, name: str) -> RunnerStatus | None:
@@ -246,6 +248,8 @@ class Client:
                 self._open_at_rest(job, {job.owners[number] for number in missing})
 
     def _missing_partitions(self, job: Job) -> list[int]:
+        from actors.shard import ShardLostError
+
         try:
             found = {stat.partition for stat in self.partition_stats(job.job_id)}
         except (NoAnswerError, NotOpenError, ShardLostError):
@@ -254,13 +258,15 @@ class Client:
         return [number for number, owner in enumerate(job.owners) if owner and number not in found]
 
     def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
+        from actors.shard import ShardLostError
+
         for host in sorted(hosts):
             try:
                 self._call_child("open_at_rest", job.job_id, host, OPEN_TIMEOUT_S, timeout_s=OPEN_TIMEOUT_S + 2)
             except ShardLostError as error:
                 raise ShardLostError(f"{error}; no answer would be complete: {_way_out(job)}") from error
 
-    def partition_stats(self, name: str) -> list[PartitionStat]:
+    def partition_stats(self, name: str) -> "list[PartitionStat]":
         """Return the counters of every partition that is open, in order."""
         found: list[PartitionStat] = []
         for host in self.hosts(name):
@@ -270,16 +276,21 @@ class Client:
         return sorted(found, key=lambda stat: stat.partition)
 
     def anomalies(
-        self, name: str, wanted: AnomalyFilter, count_max: int, *, newest_first: bool = False
-    ) -> list[Anomaly]:
+        self, name: str, wanted: "AnomalyFilter", count_max: int, *, newest_first: bool = False
+    ) -> "list[Anomaly]":
         """Return committed anomalies of all partitions, in the order of ids or, newest first, in that of times."""
+        from actors.partition.anomaly_table import newest_place
+
         found: list[Anomaly] = self._collect(name, "anomalies", wanted, count_max, newest_first)
         if newest_first:
             return heapq.nlargest(count_max, found, key=newest_place)
         return sorted(found, key=lambda anomaly: anomaly.id)[:count_max]
 
-    def anomaly_stream(self, name: str, wanted: AnomalyFilter, *, newest_first: bool = False) -> Iterator[Anomaly]:
+    def anomaly_stream(self, name: str, wanted: "AnomalyFilter", *, newest_first: bool = False) -> "Iterator[Anomaly]":
         """Yield committed anomalies of all partitions, however many, in the order of ids or, newest first, of times."""
+        from actors.partition.anomaly_table import newest_place
+        from cluster.client.event_pages import PAGE_EVENT_COUNT
+
         count = PAGE_EVENT_COUNT
         while page := self.anomalies(name, wanted, count, newest_first=newest_first):
             yield from page
@@ -293,21 +304,27 @@ class Client:
         """Return the whole anomaly table in the order of ids, as stored."""
         return sorted(self._collect(name, "anomaly_entries"))
 
-    def events(self, name: str, params: QueryParams) -> EventPage:
+    def events(self, name: str, params: "QueryParams") -> "EventPage":
         """Return stored events of all partitions in one order, at most `max_results` of them in all (`None`: all).
 
         `QueryLatestParams` give one event of each type, the newest first.
         """
+        from cluster.client.event_pages import read_page
+
         return read_page(range(len(self.job(name).owners)), params, self._asker(name))
 
-    def event_stream(self, name: str, params: QueryParams) -> Iterator[Event]:
+    def event_stream(self, name: str, params: "QueryParams") -> "Iterator[Event]":
         """Yield the stored events of all partitions in one order, however many; memory holds a page of each."""
+        from cluster.client.event_pages import stream_events
+
         return stream_events(range(len(self.job(name).owners)), params, self._asker(name))
 
-    def _asker(self, name: str) -> Ask:
+    def _asker(self, name: str) -> "Ask":
         """Return what asks partitions for a page, wherever they are, and again when they have moved meanwhile."""
+        from actors.shard import ShardClosedError, ShardLostError
+        from actors.store.errors import StoreClosedError
 
-        def ask(partitions: Sequence[int], params: QueryParams) -> dict[int, QueryResult]:
+        def ask(partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
             started_s = time.monotonic()
             while True:
                 try:
@@ -319,8 +336,10 @@ class Client:
 
         return ask
 
-    def _ask_partitions(self, name: str, partitions: Sequence[int], params: QueryParams) -> dict[int, QueryResult]:
+    def _ask_partitions(self, name: str, partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
         owners = self.job(name).owners
+        from actors.store.query.planner import QueryResult
+
         # A partition that never had an owner has no events yet.
         pages = {number: QueryResult((), False) for number in partitions if not owners[number]}
         for host in sorted({owners[number] for number in partitions} - {""}):
@@ -328,11 +347,11 @@ class Client:
             pages |= self._ask_host(name, host, "event_pages", own, params)
         return pages
 
-    def verdicts(self, name: str) -> list[VariableVerdict]:
+    def verdicts(self, name: str) -> "list[VariableVerdict]":
         """Return how the variables that a job follows behave, of all partitions."""
         return self._collect(name, "verdicts")
 
-    def near_groups(self, name: str, content: bytes) -> list[GroupId]:
+    def near_groups(self, name: str, content: bytes) -> "list[GroupId]":
         """Return what detectors have seen of the groups that an acceptance means, or of those most like it."""
         self.open_for_queries(name)
         return self._collect(name, "near_groups", content)
@@ -358,21 +377,23 @@ class Client:
         assert record is not None, "waited for"
         return record
 
-    def dead_letters(self, name: str, count_max: int) -> list[DeadLetter]:
+    def dead_letters(self, name: str, count_max: int) -> "list[DeadLetter]":
         """Return committed dead letters of all partitions, in the order of split and offset."""
         found = self._collect(name, "dead_letters", count_max)
         return sorted(found, key=lambda letter: (letter.split, letter.offset))[:count_max]
 
     def episodes(
-        self, name: str, wanted: EpisodeFilter, count_max: int, *, newest_first: bool = False
-    ) -> list[Episode]:
+        self, name: str, wanted: "EpisodeFilter", count_max: int, *, newest_first: bool = False
+    ) -> "list[Episode]":
         """Return committed episodes of all partitions, in the order of the rows that began them, or newest first."""
+        from actors.partition.episode_table import newest_start
+
         found: list[Episode] = self._collect(name, "episodes", wanted, count_max, newest_first)
         if newest_first:
             return heapq.nlargest(count_max, found, key=newest_start)
         return sorted(found, key=lambda episode: episode.id)[:count_max]
 
-    def late_rows(self, name: str, count_max: int) -> list[LateRow]:
+    def late_rows(self, name: str, count_max: int) -> "list[LateRow]":
         """Return committed rows that metrics discarded, of all partitions, in the order of split and offset."""
         found = self._collect(name, "late_rows", count_max)
         return sorted(found, key=lambda late: (late.split, late.offset))[:count_max]
@@ -398,7 +419,7 @@ class Client:
         return chosen
 
 
-def check_group(job: JobSettings, group_id: int) -> None:
+def check_group(job: "JobSettings", group_id: int) -> None:
     """Check that a cluster has the group that a job wants.
 
     Raises:

@@ -21,7 +21,7 @@ from actors.routing import partition_of_key
 from actors.shard import Shard, ShardMissingError
 from cluster.errors import ClusterError
 from cluster.local.embedded import EPOCH
-from cluster.show.present import show_cell, show_json_lines, show_rows
+from cluster.show.text import show_cell, show_json_lines, show_rows
 from config.base import suggest
 from config.settings import JobSettings
 from config.sources import DEAD_LETTER, LogSource

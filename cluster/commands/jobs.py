@@ -49,7 +49,7 @@ def _print_summary(name: str, summary: "JobSummary") -> None:
 @click.pass_obj
 def jobs(home: Home, as_json: bool) -> None:
     """List the jobs of the group."""
-    from cluster.show.present import show_json_lines, show_rows
+    from cluster.show.text import show_json_lines, show_rows
 
     found = [
         {"job": job.job_id, "status": str(job.status), "partitions": job.partition_count, "hosts": job.host_count}
@@ -69,14 +69,15 @@ def jobs(home: Home, as_json: bool) -> None:
 @click.pass_obj
 def status(home: Home, job: str | None, as_json: bool) -> None:
     """Show members, leader and, for a job, its partitions. Exit code 1: nobody leads."""
-    from actors.partition.values import null_comparisons
-    from cluster.show.present import show_null_comparisons
     from cluster.show.status import cluster_status, plain_status, show_status
 
     client = client_of(home)
     found = cluster_status(client, job)
     click.echo(json.dumps(plain_status(found), default=str, indent=2) if as_json else show_status(found))
     if found.job is not None:
+        from actors.partition.values import null_comparisons
+        from cluster.show.present import show_null_comparisons
+
         say_lines(show_null_comparisons(client.settings(found.job.job.job_id), null_comparisons(found.job.partitions)))
     if found.leader is None:
         sys.exit(1)

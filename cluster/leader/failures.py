@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from actors.errors import SinkError, SnapshotError, StaleEpochError, TocsinError
-from actors.host import NotOpenError
+from actors.errors import NotOpenError, SinkError, SnapshotError, StaleEpochError, TocsinError
 from actors.shard import ShardIdentifierError, ShardLostError
 from config.errors import ConfigError
 

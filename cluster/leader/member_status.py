@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.leader.status import LeaderStatus
-from raft.member import MemberStatus
+from raft.member_status import MemberStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

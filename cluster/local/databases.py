@@ -29,7 +29,7 @@ from cluster.client.event_query import join_type
 from cluster.errors import ClusterError
 from cluster.local.home import Home
 from cluster.show.event_layout import show_id, show_timestamp
-from cluster.show.present import show_rows
+from cluster.show.text import show_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

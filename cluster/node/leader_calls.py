@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from actors.host import NotOpenError
+from actors.errors import NotOpenError
 from cluster.deployment.node_deployment import NodeDeployment
 from cluster.errors import ClusterError
 from cluster.leader.status import LeaderStatus

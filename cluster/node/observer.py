@@ -13,7 +13,7 @@ from cluster.node.calls import NodeClient
 from raft.errors import ProposalTimeoutError
 from raft.group import GroupState
 from raft.group_codec import decode_state
-from raft.member import MemberStatus
+from raft.member_status import MemberStatus
 
 CHANGES_TIMEOUT_S: Final = 5.0
 """Seconds that a node has to say what has changed; it waits for one second itself."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cluster.node.child import ChildStatus
 from cluster.node.ray_keeper import RayStatus
-from raft.member import MemberStatus
+from raft.member_status import MemberStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from actors.partition.anomaly_table import Anomaly
 from actors.partition.rejected_records import LateRow
 from actors.sink.lines import anomaly_frame, json_records
 from cluster.errors import ClusterError
-from cluster.show.present import show_cell
+from cluster.show.text import show_cell
 from config.settings import JobSettings
 
 TIMES = ("start", "fired_at", "end", "last_true")

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes
 from cluster.local.home import Home
-from cluster.show.present import show_json_lines, show_rows
+from cluster.show.text import show_json_lines, show_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

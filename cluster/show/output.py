@@ -20,7 +20,8 @@ from polars.io.plugins import register_io_source
 from actors.frames import time_texts
 from actors.sink.lines import json_line, json_records
 from cluster.errors import ClusterError
-from cluster.show.present import show_json_lines, show_table
+from cluster.show.present import show_table
+from cluster.show.text import show_json_lines
 
 Write = Callable[[str], None]
 """Takes the next piece of text."""

@@ -1,27 +1,22 @@
-"""What commands print: tables for people, JSON for programs. Pure: values in, text out."""
+"""What commands print of rows and anomalies: tables for people, JSON for programs. Pure: values in, text out."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
-from rich.cells import cell_len
 
 from actors.frames import time_texts, to_physical
 from actors.model import Column, ColumnType
 from actors.partition.anomaly_table import Anomaly
-from actors.sink.lines import anomaly_frame, json_line, json_records
+from actors.sink.lines import anomaly_frame, json_records
 from actors.source.protocol import DeadLetter
 from cluster.client.typed_times import read_time
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
+from cluster.show.text import show_cell, show_json_lines, show_rows
 from config.settings import JobSettings
 
 RAW_SHOWN_MAX = 100
 """Characters of a dead letter that a table shows."""
-
-_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
-"""What a table shows in place of signs that would break it."""
 
 
 def narrow(job: JobSettings, frame: pl.DataFrame) -> pl.DataFrame:
@@ -48,22 +43,6 @@ def show_table(frame: pl.DataFrame) -> str:
     """Return a frame as a plain table with columns wide enough for their values."""
     rows = [[show_cell(value) for value in row] for row in time_texts(frame).iter_rows()]
     return show_rows(frame.columns, rows)
-
-
-def show_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text below a header, numbers to the right."""
-    # A table of `rich` takes 0.7 ms for a row, 300 times this; only the width of letters is its business.
-    widths = [max(cell_len(name), *(cell_len(row[i]) for row in rows), 0) for i, name in enumerate(names)]
-    is_number = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(names))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            " " * (width - cell_len(cell)) + cell if right else cell + " " * (width - cell_len(cell))
-            for cell, width, right in zip(cells, widths, is_number, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(names), line(["-" * width for width in widths]), *map(line, rows)])
 
 
 def dead_letter_frame(letters: Sequence[DeadLetter], *, is_cut: bool = False) -> pl.DataFrame:
@@ -104,18 +83,6 @@ def show_nothing_but_letters(dead_letter_count: int) -> str:
     return f"none of {dead_letter_count} records became a row; columns, format or times of `source` do not fit them"
 
 
-def show_json_lines(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return records as lines of JSON."""
-    return "\n".join(map(json_line, records))
-
-
-def show_time_us(time_us: int | None) -> str:
-    """Return a moment in UTC, or a dash."""
-    if time_us is None:
-        return "-"
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-
-
 def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool = False) -> int | None:
     """Return the ticks of the job's time column that a typed time means: ticks, or a time as people type it.
 
@@ -142,14 +109,3 @@ def _ticks(column: Column, time_us: int) -> int:
         raise ClusterError(f"column {column.name!r} is {column.type}, which has no date; give its ticks")
     moment = pl.Series(column.name, [time_us], dtype=pl.Int64).cast(pl.Datetime("us"))
     return int(to_physical(moment, column)[0])
-
-
-def show_cell(value: Any) -> str:
-    """Return one value of a table as text."""
-    if value is None:
-        return "NULL"
-    return str(value).translate(_CONTROLS)
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "", 1).isdigit()

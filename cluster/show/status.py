@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.partition.values import PartitionStat
 from cluster.leader.member_status import MemberView, newest_leader
 from cluster.leader.status import RunnerStatus
-from cluster.show.present import show_rows, show_time_us
+from cluster.show.text import show_rows, show_time_us
 from raft.group import Job
 
 if TYPE_CHECKING:
+    from actors.partition.values import PartitionStat
     from cluster.client.client import Client
 
 SPLITS_SHOWN_MAX = 4
@@ -28,7 +28,7 @@ class JobView:
     runner: RunnerStatus | None
     """What its leader does; `None` between two leaders, and when nobody runs it."""
 
-    partitions: tuple[PartitionStat, ...]
+    partitions: "tuple[PartitionStat, ...]"
     """Partitions that are open."""
 
 

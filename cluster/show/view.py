@@ -21,8 +21,8 @@ from actors.partition.partition import PartitionStat
 from actors.sink.lines import anomaly_frame
 from cluster.client.client import Client
 from cluster.leader.member_status import MemberView, newest_leader
-from cluster.show.present import show_cell
 from cluster.show.status import show_offsets
+from cluster.show.text import show_cell
 from config.settings import JobSettings
 
 PERIOD_S = 0.5

@@ -1,6 +1,8 @@
 """The commands of a running cluster, as people type them."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -285,3 +287,13 @@ def test_a_removed_job_is_gone_and_its_data_stay(run: Run, home: Home, client: C
     assert run("remove", "gone").exit_code == 0
     assert "gone" not in client.state().jobs
     assert home.job_directory("gone").is_dir()
+
+
+@pytest.mark.parametrize("words", [("status",), ("jobs",), ("nodes",)])
+def test_what_asks_a_cluster_loads_nothing_slow(home: Home, words: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from cluster.cli import cli; cli(sys.argv[1:], standalone_mode=False); "
+        "print(sorted({'aiohttp', 'lmdb', 'numpy', 'polars', 'pydantic', 'pysyncobj', 'ray'} & {*sys.modules}))"
+    )
+    command = [sys.executable, "-c", code, "--home", str(home.directory), *words]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "[]"

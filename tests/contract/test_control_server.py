@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.host import NotOpenError
+from actors.errors import NotOpenError
 from cluster.errors import ClusterError, NoAnswerError
 from cluster.node import control as module
 from cluster.node.calls import NodeClient

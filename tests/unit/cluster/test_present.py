@@ -11,7 +11,8 @@ from actors.source.protocol import DeadLetter
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
 from cluster.show.anomaly_export import ExportedAnomalies, _batches, read_newest_cursor
-from cluster.show.present import dead_letter_frame, parse_time, show_anomalies, show_rows, show_run, show_time_us
+from cluster.show.present import dead_letter_frame, parse_time, show_anomalies, show_run
+from cluster.show.text import show_rows, show_time_us
 from tests.support.partition_jobs import make_partition_job
 
 JOB = make_partition_job()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.host import NotOpenError, PartitionHost
+from actors.errors import NotOpenError
+from actors.host import PartitionHost
 from actors.shard import ShardLostError
 from cluster.client.client import Client
 from cluster.local.home import Home

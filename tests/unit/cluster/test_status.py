@@ -9,7 +9,7 @@ from cluster.leader.member_status import HostedMemberStatus, MemberView
 from cluster.leader.status import LeaderStatus, Phase, RunnerStatus
 from cluster.show.status import ClusterStatus, JobView, plain_status, show_job, show_offsets, show_status
 from raft.group import Job
-from raft.member import MemberStatus
+from raft.member_status import MemberStatus
 
 JOB = Job(job_id="trades", spec=b"", partition_count=3, host_count=2, owners=("host-0", "host-1", ""))
 

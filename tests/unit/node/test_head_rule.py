@@ -7,7 +7,7 @@ from cluster.node.head_rule import HEAD_LOST_S, next_head
 from cluster.node.ray_keeper import RayPhase, RayStatus
 from cluster.node.status import NodeStatus
 from raft.group import GroupState, HeadRecord, Job, NodeRecord
-from raft.member import MemberStatus
+from raft.member_status import MemberStatus
 
 
 def state(head: HeadRecord | None, **carries: bool) -> GroupState:

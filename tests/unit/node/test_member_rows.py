@@ -4,7 +4,7 @@ from cluster.client.member_rows import member_rows
 from cluster.node.child import ChildStatus
 from cluster.node.ray_keeper import RayStatus
 from cluster.node.status import NodeStatus
-from raft.member import MemberStatus
+from raft.member_status import MemberStatus
 from raft.transport import RejectedPeer
 
 VOTERS = (("a", "a:2", "1"), ("b", "b:2", "1"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.host import NotOpenError
+from actors.errors import NotOpenError
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.store.events.event import Event, EventId, JsonPayload, Timestamp
 from actors.store.query.planner import Order
