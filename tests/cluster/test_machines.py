@@ -174,6 +174,11 @@ def copies(machine: Machine, job: str) -> set[int]:
     return {int(path.name[:4]) for path in (machine.directory / "home/jobs" / job / "partitions").glob("[0-9]*")}
 
 
+def hosts(machine: Machine) -> list[int]:
+    """Return the processes of hosts on a machine."""
+    return [pid for pid in machine.pids() if b"PartitionHost" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def events(machine: Machine, job: str) -> list[str]:
     """Return all stored events of a job, in one order."""
     rows = map(json.loads, said(machine, "query", "events", job, "--json", "--limit", "0").splitlines())
@@ -209,6 +214,8 @@ def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
         victim.connect()
     eventually(lambda: (nodes(other)[name]["ray"], nodes(other)[name]["role"]) == ("running", "follower"), 120)
     eventually(lambda: not copies(victim, "cut"))
+    # The hosts of before it was cut off belong to nobody.
+    eventually(lambda: not hosts(victim))
     assert had
     submit(other, "healed", long_trades)
     assert table(other, "healed") == long_expected
