@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -28,7 +28,7 @@ from cluster.local.ports import check_free, free_ports
 from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process
 from cluster.local.speed import slowness
 from cluster.node.ray_environment import ray_environment
-from cluster.node.settings import NodeSettings
+from cluster.node.settings import SETTINGS_NAME, NodeSettings
 from cluster.node.supervise import STAY_LINE
 
 log = logging.getLogger(__name__)
@@ -150,19 +150,26 @@ def _refuse_second(home: Home) -> None:
 
 def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettings]:
     """Return what each node of a new cluster, or of one that was here before, is told."""
-    own = "" if options.node_address is None else _raft_address(options.node_address)
-    members = _known_members(home, options, own) if own else _local_members(home, options)
-    host, port = options.node_address or (LOCAL_HOST, 0)
-    here = {name: address for name, address in members.items() if not own or address == own}
-    check_free(here)
-    ports = free_ports(len(here) + 1, host)
+    known = [
+        NodeSettings.read(path.parent) for path in home.directory.glob(f"group-{options.group_id}/*/{SETTINGS_NAME}")
+    ]
+    if options.node_address is not None:
+        return [_only_settings(home, options, options.node_address, known, mark)]
+    elsewhere = [one.address for one in known if not one.address.startswith("127.")]
+    if elsewhere:
+        raise ClusterError(
+            f"{home.directory} is that of one of several machines; give its address: --node-address {elsewhere[0]}"
+        )
+    members = _local_members(home, options)
+    check_free(members)
+    ports = free_ports(options.member_count + 1, LOCAL_HOST)
     home.write_members(options.group_id, members)
     return [
         NodeSettings(
             name=name,
             group_id=options.group_id,
             home=str(home.directory),
-            address=f"{host}:{port or ports[number]}",
+            address=f"{LOCAL_HOST}:{ports[number]}",
             raft_address=raft_address,
             members=members,
             # One Ray for the machine; the others are there to vote and to lead.
@@ -172,24 +179,39 @@ def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettin
             dashboard_port=ports[-1] if options.has_dashboard else 0,
             mark=mark,
         )
-        for number, (name, raft_address) in enumerate(here.items())
+        for number, (name, raft_address) in enumerate(members.items())
     ]
 
 
-def _raft_address(node_address: tuple[str, int]) -> str:
+def _only_settings(
+    home: Home, options: ClusterOptions, node_address: tuple[str, int], known: Sequence[NodeSettings], mark: str
+) -> NodeSettings:
+    """Return what the node of this machine is told: what it was before, or to begin a group."""
     host, port = node_address
-    return f"{host}:{port + 1}"
-
-
-def _known_members(home: Home, options: ClusterOptions, own: str) -> Mapping[str, str]:
-    """Return the members of the group of several machines that this one has belonged to, else itself alone."""
-    known = home.known_members(options.group_id)
-    if known and own not in known.values():
+    if known and [one.address for one in known] != [f"{host}:{port}"]:
+        addresses = ", ".join(one.address for one in known)
         raise ClusterError(
-            f"{home.directory} is that of a member of a group at {', '.join(known.values())}, not at {own}; give the "
-            "address that it had (Raft's port is the one after it), or choose another --home"
+            f"{home.directory} is that of nodes at {addresses}, not at {host}:{port}; give the address that it had, or "
+            "choose another --home"
         )
-    return known or {"node-1": own}
+    first = NodeSettings(
+        name="node-1",
+        group_id=options.group_id,
+        home=str(home.directory),
+        address=f"{host}:{port}",
+        raft_address=f"{host}:{port + 1}",
+        members={"node-1": f"{host}:{port + 1}"},
+        carries_ray=True,
+    )
+    node = known[0] if known else first
+    check_free({node.name: node.raft_address})
+    return replace(
+        node,
+        cpu_count=options.cpu_count,
+        object_store_bytes=options.object_store_bytes,
+        dashboard_port=free_ports(1, host)[0] if options.has_dashboard else 0,
+        mark=mark,
+    )
 
 
 def _local_members(home: Home, options: ClusterOptions) -> Mapping[str, str]:
@@ -198,10 +220,6 @@ def _local_members(home: Home, options: ClusterOptions) -> Mapping[str, str]:
     if not known:
         ports = free_ports(options.member_count, LOCAL_HOST)
         return {f"node-{number}": f"{LOCAL_HOST}:{port}" for number, port in enumerate(ports, 1)}
-    if not all(address.startswith("127.") for address in known.values()):
-        raise ClusterError(
-            f"{home.directory} is that of one of several machines, {', '.join(known.values())}; give its --node-address"
-        )
     if len(known) != options.member_count:
         raise ClusterError(
             f"group {options.group_id} of {home.directory} has {len(known)} members, not {options.member_count}; "

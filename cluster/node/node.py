@@ -178,7 +178,6 @@ class NodeProcess:
         if found.get(status.name) == own and is_alone and found != self._settings.members:
             self._settings = replace(self._settings, members=found)
             self._settings.write(self._directory)
-            self._home.write_members(self._settings.group_id, found)
 
     def _ask_to_be_admitted(self) -> None:
         identity = self._member.status().identity

@@ -13,6 +13,7 @@ from cluster.cli import cli
 from cluster.errors import ClusterError, NotRunningError
 from cluster.local.cluster import ClusterOptions, start_cluster, stop_cluster
 from cluster.local.home import ClusterRecord, Home
+from cluster.node.settings import NodeSettings
 from raft.journal import Journal
 from raft.passwords import read_password_file
 
@@ -151,8 +152,17 @@ def test_ending_a_cluster_that_is_none_says_so(tmp_path: Path) -> None:
 
 
 def test_the_home_of_one_of_several_machines_starts_at_its_address_only(home: Home) -> None:
-    home.write_members(2, {"node-1": "10.0.0.1:7101", "node-2": "10.0.0.2:7101"})
-    with pytest.raises(ClusterError, match=r"one of several machines, 10.0.0.1:7101, 10.0.0.2:7101; give its"):
+    settings = NodeSettings(
+        name="node-2",
+        group_id=2,
+        home=str(home.directory),
+        address="10.0.0.2:7100",
+        raft_address="10.0.0.2:7101",
+        members={"node-1": "10.0.0.1:7101", "node-2": "10.0.0.2:7101"},
+        carries_ray=True,
+    )
+    settings.write(home.member_directory(2, "node-2"))
+    with pytest.raises(ClusterError, match=r"one of several machines; give its address: --node-address 10.0.0.2:7100"):
         start_cluster(home, ClusterOptions())
-    with pytest.raises(ClusterError, match=r"member of a group at 10.0.0.1:7101, 10.0.0.2:7101, not at 10.0.0.3:7101"):
+    with pytest.raises(ClusterError, match=r"nodes at 10.0.0.2:7100, not at 10.0.0.3:7100; give the address"):
         start_cluster(home, ClusterOptions(member_count=1, node_address=("10.0.0.3", 7100)))
