@@ -202,7 +202,7 @@ def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
     company: list[Machine], long_trades: Path, long_expected: Entries, eventually: Callable[..., Any]
 ) -> None:
     name, victim, other = bystander(company)
-    submit(other, "cut", long_trades, batch_rows=200)
+    submit(other, "cut", long_trades, batch_rows=400)
     eventually(lambda: copies(victim, "cut"))
     had = copies(victim, "cut")
     victim.cut_off()
@@ -226,7 +226,7 @@ def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothi
     company: list[Machine], trades: Path, expected: Entries, eventually: Callable[..., Any]
 ) -> None:
     first, fourth = company[0], company[3]
-    submit(first, "long", trades, batch_rows=20, more=STORED)
+    submit(first, "long", trades, batch_rows=150, more=STORED)
     join(first, fourth)
     said(first, "scale", "long", "--hosts", "4")
     eventually(lambda: copies(fourth, "long"), 120)
@@ -235,7 +235,7 @@ def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothi
     assert table(first, "long") == expected
     stored = events(first, "calm")
     assert events(first, "long") == stored != []
-    submit(first, "busy", trades, batch_rows=20, hosts=4, more=STORED)
+    submit(first, "busy", trades, batch_rows=100, hosts=4, more=STORED)
     eventually(lambda: copies(fourth, "busy"), 120)
     # It leaves under load, with partitions of a job that runs and of two that have finished.
     said(fourth, "leave")
@@ -271,7 +271,7 @@ def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
     company: list[Machine], long_trades: Path, long_expected: Entries, eventually: Callable[..., Any]
 ) -> None:
     name, victim, other = bystander(company)
-    submit(other, "dead", long_trades, batch_rows=200)
+    submit(other, "dead", long_trades, batch_rows=400)
     eventually(lambda: copies(victim, "dead"))
     victim.power_off()
     assert table(other, "dead") == long_expected
