@@ -7,6 +7,7 @@ The tree::
     ├── AlreadyRunningError  a cluster of this home runs already
     ├── UnknownJobError      no job of that name
     ├── NoAnswerError        somebody did not answer in time
+    │   └── SilentHostError  a host, which the message names
     └── BacktestError        a backtest that cannot be made
         └── TooManyAnomaliesError   more of them than can be compared
 """
@@ -32,6 +33,10 @@ class UnknownJobError(ClusterError):
 
 class NoAnswerError(ClusterError):
     """Somebody did not answer before the deadline."""
+
+
+class SilentHostError(NoAnswerError):
+    """A host did not answer before the deadline, or died meanwhile."""
 
 
 class BacktestError(ClusterError):

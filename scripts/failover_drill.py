@@ -1,29 +1,45 @@
-"""Kill leaders and hosts of a loaded cluster at random moments, and count what is missing or doubled at the end.
+"""Kill processes of a loaded cluster at random moments, and count what is missing or doubled at the end.
 
-    python scripts/failover_drill.py [--kills 20] [--victim leader|host|both] [--rows 3000000] [--seed 1]
+    python scripts/failover_drill.py [--kills 20] [--victim KIND] [--rows 3000000] [--seed 1]
 
-A job replays a generated file on a local cluster of three members and two hosts. At random moments a process is killed
+A job replays a generated file on a local cluster of three members and two hosts. At random moments processes are killed
 by SIGKILL; the drill waits for the group to recover and kills again until the file is through (it is replayed under a
-new job name as often as the kills need). Printed: the time from the kill to the election and to the first rows under
-the new leader (median and worst), rows sent again, and the comparison of each anomaly table with one undisturbed run.
+new job name as often as the kills need). Printed: the time from each kill to the first rows afterwards (for leaders,
+to the election, too), and the comparison of each anomaly table with one undisturbed run. The kinds:
+
+    leader   the node that leads, with its leader's process      raylet   Ray's raylet
+    host     a host of the job                                   gcs      Ray's control store
+    node     the process of any node                             head     the node with Ray's head, and all of that Ray
+    member   the process of a node that does not lead            any      one of these, chosen anew for each kill
 """
 
 import argparse
+import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from cluster.leader.status import RunnerStatus
+from cluster.errors import ClusterError
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
+from cluster.node.ray_keeper import RayRecord
+from cluster.node.status import NodeStatus
 from config.load import parse_job
 from config.settings import JobSettings
+
+VICTIMS = ("leader", "host", "node", "member", "head", "raylet", "gcs")
+
+RECOVERY_S = 180.0
+"""Seconds after which a cluster that was hit will not recover any more."""
 
 JOB = """
 job: {name}
@@ -59,6 +75,25 @@ def make_trades(path: Path, row_count: int, key_count: int, seed: int) -> None:
     frame.write_parquet(path, row_group_size=100_000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A look at the cluster; nothing is known where nobody answers."""
+
+    epoch: int = 0
+    generation: int = 0
+    """Of Ray's head, 0 while it starts."""
+
+    head: str = ""
+    """Node that carries it."""
+
+    failure_count: int = 0
+    row_count: int = 0
+
+
+Killed = tuple[str, Callable[[Seen], bool]]
+"""What was killed, and what tells that the cluster has noticed it and is over it."""
+
+
 class Drill:
     """One drill on one cluster."""
 
@@ -66,11 +101,11 @@ class Drill:
         from cluster.client.client import Client
 
         self._client = Client(home)
+        self._home = home
         self._path = path
         self._random = random.Random(seed)
         self._elected_s: list[float] = []
-        self._resumed_s: list[float] = []
-        self._sent_again: list[int] = []
+        self._resumed_s: dict[str, list[float]] = {}
 
     def job(self, name: str) -> JobSettings:
         """Return the job under a name."""
@@ -89,7 +124,7 @@ class Drill:
             time.sleep(self._random.uniform(0.1, 2.0))
             if self._is_over(name):
                 break
-            self._kill(name, self._random.choice(["leader", "host"]) if victim == "both" else victim)
+            self._kill(name, self._random.choice(VICTIMS) if victim == "any" else victim)
             kills += 1
         summary = self._client.wait_finished(name, 600)
         if summary.failed is not None:
@@ -108,36 +143,92 @@ class Drill:
             time.sleep(0.02)
 
     def _kill(self, name: str, victim: str) -> None:
-        from cluster.client.chaos import kill_and_measure
+        before = self._look(name)
+        killed_s = time.monotonic()
+        killed, is_over = getattr(self, f"_kill_{victim}")(name, before)
+        while not self._is_over(name):
+            found = self._look(name)
+            if found.row_count and is_over(found):
+                break
+            self._give_up_after(killed_s, f"{killed} was killed and the cluster did not recover: {found}")
+        reached = self._look(name)
+        while not self._is_over(name):
+            found = self._look(name)
+            if found.row_count and (found.epoch, found.row_count) != (reached.epoch, reached.row_count):
+                took_s = time.monotonic() - killed_s
+                self._resumed_s.setdefault(victim, []).append(took_s)
+                print(f"  killed {killed}: rows after {took_s:.2f} s", flush=True)
+                return
+            self._give_up_after(killed_s, f"{killed} was killed and no rows came: {found}")
+        print(f"  killed {killed}: the job was over", flush=True)
 
-        if victim == "host":
-            hosts = self._client.hosts(name)
-            print(f"  killed {self._client.kill_host(name, self._random.choice(hosts))}", flush=True)
-            return
-        failover = kill_and_measure(self._client)
-        self._elected_s.append(failover.elected_s)
-        resumed = self._first_rows(name, failover.epoch)
-        if resumed is None or resumed.first_pumped_us is None:
-            print(f"  killed {failover.killed}: elected {failover.elected_s:.2f} s, the job was over", flush=True)
-            return
-        self._resumed_s.append((resumed.first_pumped_us - failover.killed_us) / 1e6)
-        self._sent_again.append(resumed.rows_sent_again)
-        print(
-            f"  killed {failover.killed}: elected {failover.elected_s:.2f} s, rows {self._resumed_s[-1]:.2f} s, "
-            f"sent again {self._sent_again[-1]}",
-            flush=True,
+    def _give_up_after(self, killed_s: float, reason: str) -> None:
+        if time.monotonic() - killed_s > RECOVERY_S:
+            raise SystemExit(reason)
+        time.sleep(0.02)
+
+    def _look(self, name: str) -> Seen:
+        try:
+            state, runner = self._client.state(), self._client.runner_status(name)
+        except ClusterError:
+            return Seen()
+        head = state.head
+        return Seen(
+            epoch=state.epoch,
+            generation=head.generation if head is not None and head.address else 0,
+            head=head.node if head is not None else "",
+            failure_count=0 if runner is None else runner.failure_count,
+            row_count=0 if runner is None or runner.pump is None else runner.pump.row_count,
         )
 
-    def _first_rows(self, name: str, epoch: int) -> RunnerStatus | None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            runner = self._client.runner_status(name)
-            if runner is not None and runner.epoch >= epoch and runner.first_pumped_us is not None:
-                return runner
-            if self._is_over(name):
-                return None
-            time.sleep(0.02)
-        raise SystemExit(f"the job did not resume: {self._client.runner_status(name)}")
+    def _kill_leader(self, name: str, before: Seen) -> Killed:
+        from cluster.client.chaos import kill_and_measure
+
+        found = kill_and_measure(self._client)
+        self._elected_s.append(found.elected_s)
+        return f"leader {found.killed} (elected {found.elected_s:.2f} s)", lambda seen: seen.epoch > before.epoch
+
+    def _kill_host(self, name: str, before: Seen) -> Killed:
+        killed = self._client.kill_host(name, self._random.choice(self._client.hosts(name)))
+        was = (before.epoch, before.failure_count)
+        return killed, lambda seen: (seen.epoch, seen.failure_count) != was
+
+    def _kill_node(self, name: str, before: Seen) -> Killed:
+        return self._kill_process(lambda found: True, before)
+
+    def _kill_member(self, name: str, before: Seen) -> Killed:
+        return self._kill_process(lambda found: found.led_epoch is None, before)
+
+    def _kill_process(self, may_be: Callable[[NodeStatus], bool], before: Seen) -> Killed:
+        found = [status for _, status in self._client.statuses() if status is not None and may_be(status)]
+        victim = self._random.choice(found)
+        os.kill(victim.pid, signal.SIGKILL)
+        epoch_min = before.epoch + (victim.led_epoch is not None)
+
+        def is_back(seen: Seen) -> bool:
+            now = dict(self._client.statuses()).get(victim.name)
+            return now is not None and now.pid != victim.pid and seen.epoch >= epoch_min
+
+        return f"process of {victim.name}", is_back
+
+    def _kill_raylet(self, name: str, before: Seen) -> Killed:
+        return self._kill_ray(before, "raylet")
+
+    def _kill_gcs(self, name: str, before: Seen) -> Killed:
+        return self._kill_ray(before, "gcs_server")
+
+    def _kill_head(self, name: str, before: Seen) -> Killed:
+        status = dict(self._client.statuses()).get(before.head)
+        if status is not None:
+            os.kill(status.pid, signal.SIGKILL)
+        return self._kill_ray(before, "gcs_server", "raylet")
+
+    def _kill_ray(self, before: Seen, *kinds: str) -> Killed:
+        record = RayRecord.read(self._home.member_directory(self._client.group_id, before.head))
+        for kind in kinds if record is not None else ():
+            assert record is not None
+            os.kill(record.pids[kind], signal.SIGKILL)
+        return f"{' and '.join(kinds)} of {before.head}", lambda seen: seen.generation > before.generation
 
     def report(self) -> str:
         """Return the figures."""
@@ -145,17 +236,16 @@ class Drill:
         def spread(values: list[float]) -> str:
             return f"median {statistics.median(values):.2f}, worst {max(values):.2f}" if values else "none"
 
-        return (
-            f"elected after, s     {spread(self._elected_s)}\nrows again after, s  {spread(self._resumed_s)}\n"
-            f"rows sent again      {spread([float(count) for count in self._sent_again])}"
-        )
+        lines = [f"elected after, s             {spread(self._elected_s)}"]
+        lines += [f"rows again after, s: {kind:<7} {spread(times)}" for kind, times in self._resumed_s.items()]
+        return "\n".join(lines)
 
 
 def main() -> int:
     """Run the drill; exit code 1 when anything is missing or doubled."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--victim", choices=("leader", "host", "both"), default="both")
+    parser.add_argument("--victim", choices=(*VICTIMS, "any"), default="any")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--keys", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)

@@ -8,13 +8,14 @@ import contextlib
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import NotOpenError
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes, request_id
-from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError, SilentHostError, UnknownJobError
 from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
@@ -37,11 +38,14 @@ if TYPE_CHECKING:
     from cluster.client.event_pages import Ask, EventPage
     from config.settings import JobSettings
 
-LOOK_TIMEOUT_S = 1.0
-"""Seconds that a leader's process has to say what it does."""
+LOOK_TIMEOUT_S = 0.6
+"""Seconds that a leader's process has to say what it does, and hosts for what `tocsin status` says of them."""
 
 HOST_TIMEOUT_S = 60.0
 """Seconds that a host has to answer a query."""
+
+STAT_TIMEOUT_S = 3.0
+"""Seconds that a host has for its counters while a query waits for it."""
 
 OPEN_TIMEOUT_S = 15.0
 """Seconds that a query waits for the partitions of a job that is just being recovered."""
@@ -66,7 +70,15 @@ class Client:
 
     def members(self) -> list[MemberView]:
         """Ask every node for the status of its member, all at once."""
-        return [MemberView(member_id=name, status=self._hosted(found)) for name, found in self._nodes.statuses()]
+        return self.views(self.statuses())
+
+    def statuses(self) -> list[tuple[str, NodeStatus | None]]:
+        """Ask every node how it is, all at once; `None` stands for no answer in time."""
+        return self._nodes.statuses()
+
+    def views(self, found: Sequence[tuple[str, NodeStatus | None]]) -> list[MemberView]:
+        """Return the members of nodes that were asked, with what the one that leads does."""
+        return [MemberView(member_id=name, status=self._hosted(status)) for name, status in found]
 
     def member_rows(self) -> list[MemberRow]:
         """Return who votes, and who waits to be admitted."""
@@ -214,15 +226,22 @@ class Client:
             NoAnswerError: none answers.
         """
         trouble = "Ray does not run, or is just being started"
+        deadline_s = time.monotonic() + timeout_s
         for child in self._nodes.ready_children():
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                break
             try:
-                return child.call(call, *arguments, timeout_s=timeout_s)
+                return child.call(call, *arguments, timeout_s=left_s)
+            except SilentHostError:
+                raise
             except NoAnswerError as error:
                 trouble = str(error)
         raise NoAnswerError(f"no leader's process of any node answers ({trouble}); see `tocsin status`")
 
-    def _ask_host(self, name: str, host: str, method: str, *arguments: Any) -> Any:
-        return self._call_child("ask_host", name, host, method, arguments, HOST_TIMEOUT_S, timeout_s=HOST_TIMEOUT_S + 2)
+    def _ask_host(self, name: str, host: str, method: str, *arguments: Any, timeout_s: float = HOST_TIMEOUT_S) -> Any:
+        longest_s = timeout_s + min(timeout_s, 2.0)
+        return self._call_child("ask_host", name, host, method, arguments, timeout_s, timeout_s=longest_s)
 
     def open_for_queries(self, name: str) -> None:
         """Wait until all partitions that have an owner are open, since others would be missing from answers unseen.
@@ -236,26 +255,30 @@ class Client:
         started_s = time.monotonic()
         while True:
             job = self.job(name)
-            missing = self._missing_partitions(job)
+            missing, trouble = self._missing_partitions(job)
             if not missing:
                 return
             if has_passed(started_s, OPEN_TIMEOUT_S):
                 numbers = ", ".join(map(str, missing))
-                raise NoAnswerError(f"partitions {numbers} of job {name!r} are not open; see `tocsin status {name}`")
+                why = trouble or f"see `tocsin status {name}`"
+                raise NoAnswerError(f"partitions {numbers} of job {name!r} are not open; {why}")
             if job.status is JobStatus.RUNNING:
                 time.sleep(0.2)
             else:
                 self._open_at_rest(job, {job.owners[number] for number in missing})
 
-    def _missing_partitions(self, job: Job) -> list[int]:
+    def _missing_partitions(self, job: Job) -> tuple[list[int], str]:
+        """Return which partitions that have an owner are not open, and who does not answer."""
         from actors.shard import ShardLostError
 
+        found, trouble = set[int](), ""
         try:
-            found = {stat.partition for stat in self.partition_stats(job.job_id)}
-        except (NoAnswerError, NotOpenError, ShardLostError):
+            stats, silent = self.look_at_hosts(job.job_id, STAT_TIMEOUT_S)
+            found, trouble = {stat.partition for stat in stats}, "; ".join(silent)
+        except ShardLostError:
             # Whoever opens them says which shard is lost.
-            found = set()
-        return [number for number, owner in enumerate(job.owners) if owner and number not in found]
+            pass
+        return [number for number, owner in enumerate(job.owners) if owner and number not in found], trouble
 
     def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
         from actors.shard import ShardLostError
@@ -265,6 +288,24 @@ class Client:
                 self._call_child("open_at_rest", job.job_id, host, OPEN_TIMEOUT_S, timeout_s=OPEN_TIMEOUT_S + 2)
             except ShardLostError as error:
                 raise ShardLostError(f"{error}; no answer would be complete: {_way_out(job)}") from error
+
+    def look_at_hosts(self, name: str, timeout_s: float = LOOK_TIMEOUT_S) -> "tuple[list[PartitionStat], list[str]]":
+        """Return the counters of partitions that are open, in order, and why hosts did not give theirs in time."""
+        with ThreadPoolExecutor(16) as threads:
+            asked = [
+                threads.submit(self._ask_host, name, host, "stat", timeout_s=timeout_s) for host in self.hosts(name)
+            ]
+        found: list[PartitionStat] = []
+        silent: list[str] = []
+        for one in asked:
+            try:
+                found += one.result()
+            except NotOpenError:
+                # One that does not run has none open.
+                continue
+            except NoAnswerError as error:
+                silent.append(str(error))
+        return sorted(found, key=lambda stat: stat.partition), silent
 
     def partition_stats(self, name: str) -> "list[PartitionStat]":
         """Return the counters of every partition that is open, in order."""

@@ -20,8 +20,11 @@ from raft.errors import FormatError, RaftError
 from raft.group import GroupState
 from raft.group_codec import decode_state
 
-LOOK_TIMEOUT_S: Final = 1.5
+LOOK_TIMEOUT_S: Final = 1.0
 """Seconds that all nodes together have to say how they are; one that was just killed or hangs does not answer."""
+
+SILENT_S: Final = 3.0
+"""Seconds for which nobody waits again for a node that did not answer in time."""
 
 ATTEMPT_S: Final = 10.0
 """Seconds that one node has to have a command applied."""
@@ -44,6 +47,7 @@ class Nodes:
         self._addresses = dict(record.node_addresses)
         self._knows_all = False
         self._clients: dict[str, NodeClient] = {}
+        self._silent_until_s: dict[str, float] = {}
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="client")
 
     @property
@@ -191,12 +195,19 @@ class Nodes:
         return addresses
 
     def _ask_all(self, call: str) -> list[tuple[str, Any]]:
+        now_s = time.monotonic()
+        asked = {name for name in self._addresses if self._silent_until_s.get(name, now_s) <= now_s}
         futures = {
             name: self._threads.submit(self.client(address).call, call, timeout_s=LOOK_TIMEOUT_S)
             for name, address in self._addresses.items()
+            if name in asked or not asked
         }
         wait(futures.values(), LOOK_TIMEOUT_S)
-        return [(name, _answer_or_none(future)) for name, future in futures.items()]
+        waited_s = time.monotonic() - now_s
+        for name, future in futures.items():
+            if not future.done() or (waited_s >= LOOK_TIMEOUT_S and future.exception() is not None):
+                self._silent_until_s[name] = now_s + waited_s + SILENT_S
+        return [(name, _answer_or_none(futures.get(name))) for name in self._addresses]
 
 
 def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
@@ -204,8 +215,8 @@ def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
     return decode_state(max(found, key=lambda one: one[0])[1])
 
 
-def _answer_or_none(future: "Future[Any]") -> Any:
-    if not future.done() or future.exception() is not None:
+def _answer_or_none(future: "Future[Any] | None") -> Any:
+    if future is None or not future.done() or future.exception() is not None:
         return None
     return future.result()
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,9 @@ class ChildStatus:
     address: str = ""
     """Where it answers calls, as host:port; empty until it is ready."""
 
+    silence_s: float = field(default=0.0, compare=False)
+    """Seconds since its last word, or since its start; changes all the time, and so is no difference."""
+
 
 class LeaderChild:
     """Keeps one process running for a given Ray; called from one thread, but for `heard`."""
@@ -57,7 +60,10 @@ class LeaderChild:
     def status(self) -> ChildStatus:
         """The process as it is now."""
         process = self._process
-        return ChildStatus() if process is None else ChildStatus(pid=process.pid, address=self._address)
+        if process is None:
+            return ChildStatus()
+        silence_s = time.monotonic() - self._heard_s
+        return ChildStatus(pid=process.pid, address=self._address, silence_s=silence_s)
 
     @property
     def is_ready(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from actors.errors import NotOpenError
 from cluster.deployment.node_deployment import NodeDeployment
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, NoAnswerError, SilentHostError
 from cluster.leader.status import LeaderStatus
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
@@ -56,7 +56,7 @@ class LeaderCalls:
 
         Raises:
             NotOpenError: there is no such host.
-            NoAnswerError: it did not answer in time.
+            SilentHostError: it did not answer in time.
         """
         if method not in HOST_CALLS:
             raise ClusterError(f"{method!r} cannot be asked of a host")
@@ -64,8 +64,13 @@ class LeaderCalls:
         if found is None:
             raise NotOpenError(f"host {host!r} of job {job_id!r} does not run")
         reply = found.query(method, *arguments)
-        # A host that is to die answers nothing.
-        return None if method == "crash" else reply.wait(timeout_s)
+        if method == "crash":
+            # A host that is to die answers nothing.
+            return None
+        try:
+            return reply.wait(timeout_s)
+        except NoAnswerError as error:
+            raise SilentHostError(f"{host} of job {job_id!r} does not answer: {error}") from error
 
     def open_at_rest(self, job_id: str, host: str, timeout_s: float) -> None:
         """Open the partitions of a host of a job that nobody runs, so that they can be asked.

@@ -23,6 +23,7 @@ from actors.files import private_opener, replace_file
 from cluster.errors import ClusterError
 from cluster.local.processes import end_processes, kill_process
 from cluster.local.speed import slowness
+from cluster.node.gcs_look import GcsLook
 from cluster.node.ray_environment import ACTOR_ENVIRONMENT, start_environment
 from cluster.node.ray_start import READY_PREFIX, RayRequest
 from cluster.node.settings import NodeSettings
@@ -38,6 +39,13 @@ START_TIMEOUT_S = 120.0
 
 RETRY_S = 15.0
 """Seconds from one try to join a head to the next."""
+
+
+SILENT_LOOK_COUNT = 4
+"""Looks in a row at Ray's control store without an answer, each some three seconds, after which it counts as failed."""
+
+HUNG_S = 10.0
+"""Seconds that a process of Ray may be stopped before all of Ray here counts as failed."""
 
 
 class RayPhase(StrEnum):
@@ -98,7 +106,7 @@ class RayStatus:
     generation: int = 0
     address: str = ""
     problem: str = ""
-    """Why it failed."""
+    """Why it failed, or what is wrong and may make it fail."""
 
 
 class RayKeeper:
@@ -113,6 +121,8 @@ class RayKeeper:
         self._status = RayStatus()
         self._starting: threading.Thread | None = None
         self._retry_due_s = 0.0
+        self._hung_since_s: float | None = None
+        self._look: GcsLook | None = None
         if self._record is not None:
             self._status = self._status_of(self._record)
 
@@ -131,6 +141,8 @@ class RayKeeper:
             if head_address != "":
                 self._begin(generation, head_address or "")
         elif self._status.phase is RayPhase.RUNNING and self._record is not None:
+            if head_address is None and self._look is None:
+                self._look = GcsLook(self._record.address)
             self._status = self._status_of(self._record)
 
     def _is_to_be_tried_again(self, head_address: str | None) -> bool:
@@ -217,29 +229,50 @@ class RayKeeper:
         return record
 
     def _status_of(self, record: RayRecord) -> RayStatus:
-        lost = [kind for kind, pid in record.pids.items() if not _is_alive(pid, record.started)]
+        found = {kind: _state(pid, record.started) for kind, pid in record.pids.items()}
+        lost = [kind for kind, state in found.items() if state is None]
+        stopped = [kind for kind, state in found.items() if state in _STOPPED]
+        silent_count = 0 if self._look is None else self._look.failure_count
+        has_failed = bool(lost) or self._hangs(bool(stopped)) or silent_count >= SILENT_LOOK_COUNT
         problem = f"{', '.join(lost)} of Ray has ended" if lost else ""
-        if problem and self._status.phase is not RayPhase.FAILED:
-            log.warning("Ray has failed", extra={"reason": problem})
+        if stopped and not lost:
+            problem = f"{', '.join(stopped)} of Ray is stopped and does nothing"
+        if silent_count and not problem:
+            problem = f"gcs_server of Ray does not answer at {record.address}"
+        if problem and problem != self._status.problem:
+            log.warning("Ray has failed" if has_failed else "Ray hangs", extra={"reason": problem})
         return RayStatus(
-            phase=RayPhase.FAILED if lost else RayPhase.RUNNING,
+            phase=RayPhase.FAILED if has_failed else RayPhase.RUNNING,
             generation=record.generation,
             address=record.address,
             problem=problem,
         )
 
+    def _hangs(self, is_stopped: bool) -> bool:
+        """Whether processes have been stopped for too long."""
+        now_s = time.monotonic()
+        self._hung_since_s = (self._hung_since_s or now_s) if is_stopped else None
+        return self._hung_since_s is not None and now_s - self._hung_since_s >= HUNG_S
+
     def _end_processes(self) -> None:
         record, self._record = self._record, None
+        look, self._look = self._look, None
+        if look is not None:
+            look.close()
         if record is not None:
             end_processes(record.starter_pid, record.started, record.directory)
             shutil.rmtree(record.directory, ignore_errors=True)
             RayRecord.remove(self._directory)
 
 
-def _is_alive(pid: int, started: float) -> bool:
-    """Whether a process runs that was started by somebody who had started then."""
+_STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+
+
+def _state(pid: int, started: float) -> str | None:
+    """Return what a process does that was started by somebody who had started then; `None` when it has ended."""
     try:
         process = psutil.Process(pid)
-        return process.create_time() >= started - 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        state = str(process.status())
+        return state if process.create_time() >= started - 1.0 and state != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
-        return False
+        return None

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes
 from cluster.local.home import Home
+from cluster.show.problems import problems_of
 from cluster.show.text import show_json_lines, show_rows
 
 
@@ -53,7 +54,7 @@ def node_rows(home: Home) -> list[NodeRow]:
                 role="-" if status is None else status.member.role,
                 ray=f"head, {ray}" if is_head else ray,
                 hosts=placed.count(name),
-                problem="no answer" if status is None else status.member.problem or status.ray.problem,
+                problem="; ".join(problems_of(status)),
             )
         )
     return rows

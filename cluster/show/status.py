@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.leader.member_status import MemberView, newest_leader
 from cluster.leader.status import RunnerStatus
+from cluster.show.problems import cluster_problems
 from cluster.show.text import show_rows, show_time_us
 from raft.group import Job
 
@@ -53,6 +54,9 @@ class ClusterStatus:
     job: JobView | None = None
     """The job that was asked for."""
 
+    problems: tuple[str, ...] = ()
+    """What is wrong with nodes and hosts."""
+
 
 def cluster_status(client: "Client", job: str | None) -> ClusterStatus:
     """Return the state of the cluster; of one job also its partitions.
@@ -60,13 +64,17 @@ def cluster_status(client: "Client", job: str | None) -> ClusterStatus:
     Raises:
         UnknownJobError: there is no such job.
     """
-    views = client.members()
+    statuses = client.statuses()
+    views = client.views(statuses)
+    problems = cluster_problems(statuses)
     leader = newest_leader(views)
     state = client.state()
     view = None
     if job is not None:
-        stats = tuple(client.partition_stats(job))
-        view = JobView(job=client.job(job), runner=client.runner_status(job), partitions=stats)
+        stats, silent = client.look_at_hosts(job)
+        problems += silent
+        runner = None if leader is None or leader.leader is None else leader.leader.jobs.get(job)
+        view = JobView(job=client.job(job), runner=runner, partitions=tuple(stats))
     return ClusterStatus(
         leader=None if leader is None else leader.member_id,
         group=client.group_id,
@@ -74,6 +82,7 @@ def cluster_status(client: "Client", job: str | None) -> ClusterStatus:
         members=tuple(views),
         jobs=tuple(state.jobs.values()),
         job=view,
+        problems=tuple(problems),
     )
 
 
@@ -83,6 +92,7 @@ def plain_status(found: ClusterStatus) -> dict[str, Any]:
         "leader": found.leader,
         "group": found.group,
         "epoch": found.epoch,
+        "problems": list(found.problems),
         "members": [_plain_member(view) for view in found.members],
         "jobs": [{"job": job.job_id, "status": str(job.status), "owners": list(job.owners)} for job in found.jobs],
     }
@@ -127,6 +137,8 @@ def show_status(found: ClusterStatus) -> str:
         f"leader {found.leader or '-'}, epoch {found.epoch}",
         show_rows(("member", "role", "pid", "term", "commit"), members),
     ]
+    if found.problems:
+        parts.append("\n".join(found.problems))
     if jobs:
         parts.append(show_rows(("job", "status", "partitions", "hosts"), jobs))
     if found.job is not None:

@@ -1,15 +1,27 @@
 """What is stopped by a signal, and so neither dies nor answers, is noticed and replaced; nothing is lost or doubled."""
 
+import logging
+import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from cluster.client.client import Client
+from cluster.local.home import Home
+from cluster.local.speed import slowness
+from cluster.node.ray_keeper import RayPhase, RayRecord
+from cluster.show.status import cluster_status
 from tests.cluster.test_failover import Entries, finish, is_pumping, start
+
+log = logging.getLogger(__name__)
 
 Eventually = Callable[..., Any]
 
@@ -35,6 +47,8 @@ def test_a_stopped_host_is_replaced(client: Client, trades: Path, expected: Entr
     start(client, "hung-host", trades, eventually, batch_rows=500)
     pid = host_pid(client, "hung-host", "host-0")
     with stopped(pid):
+        _, silent = client.look_at_hosts("hung-host")
+        assert [line.partition(":")[0] for line in silent] == ["host-0 of job 'hung-host' does not answer"]
         eventually(lambda: not psutil.pid_exists(pid))
         assert finish(client, "hung-host") == expected
 
@@ -49,3 +63,49 @@ def test_a_stopped_leader_process_is_replaced(
         eventually(lambda: not psutil.pid_exists(leading.child.pid))
         eventually(lambda: is_pumping(client, "hung-leader", epoch + 1))
         assert finish(client, "hung-leader") == expected
+
+
+def test_commands_answer_and_say_which_node_is_stopped(client: Client, home: Home) -> None:
+    follower = next(found for _, found in client.statuses() if found is not None and found.led_epoch is None)
+    with stopped(follower.pid):
+        for command in ("status", "nodes"):
+            words = [sys.executable, "-m", "cluster", "--home", str(home.directory), command]
+            started_s = time.monotonic()
+            said = subprocess.run(words, capture_output=True, text=True).stdout
+            assert time.monotonic() - started_s < 2.5 * slowness()
+            assert "does not answer" in said
+            assert follower.name in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("kind", ["gcs_server", "raylet"])
+def test_ray_that_is_stopped_or_killed_is_said_and_started_again(
+    client: Client, home: Home, trades: Path, expected: Entries, eventually: Eventually, kind: str, number: int
+) -> None:
+    name = f"{kind.partition('_')[0]}-{number}"
+    start(client, name, trades, eventually, batch_rows=500)
+    head = client.state().head
+    assert head is not None
+    record = RayRecord.read(home.member_directory(client.group_id, head.node))
+    assert record is not None
+    os.kill(record.pids[kind], number)
+    stopped_s = time.monotonic()
+    eventually(lambda: any(kind in problem for problem in cluster_status(client, None).problems), 5)
+    noticed_s = time.monotonic() - stopped_s
+    eventually(lambda: has_next_head(client, head.generation))
+    started_s = time.monotonic() - stopped_s
+    epoch = client.state().epoch
+    eventually(lambda: is_pumping(client, name, epoch) or client.job(name).status != "running")
+    log.info(
+        "%s: said after %.1f s, Ray after %.1f s, rows %.1f", name, noticed_s, started_s, time.monotonic() - stopped_s
+    )
+    assert finish(client, name) == expected
+
+
+def has_next_head(client: Client, generation: int) -> bool:
+    """Return whether a later head of Ray runs."""
+    return any(
+        found is not None and found.ray.phase is RayPhase.RUNNING and found.ray.generation > generation
+        for _, found in client.statuses()
+    )
