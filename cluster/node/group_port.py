@@ -5,6 +5,7 @@ When the node does not answer, nobody leads here: what the process still does is
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Mapping
 
@@ -12,6 +13,7 @@ from cluster.errors import NoAnswerError
 from cluster.node.calls import NodeClient
 from cluster.node.security import Contexts
 from cluster.node.settings import NodeSettings
+from cluster.node.status import WatchAnswer
 from raft.group import GroupState
 from raft.group_codec import decode_state
 
@@ -19,6 +21,10 @@ log = logging.getLogger(__name__)
 
 WATCH_TIMEOUT_S = 3.0
 """Seconds after which a look at the node counts as unanswered; the node answers within one, changed or not."""
+
+
+STATE_TIMEOUT_S = 10.0
+"""Seconds that the state has to follow an answer."""
 
 
 class NodeGroup:
@@ -31,6 +37,8 @@ class NodeGroup:
         self._clients: dict[str, NodeClient] = {settings.address: self._node}
         self._state = GroupState()
         self._epoch: int | None = None
+        self._index = -1
+        self._changed = threading.Condition()
         self._present: frozenset[str] = frozenset()
         self._answering: frozenset[str] = frozenset()
 
@@ -55,10 +63,13 @@ class NodeGroup:
 
         Raises:
             RaftError: there was no answer in time.
+            NoAnswerError: the node did not say what state follows.
         """
-        answer, index, state = self._node.call("propose", command, timeout_s, timeout_s=timeout_s + 2)
-        del index
-        self._state = decode_state(state)
+        answer, index = self._node.call("propose", command, timeout_s, timeout_s=timeout_s + 2)
+        # The state comes once for all commands that were applied meanwhile, since it may be large.
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._index >= index, STATE_TIMEOUT_S):
+                raise NoAnswerError(f"the state up to entry {index} did not come in {STATE_TIMEOUT_S:.0f} s")
         return bytes(answer)
 
     def client_of(self, node: str) -> NodeClient | None:
@@ -89,9 +100,20 @@ class NodeGroup:
                 self._epoch, known = None, (-1, None)
                 time.sleep(0.1)
                 continue
-            if answer.state is not None:
-                self._state = decode_state(answer.state)
-            self._present, self._answering = frozenset(answer.present), frozenset(answer.answering)
-            # After the state, which contains the election.
-            self._epoch = answer.epoch
+            took_s = self._take(answer)
             known = (answer.index, answer.epoch)
+            # A large state is taken less often, so that it never takes more than a third of the time.
+            time.sleep(2 * took_s)
+
+    def _take(self, answer: WatchAnswer) -> float:
+        """Take what has changed; return the seconds that it took."""
+        started_s = time.monotonic()
+        if answer.state is not None:
+            self._state = decode_state(answer.state)
+        self._present, self._answering = frozenset(answer.present), frozenset(answer.answering)
+        with self._changed:
+            self._index = answer.index
+            self._changed.notify_all()
+        # After the state, which contains the election.
+        self._epoch = answer.epoch
+        return time.monotonic() - started_s

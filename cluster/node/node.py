@@ -303,9 +303,12 @@ class NodeProcess:
         applied, state = self._state()
         return applied, None if applied == index else state
 
-    def _propose_for(self, command: bytes, timeout_s: float) -> tuple[bytes, int, bytes]:
+    def _propose_for(self, command: bytes, timeout_s: float) -> tuple[bytes, int]:
+        """Return the group's answer, and the log entry up to which a state contains it."""
         answer = self._member.propose(command, min(timeout_s, 60.0))
-        return (answer, *self._state())
+        index = self._member.applied_index()
+        self._notify_watchers()
+        return answer, index
 
     def _watch(self, pid: int, address: str, index: int, epoch: int | None) -> WatchAnswer:
         """Wait until something differs from what the leader's process knows, not longer than `WATCH_S`."""

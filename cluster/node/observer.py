@@ -32,6 +32,7 @@ class Observer:
         self._index = 0
         self._state = GroupState()
         self._trouble = "has not heard of the group yet"
+        self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
         self._thread.start()
@@ -70,14 +71,19 @@ class Observer:
         while (left_s := deadline_s - time.monotonic()) > 0:
             for address in self._voters():
                 try:
-                    answer, index, state = self._client_of(address).call("propose", command, left_s, timeout_s=left_s)
+                    answer, index = self._client_of(address).call("propose", command, left_s, timeout_s=left_s)
                 except ClusterError as error:
                     trouble = str(error)
                     continue
-                self._take(index, state)
+                self._wait_for(index, deadline_s)
                 return bytes(answer)
             self._stopping.wait(RETRY_S)
         raise ProposalTimeoutError(f"no answer in {timeout_s} s: {trouble}; try the same again")
+
+    def _wait_for(self, index: int, deadline_s: float) -> None:
+        """Wait until the state contains a log entry, or for as long as there is time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._index >= index, max(deadline_s - time.monotonic(), 0.0))
 
     def hand_over(self, timeout_s: float = 5.0) -> bool:
         """Return that another leads, as always."""
@@ -106,12 +112,9 @@ class Observer:
                     continue
                 self._trouble = ""
                 if state is not None:
-                    self._take(index, state)
+                    with self._changed:
+                        self._state, self._index = decode_state(state), index
+                        self._changed.notify_all()
                 break
             else:
                 self._stopping.wait(RETRY_S)
-
-    def _take(self, index: int, state: bytes) -> None:
-        # Two threads may bring it; the newer one stays.
-        if index >= self._index:
-            self._state, self._index = decode_state(state), index
