@@ -26,6 +26,9 @@ TRANSFER_THREAD_COUNT = 4
 CHUNK_TIMEOUT_S = 20.0
 """Seconds that a member has to take or give one chunk of a snapshot."""
 
+SILENT_TIMEOUT_S = 2.0
+"""Seconds that one has to take a chunk whose node has not answered lately: checkpoints wait for all members."""
+
 
 class ThreadReply(Generic[T]):
     """A reply that a thread of this process is working for."""
@@ -49,9 +52,10 @@ class ThreadReply(Generic[T]):
 class NodeMember:
     """The member of a node, as a keeper of snapshots."""
 
-    def __init__(self, node: NodeClient, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, node: NodeClient, threads: ThreadPoolExecutor, *, answers: bool) -> None:
         self._node = node
         self._threads = threads
+        self._store_timeout_s = CHUNK_TIMEOUT_S if answers else SILENT_TIMEOUT_S
 
     def store_snapshot(self, job_id: str, partition: int, reference: object) -> ThreadReply[tuple[bytes, int]]:
         """Store a snapshot that a host has taken."""
@@ -65,8 +69,10 @@ class NodeMember:
         digest, view = hashlib.sha256(snapshot).digest(), memoryview(snapshot)
         for index, start in enumerate(range(0, len(snapshot), CHUNK_SIZE_BYTES_MAX)):
             chunk = bytes(view[start : start + CHUNK_SIZE_BYTES_MAX])
-            self._node.call("put_snapshot_chunk", job_id, partition, digest, index, chunk, timeout_s=CHUNK_TIMEOUT_S)
-        self._node.call("seal_snapshot", job_id, partition, digest, len(snapshot), timeout_s=CHUNK_TIMEOUT_S)
+            self._node.call(
+                "put_snapshot_chunk", job_id, partition, digest, index, chunk, timeout_s=self._store_timeout_s
+            )
+        self._node.call("seal_snapshot", job_id, partition, digest, len(snapshot), timeout_s=self._store_timeout_s)
         return digest, len(snapshot)
 
     def _read(self, job_id: str, partition: int, digest: bytes) -> bytes | None:
@@ -129,7 +135,9 @@ class NodeDeployment:
     def find_member(self, member_id: str) -> NodeMember | None:
         """Return a member, or `None`."""
         client = self._group.client_of(member_id)
-        return None if client is None else NodeMember(client, self._threads)
+        if client is None:
+            return None
+        return NodeMember(client, self._threads, answers=member_id in self._group.answering_nodes())
 
     def answering_nodes(self) -> frozenset[str]:
         """Return the nodes that answer."""
