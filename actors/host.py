@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from actors.allowed import EVERYTHING, AllowedPaths
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
@@ -73,12 +74,12 @@ class HostBatch:
 class PartitionHost:
     """Owner of some partitions of one job."""
 
-    def __init__(self, job: bytes, directory: str) -> None:
+    def __init__(self, job: bytes, directory: str, allowed: AllowedPaths = EVERYTHING) -> None:
         self._job = JobSettings.from_bytes(job)
         self._directory = Path(directory)
         self._partitions: dict[int, Partition] = {}
         self._epoch = self._opened_epoch = 0
-        self._sinks: list[Sink] = open_sinks(self._job)
+        self._sinks: list[Sink] = open_sinks(self._job, allowed)
         self._turns = [threading.Lock() for _ in self._sinks]
         self._acceptances: dict[str, Acceptance] = {}
         self._outgoing: dict[int, OutgoingCopy] = {}

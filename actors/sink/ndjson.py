@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SinkError
 from actors.files import make_directory, open_locked, sync_directory
 from actors.sink.lines import anomaly_frame, json_line, json_records
@@ -30,7 +31,8 @@ _NOTHING: _Place = (-1, -1)
 class NdjsonSink:
     """Writes the anomalies of any number of partitions of a job to a folder."""
 
-    def __init__(self, directory: Path, job: JobSettings) -> None:
+    def __init__(self, directory: Path, job: JobSettings, allowed: AllowedPaths = EVERYTHING) -> None:
+        self._allowed = allowed
         self._directory = directory
         self._job = job
         # How each line begins.
@@ -48,6 +50,10 @@ class NdjsonSink:
             name = f"partition-{record.partition:04}-split-{record.id.split:04}.ndjson"
             by_path.setdefault(self._directory / name, []).append(record)
         for path, records in by_path.items():
+            # Each time, since links may have changed.
+            refusal = self._allowed.refusal(path)
+            if refusal is not None:
+                raise SinkError(f"sink ndjson: {refusal}; the anomalies wait meanwhile")
             try:
                 self._append(path, records)
             except OSError as error:

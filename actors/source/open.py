@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SchemaError, SourceError
 from actors.shard import ShardMissingError
 from actors.source.decoding import RowRules
@@ -61,12 +62,16 @@ class Places:
     positions: Path | None = None
     """Directory of the job's shards, which keeps what has been read of files; `None` forgets it with the process."""
 
+    allowed: AllowedPaths = EVERYTHING
+    """Which files may be read."""
+
 
 def open_source(
     job: JobSettings,
     stream_directory: Path,
     tables: Mapping[str, DurableStreamTable] | None = None,
     positions: Path | None = None,
+    allowed: AllowedPaths = EVERYTHING,
 ) -> Source:
     """Return the source of a job; the arguments are those of `Places`.
 
@@ -74,7 +79,8 @@ def open_source(
         SourceError: the source cannot be opened, or files are not those that were read before.
         SchemaError: the job's schema is not that of its stream table.
     """
-    return SOURCES[type(job.source)](job, Places(streams=stream_directory, tables=tables or {}, positions=positions))
+    places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed)
+    return SOURCES[type(job.source)](job, places)
 
 
 def open_text_format(job: JobSettings, settings: TextFormatSettings) -> TextFormat:
@@ -146,7 +152,7 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
     def open_file(path: Path, is_complete: bool) -> LineFile:
         return LineFile(path, form.framing, is_complete=is_complete, check=form.decoder)
 
-    choice = _file_choice(job, source.paths, follow=source.follow, mapped=source.columns)
+    choice = _file_choice(job, places, source.paths, follow=source.follow, mapped=source.columns)
     return RecordSource(job.row_schema, FileTransport(choice, open_file, _positions(places)), form)
 
 
@@ -158,7 +164,7 @@ def _open_parquet_files(job: JobSettings, places: Places) -> Source:
         assert is_complete
         return ParquetFile(source, job.row_schema, path)
 
-    choice = _file_choice(job, source.paths, follow=False, mapped=source.columns)
+    choice = _file_choice(job, places, source.paths, follow=False, mapped=source.columns)
     transport = FileTransport(choice, open_file, _positions(places))
     form = ColumnsFormat(row_rules(job, source), field_names(job.row_schema, source.columns))
     return RecordSource(job.row_schema, transport, form)
@@ -184,12 +190,15 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job), {}))
 
 
-def _file_choice(job: JobSettings, paths: tuple[str, ...], *, follow: bool, mapped: Mapping[str, str]) -> FileChoice:
+def _file_choice(
+    job: JobSettings, places: Places, paths: tuple[str, ...], *, follow: bool, mapped: Mapping[str, str]
+) -> FileChoice:
     return FileChoice(
         paths=paths,
         suffixes=tuple(suffix for suffix, kind in FILE_SUFFIXES.items() if kind == job.source.type),
         is_split_by_file=any(name.lower() == FILE_COLUMN for name in job.key_columns) and FILE_COLUMN not in mapped,
         follow=follow,
+        allowed=places.allowed,
     )
 
 

@@ -12,6 +12,16 @@ _ADDRESS_HELP = "Address of this machine that others reach, as HOST or HOST:PORT
 _PASSWORD_HELP = "File with the cluster's password, readable by its owner alone."
 
 
+_ALLOW_OPTION = click.option(
+    "--allow-path",
+    "allowed",
+    multiple=True,
+    type=click.Path(exists=True, resolve_path=True),
+    help="Folder besides the home that jobs may read and write on this machine; may be repeated. "
+    "Without --node-address and --allow-path they may touch everything.",
+)
+
+
 @click.command()
 @click.option("--members", "member_count", type=int, help="Nodes on this machine: 1, 3 or 5 (default: 3).")
 @click.option("--group", "group_id", default=2, show_default=True, help="Id of the Raft group, above 1.")
@@ -23,6 +33,7 @@ _PASSWORD_HELP = "File with the cluster's password, readable by its owner alone.
 )
 @click.option("--node-address", help=f"{_ADDRESS_HELP} Other machines can join then.")
 @click.option("--password-file", type=click.Path(path_type=Path), help=f"{_PASSWORD_HELP} Without, one is made.")
+@_ALLOW_OPTION
 @click.pass_obj
 def up(
     home: Home,
@@ -32,6 +43,7 @@ def up(
     has_dashboard: bool,
     node_address: str | None,
     password_file: Path | None,
+    allowed: tuple[str, ...],
 ) -> None:
     """Start a cluster: of this machine alone, or the first node of several machines."""
     from cluster.local.cluster import ClusterOptions, start_cluster
@@ -46,6 +58,7 @@ def up(
         member_count=member_count or (3 if node_address is None else 1),
         cpu_count=cpu_count,
         has_dashboard=has_dashboard,
+        allowed_paths=allowed,
         node_address=None if node_address is None else _address(node_address),
     )
     record = start_cluster(home, options)
@@ -65,13 +78,24 @@ def up(
 @click.option(
     "--cpus", "cpu_count", default=0, type=click.IntRange(min=0), help="CPUs that Ray may give to others than Tocsin."
 )
+@_ALLOW_OPTION
 @click.pass_obj
-def join(home: Home, seed: str, node_address: str, password_file: Path, group_id: int, cpu_count: int) -> None:
+def join(
+    home: Home,
+    seed: str,
+    node_address: str,
+    password_file: Path,
+    group_id: int,
+    cpu_count: int,
+    allowed: tuple[str, ...],
+) -> None:
     """Make this machine a node of the cluster of which SEED (HOST:PORT) is a node."""
+    from cluster.local.cluster import ClusterOptions
     from cluster.node.joining import join_cluster
 
     host, port = _address(seed)
-    record = join_cluster(home, f"{host}:{port}", _address(node_address), password_file, group_id, cpu_count)
+    options = ClusterOptions(group_id=group_id, cpu_count=cpu_count, allowed_paths=allowed)
+    record = join_cluster(home, f"{host}:{port}", _address(node_address), password_file, options)
     click.echo(f"joined: {', '.join(record.node_addresses)}, home {home.directory}")
 
 

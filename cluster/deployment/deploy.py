@@ -15,11 +15,13 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.host import HostBatch, PartitionHost
+from actors.host import HostBatch
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
+from cluster.deployment.partition_host import PartitionHost
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
+from cluster.node.ray_environment import ray_host
 from config.settings import JobSettings
 
 log = logging.getLogger(__name__)
@@ -212,7 +214,7 @@ def connect(ray_address: str, host: str) -> None:
             namespace=NAMESPACE,
             log_to_driver=False,
             configure_logging=False,
-            _node_ip_address=host,
+            _node_ip_address=ray_host(host),
         )
     except (ConnectionError, RuntimeError) as error:
         raise NotRunningError(f"Ray at {ray_address} does not answer: {error}") from error

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from actors.errors import SinkError
 from actors.source.open import open_source
 from actors.source.protocol import Source
+from cluster.allowed import allowed_here
 from cluster.errors import NoAnswerError
 from cluster.leader import events, instructions
 from cluster.leader.copying import copy_shard
@@ -180,7 +181,8 @@ class JobRunner:
         if self._settings.source.type == "host_metrics":
             self._deployment.start_sampler(self._job_id, self._spec)
         positions = self._deployment.partitions_directory(self._job_id)
-        self._source = open_source(self._settings, self._deployment.streams_directory(), positions=positions)
+        streams = self._deployment.streams_directory()
+        self._source = open_source(self._settings, streams, positions=positions, allowed=allowed_here())
         self._reader = SplitReader(self._settings, self._source)
         earliest = self._reader.earliest()
         self._events.put(events.SourceOpened(now_us=now_us(), request=request.request, earliest=earliest))

@@ -25,16 +25,16 @@ from actors.files import private_opener
 from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError
 from cluster.local.home import ClusterRecord, Home
 from cluster.local.ports import check_free, free_ports
-from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process
+from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process, processes_of
 from cluster.local.speed import slowness
-from cluster.node.ray_environment import ray_environment
+from cluster.node.ray_environment import is_loopback, ray_environment
 from cluster.node.settings import SETTINGS_NAME, NodeSettings
 from cluster.node.supervise import STAY_LINE
 
 log = logging.getLogger(__name__)
 
 LOCAL_HOST = "127.0.0.2"
-"""Loopback address of a cluster of one machine: Ray would replace 127.0.0.1 by an address that others reach."""
+"""Loopback address of a cluster of one machine; Ray's own is that of `localhost` (`ray_host`)."""
 
 START_TIMEOUT_S = 180.0
 """Seconds that nodes have to start, elect a leader and start Ray, on a machine of usual speed."""
@@ -64,6 +64,9 @@ class ClusterOptions:
 
     object_store_bytes: int = 400 << 20
     """Shared memory for batches on their way."""
+
+    allowed_paths: tuple[str, ...] = ()
+    """Folders besides the home that jobs may touch; see `allowed_paths`."""
 
     node_address: tuple[str, int] | None = None
     """Host and port of the only node of this machine, when other machines shall join; `None`: all nodes are here."""
@@ -177,10 +180,25 @@ def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettin
             cpu_count=options.cpu_count,
             object_store_bytes=options.object_store_bytes,
             dashboard_port=ports[-1] if options.has_dashboard else 0,
+            allowed_paths=allowed_paths(home, LOCAL_HOST, options.allowed_paths),
             mark=mark,
         )
         for number, (name, raft_address) in enumerate(members.items())
     ]
+
+
+def allowed_paths(home: Home, host: str, named: Sequence[str]) -> str:
+    """Return the folders that jobs may touch on a machine, between colons: its home and those named; empty: everything.
+
+    Everything is what users expect of a machine of their own. Where others reach it, a folder has to be named.
+
+    Raises:
+        ClusterError: a name cannot be told to other processes.
+    """
+    odd = [name for name in named if os.pathsep in name]
+    if odd:
+        raise ClusterError(f"{odd[0]!r} has a {os.pathsep!r} in its name; allow the folder above it, or rename it")
+    return os.pathsep.join((str(home.directory), *named)) if named or not is_loopback(host) else ""
 
 
 def _only_settings(
@@ -210,6 +228,7 @@ def _only_settings(
         cpu_count=options.cpu_count,
         object_store_bytes=options.object_store_bytes,
         dashboard_port=free_ports(1, host)[0] if options.has_dashboard else 0,
+        allowed_paths=allowed_paths(home, host, options.allowed_paths),
         mark=mark,
     )
 
@@ -327,6 +346,22 @@ def _end_ray(directory: Path) -> None:
     if record is not None:
         end_processes(record.starter_pid, record.started, record.directory)
         RayRecord.remove(directory)
+
+
+def all_processes(home: Home) -> Iterator[psutil.Process]:
+    """Yield all processes of the cluster of a home that run on this machine, those of Ray among them.
+
+    Raises:
+        NotRunningError: there is none.
+    """
+    from cluster.node.ray_keeper import RayRecord
+
+    record = home.read_record()
+    yield from processes_of(record.supervisor_pid, record.supervisor_started, "")
+    for name in record.node_addresses:
+        ray = RayRecord.read(home.member_directory(record.group_id, name))
+        if ray is not None:
+            yield from processes_of(ray.starter_pid, ray.started, "")
 
 
 @contextmanager

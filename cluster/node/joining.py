@@ -8,7 +8,7 @@ from typing import Final
 from actors.files import replace_file
 from cluster.client.nodes import Nodes, request_id
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError
-from cluster.local.cluster import launch, stop_cluster
+from cluster.local.cluster import ClusterOptions, allowed_paths, launch, stop_cluster
 from cluster.local.home import ClusterRecord, Home
 from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient
@@ -48,15 +48,21 @@ def keep_password(home: Home, password_file: Path) -> str:
 
 
 def join_cluster(
-    home: Home, seed: str, node_address: tuple[str, int], password_file: Path, group_id: int, cpu_count: int
+    home: Home,
+    seed: str,
+    node_address: tuple[str, int],
+    password_file: Path,
+    options: ClusterOptions,
 ) -> ClusterRecord:
     """Make this machine a node of the cluster that the node at `seed` belongs to, and wait until it is.
+
+    Of the options, id of the group, CPUs and allowed paths count.
 
     Raises:
         ClusterError: it cannot be, with the reason.
     """
     password = keep_password(home, password_file)
-    context = Credentials.derive(group_name(group_id), password).client_context()
+    context = Credentials.derive(group_name(options.group_id), password).client_context()
     host, port = node_address
     plan: JoinPlan = NodeClient(seed, context).call("plan_join", f"{host}:{port}", timeout_s=JOIN_TIMEOUT_S)
     raft_address = f"{host}:{port + 1}"
@@ -65,7 +71,7 @@ def join_cluster(
         return [
             NodeSettings(
                 name=plan.name,
-                group_id=group_id,
+                group_id=options.group_id,
                 home=str(home.directory),
                 address=f"{host}:{port}",
                 raft_address=raft_address,
@@ -73,12 +79,13 @@ def join_cluster(
                 carries_ray=True,
                 votes=plan.votes,
                 seed=plan.seed,
-                cpu_count=cpu_count,
+                cpu_count=options.cpu_count,
+                allowed_paths=allowed_paths(home, host, options.allowed_paths),
                 mark=mark,
             )
         ]
 
-    return launch(home, group_id, settings, stays=True)
+    return launch(home, options.group_id, settings, stays=True)
 
 
 def leave_cluster(home: Home) -> str:

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from actors.errors import TocsinError
+from cluster.allowed import allowed_environment
 from cluster.local.home import Home
-from cluster.node.ray_environment import ray_environment
+from cluster.node.ray_environment import address_environment, ray_environment
 from cluster.node.settings import NodeSettings
 from cluster.node.supervise import CANNOT_RUN
 from raft.errors import RaftError
@@ -24,8 +25,10 @@ def run_node(directory: Path) -> None:
     # Inherited by all that is started from here: what they make is their owner's alone.
     os.umask(0o077)
     try:
-        home = Home(Path(NodeSettings.read(directory).home))
-        os.environ.update(ray_environment(home.token_path))
+        settings = NodeSettings.read(directory)
+        home = Home(Path(settings.home))
+        os.environ.update({**ray_environment(home.token_path), **address_environment(settings.host)})
+        os.environ.update(allowed_environment(settings.allowed_paths))
         from cluster.node.node import NodeProcess
 
         node = NodeProcess(home, directory)

@@ -1,7 +1,10 @@
 """Environment of Ray's processes, complete before Ray is imported anywhere."""
 
+import importlib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 ACTOR_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "RAY_worker_niceness": "0"}
 """Variables of all actors: a machine's cores are shared by actors, not by the threads of one, and who watches a busy
@@ -28,3 +31,29 @@ def start_environment(slowness: float) -> Mapping[str, str]:
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": str(round(60 * slowness)),
         "RAY_worker_register_timeout_seconds": str(round(60 * slowness)),
     }
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can only be reached from its own machine; a name that is not `localhost` counts as others'."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def address_environment(host: str) -> Mapping[str, str]:
+    """Return the variables for Ray on a machine with that address.
+
+    Ray's servers listen at all addresses of a machine, but for one case: a node whose address is that of `localhost`.
+    Ray resolves that to an address others can reach, unless it is told that there are no others.
+    """
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if is_loopback(host) else {}
+
+
+def ray_host(host: str) -> str:
+    """Return the address by which Ray knows a machine with that address: on loopback the one that keeps Ray there."""
+    if not is_loopback(host):
+        return host
+    network: Any = importlib.import_module("ray._common.network_utils")
+    found: str = network.get_localhost_ip()
+    return found

@@ -24,7 +24,7 @@ from cluster.errors import ClusterError
 from cluster.local.processes import end_processes, kill_process
 from cluster.local.speed import slowness
 from cluster.node.gcs_look import GcsLook
-from cluster.node.ray_environment import ACTOR_ENVIRONMENT, start_environment
+from cluster.node.ray_environment import ACTOR_ENVIRONMENT, address_environment, start_environment
 from cluster.node.ray_start import READY_PREFIX, RayRequest
 from cluster.node.settings import NodeSettings
 from raft import shapes
@@ -117,6 +117,7 @@ class RayKeeper:
         self._directory = directory
         self._log_path = directory / "ray.log"
         self._environment = {**os.environ, **ACTOR_ENVIRONMENT, **start_environment(slowness())}
+        self._environment.update(address_environment(settings.host))
         self._record = RayRecord.read(directory)
         self._status = RayStatus()
         self._starting: threading.Thread | None = None
@@ -194,6 +195,7 @@ class RayKeeper:
             cpu_count=settings.cpu_count,
             object_store_bytes=settings.object_store_bytes,
             dashboard_port=0 if head_address else settings.dashboard_port,
+            has_agents=settings.dashboard_port > 0 or settings.cpu_count > 0,
             register_timeout_s=30 * slowness(),
         )
         with open(self._log_path, "a", opener=private_opener) as output:

@@ -2,20 +2,37 @@
 
 Started by `cluster.node.ray_keeper` with a complete environment (see `cluster.local.head`); reads one line of JSON and
 prints one. The head has no monitor of an autoscaler, no log monitor and, unless asked for, no server for jobs and
-pages, which together are most of the processes and half of the memory of `ray start --head`.
+pages, which together are most of the processes and half of the memory of `ray start --head`. Where nobody but Tocsin
+uses Ray, its two agents, which report metrics and install what jobs of others need, are stood in for by processes that
+do nothing: the raylet wants to have started something, and lives and dies with it.
 """
 
 import functools
+import importlib
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cluster.node.ray_environment import ray_host
+
 READY_PREFIX: Final = "ready "
 """Start of the line that says what was started."""
+
+_STAND_IN: Final = subprocess.list2cmdline(["/bin/sh", "-c", "exec cat"])
+"""Waits for the end of its standard input, which is the end of the raylet."""
+
+_AGENT_PORTS: Final = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
+"""Ports whose number a raylet waits for when it starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +56,9 @@ class RayRequest:
     dashboard_port: int
     """Port of the server for jobs and pages; 0 for none."""
 
+    has_agents: bool
+    """Whether Ray's agents run; jobs of others need them, those of Tocsin do not."""
+
     register_timeout_s: float
     """Seconds that the node has to appear in its own cluster."""
 
@@ -57,13 +77,15 @@ def main() -> None:
             if include_dashboard:
                 super().start_api_server(include_dashboard=True, raise_on_failure=raise_on_failure)
 
+    if not request.has_agents:
+        services.start_ray_process = _without_agents(services.start_ray_process)
     services.get_node = _patient(services.get_node, request.register_timeout_s)
     has_dashboard = request.dashboard_port > 0
     # Its annotations are not what it takes.
     parameters = parameter.RayParams(
         gcs_address=request.head_address or None,
         gcs_server_port=0,
-        node_ip_address=request.host,
+        node_ip_address=ray_host(request.host),
         node_name=request.node,
         temp_dir=request.directory,
         # Ray starts as many idle workers as there are CPUs; actors of ours take none.
@@ -80,6 +102,25 @@ def main() -> None:
     pids = {kind: [one.process.pid for one in found] for kind, found in node.all_processes.items()}
     print(READY_PREFIX + json.dumps({"address": node.gcs_address, "pids": pids}), flush=True)
     os._exit(0)
+
+
+def _without_agents(start: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that starts a process of Ray; a raylet's two agents are replaced by ones that do nothing."""
+    raylet: Any = importlib.import_module("ray._raylet")
+
+    @functools.wraps(start)
+    def starting(command: list[str], kind: str, *arguments: Any, **named: Any) -> Any:
+        options = dict(word.removeprefix("--").split("=", 1) for word in command if "=" in word)
+        if "dashboard_agent_command" in options:
+            for port in _AGENT_PORTS:
+                # What Ray's own agent says of services that are not in use.
+                raylet.persist_port(options["session_dir"], options["node_id"], port, -1)
+            command = [
+                f"{word.split('=', 1)[0]}={_STAND_IN}" if "_agent_command=" in word else word for word in command
+            ]
+        return start(command, kind, *arguments, **named)
+
+    return starting
 
 
 def _patient(get_node: Callable[..., Any], timeout_s: float) -> Callable[..., Any]:

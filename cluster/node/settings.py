@@ -53,6 +53,9 @@ class NodeSettings:
     dashboard_port: int = 0
     """Port of Ray's server for jobs and pages while this node carries Ray's head; 0 for none."""
 
+    allowed_paths: str = ""
+    """Folders that jobs may touch on this machine, between colons; empty means everything."""
+
     mark: str = ""
     """What all processes of this cluster on this machine carry in their environment: a directory for Ray's own."""
 

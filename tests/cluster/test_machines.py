@@ -57,7 +57,14 @@ def join(first: Machine, machine: Machine) -> None:
     password = machine.directory / "password"
     shutil.copy(first.directory / "home" / "password", password)
     password.chmod(0o600)
-    arguments = ("--node-address", machine.address, "--password-file", str(password))
+    arguments = (
+        "--node-address",
+        machine.address,
+        "--password-file",
+        str(password),
+        "--allow-path",
+        str(machine.directory.parent.parent),
+    )
     said(machine, "join", f"{first.address}:7100", *arguments)
 
 
@@ -66,7 +73,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]
     """Return three machines that are one cluster; the first carries Ray's head."""
     with Machines(tmp_path_factory.mktemp("machines"), 3) as made:
         first, *others = made
-        said(first, "up", "--node-address", first.address)
+        said(first, "up", "--node-address", first.address, "--allow-path", str(first.directory.parent.parent))
         for machine in others:
             join(first, machine)
         yield made
@@ -154,7 +161,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]
     """Return four machines of which the first three are one cluster."""
     with Machines(tmp_path_factory.mktemp("company"), 4) as made:
         first, *others = made
-        said(first, "up", "--node-address", first.address)
+        said(first, "up", "--node-address", first.address, "--allow-path", str(first.directory.parent.parent))
         for machine in others[:2]:
             join(first, machine)
         yield made

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol
 
+from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SourceError
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, C, C_co
@@ -63,6 +64,9 @@ class FileChoice:
 
     follow: bool = False
     """Whether files grow and more may come."""
+
+    allowed: AllowedPaths = EVERYTHING
+    """What may be read."""
 
 
 class FileTransport(Generic[C]):
@@ -195,18 +199,28 @@ def find_files(choice: FileChoice) -> list[Path]:
     """Return the files of a choice, in the order of their names.
 
     Raises:
-        SourceError: nothing is there, unless files may still come.
+        SourceError: nothing is there, unless files may still come; or a job may not read it.
     """
     found: set[Path] = set()
     for text in choice.paths:
+        # Before anything is looked for: whether it is there is no business of the job either.
+        _check_allowed(choice.allowed, text)
         try:
             here = _find(text, choice.suffixes)
         except OSError as error:
             raise SourceError(f"{text}: cannot be looked at: {error.strerror or error}") from error
         if not here and not choice.follow:
             raise SourceError(_explain_nothing(text, choice.suffixes))
+        for path in here:
+            _check_allowed(choice.allowed, path)
         found.update(here)
     return sorted(found, key=lambda path: (path.name, str(path)))
+
+
+def _check_allowed(allowed: AllowedPaths, path: str | Path) -> None:
+    refusal = allowed.refusal(path)
+    if refusal is not None:
+        raise SourceError(refusal)
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,93 @@
+"""Which sockets of a cluster listen, and where: each is known, and on one machine none is open to others."""
+
+import _socket
+import socket
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.client.client import Client
+from cluster.local.cluster import LOCAL_HOST, ClusterOptions, all_processes, local_cluster
+from cluster.local.home import Home
+from tests.support.trades import trades_job
+
+RAY_HOST = "127.0.0.1"
+"""Address at which Ray's own listen; see `cluster.node.ray_environment`."""
+
+SOCKETS = {
+    # Control server and Raft.
+    ("cluster.node.node_main", LOCAL_HOST),
+    # Calls of the node; and, as a driver of Ray, what actors answer to.
+    ("cluster.node.leader_main", LOCAL_HOST),
+    ("cluster.node.leader_main", RAY_HOST),
+    ("gcs_server", RAY_HOST),
+    # Node manager and object manager.
+    ("raylet", RAY_HOST),
+    ("ray::PartitionHost", RAY_HOST),
+}
+"""What listens in a cluster of this machine, and at which address."""
+
+DASHBOARD_SOCKETS = {
+    # At the address that `up` names.
+    ("ray-dashboard", LOCAL_HOST),
+    ("ray::DashboardAgent", RAY_HOST),
+    ("ray::RuntimeEnvAgent", RAY_HOST),
+}
+"""What listens besides where Ray's server for jobs and pages was asked for."""
+
+
+@pytest.fixture(autouse=True)
+def _whole_socket_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what `pysyncobj` does when it is imported: its `inet_ntop` works on Windows only, and psutil needs it."""
+    monkeypatch.setattr(socket, "inet_ntop", _socket.inet_ntop)
+
+
+def owner_of(process: psutil.Process) -> str:
+    """Return the name of what a process runs."""
+    words = " ".join(process.cmdline()).replace("/", " ").split()
+    known = ("cluster.node.", "gcs_server", "raylet", "ray-dashboard", "ray::")
+    return next(
+        (word.partition(".")[0] if "::" in word else word for word in words if word.startswith(known)), words[0]
+    )
+
+
+def plain(address: str) -> str:
+    """Return an address as IPv4 where it is one."""
+    found = ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
+
+
+def listening(home: Home) -> set[tuple[str, str]]:
+    """Return owner and address of each socket that listens."""
+    found = set()
+    for process in all_processes(home):
+        try:
+            for one in process.net_connections("tcp"):
+                if one.status == psutil.CONN_LISTEN:
+                    found.add((owner_of(process), plain(one.laddr.ip)))
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def test_every_socket_that_listens_is_known(
+    home: Home, client: Client, trades: Any, eventually: Callable[..., Any]
+) -> None:
+    client.submit(trades_job("sockets", trades))
+    client.open_for_queries("sockets")
+    eventually(lambda: listening(home) >= SOCKETS)
+    found = listening(home)
+    client.stop("sockets")
+    assert found <= SOCKETS | DASHBOARD_SOCKETS
+
+
+def test_ray_without_others_has_no_agents(tmp_path: Any) -> None:
+    home = Home(tmp_path)
+    with local_cluster(home, ClusterOptions(member_count=1)):
+        names = {owner_of(process) for process in all_processes(home)}
+    assert {"gcs_server", "raylet", "cat"} <= names
+    assert not any("Agent" in name for name in names)
