@@ -216,7 +216,7 @@ def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
     try:
         # The others go on without it, and it does nothing for them.
         assert table(other, "cut") == long_expected
-        assert said(victim, "jobs", code=2)
+        assert "did not accept the command" in said(victim, "stop", "cut", code=2)
     finally:
         victim.connect()
     eventually(lambda: (nodes(other)[name]["ray"], nodes(other)[name]["role"]) == ("running", "follower"), 120)
