@@ -17,7 +17,7 @@ _ALLOW_OPTION = click.option(
     "allowed",
     multiple=True,
     type=click.Path(exists=True, resolve_path=True),
-    help="Folder besides the home that jobs may read and write on this machine; may be repeated. "
+    help="Folder besides `files` of the home that jobs may touch on this machine; may be repeated. "
     "Without --node-address and --allow-path they may touch everything.",
 )
 

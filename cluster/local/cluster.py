@@ -66,7 +66,7 @@ class ClusterOptions:
     """Shared memory for batches on their way."""
 
     allowed_paths: tuple[str, ...] = ()
-    """Folders besides the home that jobs may touch; see `allowed_paths`."""
+    """Folders that jobs may touch, besides `files` of the home; see `allowed_paths`."""
 
     node_address: tuple[str, int] | None = None
     """Host and port of the only node of this machine, when other machines shall join; `None`: all nodes are here."""
@@ -188,9 +188,10 @@ def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettin
 
 
 def allowed_paths(home: Home, host: str, named: Sequence[str]) -> str:
-    """Return the folders that jobs may touch on a machine, between colons: its home and those named; empty: everything.
+    """Return the folders that jobs may touch, between colons: `files` of the home and those named; empty: everything.
 
-    Everything is what users expect of a machine of their own. Where others reach it, a folder has to be named.
+    Everything is what users expect of a machine of their own. Where others reach it, a folder has to be named; the home
+    itself has the secrets of the cluster.
 
     Raises:
         ClusterError: a name cannot be told to other processes.
@@ -198,7 +199,7 @@ def allowed_paths(home: Home, host: str, named: Sequence[str]) -> str:
     odd = [name for name in named if os.pathsep in name]
     if odd:
         raise ClusterError(f"{odd[0]!r} has a {os.pathsep!r} in its name; allow the folder above it, or rename it")
-    return os.pathsep.join((str(home.directory), *named)) if named or not is_loopback(host) else ""
+    return os.pathsep.join((str(home.directory / "files"), *named)) if named or not is_loopback(host) else ""
 
 
 def _only_settings(

@@ -74,8 +74,8 @@ def test_a_sink_outside_is_never_written(inside: Path) -> None:
 def test_everything_is_allowed_on_one_machine_and_the_home_where_others_reach_it(tmp_path: Path) -> None:
     home = Home(tmp_path)
     assert allowed_paths(home, "127.0.0.2", ()) == ""
-    assert allowed_paths(home, "127.0.0.2", ("/data",)) == f"{home.directory}:/data"
-    assert allowed_paths(home, "10.0.0.1", ()) == str(home.directory)
+    assert allowed_paths(home, "127.0.0.2", ("/data",)) == f"{home.directory}/files:/data"
+    assert allowed_paths(home, "10.0.0.1", ()) == f"{home.directory}/files"
 
 
 def test_processes_of_a_node_know_what_it_allows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
