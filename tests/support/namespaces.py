@@ -11,8 +11,19 @@ from pathlib import Path
 
 
 def can_make() -> bool:
-    """Return whether this process may make network namespaces."""
-    return os.geteuid() == 0 and shutil.which("ip") is not None
+    """Return whether this process may make network namespaces, with a bridge and cables; containers often may not."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    name = f"tp{os.getpid() % 100_000}"
+    tries = (
+        ("netns", "add", name),
+        ("link", "add", f"{name}b", "type", "bridge"),
+        ("link", "add", f"{name}v", "type", "veth", "peer", "name", f"{name}i"),
+    )
+    done = [subprocess.run(["ip", *words], capture_output=True, check=False).returncode == 0 for words in tries]
+    for words in (("netns", "del", name), ("link", "del", f"{name}b"), ("link", "del", f"{name}v")):
+        subprocess.run(["ip", *words], capture_output=True, check=False)
+    return all(done)
 
 
 class Machine:
