@@ -27,7 +27,7 @@ from cluster.local.home import ClusterRecord, Home
 from cluster.local.ports import check_free, free_ports
 from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process, processes_of
 from cluster.local.speed import slowness
-from cluster.node.ray_environment import is_loopback, ray_environment
+from cluster.node.ray_environment import address_environment, is_loopback, ray_environment
 from cluster.node.settings import SETTINGS_NAME, NodeSettings
 from cluster.node.supervise import STAY_LINE
 
@@ -74,7 +74,7 @@ class ClusterOptions:
 
 def prepare_environment(home: Home) -> None:
     """Set what Ray must find in this process's environment; call it before Ray is imported."""
-    os.environ.update(ray_environment(home.token_path))
+    os.environ.update({**ray_environment(home.token_path), **address_environment(LOCAL_HOST)})
 
 
 def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
