@@ -40,7 +40,7 @@ LOCKS = {"run": "requirements.lock", "test": "requirements-dev.lock"}
 """Lock file of each command; that of `test` holds everything that `run` needs."""
 
 TEST_OPTIONS = ("-n", "2")
-"""Two workers; `tests/conftest.py` has them begin with the cluster tier."""
+"""Two workers; `tests/conftest.py` keeps the cluster tier together on one worker, which begins with it."""
 
 USAGE = "usage: python3 scripts/bootstrap.py run|test [arguments passed on to `tocsin demo` or pytest]"
 

@@ -1,8 +1,8 @@
 """What all tiers share: command-line options, generated cases that repeat, and which tests run where.
 
 `slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier
-are marked `cluster` by their folder and run first: those that share one cluster on one worker, those that start their
-own on the next, since all of them wait more than they compute.
+are marked `cluster` by their folder and run first, together on one worker: they wait more than they compute, so that a
+second worker runs all other tests beside them, and no two clusters take each other's time.
 """
 
 import gc
@@ -16,9 +16,6 @@ from hypothesis import HealthCheck, settings
 from cluster.local.speed import slowness
 
 CLUSTER_TIER = Path(__file__).parent / "cluster"
-
-OWN_CLUSTERS = ("tests/cluster/test_local", "tests/cluster/test_machines", "tests/cluster/test_raft_members")
-"""Tests that start what they need, and so run beside those that share one cluster."""
 
 # A default run must give the same verdict on the same commit; `explore` is for looking for new cases.
 _SLOW_MACHINE = [HealthCheck.too_slow]
@@ -105,8 +102,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         """Work units are single tests in the order found, but what shares something that takes long to make."""
 
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith(OWN_CLUSTERS):
-                return "clusters of their own"
             if nodeid.startswith("tests/cluster/"):
                 return "cluster"
             if nodeid.startswith(("tests/unit/test_repository_", "tests/unit/test_tocsin")):
