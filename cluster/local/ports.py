@@ -1,5 +1,6 @@
 """Ports of this machine: free ones, and whether those that are wanted are free."""
 
+import errno
 import socket
 from collections.abc import Mapping
 
@@ -19,6 +20,8 @@ def check_free(addresses: Mapping[str, str]) -> None:
             try:
                 candidate.bind((host, int(port)))
             except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    raise _not_here(host, error) from error
                 raise ClusterError(
                     f"{address}, the address of {name}, is in use ({error.strerror}); end what listens there, "
                     "or start another group with --group"
@@ -37,10 +40,12 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
             try:
                 candidate.bind((host, 0))
             except OSError as error:
-                raise ClusterError(
-                    f"{host} is no address of this machine ({error.strerror}); `ip addr` lists them"
-                ) from error
+                raise _not_here(host, error) from error
         return [int(candidate.getsockname()[1]) for candidate in sockets]
     finally:
         for candidate in sockets:
             candidate.close()
+
+
+def _not_here(host: str, error: OSError) -> ClusterError:
+    return ClusterError(f"{host} is no address of this machine ({error.strerror}); `ip addr` lists them")

@@ -90,7 +90,7 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raft_port = taken.getsockname()[1]
         failed = tocsin(tmp_path / "h", "up", "--node-address", f"127.0.0.3:{raft_port - 1}", TMPDIR=str(temporary))
         code, text = said(failed)
-    assert (code, f"cannot listen at 127.0.0.3:{raft_port}" in text) == (2, True), text
+    assert (code, f"127.0.0.3:{raft_port}, the address of node-1, is in use" in text) == (2, True), text
     assert list(temporary.iterdir()) == []
     assert not (tmp_path / "h" / "cluster.json").exists()
     assert not stop_cluster(Home(tmp_path / "h"))
