@@ -12,7 +12,7 @@ from cluster.client.member_rows import MemberRow, member_rows
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
-from cluster.node.calls import NodeClient
+from cluster.node.calls import NodeClient, NodeClients
 from cluster.node.security import contexts_of
 from cluster.node.status import NodeStatus
 from raft.commands import Command, Refused, decode_answer, encode_command
@@ -43,10 +43,9 @@ class Nodes:
     def __init__(self, home: Home) -> None:
         self._record = record = home.read_record()
         first = next(iter(record.node_addresses))
-        self._context = contexts_of(home.member_directory(record.group_id, first)).client
+        self._clients = NodeClients(contexts_of(home.member_directory(record.group_id, first)).client)
         self._addresses = dict(record.node_addresses)
         self._knows_all = False
-        self._clients: dict[str, NodeClient] = {}
         self._silent_until_s: dict[str, float] = {}
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="client")
 
@@ -56,9 +55,7 @@ class Nodes:
 
     def client(self, address: str) -> NodeClient:
         """Return how to call the process that listens at an address."""
-        if address not in self._clients:
-            self._clients[address] = NodeClient(address, self._context)
-        return self._clients[address]
+        return self._clients.at(address)
 
     def statuses(self) -> list[tuple[str, NodeStatus | None]]:
         """Ask every node how it is, all at once; `None` stands for no answer in time."""

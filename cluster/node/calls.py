@@ -98,3 +98,17 @@ class _Connection(http.client.HTTPSConnection):
     def connect(self) -> None:
         http.client.HTTPConnection.connect(self)
         self.sock = self._own_context.wrap_socket(self.sock, server_hostname=SERVER_NAME)
+
+
+class NodeClients:
+    """The servers that somebody calls, by address: each has one client, which keeps its connections."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._clients: dict[str, NodeClient] = {}
+
+    def at(self, address: str) -> NodeClient:
+        """Return how to call the server that listens at an address."""
+        if address not in self._clients:
+            self._clients[address] = NodeClient(address, self._context)
+        return self._clients[address]

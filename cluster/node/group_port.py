@@ -7,10 +7,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
 
 from cluster.errors import NoAnswerError
-from cluster.node.calls import NodeClient
+from cluster.node.calls import NodeClient, NodeClients
 from cluster.node.security import Contexts
 from cluster.node.settings import NodeSettings
 from cluster.node.status import WatchAnswer
@@ -22,7 +21,6 @@ log = logging.getLogger(__name__)
 WATCH_TIMEOUT_S = 3.0
 """Seconds after which a look at the node counts as unanswered; the node answers within one, changed or not."""
 
-
 STATE_TIMEOUT_S = 10.0
 """Seconds that the state has to follow an answer."""
 
@@ -31,10 +29,8 @@ class NodeGroup:
     """What `cluster.leader.supervisor.Leader` needs of a member, and where all nodes are."""
 
     def __init__(self, settings: NodeSettings, security: Contexts) -> None:
-        self._settings = settings
-        self._security = security
-        self._node = NodeClient(settings.address, security.client)
-        self._clients: dict[str, NodeClient] = {settings.address: self._node}
+        self._clients = NodeClients(security.client)
+        self._node = self._clients.at(settings.address)
         self._state = GroupState()
         self._epoch: int | None = None
         self._index = -1
@@ -75,19 +71,11 @@ class NodeGroup:
     def client_of(self, node: str) -> NodeClient | None:
         """Return how to call a node, or `None` when the group does not know it."""
         record = self._state.nodes.get(node)
-        if record is None:
-            return None
-        if record.address not in self._clients:
-            self._clients[record.address] = NodeClient(record.address, self._security.client)
-        return self._clients[record.address]
+        return None if record is None else self._clients.at(record.address)
 
     def directory_of(self, node: str) -> str:
         """Return where a node keeps everything."""
         return self._state.nodes[node].directory
-
-    def nodes(self) -> Mapping[str, object]:
-        """Return the nodes of the group by name."""
-        return self._state.nodes
 
     def run(self, own_address: str) -> None:
         """Keep everything up, for ever."""

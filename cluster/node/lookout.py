@@ -50,11 +50,14 @@ class Lookout:
 
     def silence_s(self, name: str) -> float:
         """Return for how long a node has said nothing, counted from when it was first asked."""
+        heard_s, _ = self._answers.get(name, (0.0, None))
+        return min(self.watched_s, time.monotonic() - heard_s)
+
+    @property
+    def watched_s(self) -> float:
+        """For how long nodes have been asked; 0 while they are not."""
         since_s = self._since_s
-        if since_s is None:
-            return 0.0
-        heard_s, _ = self._answers.get(name, (since_s, None))
-        return time.monotonic() - max(heard_s, since_s)
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def close(self) -> None:
         """Look no more."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster.local.home import Home
-from cluster.node.calls import NodeClient
+from cluster.node.calls import NodeClients
 from cluster.node.child import LeaderChild
 from cluster.node.control import ControlServer
 from cluster.node.head_rule import next_head
@@ -26,7 +26,7 @@ from cluster.node.leftovers import SWEEP_S, remove_old_copies
 from cluster.node.lookout import Lookout
 from cluster.node.observer import Observer
 from cluster.node.ray_keeper import RayKeeper, RayPhase
-from cluster.node.security import Contexts, credentials_of
+from cluster.node.security import credentials_of
 from cluster.node.settings import NodeSettings
 from cluster.node.snapshot_calls import SnapshotCalls
 from cluster.node.status import NodeStatus, WatchAnswer
@@ -43,6 +43,7 @@ from raft.errors import RaftError
 from raft.group import GroupState, NodeRecord
 from raft.group_codec import encode_state
 from raft.member import Member, MemberSettings
+from raft.settings import split_address
 from raft.snapshots import SnapshotStore
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ class NodeProcess:
         self._home = home
         self._directory = directory
         credentials = credentials_of(directory)
-        self._contexts = Contexts(server=credentials.server_context(), client=credentials.client_context())
-        self._clients: dict[str, NodeClient] = {}
+        clients = NodeClients(credentials.client_context())
+        self._client_of = clients.at
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._beside = ThreadPoolExecutor(4, thread_name_prefix="beside")
@@ -92,15 +93,13 @@ class NodeProcess:
         self._member: Member | Observer = (
             Member(member_settings, self._on_action)
             if settings.votes
-            else Observer(settings.name, settings.seed, self.client_of)
+            else Observer(settings.name, settings.seed, self._client_of)
         )
         self._was_known = False
         self._ray = RayKeeper(settings, directory)
         self._child = LeaderChild(directory)
-        self._lookout = Lookout(self.client_of)
-        self._server = ControlServer(
-            (settings.host, int(settings.address.rpartition(":")[2])), self._contexts.server, self._calls()
-        )
+        self._lookout = Lookout(self._client_of)
+        self._server = ControlServer(split_address(settings.address), credentials.server_context(), self._calls())
         self._snapshots.forget_unnamed(self._member.state, self._is_formed, self._stopping)
 
     def run(self) -> None:
@@ -116,12 +115,6 @@ class NodeProcess:
         """Ask `run` to end, with Ray of this machine."""
         self._ends_ray = True
         self._stopping.set()
-
-    def client_of(self, address: str) -> NodeClient:
-        """Return how to call the node at an address."""
-        if address not in self._clients:
-            self._clients[address] = NodeClient(address, self._contexts.client)
-        return self._clients[address]
 
     # What is looked at, in the thread of `run`.
 
@@ -182,7 +175,7 @@ class NodeProcess:
     def _ask_to_be_admitted(self) -> None:
         identity = self._member.status().identity
         arguments = (self._settings.name, self._settings.raft_address, identity)
-        self.client_of(self._settings.seed).call("admit", *arguments)
+        self._client_of(self._settings.seed).call("admit", *arguments)
         self._stopping.wait(ADMIT_S)
 
     def _own_record(self) -> NodeRecord:
@@ -204,7 +197,7 @@ class NodeProcess:
         chosen = next_head(state, self._status_or_none, self._silence_s)
         if chosen:
             self._propose("head", HeadAssigned(request_id=uuid.uuid4().hex, epoch=epoch, node=chosen))
-        if not self._child.is_ready and self._lookout.silence_s("") > HAND_OVER_S and self._is_other_ready(others):
+        if not self._child.is_ready and self._lookout.watched_s > HAND_OVER_S and self._is_other_ready(others):
             self._once("hand over", lambda: self._member.hand_over(HAND_OVER_S))
 
     def _is_other_ready(self, others: Mapping[str, str]) -> bool:
@@ -300,8 +293,13 @@ class NodeProcess:
         """Wait until more has been applied than somebody knows, not longer than `WATCH_S`; return it."""
         with self._changed:
             self._changed.wait_for(lambda: self._member.applied_index() != index, WATCH_S)
-        applied, state = self._state()
-        return applied, None if applied == index else state
+        return self._state_beyond(index)
+
+    def _state_beyond(self, index: int) -> tuple[int, bytes | None]:
+        """Return the state, encoded only for somebody who does not have it."""
+        # Read before the state, as above.
+        applied = self._member.applied_index()
+        return applied, None if applied == index else encode_state(self._member.state())
 
     def _propose_for(self, command: bytes, timeout_s: float) -> tuple[bytes, int]:
         """Return the group's answer, and the log entry up to which a state contains it."""
@@ -318,12 +316,12 @@ class NodeProcess:
                 lambda: (self._member.applied_index(), self._member.led_epoch()) != (index, epoch), WATCH_S
             )
         now_epoch = self._member.led_epoch()
-        applied, state = self._state()
+        applied, state = self._state_beyond(index)
         answering = self._answering()
         return WatchAnswer(
             index=applied,
             epoch=now_epoch,
-            state=None if applied == index else state,
+            state=state,
             answering=tuple(status.name for status in answering),
             present=tuple(status.name for status in answering if self._can_have_hosts(status)),
         )
