@@ -63,7 +63,7 @@ class Detector:
         self._configuration = parts.configuration
         decisions = [] if parts.configuration is None else [parts.configuration]
         self._memories: list[Memory] = [*self._watchers, *self._followers, *parts.memories, *decisions]
-        types = polars_schema(schema)
+        self._types = types = polars_schema(schema)
         columns: dict[str, Any] = {name: types[name] for name in (self._time_column, *self._key_columns)}
         columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
         self._nothing = pl.DataFrame(schema=columns | {"detail": pl.String})
@@ -248,6 +248,7 @@ class Detector:
         """Return rows by group, noted, unless they or their offsets are none."""
         if not isinstance(frame, pl.DataFrame) or not hasattr(offsets, "__len__"):
             raise SchemaError("the rows must be a frame of Polars, with offsets in an array")
+        self._check_columns(frame)
         if len(offsets) != len(frame):
             raise SchemaError(f"{len(frame)} rows come with {len(offsets)} offsets; give one for each row")
         places = np.asarray(offsets)
@@ -257,6 +258,15 @@ class Detector:
         if np.any(places[1:] <= places[:-1]):
             self._check_ascent(frame, pl.Series(places))
         return self._groups.batch(frame, places, phase)
+
+    def _check_columns(self, frame: pl.DataFrame) -> None:
+        given = frame.schema
+        for name, wanted in self._types.items():
+            if given.get(name) != wanted:
+                what = f"is {given[name]}" if name in given else "is missing"
+                raise SchemaError(
+                    f"column {name!r} {what}, but must be {wanted}; make frames with `actors.frames.to_frame`"
+                )
 
     def _check_ascent(self, frame: pl.DataFrame, offsets: pl.Series) -> None:
         step = pl.col(_OFFSET).diff()

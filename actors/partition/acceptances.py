@@ -217,20 +217,25 @@ def find_acceptance(
     if len(key) != len(key_columns):
         names = ", ".join(key_columns) or "none"
         raise AcceptanceError(f"{len(key)} values of the key are given, but the key columns are: {names}")
-    found: list[tuple[int, tuple[Any, ...], str, Any]] = []
     try:
         values = tuple(typed_value(schema[column], text) for column, text in zip(key_columns, key, strict=True))
-        for number, detector in enumerate(detectors):
-            about = detector.about(variable) if name in (None, detector.name) else None
-            if about is None or detector.spec.takes_lists != _is_list(value):
-                continue
+    except DetectorValueError as error:
+        raise AcceptanceError(str(error)) from error
+    found: list[tuple[int, tuple[Any, ...], str, Any]] = []
+    misfits: list[DetectorValueError] = []
+    for number, detector in enumerate(detectors):
+        about = detector.about(variable) if name in (None, detector.name) else None
+        if about is None or detector.spec.takes_lists != _is_list(value):
+            continue
+        # Words that fit one detector may be nothing to another that knows a variable of this name.
+        try:
             group = _group(detector, schema, values, event)
             if group is not None:
                 found.append((number, group, about, detector.spec.accepted_value(schema, about, value)))
-    except DetectorValueError as error:
-        raise AcceptanceError(str(error)) from error
+        except DetectorValueError as error:
+            misfits.append(error)
     if not found:
-        raise AcceptanceError(_explain_nothing(detectors, variable, name))
+        raise AcceptanceError(str(misfits[0]) if misfits else _explain_nothing(detectors, variable, name))
     _, _, about, typed = found[0]
     groups = tuple((number, group) for number, group, _, _ in found)
     return Acceptance(acceptance_id="", key=values, groups=groups, variable=about, value=typed, positions={})

@@ -32,7 +32,7 @@ from actors.detectors.registry import detector_kind, detector_types
 from actors.detectors.specs import GroupSpec
 from actors.detectors.value_range import ValueRangeWatcher
 from actors.errors import SchemaError
-from actors.frames import schema_of
+from actors.frames import schema_of, to_frame
 from actors.model import Schema
 from config import ConfigError, JobSettings
 from config.detector_specs import detector_specs
@@ -247,7 +247,19 @@ def test_what_is_no_persistency_has_no_stable_variables() -> None:
 def test_rows_and_offsets_are_as_many() -> None:
     made = make_detector(NewValueSpec(name="d", variables="qty", learn=LEARN), SCHEMA, "time")  # type: ignore[arg-type]
     with pytest.raises(SchemaError, match="1 rows come with 2 offsets; give one for each row"):
-        made.process(pl.DataFrame({"time": [1], "qty": [1]}), np.arange(2))
+        made.process(to_frame(SCHEMA, [(1, "A", 1, 1, "u", 1.0)]), np.arange(2))
+
+
+def test_a_frame_that_is_not_canonical_is_refused_before_anything_is_learned() -> None:
+    made = make_detector(NewValueSpec(name="d", variables="qty", learn=LEARN), SCHEMA, "time")  # type: ignore[arg-type]
+    rows = to_frame(SCHEMA, [(1, "A", 1, 1, "u", 1.0)])
+    before = made.snapshot()
+    for call in (made.process, made.train, made.detect):
+        with pytest.raises(SchemaError, match="column 'qty' is missing, but must be Int64; make frames with"):
+            call(rows.drop("qty"), np.arange(1))
+        with pytest.raises(SchemaError, match="column 'time' is String, but must be Int64"):
+            call(rows.with_columns(time=pl.lit("noon")), np.arange(1))
+    assert made.snapshot() == before
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from actors.detectors import Detector, DetectorSpecError, LearnPhase, make_detector
 from actors.detectors.stability import StabilitySpec
+from actors.frames import to_frame
 from actors.model import Schema
 
 SCHEMA = Schema.from_mapping(
@@ -50,7 +51,7 @@ def test_with_a_learn_phase_only_its_rows_are_followed() -> None:
 def test_a_value_that_was_accepted_is_no_change() -> None:
     made = follow([(n, "h", "e", "ann", None) for n in range(4)])
     made.accept(("h", "e"), "user", "bob")
-    made.process(pl.DataFrame([(9, "h", "e", "bob", None)], schema=list(SCHEMA.names), orient="row"), np.array([4]))
+    made.process(to_frame(SCHEMA, [(9, "h", "e", "bob", None)]), np.array([4]))
     assert made.verdicts()[0].last_change == 0
 
 

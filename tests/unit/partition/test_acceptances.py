@@ -154,6 +154,17 @@ def test_words_mean_the_detectors_that_know_the_variable() -> None:
     assert find("qty", "5") == (((3, ("A",)),), 5)
 
 
+def test_words_that_do_not_fit_one_detector_are_meant_for_those_that_they_fit() -> None:
+    by_number = {"type": "new_value", "watch": "user", "event": "qty", "learn": {"rows": 1}}
+    by_text = {"type": "new_value", "name": "texts", "watch": "user", "event": "sym", "learn": {"rows": 1}}
+    job = make_job(detectors=[by_number, by_text])
+    words: dict[str, Any] = {"key": ["A"], "variable": "user", "value": "bob"}
+    found = find_acceptance(build_detectors(job), job.row_schema, job.key_columns, event="A", **words)
+    assert [number for number, _ in found.groups] == [1]
+    with pytest.raises(AcceptanceError, match="'A'"):
+        find_acceptance(build_detectors(job), job.row_schema, job.key_columns, event="A", name="new_value", **words)
+
+
 def find_by(columns: list[str], event: str) -> Any:
     watched = {"type": "new_value", "watch": "user", "event": columns, "learn": {"rows": 1}}
     types = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "user": "STRING", "place": "LONG"}
