@@ -1,7 +1,8 @@
 """Consensus: PySyncObj's Raft with the rules it lacks, so that no committed entry can be lost.
 
-PySyncObj 0.3.17 keeps its elections, its counting of commits, its queue of commands and their forwarding to the leader.
-Replaced here, each because committed entries could be lost or two leaders elected in one term without it:
+PySyncObj 0.3.17 keeps its counting of commits, its queue of commands and their forwarding to the leader, and that a
+leader gives up when a majority is silent. Elections are our own (`raft.elections`). Replaced here, each because
+committed entries could be lost or two leaders elected in one term without it:
 
 - nothing leaves a member before its journal is durable: messages are *held* until `Journal.sync` has returned;
 - a follower truncates its log only where a term conflicts, and acknowledges only what it has compared;
@@ -25,6 +26,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from raft.commands import LeaderElected, encode_command
+from raft.elections import Elections
 from raft.errors import ContradictionError, JournalFullError, MemberFailedError
 from raft.handover import HandOver
 from raft.journal import Dump, Entry, Journal
@@ -43,18 +45,12 @@ from raft.messages import (
     AppendEntries,
     InstallDump,
     Message,
-    TimeoutNow,
-    Vote,
-    VoteRequest,
 )
-from raft.pysyncobj_seam import CANDIDATE, FAIL_REASON, FOLLOWER, LEADER, Node, RaftSeam, Reply, now_s
+from raft.pysyncobj_seam import FAIL_REASON, FOLLOWER, LEADER, Node, RaftSeam, Reply, now_s
 from raft.pysyncobj_seam import use_clock as use_clock
 from raft.replication import append_message, dump_message, new_entries, sendable_count, voters_at
 from raft.settings import Timing
 from raft.transport import HeldTransport, node_of
-
-TERM_STEP_MAX: Final = 1 << 32
-"""Terms that a member can have missed; one that jumps further would use up all terms for everybody."""
 
 WAIT_S_MIN: Final = 0.005
 """Shortest wait for messages."""
@@ -99,16 +95,13 @@ class Consensus(RaftSeam):
         self._log_size_bytes_max = log_size_bytes_max
         self._append_size_bytes_max = append_size_bytes_max
         self._generator = generator or random.Random()
-        self._votes: set[str] = set()
-        self._votes_term = 0
         self._problem = ""
         self._change_index = 0
-        self._released_at_s = now_s()
-        self._heard_at_s = 0.0
         self._voters: Voters = ()
         self._is_voter = False
         address = next((entry[1] for entry in journal.voters if entry[0] == name), "")
         super().__init__(node_of(name, address, journal.identity), timing, transport)
+        self._elections = Elections(self, self._raft, journal, transport, timing, self._generator)
         self._handing = HandOver(self._raft, journal, transport)
         self._take_over_journal()
         self.addOnTickCallback(self._release)
@@ -124,11 +117,8 @@ class Consensus(RaftSeam):
         if not self._release():
             time.sleep(wait_s)
             return
-        if not self.is_voter:
-            self._raft.election_due_s = now_s() + self._timing.election_max_s
-        wait_s = self._wait_until_due(wait_s)
-        self.run_once(wait_s)
-        self._forgive_pause(wait_s)
+        self.run_once(self._wait_until_due(wait_s))
+        self._elections.step()
         self._handing.step()
         self._release()
 
@@ -157,7 +147,7 @@ class Consensus(RaftSeam):
     @property
     def leads(self) -> bool:
         """Whether this member is Raft's leader and has heard from a majority within the lease."""
-        return self._raft.state == LEADER and self.has_heard_majority(self._timing.lease_s)
+        return self._raft.state == LEADER and self._elections.has_heard_majority(self._timing.lease_s)
 
     @property
     def leads_alone(self) -> bool:
@@ -165,13 +155,7 @@ class Consensus(RaftSeam):
         # Before its first entry is committed, answers since the election are assumed, not heard.
         if not self.leads or self._raft.commit_index < self._raft.election_index or self._handing.may_elect:
             return False
-        return self.has_heard_majority(self._timing.election_min_s)
-
-    def has_heard_majority(self, within_s: float) -> bool:
-        """Whether a majority, with this member, has answered what was sent within this time."""
-        since_s = now_s() - within_s
-        answered = sum(1 for node in self.otherNodes if self._raft.answered_at_s.get(node, 0.0) > since_s)
-        return (answered + 1) * 2 > len(self.otherNodes) + 1
+        return self._elections.has_heard_majority(self._timing.election_min_s)
 
     @property
     def leader_name(self) -> str | None:
@@ -232,26 +216,13 @@ class Consensus(RaftSeam):
             return False
         self._problem = ""
         self._held.release()
-        self._released_at_s = now_s()
         return True
 
     def _wait_until_due(self, wait_s: float) -> float:
         """Return how long to wait for messages; to the moment of an election, so that two rarely fall together."""
         leads = self._raft.state == LEADER
-        due_s = self._raft.append_due_s if leads else self._raft.election_due_s
+        due_s = self._raft.append_due_s if leads else self._elections.due_s
         return min(wait_s, max(WAIT_S_MIN, due_s - now_s()))
-
-    def _forgive_pause(self, wait_s: float) -> None:
-        """A member that was suspended has heard nothing because it did not listen: wait anew before an election."""
-        if now_s() - self._released_at_s > wait_s + self._timing.election_min_s / 2:
-            self._restart_election_timer()
-
-    def _restart_election_timer(self) -> None:
-        self._raft.election_due_s = now_s() + self.election_timeout_s()
-
-    def election_timeout_s(self) -> float:
-        """Return a random election timeout."""
-        return self._generator.uniform(self._timing.election_min_s, self._timing.election_max_s)
 
     # Start.
 
@@ -285,70 +256,19 @@ class Consensus(RaftSeam):
             self._on_append(node, message)
         elif message["type"] == "next_node_idx":
             self._on_acknowledgement(node, message)
+        elif message["type"] == "request_pre_vote":
+            self._elections.on_pre_vote_request(node, message)
+        elif message["type"] == "response_pre_vote":
+            self._elections.on_pre_vote(node, message)
         elif message["type"] == "request_vote":
-            self._on_vote_request(node, message)
+            self._elections.on_vote_request(node, message)
         elif message["type"] == "timeout_now":
-            self._on_timeout_now(node, message)
+            self._elections.on_timeout_now(node, message)
         elif message["type"] == "response_vote":
-            self._on_vote(node, message)
+            self._elections.on_vote(node, message)
         else:
             self._check_contents(message)
             self.take_as_pysyncobj(node, message)
-
-    def _see_term(self, term: int) -> None:
-        """Follow a term that is newer than ours."""
-        if term > self._raft.term + TERM_STEP_MAX:
-            raise ContradictionError(f"term {term} cannot come after term {self._raft.term}")
-        if term > self._raft.term:
-            self.set_term(term, None)
-            self.set_state(FOLLOWER)
-            self._raft.leader = None
-
-    def _on_vote_request(self, node: Node, message: VoteRequest) -> None:
-        """Vote for a candidate whose log is at least as new, once in a term, and not while a leader is heard."""
-        is_led = self._raft.leader is not None and now_s() - self._heard_at_s < self._timing.election_min_s
-        if is_led and not message.get("is_handed_over", False):
-            return
-        self._see_term(message["term"])
-        if message["term"] < self._raft.term or self._raft.voted_for not in (None, node.id):
-            return
-        if (message["last_log_term"], message["last_log_index"]) < (self._journal.last_term, self._journal.last_index):
-            return
-        self.set_term(self._raft.term, node.id)
-        self._restart_election_timer()
-        self._held.send(node, {"type": "response_vote", "term": message["term"]})
-
-    def _on_timeout_now(self, node: Node, message: TimeoutNow) -> None:
-        """Stand for election at once, because the leader wants to be replaced and this log is as good as its own."""
-        raft, journal = self._raft, self._journal
-        named = (message["last_log_term"], message["last_log_index"])
-        if message["term"] != raft.term or raft.leader != node or named != (journal.last_term, journal.last_index):
-            return
-        self._restart_election_timer()
-        raft.leader = None
-        self.set_state(CANDIDATE)
-        self.set_term(raft.term + 1, self.selfNode.id)
-        request: VoteRequest = {
-            "type": "request_vote",
-            "term": raft.term,
-            "last_log_index": journal.last_index,
-            "last_log_term": journal.last_term,
-            "is_handed_over": True,
-        }
-        for other in sorted(raft.others, key=str):
-            self._held.send(other, request)
-        self.note_other_leader()
-
-    def _on_vote(self, node: Node, message: Vote) -> None:
-        """Count a vote, each voter once."""
-        self._see_term(message["term"])
-        if self._raft.state != CANDIDATE or message["term"] != self._raft.term:
-            return
-        if self._votes_term != message["term"]:
-            self._votes, self._votes_term = set(), message["term"]
-        self._votes.add(node.id)
-        if (1 + len(self._votes)) * 2 > len(self._raft.others) + 1:
-            self.on_elected()
 
     def _on_append(self, node: Node, message: AppendEntries | InstallDump) -> None:
         """Take entries, or a dump, from the leader."""
@@ -371,9 +291,8 @@ class Consensus(RaftSeam):
         """Accept a node as the leader of a term."""
         if term == self._raft.term and self._raft.state == LEADER:
             raise ContradictionError(f"{node.id} and this member both lead term {term}; votes have been lost")
-        self._see_term(term)
-        self._restart_election_timer()
-        self._heard_at_s = now_s()
+        self._elections.see_term(term)
+        self._elections.hear()
         if self._raft.leader != node:
             self.note_other_leader()
         self._raft.leader = node
@@ -436,7 +355,7 @@ class Consensus(RaftSeam):
 
     def _on_acknowledgement(self, node: Node, message: Acknowledgement) -> None:
         """Count an acknowledgement of this term."""
-        self._see_term(message["term"])
+        self._elections.see_term(message["term"])
         if self._raft.state != LEADER or message["term"] != self._raft.term:
             return
         following, matched = message["next_node_idx"], self._raft.match_index[node]

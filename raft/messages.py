@@ -56,6 +56,25 @@ class Acknowledgement(TypedDict):
     at_s: Seconds
 
 
+class PreVoteRequest(TypedDict):
+    """A member asks whether it would get a vote, before it begins a term and stands for election."""
+
+    type: Literal["request_pre_vote"]
+    term: Count
+    """The term that it would begin."""
+    last_log_index: Count
+    last_log_term: Count
+
+
+class PreVote(TypedDict):
+    """Whether a member would vote for who asks; sent by those only that hear no leader."""
+
+    type: Literal["response_pre_vote"]
+    term: Count
+    """The term that was asked for with consent, without it that of who answers."""
+    consents: bool
+
+
 class VoteRequest(TypedDict):
     """A candidate asks for a vote."""
 
@@ -112,6 +131,8 @@ Message = (
     AppendEntries
     | InstallDump
     | Acknowledgement
+    | PreVoteRequest
+    | PreVote
     | VoteRequest
     | TimeoutNow
     | Vote
@@ -124,6 +145,8 @@ Message = (
 _KINDS: Final[Mapping[str, Any]] = {
     "append_entries": AppendEntries | InstallDump,
     "next_node_idx": Acknowledgement,
+    "request_pre_vote": PreVoteRequest,
+    "response_pre_vote": PreVote,
     "request_vote": VoteRequest,
     "timeout_now": TimeoutNow,
     "response_vote": Vote,

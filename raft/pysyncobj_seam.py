@@ -7,6 +7,7 @@ module of ours uses a private name of PySyncObj. Its clock is a global of its mo
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -26,8 +27,7 @@ PYSYNCOBJ_VERSION: Final = "0.3.17"
 
 REPLACED: Final[Mapping[str, str]] = {
     "_SyncObj__onMessageReceived": "on_message",
-    "_SyncObj__onBecomeLeader": "on_elected",
-    "_SyncObj__generateRaftTimeout": "election_timeout_s",
+    "_SyncObj__generateRaftTimeout": "never_s",
     "_SyncObj__sendAppendEntries": "send_entries",
     "_checkCommandsToApply": "on_commands_due",
     "_SyncObj__applyLogEntries": "apply_entries",
@@ -106,9 +106,6 @@ class Internals:
     leader = Private[Node | None]("raftLeader")
     """Who leads, as far as known."""
 
-    election_due_s = Private[float]("raftElectionDeadline")
-    """When a follower that has heard nobody stands for election."""
-
     append_due_s = Private[float]("newAppendEntriesTime")
     """When a leader sends again."""
 
@@ -175,6 +172,10 @@ class RaftSeam(SyncObj):  # type: ignore[misc]  # PySyncObj has no types
         self._raft = Internals()
         self._raft.attributes = self.__dict__
         super().__init__(own, [], _settings(timing), transport=transport)
+
+    def never_s(self) -> float:
+        """Return PySyncObj's election timeout: elections are ours (`raft.elections`)."""
+        return math.inf
 
     def use_poller(self, poller: Poller) -> None:
         """Wait with this poller in `run_once`."""

@@ -25,6 +25,7 @@ from raft.pysyncobj_seam import Node, Transport
 from raft.settings import split_address
 from raft.wire import (
     FRAME_SIZE_BYTES_MAX,
+    PROTOCOL,
     FrameSocket,
     Poller,
     decode_hello,
@@ -84,6 +85,10 @@ class HeldTransport(Transport):
         self._held.append((node, message))
         return True
 
+    def can_be_asked(self, node: Node) -> bool:
+        """Whether a node that is connected knows the messages of a pre-vote."""
+        return True
+
     def release(self) -> None:
         """Let the messages held go out."""
         held, self._held = self._held, []
@@ -123,6 +128,8 @@ class TcpTransport(HeldTransport):
         self.poller = Poller()
         self.greeting = greeting
         self.caller_tls, self.listener_tls = credentials.client_context(), credentials.server_context()
+        for context in (self.caller_tls, self.listener_tls):
+            context.set_alpn_protocols([PROTOCOL])
         self.heard: dict[str, Greeting] = {}
         self.rejected: dict[str, RejectedPeer] = {}
         self.strangers: dict[str, RejectedPeer] = {}
@@ -178,6 +185,11 @@ class TcpTransport(HeldTransport):
         call = self._calls.get(node.address)
         if call is not None and call.peer_id == node.id:
             call.send(message)
+
+    def can_be_asked(self, node: Node) -> bool:
+        """Whether the node's end of the call names a version of the messages with a pre-vote among them."""
+        call = self._calls.get(node.address)
+        return call is not None and call.speaks == PROTOCOL
 
     def destroy(self) -> None:
         """Close everything."""
@@ -310,6 +322,11 @@ class _Call:
             if sock is not None:
                 sock.close()
             self._resolve_at_s = self._due_s = now_s + CONNECT_S
+
+    @property
+    def speaks(self) -> str | None:
+        """What the listener calls the newest version of the messages that both know."""
+        return None if self._connection is None else self._connection.protocol
 
     def send(self, message: Message) -> None:
         """Send a message; the call stands."""

@@ -26,6 +26,9 @@ from raft.shapes import require, shown, unpack
 WIRE_VERSION: Final = 2
 """Version of hellos, verdicts and messages."""
 
+PROTOCOL: Final = "tocsin-raft/2.1"
+"""Messages of version 2 with those of a pre-vote, as TLS's handshake names it (ALPN); before, nothing was named."""
+
 HANDSHAKE_SIZE_BYTES_MAX: Final = 1 << 16
 """Bytes taken of somebody who has not proved to know the password; a handshake has less than 4 KiB."""
 
@@ -219,6 +222,11 @@ class FrameSocket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         _notice_silence(sock)
         self._watch()
+
+    @property
+    def protocol(self) -> str | None:
+        """What both sides have agreed on in the handshake, if the other side names anything."""
+        return self._tls.selected_alpn_protocol()
 
     def send(self, body: bytes) -> None:
         """Send a frame, now or when the other side has room; only after `on_proved`."""

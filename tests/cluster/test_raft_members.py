@@ -17,6 +17,7 @@ from raft.records import JOB_COUNT_MAX
 from raft.settings import Timing
 from raft.wire import OTHER_PASSWORD, encode_hello
 from tests.support.credentials import credentials
+from tests.support.namespaces import Machines, can_make
 from tests.support.raft_callers import framed, greeting
 from tests.support.raft_process import MemberProcess, free_addresses, leader_of, started, wait_for
 
@@ -109,6 +110,27 @@ def test_a_stopped_follower_does_not_disturb_the_leader_when_it_continues(tmp_pa
         time.sleep(2.0)
         follower.send_signal(signal.SIGCONT)
         wait_for("catching up", lambda: has_jobs(follower, ["a"]))
+        assert (leader.led_epoch(), leader.status()["term"]) == (1, 1)
+
+
+@pytest.mark.skipif(not can_make(), reason="needs root and `ip` of iproute2")
+def test_a_follower_that_was_cut_off_costs_no_election_when_it_is_back(tmp_path: Path) -> None:
+    with Machines(tmp_path, 3) as machines:
+        by_name = {f"m{number}": machine for number, machine in enumerate(machines)}
+        addresses = {name: f"{machine.address}:7101" for name, machine in by_name.items()}
+        processes = [
+            MemberProcess(name, addresses, machine.directory, before=machine.command())
+            for name, machine in by_name.items()
+        ]
+        leader = leader_of(processes)
+        term, follower = leader.status()["term"], next(process for process in processes if process is not leader)
+        wait_for("following", lambda: follower.status()["leader_id"] == leader.name)
+        by_name[follower.name].cut_off()
+        wait_for("silence", lambda: follower.status()["leader_id"] is None)
+        assert leader.submit("a")
+        by_name[follower.name].connect()
+        wait_for("catching up", lambda: has_jobs(follower, ["a"]))
+        assert [process.status()["term"] for process in processes] == [term] * 3
         assert leader.led_epoch() == 1
 
 

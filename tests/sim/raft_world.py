@@ -82,6 +82,9 @@ class Weather:
     lose: float = 0.0
     """Chance that a crashed member has lost its directory when it comes back."""
 
+    older: float = 0.0
+    """Chance that a member is of a version that neither asks before it stands for election nor can be asked."""
+
 
 CALM = Weather(drop=0, duplicate=0, delay_s_max=0.02, late=0, depose=0, cut=0, crash=0, pause=0, hand_over=0)
 """Nothing goes wrong."""
@@ -128,6 +131,9 @@ class SimTransport(HeldTransport):
         self.nodes[node.id] = node
         if self.world.is_joined(self.host.name, node.name):
             self._onNodeConnected(node)
+
+    def can_be_asked(self, node: Node) -> bool:
+        return not {self.host.name, node.name} & self.world.older
 
     def dropNode(self, node: Node) -> None:  # noqa: N802
         self.nodes.pop(node.id, None)
@@ -291,6 +297,7 @@ class World:
         self.applied: dict[int, bytes] = {}
         self.answers: dict[str, bytes] = {}
         self.lost: str | None = None
+        self.older = {name for name in self.configured if weather.older and self.random.random() < weather.older}
         self.hosts = {name: Host(self, name, directory / name) for name in self.configured}
         for host in self.hosts.values():
             host.start()
@@ -410,6 +417,25 @@ class World:
         for name in sorted(self.hosts.keys() - {host.name}):
             if self.is_joined(host.name, name):
                 self.toggle(host.name, name)
+
+    def silence(self, host: Host) -> None:
+        """Lose what a member sends and what is sent to it, without a word to either side."""
+        self.cuts |= {frozenset((host.name, name)) for name in self.hosts.keys() - {host.name}}
+
+    def leading(self) -> Host:
+        """Return the host whose member leads, once there is one that all follow."""
+        deadline_s = self.now_s + 30
+        while True:
+            running = [host for host in self.hosts.values() if host.consensus is not None]
+            leaders = [host for host in running if host.consensus.leads]
+            if len(leaders) == 1 and {host.consensus.leader_name for host in running} == {leaders[0].name}:
+                return leaders[0]
+            assert self.now_s < deadline_s, f"nobody leads: {self.describe()}"
+            self.pass_time()
+
+    def terms(self) -> list[int]:
+        """Return the term that each member has come to."""
+        return [host.consensus.raftCurrentTerm for host in self.hosts.values() if host.consensus is not None]
 
     def any_consensus(self) -> Consensus | None:
         """Return a member that takes part."""

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,15 @@ def wait_for(what: str, condition: Callable[[], Any], deadline_s: float = 15.0) 
 class MemberProcess:
     """One member that can be killed and stopped."""
 
-    def __init__(self, name: str, addresses: dict[str, str], directory: Path, **more: Any) -> None:
+    def __init__(
+        self, name: str, addresses: dict[str, str], directory: Path, *, before: Sequence[str] = (), **more: Any
+    ) -> None:
+        """Start it; `before` are words that the command begins with."""
         self.name, self.directory = name, directory / name
         self.address = addresses[name]
         settings = {"name": name, "addresses": addresses, "directory": str(self.directory), "durable": False}
         settings |= {"password": PASSWORD, **more}
-        command = [sys.executable, "-m", "tests.support.raft_process", json.dumps(settings)]
+        command = [*before, sys.executable, "-m", "tests.support.raft_process", json.dumps(settings)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._responses: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()

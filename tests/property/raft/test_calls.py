@@ -74,6 +74,20 @@ def listener_at(address: str) -> socket.socket:
     return socket.create_server((host, int(port)))
 
 
+@pytest.mark.parametrize("is_older", [False, True])
+def test_a_member_knows_whether_the_one_it_calls_can_be_asked_for_consent(is_older: bool) -> None:
+    own, other = free_addresses(2).values()
+    with transport_at("a", own) as caller, transport_at("b", other) as called:
+        if is_older:
+            # Members of versions before name no version of the messages in TLS's handshake.
+            called.listener_tls = credentials().server_context()
+        node = node_of("b", other, greeting("b", other).identity)
+        caller.addNode(node)
+        assert not caller.can_be_asked(node)
+        act(lambda: bool(caller.connected_names()), caller, called)
+        assert caller.can_be_asked(node) is not is_older
+
+
 def test_members_greet_each_other() -> None:
     here, there = free_addresses(2).values()
     with transport_at("b", here) as caller, transport_at("c", there) as listener:

@@ -195,6 +195,8 @@ def real_messages() -> list[bytes]:
     made: list[dict[str, Any]] = [
         {"type": "append_entries", "term": 1, "commit_index": 2, "at_s": 0.5, "dump": dump},
         {"type": "next_node_idx", "term": 1, "next_node_idx": 2, "success": True, "at_s": 0.5},
+        {"type": "request_pre_vote", "term": 2, "last_log_index": 9, "last_log_term": 1},
+        {"type": "response_pre_vote", "term": 1, "consents": False},
         {"type": "request_vote", "term": 2, "last_log_index": 9, "last_log_term": 1},
         {"type": "response_vote", "term": 1},
         {"type": "apply_command", "command": b"\x00" + encode_command(JOB), "request_id": 7},
@@ -217,9 +219,10 @@ def check_member(seed: int, directory: Path, *, leads: bool) -> None:
     refused = 0
     for frame in changed_frames(random.Random(seed), frames, 400):
         if leads and member.consensus.role != "leader":
-            member.consensus._SyncObj__raftElectionDeadline = 0
-            member.consensus._heard_at_s = 0
+            member.consensus._elections.due_s = 0
             member.consensus.step(0)
+            term = member.consensus.raftCurrentTerm + 1
+            member.take(encode_message({"type": "response_pre_vote", "term": term, "consents": True}))
             member.take(encode_message({"type": "response_vote", "term": member.consensus.raftCurrentTerm}))
         refused += not member.take(frame)
     assert refused > 100

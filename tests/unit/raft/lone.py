@@ -24,6 +24,10 @@ class RecordingTransport(HeldTransport):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[tuple[str, Message]] = []
+        self.older_names = ""
+
+    def can_be_asked(self, node: Node) -> bool:
+        return node.name not in self.older_names
 
     def addNode(self, node: Node) -> None:  # noqa: N802
         self._onNodeConnected(node)
@@ -96,14 +100,21 @@ class Lone:
         )
 
     def elect(self) -> None:
-        """Stand for election and win it, with the vote of `a`."""
-        self.member._SyncObj__raftElectionDeadline = 0
-        self.member.step(0)
+        """Stand for election with the consent of `a` and `c`, and of three win it with the vote of `a`."""
+        self.time_out()
+        term = self.member.raftCurrentTerm + 1
+        for name in "ac":
+            self.receive(name, type="response_pre_vote", term=term, consents=True)
         self.receive("a", type="response_vote", term=self.member.raftCurrentTerm)
+
+    def time_out(self) -> None:
+        """Let so much time pass that the member looks for a new leader."""
+        self.member._elections.due_s = 0
+        self.member.step(0)
 
     def forget_leader(self) -> None:
         """Let so much time pass that the leader is no longer heard."""
-        self.member._heard_at_s = 0.0
+        self.member._elections._heard_at_s = 0.0
 
     def matched(self) -> int:
         """Return up to where the newest acknowledgement says that the logs agree."""

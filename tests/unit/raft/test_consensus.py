@@ -111,7 +111,6 @@ def test_a_leader_begins_with_its_own_election(tmp_path: Path) -> None:
 
 def test_nobody_leads_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lone = Lone(tmp_path, names="b")
-    lone.member._SyncObj__raftElectionDeadline = 0
     room = [1]
 
     def room_for_one_write() -> None:
@@ -122,10 +121,10 @@ def test_nobody_leads_whose_disk_is_full(tmp_path: Path, monkeypatch: pytest.Mon
     lone.journal.add(b"\x01", 2, 0)
     monkeypatch.setattr(lone.journal, "_write", room_for_one_write)
     monkeypatch.setattr(lone.journal, "needs_sync", lambda: True)
-    lone.member.step(0)
+    lone.time_out()
     assert (lone.member.role, lone.member.raftCommitIndex, lone.machine.commands) == ("follower", 1, [])
     monkeypatch.undo()
-    lone.member._SyncObj__raftElectionDeadline = 0
+    lone.time_out()
     lone.member.step(0)
     assert (lone.member.role, lone.member.raftCommitIndex) == ("leader", 4)
 
@@ -210,8 +209,7 @@ def test_a_member_that_is_no_voter_does_not_stand_for_election(tmp_path: Path) -
     lone = Lone(tmp_path)
     removed = encode_change(MemberRemoved(member_id="b", identity=lone.journal.identity))
     lone.append((removed, 2, 1), after=(1, 0))
-    lone.member._SyncObj__raftElectionDeadline = 0
-    lone.member.step(0)
+    lone.time_out()
     assert (lone.member._SyncObj__raftState, lone.member.is_voter) == (FOLLOWER, False)
 
 

@@ -22,7 +22,6 @@ KINDS = {
     "term": int,
     "voted_for": type(None),
     "leader": type(None),
-    "election_due_s": float,
     "append_due_s": int,
     "log": object,
     "commit_index": int,
@@ -46,7 +45,6 @@ CALLED = {
 }
 OF_REPLACED = {
     "_SyncObj__onMessageReceived": ["self", "node", "message"],
-    "_SyncObj__onBecomeLeader": ["self"],
     "_SyncObj__generateRaftTimeout": ["self"],
     "_SyncObj__sendAppendEntries": ["self"],
     "_checkCommandsToApply": ["self"],
