@@ -108,11 +108,11 @@ class NodeDeployment:
         """Return a host, or `None`."""
         return deploy.find_host(self._group_id, job_id, host, self._node_of(job_id, host))
 
-    def end_host(self, job_id: str, host: str) -> None:
+    def end_host(self, job_id: str, host: str, node: str) -> None:
         """Kill the process of a host; Ray starts it again."""
-        found = self.find_host(job_id, host)
+        found = deploy.find_host(self._group_id, job_id, host, node)
         if found is not None:
-            self._end_process(found, self._node_of(job_id, host))
+            self._end_process(found, node)
 
     def _end_process(self, host: RayHost, node: str) -> None:
         """Kill a host by its node, which needs no answer of the process, or by Ray when that cannot."""

@@ -123,17 +123,24 @@ class LeaderCore:
 
     def _end_hung(self, event: HostsSeen) -> None:
         limit_us = self._desk.limits.host_silence_us
-        hung = sorted(host for host, silence_us in event.silence_us.items() if silence_us >= limit_us)
+        silent = sorted(host for host, silence_us in event.silence_us.items() if silence_us >= limit_us)
+        # Nobody can end those of a node that is away: it is lost with them, or they go on when it is back.
+        hung = [host for host in silent if not self._nodes.is_away(self._node_of(host))]
         for host in hung:
             self._desk.say(EndHost(host=host))
         if hung:
             reason = f"{', '.join(hung)} did not answer for {limit_us // 1_000_000} s and is ended"
             raise TroubleError(Failure(FailureKind.OTHER, reason))
 
+    def _node_of(self, host: str) -> str:
+        return "" if self._job is None else self._job.host_nodes.get(host, "")
+
     def _check_places(self, job: Job) -> None:
         attempt = self._opening or self._subscription
         overtaken = [] if attempt is None else attempt.places.overtaken(job)
         if overtaken:
+            # What made former attempts fail is over.
+            self._backoff.reset()
             reason = f"the shard of partition {overtaken[0]} is lost with its node, and is made anew on another"
             raise TroubleError(Failure(FailureKind.OTHER, reason))
 
@@ -171,6 +178,8 @@ class LeaderCore:
 
     def _on_given_up(self, node: str, refusal: Failure | None = None) -> None:
         self._losing.discard(node)
+        # An attempt that waited for the node can go on.
+        self._retry_due_us = min(self._retry_due_us, self._clock.elapsed_us)
 
     def _begin(self, job: Job) -> None:
         # What was proposed before may still be applied, and would change what this attempt relies on.

@@ -26,8 +26,9 @@ class LeaderLimits:
     copy_timeout_us: int = 600_000_000
     """A shard has so long to get to another node."""
 
-    node_lost_us: int = 10_000_000
-    """A node that has not been there for so long is lost: what it had is placed anew."""
+    node_lost_us: int = 6_500_000
+    """A node that has been away for so long is lost: what it had is placed anew. It is away when it has not answered
+    for 3.5 s (`PRESENT_S` of the node process), so this is ten seconds of silence."""
 
     idle_us: int = 10_000
     """Between two looks at a source that has nothing new."""

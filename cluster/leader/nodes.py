@@ -47,6 +47,10 @@ class NodeWatch:
         """Whether a node is there, as far as anybody has said."""
         return self._there is None or node in self._there
 
+    def is_away(self, node: str) -> bool:
+        """Whether it is known that a node does not even answer."""
+        return node in self._away_since_us
+
     def lost(self, job: Job) -> tuple[str, ...]:
         """Return the nodes that have hosts of the job and have been away for too long, by name.
 

@@ -167,7 +167,12 @@ class Opening:
 
     def _start_hosts(self) -> None:
         for host in dict.fromkeys(self._owners):
-            request = StartHost(request=self._desk.next_number(), host=host, node=self.places.node_of(host))
+            node = self.places.node_of(host)
+            if self._nodes.is_away(node):
+                # Nobody would say in time that nothing starts there.
+                reason = f"{node} does not answer; {host} waits until it does, or is lost with it"
+                raise_trouble(Failure(FailureKind.OTHER, reason))
+            request = StartHost(request=self._desk.next_number(), host=host, node=node)
             self._ask(request, _nothing, self._desk.limits.start_timeout_us)
 
     def _read_snapshots(self) -> None:

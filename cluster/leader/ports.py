@@ -127,8 +127,8 @@ class Deployment(Protocol):
         """Return a host, or `None` when it does not exist."""
         ...
 
-    def end_host(self, job_id: str, host: str) -> None:
-        """Kill the process of a host, also one that is stopped; it is started again."""
+    def end_host(self, job_id: str, host: str, node: str) -> None:
+        """Kill the process of a host on a node (empty: on any), also one that is stopped; it is started again."""
         ...
 
     def end_hosts(self, job_id: str, but: Collection[str]) -> None:
@@ -136,7 +136,7 @@ class Deployment(Protocol):
         ...
 
     def answering_nodes(self) -> frozenset[str]:
-        """Return the nodes that answer, also those that cannot have hosts just now; must not wait."""
+        """Return the nodes that answer, or may yet; also those that cannot have hosts just now; must not wait."""
         ...
 
     def present_nodes(self) -> frozenset[str]:

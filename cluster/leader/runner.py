@@ -40,7 +40,7 @@ WATCH_S = 0.1
 """Seconds between two looks at the group's state."""
 
 THREAD_COUNT = 4
-"""Threads that wait for processes to start and for the group to answer."""
+"""Threads that wait for processes to start and to end; as many wait for the group to answer."""
 
 T = TypeVar("T")
 
@@ -67,10 +67,14 @@ class JobRunner:
         self._source: Source | None = None
         self._reader: SplitReader | None = None
         self._hosts: dict[str, HostPort] = {}
+        self._starts: dict[str, instructions.StartHost] = {}
+        self._starting = threading.Lock()
         self._pulse = Pulse(lambda: time.monotonic_ns() // 1000)
         self._snapshots: dict[int, object] = {}
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"beside {job_id}")
+        # Of their own, so that a host that takes long to start or to end keeps nothing from being decided.
+        self._proposing = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"proposing {job_id}")
         self._seen: GroupState | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
@@ -108,7 +112,8 @@ class JobRunner:
             log.exception("a runner ends", extra={"job": self._job_id})
         finally:
             self._close_source()
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._pool, self._proposing):
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _look(self) -> None:
         state = self._group.state()
@@ -148,7 +153,7 @@ class JobRunner:
         log.debug("a request failed", extra={"job": self._job_id}, exc_info=error)
         self._events.put(events.Failed(now_us=now_us(), request=request.request, failure=failure_of(error)))
 
-    def _beside(self, request: Request, action: Callable[[], None]) -> None:
+    def _beside(self, request: Request, action: Callable[[], None], pool: ThreadPoolExecutor | None = None) -> None:
         """Do something that takes its time in another thread."""
 
         def act() -> None:
@@ -157,7 +162,7 @@ class JobRunner:
             except Exception as error:  # whatever it is, the core decides what follows
                 self._fail(request, error)
 
-        self._pool.submit(act)
+        (pool or self._pool).submit(act)
 
     def _take(self, request: Request, reply: Reply[T], event: Callable[[T], events.Event]) -> None:
         reply.when_done(lambda answer: self._events.put(event(answer)), lambda error: self._fail(request, error))
@@ -198,15 +203,23 @@ class JobRunner:
         self._events.put(events.SplitRead(now_us=now_us(), request=request.request, batch=batch))
 
     def _start_host(self, request: instructions.StartHost) -> None:
+        # A start on a node that does not answer takes long, and must not undo a later one on another.
+        def take(record: Callable[[], None]) -> None:
+            with self._starting:
+                if self._starts[request.host] is request:
+                    record()
+
         def start() -> None:
             host = self._deployment.start_host(self._job_id, request.host, self._spec, request.node)
-            self._hosts[request.host] = host
+            take(lambda: self._hosts.update({request.host: host}))
             self._take(request, host.ready(), partial(started, host))
 
         def started(host: HostPort, answer: bool) -> events.Event:
-            self._pulse.follow(request.host, host)
+            take(lambda: self._pulse.follow(request.host, host))
             return events.Done(now_us=now_us(), request=request.request)
 
+        with self._starting:
+            self._starts[request.host] = request
         self._beside(request, start)
 
     def _open_partitions(self, request: instructions.OpenPartitions) -> None:
@@ -303,15 +316,16 @@ class JobRunner:
             answer = self._group.propose(request.command)
             self._events.put(events.Answered(now_us=now_us(), request=request.request, answer=answer))
 
-        self._beside(request, propose)
+        self._beside(request, propose, self._proposing)
 
     def _end_host(self, instruction: instructions.EndHost) -> None:
         self._pulse.forget(instruction.host)
         self._hosts.pop(instruction.host, None)
+        started = self._starts[instruction.host]
 
         def end() -> None:
             try:
-                self._deployment.end_host(self._job_id, instruction.host)
+                self._deployment.end_host(self._job_id, started.host, started.node)
             except Exception:  # who starts it next finds that it still hangs
                 log.exception("a host that hangs was not ended", extra={"job": self._job_id})
 

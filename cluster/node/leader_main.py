@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cluster.local.home import Home
 from cluster.node.control import ControlServer
+from cluster.node.log import begin_log
 from cluster.node.security import contexts_of
 from cluster.node.settings import NodeSettings
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Stand by, until the standard input ends."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    begin_log()
     directory = Path(sys.argv[1])
     settings = NodeSettings.read(directory)
     ray_address = json.loads(sys.stdin.readline())["ray_address"]

@@ -23,7 +23,7 @@ from cluster.node.control import ControlServer
 from cluster.node.head_rule import next_head
 from cluster.node.join_plan import JoinPlan
 from cluster.node.leftovers import SWEEP_S, remove_old_copies
-from cluster.node.lookout import Lookout
+from cluster.node.lookout import PRESENT_S, Lookout
 from cluster.node.observer import Observer
 from cluster.node.ray_keeper import RayKeeper, RayPhase
 from cluster.node.security import credentials_of
@@ -317,22 +317,22 @@ class NodeProcess:
             )
         now_epoch = self._member.led_epoch()
         applied, state = self._state_beyond(index)
-        answering = self._answering()
+        nodes = self._member.state().nodes
         return WatchAnswer(
             index=applied,
             epoch=now_epoch,
             state=state,
-            answering=tuple(status.name for status in answering),
-            present=tuple(status.name for status in answering if self._can_have_hosts(status)),
+            # One that has not been asked for long may yet answer.
+            answering=tuple(name for name in nodes if self._silence_s(name) < PRESENT_S),
+            present=tuple(name for name in nodes if self._can_have_hosts(self._status_or_none(name))),
         )
 
-    def _answering(self) -> list[NodeStatus]:
-        found = map(self._status_or_none, self._member.state().nodes)
-        return [status for status in found if status is not None]
-
-    def _can_have_hosts(self, status: NodeStatus) -> bool:
-        head, ray = self._member.state().head, status.ray
-        return head is not None and ray.phase is RayPhase.RUNNING and ray.generation == head.generation
+    def _can_have_hosts(self, status: NodeStatus | None) -> bool:
+        head = self._member.state().head
+        if status is None or head is None:
+            return False
+        ray = status.ray
+        return ray.phase is RayPhase.RUNNING and ray.generation == head.generation
 
     def _plan_join(self, address: str) -> JoinPlan:
         """Return the name for a node that joins at an address: the one that was there before, or the next number."""

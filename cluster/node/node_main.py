@@ -10,6 +10,7 @@ from pathlib import Path
 from actors.errors import TocsinError
 from cluster.allowed import allowed_environment
 from cluster.local.home import Home
+from cluster.node.log import begin_log
 from cluster.node.ray_environment import address_environment, ray_environment
 from cluster.node.settings import NodeSettings
 from cluster.node.supervise import CANNOT_RUN
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def run_node(directory: Path) -> None:
     """Run the node of a directory until a signal ends it; exit with `CANNOT_RUN` when it would fail again as it is."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    begin_log()
     _allow_many_files()
     # Inherited by all that is started from here: what they make is their owner's alone.
     os.umask(0o077)

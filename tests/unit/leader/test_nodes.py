@@ -4,11 +4,20 @@ from typing import Any
 
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardLostError
-from cluster.leader.events import BatchApplied, Failed, NodesSeen, PartitionsOpened, ShardCopied, SourceOpened
+from cluster.leader.events import (
+    BatchApplied,
+    Failed,
+    HostsSeen,
+    NodesSeen,
+    PartitionsOpened,
+    ShardCopied,
+    SourceOpened,
+)
 from cluster.leader.failures import Failure, FailureKind, failure_of
 from cluster.leader.instructions import (
     CopyShard,
     Deliver,
+    EndHost,
     Instruction,
     OpenPartitions,
     OpenSource,
@@ -37,6 +46,8 @@ from tests.support.partition_jobs import SINKS, make_partition_job
 JOB = make_partition_job()
 
 SECOND = 1_000_000
+
+AWAY_MAX = 6_500_000
 
 BEGINNING = OpenedPartition(needed={0: 0}, reached={0: 0})
 
@@ -121,7 +132,7 @@ def running(*nodes: str, host_count: int = 1, **settings: Any) -> Driver:
 def test_a_node_that_stays_away_is_lost_and_its_partitions_are_made_anew_elsewhere() -> None:
     driver = running("a", "b", host_count=2)
     see(driver, "b")
-    driver.now_us += 10 * SECOND - 1
+    driver.now_us += AWAY_MAX - 1
     see(driver, "b")
     assert proposed(driver) == []
     driver.now_us += 1
@@ -166,6 +177,37 @@ def test_a_node_that_comes_back_in_time_is_not_lost() -> None:
     driver.now_us += 6 * SECOND
     see(driver, "b")
     assert proposed(driver) == []
+
+
+def test_nothing_is_started_on_a_node_that_is_away_and_its_loss_is_waited_for() -> None:
+    driver = running("a", "b", host_count=2)
+    see(driver, "b")
+    driver.give(3)
+    driver.fail(SendBatch, "no answer")
+    driver.wait(50_000)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    assert (started(driver), driver.core.phase) == ([], Phase.RECOVERING)
+    assert "a does not answer; host-0 waits" in (driver.core.status().trouble or "")
+    driver.wait(AWAY_MAX)
+    see(driver, "b")
+    driver.accept()
+    # After the shortest pause, however often it was tried.
+    driver.wait(50_000)
+    assert driver.core.phase is Phase.OPENING
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    assert started(driver) == [("host-0", "b"), ("host-1", "b")]
+
+
+def test_a_silent_host_is_ended_unless_its_node_is_away() -> None:
+    driver = running("a", "b", host_count=2)
+    see(driver, "b")
+    silent = {"host-0": 10 * SECOND, "host-1": 0}
+    assert driver.step(HostsSeen(now_us=driver.now_us, silence_us=silent)) == []
+    see(driver, "a", "b")
+    found = driver.step(HostsSeen(now_us=driver.now_us, silence_us=silent))
+    assert [one.host for one in found if isinstance(one, EndHost)] == ["host-0"]
 
 
 def test_a_node_without_hosts_of_the_job_is_no_business_of_its_leader() -> None:
