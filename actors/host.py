@@ -405,6 +405,7 @@ class PartitionHost:
         return self._collect(lambda queries: queries.late_rows(count_max))
 
     def _collect(self, read: Callable[[PartitionQueries], list[T]]) -> list[T]:
+        self._check_owns_any()
         return [item for partition in list(self._partitions.values()) for item in read(partition.queries)]
 
     def validate(self) -> None:

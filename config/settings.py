@@ -16,7 +16,17 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from actors.durations import duration_units
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
-from config.base import Count, DurationTicks, Names, Settings, SizeBytes, check_type, fault, time_text
+from config.base import (
+    Count,
+    DurationTicks,
+    Names,
+    Settings,
+    SizeBytes,
+    check_type,
+    duration_seconds,
+    fault,
+    time_text,
+)
 from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
@@ -25,7 +35,7 @@ from config.sources import HOST_METRICS_SCHEMA, SourceSettings, check_format, sc
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
 
-_PROCESS_KEYS = ("hosts", "flush", "limits", "snapshot_interval_rows", "warm_start")
+_PROCESS_KEYS = ("hosts", "linger", "flush", "limits", "snapshot_interval_rows", "warm_start")
 """Settings that decide how a job runs but not what it computes."""
 
 
@@ -186,6 +196,9 @@ def _with_detector_type(detector: Any) -> Any:
 
 _SOURCE_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(get_args(SourceSettings)[0]))
 
+Linger = Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=float | str), Field(ge=1)]
+"""Seconds, or a duration such as `5m`; long enough for a query, which opens and asks."""
+
 Detector = Annotated[DetectorSettings, BeforeValidator(_with_detector_type)]
 Metric = Annotated[MetricSettings, BeforeValidator(_with_when, json_schema_input_type=str | MetricSettings)]
 
@@ -243,6 +256,9 @@ class JobSettings(Settings):
 
     hosts: Count = 1
     """Processes that own the partitions; may be changed while the job runs."""
+
+    linger: Linger = 60.0
+    """Seconds after which a job that does not run gives its hosts back, counted from the last query."""
 
     group: Annotated[int, Field(gt=1, strict=True)] | None = None
     """Raft group that runs the job; `None` means whichever the cluster has."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.errors import NotOpenError
 from cluster.client.member_rows import MemberRow
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from actors.store.query.planner import QueryParams, QueryResult
     from cluster.client.event_pages import Ask, EventPage
     from config.settings import JobSettings
+
+T = TypeVar("T")
 
 LOOK_TIMEOUT_S = 0.6
 """Seconds that a leader's process has to say what it does, and hosts for what `tocsin status` says of them."""
@@ -362,20 +364,25 @@ class Client:
 
     def _asker(self, name: str) -> "Ask":
         """Return what asks partitions for a page, wherever they are, and again when they have moved meanwhile."""
+
+        def ask(partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
+            return self._when_open(name, lambda: self._ask_partitions(name, partitions, params))
+
+        return ask
+
+    def _when_open(self, name: str, ask: Callable[[], T]) -> T:
+        """Return an answer of hosts; when they have ended or partitions have moved meanwhile, ask once more."""
         from actors.shard import ShardClosedError, ShardLostError
         from actors.store.errors import StoreClosedError
 
-        def ask(partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
-            started_s = time.monotonic()
-            while True:
-                try:
-                    return self._ask_partitions(name, partitions, params)
-                except (NotOpenError, NoAnswerError, ShardClosedError, ShardLostError, StoreClosedError):
-                    if has_passed(started_s, OPEN_TIMEOUT_S):
-                        raise
-                    self.open_for_queries(name)
-
-        return ask
+        started_s = time.monotonic()
+        while True:
+            try:
+                return ask()
+            except (NotOpenError, NoAnswerError, ShardClosedError, ShardLostError, StoreClosedError):
+                if has_passed(started_s, OPEN_TIMEOUT_S):
+                    raise
+                self.open_for_queries(name)
 
     def _ask_partitions(self, name: str, partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
         owners = self.job(name).owners
@@ -440,7 +447,10 @@ class Client:
         return sorted(found, key=lambda late: (late.split, late.offset))[:count_max]
 
     def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
-        return [item for host in self.hosts(name) for item in self._ask_host(name, host, method, *arguments)]
+        def ask() -> list[Any]:
+            return [item for host in self.hosts(name) for item in self._ask_host(name, host, method, *arguments)]
+
+        return self._when_open(name, ask)
 
     def kill_leader(self) -> str:
         """Kill the node that leads, with its leader's process, as by SIGKILL, and return its name."""

@@ -274,13 +274,23 @@ def end_hosts(group_id: int, job_name: str, but: Mapping[str, str]) -> None:
     _end_actors(f"host:{group_id}:{job_name}:", kept)
 
 
+def jobs_with_hosts(group_id: int) -> frozenset[str]:
+    """Return the names of the jobs that have hosts."""
+    prefix = f"host:{group_id}:"
+    return frozenset(name.removeprefix(prefix).partition(":")[0] for name in _actor_names(prefix))
+
+
+def _actor_names(prefix: str) -> list[str]:
+    """Return the names of our actors that begin so."""
+    found = ray.util.list_named_actors(all_namespaces=True)
+    return [one["name"] for one in found if one["namespace"] == NAMESPACE and one["name"].startswith(prefix)]
+
+
 def _end_actors(prefix: str, but: Collection[str]) -> None:
-    for found in ray.util.list_named_actors(all_namespaces=True):
-        name = found["name"]
-        if found["namespace"] == NAMESPACE and name.startswith(prefix) and name not in but:
-            handle = _find(name)
-            if handle is not None:
-                end_actor(handle)
+    for name in _actor_names(prefix):
+        handle = None if name in but else _find(name)
+        if handle is not None:
+            end_actor(handle)
 
 
 def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str, node: str) -> Handle:

@@ -127,6 +127,10 @@ class NodeDeployment:
         """End the hosts of a job but those named."""
         deploy.end_hosts(self._group_id, job_id, {host: self._node_of(job_id, host) for host in but})
 
+    def jobs_with_hosts(self) -> frozenset[str]:
+        """Return the jobs of the group that have hosts now, also those that nobody remembers."""
+        return deploy.jobs_with_hosts(self._group_id)
+
     def _node_of(self, job_id: str, host: str) -> str:
         """Return the node on which the group has placed a host; empty when it may be anywhere."""
         job = self._group.state().jobs.get(job_id)

@@ -71,6 +71,11 @@ class Leader:
         jobs = {job_id: runner.status() for job_id, runner in list(self._runners.items())}
         return LeaderStatus(epoch=epoch, led_since_us=self._led_since_us, jobs=jobs)
 
+    def runs(self, job_id: str) -> bool:
+        """Whether something is still done here for a job, which may have been stopped."""
+        runner = self._runners.get(job_id)
+        return runner is not None and runner.is_alive()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:

@@ -10,6 +10,7 @@ from cluster.errors import ClusterError, NoAnswerError, SilentHostError
 from cluster.leader.status import LeaderStatus
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
+from cluster.node.lingering import HostUse
 
 HOST_CALLS: Final = frozenset(
     {
@@ -29,10 +30,15 @@ HOST_CALLS: Final = frozenset(
 """What may be asked of a host: it reads, beside the stream of batches, or dies."""
 
 
+_ASIDE: Final = frozenset({"crash", "pid", "stat"})
+"""What keeps no host from being given back: `tocsin status` looks at whatever is open."""
+
+
 class LeaderCalls:
     """The calls of one process."""
 
-    def __init__(self, leader: Leader, deployment: NodeDeployment, group: NodeGroup) -> None:
+    def __init__(self, leader: Leader, deployment: NodeDeployment, group: NodeGroup, use: HostUse) -> None:
+        self._use = use
         self._leader = leader
         self._deployment = deployment
         self._group = group
@@ -60,6 +66,12 @@ class LeaderCalls:
         """
         if method not in HOST_CALLS:
             raise ClusterError(f"{method!r} cannot be asked of a host")
+        if method in _ASIDE:
+            return self._ask_host(job_id, host, method, arguments, timeout_s)
+        with self._use.asking(job_id):
+            return self._ask_host(job_id, host, method, arguments, timeout_s)
+
+    def _ask_host(self, job_id: str, host: str, method: str, arguments: Sequence[Any], timeout_s: float) -> Any:
         found = self._deployment.find_host(job_id, host)
         if found is None:
             raise NotOpenError(f"host {host!r} of job {job_id!r} does not run")
@@ -78,6 +90,10 @@ class LeaderCalls:
         Raises:
             ShardLostError: a shard is gone, damaged or another one.
         """
+        with self._use.asking(job_id):
+            self._open_at_rest(job_id, host, timeout_s)
+
+    def _open_at_rest(self, job_id: str, host: str, timeout_s: float) -> None:
         state = self._group.state()
         job = state.jobs[job_id]
         started = self._deployment.start_host(job_id, host, job.spec, job.host_nodes.get(host, ""))

@@ -33,6 +33,7 @@ def main() -> None:
     from cluster.leader.supervisor import Leader
     from cluster.node.group_port import NodeGroup
     from cluster.node.leader_calls import LeaderCalls
+    from cluster.node.lingering import HostUse, LingeringHosts
     from cluster.node.resting import RestingMover
 
     connect(ray_address, settings.host)
@@ -40,10 +41,12 @@ def main() -> None:
     group = NodeGroup(settings, security)
     deployment = NodeDeployment(settings, group, Home(Path(settings.home)))
     leader = Leader(group, deployment)
-    calls = LeaderCalls(leader, deployment, group)
+    use = HostUse()
+    calls = LeaderCalls(leader, deployment, group, use)
     server = ControlServer((settings.host, 0), security.server, calls.by_name)
     leader.start()
     RestingMover(leader, deployment, group).start()
+    LingeringHosts(leader, deployment, group, use).start()
     # From here on the node knows that this process could lead.
     group.run(server.address)
 

@@ -14,6 +14,7 @@ from actors.shard import ShardLostError
 from cluster.client.client import Client
 from cluster.local.home import Home
 from cluster.node.leader_calls import LeaderCalls
+from cluster.node.lingering import HostUse
 from raft.group import GroupState, Job, JobStatus
 from tests.support.partition_jobs import make_partition_job
 
@@ -45,7 +46,7 @@ class ClientOfHost(Client):
         deployment = SimpleNamespace(
             find_host=lambda *_: HostInProcess(host), start_host=lambda *_: HostInProcess(host)
         )
-        self._calls = LeaderCalls(None, deployment, self).by_name  # type: ignore[arg-type]
+        self._calls = LeaderCalls(None, deployment, self, HostUse()).by_name  # type: ignore[arg-type]
         self._job = Job(
             job_id=SETTINGS.name, spec=b"", partition_count=2, host_count=1, owners=("a", "a"), generations=(1, 1),
             status=status,
@@ -79,6 +80,14 @@ def test_partitions_whose_host_has_ended_are_opened_again(home: Home, host: Part
     host.close()
     client = ClientOfHost(host, JobStatus.FINISHED)
     client.open_for_queries(SETTINGS.name)
+    assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
+
+
+def test_a_query_opens_what_was_given_back_since_its_page_before(host: PartitionHost) -> None:
+    client = ClientOfHost(host, JobStatus.FINISHED)
+    assert client.anomaly_entries(SETTINGS.name) == []
+    host.close()
+    assert client.anomaly_entries(SETTINGS.name) == []
     assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
 
 

@@ -98,6 +98,8 @@ def test_column_names_ignore_case() -> None:
         ("key: sym", "partitions: 0", "partitions (line 4): must be more than 0, not 0"),
         ("key: sym", "partitions: 2.5", "partitions (line 4): must be a whole number, not 2.5"),
         ("key: sym", "hosts: true", "hosts (line 4): must be a whole number, not True"),
+        ("key: sym", "linger: 0", "linger (line 4): must be at least 1, not 0"),
+        ("key: sym", "linger: soon", "linger (line 4): 'soon' is no duration"),
         ("key: sym", "group: 1", "group (line 4): must be more than 1, not 1"),
         ("key: sym", "engine: {nulls: largest}", "engine.nulls (line 4): must be one of 'smallest' or 'unknown', not"),
         ("key: sym", "flush: 5", "flush (line 4): must be a mapping of keys, not 5"),

@@ -61,7 +61,13 @@ def test_another_format_is_refused() -> None:
 
 def test_the_fingerprint_is_of_what_is_computed() -> None:
     job = make_trades_job(SOURCE)
-    same = [{"hosts": 3}, {"flush": {"rows": 5}}, {"snapshot_interval_rows": 7}, {"limits": {"batch_rows_max": 9}}]
+    same = [
+        {"hosts": 3},
+        {"linger": "5m"},
+        {"flush": {"rows": 5}},
+        {"snapshot_interval_rows": 7},
+        {"limits": {"batch_rows_max": 9}},
+    ]
     other = [{"key": []}, {"metrics": ["qty < 5"]}, {"partitions": 8}, {"engine": {"nulls": "smallest"}}]
     assert {make_trades_job(SOURCE, **change).fingerprint for change in same} == {job.fingerprint}
     assert len({job.fingerprint, *(make_trades_job(SOURCE, **change).fingerprint for change in other)}) == 5
