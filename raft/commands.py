@@ -276,10 +276,17 @@ class NodeLeft(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeLost(LeaderCommand):
-    """A node has not been there for long: its hosts are gone, and its shards are no longer the current ones."""
+    """A node has not been there for long: its hosts are gone, and its shards are no longer the current ones.
+
+    A job that runs makes them anew elsewhere. What others have stays theirs, since nobody would, unless the node is
+    given up for good.
+    """
 
     node: str
     """Name of the node, which still belongs to the cluster."""
+
+    is_for_good: bool = False
+    """Whether jobs that do not run lose what they have there, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

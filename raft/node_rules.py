@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from raft.commands import HeadAssigned, HeadStarted, JobsChanged, NodeDrained, NodeJoined, NodeLeft, NodeLost
-from raft.records import NODE_COUNT_MAX, NODE_TEXT_LENGTH_MAX, GroupState, HeadRecord, Job, NodeRecord
+from raft.records import NODE_COUNT_MAX, NODE_TEXT_LENGTH_MAX, GroupState, HeadRecord, Job, JobStatus, NodeRecord
 from raft.rules import Applied, RefusalError, raised
 
 
@@ -56,9 +56,12 @@ def leave(state: GroupState, command: NodeLeft) -> Applied:
 
 
 def lose(state: GroupState, command: NodeLost) -> Applied:
-    """Take everything away from a node that is not there: its hosts, and the partitions that they own."""
+    """Take hosts, and the partitions that they own, away from a node that is not there."""
     _node(state, command.node)
-    changed = {job_id: _without_lost(job, command.node) for job_id, job in state.jobs.items()}
+    changed = {
+        job_id: _without_lost(job, command.node) if command.is_for_good or job.status is JobStatus.RUNNING else job
+        for job_id, job in state.jobs.items()
+    }
     ids = tuple(sorted(job_id for job_id, job in changed.items() if job is not state.jobs[job_id]))
     return replace(state, jobs=changed), (JobsChanged(job_ids=ids),) if ids else ()
 

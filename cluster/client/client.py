@@ -246,7 +246,7 @@ class Client:
         return self._call_child("ask_host", name, host, method, arguments, timeout_s, timeout_s=longest_s)
 
     def open_for_queries(self, name: str) -> None:
-        """Wait until all partitions that have an owner are open, since others would be missing from answers unseen.
+        """Wait until all partitions that ever had an owner are open, since they would be missing from answers unseen.
 
         Nobody runs a stopped or finished job, so its partitions are opened here when their hosts have ended since.
 
@@ -267,10 +267,11 @@ class Client:
             if job.status is JobStatus.RUNNING:
                 time.sleep(0.2)
             else:
+                check_whole(job)
                 self._open_at_rest(job, {job.owners[number] for number in missing})
 
     def _missing_partitions(self, job: Job) -> tuple[list[int], str]:
-        """Return which partitions that have an owner are not open, and who does not answer."""
+        """Return which partitions that ever had an owner are not open, and who does not answer."""
         from actors.shard import ShardLostError
 
         found, trouble = set[int](), ""
@@ -280,7 +281,7 @@ class Client:
         except ShardLostError:
             # Whoever opens them says which shard is lost.
             pass
-        return [number for number, owner in enumerate(job.owners) if owner and number not in found], trouble
+        return [number for number, made in enumerate(job.generations) if made and number not in found], trouble
 
     def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
         from actors.shard import ShardLostError
@@ -385,9 +386,14 @@ class Client:
                 self.open_for_queries(name)
 
     def _ask_partitions(self, name: str, partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
-        owners = self.job(name).owners
         from actors.store.query.planner import QueryResult
 
+        job = self.job(name)
+        check_whole(job)
+        owners = job.owners
+        homeless = [number for number in partitions if not owners[number] and job.generations[number]]
+        if homeless:
+            raise NotOpenError(f"partition {homeless[0]} of job {name!r} is being made anew")
         # A partition that never had an owner has no events yet.
         pages = {number: QueryResult((), False) for number in partitions if not owners[number]}
         for host in sorted({owners[number] for number in partitions} - {""}):
@@ -448,6 +454,7 @@ class Client:
 
     def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
         def ask() -> list[Any]:
+            check_whole(self.job(name))
             return [item for host in self.hosts(name) for item in self._ask_host(name, host, method, *arguments)]
 
         return self._when_open(name, ask)
@@ -483,8 +490,29 @@ def check_group(job: "JobSettings", group_id: int) -> None:
         )
 
 
+def check_whole(job: Job) -> None:
+    """Check that no partition of a job that does not run was lost with its node, as those of one that runs may be.
+
+    Raises:
+        ShardLostError: one was, so that no answer would be complete.
+    """
+    lost = [number for number, owner in enumerate(job.owners) if not owner and job.generations[number]]
+    if lost and job.status is not JobStatus.RUNNING:
+        from actors.shard import ShardLostError
+
+        numbers = ", ".join(map(str, lost))
+        raise ShardLostError(
+            f"partitions {numbers} of job {job.job_id!r} were given up with their node; no answer would be complete: "
+            f"{_replay(job)}"
+        )
+
+
 def _way_out(job: Job) -> str:
     """Return what helps when a shard of a job that does not run is lost."""
+    return f"put the directory back, or {_replay(job)}"
+
+
+def _replay(job: Job) -> str:
     if job.status is JobStatus.STOPPED:
-        return f"put the directory back, or run `tocsin resume {job.job_id}`, which reads the input anew"
-    return "put the directory back, or submit the job under another name, which reads the input anew"
+        return f"run `tocsin resume {job.job_id}`, which reads the input anew"
+    return "submit the job under another name, which reads the input anew"

@@ -15,7 +15,7 @@ from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient, NodeClients
 from cluster.node.security import contexts_of
 from cluster.node.status import NodeStatus
-from raft.commands import Command, Refused, decode_answer, encode_command
+from raft.commands import Command, NodeLeft, NodeLost, Refused, decode_answer, encode_command
 from raft.errors import FormatError, RaftError
 from raft.group import GroupState
 from raft.group_codec import decode_state
@@ -28,6 +28,9 @@ SILENT_S: Final = 3.0
 
 ATTEMPT_S: Final = 10.0
 """Seconds that one node has to have a command applied."""
+
+GONE_S: Final = 10.0
+"""Seconds of silence after which an operator's word that a node will not come back is taken."""
 
 PROPOSE_DEADLINE_S: Final = 30.0
 """Seconds after which a proposal is given up; an election in between is waited out."""
@@ -77,8 +80,9 @@ class Nodes:
                 "`tocsin down`, then `tocsin up`: jobs go on where they stood"
             )
         state = newest_state(found)
-        # The record knows this home's nodes only.
-        self._addresses |= {name: node.address for name, node in state.nodes.items()}
+        # The record knows this home's nodes only, and not who has left.
+        known = {name: node.address for name, node in state.nodes.items()}
+        self._addresses = known or dict(self._record.node_addresses)
         self._knows_all = True
         return state
 
@@ -126,18 +130,54 @@ class Nodes:
         return [row for row in rows if row.votes or row.member in known]
 
     def expel(self, name: str) -> None:
-        """Take the vote from a member, through whichever other node can.
+        """Take the vote from a member, through whichever other node can; forget its node when that is gone.
+
+        What such a node had is lost, also what jobs that do not run have there.
 
         Raises:
             ClusterError: there is no such voter, it leads, or no node could, with the reason of the last.
         """
         rows = {row.member: row for row in self.member_rows()}
-        if name not in rows or not rows[name].votes:
+        votes = name in rows and rows[name].votes
+        is_gone = name in self.state().nodes and self._is_gone(name)
+        if not votes and not is_gone:
             voters = ", ".join(row.member for row in rows.values() if row.votes)
-            raise ClusterError(f"{name} has no vote; voters are {voters}")
-        if rows[name].role == "leader":
+            raise ClusterError(f"{name} has no vote, and is no node that does not answer; voters are {voters}")
+        if votes and rows[name].role == "leader":
             raise ClusterError(f"{name} leads; end its process (`tocsin down` on its machine), then expel it")
-        self._change_votes(f"{name} keeps its vote", name, "expel", name)
+        if votes:
+            self._change_votes(f"{name} keeps its vote", name, "expel", name)
+        if is_gone:
+            self._forget(name)
+
+    def _is_gone(self, name: str) -> bool:
+        """Whether a node says nothing for as long as it takes to be started again."""
+        client = self.client(self._addresses[name])
+        started_s = time.monotonic()
+        while not has_passed(started_s, GONE_S):
+            try:
+                client.call("status", timeout_s=GONE_S)
+            except NoAnswerError:
+                time.sleep(0.2)
+            else:
+                return False
+        return True
+
+    def _forget(self, name: str) -> None:
+        """Take a node that is gone out of the cluster with all that it had, once it does not carry Ray's head."""
+        started_s, reason = time.monotonic(), ""
+        while not has_passed(started_s, PROPOSE_DEADLINE_S):
+            try:
+                epoch = self.state().epoch
+                self.propose(NodeLost(request_id=request_id(), epoch=epoch, node=name, is_for_good=True))
+                self.propose(NodeLeft(request_id=request_id(), node=name))
+            except ClusterError as error:
+                # An election, or the next head of Ray: both take seconds.
+                reason = str(error)
+                time.sleep(0.5)
+            else:
+                return
+        raise ClusterError(f"{name} votes no more, and still belongs to the cluster: {reason}")
 
     def admit(self, name: str) -> None:
         """Give a member that waits its vote; what it was before it lost its directory gives up its own.

@@ -168,8 +168,18 @@ class LeaderCore:
                 self._end(self._subscription)
 
     def _give_up_nodes(self, job: Job) -> None:
-        """Have the group take everything from nodes that have been away for too long."""
-        for node in set(self._nodes.lost(job)) - self._losing:
+        """Have the group take what the job has from nodes that have been away for too long, while it runs."""
+        lost = self._nodes.lost(job)
+        if job.status is not JobStatus.RUNNING:
+            if (
+                lost
+                and (self._opening is not None or self._subscription is not None)
+                and self.phase is not Phase.STOPPED
+            ):
+                reason = f"{lost[0]} does not answer; what the job has there stays until it is back"
+                raise TroubleError(Failure(FailureKind.OTHER, reason))
+            return
+        for node in set(lost) - self._losing:
             self._losing.add(node)
             self._desk.say(Warn(phrase="a node is lost", reason=f"{node} has not been there for too long"))
             command = NodeLost(epoch=self._task.epoch, node=node)

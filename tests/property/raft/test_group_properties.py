@@ -119,7 +119,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(NodeDrained, request_id=requests, node=nodes),
     st.builds(NodeLeft, request_id=requests, node=nodes),
-    st.builds(NodeLost, request_id=requests, epoch=epochs, node=nodes),
+    st.builds(NodeLost, request_id=requests, epoch=epochs, node=nodes, is_for_good=st.booleans()),
     st.builds(HeadAssigned, request_id=requests, epoch=epochs, node=nodes),
     st.builds(HeadStarted, request_id=requests, node=nodes, generation=st.integers(0, 3), address=st.just("h:1")),
     st.builds(MoveAbandoned, request_id=requests, epoch=epochs, job_id=jobs, partition=partitions),

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from cluster.client.client import Client
+from actors.shard import ShardLostError
+from cluster.client.client import Client, check_whole
 from cluster.client.nodes import Nodes, newest_state
-from cluster.errors import ClusterError
-from raft.commands import Accepted, Command, JobStopped, ValueAccepted
+from cluster.errors import ClusterError, NoAnswerError
+from raft.commands import Accepted, Command, JobStopped, NodeLeft, NodeLost, ValueAccepted
 from raft.errors import FormatError
-from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
+from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, NodeRecord
 from raft.group_codec import encode_state
 
 JOB = Job(job_id="j", spec=b"", partition_count=1, host_count=1, owners=("",), generations=(0,))
@@ -60,3 +62,81 @@ def test_a_command_that_is_none_is_refused_at_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Nodes, "client", lambda *_: SimpleNamespace(call=refuse))
     with pytest.raises(ClusterError, match=r"a:1 takes JobStopped for no command: JobStopped.job_id is 5, not str"):
         nodes.propose(JobStopped(job_id="j"))
+
+
+LOST = replace(JOB, partition_count=2, owners=("", "host-0"), generations=(2, 1))
+
+
+@pytest.mark.parametrize(("status", "way_out"), [("stopped", "run `tocsin resume j`"), ("finished", "another name")])
+def test_a_partition_that_was_given_up_with_its_node_is_missing_from_no_answer(status: str, way_out: str) -> None:
+    with pytest.raises(ShardLostError, match=rf"partitions 0 of job 'j' were given up with their node; .*{way_out}"):
+        check_whole(replace(LOST, status=JobStatus(status)))
+
+
+def test_a_partition_that_nobody_ever_had_is_not_missed() -> None:
+    check_whole(replace(JOB, status=JobStatus.STOPPED))
+
+
+def test_a_job_that_runs_makes_lost_partitions_anew_and_is_waited_for() -> None:
+    check_whole(LOST)
+    client = TwoMembers(LOST)
+    client.look_at_hosts = lambda *_: ([], [])  # type: ignore[method-assign]
+    assert client._missing_partitions(LOST)[0] == [0, 1]
+
+
+class OneNode(Nodes):
+    """Nodes of which one, that carries Ray's head, does not answer."""
+
+    def __init__(self, refusals: int) -> None:
+        self._addresses = {"node-2": "b:1"}
+        self.refusals = refusals
+        self.proposed: list[Command] = []
+
+    def member_rows(self) -> list[Any]:
+        return []
+
+    def state(self) -> GroupState:
+        node = NodeRecord(
+            address="b:1",
+            directory="/",
+            machine="b",
+            carries_ray=True,
+            is_voter=False,
+            incarnation="i",
+            is_draining=False,
+        )
+        return replace(GroupState(), epoch=4, nodes={"node-2": node})
+
+    def propose(self, command: Command) -> None:
+        self.proposed.append(command)
+        if isinstance(command, NodeLeft) and self.refusals:
+            self.refusals -= 1
+            raise ClusterError("node 'node-2' carries Ray's head; let another node carry it first")
+
+
+def made_silent(monkeypatch: pytest.MonkeyPatch, *, answers: bool) -> None:
+    def call(*_: object, **__: object) -> None:
+        if not answers:
+            raise NoAnswerError("no answer")
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr("cluster.client.nodes.GONE_S", 0.01)
+    monkeypatch.setattr(Nodes, "client", lambda *_: SimpleNamespace(call=call))
+
+
+def test_a_node_that_is_expelled_and_gone_is_forgotten_with_what_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_silent(monkeypatch, answers=False)
+    nodes = OneNode(refusals=1)
+    nodes.expel("node-2")
+    lost, left, *again = nodes.proposed
+    assert isinstance(lost, NodeLost)
+    assert (lost.epoch, lost.node, lost.is_for_good) == (4, "node-2", True)
+    assert (type(left), [type(one) for one in again]) == (NodeLeft, [NodeLost, NodeLeft])
+
+
+def test_a_node_that_answers_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_silent(monkeypatch, answers=True)
+    nodes = OneNode(refusals=0)
+    with pytest.raises(ClusterError, match="node-2 has no vote, and is no node that does not answer"):
+        nodes.expel("node-2")
+    assert nodes.proposed == []

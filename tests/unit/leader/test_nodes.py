@@ -31,6 +31,7 @@ from cluster.leader.status import Phase
 from raft.commands import (
     AssignmentChanged,
     Command,
+    JobResumed,
     JobStopped,
     MoveFinished,
     NodeDrained,
@@ -347,7 +348,22 @@ def test_a_job_that_rests_loses_a_node_when_it_runs_again() -> None:
     see(driver, "b")
     driver.now_us += 11 * SECOND
     see(driver, "b")
+    assert (proposed(driver), driver.core.phase) == ([], Phase.STOPPED)
+    driver.decide(JobResumed(job_id="trades"))
+    driver.look()
     assert proposed(driver) == [NodeLost(request_id="n/10", epoch=1, node="a")]
+
+
+def test_a_job_that_stops_does_not_wait_for_a_node_that_is_away() -> None:
+    driver = running("a", "b", host_count=2)
+    see(driver, "b")
+    driver.decide(JobStopped(job_id="trades"))
+    driver.look()
+    driver.now_us += 11 * SECOND
+    see(driver, "b")
+    assert "a does not answer; what the job has there stays" in (driver.core.status().trouble or "")
+    see(driver, "b")
+    assert (proposed(driver), driver.core.phase) == ([], Phase.STOPPED)
 
 
 def test_a_partition_that_is_empty_after_its_move_was_lost_on_the_way() -> None:

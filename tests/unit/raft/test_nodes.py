@@ -11,6 +11,7 @@ from raft.commands import (
     HeadAssigned,
     HeadStarted,
     JobsChanged,
+    JobStopped,
     JobSubmitted,
     LeaderElected,
     MoveAbandoned,
@@ -125,6 +126,16 @@ def test_partitions_of_a_lost_node_have_no_owner_and_the_next_generation(group: 
     assert (dict(job(group).host_nodes), sorted(group.state.nodes)) == ({"host-1": "b"}, ["a", "b", "c"])
     _, actions = group.do(named(NodeLost, node="a", request_id="again"))
     assert (actions, job(group).generations) == ((), (2, 2, 1, 0))
+
+
+def test_a_job_that_does_not_run_keeps_what_it_has_on_a_lost_node_until_that_is_given_up(group: Group) -> None:
+    before = job(group)
+    group.do(JobStopped(request_id="stop", job_id="j"))
+    _, actions = group.do(named(NodeLost, node="a"))
+    assert (actions, job(group).owners, job(group).generations) == ((), before.owners, before.generations)
+    _, actions = group.do(named(NodeLost, node="a", is_for_good=True))
+    assert actions == (JobsChanged(job_ids=("j",)),)
+    assert (job(group).owners, job(group).generations) == (("", "", "host-1", ""), (2, 2, 1, 0))
 
 
 @pytest.mark.parametrize(
