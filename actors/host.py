@@ -36,6 +36,7 @@ from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 from actors.sink.open import open_sinks
 from actors.sink.protocol import Sink, SinkRecord
 from actors.source.protocol import DeadLetter
+from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.store.query.planner import QueryParams, QueryResult
 from config.settings import JobSettings
 
@@ -74,8 +75,11 @@ class HostBatch:
 class PartitionHost:
     """Owner of some partitions of one job."""
 
-    def __init__(self, job: bytes, directory: str, allowed: AllowedPaths = EVERYTHING) -> None:
+    def __init__(
+        self, job: bytes, directory: str, allowed: AllowedPaths = EVERYTHING, open_split: OpenSplit | None = None
+    ) -> None:
         self._job = JobSettings.from_bytes(job)
+        self._readers = SplitReaders(self._job, open_split)
         self._directory = Path(directory)
         self._partitions: dict[int, Partition] = {}
         self._epoch = self._opened_epoch = 0
@@ -129,8 +133,12 @@ class PartitionHost:
                 self._begin(epoch, partition, earliest, snapshots.get(number), now_us)
             else:
                 was_empty[number] = _is_empty(self._partitions[number])
-                self._partitions[number].begin(epoch, earliest, now_us)
+                self._partitions[number].begin(epoch, self._earliest_for(number, earliest), now_us)
         return {number: self._opened(number, was_empty[number]) for number in partitions}
+
+    def _earliest_for(self, number: int, earliest: dict[int, int]) -> dict[int, int]:
+        # What is gone of the splits of other partitions is no gap of this one.
+        return {split: offset for split, offset in earliest.items() if number in self._job.partitions_of_split(split)}
 
     def _opened(self, number: int, is_empty: bool) -> OpenedPartition:
         # What a beginning partition has received is committed; the engine may lack some of it.
@@ -181,7 +189,7 @@ class PartitionHost:
         try:
             if snapshot is not None and not any(partition.committed.values()):
                 partition.restore(snapshot, now_us)
-            partition.begin(epoch, earliest, now_us)
+            partition.begin(epoch, self._earliest_for(partition.number, earliest), now_us)
             partition.accept(epoch, list(self._acceptances.values()))
         except BaseException:
             # A leader whose epoch is over must not take the shard away from the host that owns it.
@@ -207,6 +215,24 @@ class PartitionHost:
             dead_letters=letters,
             ticks=batch.ticks,
         )
+
+    def open_splits(self, epoch: int, splits: list[int]) -> dict[int, int]:
+        """Open the source of the job anew for the splits of the partitions that the host is to own.
+
+        Returns the first offset that each split still has.
+
+        Raises:
+            ConfigError: the source has another number of splits than the job has partitions.
+            SourceError: the source cannot be opened.
+        """
+        self._follow(epoch)
+        return self._readers.open(splits)
+
+    def read_splits(self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int) -> list[SplitProgress]:
+        """Read the splits of partitions from these offsets on and apply what comes, at most so many batches in all."""
+        self._follow(epoch)
+        partitions = {split: self._partition(split) for split in offsets}
+        return self._readers.read_on(partitions, epoch, offsets, count_max, now_us)
 
     def accept(self, epoch: int, acceptances: Sequence[bytes]) -> None:
         """Let values that were reported count as known, each from its place on, in the partitions of their keys."""
@@ -239,6 +265,7 @@ class PartitionHost:
         """
         self._follow(epoch)
         for number in partitions:
+            self._readers.forget(number)
             partition = self._partitions.get(number)
             if partition is not None:
                 if not partition.is_broken:
@@ -421,7 +448,8 @@ class PartitionHost:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def close(self) -> None:
-        """Close every partition and sink; what is not flushed is not kept."""
+        """Close every partition, source and sink; what is not flushed is not kept."""
+        self._readers.close()
         for partition in self._partitions.values():
             partition.close()
         self._partitions.clear()

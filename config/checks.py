@@ -11,7 +11,16 @@ from config.base import fault, suggest
 from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.settings import JobSettings
-from config.sources import HOST_METRICS_SCHEMA, CsvSource, FileSource, HostMetricsSource, InlineSource, LogSource
+from config.sources import (
+    HOST_METRICS_SCHEMA,
+    CsvSource,
+    FileSource,
+    HostMetricsSource,
+    InlineSource,
+    LogSource,
+    StreamSource,
+    reads_files_apart,
+)
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -23,7 +32,7 @@ def job_faults(job: JobSettings) -> list[SettingError]:
     if not faults:
         for check in (_check_columns, _check_window, _check_durations, _check_source, _check_events, _check_warm_start):
             faults += _faults(check, job, schema)
-        faults += _faults(_check_sinks, job)
+        faults += _faults(_check_sinks, job) + _faults(_check_partition_by, job)
         for index in range(len(job.detectors)):
             faults += _faults(_check_detector, job, schema, index)
     return faults or _faults(_check_does_something, job)
@@ -67,6 +76,24 @@ def _check_sinks(job: JobSettings) -> None:
     for index, sink in enumerate(job.sinks):
         if any(sink.identity == other.identity for other in job.sinks[:index]):
             raise fault(("sinks", index), f"{sink.path!r} is the folder of another sink; give each a folder of its own")
+
+
+def _check_partition_by(job: JobSettings) -> None:
+    """Check that hosts can read the splits of a source by themselves, and that there is a partition for each."""
+    if job.partition_by == "key":
+        return
+    source = job.source
+    if isinstance(source, HostMetricsSource):
+        raise fault(("partition_by",), "the metrics of a machine are one split; leave `partition_by` out")
+    is_split_by_file = isinstance(source, FileSource) and reads_files_apart(job.key_columns, source)
+    if is_split_by_file and getattr(source, "follow", False):
+        text = "files that are followed become more splits, and a job's partitions are fixed; leave `partition_by` out"
+        raise fault(("partition_by",), text)
+    count = source.splits if isinstance(source, StreamSource) else 1
+    if not is_split_by_file and job.partitions != count:
+        text = f"with `partition_by: split` each split is one partition; the source has {count}: leave `partitions` out"
+        way = ", or make `file` a key column, so that each file is a split" if isinstance(source, FileSource) else ""
+        raise fault(("partitions",), text + way)
 
 
 def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:

@@ -6,7 +6,7 @@ hosts it runs on and how often it writes do not.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
@@ -203,6 +203,15 @@ Detector = Annotated[DetectorSettings, BeforeValidator(_with_detector_type)]
 Metric = Annotated[MetricSettings, BeforeValidator(_with_when, json_schema_input_type=str | MetricSettings)]
 
 
+def _with_split_count(data: Any) -> Any:
+    """Return a job with as many partitions as its source has splits, where it wants that and the file says how many."""
+    if not isinstance(data, Mapping) or data.get("partition_by") != "split" or "partitions" in data:
+        return data
+    source = with_type(data.get("source"))
+    count = source.get("splits") if isinstance(source, Mapping) and source.get("type") == "stream" else 1
+    return {**data, "partitions": count if isinstance(count, int) else 1}
+
+
 class JobSettings(Settings):
     """One job: rows from a source, metrics and detectors over them, and what becomes of the result."""
 
@@ -254,6 +263,9 @@ class JobSettings(Settings):
     partitions: Annotated[int, Field(gt=0, le=4096, strict=True)] = 4
     """Shares into which the keys are cut; fixed for the life of the job."""
 
+    partition_by: Literal["key", "split"] = "key"
+    """Which partition has a row: that of its key, or that of its split, which the partition's host reads itself."""
+
     hosts: Count = 1
     """Processes that own the partitions; may be changed while the job runs."""
 
@@ -275,6 +287,7 @@ class JobSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_schema(cls, data: Any) -> Any:
+        data = _with_split_count(data)
         source = data.get("source") if isinstance(data, Mapping) else None
         if isinstance(source, Mapping) and source.get("type") == "host_metrics":
             return {"schema": HOST_METRICS_SCHEMA, "time": "time", "key": ["key"], **data}
@@ -312,6 +325,18 @@ class JobSettings(Settings):
         """Names of the key columns, spelt as in the schema."""
         return tuple(self.row_schema[name].name for name in self.key)
 
+    def partitions_of_key(self, key: Sequence[Any]) -> tuple[int, ...]:
+        """Return the partitions that may have rows of a key."""
+        from actors.routing import partition_of_key
+
+        if self.partition_by == "split":
+            return tuple(range(self.partitions))
+        return (partition_of_key(key, self.partitions),)
+
+    def partitions_of_split(self, split: int) -> tuple[int, ...]:
+        """Return the partitions that may have rows of a split."""
+        return (split,) if self.partition_by == "split" else tuple(range(self.partitions))
+
     @property
     def window_size_ticks(self) -> int | None:
         """Length of the window in ticks of the time column, or `None` without a window."""
@@ -328,6 +353,9 @@ class JobSettings(Settings):
     def fingerprint(self) -> str:
         """Hash of everything that decides what the job computes, in hexadecimal."""
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
+        if self.partition_by == "key":
+            # There was no choice when the first shards were made.
+            del data["partition_by"]
         # The default was another one when the first shards were made; they stay those of the same job.
         time_min = _FIRST_TIME_MIN if self.limits.time_min == DEFAULT_TIME_MIN else self.limits.time_min
         data["times"] = [time_min, self.limits.time_max]

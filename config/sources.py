@@ -1,5 +1,6 @@
 """Settings of the source of a job: where its rows come from."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import (
@@ -362,6 +363,15 @@ SourceSettings: TypeAlias = Annotated[
     Field(discriminator="type"),
 ]
 """Any source."""
+
+
+FILE_COLUMN = "file"
+"""Column that holds the name of the file."""
+
+
+def reads_files_apart(key_columns: Sequence[str], source: FileSource) -> bool:
+    """Return whether each file is a split of its own, because its name is part of the key."""
+    return any(name.lower() == FILE_COLUMN for name in key_columns) and FILE_COLUMN not in source.columns
 
 
 def with_type(source: Any) -> Any:

@@ -21,7 +21,6 @@ from actors.partition.acceptances import Acceptance, Acceptances
 from actors.partition.assembly import build_detectors
 from actors.partition.part import Entry, Fields, Part, Saved
 from actors.partition.sealing import unseal
-from actors.routing import partition_of_key
 from actors.shard import Shard
 from config.settings import JobSettings
 
@@ -64,7 +63,7 @@ class Learning(Part):
 
     def accept(self, acceptance: Acceptance) -> None:
         """Let a value count as known from its place on, if its key is of this partition."""
-        if partition_of_key(acceptance.key, self._job.partitions) == self._number:
+        if self._number in self._job.partitions_of_key(acceptance.key):
             self._acceptances.add(acceptance)
 
     def process(self, split: int, frame: pl.DataFrame, offsets: Array) -> list[pl.DataFrame]:
@@ -134,7 +133,7 @@ class Learning(Part):
             detector.validate()
         self._acceptances.validate(len(self._detectors))
         for key in self._acceptances.waiting_keys():
-            assert partition_of_key(key, self._job.partitions) == self._number, f"{key} is of another partition"
+            assert self._number in self._job.partitions_of_key(key), f"{key} is of another partition"
 
 
 def read_verdicts(job: JobSettings, shard: Shard) -> list[VariableVerdict]:

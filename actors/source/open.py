@@ -20,7 +20,7 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.format.typed import ColumnsFormat, ValuesFormat
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
-from actors.source.transport.files import FILE_COLUMN, FileChoice, FileTransport
+from actors.source.transport.files import FileChoice, FileTransport
 from actors.source.transport.host_metrics import HostFeed, HostSampler
 from actors.source.transport.inline import InlineTransport
 from actors.source.transport.lines import LineFile
@@ -32,6 +32,7 @@ from config.sources import (
     FILE_SUFFIXES,
     CsvFormatSettings,
     CsvSource,
+    FileSource,
     FormatSettings,
     GrowingFileSource,
     HostMetricsSource,
@@ -43,6 +44,7 @@ from config.sources import (
     ParquetSource,
     StreamSource,
     TextFormatSettings,
+    reads_files_apart,
 )
 
 POSITIONS_FILE = "source.positions"
@@ -94,6 +96,24 @@ def stream_table_name(job: JobSettings) -> str | None:
     if isinstance(job.source, StreamSource):
         return job.source.name
     return f"{job.name}-host-metrics" if isinstance(job.source, HostMetricsSource) else None
+
+
+def open_table_to_read(job: JobSettings, stream_directory: Path) -> DurableStreamTable | None:
+    """Open the stream table of a job for reading, or return `None` when it reads something else.
+
+    Raises:
+        SourceError: there is none, or it does not fit the job.
+    """
+    name = stream_table_name(job)
+    if name is None:
+        return None
+    try:
+        return DurableStreamTable.open(stream_directory / name, job.row_schema, read_only=True)
+    except ShardMissingError:
+        raise SourceError(
+            f"there is no stream table {name!r} in {stream_directory}: the program that appends to it makes it. "
+            "`tocsin run --directory DIR` reads the one in DIR/streams; `source: {path: rows.csv}` reads a file"
+        ) from None
 
 
 def open_stream_table(job: JobSettings, stream_directory: Path) -> DurableStreamTable:
@@ -152,7 +172,7 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
     def open_file(path: Path, is_complete: bool) -> LineFile:
         return LineFile(path, form.framing, is_complete=is_complete, check=form.decoder)
 
-    choice = _file_choice(job, places, source.paths, follow=source.follow, mapped=source.columns)
+    choice = _file_choice(job, places, source, follow=source.follow)
     return RecordSource(job.row_schema, FileTransport(choice, open_file, _positions(places)), form)
 
 
@@ -164,7 +184,7 @@ def _open_parquet_files(job: JobSettings, places: Places) -> Source:
         assert is_complete
         return ParquetFile(source, job.row_schema, path)
 
-    choice = _file_choice(job, places, source.paths, follow=False, mapped=source.columns)
+    choice = _file_choice(job, places, source, follow=False)
     transport = FileTransport(choice, open_file, _positions(places))
     form = ColumnsFormat(row_rules(job, source), field_names(job.row_schema, source.columns))
     return RecordSource(job.row_schema, transport, form)
@@ -176,13 +196,8 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     table = places.tables.get(name)
     owns_table = table is None
     if table is None:
-        try:
-            table = DurableStreamTable.open(places.streams / name, job.row_schema, read_only=True)
-        except ShardMissingError:
-            raise SourceError(
-                f"there is no stream table {name!r} in {places.streams}: the program that appends to it makes it. "
-                "`tocsin run --directory DIR` reads the one in DIR/streams; `source: {path: rows.csv}` reads a file"
-            ) from None
+        table = open_table_to_read(job, places.streams)
+        assert table is not None
     elif table.schema != job.row_schema:
         has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
         raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")
@@ -190,13 +205,11 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job), {}))
 
 
-def _file_choice(
-    job: JobSettings, places: Places, paths: tuple[str, ...], *, follow: bool, mapped: Mapping[str, str]
-) -> FileChoice:
+def _file_choice(job: JobSettings, places: Places, source: FileSource, *, follow: bool) -> FileChoice:
     return FileChoice(
-        paths=paths,
+        paths=source.paths,
         suffixes=tuple(suffix for suffix, kind in FILE_SUFFIXES.items() if kind == job.source.type),
-        is_split_by_file=any(name.lower() == FILE_COLUMN for name in job.key_columns) and FILE_COLUMN not in mapped,
+        is_split_by_file=reads_files_apart(job.key_columns, source),
         follow=follow,
         allowed=places.allowed,
     )

@@ -66,7 +66,8 @@ def with_source(job: JobSettings, path: Path) -> JobSettings:
     if kind is not None and kind != own["type"] and "path" in own:
         kept |= {name: own[name] for name in ("columns", "time_format") if name in own}
     plain = job.model_dump(mode="json", by_alias=True)
-    return make_job(plain | {"source": {**kept, "path": str(path.resolve())}})
+    # A file is read as one split, whatever the job's own source has.
+    return make_job(plain | {"partition_by": "key", "source": {**kept, "path": str(path.resolve())}})
 
 
 def read_all(source: Source, row_count_max: int) -> Iterator[InputBatch]:

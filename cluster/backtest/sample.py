@@ -7,10 +7,12 @@ from pathlib import Path
 
 from actors.errors import TocsinError
 from actors.source.open import open_source
+from actors.split_reader import check_split_count
 from cluster.backtest.counting import run_backtest
 from cluster.backtest.inputs import read_all, with_end
 from cluster.backtest.replay import InputBatch
 from cluster.backtest.summary import shown_time
+from config.errors import ConfigError
 from config.settings import JobSettings
 
 ROW_COUNT = 10_000
@@ -39,11 +41,18 @@ class Sample:
 
 
 def take_sample(job: JobSettings) -> Sample:
-    """Return what the first records of a job's source are."""
+    """Return what the first records of a job's source are.
+
+    Raises:
+        ConfigError: each partition is to have a split, and there are more or fewer.
+    """
     try:
         with closing(open_source(with_end(job), Path())) as source:
+            check_split_count(job, source)
             result = run_backtest(job, lambda: _first(read_all(source, ROW_COUNT)))
             remarks = source.remarks()
+    except ConfigError:
+        raise
     except TocsinError as error:
         return Sample(trouble=str(error))
     return Sample(

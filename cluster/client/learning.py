@@ -17,7 +17,6 @@ from actors.partition.acceptances import Acceptance, AcceptanceError, find_accep
 from actors.partition.assembly import build_detectors
 from actors.partition.detection import NEAR_GROUPS_MAX, read_verdicts
 from actors.partition.partition import Partition
-from actors.routing import partition_of_key
 from actors.shard import Shard, ShardMissingError
 from cluster.errors import ClusterError
 from cluster.local.embedded import EPOCH
@@ -52,24 +51,32 @@ def read_directory(job: JobSettings, directory: Path) -> list[VariableVerdict]:
     return found
 
 
-def accept_in_directory(job: JobSettings, directory: Path, acceptance: Acceptance, request_id: str, now_us: int) -> int:
-    """Let a value count as known in a job that does not run, and return the partition that has its key.
+def accept_in_directory(
+    job: JobSettings, directory: Path, acceptance: Acceptance, request_id: str, now_us: int
+) -> tuple[int, ...]:
+    """Let a value count as known in a job that does not run, and return the partitions that may have its key.
 
-    It holds for all rows that the partition has not committed, and is durable when this returns.
+    It holds for all rows that they have not committed, and is durable when this returns.
 
     Raises:
         ShardOwnedError: the job runs.
     """
-    number = partition_of_key(acceptance.key, job.partitions)
-    place = _shard_directory(directory, number)
-    if not place.is_dir():
-        raise ClusterError(f"{directory} holds no partition {number} of job {job.name!r}; run the job there first")
-    with Partition.open(job, number, place) as partition:
-        check_groups(acceptance, partition.queries.near_groups(acceptance))
-        partition.begin(EPOCH, {}, now_us)
-        partition.accept(EPOCH, [acceptance.placed(request_id, partition.committed)])
-        partition.flush(EPOCH, now_us)
-    return number
+    numbers = job.partitions_of_key(acceptance.key)
+    with ExitStack() as stack:
+        partitions = []
+        for number in numbers:
+            place = _shard_directory(directory, number)
+            if not place.is_dir():
+                raise ClusterError(
+                    f"{directory} holds no partition {number} of job {job.name!r}; run the job there first"
+                )
+            partitions.append(stack.enter_context(Partition.open(job, number, place)))
+        check_groups(acceptance, [group for one in partitions for group in one.queries.near_groups(acceptance)])
+        for partition in partitions:
+            partition.begin(EPOCH, {}, now_us)
+            partition.accept(EPOCH, [acceptance.placed(request_id, partition.committed)])
+            partition.flush(EPOCH, now_us)
+    return numbers
 
 
 def parse_acceptance(

@@ -66,8 +66,9 @@ def learn_accept(
     if directory is not None:
         settings = _load(job)
         acceptance = parse_acceptance(settings, key, event_id, variable, value, detector)
-        number = accept_in_directory(settings, directory, acceptance, uuid.uuid4().hex, now_us())
-        click.echo(f"accepted {value!r} of {variable} in partition {number}, for the rows to come")
+        numbers = accept_in_directory(settings, directory, acceptance, uuid.uuid4().hex, now_us())
+        where = ", ".join(f"partition {number}" for number in numbers)
+        click.echo(f"accepted {value!r} of {variable} in {where}, for the rows to come")
         return
     client = client_of(home)
     acceptance = parse_acceptance(client.settings(job), key, event_id, variable, value, detector)

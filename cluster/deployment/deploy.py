@@ -18,9 +18,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.host import HostBatch
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
+from actors.split_reader import SplitProgress
 from cluster.deployment.partition_host import PartitionHost
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
+from cluster.local.home import Home
 from cluster.node.ray_environment import ray_host
 from config.settings import JobSettings
 
@@ -132,6 +134,16 @@ class RayHost:
         """Send a batch."""
         return RayReply(self._handle.apply.remote(epoch, batch, now_us))
 
+    def open_splits(self, epoch: int, splits: list[int]) -> RayReply[dict[int, int]]:
+        """Have the host open the source for splits of its own."""
+        return RayReply(self._handle.open_splits.remote(epoch, splits))
+
+    def read_splits(
+        self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int
+    ) -> RayReply[list[SplitProgress]]:
+        """Have the host read splits of its own."""
+        return RayReply(self._handle.read_splits.remote(epoch, offsets, count_max, now_us))
+
     def accept(self, epoch: int, acceptances: list[bytes]) -> RayReply[None]:
         """Let values count as known, each from its place on."""
         return RayReply(self._handle.accept.remote(epoch, acceptances))
@@ -226,8 +238,8 @@ def _keep_output_for_results() -> None:
     worker.print_to_stdstream = lambda data, ignore_prefix: log.info("ray reports", extra={"lines": data["lines"]})
 
 
-def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: str, node: str) -> RayHost:
-    """Return a host of a job on a node (empty: anywhere), started when it does not exist.
+def ensure_host(group_id: int, job_name: str, host: str, job: bytes, place: Home, node: str) -> RayHost:
+    """Return a host of a job on a node (empty: anywhere), which has that home, started when it does not exist.
 
     One of the same name on another node is ended: it belongs to nobody any more.
     """
@@ -239,7 +251,8 @@ def ensure_host(group_id: int, job_name: str, host: str, job: bytes, directory: 
         "concurrency_groups": {_PULSE: 1, _QUERY: 2, _SINK: max(sink_count, 1)},
         "scheduling_strategy": _place(node),
     }
-    return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, directory))
+    directories = (str(place.partitions_directory(job_name)), str(place.streams_directory))
+    return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, *directories))
 
 
 def _place(node: str) -> Any:

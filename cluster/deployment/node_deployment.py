@@ -102,7 +102,7 @@ class NodeDeployment:
         if found is not None and found.hangs():
             self._end_process(found, node)
         place = Home(Path(self._group.directory_of(node))) if node else self._home
-        return deploy.ensure_host(self._group_id, job_id, host, spec, str(place.partitions_directory(job_id)), node)
+        return deploy.ensure_host(self._group_id, job_id, host, spec, place, node)
 
     def find_host(self, job_id: str, host: str) -> RayHost | None:
         """Return a host, or `None`."""

@@ -195,7 +195,15 @@ class LeaderCore:
         # What was proposed before may still be applied, and would change what this attempt relies on.
         if self._retry_due_us <= self._clock.elapsed_us and not self._desk.has_proposals:
             self._status = replace(self._status, phase=Phase.OPENING, started_us=self._clock.now_us)
-            self._opening = Opening(self._desk, job, self._task.epoch, self._known.all, self._nodes, self._lost_shards)
+            self._opening = Opening(
+                self._desk,
+                job,
+                self._task.epoch,
+                self._known.all,
+                self._nodes,
+                self._lost_shards,
+                is_own=self._settings.partition_by == "split",
+            )
 
     def _open(self, job: Job) -> None:
         assert self._opening is not None, "an attempt has begun"
@@ -292,6 +300,7 @@ class LeaderCore:
         self._status = replace(
             self._status,
             trouble=sending.source_trouble or found.moves.trouble,
+            remarks=sending.remarks,
             sink_troubles=found.deliveries.troubles,
             sink_troubles_overcome=found.deliveries.troubles_overcome,
             first_pumped_us=first_pumped_us,

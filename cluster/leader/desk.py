@@ -17,6 +17,7 @@ from cluster.leader.instructions import (
     Instruction,
     OpenPartitions,
     Propose,
+    ReadSplits,
     ReleasePartitions,
     Request,
     SendBatch,
@@ -191,6 +192,8 @@ def _partitions(request: Request) -> tuple[int, ...]:
             return partitions
         case SendBatch(batch=batch):
             return batch.partitions
+        case ReadSplits(offsets=offsets):
+            return tuple(offsets)
         case TakeSnapshot(partition=partition) | CopyShard(partition=partition):
             return (partition,)
     return ()

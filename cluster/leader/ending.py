@@ -87,7 +87,7 @@ class Ending:
     def _check_committed(self) -> None:
         for partition, host in self._lanes.owners.items():
             marks = self._committed.get(partition, {})
-            if any(marks.get(split, 0) < offset for split, offset in self._positions.sent.items()):
+            if any(marks.get(split, 0) < offset for split, offset in self._positions.sent_to(partition).items()):
                 reason = f"{host} has lost rows of partition {partition}; they are sent again"
                 raise_trouble(Failure(FailureKind.NOT_OPEN, reason))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from actors.partition.values import OpenedPartition
+from actors.split_reader import SplitProgress
 from cluster.leader.failures import Failure
 from cluster.leader.reading import SplitBatch
 from raft.commands import Answer
@@ -84,6 +85,22 @@ class SplitRead(Reply):
     """A split was read; it may have given nothing new."""
 
     batch: SplitBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitsOpened(Reply):
+    """A host has opened the source of its splits."""
+
+    earliest: Mapping[int, int]
+    """First offset that each of them still has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitsRead(Reply):
+    """A host has read splits of its own, and their partitions have what came."""
+
+    progress: tuple[SplitProgress, ...]
+    """Of those that had their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

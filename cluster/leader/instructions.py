@@ -54,6 +54,24 @@ class StartHost(HostRequest):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSplits(HostRequest):
+    """Let a host open the job's source for splits of its own, anew if it is open; answered by `SplitsOpened`."""
+
+    splits: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSplits(HostRequest):
+    """Let a host read splits of its own, in turn, and apply what comes; answered by `SplitsRead`."""
+
+    offsets: Mapping[int, int]
+    """Where to read on, by split; whose turn it is comes first."""
+
+    batch_count_max: int
+    """Batches that are read in all, so that what is asked next does not wait for long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPartitions(HostRequest):
     """Let a host own partitions; answered by `PartitionsOpened`."""
 

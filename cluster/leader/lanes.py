@@ -77,9 +77,17 @@ class Lanes:
                 lane.in_flight_count += 1
                 yield host, lane.queue.popleft(), lane.in_flight_count
 
+    def asked(self, host: str) -> None:
+        """Know that a host was asked to read splits of its own."""
+        self._lanes[host].in_flight_count += 1
+
     def answered(self, host: str) -> None:
-        """Know that a host has answered a batch."""
+        """Know that a host has answered a batch, or has read."""
         self._lanes[host].in_flight_count -= 1
+
+    def is_kept_back(self, partition: int) -> bool:
+        """Whether a partition is about to change hosts."""
+        return partition in self._kept
 
     def keep_back(self, partition: int) -> None:
         """Keep back what is for a partition, which is about to change hosts."""

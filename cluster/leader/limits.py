@@ -33,6 +33,9 @@ class LeaderLimits:
     idle_us: int = 10_000
     """Between two looks at a source that has nothing new."""
 
+    host_idle_us_max: int = 160_000
+    """The longest pause between two looks of a host at splits of its own; it begins with `idle_us` and doubles."""
+
     retry_us_min: int = 50_000
     """Before something that failed is tried again; doubled with every failure in a row."""
 

@@ -29,7 +29,7 @@ from raft.commands import AssignmentChanged, MoveFinished, MoveStarted
 class Moves:
     """Moves of one job under one epoch.
 
-    `acceptances` gives the values that a new owner must know; `has_rows` tells whether partitions have any.
+    `acceptances` gives the values that a new owner must know; `has_rows` tells whether a partition has any.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Moves:
         lanes: Lanes,
         acceptances: Callable[[], tuple[bytes, ...]],
         places: Places,
-        has_rows: Callable[[], bool],
+        has_rows: Callable[[int], bool],
     ) -> None:
         self._desk = desk
         self._job_id = job_id
@@ -208,7 +208,7 @@ class Moves:
         self._desk.ask(request, partial(self._on_opened, move, generation))
 
     def _on_opened(self, move: Move, generation: int, event: PartitionsOpened) -> None:
-        if event.opened[move.partition].is_empty and self._has_rows():
+        if event.opened[move.partition].is_empty and self._has_rows(move.partition):
             reason = f"the shard of partition {move.partition} was lost on its way to {move.target}"
             raise_trouble(Failure(FailureKind.SHARD_LOST, reason, (move.partition,)))
         if generation > self._places.generations[move.partition]:

@@ -2,7 +2,7 @@
 
 One stage after the other; a stage is over when everything it asked for has been answered:
 
-1. the source opens and says what it still has;
+1. the source opens and says what it still has (where hosts read it themselves, they do that after 4.);
 2. the targets of moves that a former leader left unfinished give the partitions up; their sources stay the owners;
 3. the group records that, which shards were found lost, who owns the partitions that nobody owns, and which nodes have
    the hosts that had none;
@@ -17,11 +17,12 @@ from typing import Any
 
 from actors.partition.values import OpenedPartition
 from cluster.leader.desk import Desk, raise_trouble
-from cluster.leader.events import PartitionsOpened, SnapshotFound, SourceOpened
+from cluster.leader.events import PartitionsOpened, SnapshotFound, SourceOpened, SplitsOpened
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import (
     OpenPartitions,
     OpenSource,
+    OpenSplits,
     ReadSnapshot,
     ReleasePartitions,
     Request,
@@ -38,7 +39,8 @@ from raft.group import Job, Manifest
 class Opening:
     """Opens one job under one epoch; `job` is what the group knows of it at the beginning.
 
-    `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed.
+    `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed;
+    `is_own` says that hosts read the splits of their own partitions.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Opening:
         acceptances: tuple[bytes, ...],
         nodes: NodeWatch,
         lost: dict[int, int],
+        *,
+        is_own: bool = False,
     ) -> None:
         self._desk = desk
         self._job = job
@@ -56,6 +60,7 @@ class Opening:
         self._acceptances = acceptances
         self._nodes = nodes
         self._lost = lost
+        self._is_own = is_own
         self.places = Places(job)
         """Where hosts and shards are."""
         self._owners = list(job.owners)
@@ -67,6 +72,7 @@ class Opening:
                 self._rebuild,
                 self._assign,
                 self._start_hosts,
+                self._open_splits,
                 self._read_snapshots,
                 self._open_partitions,
             )
@@ -111,6 +117,8 @@ class Opening:
         self._desk.propose(command, accepted)
 
     def _open_source(self) -> None:
+        if self._is_own:
+            return
         self._ask(OpenSource(request=self._desk.next_number()), self._on_source, self._desk.limits.start_timeout_us)
 
     def _on_source(self, event: SourceOpened) -> None:
@@ -175,12 +183,23 @@ class Opening:
             request = StartHost(request=self._desk.next_number(), host=host, node=node)
             self._ask(request, _nothing, self._desk.limits.start_timeout_us)
 
+    def _open_splits(self) -> None:
+        if not self._is_own:
+            return
+        for host in dict.fromkeys(self._owners):
+            splits = tuple(number for number, owner in enumerate(self._owners) if owner == host)
+            request = OpenSplits(request=self._desk.next_number(), host=host, splits=splits)
+            self._ask(request, self._on_splits, self._desk.limits.start_timeout_us)
+
+    def _on_splits(self, event: SplitsOpened) -> None:
+        self.earliest = {**self.earliest, **event.earliest}
+
     def _read_snapshots(self) -> None:
-        if any(self.earliest.values()):
-            for partition in range(self._job.partition_count):
-                manifest = self._job.newest_manifest(partition)
-                if manifest is not None:
-                    self._read_snapshot(partition, manifest, manifest.holders)
+        is_trimmed = any(self.earliest.values())
+        for partition in range(self._job.partition_count):
+            manifest = self._job.newest_manifest(partition)
+            if manifest is not None and (self.earliest.get(partition) if self._is_own else is_trimmed):
+                self._read_snapshot(partition, manifest, manifest.holders)
 
     def _read_snapshot(self, partition: int, manifest: Manifest, holders: tuple[str, ...]) -> None:
         """Ask the first of the members that are left; what nobody has is not restored."""

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from actors.host import HostBatch
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
+from actors.split_reader import SplitProgress
 from raft.commands import Answer, Command
 from raft.group import GroupState
 
@@ -50,6 +51,16 @@ class HostPort(Protocol):
         are_all: bool,
     ) -> Reply[dict[int, OpenedPartition]]:
         """Own partitions, perhaps no others, whose shards have these generations; the answer is where each stands."""
+        ...
+
+    def open_splits(self, epoch: int, splits: list[int]) -> Reply[dict[int, int]]:
+        """Open the source for splits of its own; the answer is the first offset that each still has."""
+        ...
+
+    def read_splits(
+        self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int
+    ) -> Reply[list[SplitProgress]]:
+        """Read splits of its own and apply what comes, at most so many batches."""
         ...
 
     def accept(self, epoch: int, acceptances: list[bytes]) -> Reply[None]:

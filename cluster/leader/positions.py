@@ -15,13 +15,23 @@ def first_needed(needed: Iterable[Mapping[int, int]], earliest: Mapping[int, int
 
 
 class Positions:
-    """Positions of the splits of one source, for partitions that have just been opened."""
+    """Positions of the splits of one source, for partitions that have just been opened.
 
-    def __init__(self, opened: Iterable[OpenedPartition], earliest: Mapping[int, int]) -> None:
-        partitions = list(opened)
-        self._next = first_needed([one.needed for one in partitions], earliest)
-        self._reached = {split: _highest([one.reached for one in partitions], split) for split in earliest}
-        received = {split: _highest([one.needed for one in partitions], split) for split in earliest}
+    Each split concerns all of them, or, where `are_own`, the one of its number.
+    """
+
+    def __init__(
+        self, opened: Mapping[int, OpenedPartition], earliest: Mapping[int, int], *, are_own: bool = False
+    ) -> None:
+        self._are_own = are_own
+        self._next: dict[int, int] = {}
+        self._reached: dict[int, int] = {}
+        received: dict[int, int] = {}
+        for split in earliest:
+            partitions = [opened[split]] if are_own else list(opened.values())
+            self._next |= first_needed([one.needed for one in partitions], {split: earliest[split]})
+            self._reached[split] = _highest([one.reached for one in partitions], split)
+            received[split] = _highest([one.needed for one in partitions], split)
         self.sent_again_count = sum(received[split] - self._next[split] for split in earliest)
         """Records that some partition had received already when the leader subscribed."""
         self._sent: dict[int, int] = {}
@@ -35,15 +45,20 @@ class Positions:
         """Next offset to read, by split."""
         return dict(self._next)
 
-    @property
-    def sent(self) -> dict[int, int]:
-        """Offset after the last that was sent, of splits that any was sent of."""
-        return dict(self._sent)
+    def sent_to(self, partition: int) -> dict[int, int]:
+        """Return the offset after the last that a partition was sent, or has read, of splits that any was."""
+        return {split: offset for split, offset in self._sent.items() if self._concerns(split, partition)}
 
-    @property
-    def has_rows(self) -> bool:
-        """Whether every partition has something of some split: it was sent, or was there before."""
-        return any(self._next.values())
+    def has_rows(self, partition: int) -> bool:
+        """Whether a partition has something of some split: it was sent, or was there before."""
+        return any(offset for split, offset in self._next.items() if self._concerns(split, partition))
+
+    def _concerns(self, split: int, partition: int) -> bool:
+        return split == partition or not self._are_own
+
+    def goes_on(self, split: int) -> bool:
+        """Whether a split has not ended."""
+        return split not in self._ended
 
     @property
     def at_end(self) -> bool:
@@ -72,13 +87,18 @@ class Positions:
         self._turn += 1
         return split, self._next[split]
 
+    def reach(self, split: int, end: int, *, at_end: bool) -> None:
+        """Know that a split was read to an offset, and whether it ends there."""
+        if at_end:
+            self._ended.add(split)
+        if end > self._next[split]:
+            self._next[split] = self._sent[split] = end
+
     def take(self, batch: SplitBatch) -> bool:
         """Take what was read, and return whether no split that goes on has anything new."""
         self.add(batch.new_splits)
-        if batch.at_end:
-            self._ended.add(batch.split)
+        self.reach(batch.split, batch.end, at_end=batch.at_end)
         if batch.end > batch.start:
-            self._next[batch.split] = self._sent[batch.split] = batch.end
             self._empty.clear()
         else:
             self._empty.add(batch.split)

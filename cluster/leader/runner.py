@@ -94,7 +94,8 @@ class JobRunner:
     def status(self) -> RunnerStatus:
         """Return what the leader is doing for the job."""
         reader = self._reader
-        return replace(self._core.status(), remarks=() if reader is None else reader.remarks)
+        status = self._core.status()
+        return status if reader is None else replace(status, remarks=reader.remarks)
 
     def _run(self) -> None:
         look_due_s = 0.0
@@ -221,6 +222,21 @@ class JobRunner:
         with self._starting:
             self._starts[request.host] = request
         self._beside(request, start)
+
+    def _open_splits(self, request: instructions.OpenSplits) -> None:
+        self._take(
+            request,
+            self._host(request.host).open_splits(self._epoch, list(request.splits)),
+            lambda earliest: events.SplitsOpened(now_us=now_us(), request=request.request, earliest=earliest),
+        )
+
+    def _read_splits(self, request: instructions.ReadSplits) -> None:
+        offsets, count_max = dict(request.offsets), request.batch_count_max
+        self._take(
+            request,
+            self._host(request.host).read_splits(self._epoch, offsets, count_max, now_us()),
+            lambda found: events.SplitsRead(now_us=now_us(), request=request.request, progress=tuple(found)),
+        )
 
     def _open_partitions(self, request: instructions.OpenPartitions) -> None:
         reply = self._host(request.host).open(
@@ -349,6 +365,8 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.CloseSource: JobRunner._close_source,
     instructions.ReadSplit: JobRunner._read_split,
     instructions.StartHost: JobRunner._start_host,
+    instructions.OpenSplits: JobRunner._open_splits,
+    instructions.ReadSplits: JobRunner._read_splits,
     instructions.OpenPartitions: JobRunner._open_partitions,
     instructions.AcceptValues: JobRunner._accept_values,
     instructions.SendBatch: JobRunner._send_batch,

@@ -37,6 +37,11 @@ class Sending:
         """Why nothing is read, or `None`."""
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing: who carries out the reads asks the source itself."""
+        return ()
+
+    @property
     def is_reading(self) -> bool:
         """Whether the source has been asked for rows, or to open."""
         return self._is_reading

@@ -15,6 +15,7 @@ from cluster.leader.lanes import Lanes
 from cluster.leader.moves import Moves
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
+from cluster.leader.own_reading import OwnReading
 from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.positions import Positions
 from cluster.leader.sending import Sending
@@ -55,15 +56,15 @@ class Subscription:
         self._desk = desk
         self._known = known
         self._lanes = Lanes(opening.owners, in_flight_max, desk.limits.kept_batch_factor * in_flight_max)
-        self._positions = Positions(opening.opened.values(), opening.earliest)
-        self.sending = Sending(desk, settings, self._lanes, self._positions)
-        """What reads and sends."""
+        is_own = settings.partition_by == "split"
+        self._positions = Positions(opening.opened, opening.earliest, are_own=is_own)
+        self.sending = (OwnReading if is_own else Sending)(desk, settings, self._lanes, self._positions)
+        """What reads and sends, or has hosts read."""
         self.places = opening.places
         """Where hosts and shards are."""
         self._nodes = nodes
-        positions = self._positions
         self.moves = Moves(
-            desk, task.job_id, task.epoch, self._lanes, lambda: known.all, self.places, lambda: positions.has_rows
+            desk, task.job_id, task.epoch, self._lanes, lambda: known.all, self.places, self._positions.has_rows
         )
         """The partitions that change hosts."""
         interval_rows = settings.snapshot_interval_rows

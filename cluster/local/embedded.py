@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from actors.errors import SinkError
+from actors.errors import SinkError, SourceError
 from actors.host import PartitionHost
 from actors.model import AnomalyId, Schema
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
@@ -32,6 +32,8 @@ from cluster.leader.events import (
     PartitionsOpened,
     SourceOpened,
     SplitRead,
+    SplitsOpened,
+    SplitsRead,
     TimePassed,
 )
 from cluster.leader.failures import failure_of
@@ -42,8 +44,10 @@ from cluster.leader.instructions import (
     Instruction,
     OpenPartitions,
     OpenSource,
+    OpenSplits,
     Propose,
     ReadSplit,
+    ReadSplits,
     Request,
     SendBatch,
     StartHost,
@@ -97,8 +101,7 @@ class WatchedSource:
         return self._source.remarks()
 
     def close(self) -> None:
-        """Close the other source."""
-        self._source.close()
+        """Do nothing: who opened the other source closes it."""
 
 
 class EmbeddedJob:
@@ -121,7 +124,7 @@ class EmbeddedJob:
         self._request_count = 0
         self._todo: deque[Instruction] = deque()
         self._sink_error: SinkError | None = None
-        self._host = PartitionHost(job.to_bytes(), str(directory))
+        self._host = PartitionHost(job.to_bytes(), str(directory), open_split=lambda split: source)
         try:
             self._reader = SplitReader(job, source)
             self._apply(JobSubmitted(job_id=job.name, spec=b"", partition_count=job.partitions, host_count=1))
@@ -208,6 +211,14 @@ class EmbeddedJob:
                 return SourceOpened(now_us=now_us, request=request, earliest=self._reader.earliest())
             case ReadSplit(request=request, split=split, offset=offset, row_count_max=count):
                 return SplitRead(now_us=now_us, request=request, batch=self._reader.read(split, offset, count))
+            case OpenSplits(request=request, splits=splits):
+                return SplitsOpened(now_us=now_us, request=request, earliest=host.open_splits(EPOCH, list(splits)))
+            case ReadSplits(request=request, offsets=offsets, batch_count_max=count):
+                found = host.read_splits(EPOCH, dict(offsets), count, now_us)
+                for progress in found:
+                    if progress.trouble is not None:
+                        raise SourceError(progress.trouble)
+                return SplitsRead(now_us=now_us, request=request, progress=tuple(found))
             case StartHost(request=request):
                 return Done(now_us=now_us, request=request)
             case OpenPartitions(request=request, partitions=numbers, earliest=earliest):

@@ -26,6 +26,7 @@ def job_report(job: JobSettings) -> dict[str, Any]:
     return {
         "job": job.name,
         "partitions": job.partitions,
+        "partition_by": job.partition_by,
         "key": list(job.key_columns),
         "window": _window(job),
         "metrics": [] if costs is None else [_metric(job, cost) for cost in costs.metrics],
@@ -116,6 +117,8 @@ def show_report(report: Report) -> str:
         _count(report["partitions"], "partition"),
     ]
     lines = [f"job {report['job']}: {', '.join(counts)}"]
+    if report["partition_by"] == "split":
+        lines.append("each split is a partition: a key that is in several splits is a series of its own in each")
     window = report["window"]
     if window is not None:
         panes = "" if window["panes"] == 1 else f", a new one every {window['step']} ({window['panes']} panes)"

@@ -78,12 +78,11 @@ def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(
     client: Client, home: Home, trades: Path, expected: Entries, eventually: Eventually
 ) -> None:
     start(client, "idle", trades, eventually)
-    directory = str(home.partitions_directory("idle"))
     head = client.state().head
     assert head is not None
     deploy.connect(head.address, LOCAL_HOST)
     try:
-        deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, directory, "")
+        deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, home, "")
         client.kill_leader()
         eventually(lambda: deploy.find_host(client.group_id, "idle", "host-3", "") is None)
     finally:

@@ -18,6 +18,7 @@ from actors.partition.partition import Partition, RoutedBatch
 from actors.routing import Router, partition_of_key
 from actors.shard import Shard
 from cluster.leader.reading import route
+from config import JobSettings
 from raft.commands import AcceptancePlaced, ValueAccepted
 from tests.sim.partition_faults import FaultyWorld
 from tests.sim.partition_world import STEP_COUNT_MAX, World
@@ -27,9 +28,11 @@ from tests.support.partition_jobs import (
     EPISODES,
     EVENTS,
     LEARNING,
+    OWN_SPLITS,
     SINKS,
     TWO_SINKS,
     Outcome,
+    Record,
     make_partition_job,
     make_records,
     sent,
@@ -58,7 +61,16 @@ JOBS: dict[str, dict[str, Any]] = {
     "no metrics": {"metrics": [], "window": None} | LEARNING,
     "all detectors": ALL_DETECTORS,
     "everything": LEARNING | EVENTS | TWO_SINKS | {"partitions": 3},
+    "own splits": LEARNING | EVENTS | TWO_SINKS | OWN_SPLITS,
+    "own splits, detectors": ALL_DETECTORS | OWN_SPLITS,
+    "own splits, ticks": EPISODES | EVENTS | SINKS | {"ticks": 5, "absent": 12} | OWN_SPLITS,
 }
+
+
+def records_of(job: JobSettings, data: int, record_count: int) -> list[list[Record]]:
+    """Return records of two splits; keys are in both where that makes them two series."""
+    return make_records(data, 2, record_count, are_keys_shared=job.partition_by == "split")
+
 
 SEED_COUNTS = {
     "metrics": 18,
@@ -73,6 +85,9 @@ SEED_COUNTS = {
     "no metrics": 10,
     "all detectors": 14,
     "everything": 26,
+    "own splits": 24,
+    "own splits, detectors": 6,
+    "own splits, ticks": 16,
 }
 """Seeds of each job in the default run."""
 
@@ -95,7 +110,7 @@ def undisturbed_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str,
         key = (name, data, record_count)
         if key not in known:
             job = make_partition_job(**JOBS[name])
-            source = ListSource(job.row_schema, make_records(data, 2, record_count))
+            source = ListSource(job.row_schema, records_of(job, data, record_count))
             known[key] = undisturbed(job, source, tmp_path_factory.mktemp("undisturbed"))
         return known[key]
 
@@ -114,7 +129,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
 
     def make(seed: int, name: str, record_count: int, **settings: Any) -> World:
         job = make_partition_job(**JOBS[name])
-        source = ListSource(job.row_schema, make_records(seed % DATA_COUNT, 2, record_count))
+        source = ListSource(job.row_schema, records_of(job, seed % DATA_COUNT, record_count))
         worlds.append(FaultyWorld(seed=seed, job=job, source=source, directory=tmp_path, **settings))
         monkeypatch.setattr(Shard, "write", lambda shard, action: worlds[0].disk.write(real, shard, action))
         return worlds[0]
@@ -173,8 +188,8 @@ ACCEPTED = [
 def with_accepted(monkeypatch: pytest.MonkeyPatch, accepted: list[bytes]) -> None:
     """Let undisturbed runs know accepted values from the beginning."""
 
-    def make_host(job: bytes, directory: str) -> PartitionHost:
-        host = PartitionHost(job, directory)
+    def make_host(job: bytes, directory: str, **named: Any) -> PartitionHost:
+        host = PartitionHost(job, directory, **named)
         host.accept(0, accepted)
         return host
 
@@ -198,23 +213,28 @@ def test_accepted_values_hold_from_their_places_on(
     check_nothing_is_lost(world, expected)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    ("name", "seed"), [("all detectors", s) for s in range(12)] + [("own splits, detectors", s) for s in range(6)]
+)
 def test_a_value_that_is_accepted_on_the_way_holds_from_the_place_that_the_leader_gave_it(
-    seed: int, make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, seed: int, make_world: Callable[..., World], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = tuple(replace(one, acceptance_id="", positions={}).to_bytes() for one in ACCEPTED)
-    world = make_world(seed, "all detectors", 40, values=values, may_lose_shards=seed % 3 == 2, fault_count=16)
+    world = make_world(seed, name, 40, values=values, may_lose_shards=seed % 3 == 2, fault_count=16)
     world.run()
     records = [one for one in world.sim_job.acceptances if one.positions is not None]
     placed = [
         Acceptance.from_bytes(one.content).placed(one.acceptance_id, dict(one.positions or ())) for one in records
     ]
     with_accepted(monkeypatch, [one.to_bytes() for one in placed])
-    source = ListSource(world.job.row_schema, make_records(seed % DATA_COUNT, 2, 40))
+    source = ListSource(world.job.row_schema, records_of(world.job, seed % DATA_COUNT, 40))
     assert world.outcome() == undisturbed(world.job, source, tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize(("name", "seed"), [("events", seed) for seed in range(6)] + [("sinks", s) for s in range(10)])
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("events", seed) for seed in range(6)] + [("sinks", s) for s in range(10)] + [("own splits", s) for s in range(6)],
+)
 def test_a_lost_shard_is_rebuilt_from_the_source_and_sinks_miss_nothing(
     name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]
 ) -> None:
@@ -231,8 +251,9 @@ def check_rebuilt(world: World, expected: Outcome) -> None:
 
     def is_kept(entry: tuple[bytes, bytes]) -> bool:
         anomaly = decode_entry(*entry)
-        number = partition_of_key(anomaly.key, world.job.partitions)
-        return anomaly.id.offset >= begun.get((number, anomaly.id.split), 0)
+        own, split = world.job.partition_by == "split", anomaly.id.split
+        number = split if own else partition_of_key(anomaly.key, world.job.partitions)
+        return anomaly.id.offset >= begun.get((number, split), 0)
 
     assert found.anomalies == [entry for entry in expected.anomalies if is_kept(entry)]
     for told, wanted in zip(found.sent, expected.sent, strict=True):
@@ -244,7 +265,10 @@ def check_rebuilt(world: World, expected: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "seed"), [("everything", seed) for seed in range(10)] + [("ticks", seed) for seed in range(4)]
+    ("name", "seed"),
+    [("everything", seed) for seed in range(10)]
+    + [("ticks", seed) for seed in range(4)]
+    + [("own splits", seed) for seed in range(8)],
 )
 def test_a_lost_shard_goes_on_from_its_snapshot_when_the_source_has_lost_its_beginning(
     name: str, seed: int, make_world: Callable[..., World], undisturbed_runs: Callable[[str, int, int], Outcome]

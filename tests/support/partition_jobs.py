@@ -80,6 +80,11 @@ EVENTS: dict[str, Any] = {"events": {"store": True, "anomalies": True, "type": [
 
 SINKS: dict[str, Any] = {"sinks": [{"type": "ndjson", "path": "out"}]}
 
+OWN_SPLITS: dict[str, Any] = {
+    "partition_by": "split",
+    "source": {"type": "stream", "name": "rows", "splits": 2},
+}
+
 TWO_SINKS: dict[str, Any] = {"sinks": [{"type": "ndjson", "path": "out"}, {"type": "ndjson", "path": "other"}]}
 
 
@@ -88,8 +93,10 @@ def make_partition_job(**settings: Any) -> JobSettings:
     return make_job(PLAIN | settings)
 
 
-def make_records(seed: int, split_count: int, record_count: int) -> list[list[Record]]:
-    """Return records by split: keys that live in one split each, late rows, NULLs and records that are none."""
+def make_records(
+    seed: int, split_count: int, record_count: int, *, are_keys_shared: bool = False
+) -> list[list[Record]]:
+    """Return records by split: keys that live in one split each, or in all, late rows, NULLs, records that are none."""
     rng = random.Random(seed)
     splits: list[list[Record]] = []
     for split in range(split_count):
@@ -100,7 +107,9 @@ def make_records(seed: int, split_count: int, record_count: int) -> list[list[Re
             if rng.random() < 0.08:
                 records.append(f"no row {number}")
                 continue
-            sym = rng.choice([f"{letter}{split}" for letter in "ABCDE"] + ([None] if split == 0 else []))
+            sym = rng.choice(
+                [f"{letter}{split * (not are_keys_shared)}" for letter in "ABCDE"] + ([None] if split == 0 else [])
+            )
             time = now - (rng.randrange(30) if rng.random() < 0.05 else 0)
             qty = None if rng.random() < 0.05 else rng.randrange(12)
             records.append((time, sym, qty, rng.choice(("ann", "bob", "cid", "dan"))))

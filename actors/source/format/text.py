@@ -9,8 +9,8 @@ from actors.model import Schema
 from actors.source.decoding import RowDecoder, RowRules
 from actors.source.protocol import Offsets
 from actors.source.records import DecodedRows, Origin, Texts
-from actors.source.transport.files import FILE_COLUMN
 from actors.source.transport.lines import LineFraming
+from config.sources import FILE_COLUMN
 
 
 class TextReader(Protocol):

@@ -19,9 +19,7 @@ from actors.errors import SourceError
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, C, C_co
 from actors.source.transport.positions import WAY_OUT, FileMark, PositionLog, grew_too_late
-
-FILE_COLUMN = "file"
-"""Column that holds the name of the file."""
+from config.sources import FILE_COLUMN
 
 
 class RecordFile(Protocol[C_co]):

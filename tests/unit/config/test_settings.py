@@ -1,5 +1,7 @@
 """Settings as values: bytes, fingerprints, and what libraries are built from."""
 
+from typing import Any
+
 import msgpack
 import pytest
 
@@ -76,6 +78,37 @@ def test_the_fingerprint_is_of_what_is_computed() -> None:
 def test_the_bounds_of_times_are_part_of_what_is_computed() -> None:
     bounds = {"limits": {"time_max": "2050-01-01"}}
     assert make_trades_job(SOURCE, **bounds).fingerprint != make_trades_job(SOURCE).fingerprint
+
+
+def test_shards_made_before_there_was_a_choice_of_partitions_are_those_of_the_same_job() -> None:
+    assert make_trades_job(SOURCE).fingerprint == "337f60f583f255939b541f910fca8300"
+    assert make_trades_job(SOURCE, partition_by="split").fingerprint != make_trades_job(SOURCE).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "count"),
+    [
+        ({"rows": []}, ["sym"], 1),
+        ({"type": "stream", "name": "trades", "splits": 3}, ["sym"], 3),
+        ({"path": "a.csv"}, ["sym"], 1),
+    ],
+)
+def test_there_is_a_partition_for_each_split(source: dict[str, Any], key: list[str], count: int) -> None:
+    job = make_trades_job(source, key=key, partition_by="split")
+    assert job.partitions == count
+    assert job.partitions_of_key(["A"]) == tuple(range(count))
+    with pytest.raises(ConfigError, match=f"partitions: with `partition_by: split` .* the source has {count}"):
+        make_trades_job(source, key=key, partition_by="split", partitions=count + 1)
+
+
+def test_what_has_no_fixed_splits_is_not_partitioned_by_them() -> None:
+    schema = {"time": "TIMESTAMP", "file": "SYMBOL", "qty": "INT"}
+    source = {"path": "logs/*.csv"}
+    assert make_trades_job(source, schema=schema, key=["file"], partition_by="split", partitions=7).partitions == 7
+    with pytest.raises(ConfigError, match="partition_by: files that are followed become more splits"):
+        make_trades_job(source | {"follow": True}, schema=schema, key=["file"], partition_by="split")
+    with pytest.raises(ConfigError, match="partition_by: the metrics of a machine are one split"):
+        make_job({"job": "m", "source": {"type": "host_metrics"}, "metrics": ["value > 90"], "partition_by": "split"})
 
 
 @pytest.mark.parametrize("name", ["type", "metric", "offset", "ordinal", "detail"])
