@@ -13,6 +13,7 @@ from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
     EVENTS,
     LEARNING,
+    OWN_SPLITS,
     SINKS,
     TWO_SINKS,
     Outcome,
@@ -22,7 +23,11 @@ from tests.support.partition_jobs import (
     undisturbed,
 )
 
-JOBS: dict[str, dict[str, Any]] = {"sinks": TWO_SINKS, "everything": LEARNING | EVENTS | SINKS | {"partitions": 3}}
+JOBS: dict[str, dict[str, Any]] = {
+    "sinks": TWO_SINKS,
+    "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
+    "own splits": EVENTS | SINKS | OWN_SPLITS,
+}
 
 DATA_COUNT = 2
 
