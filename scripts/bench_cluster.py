@@ -1,11 +1,13 @@
-"""End-to-end throughput: a Parquet file through a local cluster, beside the same partitions without Ray and Raft.
+"""End-to-end throughput: Parquet files through a local cluster, beside the same partitions without Ray and Raft.
 
-    python scripts/bench_cluster.py [--rows 4000000] [--keys 1000] [--rounds 3] [--events]
+    python scripts/bench_cluster.py [--rows 4000000] [--keys 1000] [--rounds 3] [--events] [--ways routed,split]
 
-Both sides run the metrics of *trades-3* (two row metrics, one window, one mixed) over four partitions and keep every
-anomaly; `--events` stores every row as an event too. The sides alternate; printed are medians of rows per second of
-wall-clock time from the first row sent to everything durable, and their ratio. The cluster has three Raft members and
-two hosts, and replicates snapshots every 1,000,000 rows.
+*routed* is one file whose rows the leader routes by key; *split* has the same rows in four files, each with a quarter
+of the keys, which hosts read themselves (`partition_by: split`). All run the metrics of *trades-3* (two row metrics, a
+window, one mixed) over four partitions and keep every anomaly; `--events` stores every row as an event too. One process
+and the cluster alternate; printed are medians of rows per second of wall-clock time from the first row sent to
+everything durable, and their ratio. The cluster has three Raft members and two hosts, and replicates snapshots every
+1,000,000 rows.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import polars as pl
 from failover_drill import make_trades
 
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
@@ -24,9 +27,9 @@ from config.settings import JobSettings
 
 JOB = """
 job: {name}
-schema: {{time: TIMESTAMP, sym: SYMBOL, price: DOUBLE, qty: LONG}}
+schema: {{time: TIMESTAMP, {file}sym: SYMBOL, price: DOUBLE, qty: LONG}}
 time: time
-key: [sym]
+key: [{key}]
 metrics:
   - qty < 4
   - sum(qty) > 150000
@@ -36,23 +39,44 @@ window: {{size: 3s, step: 3s}}
 source: {{type: parquet, path: {path}}}
 events: {{store: {events}, anomalies: false}}
 partitions: 4
+partition_by: {partition_by}
 hosts: 2
 group: 2
 snapshot_interval_rows: 1000000
 """
 
 
-def make_job(name: str, path: Path, events: bool) -> JobSettings:
+WAYS = {
+    "routed": {"path": "trades.parquet", "file": "", "key": "sym", "partition_by": "key"},
+    "split": {"path": "apart/*.parquet", "file": "file: SYMBOL, ", "key": "file, sym", "partition_by": "split"},
+}
+"""How rows come to the partitions, and what the job says of it."""
+
+SPLIT_COUNT = 4
+
+
+def make_files(place: Path, row_count: int, key_count: int) -> None:
+    """Write the rows, as one file and as one for each split."""
+    whole = place / "trades.parquet"
+    make_trades(whole, row_count, key_count, 1)
+    frame = pl.read_parquet(whole)
+    (place / "apart").mkdir()
+    for number in range(SPLIT_COUNT):
+        part = frame.filter(pl.col("sym").hash(seed=1) % SPLIT_COUNT == number)
+        part.write_parquet(place / "apart" / f"part-{number}.parquet", row_group_size=100_000)
+
+
+def make_job(name: str, way: str, place: Path, events: bool) -> JobSettings:
     """Return the job under a name."""
-    return parse_job(JOB.format(name=name, path=path, events=str(events).lower()), path.parent)
+    return parse_job(JOB.format(name=name, events=str(events).lower(), **WAYS[way]), place)
 
 
-def run_embedded(job: JobSettings, path: Path, directory: Path) -> float:
+def run_embedded(job: JobSettings, directory: Path) -> float:
     """Return the seconds that one process takes."""
     from actors.source.open import open_source
     from cluster.local.embedded import embedded_job
 
-    source = open_source(job, path.parent)
+    source = open_source(job, directory)
     with embedded_job(job, source, directory, lambda: time.time_ns() // 1000) as running:
         started = time.perf_counter()
         running.run()
@@ -82,22 +106,26 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--events", action="store_true")
+    parser.add_argument("--ways", default="routed,split", help="routed, split, or both")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as directory:
         place = Path(directory)
         home = Home(place / "home")
         prepare_environment(home)
-        path = place / "trades.parquet"
-        make_trades(path, options.rows, options.keys, 1)
-        alone, together = [], []
+        make_files(place, options.rows, options.keys)
+        ways = options.ways.split(",")
+        alone: dict[str, list[float]] = {way: [] for way in ways}
+        together: dict[str, list[float]] = {way: [] for way in ways}
         with local_cluster(home, ClusterOptions(has_dashboard=False)):
             for number in range(options.rounds):
-                job = make_job(f"bench-{number}", path, options.events)
-                alone.append(options.rows / run_embedded(job, path, place / f"alone-{number}"))
-                together.append(options.rows / run_cluster(home, job))
-                print(f"round {number}: one process {alone[-1]:,.0f} rows/s, cluster {together[-1]:,.0f} rows/s")
-        first, second = statistics.median(alone), statistics.median(together)
-        print(f"median: one process {first:,.0f}, cluster {second:,.0f} rows/s, ratio {second / first:.2f}")
+                for way in ways:
+                    job = make_job(f"{way}-{number}", way, place, options.events)
+                    alone[way].append(options.rows / run_embedded(job, place / f"alone-{job.name}"))
+                    together[way].append(options.rows / run_cluster(home, job))
+                    print(f"{job.name}: one process {alone[way][-1]:,.0f} rows/s, cluster {together[way][-1]:,.0f}")
+        for way in ways:
+            first, second = statistics.median(alone[way]), statistics.median(together[way])
+            print(f"{way}: one process {first:,.0f}, cluster {second:,.0f} rows/s, ratio {second / first:.2f}")
     return 0
 
 
