@@ -33,7 +33,11 @@ def time_text(value: Any) -> Any:
 SizeBytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=int | str), Field(gt=0, strict=True)]
 """Bytes, or a size such as `64MiB`."""
 
-DurationSeconds = Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=float | str), Field(ge=0)]
+DurationSeconds = Annotated[
+    float,
+    BeforeValidator(duration_seconds, json_schema_input_type=float | str),
+    Field(ge=0, strict=True, allow_inf_nan=False),
+]
 """Seconds, or a duration such as `7d`."""
 
 Count = Annotated[int, Field(gt=0, strict=True)]

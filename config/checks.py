@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from actors.durations import duration_units
-from actors.engine.arguments import OUTPUT_COLUMNS
+from actors.engine.arguments import DURATION_MAX, OUTPUT_COLUMNS
 from actors.model import Schema
 from config.base import fault, suggest
 from config.detectors import EVERY_VARIABLE
@@ -156,9 +156,15 @@ def _check_durations(job: JobSettings, schema: Schema) -> None:
         durations.append((("metrics", index, "keep_firing"), metric.keep_firing))
     for path, given in durations:
         try:
-            duration_units(given or 0, kind)
+            units = duration_units(given or 0, kind)
         except ValueError as error:
             raise fault(path, str(error)) from None
+        if units > DURATION_MAX:
+            raise fault(
+                path, f"{given!r} is more than 2**60 units of the {kind} column {job.time!r}; use a shorter one"
+            )
+        if given is not None and not units and path in (("ticks",), ("absent",)):
+            raise fault(path, f"{given!r} is no time at all; give at least one unit, or leave it out")
 
 
 def _check_source(job: JobSettings, schema: Schema) -> None:

@@ -20,8 +20,9 @@ _STAND_INS: Mapping[Path, Any] = {
     ("schema",): {"time": "TIMESTAMP"},
     ("source",): {"type": "inline", "rows": []},
     ("window",): {"size": 1},
+    ("ticks",): 1,
 }
-"""What takes the place of a faulty value that a job cannot be without."""
+"""What takes the place of a faulty value that a job, or other settings of it, cannot be without."""
 
 _TYPES = tuple(str(kind) for kind in ColumnType)
 

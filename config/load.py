@@ -4,7 +4,7 @@ Relative paths in a job file are relative to the folder of the file. Everything 
 with the path of the faulty key and its line.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from config.checks import job_faults
 from config.document import Document, read_document, scan_document
 from config.draft import Draft
 from config.errors import ConfigError, SettingError
+from config.errors import Path as Place
 from config.faults import find_faults
 from config.library_checks import library_faults
 from config.settings import JobSettings
@@ -22,6 +23,8 @@ Look = Callable[[JobSettings], list[SettingError]]
 """Returns what is wrong with settings."""
 
 FILE_SIZE_BYTES_MAX = 64 << 20
+
+_WHOLE_LIMIT = 1 << 63
 
 
 def load_job(path: str | Path) -> JobSettings:
@@ -44,6 +47,8 @@ def _read_text(file: Path, what: str) -> str:
         raise ConfigError(f"cannot read {what} {str(file)!r}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    except ValueError as error:
+        raise ConfigError(f"cannot read {what} {str(file)!r}: {error}; give another path") from error
 
 
 def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> JobSettings:
@@ -73,7 +78,7 @@ def make_job(data: Mapping[str, Any]) -> JobSettings:
 
 
 def _checked(data: Mapping[str, Any], document: Document, looks: Sequence[Look]) -> JobSettings:
-    draft = Draft(data, document.faults)
+    draft = Draft(data, [*document.faults, *_beyond_64_bits(data, ())])
     while True:
         faults: list[SettingError] = []
         try:
@@ -87,6 +92,17 @@ def _checked(data: Mapping[str, Any], document: Document, looks: Sequence[Look])
                 return job
         if not draft.take_out(faults):
             raise document.error(draft.faults)
+
+
+def _beyond_64_bits(value: Any, path: Place) -> Iterator[SettingError]:
+    """Yield the whole numbers that neither columns nor what is kept of a job can hold."""
+    if isinstance(value, int) and not -_WHOLE_LIMIT <= value < _WHOLE_LIMIT:
+        digits = format(value, ".3e") if abs(value) < 1 << 1000 else "this number"
+        yield SettingError(path, f"{digits} has more than 64 bits; give a smaller number, or text in quotes")
+    elif isinstance(value, Mapping | list | tuple):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for part, inner in parts:
+            yield from _beyond_64_bits(inner, (*path, part))
 
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:

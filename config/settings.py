@@ -112,6 +112,12 @@ class NdjsonSinkSettings(Settings):
     path: str = Field(min_length=1)
     """Folder, relative to the job file; made when it is missing."""
 
+    @model_validator(mode="after")
+    def _check_path(self) -> "NdjsonSinkSettings":
+        if "\0" in self.path:
+            raise fault(("path",), f"{self.path!r} holds NUL, which no path can; leave it out")
+        return self
+
     @property
     def identity(self) -> str:
         """What a partition keeps its mark of the sink under; a sink with another one begins anew."""

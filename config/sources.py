@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from config.base import Count, Settings, fault
+from config.base import Count, Settings, SizeBytes, fault
 from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year, regex_of_text
 
 TIME_FORMATS = ("auto", "ticks", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -75,8 +75,8 @@ class FormatSettings(Settings):
 class TextFormatSettings(FormatSettings):
     """What the formats of text have in common."""
 
-    record_size_bytes_max: Count = 1 << 20
-    """Longer lines are dead letters."""
+    record_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 1 << 20
+    """Longer lines are dead letters; at most 1 GiB."""
 
 
 class CsvFormatSettings(TextFormatSettings):
@@ -351,7 +351,7 @@ class HostMetricsSource(Settings):
     process_count_max: Annotated[int, Field(ge=0, strict=True)] = 10
     """Busiest processes that are reported in each sample; 0 reports none."""
 
-    process_percent_min: float = Field(default=1.0, ge=0)
+    process_percent_min: float = Field(default=1.0, ge=0, strict=True, allow_inf_nan=False)
     """Processor use below which a process is not reported, in percent of one processor."""
 
 

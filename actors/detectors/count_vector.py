@@ -54,7 +54,8 @@ class CountVectorSpec(KnownSpec):
             raise DetectorSpecError(f"give {self.name!r} either window_row_count or window_ticks, at least 1")
         for name, size in sizes.items():
             check_count(repr(self.name), name, size)
-        if not isinstance(self.distance_max, int | float) or not 0 <= self.distance_max < DISTANCE_END:
+        is_number = isinstance(self.distance_max, int | float) and not isinstance(self.distance_max, bool)
+        if not is_number or not 0 <= self.distance_max < DISTANCE_END:
             raise DetectorSpecError(
                 f"distance_max {self.distance_max!r} of {self.name!r} must be at least 0, and below {DISTANCE_END}: no "
                 "distance exceeds that"

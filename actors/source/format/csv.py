@@ -180,6 +180,8 @@ def find_columns(names: Sequence[str], fields: Mapping[str, str], path: str) -> 
 
 
 def _way_to_column(names: Sequence[str], column: str) -> str:
+    if not names or (len(names) == 1 and names[0].startswith("#")):
+        return "The first line must name the columns: remove what stands before that line"
     other = next((sign for sign in ";\t|, " if sign in names[0]), None) if len(names) == 1 else None
     if other is not None:
         return f"Is the separator {other!r}? Give it as `separator`"

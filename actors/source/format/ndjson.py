@@ -104,7 +104,8 @@ def _parse_one_by_one(texts: Mapping[int, str], faults: dict[int, str]) -> list[
         try:
             found = json.loads(text)
         except json.JSONDecodeError as error:
-            faults[number] = f"the line is no JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}"
+            what = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+            faults[number] = f"the line is no JSON: {what}; write one object a line"
             continue
         except (ValueError, RecursionError) as error:
             what = "it is nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"

@@ -29,6 +29,19 @@ Beginnings = Callable[[bytes], Sequence[int]]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
+_NO_TEXT = (
+    (b"\x1f\x8b", "is compressed (gzip); unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "is compressed (zstd); unpack it first"),
+    (b"\xfd7zXZ\x00", "is compressed (xz); unpack it first"),
+    (b"BZh91AY&SY", "is compressed (bzip2); unpack it first"),
+    (b"PK\x03\x04", "is an archive or a workbook (zip); unpack it, or save it as text, first"),
+    (b"PAR1\x15", "is Parquet; give `type: parquet`"),
+    (b"\xff\xfe", "is UTF-16 or UTF-32; save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16 or UTF-32; save it as UTF-8"),
+    (b"SQLite format 3\x00", "is a database (SQLite); write its rows to a file first"),
+)
+"""First bytes of files whose lines would all be dead letters, what they are, and the way out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineFraming:
@@ -198,6 +211,7 @@ class LineFile:
         self._prefix.check(descriptor)
         if self._origin is None:
             start = self._read(descriptor, 0)
+            self._check_is_text(start)
             skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
             header, position = self._find_header(start, skipped) if self._framing.has_header else (None, skipped)
             if position is None:
@@ -209,6 +223,11 @@ class LineFile:
             self._records, self._positions = [0], [position]
             self._origin = origin
         return self._origin
+
+    def _check_is_text(self, start: bytes) -> None:
+        for first_bytes, what in _NO_TEXT:
+            if start.startswith(first_bytes):
+                raise SourceError(f"{self.path}: no file of lines: it {what}")
 
     def _find_header(self, start: bytes, skipped: int) -> tuple[bytes | None, int | None]:
         """Return the header line and where the line after it begins, or `None` twice while it is not whole."""

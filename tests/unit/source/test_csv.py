@@ -137,7 +137,9 @@ def test_a_line_beyond_the_limit_is_a_dead_letter_of_bounded_size(tmp_path: Path
         ("", "the file is empty"),
         ("time,sym\n1,A\n", "no column 'qty'; the file has time, sym"),
         ("time,sym,qty,QTY,qty\n", "two columns are named 'qty'"),
-        (b"\xff\xfe\n1,A,6\n", "does not name columns"),
+        (b"\xff\xff\n1,A,6\n", "does not name columns"),
+        ("# exported today\ntime,sym,qty\n1,A,6\n", "remove what stands before that line"),
+        ("\ntime,sym,qty\n1,A,6\n", "remove what stands before that line"),
         ("x" * 5000, "the first line is longer than 2000 bytes"),
     ],
 )

@@ -1,5 +1,8 @@
 """Files that nobody meant to be read: an error that names the file, or every record a row or a dead letter."""
 
+import bz2
+import gzip
+import lzma
 import os
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,16 @@ CONTENTS = {
     "gzip": b"\x1f\x8b\x08\x00abc\n",
 }
 LOG = {"type": "log", "format": r"(?P<time>[^,]*),(?P<sym>[^,]*),(?P<qty>.*)"}
+NO_TEXT = {
+    "gzip": (gzip.compress(TEXT.encode()), "gzip"),
+    "bzip2": (bz2.compress(TEXT.encode()), "bzip2"),
+    "xz": (lzma.compress(TEXT.encode()), "xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", "zstd"),
+    "a workbook": (b"PK\x03\x04\x14\x00", "zip"),
+    "Parquet": (b"PAR1\x15\x04", "type: parquet"),
+    "UTF-16": (TEXT.encode("utf-16"), "save it as UTF-8"),
+    "SQLite": (b"SQLite format 3\0\x10\0", "database"),
+}
 KINDS: dict[str, dict[str, Any]] = {
     "csv": {"type": "csv"},
     "csv without header": {"type": "csv", "header": False},
@@ -62,6 +75,15 @@ def test_every_record_is_accounted_for_or_the_file_is_named(tmp_path: Path, kind
         message = check_records(content, found, kind)
     assert message.startswith(f"{path}: ") or not message
     assert len(message) < 500
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "parquet"])
+@pytest.mark.parametrize("name", NO_TEXT)
+def test_what_is_no_text_is_said_with_the_way_out(tmp_path: Path, kind: str, name: str) -> None:
+    content, way_out = NO_TEXT[name]
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(SourceError, match=f"/a: no file of lines: it is .*{way_out}"):
+        read(tmp_path / "a", KINDS[kind])
 
 
 def check_records(content: bytes, found: SplitContent, kind: str) -> str:

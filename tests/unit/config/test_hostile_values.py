@@ -1,0 +1,77 @@
+"""Values of settings that nobody means: numbers without end, Booleans as numbers, no time at all, impossible paths."""
+
+from typing import Any
+
+import pytest
+
+from config import ConfigError, JobSettings, load_job, make_job
+
+JOB: dict[str, Any] = {
+    "job": "trades",
+    "schema": {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"},
+    "time": "time",
+    "metrics": ["qty > 5"],
+    "source": {"path": "/data.csv"},
+}
+LONG = 1 << 63
+
+
+def make(**settings: Any) -> JobSettings:
+    return make_job(JOB | settings)
+
+
+def error_of(**settings: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        make(**settings)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ({"engine": {"garbage_size": LONG}}, "engine.garbage_size"),
+        ({"limits": {"batch_rows_max": LONG}}, "limits.batch_rows_max"),
+        ({"flush": {"rows": LONG}}, "flush.rows"),
+        ({"hosts": 10**400}, "hosts"),
+        ({"group": LONG}, "group"),
+        ({"source": {"type": "inline", "rows": [[0, "A", -LONG - 1]]}}, "source.rows[0][2]"),
+        ({"detectors": [{"type": "stability", "watch": "qty", "options": {"value_count_max": LONG}}]}, "detectors[0]."),
+    ],
+)
+def test_a_number_beyond_64_bits_is_refused_where_it_stands(settings: dict[str, Any], path: str) -> None:
+    message = error_of(**settings)
+    assert f"job: {path}" in message
+    assert "has more than 64 bits" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"warm_start": {"last": True}}, "must be a number, not True"),
+        ({"warm_start": {"last": float("inf")}}, "finite"),
+        ({"events": {"series": [{"limit": {"duration": True}}]}}, "must be a number, not True"),
+        ({"ticks": "0s"}, "ticks: '0s' is no time at all"),
+        ({"ticks": "10s", "absent": "0ms"}, "absent: '0ms' is no time at all"),
+        ({"ticks": LONG - 1}, "more than 2**60 units of the TIMESTAMP column 'time'"),
+        ({"ticks": "10s", "absent": LONG - 1}, "more than 2**60 units"),
+        ({"sinks": [{"path": "a\0b"}]}, "'a\\x00b' holds NUL"),
+        ({"source": {"path": "/data.csv", "record_size_bytes_max": "2GiB"}}, "must be at most 1073741824"),
+    ],
+)
+def test_a_value_that_nobody_means_is_refused(settings: dict[str, Any], message: str) -> None:
+    assert message in error_of(**settings)
+
+
+def test_what_follows_from_faulty_ticks_is_left_out() -> None:
+    message = error_of(ticks="10 parsecs", absent="1m", engine={"idle_key_ttl": "1d"})
+    assert message.startswith("job: ticks: '10 parsecs' is no duration")
+    assert "\n" not in message
+
+
+def test_sizes_have_units_wherever_they_stand() -> None:
+    assert make(source={"path": "/data.csv", "record_size_bytes_max": "2MiB"}).source.record_size_bytes_max == 2 << 20  # type: ignore[union-attr]
+
+
+def test_an_impossible_path_of_a_job_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="give another path"):
+        load_job("a\0b.yaml")
