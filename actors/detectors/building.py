@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actors.detectors.checks import as_names
+from actors.detectors.checks import as_names, check_text
 from actors.detectors.detector import Detector
 from actors.detectors.errors import DetectorSpecError
 from actors.detectors.groups import Groups
@@ -28,6 +28,7 @@ def make_detector(
         schema = schema_of(schema)
     except SchemaError as error:
         raise DetectorSpecError(f"detector {spec.name!r}: {error}") from None
+    check_text(repr(spec.name), "time_column", time_column)
     keys = _names(spec, schema, as_names(repr(spec.name), "key_columns", key_columns))
     ids = () if spec.watches_events else _names(spec, schema, spec.event_id_columns)
     group_columns = tuple(dict.fromkeys((*keys, *ids)))

@@ -1,7 +1,6 @@
 """What fields of specifications have in common: each is converted or refused where it enters."""
 
 from collections.abc import Iterable, Sequence
-from math import isfinite
 from typing import Any
 
 from actors.detectors.errors import DetectorSpecError
@@ -29,15 +28,25 @@ def check_integer(owner: str, name: str, value: Any) -> None:
         raise DetectorSpecError(f"{name} {value!r} of {owner} must be a whole number of 64 bits")
 
 
+def check_text(owner: str, name: str, value: Any) -> None:
+    """Refuse what is no text of Unicode, which saved state could not hold, or an empty one.
+
+    Raises:
+        DetectorSpecError: it is.
+    """
+    if not isinstance(value, str) or not value or value.encode("utf-8", "ignore").decode() != value:
+        raise DetectorSpecError(f"{name} {value!r} of {owner} must be a text, and not empty")
+
+
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> str:
     """Return a text that is one of several, also where an enum stands for it.
 
     Raises:
         DetectorSpecError: it is none of them.
     """
-    for choice in choices:
-        if value == choice or getattr(value, "value", None) == choice:
-            return choice
+    meant = getattr(value, "value", value)
+    if isinstance(meant, str) and meant in choices:
+        return str(meant)
     raise DetectorSpecError(f"{name} {value!r} of {owner} is unknown; use one of {', '.join(map(repr, choices))}")
 
 
@@ -70,14 +79,14 @@ def as_tuple(owner: str, name: str, given: Any) -> tuple[Any, ...]:
 
 
 def as_numbers(owner: str, name: str, given: Any) -> tuple[float, ...]:
-    """Return a list of finite numbers above 0 as a tuple.
+    """Return a list of numbers above 0, and of 64 bits, as a tuple.
 
     Raises:
         DetectorSpecError: it is none, or empty.
     """
     found = as_tuple(owner, name, given)
     if not found or not all(
-        isinstance(one, int | float) and not isinstance(one, bool) and isfinite(one) and one > 0 for one in found
+        isinstance(one, int | float) and not isinstance(one, bool) and 0 < one < 1 << 63 for one in found
     ):
         raise DetectorSpecError(f"{name} {list(found)} of {owner} must be numbers above 0, one for each segment")
     return found

@@ -105,7 +105,7 @@ class CountVectorSpec(KnownSpec):
         if not pairs or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
             raise DetectorValueError(f"{value!r} are not pairs of event id and count")
         found = [[event_id_value(columns, event_id), count] for event_id, count in pairs]
-        if not all(type(count) is int and count > 0 for _, count in found):
+        if not all(type(count) is int and 0 < count < 1 << 63 for _, count in found):
             raise DetectorValueError(f"{value!r} have a count that is none; give a whole number of at least 1")
         if len({str(event_id) for event_id, _ in found}) < len(found):
             raise DetectorValueError(f"{value!r} name an event id twice; give each with one count")

@@ -18,6 +18,7 @@ from actors.detectors.errors import DetectorSpecError, DetectorStateError
 from actors.detectors.groups import GroupedRows, GroupId, Groups, Ints, Phase, group_digest
 from actors.detectors.parts import Learner, Memory, Parts
 from actors.detectors.specs import GroupSpec
+from actors.detectors.values import plain_value
 from actors.detectors.verdicts import VariableVerdict
 from actors.errors import SchemaError
 from actors.frames import polars_schema
@@ -114,12 +115,15 @@ class Detector:
 
         Raises:
             DetectorSpecError: the group has another number of values, or there is no such metric.
-            DetectorValueError: no row could bring the value.
+            DetectorValueError: no row could bring the value, or the group.
         """
         group = tuple(event_id) if isinstance(event_id, tuple | list) else (event_id,) if self.group_columns else ()
         if len(group) != len(self.group_columns):
             raise DetectorSpecError(f"{event_id!r} does not name a group; give {', '.join(self.group_columns) or '()'}")
-        learner = self._find_learner(variable)
+        # What no row could bring could not be saved either.
+        columns = (self._schema[name] for name in self.group_columns)
+        group = tuple(v if v is None else plain_value(column, v) for column, v in zip(columns, group, strict=True))
+        learner = self._find_learner(variable) if isinstance(variable, str) else None
         if learner is None:
             known = ", ".join(learner.metric for learner in self._learners()) or "none that knows values"
             raise DetectorSpecError(f"detector {self.name!r} has no metric {variable!r}; it has {known}")
@@ -246,7 +250,7 @@ class Detector:
 
     def _batch(self, frame: pl.DataFrame, offsets: Ints, phase: Phase) -> GroupedRows:
         """Return rows by group, noted, unless they or their offsets are none."""
-        if not isinstance(frame, pl.DataFrame) or not hasattr(offsets, "__len__"):
+        if not isinstance(frame, pl.DataFrame) or isinstance(offsets, str) or np.ndim(offsets) != 1:
             raise SchemaError("the rows must be a frame of Polars, with offsets in an array")
         self._check_columns(frame)
         if len(offsets) != len(frame):

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from actors.detectors.checks import as_names, check_choice, check_count, check_integer, check_variables
+from actors.detectors.checks import (
+    as_names,
+    check_choice,
+    check_count,
+    check_integer,
+    check_text,
+    check_variables,
+)
 from actors.detectors.configuration import Configuration
 from actors.detectors.errors import DetectorSpecError
 from actors.detectors.findings import MakeDetail
@@ -64,12 +71,13 @@ class GroupSpec:
     """When rows are learned; a `LearnPhase()` of one's own says that the detector is trained on purpose."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise DetectorSpecError(f"a detector has the name {self.name!r}; give it a text")
+        check_text("a detector", "name", self.name)
         if not isinstance(self.learn, LearnPhase):
             raise DetectorSpecError(f"learn {self.learn!r} of {self.name!r} must be a LearnPhase")
         self.put("event_id_columns", as_names(repr(self.name), "event_id_columns", self.event_id_columns))
-        if self.event_id is not None and not isinstance(self.event_id, str):
+        if isinstance(self.event_id, str):
+            check_text(repr(self.name), "event_id", self.event_id)
+        elif self.event_id is not None:
             check_integer(f"{self.name!r}, which is no text,", "event_id", self.event_id)
         if self.event_id_columns and self.event_id is not None:
             raise DetectorSpecError(f"detector {self.name!r} has both event_id_columns and event_id; give one of them")

@@ -39,7 +39,8 @@ def plain_value(column: Column, value: Any) -> Any:
     """
     dtype = physical_type(column.type)
     if column.type.is_text:
-        fits = isinstance(value, str)
+        # Half a letter is text in Python alone.
+        fits = isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
     elif column.type is ColumnType.BOOL:
         fits = isinstance(value, bool)
     elif dtype == pl.Float64:

@@ -20,7 +20,7 @@ def choice(name: str, value: Any, choices: Sequence[str]) -> str:
         PersistencyValueError: it is none of them.
     """
     meant = getattr(value, "value", value)
-    if meant not in choices or not isinstance(meant, str):
+    if not isinstance(meant, str) or meant not in choices:
         raise PersistencyValueError(f"{name} {value!r} is unknown; use one of {', '.join(choices)}")
     return str(meant)
 
@@ -113,6 +113,17 @@ def check_names(names: Iterable[Any]) -> None:
     for name in names:
         if not isinstance(name, str):
             raise PersistencyTypeError(f"the variable {name!r} must be named by a text")
+
+
+def check_columns(names: Iterable[Any]) -> None:
+    """Refuse names of columns that are no texts.
+
+    Raises:
+        PersistencyValueError: one is none.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise PersistencyValueError(f"the column {name!r} must be named by a text")
 
 
 def seconds(value: Any) -> float | None:

@@ -210,7 +210,8 @@ class EventPersistency:
         from actors.persistency.frame_ingest import as_frame, split_frame
 
         frame = as_frame(frame)
-        roles = [event_id_column, *filter(None, (template_column, timestamp_column))]
+        roles = [name for name in (event_id_column, template_column, timestamp_column) if name is not None]
+        arguments.check_columns(roles)
         chosen = (
             [name for name in frame.columns if name not in roles] if variables is None else arguments.names(variables)
         )
@@ -300,6 +301,7 @@ class EventPersistency:
         Raises:
             PersistencyValueError: the backend keeps no values of variables.
         """
+        arguments.check_names((variable,))
         with self.lock:
             backend = self._backend(arguments.event_id(event_id))
             accept = getattr(backend, "accept", None)

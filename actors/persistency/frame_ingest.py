@@ -62,8 +62,8 @@ def split_frame(
     Raises:
         PersistencyValueError: a column is missing, or the ids are neither integers nor texts.
     """
-    wanted = [event_id_column, *variables, *filter(None, (template_column, timestamp_column))]
-    missing = [name for name in wanted if name not in frame.columns]
+    wanted = [event_id_column, *variables, template_column, timestamp_column]
+    missing = [name for name in wanted if name is not None and name not in frame.columns]
     if missing:
         raise PersistencyValueError(f"the frame has no column {missing[0]!r}; it has {', '.join(frame.columns)}")
     ids = frame[event_id_column]

@@ -78,6 +78,8 @@ class PersistencySaverConfig:
             raise PersistencyValueError(f"save_interval_seconds {self.save_interval_seconds} must be {limits}")
         if self.events_until_save is not None:
             whole("events_until_save", self.events_until_save, 1)
+        if not isinstance(self.auto_load, bool):
+            raise PersistencyValueError(f"auto_load {self.auto_load!r} must be True or False")
         self.storage_options = dict(named(self.storage_options))
 
 
@@ -260,6 +262,7 @@ def save(ep: EventPersistency, path: str | None = None, storage_options: dict[st
     Raises:
         PersistencySaveError: that failed; what was saved at the path before still is.
     """
+    _check_persistency(ep)
     storage = ArchiveStorage() if path is None else _checked(lambda: open_storage(path, storage_options))
     known = _checked(lambda: read_generation(storage))
     with ep.lock:
@@ -282,12 +285,18 @@ def load(
     Raises:
         PersistencyLoadError: there is no usable state; the persistency is as before.
     """
+    _check_persistency(ep)
     try:
         storage = ArchiveStorage(path) if isinstance(path, bytes) else open_storage(path, storage_options)
     except Exception as error:  # a torn archive raises several unrelated types
         raise PersistencyLoadError(f"saved state cannot be opened: {error}") from error
     made, _ = read_state(storage, ep, classes)
     _swap(ep, made)
+
+
+def _check_persistency(given: Any) -> None:
+    if not isinstance(given, EventPersistency):
+        raise PersistencyTypeError(f"{given!r} is no EventPersistency; give one")
 
 
 def _path_text(path: Any) -> str:

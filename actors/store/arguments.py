@@ -38,10 +38,10 @@ class Arguments:
         """Return the member of an enumeration that a value is or names."""
         if type(value) is kind:
             return value
-        try:
-            return kind(value)
-        except ValueError:
-            raise self.refuse(name, value, f"use one of {', '.join(kind)}") from None
+        # Only texts are compared: a frame, say, compares its cells.
+        if not isinstance(value, str) or value not in list(kind):
+            raise self.refuse(name, value, f"use one of {', '.join(kind)}")
+        return kind(value)
 
     def integer(self, value: Any, name: str, least: int = 0, greatest: int | None = None) -> int:
         """Return an integer within bounds."""
@@ -69,6 +69,8 @@ class Arguments:
     def text(self, value: Any, name: str) -> str:
         if not isinstance(value, str):
             raise self.refuse(name, value, "give a text")
+        if value.encode("utf-8", "ignore").decode() != value:
+            raise self.refuse(name, value, "it holds half a letter; give a text of Unicode")
         return value
 
     def instance(self, kind: type[T], value: Any, name: str) -> T:

@@ -201,7 +201,7 @@ class EventStore:
         series = choose_series(params, self._series)
         with self._view() as (view, _):
             query = None if series is None else self._series_query(params, series, view, limit)
-            return query_frame(self._types, view, query, fields or {})
+            return query_frame(self._types, view, query, {} if fields is None else fields)
 
     def read_history(self, params: HistoryParams) -> Iterator[pl.DataFrame]:
         """Yield a long range as frames, the oldest first, pending events included; at least one frame.

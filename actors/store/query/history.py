@@ -8,7 +8,7 @@ out; what the limits give up meanwhile is missing.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class HistoryParams:
 
     def __post_init__(self) -> None:
         columns = QUERY.sequence(self.columns, "columns")
-        unknown = [one for one in columns if one not in ROW_COLUMNS]
+        unknown = [one for one in columns if not isinstance(one, str) or one not in ROW_COLUMNS]
         if unknown:
             raise QueryError(f"history has no column {unknown[0]!r}; its columns are {', '.join(ROW_COLUMNS)}")
         prefix = QUERY.text(self.prefix, "prefix")
@@ -108,15 +108,17 @@ OpenQuery = Callable[[], AbstractContextManager[tuple[View, SeriesQuery]]]
 """Opens a view and gives the query of the series that answers."""
 
 
-def read_history(directory: Path, params: HistoryParams) -> Iterator[pl.DataFrame]:
+def read_history(directory: str | PathLike[str], params: HistoryParams) -> Iterator[pl.DataFrame]:
     """Yield what a shard's store holds on disk, also while another process owns the shard.
 
     Raises:
+        QueryError: an argument is of another kind.
         ShardMissingError: there is no shard, or it holds no events.
         ShardOwnedError: this process has the shard open; ask its store.
         BlockDamagedError: a block that is needed does not fit its checksum.
     """
-    with Shard.open(Path(directory), read_only=True) as shard:
+    QUERY.instance(HistoryParams, params, "params")
+    with Shard.open(QUERY.path(directory, "directory"), read_only=True) as shard:
         tables = Tables.open(shard)
         types = TypeTable(StoreConfig())
         with shard.read() as txn:

@@ -16,6 +16,8 @@ from actors.persistency import (
     EventStabilityTracker,
     PersistencySaver,
     PersistencySaverConfig,
+    load,
+    save,
 )
 from actors.persistency.errors import PersistencyTypeError, PersistencyValueError
 from actors.persistency.rle_list import RLEList
@@ -214,3 +216,28 @@ def test_a_single_value_is_no_series() -> None:
     for call in (StabilityClassifier([1.1]).is_stable, StabilityClassifier([1.1]), StabilityClassifier([1.1]).verdicts):
         with pytest.raises(PersistencyTypeError, match="the series of changes is None; give a list of truth values"):
             call(None)  # type: ignore[operator]
+
+
+OF_ONE_CELL = pl.DataFrame({"a": [1]})
+"""Compares its cells with whatever it is compared with."""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda it: it.ingest_frame({"id": [1], "v": [1]}, "id", template_column=""),
+        lambda it: it.ingest_frame({"id": [1], "v": [1]}, "id", template_column=OF_ONE_CELL),
+        lambda it: it.ingest_frame({"id": [1], "v": [1]}, "id", timestamp_column=[]),
+        lambda it: it.ingest_frame({"id": [1], "v": [1]}, OF_ONE_CELL),
+        lambda it: it.accept(1, [], 5),
+        lambda it: it.accept(1, None, 5),
+        lambda it: EventStabilityTracker(segmentation=OF_ONE_CELL),
+        lambda it: EventStabilityTracker(add_value_fn=OF_ONE_CELL),
+        lambda it: save("no persistency"),  # type: ignore[arg-type]
+        lambda it: load(None, b""),  # type: ignore[arg-type]
+        lambda it: PersistencySaverConfig("somewhere", auto_load="yes"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_of_another_kind_is_refused_where_it_enters(use: Any) -> None:
+    with pytest.raises(PersistencyValueError):
+        use(EventPersistency())

@@ -31,7 +31,7 @@ from actors.store.errors import QueryError, RegisterError, StoreConfigError, Sto
 from actors.store.events.conditions import AllCondition, AnyCondition, ConditionRule, JsonCondition
 from actors.store.events.limits import Limit
 from actors.store.events.patterns import PatternSet
-from actors.store.query.history import HistoryParams
+from actors.store.query.history import HistoryParams, read_history
 from actors.store.query.planner import place_of
 from tests.support.store_setup import MANUAL, event, instances, open_store
 
@@ -272,3 +272,32 @@ def test_a_field_may_be_named_by_a_type_of_python(store: EventStore) -> None:
 def test_an_event_of_the_wrong_kind_is_refused_with_its_reason(store: EventStore) -> None:
     wrong = Event(EventId(1, 1, 5), "a/b", Timestamp(5, 0))  # type: ignore[arg-type]
     assert "is no tuple of strings" in store.register([wrong])[0].reason
+
+
+OF_ONE_CELL = pl.DataFrame({"a": [1]})
+"""Compares its cells with whatever it is compared with."""
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: QueryTimeseriesParams(order=OF_ONE_CELL),
+        lambda: QueryTimeseriesParams(order_by=OF_ONE_CELL),
+        lambda: HistoryParams(order_by=OF_ONE_CELL),
+        lambda: HistoryParams(columns=OF_ONE_CELL),
+        lambda: HistoryParams(prefix="\ud800"),
+        lambda: StoreConfig(orphans=OF_ONE_CELL),
+        lambda: StoreConfig(identifier="\ud800"),
+        lambda: list(read_history(None, HistoryParams())),  # type: ignore[arg-type]
+        lambda: list(read_history("somewhere", None)),  # type: ignore[arg-type]
+    ],
+)
+def test_what_compares_or_encodes_in_its_own_way_is_refused_too(ask: Any) -> None:
+    with pytest.raises(StoreError):
+        ask()
+
+
+@pytest.mark.parametrize("fields", [OF_ONE_CELL, [], 0, "", set()])
+def test_fields_that_are_no_mapping_are_refused_though_they_are_empty(store: EventStore, fields: Any) -> None:
+    with pytest.raises(QueryError, match="give a mapping of names to Polars types"):
+        store.query_frame(QueryTimeseriesParams(), fields)
