@@ -74,4 +74,4 @@ def found_anomalies(metrics: Sequence[Metric], nodes: Sequence[Node], evaluated:
             mask, computed = fired(evaluated.rows.value(node), batch.row_count), evaluated.computed(metric.kind)
             mask = mask if computed is None else mask & computed
             found.append(Fired(metric_index, batch.arrivals(mask.nonzero()[0]), None))
-    return ordered(found, batch.frame.height, closings.count, len(metrics))
+    return ordered(found, batch.frame.height, closings.count)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from actors.engine.vectors.segments import run_lengths, run_starts, stable_order
 from actors.engine.vectors.vector import Array
 
 Firing = tuple[int, int, int, Any, Any]
@@ -57,38 +58,34 @@ _NONE = np.zeros(0, dtype=np.int64)
 NO_ANOMALIES = Anomalies(_NONE, _NONE.astype(np.uint32), _NONE, _NONE.astype(np.int32))
 
 
-def ordered(fired: Sequence[Fired], row_count: int, window_count: int, metric_count: int) -> Anomalies:
-    """Return all anomalies in output order: row, window and metric sorted as one integer, of 32 bits if they fit in."""
-    metric_bits = max(metric_count - 1, 1).bit_length()
-    window_bits = window_count.bit_length()
-    dtype: Any = np.uint32 if row_count.bit_length() + window_bits + metric_bits <= 32 else np.uint64
-    parts = []
-    for metric_index, rows, windows in fired:
-        if not len(rows):
-            continue
-        part = rows.astype(dtype)
-        part <<= window_bits + metric_bits
-        if windows is None:
-            part |= (window_count << metric_bits) | metric_index
-        else:
-            part |= (windows.astype(dtype) << metric_bits) | metric_index
-        parts.append(part)
+def ordered(fired: Sequence[Fired], row_count: int, window_count: int) -> Anomalies:
+    """Return all anomalies in output order, given where metrics fired in the order of the metrics."""
+    of_windows = [part for part in fired if part.windows is not None and len(part.rows)]
+    of_rows = [part for part in fired if part.windows is None and len(part.rows)]
+    parts = of_windows + of_rows
     if not parts:
         return NO_ANOMALIES
-    combined = np.concatenate(parts)
-    combined.sort()
-    metric = (combined & ((1 << metric_bits) - 1)).astype(np.uint32, copy=False)
-    combined >>= metric_bits
-    closed = (combined & ((1 << window_bits) - 1)).astype(np.int64)
-    combined >>= window_bits
-    return Anomalies(combined.astype(np.int64), metric, closed, _ordinals(combined))
+    metric = np.repeat(np.array([part.metric_index for part in parts], np.uint32), [len(part.rows) for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
+    # Sorted by row they keep this order: those of windows by window, each by metric; then those of rows by metric.
+    windows = np.full(len(rows), window_count)
+    if of_windows:
+        numbers = np.concatenate([part.windows for part in of_windows if part.windows is not None])
+        windows[: len(numbers)] = numbers
+    if len(of_windows) > 1:
+        by_window = stable_order(numbers, window_count)
+        for column in (windows, metric, rows):
+            column[: len(numbers)] = column.take(by_window)
+    order = stable_order(rows, row_count)
+    rows = rows.take(order)
+    return Anomalies(rows, metric.take(order), windows.take(order), _ordinals(rows))
 
 
 def _ordinals(rows: Array) -> Array:
     """Return how many entries before each have the same row, for ascending rows."""
-    position = np.arange(len(rows), dtype=np.int32)
-    first = position.copy()
-    first[1:] *= rows[1:] != rows[:-1]
-    np.maximum.accumulate(first, out=first)
-    ordinals: Array = position - first
-    return ordinals
+    starts = run_starts(rows)
+    ordinals: Array = np.arange(len(rows), dtype=np.int32)
+    if len(starts) < len(rows):
+        ordinals -= np.repeat(starts.astype(np.int32), run_lengths(starts, len(rows)))
+        return ordinals
+    return np.zeros_like(ordinals)

