@@ -74,7 +74,8 @@ class KnownValues:
 
     def distinct_count(self) -> int:
         """Return the number of distinct things known; an estimate beyond the cap."""
-        self._forget_expired()
+        if self._last_seen is not None:
+            self._forget_expired()
         return len(self._values) if self._sketch is None else max(len(self._values), round(self._sketch.estimate()))
 
     def are_all_distinct(self, observation_count: int) -> bool:

@@ -29,7 +29,9 @@ class PatternSet:
         if isinstance(patterns, str | bytes | Mapping) or not isinstance(patterns, Iterable):
             raise StoreConfigError(f"patterns are {patterns!r}; give a list of patterns such as [('a', '*')]")
         distinct = {check_pattern(pattern) for pattern in patterns}
-        kept = [p for p in distinct if not any(p != q and _swallows(q, p) for q in _swallowers(p, distinct))]
+        kept = list(distinct)
+        if len(kept) > 1:
+            kept = [p for p in kept if not any(p != q and _swallows(q, p) for q in _swallowers(p, distinct))]
         self._patterns = tuple(sorted(kept))
         self._everything = self._patterns == ((ANY,),)
         self._exact = all(ONE not in p and ANY not in p for p in kept)
