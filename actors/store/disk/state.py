@@ -8,6 +8,7 @@ up to it is on disk, whatever is above it is still pending.
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -214,8 +215,9 @@ def encode_state(state: StoreState) -> bytes:
     return seal(STATE_KEY, packed[:-SEAL_BYTES])
 
 
+@lru_cache(maxsize=16)
 def decode_state(raw: bytes) -> StoreState:
-    """Return the record of those bytes.
+    """Return the record of those bytes; between two flushes every query asks for the same.
 
     Raises:
         StoreFormatError: they are of another version.
