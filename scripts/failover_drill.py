@@ -1,11 +1,12 @@
 """Kill processes of a loaded cluster at random moments, and count what is missing or doubled at the end.
 
-    python scripts/failover_drill.py [--kills 20] [--victim KIND] [--rows 3000000] [--seed 1]
+    python scripts/failover_drill.py [--kills 20] [--victim KIND] [--rows 3000000] [--seconds S] [--seed 1]
 
 A job replays a generated file on a local cluster of three members and two hosts. At random moments processes are killed
 by SIGKILL; the drill waits for the group to recover and kills again until the file is through (it is replayed under a
-new job name as often as the kills need). Printed: the time from each kill to the first rows afterwards (for leaders,
-to the election, too), and the comparison of each anomaly table with one undisturbed run. The kinds:
+new job name as often as the kills need). Nobody is killed later than `--seconds` say. Printed: the time from each kill
+to the first rows afterwards (for leaders, to the election, too), and the comparison of each anomaly table with one
+undisturbed run. The kinds:
 
     leader   the node that leads, with its leader's process      raylet   Ray's raylet
     host     a host of the job                                   gcs      Ray's control store
@@ -97,7 +98,7 @@ Killed = tuple[str, Callable[[Seen], bool]]
 class Drill:
     """One drill on one cluster."""
 
-    def __init__(self, home: Home, path: Path, seed: int) -> None:
+    def __init__(self, home: Home, path: Path, seed: int, seconds: float) -> None:
         from cluster.client.client import Client
 
         self._client = Client(home)
@@ -106,6 +107,7 @@ class Drill:
         self._random = random.Random(seed)
         self._elected_s: list[float] = []
         self._resumed_s: dict[str, list[float]] = {}
+        self._last_kill_s = time.monotonic() + seconds
 
     def job(self, name: str) -> JobSettings:
         """Return the job under a name."""
@@ -117,7 +119,7 @@ class Drill:
         self._client.submit(job)
         kills = 0
         while not self._is_over(name):
-            if kills >= kill_count:
+            if kills >= kill_count or self.is_late:
                 time.sleep(0.2)
                 continue
             self._wait_until_pumping(name)
@@ -130,6 +132,11 @@ class Drill:
         if summary.failed is not None:
             raise SystemExit(f"the job failed: {summary.failed}")
         return kills, self._client.anomaly_entries(name)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether there is no time for another kill."""
+        return time.monotonic() >= self._last_kill_s
 
     def _is_over(self, name: str) -> bool:
         return str(self._client.job(name).status) != "running"
@@ -248,6 +255,7 @@ def main() -> int:
     parser.add_argument("--victim", choices=(*VICTIMS, "any"), default="any")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--keys", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="the last kill is not later")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tocsin-drill-") as directory:
@@ -265,13 +273,13 @@ def drill(home: Home, path: Path, options: argparse.Namespace) -> int:
     from actors.source.open import open_source
     from cluster.local.compare import compare, undisturbed_entries
 
-    running = Drill(home, path, options.seed)
+    running = Drill(home, path, options.seed, options.seconds)
     job = running.job("undisturbed")
     expected = undisturbed_entries(
         job, open_source(job, path.parent), {0: options.rows}, lambda: time.time_ns() // 1000
     )
     kills = missing = doubled = different = runs = 0
-    while kills < options.kills:
+    while kills < options.kills and not (runs and running.is_late):
         runs += 1
         count, found = running.run(f"drill-{runs}", options.kills - kills, options.victim)
         kills += count

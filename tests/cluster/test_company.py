@@ -1,0 +1,233 @@
+"""Four machines, each a network namespace, and what becomes of them in the long run: slow tests, run when asked for.
+
+Each test leaves a cluster of healthy machines to the next one, and can be run alone. What a job leaves behind is its
+anomaly table, all rows as stored events, and the files of a sink on a disk that the machines share.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.local.speed import slowness
+from tests.support.bad_cable import bad_cable
+from tests.support.company import (
+    Entries,
+    begin,
+    bystander,
+    copies,
+    hosts,
+    join,
+    left_behind,
+    nodes,
+    said,
+    start,
+    submit,
+    table,
+)
+from tests.support.namespaces import Machine, Machines, can_make
+
+pytestmark = [
+    pytest.mark.skipif(not can_make(), reason="needs root and `ip` of iproute2"),
+    pytest.mark.timeout(900),
+    pytest.mark.slow,
+]
+
+Eventually = Callable[..., Any]
+
+Left = tuple[Entries, list[str], dict[str, bytes]]
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
+    """Return four machines of which the first three are one cluster."""
+    with Machines(tmp_path_factory.mktemp("company"), 4) as made:
+        first, *others = made
+        begin(first)
+        for machine in others[:2]:
+            join(first, machine)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(company: list[Machine], trades: Path, expected: Entries) -> Left:
+    """Return what a job leaves behind to which nothing happens; it stays there."""
+    submit(company[0], "undisturbed", trades, keeps=True)
+    found = left_behind(company[0], "undisturbed")
+    assert found[0] == expected
+    assert all(map(len, found))
+    return found
+
+
+def is_healthy(machine: Machine, name: str) -> bool:
+    """Whether a node takes part again, and may have hosts."""
+    row = nodes(machine).get(name, {"ray": "", "role": ""})
+    return row["ray"] in ("running", "head, running") and row["role"] in ("leader", "follower")
+
+
+def test_a_machine_with_a_slow_and_bad_network_delays_and_nothing_else(
+    company: list[Machine], trades: Path, undisturbed: Left
+) -> None:
+    _, victim, other = bystander(company)
+    leader = [name for name, row in nodes(other).items() if row["role"] == "leader"]
+    with bad_cable(victim, 0.2, 0.05):
+        submit(other, "slow", trades, keeps=True)
+        assert table(other, "slow") == undisturbed[0]
+        assert [name for name, row in nodes(other).items() if row["role"] == "leader"] == leader
+    assert left_behind(other, "slow") == undisturbed
+
+
+def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
+    company: list[Machine], trades: Path, undisturbed: Left, eventually: Eventually
+) -> None:
+    name, victim, other = bystander(company)
+    submit(other, "cut", trades, batch_rows=400, keeps=True)
+    eventually(lambda: copies(victim, "cut"))
+    victim.cut_off()
+    try:
+        # The others go on without it, and it does nothing for them.
+        assert left_behind(other, "cut") == undisturbed
+        assert "did not accept the command" in said(victim, "stop", "cut", code=2)
+    finally:
+        victim.connect()
+    eventually(lambda: is_healthy(other, name), 120)
+    eventually(lambda: not copies(victim, "cut"))
+    # The hosts of before it was cut off belong to nobody.
+    eventually(lambda: not hosts(victim))
+    submit(other, "healed", trades, keeps=True)
+    assert left_behind(other, "healed") == undisturbed
+
+
+def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothing_lost(
+    company: list[Machine], trades: Path, undisturbed: Left, eventually: Eventually
+) -> None:
+    first, fourth = company[0], company[3]
+    submit(first, "long", trades, batch_rows=150, keeps=True)
+    join(first, fourth)
+    said(first, "scale", "long", "--hosts", "4")
+    eventually(lambda: copies(fourth, "long"), 120)
+    assert left_behind(first, "long") == undisturbed
+    submit(first, "busy", trades, batch_rows=100, hosts=4, keeps=True)
+    eventually(lambda: copies(fourth, "busy"), 120)
+    # It leaves under load, with partitions of a job that runs and of one that has finished.
+    said(fourth, "leave")
+    assert len(nodes(first)) == 3
+    assert not fourth.pids()
+    for job in ("busy", "long"):
+        assert left_behind(first, job) == undisturbed
+        assert not copies(fourth, job)
+        assert sum(len(copies(machine, job)) for machine in company) == 4
+
+
+def test_a_member_that_lost_its_directory_waits_until_it_is_admitted(
+    company: list[Machine], eventually: Eventually
+) -> None:
+    name, victim, other = bystander(company)
+    shutil.rmtree(victim.directory / "home" / "group-2" / name / "raft")
+
+    def rows() -> list[tuple[bool, str]]:
+        process = start(other, "member", "list", "--json")
+        output, _ = process.communicate(timeout=200 * slowness())
+        lines = [json.loads(line) for line in output.splitlines() if line[:1] == "{"]
+        return [(row["votes"], row["role"]) for row in lines if row["member"] == name]
+
+    eventually(lambda: rows() == [(True, "-"), (False, "forming")])
+    said(other, "member", "admit", name)
+    eventually(lambda: rows() == [(True, "follower")])
+
+
+def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
+    company: list[Machine], trades: Path, undisturbed: Left, eventually: Eventually
+) -> None:
+    name, victim, other = bystander(company)
+    submit(other, "dead", trades, batch_rows=400, keeps=True)
+    eventually(lambda: copies(victim, "dead"))
+    victim.power_off()
+    assert left_behind(other, "dead") == undisturbed
+    assert not nodes(other)[name]["answers"]
+    # A job that had finished before keeps what it has there, and nobody answers without it.
+    assert copies(victim, "undisturbed")
+    # Its home says that something runs, under numbers that mean nothing any more.
+    begin(victim)
+    eventually(lambda: is_healthy(other, name), 120)
+    eventually(lambda: not copies(victim, "dead"))
+    assert left_behind(other, "undisturbed") == undisturbed
+
+
+def test_a_machine_that_is_brought_down_comes_back_with_what_it_had(
+    company: list[Machine], trades: Path, undisturbed: Left, eventually: Eventually
+) -> None:
+    name, victim, other = bystander(company)
+    submit(other, "down", trades, batch_rows=400, keeps=True)
+    eventually(lambda: copies(victim, "down"))
+    said(victim, "down")
+    assert not victim.pids()
+    assert left_behind(other, "down") == undisturbed
+    begin(victim)
+    eventually(lambda: is_healthy(other, name), 120)
+    assert left_behind(victim, "undisturbed") == undisturbed
+
+
+def test_all_machines_lose_power_at_once_and_go_on_where_they_stood(
+    company: list[Machine], trades: Path, undisturbed: Left, eventually: Eventually
+) -> None:
+    three = company[:3]
+    submit(three[0], "blackout", trades, batch_rows=400, keeps=True)
+    eventually(lambda: all(copies(machine, "blackout") for machine in three))
+    time.sleep(2.0)
+    for machine in three:
+        machine.power_off()
+    # Two are a majority, which `up` waits for.
+    words = ("--node-address", "--allow-path", str(three[0].directory.parent.parent))
+    starts = [start(machine, "up", words[0], machine.address, *words[1:]) for machine in three]
+    for process in starts:
+        output, _ = process.communicate(timeout=200 * slowness())
+        assert process.returncode == 0, output
+    for job in ("blackout", "undisturbed"):
+        assert left_behind(three[0], job) == undisturbed
+
+
+@pytest.fixture
+def small_disk(company: list[Machine]) -> Iterator[Machine]:
+    """Return the fourth machine, with a disk of its own that has little room."""
+    fourth = company[3]
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m", "none", str(fourth.directory)], check=True)
+    try:
+        yield fourth
+    finally:
+        fourth.power_off()
+        subprocess.run(["umount", "-l", str(fourth.directory)], check=True)
+
+
+def test_a_machine_whose_disk_is_full_waits_for_room_and_loses_nothing(
+    company: list[Machine], trades: Path, undisturbed: Left, small_disk: Machine, eventually: Eventually
+) -> None:
+    first = company[0]
+    join(first, small_disk)
+    name = next(name for name, row in nodes(first).items() if row["address"].startswith(f"{small_disk.address}:"))
+    submit(first, "full", trades, batch_rows=300, hosts=4, keeps=True)
+    eventually(lambda: copies(small_disk, "full"), 120)
+    ballast = small_disk.directory / "ballast"
+    with open(ballast, "wb") as file:
+        try:
+            while True:
+                file.write(b"x" * 65536)
+                file.flush()
+        except OSError:
+            pass
+    time.sleep(5.0)
+    assert "finished" not in said(first, "jobs", "--json").partition("full")[2][:60]
+    ballast.unlink()
+    assert left_behind(first, "full") == undisturbed
+    eventually(lambda: is_healthy(first, name), 120)
+    # A machine that is gone for good does not stay in the list.
+    small_disk.power_off()
+    assert "votes no more" in said(first, "member", "expel", name)
+    assert name not in nodes(first)
+    assert left_behind(first, "undisturbed") == undisturbed
+    assert "were given up with their node" in said(first, "query", "events", "full", code=2)

@@ -1,0 +1,125 @@
+"""Commands of Tocsin on machines of their own, and what a job leaves behind there."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from cluster.local.speed import slowness
+from tests.support.namespaces import Machine
+from tests.support.trades import JOB
+
+Entries = list[tuple[bytes, bytes]]
+
+_KEEPS = """
+events: {{store: true, type: [trades, "{{sym}}"], payload: [qty]}}
+sinks: [{{type: ndjson, path: {path}}}]
+"""
+
+_TABLE = """
+import sys, time
+from pathlib import Path
+from cluster.client.client import Client
+from cluster.local.home import Home
+client = Client(Home(Path(sys.argv[1])))
+client.wait_finished(sys.argv[2], 400)
+for key, value in client.anomaly_entries(sys.argv[2]):
+    print(key.hex(), value.hex())
+"""
+
+
+def start(machine: Machine, *words: str) -> "subprocess.Popen[str]":
+    """Start a command of Tocsin on a machine."""
+    command = machine.command(sys.executable, "-m", "cluster", "--home", str(machine.directory / "home"), *words)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def said(machine: Machine, *words: str, code: int = 0) -> str:
+    """Return what a command says, which ends with that code."""
+    process = start(machine, *words)
+    output, _ = process.communicate(timeout=200 * slowness())
+    assert process.returncode == code, output
+    return output
+
+
+def begin(first: Machine) -> None:
+    """Start the first machine of a cluster, or any that was in one."""
+    said(first, "up", "--node-address", first.address, "--allow-path", str(first.directory.parent.parent))
+
+
+def join(first: Machine, machine: Machine) -> None:
+    """Have a machine join the cluster of the first one."""
+    password = machine.directory / "password"
+    shutil.copy(first.directory / "home" / "password", password)
+    password.chmod(0o600)
+    arguments = (
+        "--node-address",
+        machine.address,
+        "--password-file",
+        str(password),
+        "--allow-path",
+        str(machine.directory.parent.parent),
+    )
+    said(machine, "join", f"{first.address}:7100", *arguments)
+
+
+def nodes(machine: Machine) -> dict[str, dict[str, Any]]:
+    """Return what `tocsin nodes` says, by name."""
+    process = start(machine, "nodes", "--json")
+    output, _ = process.communicate(timeout=200 * slowness())
+    return {row["node"]: row for row in map(json.loads, filter(lambda line: line[:1] == "{", output.splitlines()))}
+
+
+def bystander(company: list[Machine]) -> tuple[str, Machine, Machine]:
+    """Return a node that neither leads nor carries Ray's head, its machine, and the machine of another."""
+    rows = nodes(company[0])
+    name = next(name for name, row in rows.items() if row["role"] == "follower" and row["ray"] == "running")
+    by_address = {machine.address: machine for machine in company}
+    machines = {known: by_address[row["address"].rpartition(":")[0]] for known, row in rows.items()}
+    return name, machines[name], next(machine for known, machine in machines.items() if known != name)
+
+
+def submit(
+    machine: Machine, name: str, trades: Path, *, hosts: int = 3, batch_rows: int = 2000, keeps: bool = False
+) -> None:
+    """Submit the trades job; small batches take it longer, and one that keeps stores every row and has a sink."""
+    job = machine.directory / f"{name}.yaml"
+    kept = _KEEPS.format(path=_sink(machine, name)) if keeps else ""
+    job.write_text(JOB.format(name=name, path=trades, hosts=hosts, batch_rows=batch_rows) + kept)
+    said(machine, "submit", str(job))
+
+
+def table(machine: Machine, name: str) -> Entries:
+    """Wait for the end of a job and return its anomaly table."""
+    command = machine.command(sys.executable, "-c", _TABLE, str(machine.directory / "home"), name)
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=500).stdout
+    return [(bytes.fromhex(key), bytes.fromhex(value)) for key, value in map(str.split, output.splitlines())]
+
+
+def events(machine: Machine, job: str) -> list[str]:
+    """Return all stored events of a job, in one order."""
+    rows = map(json.loads, said(machine, "query", "events", job, "--json", "--limit", "0").splitlines())
+    return sorted(json.dumps({key: value for key, value in row.items() if key != "id"}) for row in rows)
+
+
+def _sink(machine: Machine, job: str) -> Path:
+    """Return the folder of a job's sink, which all machines share."""
+    return machine.directory.parent / "sinks" / job
+
+
+def left_behind(machine: Machine, job: str) -> tuple[Entries, list[str], dict[str, bytes]]:
+    """Wait for the end of a job that keeps; return its anomaly table, stored events, and the files of its sink."""
+    entries = table(machine, job)
+    return entries, events(machine, job), {path.name: path.read_bytes() for path in _sink(machine, job).iterdir()}
+
+
+def copies(machine: Machine, job: str) -> set[int]:
+    """Return the partitions of which a machine has a current copy, or had one."""
+    return {int(path.name[:4]) for path in (machine.directory / "home/jobs" / job / "partitions").glob("[0-9]*")}
+
+
+def hosts(machine: Machine) -> list[int]:
+    """Return the processes of hosts on a machine."""
+    return [pid for pid in machine.pids() if b"PartitionHost" in Path(f"/proc/{pid}/cmdline").read_bytes()]
