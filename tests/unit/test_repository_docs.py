@@ -10,7 +10,7 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from tests.support.repository import documentation
+from tests.support.repository import ROOT, documentation
 
 
 def part(module: str, name: str) -> Any:
@@ -77,3 +77,17 @@ def test_every_setting_of_a_job_file_is_documented() -> None:
     names = settings_of(part("config", "JobSettings"), set())
     # As code, `name` or `name:`, because names such as `type` are words of every page.
     assert [name for name in sorted(names) if not re.search(rf"`[^`\n]*\b{name}\b[^`\n]*`|\b{name}:", text)] == []
+
+
+def test_every_row_of_the_failure_table_names_a_test_that_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text().partition("## When something dies")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip(" `") for cell in line.strip("| ").split("|")] for line in text.splitlines() if line[:2] == "| "
+    ]
+    what_dies = [cells[0] for cells in rows if len(cells) == 4 and cells[0] != "---"]
+    shown_by = {cells[0]: cells[1] for cells in rows if len(cells) == 2 and cells[0] != "---"}
+    assert what_dies == list(shown_by)
+    assert len(what_dies) > 20
+    for row in list(shown_by.values())[1:]:
+        path, _, name = row.partition("::")
+        assert f"def {name}(" in (ROOT / "tests" / path).read_text(), row
