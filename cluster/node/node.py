@@ -4,7 +4,6 @@ It imports neither Ray nor what jobs need, so that nothing that those do delays 
 the group's state and at its own children, and acts by what they are; what has to wait is done beside it.
 """
 
-import itertools
 import logging
 import os
 import signal
@@ -21,7 +20,7 @@ from cluster.node.calls import NodeClients
 from cluster.node.child import LeaderChild
 from cluster.node.control import ControlServer
 from cluster.node.head_rule import next_head
-from cluster.node.join_plan import JoinPlan
+from cluster.node.join_plan import JoinPlan, plan_join
 from cluster.node.leftovers import SWEEP_S, remove_old_copies
 from cluster.node.lookout import PRESENT_S, Lookout
 from cluster.node.observer import Observer
@@ -56,9 +55,6 @@ WATCH_S: Final = 1.0
 
 PROPOSE_TIMEOUT_S: Final = 5.0
 """Seconds after which a proposal of the node itself counts as unanswered; it is made again."""
-
-VOTER_COUNT_MAX: Final = 5
-"""Nodes that vote; those that join later see the group through them."""
 
 ADMIT_S: Final = 1.0
 """Seconds between two requests of a node that joins."""
@@ -96,6 +92,7 @@ class NodeProcess:
             else Observer(settings.name, settings.seed, self._client_of)
         )
         self._was_known = False
+        self._promised: dict[str, str] = {}
         self._ray = RayKeeper(settings, directory)
         self._child = LeaderChild(directory)
         self._lookout = Lookout(self._client_of)
@@ -335,20 +332,12 @@ class NodeProcess:
         return ray.phase is RayPhase.RUNNING and ray.generation == head.generation
 
     def _plan_join(self, address: str) -> JoinPlan:
-        """Return the name for a node that joins at an address: the one that was there before, or the next number."""
+        """Return what a node that joins at an address is told."""
         state = self._member.state()
-        members = {name: member.address for name, member in state.members.items()}
-        known = [name for name, node in state.nodes.items() if node.address == address]
-        taken = {*members, *state.nodes}
-        free = next(name for number in itertools.count(1) if (name := f"node-{number}") not in taken)
-        name = known[0] if known else free
         voters = sorted(node.address for node in state.nodes.values() if node.is_voter)
-        return JoinPlan(
-            name=name,
-            members=members,
-            votes=name in members or len(members) < VOTER_COUNT_MAX,
-            seed=self._settings.address if self._settings.votes else next(iter(voters), self._settings.seed),
-        )
+        seed = self._settings.address if self._settings.votes else next(iter(voters), self._settings.seed)
+        with self._changed:
+            return plan_join(state, address, seed, self._promised)
 
     def _crash(self) -> None:
         """Die as by the power switch, with the leader's process."""

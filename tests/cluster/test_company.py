@@ -21,6 +21,7 @@ from tests.support.company import (
     begin,
     bystander,
     copies,
+    found,
     hosts,
     join,
     left_behind,
@@ -47,10 +48,7 @@ Left = tuple[Entries, list[str], dict[str, bytes]]
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
     """Return four machines of which the first three are one cluster."""
     with Machines(tmp_path_factory.mktemp("company"), 4) as made:
-        first, *others = made
-        begin(first)
-        for machine in others[:2]:
-            join(first, machine)
+        found(made[0], made[1:3])
         yield made
 
 
@@ -58,10 +56,10 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]
 def undisturbed(company: list[Machine], trades: Path, expected: Entries) -> Left:
     """Return what a job leaves behind to which nothing happens; it stays there."""
     submit(company[0], "undisturbed", trades, keeps=True)
-    found = left_behind(company[0], "undisturbed")
-    assert found[0] == expected
-    assert all(map(len, found))
-    return found
+    left = left_behind(company[0], "undisturbed")
+    assert left[0] == expected
+    assert all(map(len, left))
+    return left
 
 
 def is_healthy(machine: Machine, name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster.local.speed import slowness
-from tests.support.company import Entries, begin, join, nodes, said, submit, table
+from tests.support.company import Entries, found, nodes, said, submit, table
 from tests.support.namespaces import Machine, Machines, can_make
 
 pytestmark = [
@@ -23,10 +23,7 @@ pytestmark = [
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
     """Return three machines that are one cluster; the first carries Ray's head."""
     with Machines(tmp_path_factory.mktemp("machines"), 3) as made:
-        first, *others = made
-        begin(first)
-        for machine in others:
-            join(first, machine)
+        found(made[0], made[1:])
         yield made
 
 

@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,13 @@ def join(first: Machine, machine: Machine) -> None:
         str(machine.directory.parent.parent),
     )
     said(machine, "join", f"{first.address}:7100", *arguments)
+
+
+def found(first: Machine, others: Sequence[Machine]) -> None:
+    """Start a cluster of several machines, all others at once."""
+    begin(first)
+    with ThreadPoolExecutor(len(others)) as threads:
+        list(threads.map(lambda machine: join(first, machine), others))
 
 
 def nodes(machine: Machine) -> dict[str, dict[str, Any]]:
