@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from actors.durations import parse_duration
 from config.errors import Path, SettingError
@@ -51,6 +51,20 @@ def as_list(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_list, json_schema_input_type=str | tuple[str, ...])]
 """One name, or a list of them."""
+
+
+EVERY_NODE = "every"
+"""Stands for all nodes where a source or a sink says on which it is."""
+
+
+def _checked_nodes(names: tuple[str, ...]) -> tuple[str, ...]:
+    if EVERY_NODE in names and len(names) > 1:
+        raise fault((), f"{EVERY_NODE!r} means all nodes; leave the other names out")
+    return names
+
+
+Nodes = Annotated[Names, AfterValidator(_checked_nodes)]
+"""Names of nodes, or `every` alone; none is no wish."""
 
 
 class Settings(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any
 from actors.durations import duration_units
 from actors.engine.arguments import DURATION_MAX, OUTPUT_COLUMNS
 from actors.model import Schema
-from config.base import fault, suggest
+from config.base import EVERY_NODE, fault, suggest
 from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.settings import JobSettings
@@ -32,7 +32,7 @@ def job_faults(job: JobSettings) -> list[SettingError]:
     if not faults:
         for check in (_check_columns, _check_window, _check_durations, _check_source, _check_events, _check_warm_start):
             faults += _faults(check, job, schema)
-        faults += _faults(_check_sinks, job) + _faults(_check_partition_by, job)
+        faults += _faults(_check_sinks, job) + _faults(_check_partition_by, job) + _faults(_check_nodes, job)
         for index in range(len(job.detectors)):
             faults += _faults(_check_detector, job, schema, index)
     return faults or _faults(_check_does_something, job)
@@ -78,13 +78,20 @@ def _check_sinks(job: JobSettings) -> None:
             raise fault(("sinks", index), f"{sink.path!r} is the folder of another sink; give each a folder of its own")
 
 
+def _check_nodes(job: JobSettings) -> None:
+    """Check that what one machine alone can have is on no other."""
+    if isinstance(job.source, HostMetricsSource | StreamSource) and (
+        len(job.source.on) > 1 or job.source.on == (EVERY_NODE,)
+    ):
+        what = "a stream table" if isinstance(job.source, StreamSource) else "what a machine measures of itself"
+        raise fault(("source", "on"), f"{what} is on one node; name it, and submit a job for each other one")
+
+
 def _check_partition_by(job: JobSettings) -> None:
     """Check that hosts can read the splits of a source by themselves, and that there is a partition for each."""
     if job.partition_by == "key":
         return
     source = job.source
-    if isinstance(source, HostMetricsSource):
-        raise fault(("partition_by",), "the metrics of a machine are one split; leave `partition_by` out")
     is_split_by_file = isinstance(source, FileSource) and reads_files_apart(job.key_columns, source)
     if is_split_by_file and getattr(source, "follow", False):
         text = "files that are followed become more splits, and a job's partitions are fixed; leave `partition_by` out"

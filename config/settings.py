@@ -17,9 +17,11 @@ from actors.durations import duration_units
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
 from config.base import (
+    EVERY_NODE,
     Count,
     DurationTicks,
     Names,
+    Nodes,
     Settings,
     SizeBytes,
     check_type,
@@ -111,6 +113,9 @@ class NdjsonSinkSettings(Settings):
     type: Literal["ndjson"] = "ndjson"
     path: str = Field(min_length=1)
     """Folder, relative to the job file; made when it is missing."""
+
+    on: Nodes = ()
+    """Nodes that may write there, so that the job has its hosts on them; `every`, or none, means all."""
 
     @model_validator(mode="after")
     def _check_path(self) -> "NdjsonSinkSettings":
@@ -344,6 +349,17 @@ class JobSettings(Settings):
         return (split,) if self.partition_by == "split" else tuple(range(self.partitions))
 
     @property
+    def source_nodes(self) -> tuple[str, ...]:
+        """Nodes that can read the source; none means all."""
+        return _named(getattr(self.source, "on", ()))
+
+    @property
+    def host_ties(self) -> tuple[tuple[str, ...], ...]:
+        """Nodes that the job's hosts are tied to: of each list, a host is on one of them."""
+        ties = [self.source_nodes] if self.partition_by == "split" else []
+        return tuple(tie for tie in (*ties, *(_named(sink.on) for sink in self.sinks)) if tie)
+
+    @property
     def window_size_ticks(self) -> int | None:
         """Length of the window in ticks of the time column, or `None` without a window."""
         return None if self.window is None else duration_units(self.window.size, self.row_schema[self.time].type)
@@ -359,6 +375,8 @@ class JobSettings(Settings):
     def fingerprint(self) -> str:
         """Hash of everything that decides what the job computes, in hexadecimal."""
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
+        for place in (data["source"], *data["sinks"]):
+            place.pop("on", None)
         if self.partition_by == "key":
             # There was no choice when the first shards were made.
             del data["partition_by"]
@@ -399,6 +417,10 @@ class JobSettings(Settings):
 
     def _plain(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _named(nodes: tuple[str, ...]) -> tuple[str, ...]:
+    return () if nodes == (EVERY_NODE,) else nodes
 
 
 def _pack(data: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from config.base import Count, Settings, SizeBytes, fault
+from config.base import Count, Nodes, Settings, SizeBytes, fault
 from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year, regex_of_text
 
 TIME_FORMATS = ("auto", "ticks", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -275,6 +275,9 @@ class FileSource(FormatSettings):
     path: str | tuple[str, ...]
     """A file, a folder, a pattern such as `data/*.csv`, or a list of them; relative to the job file."""
 
+    on: Nodes = ()
+    """Nodes that have the files; `every`, or none, means that all have them at the same path."""
+
     @model_validator(mode="after")
     def _check_file_source(self) -> "FileSource":
         if not self.path or not all(self.paths):
@@ -340,6 +343,9 @@ class StreamSource(Settings):
     splits: Count = 1
     """Splits of the table, when it does not exist yet."""
 
+    on: Nodes = ()
+    """The node that has the table; without one, that which the job is submitted at."""
+
 
 class HostMetricsSource(Settings):
     """Measurements of this machine: processors, memory, disks, network, load, busy processes."""
@@ -353,6 +359,9 @@ class HostMetricsSource(Settings):
 
     process_percent_min: float = Field(default=1.0, ge=0, strict=True, allow_inf_nan=False)
     """Processor use below which a process is not reported, in percent of one processor."""
+
+    on: Nodes = ()
+    """The node that is measured; without one, that which the job is submitted at."""
 
 
 HOST_METRICS_SCHEMA = {"time": "TIMESTAMP", "key": "SYMBOL", "kind": "SYMBOL", "name": "SYMBOL", "value": "DOUBLE"}

@@ -132,9 +132,13 @@ class Client:
         """Put a job into the group's state; its leader starts it.
 
         Raises:
-            ClusterError: the job wants another group, or the group refuses it.
+            ClusterError: the job wants another group, or nodes that there are not, or the group refuses it.
         """
+        from cluster.leader.reach import placed
+
         check_group(job, self.group_id)
+        state = self.state()
+        job = placed(job, self._nodes.own_name, state.leader_id, state.nodes)
         command = JobSubmitted(
             request_id=request_id(),
             job_id=job.name,

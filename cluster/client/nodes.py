@@ -56,6 +56,11 @@ class Nodes:
     def group_id(self) -> int:
         return self._record.group_id
 
+    @property
+    def own_name(self) -> str:
+        """Name of a node of this home."""
+        return next(iter(self._record.node_addresses))
+
     def client(self, address: str) -> NodeClient:
         """Return how to call the process that listens at an address."""
         return self._clients.at(address)

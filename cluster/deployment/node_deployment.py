@@ -151,10 +151,11 @@ class NodeDeployment:
         """Return the nodes that can have hosts now."""
         return self._group.present_nodes()
 
-    def start_sampler(self, job_id: str, spec: bytes) -> None:
-        """Start the actor that fills a job's own stream table, and wait until the table is open."""
-        node = self._own_ray_node()
-        handle = deploy.ensure_stream(self._group_id, job_id, spec, str(self.streams_directory()), node)
+    def start_sampler(self, job_id: str, spec: bytes, host: str) -> None:
+        """Start the actor that fills a job's own stream table, on the node of a host, and wait until it is open."""
+        node = self._node_of(job_id, host) if host else ""
+        streams = Home(Path(self._group.directory_of(node))).streams_directory if node else self.streams_directory()
+        handle = deploy.ensure_stream(self._group_id, job_id, spec, str(streams), node or self._own_ray_node())
         deploy.call(handle.ready.remote)
 
     def _own_ray_node(self) -> str:

@@ -22,6 +22,7 @@ from cluster.leader.instructions import CloseSource, EndHost, EndSampler, Instru
 from cluster.leader.limits import LeaderLimits
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
+from cluster.leader.reach import out_of_reach, remarks_on_places
 from cluster.leader.status import JobSummary, Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask, Subscription
 from config.settings import JobSettings
@@ -53,7 +54,7 @@ class LeaderCore:
         self._desk = Desk(nonce, self._clock, limits or LeaderLimits(), jitter)
         self._backoff = Backoff(self._desk.limits, jitter)
         self._known = KnownValues()
-        self._nodes = NodeWatch(self._desk.limits.node_lost_us)
+        self._nodes = NodeWatch(self._desk.limits.node_lost_us, settings.host_ties)
         self._losing: set[str] = set()
         self._lost_shards: dict[int, int] = {}
         self._counted = task.counted
@@ -194,6 +195,7 @@ class LeaderCore:
     def _begin(self, job: Job) -> None:
         # What was proposed before may still be applied, and would change what this attempt relies on.
         if self._retry_due_us <= self._clock.elapsed_us and not self._desk.has_proposals:
+            self._check_reach()
             self._status = replace(self._status, phase=Phase.OPENING, started_us=self._clock.now_us)
             self._opening = Opening(
                 self._desk,
@@ -204,6 +206,19 @@ class LeaderCore:
                 self._lost_shards,
                 is_own=self._settings.partition_by == "split",
             )
+
+    def _check_reach(self) -> None:
+        """Check that the leader can read the source, where it is on some nodes alone and nobody else reads it."""
+        assert self._state is not None, "the job is known"
+        here, nodes = self._state.leader_id, self._state.nodes
+        reason = out_of_reach(self._settings, here, nodes)
+        if reason is not None:
+            raise TroubleError(Failure(FailureKind.OTHER, reason))
+
+    def _place_remarks(self) -> tuple[str, ...]:
+        """Say what would be gone with a machine, where there are several."""
+        nodes = {} if self._state is None else self._state.nodes
+        return remarks_on_places(self._settings, nodes)
 
     def _open(self, job: Job) -> None:
         assert self._opening is not None, "an attempt has begun"
@@ -299,8 +314,8 @@ class LeaderCore:
         first_anomaly_us = self._status.first_anomaly_us or (now_us if stat.anomaly_count else None)
         self._status = replace(
             self._status,
-            trouble=sending.source_trouble or found.moves.trouble,
-            remarks=sending.remarks,
+            trouble=sending.source_trouble or found.moves.trouble or found.place_trouble,
+            remarks=sending.remarks + self._place_remarks(),
             sink_troubles=found.deliveries.troubles,
             sink_troubles_overcome=found.deliveries.troubles_overcome,
             first_pumped_us=first_pumped_us,

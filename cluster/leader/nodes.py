@@ -1,15 +1,20 @@
 """Nodes as a leader sees them: which may have hosts, which are leaving, and which have been away for too long."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from cluster.leader.reach import is_near
 from raft.group import GroupState, Job, NodeRecord
 
 
 class NodeWatch:
-    """Which nodes are there. Before anybody has said so, all of them are."""
+    """Which nodes are there. Before anybody has said so, all of them are.
 
-    def __init__(self, lost_us: int) -> None:
+    Hosts of the job may be on the nodes of every one of the `ties` alone, or of their machines.
+    """
+
+    def __init__(self, lost_us: int, ties: Sequence[Sequence[str]] = ()) -> None:
         self._lost_us = lost_us
+        self._ties = ties
         self._there: frozenset[str] | None = None
         self._away_since_us: dict[str, int] = {}
         self._elapsed_us = 0
@@ -36,12 +41,24 @@ class NodeWatch:
         return tuple(sorted(name for name, node in self._nodes.items() if self._is_fit(name, node)))
 
     def _is_fit(self, name: str, node: NodeRecord) -> bool:
-        return node.carries_ray and not node.is_draining and (self._there is None or name in self._there)
+        is_there = self._there is None or name in self._there
+        return node.carries_ray and not node.is_draining and is_there and self._is_tied_to(name)
+
+    def _is_tied_to(self, name: str) -> bool:
+        return all(is_near(name, tie, self._nodes) for tie in self._ties)
+
+    @property
+    def none_fit(self) -> str:
+        """Why no node may have hosts, for when none may."""
+        if self._ties:
+            names = " and ".join(" or ".join(tie) for tie in self._ties)
+            return f"the source or the sinks of the job are on {names} alone, and no node there may have hosts now"
+        return "no node is there that may have hosts; start one, or wait until one has stopped draining"
 
     @property
     def leaving(self) -> frozenset[str]:
-        """Nodes that shall give up all that they have."""
-        return frozenset(name for name, node in self._nodes.items() if node.is_draining)
+        """Nodes that shall give up all that they have of the job."""
+        return frozenset(name for name, node in self._nodes.items() if node.is_draining or not self._is_tied_to(name))
 
     def is_there(self, node: str) -> bool:
         """Whether a node is there, as far as anybody has said."""

@@ -12,6 +12,7 @@ One stage after the other; a stage is over when everything it asked for has been
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -100,13 +101,19 @@ class Opening:
             else:
                 stage()
 
-    def _ask(self, request: Request, then: Callable[[Any], None], timeout_us: int | None = None) -> None:
+    def _ask(
+        self,
+        request: Request,
+        then: Callable[[Any], None],
+        timeout_us: int | None = None,
+        on_failure: Callable[[Failure], None] = raise_trouble,
+    ) -> None:
         def answered(event: Any) -> None:
             self._waiting_count -= 1
             then(event)
 
         self._waiting_count += 1
-        self._desk.ask(request, answered, timeout_us=timeout_us)
+        self._desk.ask(request, answered, on_failure, timeout_us)
 
     def _propose(self, command: Command, then: Callable[[], None]) -> None:
         def accepted() -> None:
@@ -154,8 +161,7 @@ class Opening:
         if placed and self._nodes.has_nodes:
             fit = self._nodes.fit
             if not fit:
-                reason = "no node is there that may have hosts; start one, or wait until one has stopped draining"
-                raise_trouble(Failure(FailureKind.OTHER, reason))
+                raise_trouble(Failure(FailureKind.OTHER, self._nodes.none_fit))
             pinned = place_hosts(tuple(dict.fromkeys(placed.values())), self._owners, known, fit)
         if placed:
             owners, host_nodes = tuple(sorted(placed.items())), tuple(sorted(pinned.items()))
@@ -189,7 +195,8 @@ class Opening:
         for host in dict.fromkeys(self._owners):
             splits = tuple(number for number, owner in enumerate(self._owners) if owner == host)
             request = OpenSplits(request=self._desk.next_number(), host=host, splits=splits)
-            self._ask(request, self._on_splits, self._desk.limits.start_timeout_us)
+            where = " on ".join(filter(None, (host, self.places.node_of(host))))
+            self._ask(request, self._on_splits, self._desk.limits.start_timeout_us, partial(_not_read, where))
 
     def _on_splits(self, event: SplitsOpened) -> None:
         self.earliest = {**self.earliest, **event.earliest}
@@ -252,6 +259,11 @@ class Opening:
         assert self._waiting_count >= 0
         assert not self.is_done or self.opened.keys() == self.owners.keys()
         self.places.validate()
+
+
+def _not_read(where: str, failure: Failure) -> None:
+    """Say which host cannot read the source: others may, who have other files."""
+    raise_trouble(replace(failure, reason=f"{where}: {failure.reason}"))
 
 
 def _nothing(event: Any) -> None:

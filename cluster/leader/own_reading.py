@@ -124,7 +124,7 @@ class OwnReading:
         self._asked.discard(host)
         self._lanes.answered(host)
         for progress in event.progress:
-            self._take(progress)
+            self._take(host, progress)
         if any(progress.end > progress.start for progress in event.progress):
             self._idle_counts[host] = 0
         else:
@@ -134,7 +134,7 @@ class OwnReading:
             self._idle_counts[host] = count + 1
             self._host_due_us[host] = self._desk.elapsed_us + pause_us
 
-    def _take(self, progress: SplitProgress) -> None:
+    def _take(self, host: str, progress: SplitProgress) -> None:
         split = progress.split
         self._row_count += progress.row_count
         self._dead_letter_count += progress.dead_letter_count
@@ -150,7 +150,7 @@ class OwnReading:
             self._backoffs.pop(split, None)
         else:
             backoff = self._backoffs.setdefault(split, Backoff(self._desk.limits, self._desk.jitter))
-            self._troubles[split] = progress.trouble
+            self._troubles[split] = f"{host}: {progress.trouble}"
             self._due_us[split] = self._desk.elapsed_us + backoff.pause_us()
 
     def flush_due(self) -> None:

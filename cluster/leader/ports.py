@@ -158,8 +158,8 @@ class Deployment(Protocol):
         """Return a member, or `None` when it does not exist."""
         ...
 
-    def start_sampler(self, job_id: str, spec: bytes) -> None:
-        """Start what fills a job's own stream table, and wait until the table is open."""
+    def start_sampler(self, job_id: str, spec: bytes, host: str) -> None:
+        """Start what fills a job's own stream table, on the node of a host (empty: here), and wait until it is open."""
         ...
 
     def end_sampler(self, job_id: str) -> None:

@@ -95,7 +95,7 @@ class JobRunner:
         """Return what the leader is doing for the job."""
         reader = self._reader
         status = self._core.status()
-        return status if reader is None else replace(status, remarks=reader.remarks)
+        return status if reader is None else replace(status, remarks=status.remarks + reader.remarks)
 
     def _run(self) -> None:
         look_due_s = 0.0
@@ -185,7 +185,7 @@ class JobRunner:
     def _open_source(self, request: instructions.OpenSource) -> None:
         self._close_source()
         if self._settings.source.type == "host_metrics":
-            self._deployment.start_sampler(self._job_id, self._spec)
+            self._deployment.start_sampler(self._job_id, self._spec, "")
         positions = self._deployment.partitions_directory(self._job_id)
         streams = self._deployment.streams_directory()
         self._source = open_source(self._settings, streams, positions=positions, allowed=allowed_here())
@@ -224,11 +224,18 @@ class JobRunner:
         self._beside(request, start)
 
     def _open_splits(self, request: instructions.OpenSplits) -> None:
-        self._take(
-            request,
-            self._host(request.host).open_splits(self._epoch, list(request.splits)),
-            lambda earliest: events.SplitsOpened(now_us=now_us(), request=request.request, earliest=earliest),
-        )
+        host = self._host(request.host)
+
+        def open_splits() -> None:
+            if self._settings.source.type == "host_metrics":
+                self._deployment.start_sampler(self._job_id, self._spec, request.host)
+            self._take(
+                request,
+                host.open_splits(self._epoch, list(request.splits)),
+                lambda earliest: events.SplitsOpened(now_us=now_us(), request=request.request, earliest=earliest),
+            )
+
+        self._beside(request, open_splits)
 
     def _read_splits(self, request: instructions.ReadSplits) -> None:
         offsets, count_max = dict(request.offsets), request.batch_count_max

@@ -74,6 +74,8 @@ class Subscription:
         """What feeds the sinks."""
         self._placing = Placing(desk, task.job_id, task.epoch, known)
         self._ending: Ending | None = None
+        self.place_trouble: str | None = None
+        """Why partitions stay on nodes that they should leave, or `None`."""
         self.rows_sent_again = self._positions.sent_again_count
         """Records that some partition had received before."""
 
@@ -130,6 +132,8 @@ class Subscription:
         if not self._nodes.has_nodes:
             return plan_moves(owners, names), {}
         fit = self._nodes.fit
+        is_unfit = not fit and any(known.get(owner) in self._nodes.leaving for owner in owners)
+        self.place_trouble = self._nodes.none_fit if is_unfit else None
         if not fit:
             # They stay where they are until a node may take them.
             return [], {}

@@ -36,6 +36,9 @@ class NodeWorld(FaultyWorld):
     node_of: dict[tuple[int, str], str] = field(init=False, default_factory=dict)
     """Node of a host as a leader, named by its identity, knows it."""
 
+    placed_on: set[str] = field(init=False, default_factory=set)
+    """Nodes that have had hosts of the job."""
+
     happened: Counter[str] = field(init=False, default_factory=Counter)
     """How often the group decided each kind of command, and copies were made."""
 
@@ -43,6 +46,7 @@ class NodeWorld(FaultyWorld):
         """Have the group apply a command."""
         FaultyWorld.decide(self, command)
         self.happened[type(command).__name__] += 1
+        self.placed_on |= {node for job in self.group.jobs.values() for node in job.host_nodes.values()}
 
     def __post_init__(self) -> None:
         # `super()` does not work in dataclasses with slots.

@@ -29,6 +29,11 @@ JOBS: dict[str, dict[str, Any]] = {
     "own splits": EVENTS | SINKS | OWN_SPLITS,
 }
 
+TIED = EVENTS | SINKS | OWN_SPLITS | {"source": OWN_SPLITS["source"] | {"on": "a"}}
+"""A job whose source is on one node alone."""
+
+JOBS_ON_NODES = JOBS | {"tied": TIED}
+
 DATA_COUNT = 2
 
 RECORD_COUNT = 25
@@ -50,7 +55,7 @@ def undisturbed_runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str,
 
     def find(name: str, data: int) -> Outcome:
         if (name, data) not in known:
-            job = make_partition_job(**JOBS[name])
+            job = make_partition_job(**JOBS_ON_NODES[name])
             source = ListSource(job.row_schema, make_records(data, 2, RECORD_COUNT))
             known[name, data] = undisturbed(job, source, tmp_path_factory.mktemp("undisturbed"))
         return known[name, data]
@@ -65,7 +70,7 @@ def make_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
     real = Shard.write
 
     def make(seed: int, name: str, **settings: Any) -> FaultyNodes:
-        job = make_partition_job(**JOBS[name])
+        job = make_partition_job(**JOBS_ON_NODES[name])
         source = ListSource(job.row_schema, make_records(seed % DATA_COUNT, 2, RECORD_COUNT))
         place = tmp_path / f"world-{len(worlds)}"
         worlds.append(FaultyNodes(seed=seed, job=job, source=source, directory=place, **settings))
@@ -106,6 +111,18 @@ def test_nothing_is_lost_or_doubled_when_a_node(
         check(world, undisturbed_runs("everything", seed % DATA_COUNT))
         happened += world.happened
     assert happened[KINDS[kind]] > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_source_on_one_node_is_read_there_alone_and_nothing_is_lost(
+    seed: int, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
+) -> None:
+    world = make_world(
+        seed, "tied", fault_count=10, node_count=3, kinds=("dies and comes back", "pauses", "scales", "removes a shard")
+    )
+    check(world, undisturbed_runs("tied", seed % DATA_COUNT))
+    assert world.placed_on == {"a"}
+    assert not world.happened["NodeLost"]
 
 
 @pytest.mark.slow

@@ -107,8 +107,36 @@ def test_what_has_no_fixed_splits_is_not_partitioned_by_them() -> None:
     assert make_trades_job(source, schema=schema, key=["file"], partition_by="split", partitions=7).partitions == 7
     with pytest.raises(ConfigError, match="partition_by: files that are followed become more splits"):
         make_trades_job(source | {"follow": True}, schema=schema, key=["file"], partition_by="split")
-    with pytest.raises(ConfigError, match="partition_by: the metrics of a machine are one split"):
-        make_job({"job": "m", "source": {"type": "host_metrics"}, "metrics": ["value > 90"], "partition_by": "split"})
+
+
+def test_where_sources_and_sinks_are_is_no_part_of_what_is_computed() -> None:
+    sinks = [{"type": "ndjson", "path": "out"}]
+    placed = make_trades_job(SOURCE | {"on": "a"}, sinks=[sinks[0] | {"on": ["a", "b"]}])
+    assert placed.fingerprint == make_trades_job(SOURCE, sinks=sinks).fingerprint
+    assert (placed.source_nodes, placed.host_ties) == (("a",), (("a", "b"),))
+    assert make_trades_job({"path": "a.csv", "on": "every"}).source_nodes == ()
+    assert make_trades_job({"path": "a.csv", "on": "a"}, partition_by="split").host_ties == (("a",),)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (SOURCE | {"on": "every"}, "source.on: a stream table is on one node; name it"),
+        (SOURCE | {"on": ["a", "b"]}, "source.on: a stream table is on one node; name it"),
+        ({"path": "a.csv", "on": ["every", "a"]}, "source.*on: 'every' means all nodes; leave the other names out"),
+    ],
+)
+def test_places_that_mean_nothing_are_refused(source: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_trades_job(source)
+
+
+def test_the_metrics_of_a_machine_are_on_one_node() -> None:
+    job = {"job": "m", "source": {"type": "host_metrics", "on": ["a", "b"]}, "metrics": ["value > 90"]}
+    with pytest.raises(ConfigError, match=r"what a machine measures of itself is on one node; name it, and submit"):
+        make_job(job)
+    alone = make_job(job | {"source": {"type": "host_metrics", "on": "a"}, "partition_by": "split"})
+    assert (alone.partitions, alone.host_ties) == (1, (("a",),))
 
 
 @pytest.mark.parametrize("name", ["type", "metric", "offset", "ordinal", "detail"])

@@ -42,7 +42,7 @@ from raft.commands import (
     SnapshotReplicated,
 )
 from tests.support.leader_driver import MEMBERS, Driver, kinds
-from tests.support.partition_jobs import SINKS, make_partition_job
+from tests.support.partition_jobs import OWN_SPLITS, SINKS, make_partition_job
 
 JOB = make_partition_job()
 
@@ -93,6 +93,72 @@ def test_hosts_are_spread_over_the_nodes_that_may_have_any() -> None:
     driver.reply(OpenSource, SourceOpened, earliest={0: 0})
     driver.accept()
     assert started(driver) == [("host-0", "b"), ("host-1", "c")]
+
+
+TIED = {"sinks": [{"type": "ndjson", "path": "out", "on": "b"}]}
+
+
+def test_hosts_go_to_the_nodes_that_sources_and_sinks_are_on_and_stay_there() -> None:
+    driver = on_nodes("a", "b", **TIED)
+    driver.look()
+    see(driver, "a", "b")
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    assert started(driver) == [("host-0", "b")]
+    opened(driver)
+    driver.decide(ScaleRequested(job_id="trades", host_count=2))
+    driver.look()
+    (pinned,) = proposed(driver)
+    assert isinstance(pinned, AssignmentChanged)
+    assert pinned.host_nodes == (("host-1", "b"),)
+
+
+def test_a_job_says_that_it_waits_for_the_node_that_its_sink_is_on() -> None:
+    driver = on_nodes("a", "b", **TIED)
+    driver.look()
+    see(driver, "a")
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    waits = "the source or the sinks of the job are on b alone, and no node there may have hosts now"
+    assert driver.core.status().trouble == waits
+
+
+def test_a_job_says_that_it_stays_on_a_node_that_drains_because_its_sink_is_there() -> None:
+    driver = on_nodes("a", "b", **TIED)
+    driver.look()
+    see(driver, "a", "b")
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    opened(driver)
+    assert driver.core.status().trouble is None
+    driver.decide(NodeDrained(node="b"))
+    driver.look()
+    assert (driver.core.status().trouble or "").startswith("the source or the sinks of the job are on b alone")
+    assert not proposed(driver)
+
+
+def test_a_node_that_alone_has_the_source_is_not_given_up() -> None:
+    driver = on_nodes("a", "b", **OWN_SPLITS | {"source": OWN_SPLITS["source"] | {"on": "b"}})
+    driver.look()
+    see(driver, "a", "b")
+    driver.accept()
+    assert started(driver) == [("host-0", "b")]
+    see(driver, "a")
+    driver.now_us += 60 * SECOND
+    see(driver, "a")
+    assert not [one for one in proposed(driver) if isinstance(one, NodeLost)]
+
+
+def test_rows_are_routed_by_a_leader_that_can_read_the_source_and_else_the_job_says_why_it_waits() -> None:
+    source = {"type": "stream", "name": "rows", "on": "a"}
+    driver = on_nodes("a", "m0", source=source)
+    driver.look()
+    assert not driver.waiting(OpenSource)
+    assert (driver.core.status().trouble or "").startswith(
+        "the source of job 'trades' is on a alone, and the leader, which routes its rows, is on m0"
+    )
+    other = on_nodes("a", "m0", source=source | {"on": "m0"})
+    other.look()
+    assert other.waiting(OpenSource)
 
 
 def test_a_node_that_is_away_gets_no_hosts() -> None:

@@ -102,7 +102,7 @@ def test_a_split_whose_source_fails_waits_and_others_go_on() -> None:
     driver = opened()
     read(driver, went(0, 0, 3), went(1, 0, 0, trouble="split 1 of the source: gone"))
     assert asked(driver) == {"host-0": {0: 3}}
-    assert (driver.core.phase, driver.core.status().trouble) == (Phase.RUNNING, "split 1 of the source: gone")
+    assert (driver.core.phase, driver.core.status().trouble) == (Phase.RUNNING, "host-0: split 1 of the source: gone")
     driver.wait(50_000)
     read(driver, went(0, 3, 6))
     assert asked(driver) == {"host-0": {1: 0, 0: 6}}
@@ -147,7 +147,7 @@ def test_a_source_with_other_splits_than_partitions_ends_the_job() -> None:
     driver.fail(OpenSplits, "the source has 3 splits", FailureKind.FATAL)
     driver.accept()
     assert driver.core.phase is Phase.FAILED
-    assert driver.group.jobs["trades"].summary == JobSummary(failed="the source has 3 splits").to_bytes()
+    assert driver.group.jobs["trades"].summary == JobSummary(failed="host-0: the source has 3 splits").to_bytes()
 
 
 def test_a_host_that_does_not_answer_makes_the_job_start_over() -> None:

@@ -1,0 +1,70 @@
+"""Reach: which nodes can read a job's source and write its sinks. Pure.
+
+Names of nodes stand for their machines: nodes of one machine have the same files.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from actors.source.open import stream_table_name
+from cluster.errors import ClusterError
+from config.settings import JobSettings
+from config.sources import HostMetricsSource, StreamSource
+from raft.group import NodeRecord
+
+
+def is_near(name: str, named: Sequence[str], nodes: Mapping[str, NodeRecord]) -> bool:
+    """Whether a node is one of those named, or on the machine of one."""
+    machines = {nodes[one].machine for one in named if one in nodes}
+    return name in named or (name in nodes and nodes[name].machine in machines)
+
+
+def is_on_several_machines(nodes: Mapping[str, NodeRecord]) -> bool:
+    """Whether the nodes have more than one machine."""
+    return len({node.machine for node in nodes.values()}) > 1
+
+
+def out_of_reach(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) -> str | None:
+    """Return why a leader cannot read the source of a job whose rows are routed, or `None`."""
+    named = job.source_nodes
+    if job.partition_by == "split" or not named or leader not in nodes or is_near(leader, named, nodes):
+        return None
+    return (
+        f"the source of job {job.name!r} is on {' or '.join(named)} alone, and the leader, which routes its rows, is "
+        f"on {leader}. With `partition_by: split` a host there reads it, whoever leads"
+    )
+
+
+def placed(job: JobSettings, here: str, leader: str, nodes: Mapping[str, NodeRecord]) -> JobSettings:
+    """Return a job that is submitted at a node: what one machine alone can have is there, unless the job names it.
+
+    Raises:
+        ClusterError: nobody could read its source, or write its sinks, on the nodes that it names.
+    """
+    source = job.source
+    if isinstance(source, StreamSource | HostMetricsSource) and not source.on and is_on_several_machines(nodes):
+        job = job.model_copy(update={"source": source.model_copy(update={"on": (here,)})})
+    reason = misplaced(job, leader, nodes)
+    if reason is not None:
+        raise ClusterError(reason)
+    return job
+
+
+def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) -> str | None:
+    """Return what is wrong with the nodes that a job names, in a cluster with these nodes, or `None`."""
+    ties = job.host_ties
+    for name in (name for named in (job.source_nodes, *ties) for name in named):
+        if name not in nodes:
+            return f"job {job.name!r} names the node {name!r}; the cluster has {', '.join(sorted(nodes))}"
+    able = [name for name, node in nodes.items() if node.carries_ray]
+    if ties and not any(all(is_near(name, tie, nodes) for tie in ties) for name in able):
+        shown = " and ".join(" or ".join(tie) for tie in ties)
+        return f"no node can have hosts of job {job.name!r}: its source and its sinks are on {shown} alone"
+    return out_of_reach(job, leader, nodes)
+
+
+def remarks_on_places(job: JobSettings, nodes: Mapping[str, NodeRecord]) -> tuple[str, ...]:
+    """Say what would be gone with a machine, where there are several."""
+    table, named = stream_table_name(job), job.source_nodes
+    if table is None or not named or not is_on_several_machines(nodes):
+        return ()
+    return (f"the stream table {table!r} is on {named[0]} alone: there is no copy of it on another machine",)

@@ -1,0 +1,78 @@
+"""Which nodes can read a job's source and write its sinks, and what is said where none can."""
+
+from typing import Any
+
+import pytest
+
+from cluster.errors import ClusterError
+from cluster.leader.reach import is_near, misplaced, placed, remarks_on_places
+from raft.group import NodeRecord
+from tests.support.partition_jobs import OWN_SPLITS, make_partition_job
+
+
+def node(machine: str, *, carries_ray: bool = True) -> NodeRecord:
+    return NodeRecord(
+        address="", directory="", machine=machine, carries_ray=carries_ray, is_voter=True, is_draining=False,
+        incarnation="",
+    )  # fmt: skip
+
+
+NODES = {"a-0": node("a"), "a-1": node("a", carries_ray=False), "b-0": node("b"), "c-0": node("c", carries_ray=False)}
+
+STREAM = {"type": "stream", "name": "rows", "splits": 2}
+
+
+def sink(on: Any) -> dict[str, Any]:
+    return {"type": "ndjson", "path": "out", "on": on}
+
+
+def test_nodes_of_one_machine_have_the_same_files() -> None:
+    assert is_near("a-1", ["a-0"], NODES)
+    assert not is_near("b-0", ["a-0"], NODES)
+    assert not is_near("b-0", ["x"], NODES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"source": STREAM | {"on": "x"}}, "names the node 'x'; the cluster has a-0, a-1, b-0, c-0"),
+        ({"source": STREAM | {"on": "b-0"}}, "is on b-0 alone, and the leader, which routes its rows, is on a-0"),
+        ({"sinks": [sink("c-0")]}, "no node can have hosts of job 'trades': its source and its sinks are on c-0 alone"),
+        (OWN_SPLITS | {"source": STREAM | {"on": "a-0"}, "sinks": [sink("b-0")]}, "are on a-0 and b-0 alone"),
+    ],
+)
+def test_a_job_that_nobody_could_run_is_refused(settings: dict[str, Any], text: str) -> None:
+    assert text in (misplaced(make_partition_job(**settings), "a-0", NODES) or "")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"source": STREAM | {"on": "a-1"}},
+        {"sinks": [sink("every")]},
+        {"sinks": [sink(["a-1", "c-0"])]},
+        OWN_SPLITS | {"source": STREAM | {"on": "b-0"}},
+    ],
+)
+def test_a_job_that_some_nodes_can_run_is_taken(settings: dict[str, Any]) -> None:
+    assert misplaced(make_partition_job(**settings), "a-0", NODES) is None
+
+
+def test_a_table_is_where_its_job_is_submitted_unless_it_is_said_or_there_is_one_machine() -> None:
+    job = make_partition_job(source=STREAM)
+    assert placed(job, "b-0", "b-0", NODES).source_nodes == ("b-0",)
+    assert placed(make_partition_job(source=STREAM | {"on": "a-0"}), "b-0", "a-0", NODES).source_nodes == ("a-0",)
+    assert placed(make_partition_job(), "b-0", "a-0", NODES) == make_partition_job()
+    assert placed(job, "a-0", "a-0", {"a-0": node("a"), "a-1": node("a")}) == job
+    with pytest.raises(ClusterError, match=r"is on b-0 alone.*With `partition_by: split`"):
+        placed(job, "b-0", "a-0", NODES)
+
+
+def test_a_stream_table_of_one_machine_is_said_to_have_no_copy() -> None:
+    job = make_partition_job(source=STREAM | {"on": "b-0"})
+    assert remarks_on_places(job, NODES) == (
+        "the stream table 'rows' is on b-0 alone: there is no copy of it on another machine",
+    )
+    alone = {"b-0": node("b"), "b-1": node("b")}
+    assert [remarks_on_places(job, alone), remarks_on_places(make_partition_job(source=STREAM), NODES)] == [(), ()]
