@@ -103,8 +103,11 @@ def build_detectors(job: JobSettings) -> list[Detector]:
     return [make_detector(spec, job.row_schema, job.time_column, job.key_columns) for spec in detector_specs(job)]
 
 
+def stores_events(job: JobSettings) -> bool:
+    """Return whether a job's partitions have an event store."""
+    return job.events.store or job.events.anomalies
+
+
 def build_store(job: JobSettings, shard: Shard) -> EventStore | None:
     """Return the event store in a shard, or `None` when the job stores no events."""
-    if not (job.events.store or job.events.anomalies):
-        return None
-    return EventStore(shard, store_config(job))
+    return EventStore(shard, store_config(job)) if stores_events(job) else None

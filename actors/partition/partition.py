@@ -20,7 +20,7 @@ from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, decode_entry
 from actors.partition.flushing import Flushing
 from actors.partition.older_copies import OlderCopies
-from actors.partition.parts import Parts
+from actors.partition.parts import Parts, tables_of
 from actors.partition.queries import PartitionQueries
 from actors.partition.values import PartitionStat, RoutedBatch
 from actors.shard import Shard, ShardLostError
@@ -72,6 +72,7 @@ class Partition:
         options: dict[str, Any] = {
             "identifier": identifier_of(job, number),
             "map_size_bytes_max": job.limits.map_size_bytes_max,
+            "tables": tables_of(job),
         }
         if is_at_rest:
             shard = open_at_rest(directory, generation, **options)

@@ -8,6 +8,7 @@ import polars as pl
 
 from actors.errors import DamagedEntryError, SnapshotError
 from actors.partition.anomaly_table import AnomalyTable, merge_anomalies
+from actors.partition.assembly import stores_events
 from actors.partition.check import read_marks
 from actors.partition.detection import Learning
 from actors.partition.episode_table import EpisodeTable
@@ -22,6 +23,7 @@ from actors.partition.sealing import seal, unseal
 from actors.partition.values import RoutedBatch
 from actors.partition.warm_start import warm_up
 from actors.shard import Shard
+from actors.store.disk.writing import TABLES as STORE_TABLES
 from config.settings import JobSettings
 
 TABLES = (
@@ -36,6 +38,12 @@ TABLES = (
     "detectors",
 )
 """Tables of a partition in its shard, beside those of the event store."""
+
+
+def tables_of(job: JobSettings) -> tuple[str, ...]:
+    """Return the names of all tables in the shard of a job's partition."""
+    return (*TABLES, *STORE_TABLES) if stores_events(job) else TABLES
+
 
 RECORD_KEY = b"marks"
 """Key of the record in the table `partition`."""

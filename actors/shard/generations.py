@@ -57,7 +57,8 @@ def open_generation(directory: Path, generation: int, **options: Any) -> Shard:
         else:
             make_directory(directory.parent)
             draft = new_draft(directory)
-            with Shard.open(draft, identifier=options.get("identifier")) as made:
+            made_of = {name: options[name] for name in ("identifier", "tables") if name in options}
+            with Shard.open(draft, **made_of) as made:
                 made.set_generation(generation)
             publish_draft(draft, directory)
     return Shard.open(directory, **options)

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,14 +138,16 @@ class Shard:
         map_size_bytes: int = 256 * MIB,
         map_size_bytes_max: int = 1 << 40,
         table_count_max: int = 64,
+        tables: Sequence[str] = (),
         read_only: bool = False,
         reader_timeout_s: float | None = READER_TIMEOUT_S,
     ) -> "Shard":
         """Open the shard of a directory and create it when there is none.
 
-        `identifier` is stored when the shard has none, compared otherwise, and ignored when `None`. With `read_only`
-        nothing is created, no ownership is taken, and the owner may be another living process. A read of this process
-        that has been open for more than `reader_timeout_s` seconds is ended by the next write.
+        `identifier` is stored when the shard has none, compared otherwise, and ignored when `None`; `tables` are made
+        in the same transaction. With `read_only` nothing is created, no ownership is taken, and the owner may be
+        another living process. A read of this process that has been open for more than `reader_timeout_s` seconds is
+        ended by the next write.
 
         Raises:
             ShardOwnedError: the shard is open already.
@@ -173,7 +175,10 @@ class Shard:
             shard = cls(directory, env, ownership, map_size_bytes_max, reader_timeout_s)
             undo.pop_all()
         try:
-            shard._check_meta(identifier, read_only)
+            if read_only:
+                shard._read_meta(identifier)
+            else:
+                shard._take_over(identifier, tables)
         except BaseException:
             shard.close()
             raise
@@ -197,7 +202,8 @@ class Shard:
 
     def set_generation(self, generation: int) -> None:
         """Be another copy from now on; for shards that nobody uses yet."""
-        self._write_meta({**self._meta, _GENERATION: _pack(generation)})
+        meta, wanted = self.table(META_TABLE), {**self._meta, _GENERATION: _pack(generation)}
+        self._meta = self.write(lambda txn: _put_meta(txn, meta, self._meta, wanted))
 
     def table(self, name: str) -> Table:
         """Return the handle of a table, created when missing; open tables before the write that uses them.
@@ -451,13 +457,30 @@ class Shard:
         except lmdb.NotFoundError:
             raise ShardMissingError(f"shard {self._directory} has no table {name!r}; its owner creates it") from None
 
-    def _check_meta(self, identifier: str | None, read_only: bool) -> None:
+    def _read_meta(self, identifier: str | None) -> None:
         try:
             meta = self.table(META_TABLE)
         except ShardMissingError:
             raise ShardFormatError(f"{self._directory} holds an LMDB file that is no shard; check the path") from None
         with self.read() as txn:
-            known = {name: txn.get(name, db=meta) for name in (_FORMAT, _IDENTIFIER, _GENERATION, _CHECKSUM)}
+            self._meta = self._checked_meta(txn, meta, identifier)
+
+    def _take_over(self, identifier: str | None, tables: Sequence[str]) -> None:
+        """Check what the shard says of itself and complete it, and make tables, in one transaction."""
+
+        def action(txn: Txn) -> tuple[dict[str, Table], dict[bytes, bytes | None]]:
+            names = dict.fromkeys((META_TABLE, *tables))
+            opened = {name: self._env.open_db(name.encode(), txn=txn) for name in names}
+            known = self._checked_meta(txn, opened[META_TABLE], identifier)
+            name = known[_IDENTIFIER] if identifier is None else _pack(identifier)
+            wanted = {**known, _FORMAT: _pack(FORMAT_VERSION), _IDENTIFIER: name}
+            return opened, _put_meta(txn, opened[META_TABLE], known, wanted)
+
+        opened, self._meta = self.write(action)
+        self._tables |= opened
+
+    def _checked_meta(self, txn: Txn, meta: Table, identifier: str | None) -> dict[bytes, bytes | None]:
+        known = {name: txn.get(name, db=meta) for name in (_FORMAT, _IDENTIFIER, _GENERATION, _CHECKSUM)}
         version, stored = (self._decode_meta(known[name]) for name in (_FORMAT, _IDENTIFIER))
         if version not in (None, FORMAT_VERSION):
             raise ShardFormatError(
@@ -472,19 +495,7 @@ class Shard:
             raise ShardIdentifierError(
                 f"shard {self._directory} belongs to {stored!r}, not to {identifier!r}; check the path"
             )
-        self._meta = known
-        if not read_only:
-            name = stored if identifier is None else identifier
-            self._write_meta(
-                {**known, _FORMAT: _pack(FORMAT_VERSION), _IDENTIFIER: None if name is None else _pack(name)}
-            )
-
-    def _write_meta(self, wanted: dict[bytes, bytes | None]) -> None:
-        wanted[_CHECKSUM] = _meta_checksum(wanted)
-        if wanted != self._meta:
-            meta = self.table(META_TABLE)
-            self.write(lambda txn: [txn.put(key, value, db=meta) for key, value in wanted.items() if value is not None])
-            self._meta = wanted
+        return known
 
     def _decode_meta(self, value: bytes | None) -> Any:
         try:
@@ -554,6 +565,17 @@ def _open_environment(directory: Path, size_bytes: int, table_count_max: int, re
 
 def _pack(value: Any) -> bytes:
     return bytes(msgpack.packb(value))
+
+
+def _put_meta(
+    txn: Txn, table: Table, known: Mapping[bytes, bytes | None], wanted: dict[bytes, bytes | None]
+) -> dict[bytes, bytes | None]:
+    """Write what a shard says of itself where it changes, and return the whole of it."""
+    whole = {**wanted, _CHECKSUM: _meta_checksum(wanted)}
+    for key, value in whole.items():
+        if value is not None and value != known[key]:
+            txn.put(key, value, db=table)
+    return whole
 
 
 def _meta_checksum(meta: Mapping[bytes, bytes | None]) -> bytes:

@@ -21,7 +21,7 @@ from actors.store.disk.latest import Entry, LatestTable
 from actors.store.disk.sealing import bulk_load
 from actors.store.disk.state import read_state
 from actors.store.disk.type_table import TypeTable
-from actors.store.disk.writing import FlushBatch, StoreWriter, Tables
+from actors.store.disk.writing import TABLES, FlushBatch, StoreWriter, Tables
 from actors.store.errors import QueryError, StoreBusyError, StoreClosedError, StoreError
 from actors.store.events.columns import Array
 from actors.store.events.columns_of_events import ColumnBatch
@@ -112,6 +112,7 @@ class EventStore:
             identifier=config.identifier,
             map_size_bytes=config.map_size_bytes,
             map_size_bytes_max=config.map_size_bytes_max,
+            tables=TABLES,
         )
         try:
             store = cls(shard, config, on_registered=on_registered, on_flushed=on_flushed)

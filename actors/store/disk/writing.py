@@ -41,6 +41,10 @@ ROW_WEIGHT_BYTES = 16
 """What a row beside its payload counts when the size of a block is shared out."""
 
 
+TABLES = ("event_meta", "event_type", "event_latest", "event_log", "event_head", "event_source")
+"""Tables of a store in its shard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tables:
     """Handles of the store's tables."""
@@ -66,8 +70,7 @@ class Tables:
     @classmethod
     def open(cls, shard: Shard) -> "Tables":
         """Return the handles; tables that are missing are created."""
-        names = ("event_meta", "event_type", "event_latest", "event_log", "event_head", "event_source")
-        return cls(*(shard.table(name) for name in names))
+        return cls(*(shard.table(name) for name in TABLES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -195,7 +198,9 @@ class StoreWriter:
         for server in self._sealed:
             save_heads(txn, self._tables.heads, server, grown_heads(None, 0), self._heads[server])
         state = replace(self._state, series=series, format=FORMAT)
-        txn.put(STATE_KEY, encode_state(state), db=self._tables.meta)
+        encoded = encode_state(state)
+        if encoded != txn.get(STATE_KEY, db=self._tables.meta):
+            txn.put(STATE_KEY, encoded, db=self._tables.meta)
         return state
 
     def configured(self, state: StoreState) -> None:
