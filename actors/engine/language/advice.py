@@ -30,6 +30,13 @@ def _terms(term: Term) -> Iterator[Term]:
 
 def _warnings(term: Term) -> Iterator[str]:
     name = "" if term.function is None else term.function.name
+    percent = dict(term.constants).get("percent")
+    if _is_fraction(percent) and 0 < percent < 1:
+        yield f"`{term.source}` is below the first hundredth: percents go from 0 to 100; write {percent * 100:g}"
+    if name == "div" and all(type(argument.constant) is int for argument in term.arguments):
+        above, below = (argument.constant for argument in term.arguments)
+        if below and above % below:
+            yield f"`{term.source}` is {above // below}, because whole numbers are divided; write `{above}.0 / {below}`"
     if name in _COMPARISONS:
         left, right = term.arguments
         for side, other in ((left, right), (right, left)):

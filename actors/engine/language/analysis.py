@@ -10,11 +10,13 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from actors.durations import nanoseconds_per_unit
 from actors.engine.errors import MetricError
 from actors.engine.functions.catalogue import BY_NAME, FORBIDDEN
 from actors.engine.functions.definition import REQUIRED, Function, Kind, Parameter
 from actors.engine.functions.scalars import Usage
 from actors.engine.language.grammar import WHOLE_MAX, parse_metric
+from actors.engine.language.hints import way_out_of_name
 from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
 from actors.engine.language.text import canonical_text, render
 from actors.engine.vectors.vector import Type
@@ -181,7 +183,18 @@ class _Analysis:
         if isinstance(node, Call):
             return self._call(node)
         problem = {Duration: "a length of time", Listing: "a list", Pair: "a pair of bounds"}[type(node)]
-        raise self._error("bad_argument", f"{problem} cannot stand here", node, "See docs/metrics.md for its uses.")
+        way_out = self._number_of(node) if isinstance(node, Duration) else "See docs/metrics.md for its uses."
+        raise self._error("bad_argument", f"{problem} cannot stand here", node, way_out)
+
+    def _number_of(self, node: Duration) -> str:
+        """Return what a length of time is among times, which are numbers."""
+        way_out = "Times are numbers in the unit of their column"
+        for column in self._schema.columns:
+            unit = nanoseconds_per_unit(column.type) if column.type.is_temporal else None
+            count, rest = divmod(node.count * _NANOSECONDS[node.unit], unit or 1)
+            if unit is not None and not rest:
+                return f"{way_out}: {render(node)} of `{column.name}`, a {column.type}, is {count}."
+        return f"{way_out}; give one."
 
     def _error(self, code: str, problem: str, node: Node, way_out: str) -> MetricError:
         return MetricError(code, problem, self._source, node.position, way_out)
@@ -201,7 +214,8 @@ class _Analysis:
         candidates = BY_NAME.get(name)
         if candidates is None:
             known = [function.name for functions in BY_NAME.values() for function in functions]
-            way_out = _nearest(node.function, known) or "docs/metrics.md lists them all."
+            way_out = way_out_of_name(node.function) or _nearest(node.function, known, 0.7)
+            way_out = way_out or "docs/metrics.md lists them all."
             raise self._error("unknown_function", f"there is no function `{node.function}`", node, way_out)
         for argument in node.arguments:
             if isinstance(argument, Pair) and name != "between":
@@ -228,7 +242,7 @@ class _Analysis:
             most = len(function.parameters)
             raise self._error(
                 "bad_argument",
-                f"`{node.function}` takes {most} arguments at most",
+                f"`{node.function}` takes {most} argument{'s' if most > 1 else ''} at most",
                 arguments[most],
                 f"Its form is {signature(function)}.",
             )
@@ -269,13 +283,27 @@ class _Analysis:
         texts = [value.type is Type.TEXT for value in values if value.type is not Type.NULL]
         mixed = any(texts) and not all(texts)
         if mixed and function.kind is Kind.SCALAR and function.name != "iif":
-            raise self._error("bad_type", "a text and a number cannot be combined", node, _one_type(values))
+            raise self._error("bad_type", "a text and a number cannot be combined", node, self._one_type(values))
         if function.name == "iif" and {values[1].type, values[2].type} >= {Type.TEXT} and mixed:
             others = {values[1].type, values[2].type} - {Type.TEXT, Type.NULL}
             if others:
                 raise self._error(
                     "bad_type", "a text and a number cannot be combined", node, "Give two numbers, or two texts."
                 )
+
+    def _one_type(self, values: Sequence[Term]) -> str:
+        """Return what to do where texts and numbers meet."""
+        text = next(value for value in values if value.type is Type.TEXT)
+        other = next(value for value in values if value.type not in (Type.TEXT, Type.NULL))
+        if other.column and not text.column:
+            column = self._schema[other.column]
+            if column.type is ColumnType.BOOL:
+                return "Give `true` or `false` without quotes."
+            if column.type.is_temporal:
+                return f"Times are numbers in the unit of their column; `{column.name}` is {column.type}."
+        if other.column and text.column:
+            return "Give both columns one type in the schema, or write a text in quotes: 'A'."
+        return f"{_number_for(text)} To compare texts, write the number in quotes."
 
     def _check_compared(self, value: Term, listing: Node) -> None:
         """Refuse constants that no value of a term's type equals."""
@@ -369,10 +397,10 @@ class _Analysis:
             raise self._error("bad_argument", str(error), node, f"Its form is {signature(function)}.") from None
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def _nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return the question whether a known word was meant, empty if none is near."""
     folded = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=likeness)
     return f"Did you mean `{folded[near[0]]}`?" if near else ""
 
 
@@ -385,7 +413,8 @@ def _spread_pairs(arguments: tuple[Node, ...]) -> tuple[Node, ...]:
 
 def _by_arity(candidates: list[Function], count: int) -> Function:
     fitting = [function for function in candidates if len(function.parameters) == count]
-    return fitting[0] if len(candidates) > 1 and fitting else candidates[0 if len(candidates) == 1 else -1]
+    longest = max(candidates, key=lambda function: len(function.parameters))
+    return fitting[0] if fitting else longest if count > len(longest.parameters) else candidates[-1]
 
 
 def _allowed(parameter: Parameter) -> str:
@@ -424,9 +453,3 @@ def _number_for(value: Term) -> str:
     if value.column:
         return f"Give `{value.column}` a type of numbers in the schema, such as INT or DOUBLE."
     return "Give a column of numbers, or a number without quotes."
-
-
-def _one_type(values: Sequence[Term]) -> str:
-    """Return what to do where texts and numbers meet."""
-    text = next(value for value in values if value.type is Type.TEXT)
-    return f"{_number_for(text)} To compare texts, write the number in quotes."

@@ -13,6 +13,7 @@ from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken, VisitError
 
 from actors.engine.errors import MetricError
+from actors.engine.language.hints import way_out_of_sign
 from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
 
 _GRAMMAR = r"""
@@ -50,9 +51,9 @@ MINUS: "-"
 TIMES: "*" | "/" | "\\" | "%"
 BANG: "!"
 NOT.3: /not\b(?!\s*\()/i
-DURATION.3: /\d+(ns|us|ms|s|m|h|H|d|w)\b/
-REAL.2: /(\d+\.\d*|\.\d+)([eE][+-]?\d+)?|\d+[eE][+-]?\d+/
-INTEGER.1: /\d+/
+DURATION.3: /[0-9]+(ns|us|ms|s|m|h|H|d|w)\b/
+REAL.2: /([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+/
+INTEGER.1: /[0-9]+/
 STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/
 SYMBOL: /`[A-Za-z0-9_]+/
 NAME: /[A-Za-z_][A-Za-z0-9_]*/
@@ -277,10 +278,9 @@ def _check_numbers(node: Node, text: str) -> None:
 
 def _parse_error(text: str, position: int) -> MetricError:
     found = text[position : position + 1]
+    way_out = way_out_of_sign(text, position)
     if found == "=":
-        return MetricError("parse", "`=` is no comparison", text, position, "Use `==` to compare.")
+        return MetricError("parse", "`=` is no comparison", text, position, way_out)
     if not found or text[position:].isspace() or not text.strip():
         return MetricError("parse", "the metric ends too early", text, len(text), "Complete the expression.")
-    return MetricError(
-        "parse", f"`{found}` is not expected here", text, position, "See docs/metrics.md for the expression language."
-    )
+    return MetricError("parse", f"`{found}` is not expected here", text, position, way_out)
