@@ -64,6 +64,8 @@ RECORD_FIELDS = (
 )
 """Fields of the record, in the order in which they are stored."""
 
+_SHARE = "share of "
+
 VERSION = 2
 """Version of the record, and of a partition's snapshot; values and snapshots of version 1 have no checksum."""
 
@@ -105,8 +107,13 @@ class Parts:
 
     @property
     def fingerprint(self) -> list[str]:
-        """What tells whether saved state belongs to this job's metrics and detectors."""
-        return [self.metrics.engine.fingerprint, *self.learning.fingerprints]
+        """What tells whether saved state belongs to this job's metrics, detectors and partitions."""
+        return [self.metrics.engine.fingerprint, *self.learning.fingerprints, self._share]
+
+    @property
+    def _share(self) -> str:
+        """Which rows the partition has: those of one of so many shares of the keys, or those of its split."""
+        return _SHARE + ("splits" if self._job.partition_by == "split" else f"{self._job.partitions} by key")
 
     @property
     def queries(self) -> PartitionQueries:
@@ -164,9 +171,11 @@ class Parts:
             if stored is None:
                 return
             record = _unpack_record(unseal(RECORD_KEY, stored))
-            is_of_other_job = self._job.warm_start is not None and list(record["fingerprint"]) != self.fingerprint
+            given = list(record["fingerprint"])
+            self._check_share(given)
+            is_of_other_job = self._job.warm_start is not None and not self._is_own(given)
             if not is_of_other_job:
-                self.check_fingerprint(record["fingerprint"])
+                self.check_fingerprint(given)
             saved = Saved(txn=txn, tables=self.tables, record=record, is_of_other_job=is_of_other_job)
             for part in self:
                 part.load(saved)
@@ -174,15 +183,30 @@ class Parts:
             self._begin_anew()
 
     def check_fingerprint(self, stored: list[str]) -> None:
-        """Refuse the state of other metrics or detectors.
+        """Refuse the state of other metrics, detectors or partitions.
 
         Raises:
             SnapshotError: it is.
         """
-        if list(stored) != self.fingerprint:
+        self._check_share(stored)
+        if not self._is_own(stored):
             raise SnapshotError(
                 f"the shard of partition {self._number} was made by a job {self._job.name!r} with other metrics, keys, "
                 "windows, columns or detectors; set `warm_start`, or submit the changed job under a new name"
+            )
+
+    def _is_own(self, stored: list[str]) -> bool:
+        """Return whether state is that of this job; before there was a share, it did not say which it was."""
+        return list(stored) in (self.fingerprint, self.fingerprint[:-1])
+
+    def _check_share(self, stored: list[str]) -> None:
+        """Refuse other partitions, which no warm start makes these: keys would have left their state behind."""
+        share = stored[-1] if stored and stored[-1].startswith(_SHARE) else self._share
+        if share != self._share:
+            was, now = share.removeprefix(_SHARE), self._share.removeprefix(_SHARE)
+            raise SnapshotError(
+                f"the partitions of job {self._job.name!r} were {was} and are {now} in the job file; `partitions` and "
+                "`partition_by` are fixed for the life of a job: put them back, or submit the job under a new name"
             )
 
     def snapshot(self) -> bytes:

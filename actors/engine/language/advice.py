@@ -30,7 +30,7 @@ def _terms(term: Term) -> Iterator[Term]:
 
 def _warnings(term: Term) -> Iterator[str]:
     name = "" if term.function is None else term.function.name
-    percent = dict(term.constants).get("percent")
+    percent: Any = dict(term.constants).get("percent")
     if _is_fraction(percent) and 0 < percent < 1:
         yield f"`{term.source}` is below the first hundredth: percents go from 0 to 100; write {percent * 100:g}"
     if name == "div" and all(type(argument.constant) is int for argument in term.arguments):

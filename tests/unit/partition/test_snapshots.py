@@ -8,17 +8,19 @@ import pytest
 
 from actors.errors import SnapshotError
 from actors.partition.partition import Partition
+from actors.partition.parts import Parts
 from actors.partition.sealing import unseal
-from tests.support.partition_jobs import EVENTS, LEARNING, SINKS, make_batch, make_partition_job
+from config import JobSettings
+from tests.support.partition_jobs import EVENTS, LEARNING, OWN_SPLITS, SINKS, make_batch, make_partition_job
 from tests.unit.partition.test_recovery import ROWS, contents, send
 
 JOB = make_partition_job(**LEARNING, **EVENTS, **SINKS, snapshot_interval_rows=1000)
 
 
-def make_snapshot(directory: Path, end: int) -> bytes:
-    with Partition.open(JOB, 0, directory) as partition:
+def make_snapshot(directory: Path, end: int, job: JobSettings = JOB) -> bytes:
+    with Partition.open(job, 0, directory) as partition:
         partition.begin(1, {0: 0}, 0)
-        send(partition, JOB, end)
+        send(partition, job, end)
         partition.flush(1, 0)
         return partition.snapshot()
 
@@ -141,3 +143,26 @@ def test_a_batch_below_a_restored_mark_is_skipped(tmp_path: Path) -> None:
         partition.restore(snapshot, 0)
         assert partition.apply(1, make_batch(JOB, 0, ROWS[:30]), 0) == 0
         assert partition.stat().row_count == 0
+
+
+@pytest.mark.parametrize("change", [{"partitions": 1}, {"partitions": 8}, OWN_SPLITS])
+@pytest.mark.parametrize("warm", [{}, {"warm_start": {"last": "1h"}}])
+def test_a_shard_of_other_shares_of_the_keys_is_refused(
+    change: dict[str, Any], warm: dict[str, Any], tmp_path: Path
+) -> None:
+    stored = {"events": {"store": True}}
+    make_snapshot(tmp_path, 30, make_partition_job(**stored, partitions=2))
+    other = make_partition_job(**stored, **change, **warm)
+    with pytest.raises(SnapshotError, match=r"were 2 by key and are .* put them back"):
+        Partition.open(other, 0, tmp_path)
+
+
+def test_a_shard_that_does_not_say_its_share_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fingerprint_of_before(parts: Parts) -> list[str]:
+        return [parts.metrics.engine.fingerprint, *parts.learning.fingerprints]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "fingerprint", property(fingerprint_of_before))
+        make_snapshot(tmp_path, 30)
+    with Partition.open(JOB, 0, tmp_path) as partition:
+        assert partition.committed == {0: 30}
