@@ -1,8 +1,9 @@
 """The supervisor: starts the node processes of a machine again when they end, and ends them all when it is told to.
 
-It also ends them when its standard input ends before a line says that they shall stay, and when one says that it cannot
-run with what it was told: a start that comes to nothing leaves nothing. Its arguments are the directories of the nodes.
-Small on purpose, since all it does is to be there.
+It also ends them when its standard input ends before a line says that they shall stay, and when one says at its start
+that it cannot run with what it was told: a start that comes to nothing leaves nothing. One that has run before is
+started again whatever it says, since what keeps it from running, such as a full disk, may pass. Its arguments are the
+directories of the nodes. Small on purpose, since all it does is to be there.
 """
 
 import os
@@ -42,22 +43,32 @@ class Supervised:
         self._pause_s = RESTART_S_MIN
         self._started_s = self._due_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_run = False
 
     def look(self) -> bool:
-        """Start the process when it does not run; return whether it can run at all."""
+        """Start the process when it does not run; return whether it can run at all, as far as is known."""
         now_s = time.monotonic()
         code = None if self._process is None else self._process.poll()
         if code is not None:
             self._process = None
             lived_s = now_s - self._started_s
+            self._has_run |= lived_s > RESTART_S_MAX
             self._pause_s = RESTART_S_MIN if lived_s > RESTART_S_MAX else min(2 * self._pause_s, RESTART_S_MAX)
             self._due_s = now_s + self._pause_s
         if self._process is None and now_s >= self._due_s:
-            with open(self._directory / "node.log", "a", opener=private_opener) as output:
-                command = [sys.executable, "-m", "cluster.node.node_main", str(self._directory)]
-                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
             self._started_s = now_s
-        return code != CANNOT_RUN
+            try:
+                self._start()
+            except OSError as error:
+                # No room on the disk or no memory: both may pass.
+                print(f"{self._directory} was not started: {error}", file=sys.stderr)
+                self._due_s = now_s + RESTART_S_MAX
+        return code != CANNOT_RUN or self._has_run
+
+    def _start(self) -> None:
+        with open(self._directory / "node.log", "a", opener=private_opener) as output:
+            command = [sys.executable, "-m", "cluster.node.node_main", str(self._directory)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def end(self) -> None:
         """Tell the process to end."""
