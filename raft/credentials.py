@@ -15,10 +15,12 @@ against it, at the price of one scrypt each: a password has to be long and rando
 import contextlib
 import datetime
 import hashlib
+import ipaddress
 import logging
 import secrets
 import ssl
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -26,6 +28,7 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -49,6 +52,7 @@ _COST: Final = 1 << 15
 _FILE_COST: Final = 1 << 12
 """The same for the file's key, about 0.02 s; who can read the file has usually what it protects."""
 
+_PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 _FILE_VERSION: Final = b"\1"
 _SALT_SIZE_BYTES: Final = 16
 _NONCE_SIZE_BYTES: Final = 12
@@ -76,11 +80,25 @@ class Credentials:
         Raises:
             CredentialsError: The password is too short.
         """
+        return cls._derive(group, password, Ed25519PrivateKey.generate(), [x509.DNSName(SERVER_NAME)])
+
+    @classmethod
+    def derive_for(cls, group: str, password: str, names: Sequence[str]) -> Self:
+        """Return new credentials of a group for a program that callers reach by addresses and names, and look for them.
+
+        The key is one of the curve P-256: gRPC's BoringSSL takes no other kind of ours in a handshake.
+
+        Raises:
+            CredentialsError: The password is too short.
+        """
+        return cls._derive(group, password, ec.generate_private_key(ec.SECP256R1()), list(map(_general_name, names)))
+
+    @classmethod
+    def _derive(cls, group: str, password: str, key: _PrivateKey, names: Sequence[x509.GeneralName]) -> Self:
         check_password(password)
         authority_key = Ed25519PrivateKey.from_private_bytes(_stretched(_COST, b"authority", group, password))
         authority = _authority(authority_key)
-        key = Ed25519PrivateKey.generate()
-        certificate = _signed(_builder("node", key), authority_key, authority)
+        certificate = _signed(_builder("node", key), names, authority_key, authority)
         return cls(_pem(authority), _pem(certificate), _key_pem(key, serialization.NoEncryption()))
 
     @classmethod
@@ -130,7 +148,7 @@ class Credentials:
         # On disk for a moment, and useless to whoever keeps it: the key is encrypted under what nobody else knows.
         once = secrets.token_bytes(32).hex()
         key = serialization.load_pem_private_key(self.key, None)
-        assert isinstance(key, Ed25519PrivateKey)
+        assert isinstance(key, _PrivateKey)
         with tempfile.NamedTemporaryFile() as file:
             file.write(self.certificate + _key_pem(key, serialization.BestAvailableEncryption(once.encode())))
             file.flush()
@@ -172,14 +190,19 @@ def _authority(key: Ed25519PrivateKey) -> x509.Certificate:
     return builder.sign(key, None)
 
 
-def _signed(builder: x509.CertificateBuilder, by: Ed25519PrivateKey, authority: x509.Certificate) -> x509.Certificate:
-    """Return a node's certificate."""
+def _signed(
+    builder: x509.CertificateBuilder,
+    names: Sequence[x509.GeneralName],
+    by: Ed25519PrivateKey,
+    authority: x509.Certificate,
+) -> x509.Certificate:
+    """Return a node's certificate, for some names."""
     both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_usage(signs_certificates=False), True),
         (x509.ExtendedKeyUsage(both), False),
-        (x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), False),
+        (x509.SubjectAlternativeName(names), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), False),
     )
     builder = builder.issuer_name(authority.subject).serial_number(x509.random_serial_number())
@@ -188,7 +211,7 @@ def _signed(builder: x509.CertificateBuilder, by: Ed25519PrivateKey, authority: 
     return builder.sign(by, None)
 
 
-def _builder(role: str, key: Ed25519PrivateKey) -> x509.CertificateBuilder:
+def _builder(role: str, key: _PrivateKey) -> x509.CertificateBuilder:
     """Return what both kinds of certificates begin with."""
     return (
         x509.CertificateBuilder()
@@ -198,6 +221,14 @@ def _builder(role: str, key: Ed25519PrivateKey) -> x509.CertificateBuilder:
         .not_valid_after(_VALID_UNTIL)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    """Return an address or a name as certificates hold it."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _name(role: str) -> x509.Name:
@@ -222,5 +253,5 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _key_pem(key: Ed25519PrivateKey, encryption: serialization.KeySerializationEncryption) -> bytes:
+def _key_pem(key: _PrivateKey, encryption: serialization.KeySerializationEncryption) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)

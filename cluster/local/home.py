@@ -131,8 +131,8 @@ class Home:
     def ensure_secrets(self, group_id: int) -> None:
         """Make the group's secret on first use, and Ray's of it; only who has the lock may.
 
-        All nodes of a group have the same password, so they get the same token for Ray. It crosses the network in the
-        open, so it is made in a way that makes guessing the password from it dear.
+        All nodes of a group have the same password, so they get the same token for Ray. Every process of
+        Ray has it, so it is made in a way that makes guessing the password from it dear.
         """
         if not self.password_path.exists():
             replace_file(self.password_path, make_password().encode("ascii"))

@@ -5,6 +5,7 @@ so who has sent the preface and hears that frame has heard the process itself; i
 """
 
 import socket
+import ssl
 import threading
 from typing import Final
 
@@ -23,22 +24,30 @@ _SETTINGS: Final = 4
 """Type of a frame of settings; it stands after three bytes of length."""
 
 
-def answers(address: str, timeout_s: float = LOOK_TIMEOUT_S) -> bool:
-    """Return whether who listens at an address (host:port) speaks HTTP/2 in time."""
+def answers(address: str, timeout_s: float = LOOK_TIMEOUT_S, context: ssl.SSLContext | None = None) -> bool:
+    """Return whether who listens at an address (host:port) speaks HTTP/2 in time, inside TLS where that is wanted."""
+    host, port = split_address(address)
     try:
-        with socket.create_connection(split_address(address), timeout_s) as connection:
-            connection.sendall(_HELLO)
-            heard = connection.recv(9)
-            return len(heard) > 3 and heard[3] == _SETTINGS
+        with socket.create_connection((host, port), timeout_s) as plain:
+            if context is None:
+                return _speaks(plain)
+            with context.wrap_socket(plain, server_hostname=host) as connection:
+                return _speaks(connection)
     except OSError:
         return False
+
+
+def _speaks(connection: socket.socket) -> bool:
+    connection.sendall(_HELLO)
+    heard = connection.recv(9)
+    return len(heard) > 3 and heard[3] == _SETTINGS
 
 
 class GcsLook:
     """Looks again and again, in a thread of its own, until it is closed."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, context: ssl.SSLContext | None = None) -> None:
+        self._address, self._context = address, context
         self._failure_count = 0
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="look at Ray", daemon=True).start()
@@ -59,4 +68,4 @@ class GcsLook:
 
     def _run(self) -> None:
         while not self._closing.wait(LOOK_S):
-            self._failure_count = 0 if answers(self._address) else self._failure_count + 1
+            self._failure_count = 0 if answers(self._address, context=self._context) else self._failure_count + 1

@@ -12,6 +12,7 @@ from cluster.allowed import allowed_environment
 from cluster.local.home import Home
 from cluster.node.log import begin_log
 from cluster.node.ray_environment import address_environment, ray_environment
+from cluster.node.ray_tls import tls_environment
 from cluster.node.settings import NodeSettings
 from cluster.node.supervise import CANNOT_RUN
 from raft.errors import RaftError
@@ -29,7 +30,7 @@ def run_node(directory: Path) -> None:
         settings = NodeSettings.read(directory)
         home = Home(Path(settings.home))
         os.environ.update({**ray_environment(home.token_path), **address_environment(settings.host)})
-        os.environ.update(allowed_environment(settings.allowed_paths))
+        os.environ.update({**allowed_environment(settings.allowed_paths), **tls_environment(directory, settings)})
         from cluster.node.node import NodeProcess
 
         node = NodeProcess(home, directory)

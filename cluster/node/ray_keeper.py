@@ -26,6 +26,7 @@ from cluster.local.speed import slowness
 from cluster.node.gcs_look import GcsLook
 from cluster.node.ray_environment import ACTOR_ENVIRONMENT, address_environment, start_environment
 from cluster.node.ray_start import READY_PREFIX, RayRequest
+from cluster.node.ray_tls import caller_context
 from cluster.node.settings import NodeSettings
 from raft import shapes
 
@@ -143,7 +144,7 @@ class RayKeeper:
                 self._begin(generation, head_address or "")
         elif self._status.phase is RayPhase.RUNNING and self._record is not None:
             if head_address is None and self._look is None:
-                self._look = GcsLook(self._record.address)
+                self._look = GcsLook(self._record.address, caller_context(self._environment))
             self._status = self._status_of(self._record)
 
     def _is_to_be_tried_again(self, head_address: str | None) -> bool:

@@ -78,7 +78,7 @@ def test_a_control_store_that_does_not_answer_is_said_and_counts_as_failed(
     keeper: RayKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gcs_look, "LOOK_S", 0.01)
-    monkeypatch.setattr(gcs_look, "answers", lambda address: False)
+    monkeypatch.setattr(gcs_look, "answers", lambda address, **_: False)
     phases = []
 
     def is_failed() -> bool:
