@@ -205,7 +205,7 @@ def _check_log(source: LogSource, schema: Schema) -> None:
     name = next((name for name, field in source.columns.items() if field.lower() == "event_id"), "event_id")
     ids = schema.find(name)
     for index, template in enumerate(source.templates):
-        if ids is not None and not ids.type.is_text and not template.event_id.lstrip("-").isdigit():
+        if ids is not None and not ids.type.is_text and not re.fullmatch(r"-?[0-9]+", template.event_id):
             text = f"column {ids.name!r} is {ids.type}, which cannot hold {template.event_id!r}; make it a SYMBOL"
             raise fault(("source", "templates", index), text)
 

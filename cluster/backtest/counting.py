@@ -51,6 +51,9 @@ class Backtest:
     """Texts of all metrics; the position is the anomaly's type."""
 
     row_count: int
+    outside_count: int
+    """Rows that took no part because of their time."""
+
     late_row_count: int
     dead_letter_count: int
     dead_letters: tuple[DeadLetter, ...]
@@ -95,6 +98,7 @@ def run_backtest(job: JobSettings, rows: Input, times: TimeRange = EVER, *, keep
     replay, tally = Replay(job), _Tally(job, keeps_ids)
     for batch in rows():
         wanted = times.cut(batch, job.time_column)
+        tally.outside_count += batch.frame.height - wanted.frame.height
         tally.add_letters(wanted)
         if wanted.frame.height:
             tally.add_rows(wanted)
@@ -139,7 +143,7 @@ class _Tally:
         self._rows = _Lines(list(keys), {**keys, "rows": pl.Int64()})
         self._found = _Lines(["type", *keys], {"type": pl.Int32(), **keys, **counts})
         self._ids = [pl.DataFrame(schema=_ID_TYPES)] if keeps_ids else None
-        self._id_count = self._row_count = self._dead_letter_count = 0
+        self._id_count = self._row_count = self._dead_letter_count = self.outside_count = 0
         self._dead_letters: list[DeadLetter] = []
         self._times: list[int] = []
 
@@ -170,6 +174,7 @@ class _Tally:
             job=self._job,
             metrics=tuple(replay.metrics),
             row_count=self._row_count,
+            outside_count=self.outside_count,
             late_row_count=replay.engine.stat().late_row_count,
             dead_letter_count=self._dead_letter_count,
             dead_letters=tuple(self._dead_letters),

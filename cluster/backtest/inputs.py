@@ -40,8 +40,8 @@ def with_end(job: JobSettings) -> JobSettings:
     """
     if job.source.type in _LIVE_SOURCES:
         raise BacktestError(
-            f"job {job.name!r} reads {job.source.type}, which is not there without a cluster; "
-            "name a record of it by --source FILE"
+            f"job {job.name!r} reads {job.source.type}, which is no recording; see it live with `tocsin run`, or give "
+            "`tocsin backtest` a recording by --source FILE or --history"
         )
     if not getattr(job.source, "follow", False):
         return job

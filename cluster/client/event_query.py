@@ -22,7 +22,7 @@ from actors.store.events.event import UINT64_MAX, EventType
 from actors.store.events.patterns import PatternSet
 from actors.store.query.planner import ANY_PAYLOAD, QueryParams, asks_for_latest
 from cluster.client.event_pages import continue_after
-from cluster.client.typed_times import read_time
+from cluster.client.typed_times import check_range, read_time
 from cluster.errors import ClusterError
 from config.settings import JobSettings
 
@@ -94,6 +94,8 @@ def make_params(wanted: EventQuery, now_us: int) -> QueryParams:
     if wanted.split is not None:
         params = QueryServerParams(server_id=wanted.split, max_results=wanted.count_max)
     else:
+        check_range(_start(wanted.time_from, now_us), _end(wanted.time_to, now_us))
+        check_range(_start(wanted.source_from, now_us), _end(wanted.source_to, now_us), "--source-from and --source-to")
         params = QueryTimeseriesParams(
             event_types=types,
             ids=frozenset(map(read_id, wanted.ids)) or None,

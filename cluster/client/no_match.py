@@ -1,13 +1,14 @@
 """Why a query found nothing: which of its selectors fits nothing even by itself, and what is near."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from actors.frames import time_text
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
-from actors.store import JsonPayload, QueryLatestParams
+from actors.store import Event, JsonPayload, QueryLatestParams
+from actors.store.query.planner import QueryParams
 from cluster.client.event_query import EventQuery, join_type, make_params
 from config.base import nearest
 from config.settings import JobSettings
@@ -73,19 +74,19 @@ def no_episode(client: "Client", job: JobSettings, wanted: EpisodeFilter) -> lis
     return _why(f"job {name!r} has no episodes", finds(), selectors)
 
 
-def no_event(client: "Client", job: JobSettings, wanted: EventQuery, now_us: int) -> list[str]:
-    """Return why no event was found."""
+def no_event(ask: Callable[[QueryParams], Sequence[Event]], name: str, wanted: EventQuery, now_us: int) -> list[str]:
+    """Return why no event was found; `ask` gives events of what is named, at least the first of those asked for."""
     kept = ("is_latest", "is_unique", "order_by", "oldest_first", "count_max")
 
     def finds(**selected: Any) -> Callable[[], bool]:
         params = make_params(replace(EventQuery(count_max=1), **selected), now_us)
-        return lambda: bool(client.events(job.name, params).events)
+        return lambda: bool(ask(params))
 
     def types() -> list[str]:
-        return [join_type(event.type) for event in client.events(job.name, QueryLatestParams()).events]
+        return [join_type(event.type) for event in ask(QueryLatestParams())]
 
     def columns() -> str:
-        found = client.events(job.name, make_params(EventQuery(count_max=1), now_us)).events
+        found = ask(make_params(EventQuery(count_max=1), now_us))
         data = found[0].payload.data if found and isinstance(found[0].payload, JsonPayload) else {}
         return f"the newest event has {_listed(data)}" if isinstance(data, dict) and data else ""
 
@@ -103,7 +104,7 @@ def no_event(client: "Client", job: JobSettings, wanted: EventQuery, now_us: int
         option = options.get(field.name, f"--{field.name.replace('_', '-')}")
         shown = " ".join(value) if isinstance(value, tuple) else value
         selectors[f"{option} {shown}"] = finds(**{field.name: value}), hints.get(field.name, str)
-    return _why(f"job {job.name!r} has no events", finds(), selectors)
+    return _why(f"{name} has no events", finds(), selectors)
 
 
 def near(word: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from cluster.errors import ClusterError
 
@@ -26,6 +27,7 @@ DAY_US = 86_400 * US_PER_S
 SECONDS_AMBIGUOUS_MAX = 100_000_000
 """Seconds since 1970 below which `90s` is taken for a slip: somebody meant seconds ago."""
 
+_TIME_LIMIT_US = 1 << 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AGO = re.compile(r"(\d{1,18}(?:\.\d+)?) ?(ms|s|m|h|d|w)(?: ago)?")
 _SINCE = re.compile(r"(-?\d{1,18}) ?(s|ms|us)")
@@ -67,11 +69,29 @@ def read_time(text: str, now_us: int) -> TypedTime:
         return TypedTime(start_us=start, end_us=start + DAY_US)
     for read in _READERS:
         found = read(plain, now_us)
+        if found is not None and not -_TIME_LIMIT_US < found.start_us < _TIME_LIMIT_US:
+            raise ClusterError(f"{text!r} is farther away than times of 64 bits reach; give a nearer one")
         if found is not None:
             return found
-    if plain.lstrip("-").isdigit():
+    if read_whole(plain) is not None:
         raise ClusterError(f"{text!r} is a number without a unit; say which, as {plain}s, {plain}ms or {plain}us")
     raise ClusterError(f"{text!r} is no time; write it like {EXAMPLES}")
+
+
+def read_whole(text: str) -> int | None:
+    """Return the whole number of 64 bits that a text is, `None` if it is anything else."""
+    number = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else None
+    return number if number is not None and -(1 << 63) <= number < 1 << 63 else None
+
+
+def check_range(first: Any, last: Any, names: str = "--from and --to") -> None:
+    """Refuse a range, with both ends inclusive, that nothing can lie in.
+
+    Raises:
+        ClusterError: it ends before it begins.
+    """
+    if first is not None and last is not None and first > last:
+        raise ClusterError(f"{names} are the wrong way round: the range ends before it begins; exchange them")
 
 
 def _read_since(text: str, now_us: int) -> TypedTime | None:
@@ -94,7 +114,7 @@ def _read_ago(text: str, now_us: int) -> TypedTime | None:
 
 
 def _read_iso(text: str, now_us: int) -> TypedTime | None:
-    if text.lstrip("-").isdigit():
+    if read_whole(text) is not None:
         return None
     try:
         moment = datetime.fromisoformat(text.upper())

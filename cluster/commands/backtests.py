@@ -80,10 +80,13 @@ def _check_options(
 
 def _times(job: "JobSettings", time_from: str | None, time_to: str | None) -> "TimeRange":
     from cluster.backtest.counting import TimeRange
+    from cluster.client.typed_times import check_range
     from cluster.show.present import parse_time
 
     now = now_us()
-    return TimeRange(time_from=parse_time(job, time_from, now), time_to=parse_time(job, time_to, now, is_end=True))
+    first, last = parse_time(job, time_from, now), parse_time(job, time_to, now, is_end=True)
+    check_range(first, last)
+    return TimeRange(time_from=first, time_to=last)
 
 
 def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict[str, Any], *, as_json: bool) -> None:
@@ -98,10 +101,12 @@ def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict
         show(show_summary(summary, job.key_columns))
         say(f"{spent['seconds']:.2f} s, {spent['rows_per_second']} rows per second")
         say_lines(show_null_comparisons(job, result.null_comparison_counts))
+    if result.outside_count and not result.row_count:
+        say(f"none of {result.outside_count} rows lies between --from and --to")
     if options["plot"] is not None:
         _draw(result, rows, times, options)
         say(f"drew {options['plot']}")
-    if result.dead_letter_count and not result.row_count:
+    if result.dead_letter_count and not result.row_count + result.outside_count:
         say(show_nothing_but_letters(result.dead_letter_count))
         sys.exit(1)
 

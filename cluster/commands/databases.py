@@ -16,7 +16,7 @@ from cluster.commands.event_queries import (
     query_of,
     say_exported,
 )
-from cluster.commands.terminal import now_us, say, show
+from cluster.commands.terminal import now_us, say, say_lines, say_written, show
 from cluster.local.home import Home
 
 FINDINGS_SHOWN_MAX = 100
@@ -114,7 +114,8 @@ def copy(home: Home, /, database: str, target: Path) -> None:
 def export(home: Home, /, database: str, anomalies: bool, **options: Any) -> None:
     """Write the events of a database, or its anomalies, also while it is in use: what is on disk."""
     from cluster.client.event_query import make_params
-    from cluster.local.databases import database_events, find_database
+    from cluster.client.no_match import no_event
+    from cluster.local.databases import database_events, find_database, first_events
     from cluster.show.event_export import export_events
 
     if anomalies:
@@ -122,13 +123,17 @@ def export(home: Home, /, database: str, anomalies: bool, **options: Any) -> Non
         return
     output, wanted = output_of(options), query_of(options)
     params = make_params(one_more(wanted), now_us())
-    with database_events(find_database(home, database), params) as events:
+    directory = find_database(home, database)
+    with database_events(directory, params) as events:
         exported = export_events(output, params, events, wanted.count_max)
+    if not exported.count and wanted.after is None:
+        say_lines(no_event(lambda params: first_events(directory, params), str(directory), wanted, now_us()))
     say_exported(exported, params, output)
 
 
 def _export_anomalies(home: Home, database: str, options: dict[str, Any]) -> None:
     from actors.partition.anomaly_table import AnomalyFilter
+    from cluster.client.typed_times import check_range
     from cluster.local.databases import database_anomalies, find_database
     from cluster.show.anomaly_export import export_stored_anomalies, read_cursor
 
@@ -137,6 +142,7 @@ def _export_anomalies(home: Home, database: str, options: dict[str, Any]) -> Non
     if others:
         raise click.UsageError(f"--anomalies go with --from, --to, --limit and --after; leave out {', '.join(others)}")
     output, limit = output_of(options), options["limit"] or None
+    check_range(_ticks(options["time_from"]), _ticks(options["time_to"]))
     wanted = AnomalyFilter(
         time_from=_ticks(options["time_from"]),
         time_to=_ticks(options["time_to"]),
@@ -144,13 +150,15 @@ def _export_anomalies(home: Home, database: str, options: dict[str, Any]) -> Non
     )
     with database_anomalies(find_database(home, database), wanted) as found:
         exported = export_stored_anomalies(output, found, limit)
+    say_written(output.path, exported.count, "anomalies")
     if exported.more_follows:
         say(f"more anomalies follow: --after {exported.next}")
 
 
 def _ticks(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text.lstrip("-").isdigit():
+    from cluster.client.typed_times import read_whole
+
+    number = None if text is None else read_whole(text)
+    if text is not None and number is None:
         raise click.BadParameter(f"{text!r} is no number; a database does not know its time column, so give ticks")
-    return int(text)
+    return number

@@ -140,5 +140,5 @@ def query_events(home: Home, /, job: str, **options: Any) -> None:
     client.open_for_queries(job)
     exported = export_events(output, params, client.event_stream(job, params), wanted.count_max)
     if not exported.count and wanted.after is None:
-        say_lines(no_event(client, settings, wanted, now_us()))
+        say_lines(no_event(lambda params: client.events(job, params).events, f"job {job!r}", wanted, now_us()))
     say_exported(exported, params, output)

@@ -36,6 +36,7 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
     """Print anomalies in the order of the rows that raised them, or newest first."""
     from actors.partition.anomaly_table import AnomalyFilter
     from cluster.client.no_match import no_anomaly
+    from cluster.client.typed_times import check_range
     from cluster.show.anomaly_export import export_anomalies, read_cursor, read_newest_cursor
     from cluster.show.present import parse_time
 
@@ -46,9 +47,12 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
         names = ", ".join(settings.key_columns) or "none"
         raise click.BadParameter(f"{len(key)} values of --key, but the key columns are: {names}; give one for each")
     now, after, newest = now_us(), options["after"], options["newest"]
+    first = parse_time(settings, options["time_from"], now)
+    last = parse_time(settings, options["time_to"], now, is_end=True)
+    check_range(first, last)
     wanted = AnomalyFilter(
-        time_from=parse_time(settings, options["time_from"], now),
-        time_to=parse_time(settings, options["time_to"], now, is_end=True),
+        time_from=first,
+        time_to=last,
         key=key or None,
         type=kind,
         after=None if after is None or newest else read_cursor(after),

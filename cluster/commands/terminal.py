@@ -21,7 +21,7 @@ ALL = 1 << 40
 
 def limit_option(default: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return the option that bounds what is printed; it means the same for every command."""
-    kind = click.IntRange(min=0)
+    kind = click.IntRange(min=0, max=ALL)
     return click.option("--limit", default=default, show_default=True, type=kind, help="At most so many; 0: all.")
 
 

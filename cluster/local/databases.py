@@ -3,9 +3,11 @@
 Joins what the shard, the store and the partition know of themselves. Only `compact` needs the shard to itself.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +66,21 @@ def find_database(home: Home, name: str) -> Path:
         directory = partitions / f"{int(number):04d}"
         if (directory / DATA_FILE).exists():
             return directory
-    known = sorted(int(one.parent.name) for one in partitions.glob(f"*/{DATA_FILE}") if one.parent.name.isdigit())
+    kept = _shards_below(path)
+    if kept:
+        # What `tocsin run --directory` keeps.
+        raise ClusterError(f"{name!r} is no shard, but has some; name one: {', '.join(map(str, kept))}")
+    known = [int(one.name) for one in _shards_below(partitions.parent)]
     if known:
         listed = ", ".join(f"{job or name}/{one}" for one in known)
         raise ClusterError(f"{name!r} is no shard; this job's are {listed}")
     raise ClusterError(f"{name!r} is no shard; give its directory, or JOB/PARTITION as trades/0")
+
+
+def _shards_below(directory: Path) -> list[Path]:
+    """Return the shards of a job's directory."""
+    found = (one.parent for one in (directory / "partitions").glob(f"*/{DATA_FILE}"))
+    return sorted(one for one in found if re.fullmatch("[0-9]+", one.name))
 
 
 def measure_database(directory: Path) -> dict[str, Any]:
@@ -183,6 +195,12 @@ def database_events(directory: Path, params: QueryParams) -> Iterator[Iterator[E
             return dict.fromkeys(partitions, reader.query(wanted))
 
         yield stream_events([0], params, ask)
+
+
+def first_events(directory: Path, params: QueryParams) -> list[Event]:
+    """Return the first events on disk that are asked for."""
+    with database_events(directory, params) as events:
+        return list(islice(events, PAGE_EVENT_COUNT))
 
 
 @contextmanager

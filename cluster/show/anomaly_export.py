@@ -12,6 +12,7 @@ from actors.model import AnomalyId
 from actors.partition.anomaly_table import Anomaly, NewestPlace
 from actors.sink.lines import anomaly_frame
 from cluster.client.event_pages import PAGE_EVENT_COUNT
+from cluster.client.typed_times import read_whole
 from cluster.errors import ClusterError
 from cluster.show.output import Form, Output, write_frames, write_next
 from cluster.show.present import narrow
@@ -77,11 +78,12 @@ def read_newest_cursor(text: str) -> NewestPlace:
         ClusterError: it is no cursor, or one of the other order.
     """
     time, _, rest = text.partition("/")
-    if rest.count("/") != 2 or not (time == "none" or time.lstrip("-").isdigit()):
+    ticks = read_whole(time)
+    if rest.count("/") != 2 or (time != "none" and ticks is None):
         raise ClusterError(
             f"{text!r} is no cursor of --newest, as 1767225600000/0/17/0; copy the one of the page before"
         )
-    return time != "none", 0 if time == "none" else int(time), read_cursor(rest)
+    return time != "none", ticks or 0, read_cursor(rest)
 
 
 def read_cursor(text: str) -> AnomalyId:

@@ -49,6 +49,8 @@ _FORM_OF_SUFFIX = {
     ".jsonl": Form.JSON,
     ".csv": Form.CSV,
     ".parquet": Form.PARQUET,
+    ".txt": Form.TABLE,
+    "": Form.TABLE,
 }
 
 
@@ -74,9 +76,12 @@ def choose_output(
     """Return what was asked for; without a form the name of the file decides.
 
     Raises:
-        ClusterError: Parquet without a file, or a file that is there already.
+        ClusterError: Parquet without a file, a name that says no form, or a file that is there already.
     """
     by_name = None if path is None else _FORM_OF_SUFFIX.get(path.suffix.lower())
+    if form is None and path is not None and by_name is None:
+        known = ", ".join(filter(None, _FORM_OF_SUFFIX))
+        raise ClusterError(f"the ending of {str(path)!r} names no form; use one of {known}, or say it by --as")
     chosen = Form(form) if form is not None else by_name or Form.TABLE
     if chosen is Form.PARQUET and path is None:
         raise ClusterError("Parquet is no text; name a file with --output FILE.parquet")
@@ -130,9 +135,11 @@ def choose_columns(wanted: Sequence[str], known: Sequence[str]) -> list[str]:
     """Return the wanted columns, or all.
 
     Raises:
-        ClusterError: there is no such column.
+        ClusterError: there is no such column, or one is named twice.
     """
-    for name in wanted:
+    for place, name in enumerate(wanted):
+        if name in wanted[:place]:
+            raise ClusterError(f"column {name!r} is named twice; name it once")
         if name not in known:
             raise ClusterError(f"there is no column {name!r}; the columns are {', '.join(known)}")
     return list(wanted or known)

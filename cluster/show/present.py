@@ -9,7 +9,7 @@ from actors.model import Column, ColumnType
 from actors.partition.anomaly_table import Anomaly
 from actors.sink.lines import anomaly_frame, json_records
 from actors.source.protocol import DeadLetter
-from cluster.client.typed_times import read_time
+from cluster.client.typed_times import read_time, read_whole
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
 from cluster.show.text import show_cell, show_json_lines, show_rows
@@ -93,8 +93,9 @@ def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool 
     """
     if text is None:
         return None
-    if text.lstrip("-").isdigit():
-        return int(text)
+    number = read_whole(text)
+    if number is not None:
+        return number
     column = job.row_schema[job.time]
     typed = read_time(text, now_us)
     if not is_end or typed.end_us is None:

@@ -214,7 +214,7 @@ class _Analysis:
         candidates = BY_NAME.get(name)
         if candidates is None:
             known = [function.name for functions in BY_NAME.values() for function in functions]
-            way_out = way_out_of_name(node.function) or _nearest(node.function, known, 0.7)
+            way_out = way_out_of_name(node.function) or _nearest(node.function, known, 0.65)
             way_out = way_out or "docs/metrics.md lists them all."
             raise self._error("unknown_function", f"there is no function `{node.function}`", node, way_out)
         for argument in node.arguments:

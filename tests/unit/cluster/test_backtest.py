@@ -194,6 +194,9 @@ def test_the_summary_is_json_for_programs(tmp_path: Path) -> None:
         (["--plot", "x.png", "--against", "job.yaml"], "leave one of them out"),
         (["--key", "a"], "give --plot too"),
         (["--from", "soon"], "soon"),
+        (["--from", "--5"], "'--5' is no time"),
+        (["--from", "99999999999h"], "farther away"),
+        (["--from", "2026-01-02", "--to", "2026-01-01"], "the wrong way round"),
     ],
 )
 def test_what_cannot_be_done_is_said(
@@ -207,6 +210,12 @@ def test_what_cannot_be_done_is_said(
     assert said in error
 
 
+def test_a_range_without_rows_is_said(tmp_path: Path) -> None:
+    result = CliRunner().invoke(backtest, [str(write_rows(tmp_path, 60)), "--from", "2090-01-01"])
+    assert result.exit_code == 0
+    assert "rows lies between --from and --to" in result.stderr
+
+
 def test_a_key_of_truth_values_is_true_or_false(tmp_path: Path) -> None:
     job = parse_job(JOB.replace("pump: SYMBOL", "pump: BOOL"), tmp_path)
     assert [parse_key(job, [text]) for text in ("true", "False")] == [(True,), (False,)]
@@ -216,7 +225,7 @@ def test_a_key_of_truth_values_is_true_or_false(tmp_path: Path) -> None:
 
 def test_live_sources_need_a_record(tmp_path: Path) -> None:
     job = parse_job("job: m\nsource: {type: host_metrics}\nmetrics: [value > 1]", tmp_path)
-    with pytest.raises(TocsinError, match="name a record of it by --source FILE"):
+    with pytest.raises(TocsinError, match="is no recording; see it live with `tocsin run`, or give `tocsin backtest`"):
         source_input(job)
 
 

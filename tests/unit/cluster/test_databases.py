@@ -185,3 +185,52 @@ def test_a_shard_of_something_else_is_looked_at_too(tmp_path: Path) -> None:
     assert measure_database(tmp_path / "other")["events"] is None
     refused = run(Home(tmp_path), "export", str(tmp_path / "other"))
     assert "holds no events" in str(refused.exception)
+
+
+def test_a_directory_with_shards_below_it_names_them(home: Home) -> None:
+    kept = home.job_directory("shop")
+    with pytest.raises(ClusterError, match=r"is no shard, but has some; name one: .*/shop/partitions/0000"):
+        find_database(Home(home.directory / "elsewhere"), str(kept))
+
+
+@pytest.mark.parametrize("ticks", ["--5", "\u00b2", "9" * 30, "-", "5s"])
+def test_what_is_no_tick_is_refused(home: Home, ticks: str) -> None:
+    found = run(home, "export", "shop/0", "--anomalies", "--from", ticks)
+    assert (found.exit_code, "is no number" in found.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (["--type", "trades/X"], "did you mean"),
+        (["--where", "qty=99"], "the newest event has"),
+        (["--id", "7/1/1"], ""),
+    ],
+)
+def test_an_export_of_nothing_says_what_fits_nothing(home: Home, options: list[str], hint: str) -> None:
+    found = run(home, "export", "shop/0", *options)
+    assert found.exit_code == 0
+    assert options[0] in found.stderr
+    assert hint in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--columns", "id,id"], "column 'id' is named twice"),
+        (["--output", "events.xyz"], "names no form; use one of .json"),
+        (["--from", "2024-01-02", "--to", "2024-01-01"], "--from and --to are the wrong way round"),
+        (["--source-from", "now", "--source-to", "yesterday"], "--source-from and --source-to are the wrong way round"),
+        (["--anomalies", "--from", "2", "--to", "1"], "the wrong way round"),
+        (["--from", "9999999999999999s"], "is farther away than times of 64 bits reach"),
+    ],
+)
+def test_what_an_export_cannot_mean_is_refused(home: Home, options: list[str], message: str) -> None:
+    found = run(home, "export", "shop/0", *options)
+    assert isinstance(found.exception, TocsinError)
+    assert message in str(found.exception)
+
+
+def test_a_limit_beyond_everything_is_refused(home: Home) -> None:
+    found = run(home, "export", "shop/0", "--limit", "9" * 30)
+    assert (found.exit_code, "is not in the range" in found.stderr) == (2, True)

@@ -28,7 +28,7 @@ def test_a_plain_query_asks_for_the_newest_of_everything() -> None:
 def test_everything_that_is_typed_becomes_a_parameter() -> None:
     wanted = EventQuery(
         patterns=("trades/A", "trades/?/*"),
-        time_from="2h",
+        time_from="3d",
         time_to="2026-01-30",
         source_from="now",
         source_to="1769860800s",
@@ -41,7 +41,7 @@ def test_everything_that_is_typed_becomes_a_parameter() -> None:
     )
     assert make_params(wanted, NOW_US) == QueryTimeseriesParams(
         event_types=(("trades", "A"), ("trades", "?", "*")),
-        t_from=Timestamp(1_769_853_600, 0),
+        t_from=Timestamp(1_769_601_600, 0),
         t_to=Timestamp(1_769_817_599, 999_999),
         source_t_from=Timestamp(1_769_860_800, 0),
         source_t_to=Timestamp(1_769_860_800, 0),

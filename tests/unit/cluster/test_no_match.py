@@ -101,7 +101,7 @@ def test_selectors_of_events_that_fit_nothing(
     opened: tuple[Client, JobSettings], wanted: EventQuery, said: str
 ) -> None:
     client, job = opened
-    (line,) = no_event(client, job, wanted, 0)
+    (line,) = no_event(lambda params: client.events(job.name, params).events, f"job {job.name!r}", wanted, 0)
     assert line.startswith(said)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster.client.typed_times import TypedTime, read_time
+from cluster.client.typed_times import TypedTime, check_range, read_time, read_whole
 from cluster.errors import ClusterError
 
 MIDNIGHT = 1_769_817_600
@@ -74,3 +74,33 @@ def test_other_text_is_refused_with_examples(text: str, message: str) -> None:
     with pytest.raises(ClusterError) as raised:
         read_time(text, NOW_US)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["99999999999h", "-9999999999999s", "9999999999999999d"])
+def test_a_time_beyond_64_bits_is_refused(text: str) -> None:
+    with pytest.raises(ClusterError, match="farther away than times of 64 bits reach"):
+        read_time(text, NOW_US)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("5", 5),
+        ("-5", -5),
+        ("--5", None),
+        ("\u00b2", None),
+        ("\u0663", None),
+        ("9" * 19, None),
+        ("", None),
+        ("-", None),
+    ],
+)
+def test_a_whole_number_is_one_of_64_bits(text: str, number: int | None) -> None:
+    assert read_whole(text) == number
+
+
+def test_a_range_that_ends_before_it_begins_is_refused() -> None:
+    for first, last in ((1, 1), (1, 2), (None, 1), (1, None)):
+        check_range(first, last)
+    with pytest.raises(ClusterError, match="--from and --to are the wrong way round"):
+        check_range(2, 1)
