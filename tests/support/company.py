@@ -51,8 +51,8 @@ def begin(first: Machine) -> None:
     said(first, "up", "--node-address", first.address, "--allow-path", str(first.directory.parent.parent))
 
 
-def join(first: Machine, machine: Machine) -> None:
-    """Have a machine join the cluster of the first one."""
+def join(first: Machine, machine: Machine, allowed: Path | None = None) -> None:
+    """Have a machine join the cluster of the first one; jobs may touch a folder there, or all of the tests."""
     password = machine.directory / "password"
     shutil.copy(first.directory / "home" / "password", password)
     password.chmod(0o600)
@@ -62,7 +62,7 @@ def join(first: Machine, machine: Machine) -> None:
         "--password-file",
         str(password),
         "--allow-path",
-        str(machine.directory.parent.parent),
+        str(allowed or machine.directory.parent.parent),
     )
     said(machine, "join", f"{first.address}:7100", *arguments)
 

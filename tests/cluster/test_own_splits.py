@@ -1,0 +1,146 @@
+"""Hosts read their own splits: killed hosts and leaders lose and double nothing, and rows are read where they are."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+from cluster.local.speed import slowness
+from config.load import parse_job
+from config.settings import JobSettings
+from tests.support.company import Entries, join, nodes, said, start, table
+from tests.support.namespaces import Machine, Machines, can_make
+
+if TYPE_CHECKING:
+    from cluster.client.client import Client
+
+SPLIT_COUNT = 3
+
+JOB = """
+job: {name}
+schema: {{time: TIMESTAMP, file: SYMBOL, sym: SYMBOL, price: DOUBLE, qty: LONG}}
+time: time
+key: [file, sym]
+metrics: [qty < 4, sum(qty) > 9000, avg(qty) > 40 * qty]
+window: {{size: 3s, step: 1s}}
+source: {{path: "{folder}/*.parquet"{on}}}
+partition_by: {by}
+partitions: 3
+hosts: {hosts}
+flush: {{period_ms: 100}}
+snapshot_interval_rows: 30000
+limits: {{batch_rows_max: {batch_rows}}}
+"""
+
+
+def own_job(name: str, folder: Path, *, on: str = "", hosts: int = 2, batch_rows: int = 250) -> str:
+    where = f", on: {on}" if on else ""
+    return JOB.format(name=name, folder=folder, on=where, by="split", hosts=hosts, batch_rows=batch_rows)
+
+
+def settings(text: str) -> JobSettings:
+    return parse_job(text, "/")
+
+
+@pytest.fixture(scope="module")
+def folder(trades: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a file for each split, all of them with rows of all keys."""
+    found = tmp_path_factory.mktemp("splits")
+    frame = pl.read_parquet(trades)
+    for number in range(SPLIT_COUNT):
+        frame[number::SPLIT_COUNT].write_parquet(found / f"part-{number}.parquet", row_group_size=10_000)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Entries:
+    """Return the anomaly table of one run in this process."""
+    from cluster.local.embedded import open_job
+
+    job = settings(own_job("undisturbed", folder, batch_rows=10_000))
+    with open_job(job, tmp_path_factory.mktemp("undisturbed"), lambda: time.time_ns() // 1000) as running:
+        running.run()
+        return running.anomaly_entries()
+
+
+def test_a_host_and_the_leader_are_killed_while_hosts_read(
+    client: "Client", folder: Path, undisturbed: Entries, eventually: Callable[..., Any]
+) -> None:
+    client.submit(settings(own_job("own", folder)))
+
+    def row_count() -> int:
+        found = client.runner_status("own")
+        return 0 if found is None or found.pump is None else found.pump.row_count
+
+    eventually(row_count)
+    client.kill_host("own")
+    eventually(lambda: (found := client.runner_status("own")) is not None and found.failure_count)
+    epoch = client.state().epoch
+    client.kill_leader()
+    eventually(lambda: client.state().epoch > epoch)
+    assert client.wait_finished("own", 240 * slowness()).failed is None
+    assert client.anomaly_entries("own") == undisturbed
+    client.remove("own")
+
+
+@pytest.fixture
+def apart(tmp_path: Path, folder: Path) -> Iterator[list[Machine]]:
+    """Return three machines that are one cluster; jobs may read the files on the second alone."""
+    if not can_make():
+        pytest.skip("needs root and `ip` of iproute2")
+    with Machines(tmp_path, 3) as made:
+        first, second, third = made
+        said(first, "up", "--node-address", first.address, "--allow-path", str(first.directory))
+        join(first, second, folder)
+        join(first, third, third.directory)
+        yield made
+
+
+def submit(machine: Machine, text: str, code: int = 0) -> str:
+    job = machine.directory / "job.yaml"
+    job.write_text(text)
+    return said(machine, "submit", str(job), code=code)
+
+
+def status(machine: Machine, name: str) -> dict[str, Any]:
+    """Return what `tocsin status` says of a job."""
+    output, _ = start(machine, "status", name, "--json").communicate(timeout=200 * slowness())
+    found: dict[str, Any] = json.loads(output[output.index("{") :])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_rows_are_read_on_the_machine_that_has_them_whoever_leads(
+    apart: list[Machine], folder: Path, undisturbed: Entries, eventually: Callable[..., Any]
+) -> None:
+    first, second, third = apart
+    names = {row["address"].rpartition(":")[0]: name for name, row in nodes(first).items()}
+    here, there = names[first.address], names[second.address]
+    routed = JOB.format(name="routed", folder=folder, on=f", on: {there}", by="key", hosts=1, batch_rows=1000)
+    refused = submit(first, routed, code=2)
+    assert f"is on {there} alone, and the leader, which routes its rows, is on {here}" in refused
+    assert "names the node 'node-9'" in submit(first, own_job("nowhere", folder, on="node-9"), code=2)
+    submit(first, own_job("anywhere", folder, hosts=3, batch_rows=1000))
+    eventually(lambda: "host-0 on node" in json.dumps(status(third, "anywhere")))
+    said(third, "stop", "anywhere")
+    submit(third, own_job("tied", folder, on=there))
+    eventually(lambda: '"row_count"' in json.dumps(status(third, "tied")))
+    first.power_off()
+    assert table(third, "tied") == undisturbed
+    assert not list((third.directory / "home/jobs").glob("tied/partitions/0*"))
+    sampled = (
+        "job: watch\nsource: {type: host_metrics, period_ms: 200}\npartition_by: split\nmetrics: [value > 1e300]\n"
+    )
+    submit(second, sampled)
+
+    def remark() -> str:
+        return json.dumps(status(third, "watch"))
+
+    eventually(lambda: f"is on {there} alone: there is no copy" in remark(), 120)
+    assert (second.directory / "home/streams/watch-host-metrics").is_dir()
+    assert not (third.directory / "home/streams/watch-host-metrics").exists()
