@@ -12,6 +12,7 @@ from cluster.leader.events import (
     PartitionsOpened,
     ShardCopied,
     SourceOpened,
+    SplitsOpened,
 )
 from cluster.leader.failures import Failure, FailureKind, failure_of
 from cluster.leader.instructions import (
@@ -21,6 +22,7 @@ from cluster.leader.instructions import (
     Instruction,
     OpenPartitions,
     OpenSource,
+    OpenSplits,
     Propose,
     ReleasePartitions,
     SendBatch,
@@ -142,6 +144,12 @@ def test_a_node_that_alone_has_the_source_is_not_given_up() -> None:
     see(driver, "a", "b")
     driver.accept()
     assert started(driver) == [("host-0", "b")]
+    driver.reply(StartHost)
+    driver.reply(OpenSplits, SplitsOpened, earliest={0: 0, 1: 0})
+    driver.reply(OpenPartitions, PartitionsOpened, opened=dict.fromkeys((0, 1), BEGINNING))
+    assert driver.core.status().remarks == (
+        "the stream table 'rows' is on b alone: there is no copy of it on another machine",
+    )
     see(driver, "a")
     driver.now_us += 60 * SECOND
     see(driver, "a")
