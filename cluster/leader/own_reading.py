@@ -1,7 +1,8 @@
 """Own reading: hosts read the splits of their own partitions, and the leader learns how far they have come.
 
 It takes the place of `sending` where a job is partitioned by split. A host has one request at a time and does several
-batches for it, so that it does not wait for the leader between two; a partition that moves is not read until its new
+batches for it, as many as take about a flush period, so that it does not wait for the leader between two and nothing
+else waits long for it; a partition that moves is not read until its new
 host has it. What a host has not answered may be applied all the same: whatever goes wrong on the way ends the attempt,
 and the next one asks the partitions where they stand. A host that lost its leader does what it was asked, and no more.
 
@@ -33,7 +34,9 @@ class OwnReading:
         self._lanes = lanes
         self._positions = positions
         self._row_count = self._dead_letter_count = self._anomaly_count = 0
-        self._asked: set[str] = set()
+        # When each host was asked that has not answered.
+        self._asked: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         # Splits, the one whose last turn is longest ago first.
         self._turns = sorted(positions.next_offsets)
         self._due_us: dict[int, int] = {}
@@ -103,16 +106,16 @@ class OwnReading:
         return is_free and self._due_us.get(split, 0) <= self._desk.elapsed_us
 
     def _ask(self, host: str, splits: list[int]) -> None:
-        self._asked.add(host)
+        self._asked[host] = self._desk.elapsed_us
         self._lanes.asked(host)
-        offsets = self._positions.next_offsets
+        count, offsets = self._counts.setdefault(host, 1), self._positions.next_offsets
         request = ReadSplits(
             request=self._desk.next_number(),
             host=host,
             offsets={split: offsets[split] for split in splits},
-            batch_count_max=self._batch_count_max,
+            batch_count_max=count,
         )
-        timeout_us = self._batch_count_max * self._desk.limits.reply_timeout_us
+        timeout_us = count * self._desk.limits.reply_timeout_us
         self._desk.ask(request, partial(self._on_read, host), timeout_us=timeout_us)
 
     def read_at_once(self) -> None:
@@ -121,7 +124,11 @@ class OwnReading:
         self._host_due_us.clear()
 
     def _on_read(self, host: str, event: SplitsRead) -> None:
-        self._asked.discard(host)
+        took_us = self._desk.elapsed_us - self._asked.pop(host)
+        if took_us > self._period_us:
+            self._counts[host] = max(self._counts[host] // 2, 1)
+        elif 2 * took_us < self._period_us:
+            self._counts[host] = min(self._counts[host] * 2, self._batch_count_max)
         self._lanes.answered(host)
         for progress in event.progress:
             self._take(host, progress)
