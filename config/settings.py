@@ -205,7 +205,20 @@ def _with_detector_type(detector: Any) -> Any:
     return check_type(detector, detector_types())
 
 
+def _as_hosts(value: Any) -> Any:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if is_count or value == "shared":
+        return value
+    raise fault((), f"must be `shared`, or a whole number of at least 1, not {value!r}")
+
+
 _SOURCE_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(get_args(SourceSettings)[0]))
+
+Hosts = Annotated[
+    int | Literal["shared"],
+    BeforeValidator(_as_hosts, json_schema_input_type=Annotated[int, Field(gt=0)] | Literal["shared"]),
+]
+"""A number of hosts, or that the job shares one with others."""
 
 Linger = Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=float | str), Field(ge=1)]
 """Seconds, or a duration such as `5m`; long enough for a query, which opens and asks."""
@@ -277,8 +290,8 @@ class JobSettings(Settings):
     partition_by: Literal["key", "split"] = "key"
     """Which partition has a row: that of its key, or that of its split, which the partition's host reads itself."""
 
-    hosts: Count = 1
-    """Processes that own the partitions; may be changed while the job runs."""
+    hosts: Hosts = "shared"
+    """Who owns the partitions: a process that jobs share, or so many of its own; may be changed while it runs."""
 
     linger: Linger = 60.0
     """Seconds after which a job that does not run gives its hosts back, counted from the last query."""

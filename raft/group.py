@@ -64,6 +64,7 @@ from raft.records import (
     JOB_COUNT_MAX,
     MANIFEST_COUNT_MAX,
     PARTITION_COUNT_MAX,
+    SHARED_HOST_COUNT,
     SPEC_SIZE_BYTES_MAX,
     AcceptanceRecord,
     GroupState,
@@ -78,9 +79,9 @@ from raft.records import (
 from raft.rules import Applied, RefusalError, check_partition, find_job, with_job
 
 __all__ = [
-    "ACCEPTANCE_COUNT_MAX", "ANSWER_COUNT_MAX", "AcceptanceRecord", "Applied", "GroupState", "HeadRecord", "Job",
-    "JobStatus", "Manifest", "MemberRecord", "NodeRecord", "answer_to", "apply", "majority_of", "named_snapshots",
-    "validate",
+    "ACCEPTANCE_COUNT_MAX", "ANSWER_COUNT_MAX", "SHARED_HOST_COUNT", "AcceptanceRecord", "Applied", "GroupState",
+    "HeadRecord", "Job", "JobStatus", "Manifest", "MemberRecord", "NodeRecord", "answer_to", "apply", "majority_of",
+    "named_snapshots", "validate",
 ]  # fmt: skip
 
 
@@ -318,8 +319,8 @@ def _check_epoch(state: GroupState, epoch: int) -> None:
 
 
 def _check_host_count(host_count: int, partition_count: int) -> None:
-    if not 1 <= host_count <= partition_count:
-        raise RefusalError(f"{host_count} hosts: choose 1 to {partition_count}, the number of partitions")
+    if host_count != SHARED_HOST_COUNT and not 1 <= host_count <= partition_count:
+        raise RefusalError(f"{host_count} hosts: choose 1 to {partition_count}, the number of partitions, or share one")
 
 
 def _check_size(what: str, data: bytes) -> None:

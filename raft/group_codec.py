@@ -23,12 +23,12 @@ from raft.records import (
 )
 from raft.shapes import Count, require, unpack
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 """Version of the encoded state; its first value."""
 
-_READABLE_VERSIONS: Final = (1, 2, STATE_VERSION)
+_READABLE_VERSIONS: Final = (1, 2, 3, STATE_VERSION)
 """Versions that can be read: before 2 jobs have no accepted values, before 3 there are no nodes, no head and no
-generations, and the first shard of a partition counts as its first generation."""
+generations, and the first shard of a partition counts as its first generation; before 4 hosts are of one job each."""
 
 _Positions = tuple[tuple[int, int], ...]
 _ManifestFields = tuple[_Positions, bytes, int, tuple[str, ...], int]

@@ -17,6 +17,9 @@ ANSWER_COUNT_MAX: Final = 512
 JOB_COUNT_MAX: Final = 256
 """Jobs of one group, running or not."""
 
+SHARED_HOST_COUNT: Final = 0
+"""Hosts wanted of a job that shares a process with others, on whatever node has it."""
+
 PARTITION_COUNT_MAX: Final = 4096
 """Partitions of one job."""
 
@@ -95,7 +98,7 @@ class Job:
     """Partitions, fixed for the life of the job."""
 
     host_count: int
-    """Hosts wanted."""
+    """Hosts wanted; `SHARED_HOST_COUNT`: one, in a process that jobs share."""
 
     status: JobStatus = JobStatus.RUNNING
     """What is wanted."""
@@ -247,7 +250,7 @@ def _validate_nodes(state: GroupState) -> None:
 
 def _validate_job(state: GroupState, job: Job) -> None:
     assert len(job.owners) == job.partition_count <= PARTITION_COUNT_MAX
-    assert 1 <= job.host_count <= job.partition_count
+    assert SHARED_HOST_COUNT <= job.host_count <= job.partition_count
     assert len(job.acceptances) <= ACCEPTANCE_COUNT_MAX
     assert len({known.acceptance_id for known in job.acceptances}) == len(job.acceptances)
     assert job.summary == b"" or job.status is JobStatus.FINISHED

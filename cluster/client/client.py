@@ -22,7 +22,7 @@ from cluster.local.home import Home
 from cluster.local.speed import has_passed
 from cluster.node.status import NodeStatus
 from raft.commands import Command, JobRemoved, JobResumed, JobStopped, JobSubmitted, ScaleRequested, ValueAccepted
-from raft.group import AcceptanceRecord, GroupState, Job, JobStatus
+from raft.group import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
 
 if TYPE_CHECKING:
     from actors.detectors.groups import GroupId
@@ -144,7 +144,7 @@ class Client:
             job_id=job.name,
             spec=job.to_bytes(),
             partition_count=job.partitions,
-            host_count=min(job.hosts, job.partitions),
+            host_count=SHARED_HOST_COUNT if job.hosts == "shared" else min(job.hosts, job.partitions),
         )
         self.propose(command)
 
@@ -166,7 +166,7 @@ class Client:
         self._call_child("end_hosts", name)
 
     def scale(self, name: str, host_count: int) -> None:
-        """Want another number of hosts for a job; one that is stopped has them when it runs again.
+        """Want another number of hosts for a job, or a shared one; one that is stopped has them when it runs again.
 
         Raises:
             ClusterError: the job is finished, so that nothing moves its partitions any more.

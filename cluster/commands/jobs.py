@@ -49,10 +49,11 @@ def _print_summary(name: str, summary: "JobSummary") -> None:
 @click.pass_obj
 def jobs(home: Home, as_json: bool) -> None:
     """List the jobs of the group."""
+    from cluster.leader.placement import hosts_wanted
     from cluster.show.text import show_json_lines, show_rows
 
     found = [
-        {"job": job.job_id, "status": str(job.status), "partitions": job.partition_count, "hosts": job.host_count}
+        {"job": job.job_id, "status": str(job.status), "partitions": job.partition_count, "hosts": hosts_wanted(job)}
         for job in client_of(home).state().jobs.values()
     ]
     if as_json:
@@ -94,23 +95,42 @@ def top(home: Home, job: str, seconds: float | None) -> None:
     watch(client_of(home), job, seconds)
 
 
+class HostCount(click.ParamType[int]):
+    """A number of hosts of a job's own, or `shared`, which is none."""
+
+    name = "N|shared"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        if value == "shared":
+            return 0
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        if not text.isdecimal() or not int(text):
+            self.fail(f"{text!r} is neither `shared` nor a number of hosts, of at least 1", param, ctx)
+        return int(text)
+
+
 @click.command()
 @click.argument("job")
-@click.option("--hosts", "host_count", type=click.IntRange(min=1), required=True, help="Hosts wanted.")
+@click.option("--hosts", "host_count", type=HostCount(), required=True, help="Hosts of its own, or `shared`.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the partitions have moved.")
 @click.pass_obj
 def scale(home: Home, job: str, host_count: int, wait: bool) -> None:
-    """Spread a job's partitions over another number of hosts; the job goes on."""
+    """Spread a job's partitions over another number of hosts, or have it share one; the job goes on."""
+    from cluster.leader.placement import has_wanted_hosts
     from raft.group import JobStatus
 
     client = client_of(home)
     client.scale(job, host_count)
+    hosts = f"{host_count} hosts" if host_count else "shares a host"
     if client.job(job).status is not JobStatus.RUNNING:
-        click.echo(f"{job}: {host_count} hosts when it runs again")
+        click.echo(f"{job}: {hosts} when it runs again")
         return
     if wait:
-        client.wait(job, lambda found: len(set(found.owners)) == host_count and not found.moves, 120)
-    click.echo(f"{job}: {host_count} hosts")
+        client.wait(job, has_wanted_hosts, 120)
+    click.echo(f"{job}: {hosts}")
 
 
 @click.command()

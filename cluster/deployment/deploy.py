@@ -42,9 +42,10 @@ Handle = Any
 HOST_SILENCE_S = 10.0
 """Seconds after which a host that runs and says nothing hangs."""
 
-_PULSE = "pulse"
-_QUERY = "query"
-_SINK = "sink"
+PULSE = "pulse"
+QUERY = "query"
+SINK = "sink"
+"""Groups of threads that every process of hosts has, beside those in which calls have an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,12 @@ def _cause(error: BaseException) -> Exception:
 
 
 class RayHost:
-    """A partition host in another process."""
+    """A partition host in another process: of an actor of its own, or of one that jobs share (`actor`)."""
 
-    def __init__(self, name: str, handle: Handle) -> None:
+    def __init__(self, name: str, handle: Handle, actor: Handle | None = None) -> None:
         self._name = name
         self._handle = handle
+        self._actor = handle if actor is None else actor
 
     @property
     def name(self) -> str:
@@ -107,28 +109,29 @@ class RayHost:
 
     def ready(self) -> RayReply[bool]:
         """Answer when the host's process has started."""
-        return RayReply(self._handle.__ray_ready__.remote())
+        return RayReply(self._actor.__ray_ready__.remote())
 
     def is_there(self) -> RayReply[object]:
         """Answer at once, whatever else the host is busy with."""
-        return RayReply(self._handle.pid.options(concurrency_group=_PULSE).remote())
+        return RayReply(self._handle.pid.options(concurrency_group=PULSE).remote())
 
-    def hangs(self) -> bool:
-        """Whether the host runs, as far as Ray knows, and does not say so in `HOST_SILENCE_S`."""
-        if self.pid() is None:
-            return False
+    def hung_pid(self) -> int | None:
+        """Return the host's process when it runs, as far as Ray knows, and does not say so in `HOST_SILENCE_S`."""
+        pid = self.pid()
+        if pid is None:
+            return None
         answered, _ = ray.wait([self.is_there().reference], timeout=HOST_SILENCE_S)
-        return not answered
+        return None if answered else pid
 
     def pid(self) -> int | None:
         """Return the number of the host's process on its machine, or `None` when Ray knows of none that runs."""
         state: Any = importlib.import_module("ray._private.state")
-        known = state.actors(self._handle._actor_id.hex())
+        known = state.actors(self._actor._actor_id.hex())
         return int(known["Pid"]) if known.get("State") == "ALIVE" else None
 
     def kill(self) -> None:
         """Have Ray end the process and start it again."""
-        ray.kill(self._handle, no_restart=False)
+        ray.kill(self._actor, no_restart=False)
 
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> RayReply[int]:
         """Send a batch."""
@@ -158,7 +161,7 @@ class RayHost:
 
     def deliver(self, sink: int) -> RayReply[int]:
         """Feed a sink."""
-        return RayReply(self._handle.deliver.options(concurrency_group=_SINK).remote(sink))
+        return RayReply(self._handle.deliver.options(concurrency_group=SINK).remote(sink))
 
     def open(
         self,
@@ -210,7 +213,7 @@ class RayHost:
 
     def query(self, method: str, *arguments: Any) -> RayReply[Any]:
         """Ask one of the reading methods, beside the stream of batches."""
-        return RayReply(getattr(self._handle, method).options(concurrency_group=_QUERY).remote(*arguments))
+        return RayReply(getattr(self._handle, method).options(concurrency_group=QUERY).remote(*arguments))
 
 
 def connect(ray_address: str, host: str) -> None:
@@ -248,14 +251,14 @@ def ensure_host(group_id: int, job_name: str, host: str, job: bytes, place: Home
     # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one, nor another sink.
     sink_count = len(JobSettings.from_bytes(job).sinks)
     options = {
-        "concurrency_groups": {_PULSE: 1, _QUERY: 2, _SINK: max(sink_count, 1)},
-        "scheduling_strategy": _place(node),
+        "concurrency_groups": {PULSE: 1, QUERY: 2, SINK: max(sink_count, 1)},
+        "scheduling_strategy": scheduling(node),
     }
     directories = (str(place.partitions_directory(job_name)), str(place.streams_directory))
     return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, *directories))
 
 
-def _place(node: str) -> Any:
+def scheduling(node: str) -> Any:
     """Return where an actor of a node is to run.
 
     Raises:
@@ -277,7 +280,7 @@ def ray_nodes() -> list[dict[str, Any]]:
 
 def find_host(group_id: int, job_name: str, host: str, node: str) -> RayHost | None:
     """Return a host of a job on a node, or `None` when it does not exist."""
-    handle = _find(_host_prefix(group_id, job_name, host) + node)
+    handle = find_actor(_host_prefix(group_id, job_name, host) + node)
     return None if handle is None else RayHost(host, handle)
 
 
@@ -290,31 +293,31 @@ def end_hosts(group_id: int, job_name: str, but: Mapping[str, str]) -> None:
 def jobs_with_hosts(group_id: int) -> frozenset[str]:
     """Return the names of the jobs that have hosts."""
     prefix = f"host:{group_id}:"
-    return frozenset(name.removeprefix(prefix).partition(":")[0] for name in _actor_names(prefix))
+    return frozenset(name.removeprefix(prefix).partition(":")[0] for name in actor_names(prefix))
 
 
-def _actor_names(prefix: str) -> list[str]:
+def actor_names(prefix: str) -> list[str]:
     """Return the names of our actors that begin so."""
     found = ray.util.list_named_actors(all_namespaces=True)
     return [one["name"] for one in found if one["namespace"] == NAMESPACE and one["name"].startswith(prefix)]
 
 
 def _end_actors(prefix: str, but: Collection[str]) -> None:
-    for name in _actor_names(prefix):
-        handle = None if name in but else _find(name)
+    for name in actor_names(prefix):
+        handle = None if name in but else find_actor(name)
         if handle is not None:
             end_actor(handle)
 
 
 def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str, node: str) -> Handle:
     """Return the actor that fills a job's own stream table, started on a node when it does not exist."""
-    options = {"max_concurrency": 4, "scheduling_strategy": _place(node)}
+    options = {"max_concurrency": 4, "scheduling_strategy": scheduling(node)}
     return start_actor(StreamHost, f"stream:{group_id}:{job_name}", options, job, directory)
 
 
 def find_stream(group_id: int, job_name: str) -> Handle | None:
     """Return the actor that fills a job's stream table, or `None`."""
-    return _find(f"stream:{group_id}:{job_name}")
+    return find_actor(f"stream:{group_id}:{job_name}")
 
 
 def end_actor(handle: Handle) -> None:
@@ -334,7 +337,8 @@ def start_actor(kind: type, name: str, options: dict[str, Any], *arguments: Any)
     return actor.remote(*arguments)
 
 
-def _find(name: str) -> Handle | None:
+def find_actor(name: str) -> Handle | None:
+    """Return one of our actors, or `None` when there is none of that name."""
     try:
         return ray.get_actor(name, namespace=NAMESPACE)
     except ValueError:

@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 
 import ray
 
-from cluster.deployment import deploy
+from cluster.deployment import deploy, shared_hosts
 from cluster.deployment.deploy import RayHost
 from cluster.errors import NoAnswerError
+from cluster.leader.placement import is_shared
 from cluster.local.home import Home
 from cluster.node.calls import NodeClient
 from cluster.node.group_port import NodeGroup
@@ -94,42 +95,62 @@ class NodeDeployment:
         self._group_id = settings.group_id
         self._group = group
         self._home = home
+        self._pids: dict[tuple[str, str], int | None] = {}
         self._threads = ThreadPoolExecutor(TRANSFER_THREAD_COUNT, thread_name_prefix="snapshots")
 
     def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> RayHost:
         """Return a host, started when it does not exist."""
-        found = deploy.find_host(self._group_id, job_id, host, node)
-        if found is not None and found.hangs():
-            self._end_process(found, node)
+        found = self._find_host(job_id, host, node)
+        hung_pid = None if found is None else found.hung_pid()
+        if found is not None and hung_pid is not None:
+            self._end_process(found, node, hung_pid)
         place = Home(Path(self._group.directory_of(node))) if node else self._home
-        return deploy.ensure_host(self._group_id, job_id, host, spec, place, node)
+        ensure = shared_hosts.hold_host if is_shared(host) else deploy.ensure_host
+        started = ensure(self._group_id, job_id, host, spec, place, node)
+        self._pids[job_id, host] = started.pid()
+        return started
 
     def find_host(self, job_id: str, host: str) -> RayHost | None:
         """Return a host, or `None`."""
-        return deploy.find_host(self._group_id, job_id, host, self._node_of(job_id, host))
+        return self._find_host(job_id, host, self._node_of(job_id, host))
+
+    def _find_host(self, job_id: str, host: str, node: str) -> RayHost | None:
+        find = shared_hosts.find_host if is_shared(host) else deploy.find_host
+        return find(self._group_id, job_id, host, node)
 
     def end_host(self, job_id: str, host: str, node: str) -> None:
-        """Kill the process of a host; Ray starts it again."""
-        found = deploy.find_host(self._group_id, job_id, host, node)
-        if found is not None:
-            self._end_process(found, node)
+        """Kill the process of a host that was started here, unless another has taken its place; Ray starts it again.
 
-    def _end_process(self, host: RayHost, node: str) -> None:
+        Of jobs that share a process, each finds that it hangs: one kill is enough.
+        """
+        found = self._find_host(job_id, host, node)
+        if found is not None:
+            known = self._pids.get((job_id, host)) if is_shared(host) else None
+            self._end_process(found, node, known or found.pid())
+
+    def _end_process(self, host: RayHost, node: str, pid: int | None) -> None:
         """Kill a host by its node, which needs no answer of the process, or by Ray when that cannot."""
-        pid, client = host.pid(), self._group.client_of(node)
-        if pid is not None and client is not None:
+        client = self._group.client_of(node)
+        if pid is not None and client is not None and host.pid() == pid:
             with contextlib.suppress(NoAnswerError):
                 if client.call("end_worker", pid):
                     return
-        host.kill()
+        if host.pid() == pid:
+            host.kill()
 
     def end_hosts(self, job_id: str, but: Collection[str]) -> None:
         """End the hosts of a job but those named."""
-        deploy.end_hosts(self._group_id, job_id, {host: self._node_of(job_id, host) for host in but})
+        kept = {host: self._node_of(job_id, host) for host in but}
+        deploy.end_hosts(self._group_id, job_id, kept)
+        shared_hosts.end_hosts(self._group_id, job_id, kept)
 
     def jobs_with_hosts(self) -> frozenset[str]:
         """Return the jobs of the group that have hosts now, also those that nobody remembers."""
-        return deploy.jobs_with_hosts(self._group_id)
+        return deploy.jobs_with_hosts(self._group_id) | shared_hosts.jobs_with_hosts(self._group_id)
+
+    def end_idle_processes(self) -> None:
+        """End the processes that jobs shared and none has needed for some time."""
+        shared_hosts.end_empty_pools(self._group_id)
 
     def _node_of(self, job_id: str, host: str) -> str:
         """Return the node on which the group has placed a host; empty when it may be anywhere."""

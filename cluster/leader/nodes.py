@@ -1,9 +1,10 @@
 """Nodes as a leader sees them: which may have hosts, which are leaving, and which have been away for too long."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cluster.leader.reach import is_near
-from raft.group import GroupState, Job, NodeRecord
+from raft.group import GroupState, Job, JobStatus, NodeRecord
 
 
 class NodeWatch:
@@ -19,10 +20,13 @@ class NodeWatch:
         self._away_since_us: dict[str, int] = {}
         self._elapsed_us = 0
         self._nodes: Mapping[str, NodeRecord] = {}
+        self._load = Counter[str]()
 
     def know(self, state: GroupState) -> None:
         """Take the nodes that the group knows."""
         self._nodes = state.nodes
+        running = [job for job in state.jobs.values() if job.status is JobStatus.RUNNING]
+        self._load = Counter(job.host_nodes.get(host, "") for job in running for host in set(job.owners))
 
     def see(self, there: frozenset[str], answering: frozenset[str], elapsed_us: int) -> None:
         """Take which nodes are there at this moment, and which others answer at least."""
@@ -37,8 +41,9 @@ class NodeWatch:
 
     @property
     def fit(self) -> tuple[str, ...]:
-        """Nodes that may have hosts, by name."""
-        return tuple(sorted(name for name, node in self._nodes.items() if self._is_fit(name, node)))
+        """Nodes that may have hosts, those first that have the fewest of all jobs that run."""
+        fit = (name for name, node in self._nodes.items() if self._is_fit(name, node))
+        return tuple(sorted(fit, key=lambda name: (self._load[name], name)))
 
     def _is_fit(self, name: str, node: NodeRecord) -> bool:
         is_there = self._there is None or name in self._there

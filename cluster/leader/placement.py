@@ -1,4 +1,8 @@
-"""Placement: which host owns which partition, and which node has which host. Pure decisions."""
+"""Placement: which host owns which partition, and which node has which host. Pure decisions.
+
+The name of a host says of which kind it is, so that the group's state does: `host-0` has a process of its own,
+`shared-0` is one of several in the process that jobs share on its node.
+"""
 
 import itertools
 from collections import Counter
@@ -6,6 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from raft.group import SHARED_HOST_COUNT, Job
+
+_OWN: Final = "host-"
+_SHARED: Final = "shared-"
 
 _NOWHERE: Final[Mapping[str, str]] = MappingProxyType({})
 """Nodes of hosts that may run anywhere."""
@@ -29,13 +38,33 @@ def wanted_hosts(
 ) -> tuple[str, ...]:
     """Return the hosts that shall own partitions: those that do, as far as they are wanted, and new ones.
 
-    Hosts on nodes that are leaving are not wanted, and their names stay theirs as long as they own anything.
+    A job that wants no number of hosts has one, in the process that jobs share. Hosts on nodes that are leaving are
+    not wanted, and their names stay theirs as long as they own anything.
     """
     present = set(owners) - {""}
-    going = {host for host in present if host_nodes.get(host) in leaving}
-    wanted = sorted(present - going, key=lambda host: (len(host), host))[:host_count]
-    names = (name for number in itertools.count() if (name := f"host-{number}") not in present)
-    return (*wanted, *itertools.islice(names, host_count - len(wanted)))
+    shares = host_count == SHARED_HOST_COUNT
+    count, kind = (1, _SHARED) if shares else (host_count, _OWN)
+    fit = {host for host in present if is_shared(host) == shares and host_nodes.get(host) not in leaving}
+    wanted = sorted(fit, key=lambda host: (len(host), host))[:count]
+    names = (name for number in itertools.count() if (name := f"{kind}{number}") not in present)
+    return (*wanted, *itertools.islice(names, count - len(wanted)))
+
+
+def is_shared(host: str) -> bool:
+    """Whether a host is one of several in a process that jobs share."""
+    return host.startswith(_SHARED)
+
+
+def hosts_wanted(job: Job) -> int | str:
+    """Return how many hosts a job wants, as people write it."""
+    return "shared" if job.host_count == SHARED_HOST_COUNT else job.host_count
+
+
+def has_wanted_hosts(job: Job) -> bool:
+    """Whether a job's partitions are where they shall be, as far as the number and kind of hosts goes."""
+    names, shares = set(job.owners), job.host_count == SHARED_HOST_COUNT
+    is_kind = all(name and is_shared(name) == shares for name in names)
+    return is_kind and len(names) == (1 if shares else job.host_count) and not job.moves
 
 
 def place(owners: Sequence[str], names: Sequence[str]) -> dict[int, str]:

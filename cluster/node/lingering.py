@@ -103,6 +103,10 @@ class Hosts(Protocol):
         """End the hosts of a job but those named."""
         ...
 
+    def end_idle_processes(self) -> None:
+        """End the processes that jobs shared and none has needed for some time."""
+        ...
+
 
 class LingeringHosts:
     """Looks, while its process leads, whose hosts nobody has asked for long enough."""
@@ -143,6 +147,7 @@ class LingeringHosts:
                     self._hosts.end_hosts(job_id, ())
                     self._use.forget(job_id)
                     log.info("a job that does not run has given its hosts back", extra={"job": job_id})
+        self._hosts.end_idle_processes()
 
 
 @lru_cache(maxsize=256)

@@ -9,15 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import ray
 
+from actors.partition.anomaly_table import decode_entry
 from cluster.client.client import Client
 from cluster.deployment import deploy
 from cluster.local.cluster import LOCAL_HOST
 from cluster.local.home import Home
 from cluster.local.speed import slowness
 from tests.support.trades import trades_job
+
+FEW_ROW_COUNT = 8_000
+"""Rows of each of many small jobs."""
 
 Entries = list[tuple[bytes, bytes]]
 Eventually = Callable[..., Any]
@@ -63,15 +68,28 @@ def test_a_killed_leader_loses_and_doubles_nothing(
     assert finish(client, name) == expected
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_host_loses_and_doubles_nothing(
-    client: Client, trades: Path, expected: Entries, eventually: Eventually, seed: int
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
 ) -> None:
-    name = f"host-{seed}"
-    start(client, name, trades, eventually)
-    time.sleep(random.Random(seed).uniform(0.0, 0.6))
-    client.kill_host(name)
-    assert finish(client, name) == expected
+    start(client, "host", trades, eventually)
+    time.sleep(random.Random(1).uniform(0.0, 0.6))
+    client.kill_host("host")
+    assert finish(client, "host") == expected
+
+
+def test_jobs_whose_shared_process_is_killed_lose_and_double_nothing(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually, tmp_path: Path
+) -> None:
+    few = tmp_path / "few.parquet"
+    pl.read_parquet(trades).head(FEW_ROW_COUNT).write_parquet(few)
+    wanted = [entry for entry in expected if decode_entry(*entry).id.offset < FEW_ROW_COUNT]
+    names = [f"small-{number}" for number in range(10)]
+    for name in names:
+        client.submit(trades_job(name, few, hosts="shared", batch_rows=200))
+    eventually(lambda: all(is_pumping(client, name) for name in names))
+    assert len({client._ask_host(name, "shared-0", "pid") for name in names}) == 1
+    client.kill_host(names[3])
+    assert [finish(client, name) == wanted for name in names] == [True] * len(names)
 
 
 def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(

@@ -27,6 +27,7 @@ SOCKETS = {
     # Node manager and object manager.
     ("raylet", RAY_HOST),
     ("ray::PartitionHost", RAY_HOST),
+    ("ray::HostPool", RAY_HOST),
     # A worker of Ray that is to become an actor.
     ("ray::IDLE", RAY_HOST),
 }
@@ -79,11 +80,13 @@ def listening(home: Home) -> set[tuple[str, str]]:
 def test_every_socket_that_listens_is_known(
     home: Home, client: Client, trades: Any, eventually: Callable[..., Any]
 ) -> None:
-    client.submit(trades_job("sockets", trades))
-    client.open_for_queries("sockets")
+    for name, hosts in (("sockets", 1), ("sockets-shared", "shared")):
+        client.submit(trades_job(name, trades, hosts=hosts))
+        client.open_for_queries(name)
     eventually(lambda: listening(home) >= SOCKETS - {("ray::IDLE", RAY_HOST)})
     found = listening(home)
-    client.stop("sockets")
+    for name in ("sockets", "sockets-shared"):
+        client.stop(name)
     assert found <= SOCKETS | DASHBOARD_SOCKETS
 
 

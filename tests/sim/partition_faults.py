@@ -73,7 +73,7 @@ class FaultyWorld(World):
             self.elect()
 
     def _scale(self) -> None:
-        count = self.rng.randint(1, min(HOST_COUNT_MAX, self.job.partitions))
+        count = self.rng.randint(0, min(HOST_COUNT_MAX, self.job.partitions))
         self.note(f"scale to {count}")
         self.decide(ScaleRequested(job_id=self.job.name, host_count=count))
 

@@ -115,7 +115,7 @@ class World:
         self.shaky = ShakySource(self.source, self.rng)
         self.members = {name: SimMember(self.directory / name) for name in MEMBERS}
         self.sinks = [ShakySink() for _ in self.job.sinks]
-        host_count = self.rng.randint(1, 2)
+        host_count = self.rng.randint(0, 2)
         self.decide(
             JobSubmitted(job_id=self.job.name, spec=b"", partition_count=self.job.partitions, host_count=host_count)
         )

@@ -44,6 +44,6 @@ def write_trades(path: Path, row_count: int, key_count: int, seed: int) -> None:
     frame.write_parquet(path, row_group_size=50_000)
 
 
-def trades_job(name: str, path: Path, *, hosts: int = 2, batch_rows: int = 2000) -> JobSettings:
+def trades_job(name: str, path: Path, *, hosts: int | str = 2, batch_rows: int = 2000) -> JobSettings:
     """Return the job of a file of trades."""
     return parse_job(JOB.format(name=name, path=path, hosts=hosts, batch_rows=batch_rows), path.parent)

@@ -53,6 +53,21 @@ def test_after_the_moves_every_wanted_host_has_its_share(owners: list[str], host
     )
 
 
+def test_a_job_that_wants_no_number_of_hosts_has_a_shared_one() -> None:
+    assert wanted_hosts(["", ""], 0) == ("shared-0",)
+    assert wanted_hosts(["shared-1", "shared-1"], 0) == ("shared-1",)
+    assert wanted_hosts(["shared-0", "host-0"], 0, {"a"}, {"shared-0": "a"}) == ("shared-1",)
+
+
+def test_a_host_of_the_other_kind_gives_its_partitions_up() -> None:
+    owners = ["shared-0", "shared-0"]
+    assert plan_moves(owners, wanted_hosts(owners, 2)) == [
+        Move(partition=0, source="shared-0", target="host-0"),
+        Move(partition=1, source="shared-0", target="host-1"),
+    ]
+    assert wanted_hosts(["host-0", "host-1"], 0) == ("shared-0",)
+
+
 def test_hosts_that_own_something_are_wanted_before_new_ones() -> None:
     assert wanted_hosts(["host-2", "", "host-4"], 3) == ("host-2", "host-4", "host-0")
     assert wanted_hosts(["host-0", "host-10", "host-2"], 2) == ("host-0", "host-2")

@@ -59,7 +59,7 @@ def test_paths_are_relative_to_the_job_file() -> None:
 
 def test_defaults_are_sensible() -> None:
     job = parse()
-    assert (job.partitions, job.hosts, job.group, job.engine.garbage_size) == (4, 1, None, 2000)
+    assert (job.partitions, job.hosts, job.group, job.engine.garbage_size) == (4, "shared", None, 2000)
     assert (job.events.store, job.events.anomalies, len(job.events.series)) == (False, True, 2)
 
 
@@ -97,7 +97,9 @@ def test_column_names_ignore_case() -> None:
         ("job: trades", "job: 5trades", "job (line 1): '5trades' cannot be used"),
         ("key: sym", "partitions: 0", "partitions (line 4): must be more than 0, not 0"),
         ("key: sym", "partitions: 2.5", "partitions (line 4): must be a whole number, not 2.5"),
-        ("key: sym", "hosts: true", "hosts (line 4): must be a whole number, not True"),
+        ("key: sym", "hosts: true", "hosts (line 4): must be `shared`, or a whole number of at least 1, not True"),
+        ("key: sym", "hosts: 0", "hosts (line 4): must be `shared`, or a whole number of at least 1, not 0"),
+        ("key: sym", "hosts: shard", "hosts (line 4): must be `shared`, or a whole number of at least 1, not 'shard'"),
         ("key: sym", "linger: 0", "linger (line 4): must be at least 1, not 0"),
         ("key: sym", "linger: soon", "linger (line 4): 'soon' is no duration"),
         ("key: sym", "group: 1", "group (line 4): must be more than 1, not 1"),

@@ -35,6 +35,7 @@ from raft.commands import (
     Command,
     JobResumed,
     JobStopped,
+    JobSubmitted,
     MoveFinished,
     NodeDrained,
     NodeJoined,
@@ -167,6 +168,18 @@ def test_rows_are_routed_by_a_leader_that_can_read_the_source_and_else_the_job_s
     other = on_nodes("a", "m0", source=source | {"on": "m0"})
     other.look()
     assert other.waiting(OpenSource)
+
+
+def test_a_job_begins_on_the_node_with_the_fewest_hosts_of_all_jobs() -> None:
+    driver = on_nodes("a", "b", host_count=0)
+    driver.decide(JobSubmitted(job_id="other", spec=b"", partition_count=1, host_count=0))
+    driver.decide(
+        AssignmentChanged(epoch=1, job_id="other", owners=((0, "shared-0"),), host_nodes=(("shared-0", "a"),))
+    )
+    driver.look()
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    assert started(driver) == [("shared-0", "b")]
 
 
 def test_a_node_that_is_away_gets_no_hosts() -> None:

@@ -18,6 +18,7 @@ class World:
 
     def __init__(self) -> None:
         self.now_s = 1000.0
+        self.idle_count = 0
         self.epoch: int | None = 1
         self.running: set[str] = set()
         self.with_hosts = {"j"}
@@ -39,6 +40,9 @@ class World:
 
     def end_hosts(self, job_id: str, but: tuple[str, ...]) -> None:
         self.with_hosts.remove(job_id)
+
+    def end_idle_processes(self) -> None:
+        self.idle_count += 1
 
     def has_hosts_after(self, seconds: float) -> bool:
         self.now_s += seconds
@@ -107,7 +111,11 @@ def test_hosts_of_a_job_that_was_removed_end_at_once(world: World) -> None:
     assert not world.has_hosts_after(0)
 
 
-def test_only_the_leader_gives_hosts_back(world: World) -> None:
+def test_only_the_leader_gives_anything_back(world: World) -> None:
     world.epoch = None
     assert world.has_hosts_after(0)
     assert world.has_hosts_after(2 * LINGER_S)
+    assert not world.idle_count
+    world.epoch = 1
+    assert world.has_hosts_after(0)
+    assert world.idle_count == 1

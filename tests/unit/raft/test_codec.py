@@ -150,6 +150,11 @@ def test_a_state_of_version_2_has_no_nodes_and_its_shards_are_the_first() -> Non
     assert decode_state(data) == state_2()
 
 
+def test_a_state_of_version_3_has_jobs_with_hosts_of_their_own() -> None:
+    _, fields = msgpack.unpackb(encode_state(state_2()), strict_map_key=False)
+    assert decode_state(msgpack.packb((3, fields))) == state_2()
+
+
 def test_a_state_of_version_1_has_jobs_without_accepted_values() -> None:
     version, fields = msgpack.unpackb(
         bytes.fromhex((Path(__file__).parent / "data" / "state-2.hex").read_text()), strict_map_key=False
@@ -177,7 +182,7 @@ def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([4, {}]), "state version 4")]
+    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([5, {}]), "state version 5")]
 )
 def test_what_is_no_state_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=words):

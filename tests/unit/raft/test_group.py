@@ -145,8 +145,8 @@ def test_a_job_is_submitted_once(group: Group) -> None:
     [
         (0, 1, "0 partitions: choose 1 to 4096"),
         (5000, 1, "5000 partitions: choose 1 to 4096"),
-        (2, 3, "3 hosts: choose 1 to 2, the number of partitions"),
-        (2, 0, "0 hosts: choose 1 to 2, the number of partitions"),
+        (2, 3, "3 hosts: choose 1 to 2, the number of partitions, or share one"),
+        (2, -1, "-1 hosts: choose 1 to 2, the number of partitions, or share one"),
     ],
 )
 def test_a_job_has_partitions_and_hosts(group: Group, partition_count: int, host_count: int, reason: str) -> None:
