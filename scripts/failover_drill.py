@@ -1,12 +1,13 @@
 """Kill processes of a loaded cluster at random moments, and count what is missing or doubled at the end.
 
-    python scripts/failover_drill.py [--kills 20] [--victim KIND] [--rows 3000000] [--seconds S] [--seed 1]
+    python scripts/failover_drill.py [--kills 20] [--victim KIND] [--stop] [--rows 3000000] [--seconds S] [--seed 1]
 
 A job replays a generated file on a local cluster of three members and two hosts. At random moments processes are killed
-by SIGKILL; the drill waits for the group to recover and kills again until the file is through (it is replayed under a
-new job name as often as the kills need). Nobody is killed later than `--seconds` say. Printed: the time from each kill
-to the first rows afterwards (for leaders, to the election, too), and the comparison of each anomaly table with one
-undisturbed run. The kinds:
+by SIGKILL (with `--stop`, one of Ray is stopped by SIGSTOP instead); the drill waits for the group to recover and kills
+again until the file is through (it is replayed under a new job name as often as the kills need). Nobody is killed later
+than `--seconds` say. Printed: the time from each kill to the first rows afterwards (for leaders, to the election, too),
+when `tocsin status` said that something is wrong and how long it took to answer, and the comparison of each anomaly
+table with one undisturbed run. The kinds:
 
     leader   the node that leads, with its leader's process      raylet   Ray's raylet
     host     a host of the job                                   gcs      Ray's control store
@@ -21,6 +22,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environ
 from cluster.local.home import Home
 from cluster.node.ray_keeper import RayRecord
 from cluster.node.status import NodeStatus
+from cluster.show.status import cluster_status
 from config.load import parse_job
 from config.settings import JobSettings
 
@@ -98,15 +101,18 @@ Killed = tuple[str, Callable[[Seen], bool]]
 class Drill:
     """One drill on one cluster."""
 
-    def __init__(self, home: Home, path: Path, seed: int, seconds: float) -> None:
+    def __init__(self, home: Home, path: Path, seed: int, seconds: float, *, stops_ray: bool) -> None:
         from cluster.client.client import Client
 
         self._client = Client(home)
+        self._asking = Client(home)
         self._home = home
         self._path = path
         self._random = random.Random(seed)
         self._elected_s: list[float] = []
         self._resumed_s: dict[str, list[float]] = {}
+        self._status_s: list[float] = []
+        self._ray_signal = signal.SIGSTOP if stops_ray else signal.SIGKILL
         self._last_kill_s = time.monotonic() + seconds
 
     def job(self, name: str) -> JobSettings:
@@ -150,6 +156,31 @@ class Drill:
             time.sleep(0.02)
 
     def _kill(self, name: str, victim: str) -> None:
+        over = threading.Event()
+        said: list[str] = []
+        asking = threading.Thread(target=self._ask_status, args=(name, over, said))
+        asking.start()
+        try:
+            self._kill_and_wait(name, victim)
+        finally:
+            over.set()
+            asking.join()
+        print(f"    {said[0] if said else 'nothing was said'}", flush=True)
+
+    def _ask_status(self, name: str, over: threading.Event, said: list[str]) -> None:
+        """Ask for the status again and again, as people would; note how long that takes, and what is wrong first."""
+        started_s = time.monotonic()
+        while not over.wait(0.5):
+            asked_s = time.monotonic()
+            try:
+                problems = cluster_status(self._asking, name).problems
+            except ClusterError as error:
+                problems = (str(error),)
+            answered_s = time.monotonic()
+            self._status_s.append(answered_s - asked_s)
+            said += [f"status after {answered_s - started_s:.1f} s: {problems[0]}"] if problems else []
+
+    def _kill_and_wait(self, name: str, victim: str) -> None:
         before = self._look(name)
         killed_s = time.monotonic()
         killed, is_over = getattr(self, f"_kill_{victim}")(name, before)
@@ -234,7 +265,7 @@ class Drill:
         record = RayRecord.read(self._home.member_directory(self._client.group_id, before.head))
         for kind in kinds if record is not None else ():
             assert record is not None
-            os.kill(record.pids[kind], signal.SIGKILL)
+            os.kill(record.pids[kind], self._ray_signal)
         return f"{' and '.join(kinds)} of {before.head}", lambda seen: seen.generation > before.generation
 
     def report(self) -> str:
@@ -243,7 +274,8 @@ class Drill:
         def spread(values: list[float]) -> str:
             return f"median {statistics.median(values):.2f}, worst {max(values):.2f}" if values else "none"
 
-        lines = [f"elected after, s             {spread(self._elected_s)}"]
+        lines = [f"a status took, s             {spread(self._status_s)}"]
+        lines += [f"elected after, s             {spread(self._elected_s)}"]
         lines += [f"rows again after, s: {kind:<7} {spread(times)}" for kind, times in self._resumed_s.items()]
         return "\n".join(lines)
 
@@ -255,9 +287,12 @@ def main() -> int:
     parser.add_argument("--victim", choices=(*VICTIMS, "any"), default="any")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--keys", type=int, default=1000)
+    parser.add_argument("--stop", action="store_true", help="stop processes of Ray instead of killing them")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="the last kill is not later")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    if options.stop and options.victim not in ("raylet", "gcs"):
+        parser.error("--stop is for the victims raylet and gcs: nobody replaces others that are stopped")
     with tempfile.TemporaryDirectory(prefix="tocsin-drill-") as directory:
         place = Path(directory)
         home = Home(place / "home")
@@ -273,7 +308,7 @@ def drill(home: Home, path: Path, options: argparse.Namespace) -> int:
     from actors.source.open import open_source
     from cluster.local.compare import compare, undisturbed_entries
 
-    running = Drill(home, path, options.seed, options.seconds)
+    running = Drill(home, path, options.seed, options.seconds, stops_ray=options.stop)
     job = running.job("undisturbed")
     expected = undisturbed_entries(
         job, open_source(job, path.parent), {0: options.rows}, lambda: time.time_ns() // 1000
