@@ -3,6 +3,7 @@
 It is a child of its own, so that neither batches nor Ray, which ends drivers whose cluster is gone, touch the member.
 """
 
+import contextlib
 import json
 import logging
 import signal
@@ -77,30 +78,37 @@ class LeaderChild:
             self._heard_s, self._address = time.monotonic(), address
             self._pause_s = RESTART_S
 
-    def follow(self, ray_address: str) -> bool:
-        """Have a process for this Ray (empty: none); return whether one that was ready has been lost just now."""
+    def follow(self, ray_address: str | None) -> bool:
+        """Have a process for this Ray; return whether one that was ready has been lost just now.
+
+        Without an address one stands by that has imported everything and will be told; with `None` there is none.
+        """
         was_ready = self.is_ready
         if self._process is not None and (problem := self._problem(ray_address)):
             log.warning("the leader's process ends", extra={"reason": problem, "pid": self._process.pid})
             self.end()
             self._due_s = time.monotonic() + self._pause_s
             self._pause_s = min(2 * self._pause_s, RESTART_S_MAX)
-        if self._process is None and ray_address and time.monotonic() >= self._due_s:
-            self._start(ray_address)
+        if self._process is None and ray_address is not None and time.monotonic() >= self._due_s:
+            self._start()
+        if self._process is not None and ray_address and not self._ray_address:
+            self._tell(ray_address)
         return was_ready and not self.is_ready
 
-    def _problem(self, ray_address: str) -> str:
+    def _problem(self, ray_address: str | None) -> str:
         assert self._process is not None
         code = self._process.poll()
         if code is not None:
             return f"it has ended ({code})"
-        if ray_address != self._ray_address:
+        if ray_address is None or (self._ray_address and ray_address != self._ray_address):
             return "its Ray is over"
+        if not self._ray_address:
+            return ""
         silence_s = time.monotonic() - self._heard_s
         limit_s = SILENCE_S_MAX if self._address else READY_TIMEOUT_S * slowness()
         return f"silent for {silence_s:.0f} s" if silence_s > limit_s else ""
 
-    def _start(self, ray_address: str) -> None:
+    def _start(self) -> None:
         with open(self._directory / "leader.log", "a", opener=private_opener) as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cluster.node.leader_main", str(self._directory)],
@@ -108,11 +116,17 @@ class LeaderChild:
                 stdout=output,
                 stderr=output,
             )
-        self._ray_address, self._address, self._heard_s = ray_address, "", time.monotonic()
+        self._ray_address, self._address, self._heard_s = "", "", time.monotonic()
+
+    def _tell(self, ray_address: str) -> None:
+        assert self._process is not None
         assert self._process.stdin is not None
-        # Stays open: the process ends when its node does, however that dies.
-        self._process.stdin.write((json.dumps({"ray_address": ray_address}) + "\n").encode())
-        self._process.stdin.flush()
+        self._ray_address, self._heard_s = ray_address, time.monotonic()
+        # One that has just ended is replaced at the next look.
+        with contextlib.suppress(BrokenPipeError):
+            # Stays open: the process ends when its node does, however that dies.
+            self._process.stdin.write((json.dumps({"ray_address": ray_address}) + "\n").encode())
+            self._process.stdin.flush()
 
     def end(self) -> None:
         """Kill the process; whatever it did is fenced by its epoch."""
@@ -123,4 +137,5 @@ class LeaderChild:
         process.send_signal(signal.SIGKILL)
         process.wait()
         if process.stdin is not None:
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()

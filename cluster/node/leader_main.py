@@ -25,9 +25,8 @@ def main() -> None:
     begin_log()
     directory = Path(sys.argv[1])
     settings = NodeSettings.read(directory)
-    ray_address = json.loads(sys.stdin.readline())["ray_address"]
     os.umask(0o077)
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    # Takes seconds, in which Ray is still being started.
     from cluster.deployment.deploy import connect
     from cluster.deployment.node_deployment import NodeDeployment
     from cluster.leader.supervisor import Leader
@@ -36,7 +35,11 @@ def main() -> None:
     from cluster.node.lingering import HostUse, LingeringHosts
     from cluster.node.resting import RestingMover
 
-    connect(ray_address, settings.host)
+    line = sys.stdin.readline()
+    if not line:
+        return
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    connect(json.loads(line)["ray_address"], settings.host)
     security = contexts_of(directory)
     group = NodeGroup(settings, security)
     deployment = NodeDeployment(settings, group, Home(Path(settings.home)))

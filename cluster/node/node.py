@@ -215,10 +215,12 @@ class NodeProcess:
             )
             self._propose("head started", command)
 
-    def _child_ray_address(self, state: GroupState) -> str:
-        """Return which Ray the leader's process shall drive; empty when there is none yet."""
+    def _child_ray_address(self, state: GroupState) -> str | None:
+        """Return which Ray the leader's process shall drive; empty when there is none yet, `None` if it never leads."""
         head, ray = state.head, self._ray.status
-        if head is None or not head.address or not self._settings.votes:
+        if not self._settings.votes:
+            return None
+        if head is None or not head.address:
             return ""
         if self._settings.carries_ray and (ray.phase is not RayPhase.RUNNING or ray.generation != head.generation):
             return ""

@@ -80,6 +80,20 @@ def test_a_leaders_process_ends_when_its_ray_is_over(tmp_path: Path) -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_a_leaders_process_stands_by_until_there_is_a_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE_S_MAX", 0.0)
+    monkeypatch.setattr(module, "READY_TIMEOUT_S", 0.0)
+    child = LeaderChild(tmp_path)
+    child.follow("")
+    pid = child.status.pid
+    os.kill(pid, 19)
+    for address in ("", "127.0.0.1:1"):
+        child.follow(address)
+        assert child.status.pid == pid
+    child.follow(None)
+    assert not psutil.pid_exists(pid)
+
+
 def settings(directory: Path) -> NodeSettings:
     """Return what a node is told that carries Ray."""
     return NodeSettings(
