@@ -89,6 +89,7 @@ class LeaderCalls:
 
         Raises:
             ShardLostError: a shard is gone, damaged or another one.
+            SilentHostError: its node does not answer.
         """
         with self._use.asking(job_id):
             self._open_at_rest(job_id, host, timeout_s)
@@ -96,7 +97,13 @@ class LeaderCalls:
     def _open_at_rest(self, job_id: str, host: str, timeout_s: float) -> None:
         state = self._group.state()
         job = state.jobs[job_id]
-        started = self._deployment.start_host(job_id, host, job.spec, job.host_nodes.get(host, ""))
+        node = job.host_nodes.get(host, "")
+        if node and node not in self._group.answering_nodes():
+            raise SilentHostError(
+                f"{node}, which has partitions of job {job_id!r}, does not answer; start it, or give up what it has by "
+                f"`tocsin member expel {node}`"
+            )
+        started = self._deployment.start_host(job_id, host, job.spec, node)
         # All of them, since a host that hears of a new epoch gives up those that are not named.
         owned = [number for number, owner in enumerate(job.owners) if owner == host]
         generations = {number: job.generations[number] for number in owned}

@@ -149,7 +149,7 @@ def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
     assert left_behind(other, "dead") == undisturbed
     assert not nodes(other)[name]["answers"]
     # A job that had finished before keeps what it has there, and nobody answers without it.
-    assert copies(victim, "undisturbed")
+    assert f"{name}, which has partitions of job" in said(other, "query", "events", "undisturbed", code=2)
     # Its home says that something runs, under numbers that mean nothing any more.
     begin(victim)
     eventually(lambda: is_healthy(other, name), 120)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from actors.errors import NotOpenError
 from actors.host import PartitionHost
 from actors.shard import ShardLostError
 from cluster.client.client import Client
+from cluster.errors import SilentHostError
 from cluster.local.home import Home
 from cluster.node.leader_calls import LeaderCalls
 from cluster.node.lingering import HostUse
@@ -52,6 +54,9 @@ class ClientOfHost(Client):
             status=status,
         )  # fmt: skip
 
+    def answering_nodes(self) -> frozenset[str]:
+        return frozenset({"here"})
+
     def state(self) -> GroupState:
         return GroupState(epoch=2, jobs={SETTINGS.name: self._job})
 
@@ -81,6 +86,18 @@ def test_partitions_whose_host_has_ended_are_opened_again(home: Home, host: Part
     client = ClientOfHost(host, JobStatus.FINISHED)
     client.open_for_queries(SETTINGS.name)
     assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
+
+
+@pytest.mark.parametrize("node", ["here", "away"])
+def test_a_query_of_what_a_silent_node_has_names_the_node(host: PartitionHost, node: str) -> None:
+    host.close()
+    client = ClientOfHost(host, JobStatus.FINISHED)
+    client._job = replace(client._job, host_nodes={"a": node})
+    if node == "here":
+        client.open_for_queries(SETTINGS.name)
+    else:
+        with pytest.raises(SilentHostError, match=r"^away, which has partitions of job .*, does not answer; start it"):
+            client.open_for_queries(SETTINGS.name)
 
 
 def test_a_query_opens_what_was_given_back_since_its_page_before(host: PartitionHost) -> None:
