@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 _OWN_NAMES: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-"""What every record has; whatever else one has was given as `extra`."""
+"""What every record has; whatever else one has was given as `extra`, or begins with `_` and is added by Ray."""
 
 
 class ValuesFormatter(logging.Formatter):
@@ -12,7 +12,9 @@ class ValuesFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
         """Return the line of a record, without its traceback."""
-        values = [f"{name}={value!r}" for name, value in record.__dict__.items() if name not in _OWN_NAMES]
+        values = [
+            f"{name}={value!r}" for name, value in record.__dict__.items() if name not in _OWN_NAMES and name[0] != "_"
+        ]
         return " ".join([super().formatMessage(record), *values])
 
 

@@ -13,7 +13,7 @@ def line(**values: object) -> str:
 
 
 def test_values_stand_after_the_phrase() -> None:
-    assert line(job="trades", epoch=4) == "WARNING a node is lost job='trades' epoch=4"
+    assert line(job="trades", epoch=4, _ray_timestamp_ns=7) == "WARNING a node is lost job='trades' epoch=4"
 
 
 def test_a_phrase_alone_stays_as_it_is() -> None:
