@@ -109,8 +109,9 @@ def table(machine: Machine, name: str) -> Entries:
 
 def events(machine: Machine, job: str) -> list[str]:
     """Return all stored events of a job, in one order."""
-    rows = map(json.loads, said(machine, "query", "events", job, "--json", "--limit", "0").splitlines())
-    return sorted(json.dumps({key: value for key, value in row.items() if key != "id"}) for row in rows)
+    found = map(json.loads, said(machine, "query", "events", job, "--json", "--limit", "0").splitlines())
+    rows = ({**row, "id": "", "type": row["type"].removeprefix(f"{job}/")} for row in found)
+    return sorted(map(json.dumps, rows))
 
 
 def _sink(machine: Machine, job: str) -> Path:
