@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, NoAnswerError
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
 from cluster.node.ray_keeper import RayRecord
@@ -137,7 +137,16 @@ class Drill:
         summary = self._client.wait_finished(name, 600)
         if summary.failed is not None:
             raise SystemExit(f"the job failed: {summary.failed}")
-        return kills, self._client.anomaly_entries(name)
+        return kills, self._entries(name)
+
+    def _entries(self, name: str) -> list[tuple[bytes, bytes]]:
+        """Return the anomaly table; what was killed last may still be on its way back."""
+        asked_s = time.monotonic()
+        while True:
+            try:
+                return self._client.anomaly_entries(name)
+            except NoAnswerError as error:
+                self._give_up_after(asked_s, f"nobody answers: {error}")
 
     @property
     def is_late(self) -> bool:
