@@ -183,10 +183,10 @@ class _ColumnDecoder:
         if values.dtype == pl.Null:
             empty = pl.Series(self._column.name, [None] * len(values), dtype=physical_type(self._column.type))
             return empty, _no_faults(values)
-        if self._times is not None:
-            return self._times.decode(values)
         if values.dtype in (pl.Categorical, pl.Enum):
             values = values.cast(pl.String)
+        if self._times is not None:
+            return self._times.decode(values)
         if values.dtype == pl.String and not self._column.type.is_text:
             return self._from_text(values) if self._parse_text else self._all_wrong(values)
         return self._from_typed(values)

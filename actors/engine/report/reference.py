@@ -58,6 +58,10 @@ and `not`, also before a bracket: `not (x)`.
 Arguments may be named: `percentile(x, 75, interpolation="lower")`. Names of columns and functions ignore case. Times
 are integers in the unit of their column.
 
+Whole numbers, INT as well as LONG, have 64 bits. What does not fit wraps around, from the largest to the smallest:
+`+`, `-`, `*`, `square`, `abs`, `sum`, `wsum`, `prod` and what is made of them. Where numbers may become so large write
+`double(x)`; `avg`, deviations and the like are real and lose nothing. A real number that is too large is NULL.
+
 An order-sensitive function looks at all rows of the key so far; inside an aggregate, at the rows of the window. An
 aggregate may stand neither inside another nor inside an order-sensitive function.
 """

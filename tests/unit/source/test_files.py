@@ -184,6 +184,12 @@ def test_parquet_times_and_categories_are_converted(tmp_path: Path) -> None:
     assert read_split(open_files(tmp_path, "a.parquet", type="parquet")).rows == ((0, (0, "A", 6)), (1, (1, "B", 5)))
 
 
+def test_a_category_may_be_the_text_of_a_time(tmp_path: Path) -> None:
+    times = pl.Series(["2026-01-01", "2026-01-02"], dtype=pl.Categorical)
+    pl.DataFrame({"time": times, "sym": ["A", "B"], "qty": [6, 5]}).write_parquet(tmp_path / "a.parquet")
+    assert len(read_split(open_files(tmp_path, "a.parquet", type="parquet")).rows) == 2
+
+
 def test_parquet_files_have_the_column_file(tmp_path: Path) -> None:
     pl.DataFrame({"time": [1], "qty": [6]}).write_parquet(tmp_path / "cpu.parquet")
     source = open_files(tmp_path, "cpu.parquet", BY_FILE, type="parquet")

@@ -170,7 +170,7 @@ _MERGEABLE = [
         _x,
         REAL,
         (lambda u: _build.average(u.types), form.average),
-        "sum divided by the number of values; no sum is too large",
+        "sum divided by the number of values; no sum of whole numbers is too large",
     ),
     aggregate("mean", _x, REAL, (lambda u: _build.average(u.types), form.average), "the same as avg"),
     aggregate(
