@@ -9,6 +9,7 @@ check weaker.
 
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ import xxhash
 from actors.errors import SourceError
 from actors.files import make_directory, private_opener, replace_file, sync_directory
 
-FORMAT_VERSION = 1
-"""Version of a line of the log."""
+FORMAT_VERSION = 2
+"""Version of a line of the log; lines of version 1 have no checksum."""
 
 _LOG_SIZE_BYTES_MIN = 64 << 10
 """Size below which a log is not written anew."""
@@ -176,8 +177,8 @@ class PositionLog:
             mark = _mark(line)
             if mark is None:
                 raise SourceError(
-                    f"{path}: line {number} is no position of format {FORMAT_VERSION}. Restore the file from a copy; "
-                    "without it, files that were replaced meanwhile are not noticed"
+                    f"{path}: line {number} is damaged, or no position of format {FORMAT_VERSION}. Restore the file "
+                    "from a copy; without it, files that were replaced meanwhile are not noticed"
                 )
             self.marks[mark.number] = mark
         if whole != data:
@@ -210,13 +211,20 @@ def grew_too_late(path: Path) -> SourceError:
 
 
 def _line(mark: FileMark) -> bytes:
-    return json.dumps({"format": FORMAT_VERSION, **asdict(mark)}).encode() + b"\n"
+    fields = {"format": FORMAT_VERSION, **asdict(mark)}
+    return json.dumps(fields | {"checksum": _checksum(fields)}).encode() + b"\n"
+
+
+def _checksum(fields: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
 
 def _mark(line: bytes) -> FileMark | None:
     try:
         found: dict[str, Any] = json.loads(line)
-        if found.pop("format") != FORMAT_VERSION:
+        if found["format"] == FORMAT_VERSION and found.pop("checksum") != _checksum(found):
+            return None
+        if found.pop("format") not in (1, FORMAT_VERSION):
             return None
         mark = FileMark(**found)
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -1,7 +1,10 @@
 """Positions stand for the rows that were read: a file that is another one now is an error, here and after a restart."""
 
+import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +231,7 @@ def test_a_log_of_positions_that_is_none_is_an_error(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", CSV, THREE)
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / POSITIONS_FILE).write_bytes(b"\xff\n{}\n")
-    with pytest.raises(SourceError, match=r"source\.positions: line 1 is no position of format 1"):
+    with pytest.raises(SourceError, match=r"source\.positions: line 1 is damaged, or no position of format 2"):
         open_files(tmp_path, "a.csv", CSV)
 
 
@@ -237,3 +240,20 @@ def test_a_log_of_positions_that_cannot_be_written_stops_before_rows_are_given_o
     (tmp_path / "kept").write_text("in the way")
     with pytest.raises(SourceError, match=r"what was read of the source cannot be noted"):
         open_files(tmp_path, "a.csv", CSV).read(0, 0, 10)
+
+
+def test_a_flipped_bit_in_the_log_of_positions_is_an_error(tmp_path: Path) -> None:
+    mark = FileMark(number=0, path="/data/a.csv", record_count=30, size_bytes=733, digest="714896b5")
+    PositionLog(tmp_path / "log").put(mark)
+    line = (tmp_path / "log").read_bytes()
+    for place, bit in product(range(len(line) - 1), range(8)):
+        flipped = bytes(byte ^ (1 << bit if number == place else 0) for number, byte in enumerate(line))
+        (tmp_path / "log").write_bytes(flipped)
+        with pytest.raises(SourceError, match="is damaged"):
+            PositionLog(tmp_path / "log")
+
+
+def test_a_log_of_positions_without_checksums_is_read(tmp_path: Path) -> None:
+    mark = FileMark(number=0, path="/data/a.csv", record_count=30, size_bytes=733, digest="714896b5")
+    (tmp_path / "log").write_text(json.dumps({"format": 1, **asdict(mark)}) + "\n")
+    assert PositionLog(tmp_path / "log").marks == {0: mark}
