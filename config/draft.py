@@ -7,13 +7,14 @@ so faults at, above or below a known one are left out, and so is what mentions a
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.model import ColumnType
 from config.base import nearest
 from config.errors import Path, SettingError
 from config.faults import has, locate
+from config.sources import with_type
 
 _STAND_INS: Mapping[Path, Any] = {
     ("job",): "job",
@@ -37,6 +38,8 @@ class Draft:
         self._renamed: dict[Path, str] = {}
         self._doubtful: list[str] = []
         self._is_own = False
+        source = with_type(data.get("source"))
+        self._brings_columns = isinstance(source, Mapping) and source.get("type") in ("log", "host_metrics")
         self.take_out(list(faults))
 
     @property
@@ -53,8 +56,10 @@ class Draft:
         if faults and not self._is_own:
             self.data, self._is_own = copy.deepcopy(self.data), True
         found = {locate(one.path, self.data): one for one in faults}
+        rooms = {path[0] for path in (*found, *(one.path for one in self.faults)) if path}
         for path, one in found.items():
-            self._note(path, one)
+            if not self._lacks_by_another(path, rooms):
+                self._note(path, one)
         # From the last to the first, so that positions in a list stay right.
         paths = sorted(found, key=lambda path: [(isinstance(part, int), part) for part in path], reverse=True)
         changes = [self._take_out(path, found[path]) for path in paths]
@@ -69,6 +74,14 @@ class Draft:
         follows = any(place[: len(other)] == other or other[: len(place)] == place for other in known)
         if not follows and not (is_doubtful and path[:1] != ("schema",)):
             self.faults.append(SettingError(place, one.text, meant_key=one.meant_key))
+
+    def _lacks_by_another(self, place: Path, rooms: Container[str | int]) -> bool:
+        """Return whether something is missing alone because of another fault; `rooms` are the first keys of all."""
+        if place == ("metrics",):
+            # Detectors and events that are faulty are something to do all the same.
+            return "metrics" not in self.data and any(key in rooms for key in ("detectors", "events", "absent"))
+        is_missing = place in (("schema",), ("time",)) and place[0] not in self.data
+        return is_missing and "source" in rooms and self._brings_columns
 
     def _origin(self, path: Path) -> Path:
         """Return where a part of the data stood before others were taken out."""

@@ -96,6 +96,10 @@ def regex_of_text(text: str) -> str:
     """
     if not text.strip():
         raise ValueError("the text of a template is empty; give what its messages have in common")
+    names = [found[2] for found in _PLACEHOLDER.finditer(text) if not found[1] and found[2] not in (None, "*")]
+    repeated = [name for place, name in enumerate(names) if name in names[:place]]
+    if repeated:
+        raise ValueError(f"the variable {repeated[0]!r} stands twice in {text!r}; give each a name of its own")
     words = r"\s+".join(_regex_of_word(word) for word in text.split())
     return rf"(?s)\s*{words}\s*"
 

@@ -166,8 +166,10 @@ def gather(result: Backtest, rows: Input, times: TimeRange, key: Key | None = No
     """Return what a picture of a backtest shows: one key, or those with most anomalies.
 
     Raises:
-        BacktestError: no row has that key.
+        BacktestError: no row has that key, or there are no rows.
     """
+    if not result.row_count:
+        raise BacktestError("there are no rows to draw; without --plot the summary says what was read")
     job, replay = result.job, Replay(result.job)
     columns = shown_columns(replay, job.row_schema)
     if not columns:

@@ -216,6 +216,15 @@ def test_a_range_without_rows_is_said(tmp_path: Path) -> None:
     assert "rows lies between --from and --to" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.svg", "a.html"])
+def test_a_picture_of_no_rows_is_refused(tmp_path: Path, name: str) -> None:
+    path = write_rows(tmp_path)
+    (tmp_path / "pumps.csv").write_text("time,pump,pressure,errors\n")
+    result = CliRunner().invoke(backtest, [str(path), "--plot", str(tmp_path / name)])
+    assert "there are no rows to draw" in str(result.exception)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_key_of_truth_values_is_true_or_false(tmp_path: Path) -> None:
     job = parse_job(JOB.replace("pump: SYMBOL", "pump: BOOL"), tmp_path)
     assert [parse_key(job, [text]) for text in ("true", "False")] == [(True,), (False,)]

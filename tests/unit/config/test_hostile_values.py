@@ -75,3 +75,36 @@ def test_sizes_have_units_wherever_they_stand() -> None:
 def test_an_impossible_path_of_a_job_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="give another path"):
         load_job("a\0b.yaml")
+
+
+LOG = {"job": "l", "metrics": ["isValid(message)"]}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"path": "a.log", "format": "syslog"},
+        {"type": "log", "path": "a.txt", "format": "("},
+        {"path": "a.log", "templates": [{"id": "a", "text": ""}]},
+    ],
+)
+def test_a_faulty_log_lacks_no_columns_besides(source: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_job(LOG | {"source": source})
+    assert [problem.path.split(".")[0] for problem in caught.value.problems] == ["source"]
+
+
+def test_a_faulty_detector_is_something_to_do() -> None:
+    with pytest.raises(ConfigError) as caught:
+        make(metrics=[], detectors=[{"type": "new_value", "watch": "qyt", "learn": {"rows": 1}}])
+    assert [problem.path for problem in caught.value.problems] == ["detectors[0].watch"]
+
+
+def test_what_is_missing_by_itself_is_said() -> None:
+    with pytest.raises(ConfigError, match="the job would do nothing"):
+        make(metrics=[])
+
+
+def test_a_variable_that_stands_twice_is_named() -> None:
+    with pytest.raises(ConfigError, match="the variable 'x' stands twice in '<x> and <x>'"):
+        make_job(LOG | {"source": {"path": "a.log", "templates": [{"id": "a", "text": "<x> and <x>"}]}})

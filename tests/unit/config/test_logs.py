@@ -59,7 +59,7 @@ def test_a_star_watches_every_variable_that_tells_rows_of_an_event_apart() -> No
         ({"templates": [{"id": 1}]}, r"source\.templates\[0\]: template 1 needs either `text` or `regex`"),
         ({"templates": [{"id": 1, "text": "x", "regex": "y"}]}, "needs either"),
         ({"templates": [{"id": 1, "text": " "}]}, "the text of a template is empty"),
-        ({"templates": [{"id": 1, "text": "<a> <a>"}]}, "redefinition of group name 'a'"),
+        ({"templates": [{"id": 1, "text": "<a> <a>"}]}, "the variable 'a' stands twice in '<a> <a>'"),
         ({"templates": [{"id": 1, "regex": "(?P<var_0>.)(.)"}]}, "has two variables 'var_0'"),
         ({"templates": [{"id": 1, "text": "<a> <A>"}]}, "has two variables 'A'"),
         ({"format": r"(?P<Time>\S+) (?P<time>\S+)"}, "has two variables 'time'"),
