@@ -70,9 +70,9 @@ Nodes = Annotated[Names, AfterValidator(_checked_nodes)]
 class Settings(BaseModel):
     """Frozen settings; a key that does not exist is refused with the nearest one that does."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, validate_default=True, use_attribute_docstrings=True
-    )
+    # What fields are for stands below each of them; `config.schema` reads it, since to do so takes longer than all the
+    # rest of an import.
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod

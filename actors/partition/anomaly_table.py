@@ -8,7 +8,7 @@ import heapq
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
@@ -17,7 +17,9 @@ import polars as pl
 from actors.model import AnomalyId
 from actors.partition.part import Entry, Fields, Part, Saved
 from actors.partition.sealing import unseal
-from actors.shard.shard import Txn
+
+if TYPE_CHECKING:
+    from actors.shard import Txn
 
 TABLE = "anomalies"
 """Table of the shard."""
@@ -236,7 +238,7 @@ def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def scan_anomalies(
-    txn: Txn, table: Any, wanted: AnomalyFilter, count_max: int, *, render: Renderer | None = None
+    txn: "Txn", table: Any, wanted: AnomalyFilter, count_max: int, *, render: Renderer | None = None
 ) -> list[Anomaly]:
     """Return at most `count_max` wanted anomalies, in the order of ids."""
     found: list[Anomaly] = []
@@ -254,7 +256,7 @@ def scan_anomalies(
 
 
 def newest_anomalies(
-    txn: Txn, table: Any, wanted: AnomalyFilter, count_max: int, *, render: Renderer | None = None
+    txn: "Txn", table: Any, wanted: AnomalyFilter, count_max: int, *, render: Renderer | None = None
 ) -> list[Anomaly]:
     """Return at most `count_max` wanted anomalies, newest first.
 

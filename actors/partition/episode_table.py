@@ -13,18 +13,20 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from actors.engine.episodes.episode import Episode, EpisodeId, EpisodeState
-from actors.engine.episodes.tracker import EpisodeChanges
 from actors.engine.report.output import LATE_ORDINALS, Numbering
 from actors.model import AnomalyId
 from actors.partition.anomaly_table import decode_id, encode_id
 from actors.partition.part import Entry, Part, Tables
 from actors.partition.sealing import unseal
-from actors.shard.shard import Txn
+
+if TYPE_CHECKING:
+    from actors.engine.episodes.tracker import EpisodeChanges
+    from actors.shard import Txn
 
 __all__ = ["LATE_ORDINALS", "TABLES", "EpisodeFilter", "EpisodeTable", "LateOrdinals", "episode_fields"]
 
@@ -96,7 +98,7 @@ class EpisodeTable(Part):
         """Take episodes as they are now, without a notice."""
         self._pending.update(changed)
 
-    def add(self, split: int, changes: EpisodeChanges, ordinals: LateOrdinals) -> None:
+    def add(self, split: int, changes: "EpisodeChanges", ordinals: LateOrdinals) -> None:
         """Take what has become of episodes."""
         self._pending.update(changes.changed)
         if not self._has_notices:
@@ -110,7 +112,7 @@ class EpisodeTable(Part):
                 (encode_id(place), msgpack.packb((time, episode.key, episode.type, text, detail)))
             )
 
-    def skip(self, changes: EpisodeChanges, ordinals: LateOrdinals) -> None:
+    def skip(self, changes: "EpisodeChanges", ordinals: LateOrdinals) -> None:
         """Take the ordinals that `add` took for the same changes, so that what comes next has its own again."""
         for offset, _ in changes.notices if self._has_notices else ():
             ordinals.skip(offset, 1)
@@ -142,13 +144,13 @@ class EpisodeTable(Part):
         assert len(set(ids)) == len(ids), "two notices with one id"
         assert all(place.ordinal >= LATE_ORDINALS for place in ids), ids
 
-    def forget(self, txn: Txn, taken: Iterable[AnomalyId]) -> None:
+    def forget(self, txn: "Txn", taken: Iterable[AnomalyId]) -> None:
         """Delete notices that every sink has."""
         for place in taken:
             if place.ordinal >= LATE_ORDINALS:
                 txn.delete(encode_id(place), db=self._notices)
 
-    def scan(self, txn: Txn, wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
+    def scan(self, txn: "Txn", wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
         """Return committed episodes in the order of the rows that began them or, `newest_first`, of their starts."""
         with txn.cursor(self._episodes) as cursor:
             episodes = (_decode(key, value) for key, value in cursor)

@@ -8,10 +8,12 @@ a *snapshot* carries to another shard. A part takes transactions and never begin
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.partition.sealing import unseal
-from actors.shard.shard import Txn
+
+if TYPE_CHECKING:
+    from actors.shard import Txn
 
 Tables = Mapping[str, Any]
 """Handles of the shard's tables, by name."""
@@ -27,7 +29,7 @@ Fields = Mapping[str, Any]
 class Saved:
     """What a shard has."""
 
-    txn: Txn
+    txn: "Txn"
     """A read of the shard; closed once all parts are loaded."""
 
     tables: Tables
@@ -61,7 +63,7 @@ class Part:
         """Return the part's fields of the record, as they are after the flush whose `entries` were just asked for."""
         return {}
 
-    def write(self, txn: Txn, now_us: int) -> None:
+    def write(self, txn: "Txn", now_us: int) -> None:
         """Change what only the transaction of the flush can tell; may be called again, after the map has grown."""
 
     def saved(self) -> None:

@@ -8,15 +8,17 @@ transaction and never begins or commits one.
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import polars as pl
 
 from actors.partition.part import Entry, Fields, Part, Saved, Tables
 from actors.partition.sealing import unseal
-from actors.shard.shard import Txn
 from actors.source.protocol import DeadLetter
+
+if TYPE_CHECKING:
+    from actors.shard import Txn
 
 COUNT_FIELDS = {"dead_letters": "dead_letter_count", "late_rows": "late_row_count"}
 """Tables of rejected records, and the field of the partition's record that counts all there were."""
@@ -75,7 +77,7 @@ class RecordTable(Part):
         """Return the count."""
         return {self._count_field: self.total}
 
-    def write(self, txn: Txn, now_us: int) -> None:
+    def write(self, txn: "Txn", now_us: int) -> None:
         """Delete what is too much."""
         # Those of a split give way to newer ones of the same, so that a noisy split does not hide the others.
         excess = int(txn.stat(db=self._table)["entries"]) - self._count_max
@@ -96,7 +98,7 @@ class RecordTable(Part):
         """Take over the count; shards of older versions have none."""
         self.count = saved.record.get(self._count_field, 0)
 
-    def scan(self, txn: Txn, count_max: int) -> list[tuple[int, int, list[Any]]]:
+    def scan(self, txn: "Txn", count_max: int) -> list[tuple[int, int, list[Any]]]:
         """Return split, offset and content of committed records, oldest first."""
         found: list[tuple[int, int, list[Any]]] = []
         with txn.cursor(self._table) as cursor:
@@ -132,7 +134,7 @@ def add_letters(records: RecordTable, letters: Sequence[DeadLetter], first: int)
             records.add(letter.split, letter.offset, (letter.reason, letter.raw))
 
 
-def scan_letters(records: RecordTable, txn: Txn, count_max: int) -> list[DeadLetter]:
+def scan_letters(records: RecordTable, txn: "Txn", count_max: int) -> list[DeadLetter]:
     """Return committed dead letters, oldest first."""
     found = records.scan(txn, count_max)
     return [DeadLetter(split=split, offset=at, reason=reason, raw=raw) for split, at, (reason, raw) in found]
@@ -144,7 +146,7 @@ def add_late(records: RecordTable, split: int, discarded: pl.DataFrame) -> None:
         records.add(split, offset, (late_by, row))
 
 
-def scan_late(records: RecordTable, txn: Txn, count_max: int) -> list[LateRow]:
+def scan_late(records: RecordTable, txn: "Txn", count_max: int) -> list[LateRow]:
     """Return committed late rows, oldest first."""
     found = records.scan(txn, count_max)
     return [LateRow(split=split, offset=at, late_by=by, row=tuple(row)) for split, at, (by, row) in found]

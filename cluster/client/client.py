@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.errors import NotOpenError
 from cluster.client.member_rows import MemberRow
-from cluster.client.nodes import Nodes, request_id
+from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes, request_id
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, SilentHostError, UnknownJobError
 from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
 from cluster.leader.status import JobSummary, RunnerStatus
@@ -337,7 +337,6 @@ class Client:
     def anomaly_stream(self, name: str, wanted: "AnomalyFilter", *, newest_first: bool = False) -> "Iterator[Anomaly]":
         """Yield committed anomalies of all partitions, however many, in the order of ids or, newest first, of times."""
         from actors.partition.anomaly_table import newest_place
-        from cluster.client.event_pages import PAGE_EVENT_COUNT
 
         count = PAGE_EVENT_COUNT
         while page := self.anomalies(name, wanted, count, newest_first=newest_first):

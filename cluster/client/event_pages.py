@@ -13,10 +13,8 @@ from typing import Any
 
 from actors.store import Event, EventId, Order, OrderBy, QueryLatestParams, QueryServerParams, QueryTimeseriesParams
 from actors.store.query.planner import QueryParams, QueryResult, place_of
+from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.errors import ClusterError
-
-PAGE_EVENT_COUNT = 4096
-"""Events asked of a partition at a time, at most."""
 
 Ask = Callable[[Sequence[int], QueryParams], Mapping[int, QueryResult]]
 """Asks partitions, by their numbers, and returns the answer of each."""

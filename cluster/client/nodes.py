@@ -20,6 +20,9 @@ from raft.errors import FormatError, RaftError
 from raft.group import GroupState
 from raft.group_codec import decode_state
 
+PAGE_EVENT_COUNT: Final = 4096
+"""Events or anomalies asked of a partition at a time, at most."""
+
 LOOK_TIMEOUT_S: Final = 1.0
 """Seconds that all nodes together have to say how they are; one that was just killed or hangs does not answer."""
 

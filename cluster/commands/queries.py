@@ -35,7 +35,6 @@ def query() -> None:
 def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
     """Print anomalies in the order of the rows that raised them, or newest first."""
     from actors.partition.anomaly_table import AnomalyFilter
-    from cluster.client.no_match import no_anomaly
     from cluster.client.typed_times import check_range
     from cluster.show.anomaly_export import export_anomalies, read_cursor, read_newest_cursor
     from cluster.show.present import parse_time
@@ -66,6 +65,8 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
         found = client.anomaly_stream(job, wanted, newest_first=newest)
     exported = export_anomalies(output, settings, found, limit, is_wide=options["wide"], newest_first=newest)
     if not exported.count and after is None:
+        from cluster.client.no_match import no_anomaly
+
         say_lines(no_anomaly(client, settings, wanted))
     say_written(output.path, exported.count, "anomalies")
     if exported.more_follows:

@@ -26,8 +26,9 @@ from actors.store.check.findings import DAMAGE, Finding
 from actors.store.query.contents import SeriesFacts, StoreFacts, read_facts
 from actors.store.query.planner import QueryParams, QueryResult
 from actors.store.query.reader import StoreReader
-from cluster.client.event_pages import PAGE_EVENT_COUNT, stream_events
+from cluster.client.event_pages import stream_events
 from cluster.client.event_query import join_type
+from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.errors import ClusterError
 from cluster.local.home import Home
 from cluster.show.event_layout import show_id, show_timestamp

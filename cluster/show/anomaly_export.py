@@ -11,7 +11,7 @@ import polars as pl
 from actors.model import AnomalyId
 from actors.partition.anomaly_table import Anomaly, NewestPlace
 from actors.sink.lines import anomaly_frame
-from cluster.client.event_pages import PAGE_EVENT_COUNT
+from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.client.typed_times import read_whole
 from cluster.errors import ClusterError
 from cluster.show.output import Form, Output, write_frames, write_next

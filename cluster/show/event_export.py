@@ -8,7 +8,8 @@ import polars as pl
 
 from actors.store import Event, QueryLatestParams
 from actors.store.query.planner import QueryParams
-from cluster.client.event_pages import PAGE_EVENT_COUNT, cursor_after
+from cluster.client.event_pages import cursor_after
+from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.show.event_layout import EventLayout, event_record, pick_columns
 from cluster.show.event_spool import EventSpool
 from cluster.show.output import Form, Output, write_frames, write_json, write_next

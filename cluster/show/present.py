@@ -1,6 +1,7 @@
 """What commands print of rows and anomalies: tables for people, JSON for programs. Pure: values in, text out."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -8,12 +9,14 @@ from actors.frames import time_texts, to_physical
 from actors.model import Column, ColumnType
 from actors.partition.anomaly_table import Anomaly
 from actors.sink.lines import anomaly_frame, json_records
-from actors.source.protocol import DeadLetter
 from cluster.client.typed_times import read_time, read_whole
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
 from cluster.show.text import show_cell, show_json_lines, show_rows
 from config.settings import JobSettings
+
+if TYPE_CHECKING:
+    from actors.source.protocol import DeadLetter
 
 RAW_SHOWN_MAX = 100
 """Characters of a dead letter that a table shows."""
@@ -45,7 +48,7 @@ def show_table(frame: pl.DataFrame) -> str:
     return show_rows(frame.columns, rows)
 
 
-def dead_letter_frame(letters: Sequence[DeadLetter], *, is_cut: bool = False) -> pl.DataFrame:
+def dead_letter_frame(letters: "Sequence[DeadLetter]", *, is_cut: bool = False) -> pl.DataFrame:
     """Return dead letters as a frame; `is_cut` shortens what is long, for people."""
     length = RAW_SHOWN_MAX if is_cut else None
     return pl.DataFrame(

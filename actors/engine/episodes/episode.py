@@ -10,10 +10,12 @@ Within an alert time never goes back: an evaluation with an earlier time counts 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.durations import Duration
-from actors.engine.language.analysis import Metric
+
+if TYPE_CHECKING:
+    from actors.engine.language.analysis import Metric
 
 
 class Evaluation(IntEnum):
@@ -51,7 +53,7 @@ class Lifecycle:
     keep_firing: int = 0
     """Time after the last true evaluation before which an episode does not end."""
 
-    clear: Metric | None = None
+    clear: "Metric | None" = None
     """What ends an episode; `None`: an evaluation that is not true."""
 
 

@@ -9,9 +9,12 @@ import gc
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from actors.shard import Table, Txn
 from actors.store.errors import RecordDamagedError
+
+if TYPE_CHECKING:
+    from actors.shard import Table, Txn
 
 SEAL_BYTES = 5
 """Bytes that sealing adds."""
@@ -59,7 +62,7 @@ def damaged(name: str) -> RecordDamagedError:
     return RecordDamagedError(f"{name} does not fit its checksum; restore the shard from a copy")
 
 
-def read_table(txn: Txn, table: Table) -> tuple[list[bytes], list[bytes]]:
+def read_table(txn: "Txn", table: "Table") -> tuple[list[bytes], list[bytes]]:
     """Return the keys and the values of a table."""
     with txn.cursor(table) as cursor:
         keys = list(cursor.iternext(keys=True, values=False))
@@ -79,7 +82,7 @@ def join_values(values: Sequence[bytes], *, is_sealed: bool) -> bytes:
     return b"".join([value[:-SEAL_BYTES] for value in values] if is_sealed else values)
 
 
-def seal_table(txn: Txn, table: Table) -> None:
+def seal_table(txn: "Txn", table: "Table") -> None:
     """Seal every entry of a table that an earlier format has left without."""
     for key, value in zip(*read_table(txn, table), strict=True):
         txn.put(key, seal(key, value), db=table)
