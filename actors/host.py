@@ -9,12 +9,10 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import polars as pl
 
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.detectors.groups import GroupId
@@ -22,13 +20,13 @@ from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.errors import NotOpenError, SinkError, StaleEpochError
 from actors.frames import empty_frame
+from actors.host_batch import HostBatch
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
 from actors.partition.partition import Partition, PartitionStat, RoutedBatch, identifier_of
 from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import LateRow
-from actors.partition.ticks import Tick
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
@@ -44,32 +42,6 @@ T = TypeVar("T")
 
 DELIVERY_COUNT_MAX = 1000
 """Anomalies handed to sinks in one call."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostBatch:
-    """One batch of a split for all partitions of a host."""
-
-    split: int
-    """Number of the split."""
-
-    start: int
-    """First offset of the batch."""
-
-    end: int
-    """Offset after the last (exclusive)."""
-
-    partitions: tuple[int, ...]
-    """Partitions that the batch has been routed to; others of the host learn nothing from it."""
-
-    rows: Mapping[int, tuple[pl.DataFrame, np.ndarray]]
-    """Rows and offsets by partition; one of `partitions` that is not named here has no row in the batch."""
-
-    dead_letters: Mapping[int, tuple[DeadLetter, ...]]
-    """Dead letters by the partition that keeps them."""
-
-    ticks: tuple[Tick, ...] = ()
-    """Ticks of the split in this batch, for all partitions."""
 
 
 class PartitionHost:

@@ -10,6 +10,7 @@ without key columns all belong to partition 0.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -25,6 +26,9 @@ KeyValue = str | int | float | bool | None
 
 Partitions = npt.NDArray[np.int64]
 """A partition number for every row."""
+
+Rows = npt.NDArray[np.int64]
+"""Positions of rows."""
 
 KEY_COUNT_MAX = 1_000_000
 """Distinct keys that a router remembers unless told otherwise."""
@@ -60,6 +64,14 @@ def partition_of(frame: pl.DataFrame, key_columns: Sequence[str], partition_coun
         SchemaError: the frame lacks a key column.
     """
     return Router(key_columns, partition_count).route(frame)
+
+
+def order_by_partition(partitions: Partitions, partition_count: int) -> tuple[Rows, Rows]:
+    """Return the order that sorts rows by partition, and where each partition, and the end, begins in that order."""
+    counts = np.bincount(partitions, minlength=partition_count)
+    # Numbers of 16 bits are sorted by counting, in a tenth of the time.
+    narrow = partitions.astype(np.uint16) if partition_count <= 1 << 16 else partitions
+    return narrow.argsort(kind="stable"), np.concatenate(([0], np.cumsum(counts)))
 
 
 class Router:
@@ -103,16 +115,19 @@ class Router:
         if self._code_count > self._key_count_max:
             self._forget()
         codes = self._codes(frame)
-        self._learn(frame, codes)
-        return self._partitions[codes]
+        self._make_room(int(codes.max(initial=-1)) + 1)
+        found = self._partitions.take(codes)
+        fresh = np.flatnonzero(found < 0)
+        if fresh.size:
+            self._learn(frame, codes, fresh)
+            found = self._partitions.take(codes)
+        return found
 
     def split_by_partition(self, frame: pl.DataFrame) -> dict[int, npt.NDArray[np.int64]]:
         """Return the row numbers of each partition that has any, ascending, in order of the partitions."""
-        partitions = self.route(frame)
-        order = np.argsort(partitions, kind="stable")
-        present, starts = np.unique(partitions[order], return_index=True)
-        rows = np.split(order.astype(np.int64), starts[1:])
-        return {int(partition): part for partition, part in zip(present, rows, strict=True)} if frame.height else {}
+        order, bounds = order_by_partition(self.route(frame), self._partition_count)
+        places = enumerate(pairwise(bounds.tolist()))
+        return {number: order[start:stop] for number, (start, stop) in places if start < stop}
 
     def _forget(self) -> None:
         self._dictionary = pl.Categorical(pl.Categories.random())
@@ -127,13 +142,8 @@ class Router:
         numbers = text.cast(self._dictionary).to_physical().cast(pl.Int64) + 1
         return numbers.fill_null(0).to_numpy()
 
-    def _learn(self, frame: pl.DataFrame, codes: npt.NDArray[np.int64]) -> None:
-        if not codes.size:
-            return
-        self._make_room(int(codes.max()) + 1)
-        fresh = np.flatnonzero(self._partitions[codes] < 0)
-        if not fresh.size:
-            return
+    def _learn(self, frame: pl.DataFrame, codes: npt.NDArray[np.int64], fresh: Rows) -> None:
+        """Note the partitions of keys, given rows that have one of which nothing is known."""
         numbers, first = np.unique(codes[fresh], return_index=True)
         keys = frame.select(self._key_columns)[fresh[first]].rows()
         self._partitions[numbers] = [partition_of_key(key, self._partition_count) for key in keys]

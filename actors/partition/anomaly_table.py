@@ -190,10 +190,13 @@ def encode_entries(
         zip(*(frame[name].to_list() for name in key_columns), strict=True) if key_columns else iter([()] * len(times))
     )
     types, metrics, offsets, ordinals = (frame[name].to_list() for name in ("type", "metric", "offset", "ordinal"))
-    rest = zip(types, metrics, _details(frame, types, packed, metric_count), offsets, ordinals, strict=True)
+    details = _details(frame, types, packed, metric_count)
+    # One packer for all takes half of the time that one for each does.
+    pack, pack_id = msgpack.Packer().pack, _ID.pack
+    values = map(pack, zip(times, keys, types, metrics, details, strict=True))
     return [
-        (_ID.pack(split, offset, ordinal), msgpack.packb((time, key, kind, metric, detail)))
-        for time, key, (kind, metric, detail, offset, ordinal) in zip(times, keys, rest, strict=True)
+        (pack_id(split, offset, ordinal), value)
+        for offset, ordinal, value in zip(offsets, ordinals, values, strict=True)
     ]
 
 

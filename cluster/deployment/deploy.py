@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.host import HostBatch
+from actors.host_batch import HostBatch
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
 from actors.split_reader import SplitProgress

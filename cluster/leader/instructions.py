@@ -7,7 +7,7 @@ asked in that order. The words for the answers are in `cluster.leader.events`.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from actors.host import HostBatch
+from actors.host_batch import HostBatch
 from raft.commands import Command
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from actors.host import HostBatch
+from actors.host_batch import HostBatch
 from cluster.leader.reading import SplitBatch
 
 

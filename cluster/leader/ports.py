@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from actors.host import HostBatch
+from actors.host_batch import HostBatch
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
 from actors.split_reader import SplitProgress

@@ -6,19 +6,17 @@ batch and no leader, the partitions of known keys and the greatest time of each 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
-from actors.host import HostBatch
+from actors.host_batch import HostBatch, Rows
 from actors.partition.ticks import Tick, TickFinder
-from actors.routing import Router
+from actors.routing import Router, order_by_partition
 from actors.source.protocol import DeadLetter, Source, SourceBatch
 from config.settings import JobSettings
 from config.specs import metric_ticks
-
-Rows = Mapping[int, tuple[pl.DataFrame, np.ndarray]]
-"""Rows and their offsets by partition."""
 
 Letters = Mapping[int, tuple[DeadLetter, ...]]
 """Dead letters by the partition that keeps them."""
@@ -126,13 +124,12 @@ def route(router: Router, split: int, batch: SourceBatch) -> tuple[Rows, Letters
     first = int(numbers[0])
     if bool((numbers == first).all()):
         return {first: (batch.frame, batch.offsets)}, letters
-    order = np.argsort(numbers, kind="stable")
     # Rows of partition n are order[bounds[n]:bounds[n + 1]], in the order of their offsets.
-    bounds = np.searchsorted(numbers[order], np.arange(count + 1))
-    frame, offsets = batch.frame[order], batch.offsets[order]
+    order, bounds = order_by_partition(numbers, count)
+    frame, offsets = batch.frame[pl.Series(order.astype(np.uint32))], batch.offsets.take(order)
     rows = {
-        number: (frame[int(bounds[number]) : int(bounds[number + 1])], offsets[bounds[number] : bounds[number + 1]])
-        for number in range(count)
-        if bounds[number] < bounds[number + 1]
+        number: (frame[start:stop], offsets[start:stop])
+        for number, (start, stop) in enumerate(pairwise(bounds.tolist()))
+        if start < stop
     }
     return rows, letters

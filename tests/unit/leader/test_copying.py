@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from actors.errors import StaleEpochError
-from actors.host import HostBatch, PartitionHost
+from actors.host import PartitionHost
+from actors.host_batch import HostBatch
 from actors.shard import transfer
 from cluster.leader.copying import copy_shard
 from tests.support.partition_jobs import make_batch, make_partition_job

@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.host import HostBatch
+from actors.host_batch import HostBatch
 from cluster.leader.events import Delivered, Failed, HostFlushed, SourceOpened
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import (

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from actors.errors import BrokenPartitionError, NotOpenError, SinkError, SnapshotError, StaleEpochError
-from actors.host import HostBatch, PartitionHost
+from actors.host import PartitionHost
+from actors.host_batch import HostBatch
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.flushing import Flushing
 from actors.partition.values import OpenedPartition

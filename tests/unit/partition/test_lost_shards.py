@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.host import HostBatch, PartitionHost
+from actors.host import PartitionHost
+from actors.host_batch import HostBatch
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.shard import ShardLostError
 from actors.store import QueryLatestParams

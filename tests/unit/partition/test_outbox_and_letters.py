@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors.host import HostBatch, PartitionHost
+from actors.host import PartitionHost
+from actors.host_batch import HostBatch
 from actors.partition.anomaly_table import encode_id
 from actors.partition.check import check_partition
 from actors.partition.partition import Partition, RoutedBatch
