@@ -80,11 +80,16 @@ def _check_sinks(job: JobSettings) -> None:
 
 def _check_nodes(job: JobSettings) -> None:
     """Check that what one machine alone can have is on no other."""
-    if isinstance(job.source, HostMetricsSource | StreamSource) and (
-        len(job.source.on) > 1 or job.source.on == (EVERY_NODE,)
-    ):
-        what = "a stream table" if isinstance(job.source, StreamSource) else "what a machine measures of itself"
-        raise fault(("source", "on"), f"{what} is on one node; name it, and submit a job for each other one")
+    source = job.source
+    if not isinstance(source, HostMetricsSource | StreamSource) or (len(source.on) < 2 and source.on != (EVERY_NODE,)):
+        return
+    if job.partition_by == "key":
+        what = "a stream table" if isinstance(source, StreamSource) else "what a machine measures of itself"
+        raise fault(("source", "on"), f"{what} is on one node; name it, or set `partition_by: split`: a split for each")
+    if isinstance(source, StreamSource) and source.splits > 1:
+        raise fault(("source", "splits"), "tables on several nodes are one split each; leave `splits` out")
+    if any(sink.on for sink in job.sinks):
+        raise fault(("source", "on"), "hosts are on each of these nodes; leave `on` of the sinks out")
 
 
 def _check_partition_by(job: JobSettings) -> None:
@@ -97,6 +102,7 @@ def _check_partition_by(job: JobSettings) -> None:
         text = "files that are followed become more splits, and a job's partitions are fixed; leave `partition_by` out"
         raise fault(("partition_by",), text)
     count = source.splits if isinstance(source, StreamSource) else 1
+    count = len(job.split_nodes) or count
     if not is_split_by_file and job.partitions != count:
         text = f"with `partition_by: split` each split is one partition; the source has {count}: leave `partitions` out"
         way = ", or make `file` a key column, so that each file is a split" if isinstance(source, FileSource) else ""

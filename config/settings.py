@@ -232,7 +232,10 @@ def _with_split_count(data: Any) -> Any:
     if not isinstance(data, Mapping) or data.get("partition_by") != "split" or "partitions" in data:
         return data
     source = with_type(data.get("source"))
-    count = source.get("splits") if isinstance(source, Mapping) and source.get("type") == "stream" else 1
+    count, nodes = 1, None
+    if isinstance(source, Mapping) and source.get("type") in ("stream", "host_metrics"):
+        count, nodes = source.get("splits", 1), source.get("on")
+    count = len(nodes) if isinstance(nodes, list | tuple) and len(nodes) > 1 else count
     return {**data, "partitions": count if isinstance(count, int) else 1}
 
 
@@ -367,9 +370,15 @@ class JobSettings(Settings):
         return _named(getattr(self.source, "on", ()))
 
     @property
+    def split_nodes(self) -> tuple[str, ...]:
+        """Node of each split, where each is on a node of its own; otherwise none."""
+        is_local = self.source.type in ("stream", "host_metrics")
+        return self.source_nodes if self.partition_by == "split" and is_local and len(self.source_nodes) > 1 else ()
+
+    @property
     def host_ties(self) -> tuple[tuple[str, ...], ...]:
         """Nodes that the job's hosts are tied to: of each list, a host is on one of them."""
-        ties = [self.source_nodes] if self.partition_by == "split" else []
+        ties = [self.source_nodes] if self.partition_by == "split" and not self.split_nodes else []
         return tuple(tie for tie in (*ties, *(_named(sink.on) for sink in self.sinks)) if tie)
 
     @property

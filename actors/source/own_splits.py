@@ -4,10 +4,12 @@ Each split keeps its own notes of what has been read of files, beside the shards
 keep theirs. A stream table is open once in a process, however many of its splits are read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from actors.allowed import AllowedPaths
+from actors.errors import SourceError
 from actors.model import Schema
 from actors.source.open import open_source, open_table_to_read
 from actors.source.protocol import Source, SourceBatch, SplitInfo
@@ -45,7 +47,9 @@ class OwnSplits:
         self._user_count += 1
         try:
             tables = {} if self._table is None else {self._table.name: self._table}
-            return _Lent(open_source(self._job, self._streams, tables, positions, self._allowed), self._give_back)
+            source = open_source(self._job, self._streams, tables, positions, self._allowed)
+            names = self._job.split_nodes
+            return _Lent(OneOfSeveral(source, split, names) if names else source, self._give_back)
         except BaseException:
             self._give_back()
             raise
@@ -55,6 +59,35 @@ class OwnSplits:
         if self._table is not None and not self._user_count:
             table, self._table = self._table, None
             table.close()
+
+
+class OneOfSeveral:
+    """The single split of a source of this node, as the one of its number among those of several nodes."""
+
+    def __init__(self, source: Source, split: int, names: Sequence[str]) -> None:
+        self._source = source
+        self._split = split
+        self._names = names
+        self.schema = source.schema
+        self.remarks = source.remarks
+        self.close = source.close
+
+    def splits(self) -> tuple[SplitInfo, ...]:
+        if len(self._source.splits()) > 1:
+            raise SourceError(f"{self._source.splits()[1].name} is a second split; a node has one of several nodes'")
+        return tuple(SplitInfo(number=number, name=name) for number, name in enumerate(self._names))
+
+    def earliest_offset(self, split: int) -> int:
+        return self._source.earliest_offset(self._own(split))
+
+    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
+        batch = self._source.read(self._own(split), offset, row_count_max)
+        return replace(batch, dead_letters=tuple(replace(one, split=split) for one in batch.dead_letters))
+
+    def _own(self, split: int) -> int:
+        if split != self._split:
+            raise SourceError(f"split {split} is on {self._names[split]}, and only split {self._split} is here")
+        return 0
 
 
 class _Lent:

@@ -312,12 +312,12 @@ def _end_actors(prefix: str, but: Collection[str]) -> None:
 def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str, node: str) -> Handle:
     """Return the actor that fills a job's own stream table, started on a node when it does not exist."""
     options = {"max_concurrency": 4, "scheduling_strategy": scheduling(node)}
-    return start_actor(StreamHost, f"stream:{group_id}:{job_name}", options, job, directory)
+    return start_actor(StreamHost, f"stream:{group_id}:{job_name}@{node}", options, job, directory)
 
 
-def find_stream(group_id: int, job_name: str) -> Handle | None:
-    """Return the actor that fills a job's stream table, or `None`."""
-    return find_actor(f"stream:{group_id}:{job_name}")
+def end_streams(group_id: int, job_name: str) -> None:
+    """End the actors that fill a job's stream tables."""
+    _end_actors(f"stream:{group_id}:{job_name}@", ())
 
 
 def end_actor(handle: Handle) -> None:

@@ -186,9 +186,7 @@ class NodeDeployment:
 
     def end_sampler(self, job_id: str) -> None:
         """End that actor, if there is one."""
-        handle = deploy.find_stream(self._group_id, job_id)
-        if handle is not None:
-            deploy.end_actor(handle)
+        deploy.end_streams(self._group_id, job_id)
 
     def streams_directory(self) -> Path:
         """Return where stream tables are."""

@@ -23,6 +23,7 @@ from cluster.leader.limits import LeaderLimits
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
 from cluster.leader.reach import out_of_reach, remarks_on_places
+from cluster.leader.split_places import SplitPlaces
 from cluster.leader.status import JobSummary, Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask, Subscription
 from config.settings import JobSettings
@@ -54,7 +55,9 @@ class LeaderCore:
         self._desk = Desk(nonce, self._clock, limits or LeaderLimits(), jitter)
         self._backoff = Backoff(self._desk.limits, jitter)
         self._known = KnownValues()
-        self._nodes = NodeWatch(self._desk.limits.node_lost_us, settings.host_ties)
+        split_nodes = settings.split_nodes
+        self._nodes = NodeWatch(self._desk.limits.node_lost_us, settings.host_ties, keeps=bool(split_nodes))
+        self._split_places = SplitPlaces(split_nodes, self._nodes)
         self._losing: set[str] = set()
         self._lost_shards: dict[int, int] = {}
         self._counted = task.counted
@@ -164,6 +167,9 @@ class LeaderCore:
         if self._opening is not None:
             self._open(job)
         if self._subscription is not None and not self._subscription.is_over:
+            change = self._split_places.change(job.owners, self._subscription.absent)
+            if change is not None:
+                raise TroubleError(Failure(FailureKind.OTHER, change))
             self._subscription.advance(job)
             if self._subscription.is_over:
                 self._end(self._subscription)
@@ -205,6 +211,7 @@ class LeaderCore:
                 self._nodes,
                 self._lost_shards,
                 is_own=self._settings.partition_by == "split",
+                split_places=self._split_places,
             )
 
     def _check_reach(self) -> None:
@@ -225,7 +232,13 @@ class LeaderCore:
         self._opening.advance()
         if self._opening.is_done:
             self._subscription = Subscription(
-                self._desk, self._task, self._settings, self._opening, self._known, self._nodes
+                self._desk,
+                self._task,
+                self._settings,
+                self._opening,
+                self._known,
+                self._nodes,
+                self._split_places,
             )
             self._opening = None
             self._status = replace(
@@ -315,7 +328,7 @@ class LeaderCore:
         self._status = replace(
             self._status,
             trouble=sending.source_trouble or found.moves.trouble or found.place_trouble,
-            remarks=sending.remarks + self._place_remarks(),
+            remarks=sending.remarks + self._place_remarks() + self._split_places.remarks(found.absent),
             sink_troubles=found.deliveries.troubles,
             sink_troubles_overcome=found.deliveries.troubles_overcome,
             first_pumped_us=first_pumped_us,

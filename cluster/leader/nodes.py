@@ -10,11 +10,13 @@ from raft.group import GroupState, Job, JobStatus, NodeRecord
 class NodeWatch:
     """Which nodes are there. Before anybody has said so, all of them are.
 
-    Hosts of the job may be on the nodes of every one of the `ties` alone, or of their machines.
+    Hosts of the job may be on the nodes of every one of the `ties` alone, or of their machines. With `keeps` no node is
+    given up, because no other one could have what it has.
     """
 
-    def __init__(self, lost_us: int, ties: Sequence[Sequence[str]] = ()) -> None:
+    def __init__(self, lost_us: int, ties: Sequence[Sequence[str]] = (), *, keeps: bool = False) -> None:
         self._lost_us = lost_us
+        self._keeps = keeps
         self._ties = ties
         self._there: frozenset[str] | None = None
         self._away_since_us: dict[str, int] = {}
@@ -65,6 +67,14 @@ class NodeWatch:
         """Nodes that shall give up all that they have of the job."""
         return frozenset(name for name, node in self._nodes.items() if node.is_draining or not self._is_tied_to(name))
 
+    def can_host(self, node: str) -> bool:
+        """Whether a node that may be the only one for a host can have it now, also while it drains."""
+        return node in self._nodes and self.is_there(node) and not self.is_away(node)
+
+    def has_lost(self, node: str) -> bool:
+        """Whether a node has been away for too long."""
+        return self._away_since_us.get(node, self._elapsed_us) < self._elapsed_us - self._lost_us
+
     def is_there(self, node: str) -> bool:
         """Whether a node is there, as far as anybody has said."""
         return self._there is None or node in self._there
@@ -78,7 +88,7 @@ class NodeWatch:
 
         None is lost while no other node could have its hosts: what it has may come back, and would be made anew.
         """
-        if not self.fit:
+        if not self.fit or self._keeps:
             return ()
         over_us = self._elapsed_us - self._lost_us
         away = {node for node, since_us in self._away_since_us.items() if since_us <= over_us}

@@ -33,6 +33,7 @@ from cluster.leader.instructions import (
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.placement import place, place_hosts, wanted_hosts
 from cluster.leader.places import Places
+from cluster.leader.split_places import SplitPlaces
 from raft.commands import AssignmentChanged, Command, MoveAbandoned, ShardRebuilt
 from raft.group import Job, Manifest
 
@@ -41,7 +42,7 @@ class Opening:
     """Opens one job under one epoch; `job` is what the group knows of it at the beginning.
 
     `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed;
-    `is_own` says that hosts read the splits of their own partitions.
+    `is_own` says that hosts read the splits of their own partitions, and `split_places` where these are fixed.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Opening:
         lost: dict[int, int],
         *,
         is_own: bool = False,
+        split_places: SplitPlaces | None = None,
     ) -> None:
         self._desk = desk
         self._job = job
@@ -62,6 +64,9 @@ class Opening:
         self._nodes = nodes
         self._lost = lost
         self._is_own = is_own
+        self._split_places = split_places or SplitPlaces((), nodes)
+        self.absent = self._split_places.absent(job.owners)
+        """Partitions that wait for their nodes."""
         self.places = Places(job)
         """Where hosts and shards are."""
         self._owners = list(job.owners)
@@ -89,8 +94,8 @@ class Opening:
 
     @property
     def owners(self) -> dict[int, str]:
-        """Host of each partition."""
-        return dict(enumerate(self._owners))
+        """Host of each partition that is not absent."""
+        return {number: owner for number, owner in enumerate(self._owners) if number not in self.absent}
 
     def advance(self) -> None:
         """Begin the next stage, if the one before is over."""
@@ -156,9 +161,10 @@ class Opening:
     def _assign(self) -> None:
         known = self.places.host_nodes
         names = wanted_hosts(self._owners, self._job.host_count, self._nodes.leaving, known)
-        placed = place(self._owners, names)
-        pinned: dict[str, str] = {}
-        if placed and self._nodes.has_nodes:
+        placed, pinned = place(self._owners, names), dict[str, str]()
+        if self._split_places.are_fixed:
+            placed, pinned = self._split_places.place(self._owners, self.absent)
+        elif placed and self._nodes.has_nodes:
             fit = self._nodes.fit
             if not fit:
                 raise_trouble(Failure(FailureKind.OTHER, self._nodes.none_fit))
@@ -180,7 +186,7 @@ class Opening:
             self.places.reach(partition, max(self.places.generations[partition], 1))
 
     def _start_hosts(self) -> None:
-        for host in dict.fromkeys(self._owners):
+        for host in dict.fromkeys(self.owners.values()):
             node = self.places.node_of(host)
             if self._nodes.is_away(node):
                 # Nobody would say in time that nothing starts there.
@@ -192,8 +198,8 @@ class Opening:
     def _open_splits(self) -> None:
         if not self._is_own:
             return
-        for host in dict.fromkeys(self._owners):
-            splits = tuple(number for number, owner in enumerate(self._owners) if owner == host)
+        for host in dict.fromkeys(self.owners.values()):
+            splits = tuple(number for number, owner in self.owners.items() if owner == host)
             request = OpenSplits(request=self._desk.next_number(), host=host, splits=splits)
             where = " on ".join(filter(None, (host, self.places.node_of(host))))
             self._ask(request, self._on_splits, self._desk.limits.start_timeout_us, partial(_not_read, where))
@@ -230,8 +236,8 @@ class Opening:
         self._desk.ask(request, found, not_found)
 
     def _open_partitions(self) -> None:
-        for host in dict.fromkeys(self._owners):
-            numbers = tuple(number for number, owner in enumerate(self._owners) if owner == host)
+        for host in dict.fromkeys(self.owners.values()):
+            numbers = tuple(number for number, owner in self.owners.items() if owner == host)
             request = OpenPartitions(
                 request=self._desk.next_number(),
                 host=host,

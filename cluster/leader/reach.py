@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from actors.source.open import stream_table_name
 from cluster.errors import ClusterError
+from config.base import EVERY_NODE
 from config.settings import JobSettings
 from config.sources import HostMetricsSource, StreamSource
 from raft.group import NodeRecord
@@ -41,12 +42,22 @@ def placed(job: JobSettings, here: str, leader: str, nodes: Mapping[str, NodeRec
         ClusterError: nobody could read its source, or write its sinks, on the nodes that it names.
     """
     source = job.source
-    if isinstance(source, StreamSource | HostMetricsSource) and not source.on and is_on_several_machines(nodes):
-        job = job.model_copy(update={"source": source.model_copy(update={"on": (here,)})})
+    if isinstance(source, StreamSource | HostMetricsSource) and is_on_several_machines(nodes):
+        if source.on == (EVERY_NODE,):
+            names = _one_on_each_machine(nodes)
+            job = job.model_copy(update={"source": source.model_copy(update={"on": names}), "partitions": len(names)})
+        elif not source.on:
+            job = job.model_copy(update={"source": source.model_copy(update={"on": (here,)})})
     reason = misplaced(job, leader, nodes)
     if reason is not None:
         raise ClusterError(reason)
     return job
+
+
+def _one_on_each_machine(nodes: Mapping[str, NodeRecord]) -> tuple[str, ...]:
+    """Return a node of each machine that may have hosts, by name."""
+    able = {node.machine: name for name, node in sorted(nodes.items(), reverse=True) if node.carries_ray}
+    return tuple(sorted(able.values()))
 
 
 def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) -> str | None:
@@ -55,6 +66,9 @@ def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) ->
     for name in (name for named in (job.source_nodes, *ties) for name in named):
         if name not in nodes:
             return f"job {job.name!r} names the node {name!r}; the cluster has {', '.join(sorted(nodes))}"
+    for name in job.split_nodes:
+        if not nodes[name].carries_ray:
+            return f"job {job.name!r} names the node {name!r}, which has no hosts; name another one of its machine"
     able = [name for name, node in nodes.items() if node.carries_ray]
     if ties and not any(all(is_near(name, tie, nodes) for tie in ties) for name in able):
         shown = " and ".join(" or ".join(tie) for tie in ties)
@@ -67,4 +81,6 @@ def remarks_on_places(job: JobSettings, nodes: Mapping[str, NodeRecord]) -> tupl
     table, named = stream_table_name(job), job.source_nodes
     if table is None or not named or not is_on_several_machines(nodes):
         return ()
+    if job.split_nodes:
+        return (f"the stream tables {table!r} of {', '.join(named)} have no copies on other machines",)
     return (f"the stream table {table!r} is on {named[0]} alone: there is no copy of it on another machine",)

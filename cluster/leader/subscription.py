@@ -19,6 +19,7 @@ from cluster.leader.own_reading import OwnReading
 from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.positions import Positions
 from cluster.leader.sending import Sending
+from cluster.leader.split_places import SplitPlaces
 from cluster.leader.status import PumpStat
 from config.settings import JobSettings
 from raft.group import Job
@@ -51,6 +52,7 @@ class Subscription:
         opening: Opening,
         known: KnownValues,
         nodes: NodeWatch,
+        split_places: SplitPlaces,
     ) -> None:
         in_flight_max = settings.limits.batches_in_flight_max
         self._desk = desk
@@ -63,6 +65,9 @@ class Subscription:
         self.places = opening.places
         """Where hosts and shards are."""
         self._nodes = nodes
+        self._split_places = split_places
+        self.absent = opening.absent
+        """Partitions that wait for their nodes."""
         self.moves = Moves(
             desk, task.job_id, task.epoch, self._lanes, lambda: known.all, self.places, self._positions.has_rows
         )
@@ -98,7 +103,7 @@ class Subscription:
         """Do what can be done now, for the job as the group knows it."""
         self.sending.send()
         self.moves.advance()
-        if self._ending is None and self.sending.is_at_end and not self.moves.is_moving:
+        if self._ending is None and self.sending.is_at_end and not self.absent and not self.moves.is_moving:
             self._end(is_stop=False)
         if self._ending is not None:
             is_quiet = self.sending.is_quiet and not self.moves.is_moving and not self._placing.is_running
@@ -126,6 +131,9 @@ class Subscription:
     def _wanted_moves(self, job: Job) -> tuple[list[Move], dict[str, str]]:
         """Return what is to move, and the nodes of the hosts that need one for it."""
         by_partition = self._lanes.owners
+        if self._split_places.are_fixed:
+            self.place_trouble = self._split_places.trouble(by_partition, self.places.host_nodes)
+            return [], {}
         owners = [by_partition[partition] for partition in range(len(by_partition))]
         known = self.places.host_nodes
         names = wanted_hosts(owners, job.host_count, self._nodes.leaving, known)

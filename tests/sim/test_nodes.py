@@ -32,7 +32,10 @@ JOBS: dict[str, dict[str, Any]] = {
 TIED = EVENTS | SINKS | OWN_SPLITS | {"source": OWN_SPLITS["source"] | {"on": "a"}}
 """A job whose source is on one node alone."""
 
-JOBS_ON_NODES = JOBS | {"tied": TIED}
+EACH_ON_ITS_NODE = EVENTS | SINKS | OWN_SPLITS | {"source": {"type": "stream", "name": "rows", "on": ["a", "b"]}}
+"""A job with a split on each of two nodes."""
+
+JOBS_ON_NODES = JOBS | {"tied": TIED, "each on its node": EACH_ON_ITS_NODE}
 
 DATA_COUNT = 2
 
@@ -122,6 +125,18 @@ def test_a_source_on_one_node_is_read_there_alone_and_nothing_is_lost(
     )
     check(world, undisturbed_runs("tied", seed % DATA_COUNT))
     assert world.placed_on == {"a"}
+    assert not world.happened["NodeLost"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_splits_on_nodes_of_their_own_wait_for_these_and_for_no_others(
+    seed: int, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
+) -> None:
+    kinds = ("dies and comes back", "pauses", "scales", "removes a shard", "drains", "joins")
+    world = make_world(seed, "each on its node", fault_count=12, node_count=2, kinds=kinds)
+    check(world, undisturbed_runs("each on its node", seed % DATA_COUNT))
+    assert [world.sim_job.node_of(number) for number in range(2)] == ["a", "b"]
+    assert world.placed_on == {"a", "b"}
     assert not world.happened["NodeLost"]
 
 

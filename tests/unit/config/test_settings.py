@@ -133,8 +133,14 @@ def test_places_that_mean_nothing_are_refused(source: dict[str, Any], text: str)
 
 def test_the_metrics_of_a_machine_are_on_one_node() -> None:
     job = {"job": "m", "source": {"type": "host_metrics", "on": ["a", "b"]}, "metrics": ["value > 90"]}
-    with pytest.raises(ConfigError, match=r"what a machine measures of itself is on one node; name it, and submit"):
+    with pytest.raises(ConfigError, match=r"what a machine measures of itself is on one node; name it, or set `part"):
         make_job(job)
+    each = make_job(job | {"partition_by": "split"})
+    assert (each.partitions, each.split_nodes, each.host_ties) == (2, ("a", "b"), ())
+    with pytest.raises(ConfigError, match="tables on several nodes are one split each; leave `splits` out"):
+        make_trades_job(SOURCE | {"on": ["a", "b"], "splits": 2}, partition_by="split")
+    with pytest.raises(ConfigError, match="hosts are on each of these nodes; leave `on` of the sinks out"):
+        make_job(job | {"partition_by": "split", "sinks": [{"path": "out", "on": "a"}]})
     alone = make_job(job | {"source": {"type": "host_metrics", "on": "a"}, "partition_by": "split"})
     assert (alone.partitions, alone.host_ties) == (1, (("a",),))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardLostError
+from actors.split_reader import SplitProgress
 from cluster.leader.events import (
     BatchApplied,
     Failed,
@@ -13,6 +14,7 @@ from cluster.leader.events import (
     ShardCopied,
     SourceOpened,
     SplitsOpened,
+    SplitsRead,
 )
 from cluster.leader.failures import Failure, FailureKind, failure_of
 from cluster.leader.instructions import (
@@ -24,6 +26,7 @@ from cluster.leader.instructions import (
     OpenSource,
     OpenSplits,
     Propose,
+    ReadSplits,
     ReleasePartitions,
     SendBatch,
     StartHost,
@@ -155,6 +158,78 @@ def test_a_node_that_alone_has_the_source_is_not_given_up() -> None:
     driver.now_us += 60 * SECOND
     see(driver, "a")
     assert not [one for one in proposed(driver) if isinstance(one, NodeLost)]
+
+
+EACH = OWN_SPLITS | {"source": {"type": "stream", "name": "rows", "on": ["a", "b"]}}
+
+
+def opened_splits(driver: Driver) -> set[int]:
+    """Let hosts start and open what they are asked for; return the splits."""
+    while driver.waiting(Propose):
+        driver.accept()
+    while driver.waiting(StartHost):
+        driver.reply(StartHost)
+    for one in driver.waiting(OpenSplits):
+        driver.reply_to(one, SplitsOpened, earliest=dict.fromkeys(one.splits, 0))
+    found: set[int] = set()
+    for request in driver.waiting(OpenPartitions):
+        places = {number: OpenedPartition(needed={number: 0}, reached={}) for number in request.partitions}
+        driver.reply_to(request, PartitionsOpened, opened=places)
+        found |= set(request.partitions)
+    return found
+
+
+def test_a_split_on_a_node_that_is_away_waits_for_it_and_others_go_on() -> None:
+    driver = on_nodes("a", "b", "c", **EACH)
+    driver.look()
+    see(driver, "a", "c")
+    opened_splits(driver)
+    driver.wait(SECOND)
+    assert opened_splits(driver) == {0}
+    assert [(one.host, dict(one.offsets)) for one in driver.waiting(ReadSplits)] == [("host-0", {0: 0})]
+    assert "not read, because nodes are away: partition 1 for b" in driver.core.status().remarks
+    read = SplitProgress(split=0, start=0, end=4, at_end=True)
+    driver.reply(ReadSplits, SplitsRead, progress=(read,))
+    assert driver.core.phase is Phase.RUNNING
+    see(driver, "a", "b", "c")
+    assert driver.core.status().trouble == "b is there: partition 1 goes on"
+    driver.wait(SECOND)
+    assert opened_splits(driver) == {0, 1}
+    assert driver.group.jobs["trades"].host_nodes == {"host-0": "a", "host-1": "b"}
+
+
+def test_a_node_with_a_split_of_its_own_is_not_given_up_when_it_is_away_for_long() -> None:
+    driver = on_nodes("a", "b", **EACH)
+    driver.look()
+    see(driver, "a", "b")
+    assert opened_splits(driver) == {0, 1}
+    see(driver, "a")
+    driver.now_us += AWAY_MAX
+    see(driver, "a")
+    assert driver.core.phase is Phase.RUNNING
+    driver.now_us += 1
+    see(driver, "a")
+    assert driver.core.status().trouble == "b does not answer; partition 1 waits for it, and the others go on"
+    driver.wait(SECOND)
+    assert opened_splits(driver) == {0}
+    assert not [one for one in proposed(driver) if isinstance(one, NodeLost)]
+
+
+def test_a_node_that_drains_gets_no_split_of_its_own() -> None:
+    driver = on_nodes("a", "b", **EACH)
+    driver.decide(NodeDrained(node="b"))
+    driver.look()
+    assert opened_splits(driver) == {0}
+
+
+def test_a_node_that_drains_keeps_a_split_of_its_own_and_the_job_says_so() -> None:
+    driver = on_nodes("a", "b", **EACH)
+    driver.look()
+    see(driver, "a", "b")
+    assert opened_splits(driver) == {0, 1}
+    driver.decide(NodeDrained(node="b"))
+    driver.look()
+    assert driver.core.status().trouble == "b drains, and a split of the job is there alone: stop the job to let it go"
 
 
 def test_rows_are_routed_by_a_leader_that_can_read_the_source_and_else_the_job_says_why_it_waits() -> None:

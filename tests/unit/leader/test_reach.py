@@ -69,6 +69,16 @@ def test_a_table_is_where_its_job_is_submitted_unless_it_is_said_or_there_is_one
         placed(job, "b-0", "a-0", NODES)
 
 
+def test_what_is_on_every_node_is_a_split_for_each_machine_that_has_hosts() -> None:
+    source = {"type": "stream", "name": "rows", "on": "every"}
+    job = make_partition_job(**OWN_SPLITS | {"source": source, "partitions": 1})
+    found = placed(job, "b-0", "c-0", NODES | {"a-2": node("a")})
+    assert (found.split_nodes, found.partitions, found.host_ties) == (("a-0", "b-0"), 2, ())
+    assert "of a-0, b-0 have no copies on other machines" in remarks_on_places(found, NODES)[0]
+    named = make_partition_job(**OWN_SPLITS | {"source": {"type": "stream", "name": "rows", "on": ["a-1", "b-0"]}})
+    assert "names the node 'a-1', which has no hosts" in (misplaced(named, "b-0", NODES) or "")
+
+
 def test_a_stream_table_of_one_machine_is_said_to_have_no_copy() -> None:
     job = make_partition_job(source=STREAM | {"on": "b-0"})
     assert remarks_on_places(job, NODES) == (

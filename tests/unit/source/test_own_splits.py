@@ -64,3 +64,25 @@ def test_each_split_knows_by_itself_what_was_read_of_files(tmp_path: Path) -> No
     splits(0).read(0, 2, 9)
     with pytest.raises(SourceError, match="was replaced or changed"):
         splits(1).read(1, 2, 9)
+
+
+def test_the_table_of_one_of_several_nodes_is_the_split_of_its_number(tmp_path: Path) -> None:
+    job = make_trades_job({"type": "stream", "name": "t", "on": ["a", "b"]}, partition_by="split")
+    with DurableStreamTable.open(tmp_path / "streams" / "t", job.row_schema, split_count=1) as table:
+        table.append([(1_700_000_000_000, "A", 7), (None, "A", 8)])
+    source = opener(job, tmp_path)(1)
+    assert [one.name for one in source.splits()] == ["a", "b"]
+    batch = source.read(1, source.earliest_offset(1), 9)
+    assert (batch.frame["qty"].to_list(), [one.split for one in batch.dead_letters]) == ([7], [1])
+    with pytest.raises(SourceError, match="split 0 is on a, and only split 1 is here"):
+        source.read(0, 0, 9)
+    source.close()
+
+
+def test_several_nodes_have_one_split_each(tmp_path: Path) -> None:
+    fill(tmp_path)
+    job = make_trades_job({"type": "stream", "name": "t", "on": ["a", "b"]}, partition_by="split")
+    source = opener(job, tmp_path)(0)
+    with pytest.raises(SourceError, match="t/1 is a second split; a node has one"):
+        source.splits()
+    source.close()
