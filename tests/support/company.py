@@ -103,7 +103,9 @@ def submit(
 def table(machine: Machine, name: str) -> Entries:
     """Wait for the end of a job and return its anomaly table."""
     command = machine.command(sys.executable, "-c", _TABLE, str(machine.directory / "home"), name)
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=500).stdout
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert ended.returncode == 0, ended.stderr
+    output = ended.stdout
     return [(bytes.fromhex(key), bytes.fromhex(value)) for key, value in map(str.split, output.splitlines())]
 
 
