@@ -144,9 +144,8 @@ class Client:
             job_id=job.name,
             spec=job.to_bytes(),
             partition_count=job.partitions,
-            host_count=len(job.split_nodes) or (
-                SHARED_HOST_COUNT if job.hosts == "shared" else min(job.hosts, job.partitions)
-            ),
+            host_count=len(job.split_nodes)
+            or (SHARED_HOST_COUNT if job.hosts == "shared" else min(job.hosts, job.partitions)),
         )
         self.propose(command)
 
