@@ -98,24 +98,6 @@ def stream_table_name(job: JobSettings) -> str | None:
     return f"{job.name}-host-metrics" if isinstance(job.source, HostMetricsSource) else None
 
 
-def open_table_to_read(job: JobSettings, stream_directory: Path) -> DurableStreamTable | None:
-    """Open the stream table of a job for reading, or return `None` when it reads something else.
-
-    Raises:
-        SourceError: there is none, or it does not fit the job.
-    """
-    name = stream_table_name(job)
-    if name is None:
-        return None
-    try:
-        return DurableStreamTable.open(stream_directory / name, job.row_schema, read_only=True)
-    except ShardMissingError:
-        raise SourceError(
-            f"there is no stream table {name!r} in {stream_directory}: the program that appends to it makes it. "
-            "`tocsin run --directory DIR` reads the one in DIR/streams; `source: {path: rows.csv}` reads a file"
-        ) from None
-
-
 def open_stream_table(job: JobSettings, stream_directory: Path) -> DurableStreamTable:
     """Open the stream table of a job for writing, and create it when there is none.
 
@@ -196,8 +178,13 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     table = places.tables.get(name)
     owns_table = table is None
     if table is None:
-        table = open_table_to_read(job, places.streams)
-        assert table is not None
+        try:
+            table = DurableStreamTable.open_to_read(places.streams / name, job.row_schema)
+        except ShardMissingError:
+            raise SourceError(
+                f"there is no stream table {name!r} in {places.streams}: the program that appends to it makes it. "
+                "`tocsin run --directory DIR` reads the one in DIR/streams; `source: {path: rows.csv}` reads a file"
+            ) from None
     elif table.schema != job.row_schema:
         has = ", ".join(f"{column.name}: {column.type}" for column in table.schema.columns)
         raise SchemaError(f"the stream table {name} has the columns {has}; give the job the same schema")

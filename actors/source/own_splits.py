@@ -1,19 +1,17 @@
 """The source of a job, opened once for each split that a host reads by itself.
 
 Each split keeps its own notes of what has been read of files, beside the shards, because other hosts of the machine
-keep theirs. A stream table is open once in a process, however many of its splits are read.
+keep theirs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from actors.allowed import AllowedPaths
 from actors.errors import SourceError
-from actors.model import Schema
-from actors.source.open import open_source, open_table_to_read
+from actors.source.open import open_source
 from actors.source.protocol import Source, SourceBatch, SplitInfo
-from actors.stream.table import DurableStreamTable
 from config.settings import JobSettings
 
 POSITIONS_FOLDER = "splits"
@@ -31,8 +29,6 @@ class OwnSplits:
         self._streams = streams
         self._partitions = partitions
         self._allowed = allowed
-        self._table: DurableStreamTable | None = None
-        self._user_count = 0
 
     def __call__(self, split: int) -> Source:
         """Return the source of the job, for one of its splits.
@@ -42,23 +38,9 @@ class OwnSplits:
             SchemaError: the job's schema is not that of its stream table.
         """
         positions = self._partitions / POSITIONS_FOLDER / f"{split:04d}"
-        if self._table is None:
-            self._table = open_table_to_read(self._job, self._streams)
-        self._user_count += 1
-        try:
-            tables = {} if self._table is None else {self._table.name: self._table}
-            source = open_source(self._job, self._streams, tables, positions, self._allowed)
-            names = self._job.split_nodes
-            return _Lent(OneOfSeveral(source, split, names) if names else source, self._give_back)
-        except BaseException:
-            self._give_back()
-            raise
-
-    def _give_back(self) -> None:
-        self._user_count -= 1
-        if self._table is not None and not self._user_count:
-            table, self._table = self._table, None
-            table.close()
+        source = open_source(self._job, self._streams, {}, positions, self._allowed)
+        names = self._job.split_nodes
+        return OneOfSeveral(source, split, names) if names else source
 
 
 class OneOfSeveral:
@@ -88,33 +70,3 @@ class OneOfSeveral:
         if split != self._split:
             raise SourceError(f"split {split} is on {self._names[split]}, and only split {self._split} is here")
         return 0
-
-
-class _Lent:
-    """A source that says when it is closed."""
-
-    def __init__(self, source: Source, on_close: Callable[[], None]) -> None:
-        self._source = source
-        self._on_close: Callable[[], None] | None = on_close
-
-    @property
-    def schema(self) -> Schema:
-        return self._source.schema
-
-    def splits(self) -> tuple[SplitInfo, ...]:
-        return self._source.splits()
-
-    def earliest_offset(self, split: int) -> int:
-        return self._source.earliest_offset(split)
-
-    def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
-        return self._source.read(split, offset, row_count_max)
-
-    def remarks(self) -> tuple[str, ...]:
-        return self._source.remarks()
-
-    def close(self) -> None:
-        self._source.close()
-        on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()

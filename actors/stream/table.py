@@ -19,7 +19,7 @@ from actors.errors import SchemaError, SourceError
 from actors.frames import Rows, polars_schema, to_frame
 from actors.model import Schema
 from actors.routing import Router
-from actors.shard import Shard, Txn
+from actors.shard import Shard, ShardLostError, Txn
 from actors.stream.blocks import BLOCK_ROW_COUNT_MAX, block_row_count, decode_block, encode_block, is_merged
 
 FORMAT_VERSION = 1
@@ -27,6 +27,11 @@ FORMAT_VERSION = 1
 
 _KEY = struct.Struct(">IQ")
 _CACHED_BLOCK_COUNT_MAX = 16
+
+
+# LMDB opens a file once in a process, and several jobs of a process may read one table.
+_reading = threading.Lock()
+_read_here: dict[Path, "DurableStreamTable"] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,7 @@ class DurableStreamTable:
         self._blocks = shard.table("blocks")
         self._cache: dict[tuple[int, int, int], pl.DataFrame] = {}
         self._cache_lock = threading.Lock()
+        self._reader_count = 0
 
     @classmethod
     def open(
@@ -108,6 +114,33 @@ class DurableStreamTable:
         except BaseException:
             shard.close()
             raise
+
+    @classmethod
+    def open_to_read(cls, directory: Path, schema: Schema) -> "DurableStreamTable":
+        """Open a table for reading together with whoever reads it in this process; each closes it once.
+
+        Raises:
+            SourceError: the schema is another one.
+            ShardError: the files cannot be opened.
+        """
+        path = directory.resolve()
+        with _reading:
+            table = _read_here.get(path)
+            if table is None or table.is_lost:
+                table = _read_here[path] = cls.open(directory, schema, read_only=True)
+            else:
+                _check_definition(directory, (table.schema, table.split_count), schema, None)
+            table._reader_count += 1
+            return table
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the table's files are gone, or others stand in their place."""
+        try:
+            self._shard.check_files()
+        except ShardLostError:
+            return True
+        return False
 
     @property
     def schema(self) -> Schema:
@@ -212,8 +245,14 @@ class DurableStreamTable:
                 assert (position, size) == (bounds.next_offset, bounds.size_bytes), (split, position, size, bounds)
 
     def close(self) -> None:
-        """Close the table; a second call does nothing."""
-        self._shard.close()
+        """Close the table; a second call does nothing. One that several read is open until the last has closed it."""
+        with _reading:
+            self._reader_count = max(self._reader_count - 1, 0)
+            if self._reader_count:
+                return
+            for path in [path for path, table in _read_here.items() if table is self]:
+                del _read_here[path]
+            self._shard.close()
 
     def __enter__(self) -> Self:
         return self

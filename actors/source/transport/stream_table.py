@@ -80,4 +80,5 @@ class StreamTableTransport:
     def close(self) -> None:
         """Close the table, if it belongs to this transport."""
         if self._owns_table:
+            self._owns_table = False
             self._table.close()

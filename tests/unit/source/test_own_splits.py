@@ -1,11 +1,14 @@
 """The source of a job is opened once for each split that a host reads, and shares what can be open only once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from actors.allowed import EVERYTHING
-from actors.errors import SourceError
+from actors.errors import SchemaError, SourceError
+from actors.shard import ShardLostError
+from actors.source.open import open_source
 from actors.source.own_splits import OwnSplits
 from actors.stream.table import DurableStreamTable
 from config.settings import JobSettings
@@ -37,6 +40,25 @@ def test_splits_of_a_stream_table_share_it_and_the_last_one_closes_it(tmp_path: 
     DurableStreamTable.open(tmp_path / "streams" / "t", read_only=True).close()
     again = splits(1)
     assert (again.earliest_offset(1), again.remarks(), again.schema) == (0, (), STREAM.row_schema)
+    again.close()
+
+
+def test_two_jobs_of_a_process_read_one_table_and_one_that_is_replaced_is_let_go_by_both(tmp_path: Path) -> None:
+    fill(tmp_path)
+    jobs = [STREAM, make_trades_job({"type": "stream", "name": "t"}, job="other")]
+    first, second = (open_source(job, tmp_path / "streams") for job in jobs)
+    assert [one.read(0, 0, 9).next_offset for one in (first, second)] == [1, 1]
+    other = make_trades_job({"type": "stream", "name": "t"}, schema={"time": "TIMESTAMP", "sym": "SYMBOL", "x": "INT"})
+    with pytest.raises(SchemaError, match="the stream table"):
+        open_source(other, tmp_path / "streams")
+    shutil.rmtree(tmp_path / "streams" / "t")
+    fill(tmp_path)
+    for one in (first, second):
+        with pytest.raises(ShardLostError):
+            one.read(0, 0, 9)
+        one.close()
+    again = open_source(STREAM, tmp_path / "streams")
+    assert again.read(1, 0, 9).next_offset == 1
     again.close()
 
 
