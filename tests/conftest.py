@@ -2,20 +2,30 @@
 
 `slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier
 are marked `cluster` by their folder and run first, together on one worker: they wait more than they compute, so that a
-second worker runs all other tests beside them, and no two clusters take each other's time.
+second worker runs all other tests beside them, and no two clusters take each other's time. All files that tests write
+are in memory where the system offers that: nobody cuts the power while tests run, so waiting for a disk proves nothing.
 """
 
 import gc
 import inspect
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 from cluster.local.speed import slowness
 
 CLUSTER_TIER = Path(__file__).parent / "cluster"
+
+MEMORY = Path("/dev/shm")
+"""A file system in memory, on Linux."""
+
+ROOM_BYTES = 4 << 30
+"""Bytes that must be free there, and as many in the machine's memory; a whole run needs a fraction of it."""
 
 # A default run must give the same verdict on the same commit; `explore` is for looking for new cases.
 _SLOW_MACHINE = [HealthCheck.too_slow]
@@ -36,6 +46,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give every test more time on a slow machine, and more generated cases when slow tests are asked for."""
+    # Workers and all processes that tests start inherit it; who names a place, by `TMPDIR` or `--basetemp`, gets that.
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
     if _wants_slow(config) and config.getoption("--hypothesis-profile") is None:
         settings.load_profile("at-length")
     if config.getoption("timeout", None) is None and config.pluginmanager.hasplugin("timeout"):
@@ -54,6 +68,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
     if not _wants_slow(config):
         _deselect_slow(config, items)
+
+
+def _has_room(place: Path) -> bool:
+    """Return whether tests may write all their files, some of which are programs, to a file system in memory."""
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return False
+    free = min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available)
+    return free >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC and os.access(place, os.W_OK | os.X_OK)
 
 
 def _wants_slow(config: pytest.Config) -> bool:
@@ -90,16 +114,17 @@ def _deselect_slow(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Return a scheduler that hands out single tests, but as a whole what shares something that takes long to make.
+    """Return a scheduler that hands out files, but as a whole what shares something that takes long to make.
 
-    pytest-xdist's groups would do, were it not that its release 3.8 ignores them with pytest 9.2.
+    pytest-xdist's groups would do, were it not that its release 3.8 ignores them with pytest 9.2. Single tests would be
+    shared more evenly, but for each of them that ends, the scheduler looks at all that it ever handed out.
     """
     if config.getoption("dist") != "load":
         return None
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it ships no types
 
     class ClusterTierTogether(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
-        """Work units are single tests in the order found, but what shares something that takes long to make."""
+        """Work units are files in the order found; those of the simulation are several, the cluster tier is one."""
 
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith("tests/cluster/"):
@@ -107,7 +132,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if nodeid.startswith(("tests/unit/test_repository_", "tests/unit/test_tocsin")):
                 return "repository"
             # What the seeds of a job are compared with is made once by the worker that has them all.
-            return nodeid.rpartition("-")[0] if nodeid.startswith("tests/sim/test_partitions") else nodeid
+            return nodeid.rpartition("-")[0] or nodeid if nodeid.startswith("tests/sim/") else nodeid.partition("::")[0]
 
     config.option.loadscopereorder = False
     return ClusterTierTogether(config, log)

@@ -24,10 +24,10 @@ HOME = Home(Path(tempfile.mkdtemp(prefix="tocsin-tests-")))
 # Ray reads its environment when it is imported, which the modules of this tier do.
 prepare_environment(HOME)
 
-ROW_COUNT = 300_000
+ROW_COUNT = 120_000
 """Rows of the file that jobs replay while they are scaled; enough for hosts to start on the way."""
 
-SHORT_ROW_COUNT = 120_000
+SHORT_ROW_COUNT = 50_000
 """Rows of the other file; enough to be killed on the way."""
 
 
@@ -60,7 +60,7 @@ def long_trades(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trades(long_trades: Path) -> Path:
     """Return a file of the first of these trades."""
     path = long_trades.parent / "trades.parquet"
-    pl.read_parquet(long_trades).head(SHORT_ROW_COUNT).write_parquet(path, row_group_size=50_000)
+    pl.read_parquet(long_trades).head(SHORT_ROW_COUNT).write_parquet(path, row_group_size=20_000)
     return path
 
 

@@ -44,7 +44,7 @@ def host_pid(client: Client, name: str, host: str) -> int:
 
 
 def test_a_stopped_host_is_replaced(client: Client, trades: Path, expected: Entries, eventually: Eventually) -> None:
-    start(client, "hung-host", trades, eventually, batch_rows=500)
+    start(client, "hung-host", trades, eventually, batch_rows=250)
     pid = host_pid(client, "hung-host", "host-0")
     with stopped(pid):
         _, silent = client.look_at_hosts("hung-host")
@@ -56,7 +56,7 @@ def test_a_stopped_host_is_replaced(client: Client, trades: Path, expected: Entr
 def test_a_stopped_leader_process_is_replaced(
     client: Client, trades: Path, expected: Entries, eventually: Eventually
 ) -> None:
-    start(client, "hung-leader", trades, eventually, batch_rows=500)
+    start(client, "hung-leader", trades, eventually, batch_rows=250)
     epoch = client.state().epoch
     leading = next(found for _, found in client._nodes.statuses() if found is not None and found.led_epoch is not None)
     with stopped(leading.child.pid):
@@ -84,7 +84,7 @@ def test_ray_that_is_stopped_or_killed_is_said_and_started_again(
     client: Client, home: Home, trades: Path, expected: Entries, eventually: Eventually, kind: str, number: int
 ) -> None:
     name = f"{kind.partition('_')[0]}-{number}"
-    start(client, name, trades, eventually, batch_rows=500)
+    start(client, name, trades, eventually, batch_rows=250)
     head = client.state().head
     assert head is not None
     record = RayRecord.read(home.member_directory(client.group_id, head.node))

@@ -18,6 +18,7 @@ from cluster.local.cluster import stop_cluster
 from cluster.local.home import Home
 from cluster.local.processes import processes_of
 from cluster.local.speed import slowness
+from tests.cluster.test_sockets import owner_of
 
 SCRIPT = """
 import sys, time
@@ -32,13 +33,17 @@ with local_cluster(home, ClusterOptions(member_count=1)) as record:
 """
 
 
-def test_a_cluster_ends_when_its_starter_is_killed(tmp_path: Path, eventually: Callable[..., Any]) -> None:
+def test_a_cluster_has_no_agents_and_ends_when_its_starter_is_killed(
+    tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
     starter = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
     starter.stdout.readline()
     record = Home(tmp_path).read_record()
     family = list(processes_of(record.supervisor_pid, record.supervisor_started, record.mark))
-    assert len(family) >= 3
+    names = {owner_of(process) for process in family}
+    assert {"gcs_server", "raylet", "cat"} <= names
+    assert not any("Agent" in name for name in names)
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     eventually(lambda: not any(is_alive(process) for process in family), 60)

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from cluster.client.client import Client
-from cluster.local.cluster import LOCAL_HOST, ClusterOptions, all_processes, local_cluster
+from cluster.local.cluster import LOCAL_HOST, all_processes
 from cluster.local.home import Home
 from tests.support.trades import trades_job
 
@@ -88,11 +88,3 @@ def test_every_socket_that_listens_is_known(
     for name in ("sockets", "sockets-shared"):
         client.stop(name)
     assert found <= SOCKETS | DASHBOARD_SOCKETS
-
-
-def test_ray_without_others_has_no_agents(tmp_path: Any) -> None:
-    home = Home(tmp_path)
-    with local_cluster(home, ClusterOptions(member_count=1)):
-        names = {owner_of(process) for process in all_processes(home)}
-    assert {"gcs_server", "raylet", "cat"} <= names
-    assert not any("Agent" in name for name in names)

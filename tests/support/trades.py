@@ -20,11 +20,11 @@ metrics:
   - price > 1.05 * prev(price)
 window: {{size: 3s, step: 1s}}
 source: {{type: parquet, path: {path}}}
-detectors: [{{type: new_value, watch: [qty], learn: {{rows: 300}}, max_distinct: 100000}}]
+detectors: [{{type: new_value, watch: [qty], learn: {{rows: 120}}, max_distinct: 100000}}]
 partitions: 4
 hosts: {hosts}
 group: 2
-snapshot_interval_rows: 30000
+snapshot_interval_rows: 10000
 flush: {{period_ms: 100}}
 limits: {{batch_rows_max: {batch_rows}}}
 """
@@ -41,9 +41,9 @@ def write_trades(path: Path, row_count: int, key_count: int, seed: int) -> None:
             "qty": numbers.integers(1, 1000, row_count),
         }
     ).with_columns(pl.format("S{}", pl.col("sym")).alias("sym"))
-    frame.write_parquet(path, row_group_size=50_000)
+    frame.write_parquet(path, row_group_size=20_000)
 
 
-def trades_job(name: str, path: Path, *, hosts: int | str = 2, batch_rows: int = 2000) -> JobSettings:
+def trades_job(name: str, path: Path, *, hosts: int | str = 2, batch_rows: int = 1000) -> JobSettings:
     """Return the job of a file of trades."""
     return parse_job(JOB.format(name=name, path=path, hosts=hosts, batch_rows=batch_rows), path.parent)
