@@ -36,6 +36,23 @@ settings.register_profile("explore", max_examples=2000, deadline=None, suppress_
 settings.load_profile("repeatable")
 
 
+def _has_room(place: Path) -> bool:
+    """Return whether tests may write all their files, some of which are programs, to a file system in memory."""
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return False
+    free = min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available)
+    return free >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC and os.access(place, os.W_OK | os.X_OK)
+
+
+# Before anything makes a file. Workers and all processes that tests start inherit it; who says where, by `TMPDIR` or
+# `--basetemp`, gets that.
+if "TMPDIR" not in os.environ and _has_room(MEMORY):
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Define the options of this repository."""
     group = parser.getgroup("tocsin")
@@ -46,10 +63,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Give every test more time on a slow machine, and more generated cases when slow tests are asked for."""
-    # Workers and all processes that tests start inherit it; who names a place, by `TMPDIR` or `--basetemp`, gets that.
-    if "TMPDIR" not in os.environ and _has_room(MEMORY):
-        os.environ["TMPDIR"] = str(MEMORY)
-        tempfile.tempdir = None
     if _wants_slow(config) and config.getoption("--hypothesis-profile") is None:
         settings.load_profile("at-length")
     if config.getoption("timeout", None) is None and config.pluginmanager.hasplugin("timeout"):
@@ -68,16 +81,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
     if not _wants_slow(config):
         _deselect_slow(config, items)
-
-
-def _has_room(place: Path) -> bool:
-    """Return whether tests may write all their files, some of which are programs, to a file system in memory."""
-    try:
-        found = os.statvfs(place)
-    except OSError:
-        return False
-    free = min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available)
-    return free >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC and os.access(place, os.W_OK | os.X_OK)
 
 
 def _wants_slow(config: pytest.Config) -> bool:
@@ -127,7 +130,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         """Work units are files in the order found; those of the simulation are several, the cluster tier is one."""
 
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith("tests/cluster/"):
+            # Members of a group that carries no Ray have their own processes and wait for hardly anything else.
+            if nodeid.startswith("tests/cluster/") and "test_raft_members" not in nodeid:
                 return "cluster"
             if nodeid.startswith(("tests/unit/test_repository_", "tests/unit/test_tocsin")):
                 return "repository"

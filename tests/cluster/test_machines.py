@@ -69,7 +69,7 @@ def test_the_machine_with_the_head_of_ray_dies_and_the_job_goes_on(
     by_node = dict(zip(("node-1", "node-2", "node-3"), machines, strict=True))
     head = next(name for name, row in nodes(machines[0]).items() if row["ray"].startswith("head"))
     survivor = next(machine for name, machine in by_node.items() if name != head)
-    submit(survivor, "headless", long_trades)
+    submit(survivor, "headless", long_trades, batch_rows=1000)
     eventually(lambda: '"job": "headless"' in said(survivor, "jobs", "--json"))
     time.sleep(1.0)
     by_node[head].power_off()

@@ -37,7 +37,7 @@ limits: {{batch_rows_max: {batch_rows}}}
 """
 
 
-def own_job(name: str, folder: Path, *, on: str = "", hosts: int = 2, batch_rows: int = 250) -> str:
+def own_job(name: str, folder: Path, *, on: str = "", hosts: int = 2, batch_rows: int = 100) -> str:
     where = f", on: {on}" if on else ""
     return JOB.format(name=name, folder=folder, on=where, by="split", hosts=hosts, batch_rows=batch_rows)
 

@@ -32,13 +32,13 @@ def live_through(seed: int, weather: Weather, directory: Path, *, member_count: 
             world.close()
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("weather", WEATHERS)
 def test_nothing_acknowledged_is_lost(weather: str, seed: int, tmp_path: Path) -> None:
     live_through(seed, WEATHERS[weather], tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(8))
 def test_nothing_acknowledged_is_lost_by_five(seed: int, tmp_path: Path) -> None:
     live_through(seed, WEATHERS["network"], tmp_path, member_count=5)
 

@@ -3,6 +3,7 @@
 Needs root and `ip` (iproute2). Everything has this process's number in its name, so that runs do not meet.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 
+@functools.cache
 def can_make() -> bool:
     """Return whether this process may make network namespaces, with a bridge and cables; containers often may not."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
