@@ -118,8 +118,10 @@ class Schema:
         """Return the schema of `{name: type name}`, in the mapping's order.
 
         Raises:
-            SchemaError: a type that does not exist.
+            SchemaError: no mapping, or a type that does not exist.
         """
+        if not isinstance(types, Mapping):
+            raise SchemaError(f"{types!r} is no schema; give a mapping of names of columns to their types")
         return cls(tuple(Column(name=name, type=parse_column_type(kind)) for name, kind in types.items()))
 
     @property
@@ -147,7 +149,7 @@ def parse_column_type(text: str) -> ColumnType:
     """
     try:
         return ColumnType(text.upper())
-    except ValueError:
+    except (ValueError, AttributeError):
         raise SchemaError(f"no column type {text!r}; use one of {', '.join(ColumnType)}") from None
 
 

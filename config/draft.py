@@ -122,7 +122,8 @@ class Draft:
     def _put(self, path: Path) -> bool:
         """Put something that can be used in the place of what a job must have."""
         stand_in = self._first_time() if path == ("time",) else _STAND_INS.get(path)
-        if stand_in is None or self.data.get(str(path[0])) == stand_in:
+        known = self.data.get(str(path[0]))
+        if stand_in is None or (isinstance(known, type(stand_in)) and known == stand_in):
             return False
         self.data[str(path[0])] = copy.deepcopy(stand_in)
         return True

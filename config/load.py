@@ -5,6 +5,8 @@ with the path of the faulty key and its line.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, time, timedelta
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def load_job(path: str | Path) -> JobSettings:
     Raises:
         ConfigError: the file cannot be read, or what it says cannot be used.
     """
-    file = Path(path)
+    file = checked_path("the job file", path)
     text = _read_text(file, "the job file")
     return parse_job(text, file.resolve().parent, name=str(path))
 
@@ -57,12 +59,15 @@ def parse_job(text: str, base_directory: str | Path, *, name: str = "job") -> Jo
     Raises:
         ConfigError: what the text says cannot be used.
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"a {type(text).__name__} is no text of a job file; `make_job` takes plain data")
+    base = checked_path("the folder", base_directory)
     document = scan_document(text, name)
     if not isinstance(document.data, Mapping):
         raise document.error([*document.faults, SettingError((), "a job file is a mapping; begin with `job: NAME`")])
-    data = _with_absolute_paths(dict(document.data), Path(base_directory))
+    data = _with_absolute_paths(dict(document.data), base)
     try:
-        data = _with_templates(data, Path(base_directory))
+        data = _with_templates(data, base)
     except ConfigError as error:
         document.faults.append(SettingError(("source", "templates"), str(error)))
     return _checked(data, document, (job_faults, library_faults))
@@ -74,11 +79,24 @@ def make_job(data: Mapping[str, Any]) -> JobSettings:
     Raises:
         ConfigError: the data cannot be used.
     """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"a {type(data).__name__} is no job; give a mapping shaped like a job file")
     return _checked(data, Document("job"), (job_faults,))
 
 
+def checked_path(what: str, given: Any) -> Path:
+    """Return a path, `what` saying of which.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(given, str | PathLike) or not str(given):
+        raise ConfigError(f"{what} is {given!r}, no path; give one")
+    return Path(given)
+
+
 def _checked(data: Mapping[str, Any], document: Document, looks: Sequence[Look]) -> JobSettings:
-    draft = Draft(data, [*document.faults, *_beyond_64_bits(data, ())])
+    draft = Draft(data, [*document.faults, *_not_plain(data, ())])
     while True:
         faults: list[SettingError] = []
         try:
@@ -94,15 +112,21 @@ def _checked(data: Mapping[str, Any], document: Document, looks: Sequence[Look])
             raise document.error(draft.faults)
 
 
-def _beyond_64_bits(value: Any, path: Place) -> Iterator[SettingError]:
-    """Yield the whole numbers that neither columns nor what is kept of a job can hold."""
+def _not_plain(value: Any, path: Place) -> Iterator[SettingError]:
+    """Yield what neither columns nor what is kept of a job can hold."""
     if isinstance(value, int) and not -_WHOLE_LIMIT <= value < _WHOLE_LIMIT:
         digits = format(value, ".3e") if abs(value) < 1 << 1000 else "this number"
         yield SettingError(path, f"{digits} has more than 64 bits; give a smaller number, or text in quotes")
     elif isinstance(value, Mapping | list | tuple):
         parts = value.items() if isinstance(value, Mapping) else enumerate(value)
         for part, inner in parts:
-            yield from _beyond_64_bits(inner, (*path, part))
+            yield from _not_plain(inner, (*path, part))
+    elif isinstance(value, str) and value.encode("utf-8", "ignore").decode() != value:
+        yield SettingError(path, f"{value!r} holds half a letter; give a text of Unicode")
+    elif not isinstance(value, str | int | float | date | time | timedelta | None):
+        yield SettingError(
+            path, f"a {type(value).__name__} is no plain value; give a text, a number, a list or a mapping"
+        )
 
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:

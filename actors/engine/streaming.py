@@ -27,6 +27,12 @@ class StreamTable:
     """An append-only table in memory that others may subscribe to."""
 
     def __init__(self, names: Sequence[str] | Mapping[str, str], types: Sequence[str] | None = None) -> None:
+        if (
+            not isinstance(names, Mapping | Sequence)
+            or isinstance(names, str)
+            or not isinstance(types, Sequence | None)
+        ):
+            raise bad_argument(f"the columns are {shown(names)}; give a mapping of names to types, or names and types")
         given = names if isinstance(names, Mapping) else _paired(names, types or ())
         self.schema = schema_of(given)
         self._frames: list[pl.DataFrame] = []

@@ -10,7 +10,7 @@ import polars as pl
 
 from actors.sink.lines import anomaly_frame
 from cluster.local.embedded import open_job
-from config.load import load_job
+from config.load import checked_path, load_job
 from config.settings import JobSettings
 
 
@@ -26,8 +26,9 @@ def run(job: JobSettings | str | Path, directory: str | Path | None = None) -> p
         TocsinError: the source cannot be read, or the directory holds something else.
     """
     settings = job if isinstance(job, JobSettings) else load_job(job)
+    kept = None if directory is None else checked_path("the directory", directory)
     with ExitStack() as stack:
-        place = Path(directory or stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
+        place = Path(kept or stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
         running = stack.enter_context(open_job(settings, place, lambda: time.time_ns() // 1000))
         running.run()
         return anomaly_frame(settings, running.new_anomalies(sys.maxsize))

@@ -77,3 +77,17 @@ def test_a_run_gives_a_frame_and_goes_on_in_its_directory(tmp_path: Path) -> Non
 def test_a_name_that_there_is_not_is_refused() -> None:
     with pytest.raises(AttributeError, match="module 'tocsin' has no attribute 'Engine'"):
         _ = tocsin.Engine
+
+
+@pytest.mark.parametrize("value", [5, [], object(), b"x", 1.5])
+def test_a_program_hears_what_is_no_argument(value: object) -> None:
+    for use in (
+        lambda: tocsin.run(value),  # type: ignore[arg-type]
+        lambda: tocsin.run(TRADES, value),  # type: ignore[arg-type]
+        lambda: tocsin.Schema.from_mapping(value),  # type: ignore[arg-type]
+        lambda: tocsin.Schema.from_mapping({"time": value}),  # type: ignore[dict-item]
+        lambda: tocsin.StreamTable(value),  # type: ignore[arg-type]
+        lambda: tocsin.StreamTable(["time"], value),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(tocsin.TocsinError):
+            use()

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
-from config import ConfigError, JobSettings, load_job, make_job
+from config import ConfigError, JobSettings, load_job, make_job, parse_job
 
 JOB: dict[str, Any] = {
     "job": "trades",
@@ -108,3 +110,28 @@ def test_what_is_missing_by_itself_is_said() -> None:
 def test_a_variable_that_stands_twice_is_named() -> None:
     with pytest.raises(ConfigError, match="the variable 'x' stands twice in '<x> and <x>'"):
         make_job(LOG | {"source": {"path": "a.log", "templates": [{"id": "a", "text": "<x> and <x>"}]}})
+
+
+OF_ONE_CELL = pl.DataFrame({"a": [1]})
+"""Compares its cells with whatever it is compared with."""
+
+
+@pytest.mark.parametrize("value", [OF_ONE_CELL, object(), object, "\ud800", {1, 2}, b"x", np.int64(3), print])
+@pytest.mark.parametrize("key", ["job", "schema", "time", "metrics", "source", "window", "partitions"])
+def test_what_is_no_plain_value_is_refused_where_it_stands(key: str, value: Any) -> None:
+    assert f"job: {key}" in error_of(**{key: value})
+
+
+def test_what_is_no_plain_value_in_a_row_is_refused_where_it_stands() -> None:
+    for value in (OF_ONE_CELL, object(), "\ud800", np.int64(3)):
+        assert "job: source.rows[0][1]" in error_of(source={"type": "inline", "rows": [[0, value, 1]]})
+
+
+@pytest.mark.parametrize("value", [None, 5, [], b"x", object(), ""])
+def test_what_is_no_path_no_text_or_no_mapping_is_refused(value: Any) -> None:
+    for use in (load_job, lambda given: parse_job("job: j", given), make_job):
+        with pytest.raises(ConfigError):
+            use(value)
+    if value != "":
+        with pytest.raises(ConfigError, match="is no text of a job file"):
+            parse_job(value, ".")
