@@ -114,6 +114,11 @@ class HostPool:
         with self._lock:
             return self._drop([slot for slot in self._held if slot[0] == job_id and slot[1] not in kept])
 
+    def drop_host(self, job_id: str, host: str) -> list[int]:
+        """Give up one host, which is elsewhere now; return the threads as `drop` does."""
+        with self._lock:
+            return self._drop([(job_id, host)])
+
     def _drop(self, slots: Collection[Slot]) -> list[int]:
         gone = [self._held.pop(slot) for slot in slots if slot in self._held]
         self._dropped += gone

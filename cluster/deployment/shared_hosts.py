@@ -79,9 +79,9 @@ def hold_host(group_id: int, job_name: str, host: str, job: bytes, place: Home, 
     """
     here = _pool_name(group_id, node)
     directories = (str(place.partitions_directory(job_name)), str(place.streams_directory))
-    for name, (pool, slots) in _look(group_id).items():
-        if name != here and (job_name, host) in slots:
-            _drop(pool, job_name, [other for of_job, other in slots if of_job == job_name and other != host])
+    for name, pool in _pools(group_id).items():
+        if name != here:
+            _close(pool, pool.drop_host.remote(job_name, host))
     for attempt in range(HOLD_ATTEMPT_COUNT):
         options = {"concurrency_groups": _GROUPS, "scheduling_strategy": deploy.scheduling(node)}
         pool = deploy.start_actor(HostPool, here, options)
@@ -104,9 +104,9 @@ def find_host(group_id: int, job_name: str, host: str, node: str) -> RayHost | N
 
 def end_hosts(group_id: int, job_name: str, but: Mapping[str, str]) -> None:
     """Give up the hosts of a job but those with these names in the pools of their nodes."""
-    for name, (pool, slots) in _look(group_id).items():
-        if any(of_job == job_name for of_job, _ in slots):
-            _drop(pool, job_name, [host for host, node in but.items() if _pool_name(group_id, node) == name])
+    for name, pool in _pools(group_id).items():
+        kept = [host for host, node in but.items() if _pool_name(group_id, node) == name]
+        _close(pool, pool.drop.remote(job_name, kept))
 
 
 def jobs_with_hosts(group_id: int) -> frozenset[str]:
@@ -129,22 +129,32 @@ def _end_if_empty(pool: Handle) -> None:
         log.info("a pool of hosts does not answer", extra={"reason": str(error)})
 
 
-def _drop(pool: Handle, job_name: str, kept: list[str]) -> None:
-    """Give up hosts; they are closed after all that they were asked before, which nobody waits for."""
-    try:
-        for thread in deploy.call(pool.drop.remote, job_name, kept, timeout_s=LOOK_TIMEOUT_S):
+def _close(pool: Handle, dropped: Any) -> None:
+    """Have hosts closed that are given up, after all that they were asked before; nobody waits for it."""
+
+    def close(threads: list[int]) -> None:
+        for thread in threads:
             pool.close_dropped.options(concurrency_group=f"thread-{thread}").remote(thread)
-    except NoAnswerError as error:
-        log.warning("a pool gave up no hosts", extra={"job": job_name, "reason": str(error)})
+
+    def tell(error: Exception) -> None:
+        # One that dies has none any more; one that hangs is killed by those whose hosts it has.
+        log.info("a pool of hosts does not answer", extra={"reason": str(error)})
+
+    reply: RayReply[list[int]] = RayReply(dropped)
+    reply.when_done(close, tell)
+
+
+def _pools(group_id: int) -> dict[str, Handle]:
+    """Return the pools that there are, by name."""
+    found = {name: deploy.find_actor(name) for name in deploy.actor_names(f"pool:{group_id}@")}
+    return {name: pool for name, pool in found.items() if pool is not None}
 
 
 def _look(group_id: int) -> dict[str, tuple[Handle, list[Slot]]]:
     """Return the pools that answer, by name, with what they hold; all are asked at once."""
-    pools = {name: deploy.find_actor(name) for name in deploy.actor_names(f"pool:{group_id}@")}
     asked: dict[str, tuple[Handle, RayReply[list[Slot]]]] = {
         name: (pool, RayReply(pool.slots.options(concurrency_group=PULSE).remote()))
-        for name, pool in pools.items()
-        if pool is not None
+        for name, pool in _pools(group_id).items()
     }
     until_s = time.monotonic() + LOOK_TIMEOUT_S
     found: dict[str, tuple[Handle, list[Slot]]] = {}

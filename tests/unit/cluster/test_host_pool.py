@@ -74,7 +74,8 @@ def test_each_host_has_a_thread_to_itself_while_there_are_any(pool: Pool) -> Non
     threads = [pool.start(f"j{number}") for number in range(THREAD_COUNT)]
     assert sorted(threads) == list(range(THREAD_COUNT))
     assert pool.start("j3") == threads[3] == pool.thread_of("j3", HOST)
-    pool.drop("j5", ())
+    assert pool.drop_host("j5", "shared-1") == []
+    assert pool.drop_host("j5", HOST) == [threads[5]]
     pool.close_dropped(threads[5])
     assert pool.start("more") == threads[5]
     assert pool.start("one-too-many") == 0
