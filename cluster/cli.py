@@ -4,6 +4,8 @@ Results go to the standard output, everything else to the standard error. Exit c
 2 an expected error. Ray is imported only by the commands that need it, after its environment is set.
 """
 
+import errno
+import os
 import sys
 
 import click
@@ -58,10 +60,15 @@ for _command in (
     cli.add_command(_command)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Why an output cannot be written any more."""
+
+
 def main() -> None:
     """Run the command line; expected errors become one message and exit code 2."""
     try:
         cli(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         say("interrupted")
         sys.exit(130)
@@ -72,6 +79,13 @@ def main() -> None:
         say(f"error: {error}")
         sys.exit(2)
     except OSError as error:
+        if error.errno in (errno.EPIPE, *_FULL) and error.filename is None:
+            # What is left in the buffer goes nowhere, so that the end of the process does not fail as well.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            if error.errno == errno.EPIPE:
+                sys.exit(0)
+            say(f"error: the output cannot be written: {error.strerror}; make room, or write it elsewhere")
+            sys.exit(2)
         if error.filename is None:
             raise
         say(f"error: {error.filename}: {error.strerror}; name another place, or make this one usable")

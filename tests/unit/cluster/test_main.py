@@ -1,5 +1,7 @@
 """The command line as a whole: what ends in a message and an exit code."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,19 @@ def test_a_directory_that_cannot_be_used_is_one_message(
     shown = capsys.readouterr().err
     assert shown.startswith("error: ")
     assert "Not a directory" in shown
+
+
+@pytest.mark.parametrize("arguments", [["--limit", "0"], ["--json"]])
+def test_an_output_that_is_full_is_one_message(arguments: list[str]) -> None:
+    job = str(ROOT / "config" / "examples" / "trades.yaml")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster", "run", job, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: the output cannot be written: No space left on device")
+    assert "Traceback" not in done.stderr
