@@ -163,7 +163,7 @@ class Opening:
         names = wanted_hosts(self._owners, self._job.host_count, self._nodes.leaving, known)
         placed, pinned = place(self._owners, names), dict[str, str]()
         if self._split_places.are_fixed:
-            placed, pinned = self._split_places.place(self._owners, self.absent)
+            placed, pinned = self._split_places.place(self._owners, self.absent, self._job.host_count)
         elif placed and self._nodes.has_nodes:
             fit = self._nodes.fit
             if not fit:

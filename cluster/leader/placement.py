@@ -43,11 +43,16 @@ def wanted_hosts(
     """
     present = set(owners) - {""}
     shares = host_count == SHARED_HOST_COUNT
-    count, kind = (1, _SHARED) if shares else (host_count, _OWN)
+    count = 1 if shares else host_count
     fit = {host for host in present if is_shared(host) == shares and host_nodes.get(host) not in leaving}
     wanted = sorted(fit, key=lambda host: (len(host), host))[:count]
-    names = (name for number in itertools.count() if (name := f"{kind}{number}") not in present)
+    names = (name for number in itertools.count() if (name := host_name(number, host_count)) not in present)
     return (*wanted, *itertools.islice(names, count - len(wanted)))
+
+
+def host_name(number: int, host_count: int) -> str:
+    """Return the name of a host of a job that wants so many."""
+    return f"{_SHARED if host_count == SHARED_HOST_COUNT else _OWN}{number}"
 
 
 def is_shared(host: str) -> bool:
@@ -64,7 +69,7 @@ def has_wanted_hosts(job: Job) -> bool:
     """Whether a job's partitions are where they shall be, as far as the number and kind of hosts goes."""
     names, shares = set(job.owners), job.host_count == SHARED_HOST_COUNT
     is_kind = all(name and is_shared(name) == shares for name in names)
-    return is_kind and len(names) == (1 if shares else job.host_count) and not job.moves
+    return is_kind and (shares or len(names) == job.host_count) and not job.moves
 
 
 def place(owners: Sequence[str], names: Sequence[str]) -> dict[int, str]:

@@ -8,6 +8,7 @@ because no other node could read its split.
 from collections.abc import Mapping, Sequence
 
 from cluster.leader.nodes import NodeWatch
+from cluster.leader.placement import host_name
 
 
 class SplitPlaces:
@@ -32,9 +33,12 @@ class SplitPlaces:
         node = self._split_nodes[number]
         return self._nodes.can_host(node) and (bool(owner) or node not in self._nodes.leaving)
 
-    def place(self, owners: Sequence[str], absent: frozenset[int]) -> tuple[dict[int, str], dict[str, str]]:
+    def place(
+        self, owners: Sequence[str], absent: frozenset[int], host_count: int
+    ) -> tuple[dict[int, str], dict[str, str]]:
         """Return a host for each partition that has none and is not absent, and the nodes of these hosts."""
-        placed = {number: f"host-{number}" for number, owner in enumerate(owners) if not owner and number not in absent}
+        missing = [number for number, owner in enumerate(owners) if not owner and number not in absent]
+        placed = {number: host_name(number, host_count) for number in missing}
         return placed, {host: self._split_nodes[number] for number, host in placed.items()}
 
     def change(self, owners: Sequence[str], absent: frozenset[int]) -> str | None:

@@ -198,6 +198,14 @@ def test_a_split_on_a_node_that_is_away_waits_for_it_and_others_go_on() -> None:
     assert driver.group.jobs["trades"].host_nodes == {"host-0": "a", "host-1": "b"}
 
 
+def test_a_job_with_a_split_on_each_node_shares_a_host_there_unless_it_wants_its_own() -> None:
+    driver = on_nodes("a", "b", host_count=0, **EACH)
+    driver.look()
+    see(driver, "a", "b")
+    driver.accept()
+    assert started(driver) == [("shared-0", "a"), ("shared-1", "b")]
+
+
 def test_a_node_with_a_split_of_its_own_is_not_given_up_when_it_is_away_for_long() -> None:
     driver = on_nodes("a", "b", **EACH)
     driver.look()
