@@ -1,5 +1,7 @@
 """The host as an actor: it may touch what its own node allows, wherever its leader is."""
 
+import contextlib
+import resource
 from pathlib import Path
 
 from actors import host
@@ -15,6 +17,15 @@ class PartitionHost(host.PartitionHost):
     """
 
     def __init__(self, job: bytes, directory: str, streams: str) -> None:
+        allow_open_files()
         allowed = allowed_here()
         splits = OwnSplits(JobSettings.from_bytes(job), Path(streams), Path(directory), allowed)
         super().__init__(job, directory, allowed, splits)
+
+
+def allow_open_files() -> None:
+    """Let this process have open what the system allows: a partition takes about five files, and there may be many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS says that there is no limit and refuses to have none.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,5 +1,6 @@
 """Hosts of several jobs in one process: none knows of the others, and none waits for them."""
 
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def test_a_process_that_nobody_needs_ends_and_takes_nobody_in(pool: Pool) -> Non
     assert pool.end_if_empty(10)
     with pytest.raises(NoAnswerError, match="is about to end"):
         pool.start("two")
+
+
+def test_a_process_of_many_partitions_may_have_their_files_open(pool: Pool) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        pool.start("one")
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class Actor:
