@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from actors.errors import NotOpenError
 from actors.host import HostBatch
 from actors.shard import ShardOwnedError
 from cluster.deployment.host_pool import THREAD_COUNT, HostPool
+from cluster.deployment.node_deployment import NodeDeployment
 from cluster.deployment.shared_hosts import SlotHandle
 from cluster.errors import NoAnswerError
+from cluster.local.home import Home
 from config.settings import JobSettings
 from tests.support.partition_jobs import make_batch, make_partition_job
 
@@ -185,3 +188,41 @@ def test_calls_of_a_host_go_to_its_thread_and_questions_to_those_of_all(pool: Po
     assert len(handle.stat.options(concurrency_group="query").remote()) == 1
     assert handle.pid.options(concurrency_group="pulse").remote() == pool.pid()
     assert actor.groups == [f"thread-{thread}", f"thread-{thread}", "query", "pulse"]
+
+
+class Process:
+    """The process of a pool as its node and Ray see it: killed, it is started again under the next number."""
+
+    def __init__(self) -> None:
+        self.number = 7
+
+    def pid(self) -> int:
+        return self.number
+
+    def kill(self) -> None:
+        self.number += 1
+
+    def call(self, name: str, pid: int) -> bool:
+        assert (name, pid) == ("end_worker", self.number)
+        self.kill()
+        return True
+
+
+class DeploymentOf(NodeDeployment):
+    """A deployment in which all jobs share one process."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(SimpleNamespace(group_id=2), SimpleNamespace(client_of=lambda node: process), Home(Path()))  # type: ignore[arg-type]
+        self._process = process
+        self._pids = {("one", HOST): 7, ("two", HOST): 7}
+
+    def _find_host(self, job_id: str, host: str, node: str) -> Any:
+        return self._process
+
+
+def test_a_process_that_hangs_is_killed_once_for_all_jobs_that_find_so() -> None:
+    process = Process()
+    deployment = DeploymentOf(process)
+    for name in ("one", "two", "one"):
+        deployment.end_host(name, HOST, "a")
+    assert process.number == 8
