@@ -175,7 +175,9 @@ def become(command: str, arguments: Sequence[str]) -> NoReturn:
     else:
         os.chdir(ROOT)
         line = ["-m", "pytest", *TEST_OPTIONS, *arguments]
-    os.execv(VENV_PYTHON, [str(VENV_PYTHON), *line])
+    # Hundreds of processes that tests and clusters start import the same modules: they are compiled once and kept.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    os.execve(VENV_PYTHON, [str(VENV_PYTHON), *line], kept)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -70,6 +70,19 @@ def test_a_python_that_is_gone_asks_for_a_new_set_up(project: ModuleType) -> Non
     assert not project.is_current("run")
 
 
+@pytest.mark.parametrize("command", ["run", "test"])
+def test_what_is_compiled_is_kept_for_the_next_process(
+    command: str, project: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("TOKEN", "x")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(project.os, "execve", lambda path, line, environment: started.append(environment))
+    project.become(command, [])
+    assert [("PYTHONDONTWRITEBYTECODE" in one, one["TOKEN"]) for one in started] == [(False, "x")]
+
+
 def test_an_unknown_command_is_refused() -> None:
     script = str(ROOT / "scripts" / "bootstrap.py")
     ended = subprocess.run([sys.executable, script, "walk"], capture_output=True, text=True)
