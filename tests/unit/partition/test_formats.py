@@ -40,16 +40,23 @@ def unpack(archive: Path, directory: Path) -> bytes:
         return opened.read(SNAPSHOT)
 
 
+@pytest.fixture(scope="module")
+def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an archive that the code of today has written."""
+    archive = tmp_path_factory.mktemp("today") / "today.zip"
+    write_fixture(archive)
+    return archive
+
+
 def tables(partition: Partition) -> dict[str, Any]:
     return {name: read_table(partition, name) for name in TABLES}
 
 
 @pytest.mark.parametrize("version", ["partition-1", "partition-2"])
-def test_a_shard_of_an_earlier_version_goes_on(version: str, tmp_path: Path) -> None:
+def test_a_shard_of_an_earlier_version_goes_on(version: str, tmp_path: Path, today: Path) -> None:
     job = fixture_job()
     found = []
-    write_fixture(tmp_path / "today.zip")
-    for name, archive in (("old", FORMATS / f"{version}.zip"), ("new", tmp_path / "today.zip")):
+    for name, archive in (("old", FORMATS / f"{version}.zip"), ("new", today)):
         unpack(archive, tmp_path / name)
         with Partition.open(job, 0, tmp_path / name) as partition:
             assert partition.begin(2, {0: 0}, 0) == {0: SNAPSHOT_AT}
@@ -78,10 +85,9 @@ def without_share(fingerprint: list[str]) -> list[str]:
     return [one for one in fingerprint if not one.startswith("share of ")]
 
 
-def test_today_every_table_has_the_content_of_fixture_2(tmp_path: Path) -> None:
-    write_fixture(tmp_path / "today.zip")
+def test_today_every_table_has_the_content_of_fixture_2(tmp_path: Path, today: Path) -> None:
     snapshots, found = [], []
-    for name, archive in (("old", FORMATS / "partition-2.zip"), ("new", tmp_path / "today.zip")):
+    for name, archive in (("old", FORMATS / "partition-2.zip"), ("new", today)):
         snapshots.append(unpack(archive, tmp_path / name))
         with Partition.open(fixture_job(), 0, tmp_path / name) as partition:
             found.append(tables(partition))
@@ -108,9 +114,8 @@ def test_a_sealed_value_is_the_checksum_and_the_value() -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_flipped_bit_in_a_table_is_found(name: str, tmp_path: Path) -> None:
-    write_fixture(tmp_path / "today.zip")
-    unpack(tmp_path / "today.zip", tmp_path / "shard")
+def test_a_flipped_bit_in_a_table_is_found(name: str, tmp_path: Path, today: Path) -> None:
+    unpack(today, tmp_path / "shard")
     with Shard.open(tmp_path / "shard", identifier="trades/0") as shard:
         table = shard.table(name)
         with shard.read() as txn, txn.cursor(table) as cursor:
@@ -126,9 +131,8 @@ def test_a_flipped_bit_in_a_table_is_found(name: str, tmp_path: Path) -> None:
             Partition.open(fixture_job(), 0, tmp_path / "shard")
 
 
-def test_a_mark_of_an_outbox_that_is_none_hides_nothing(tmp_path: Path) -> None:
-    write_fixture(tmp_path / "today.zip")
-    unpack(tmp_path / "today.zip", tmp_path / "shard")
+def test_a_mark_of_an_outbox_that_is_none_hides_nothing(tmp_path: Path, today: Path) -> None:
+    unpack(today, tmp_path / "shard")
     with Shard.open(tmp_path / "shard", identifier="trades/0") as shard:
         table = shard.table("outbox")
         with shard.read() as txn, txn.cursor(table) as cursor:
@@ -142,9 +146,8 @@ def test_a_mark_of_an_outbox_that_is_none_hides_nothing(tmp_path: Path) -> None:
         Partition.open(fixture_job(), 0, tmp_path / "shard")
 
 
-def test_marks_and_snapshots_of_a_later_version_are_refused(tmp_path: Path) -> None:
-    write_fixture(tmp_path / "today.zip")
-    unpack(tmp_path / "today.zip", tmp_path / "shard")
+def test_marks_and_snapshots_of_a_later_version_are_refused(tmp_path: Path, today: Path) -> None:
+    unpack(today, tmp_path / "shard")
     with Shard.open(tmp_path / "shard", identifier="trades/0") as shard:
         table = shard.table("partition")
         later = seal(b"marks", msgpack.packb({"version": 3}))
@@ -153,9 +156,8 @@ def test_marks_and_snapshots_of_a_later_version_are_refused(tmp_path: Path) -> N
         Partition.open(fixture_job(), 0, tmp_path / "shard")
 
 
-def test_a_flipped_bit_in_a_snapshot_of_a_partition_is_found(tmp_path: Path) -> None:
-    write_fixture(tmp_path / "today.zip")
-    snapshot = unpack(tmp_path / "today.zip", tmp_path / "shard")
+def test_a_flipped_bit_in_a_snapshot_of_a_partition_is_found(tmp_path: Path, today: Path) -> None:
+    snapshot = unpack(today, tmp_path / "shard")
     with Partition.open(fixture_job(), 0, tmp_path / "new") as partition:
         for place in (*range(40), *range(40, len(snapshot), 97)):
             damaged = bytearray(snapshot)

@@ -35,9 +35,14 @@ def run(job: JobSettings, directory: Path, stop: int | None) -> list[Episode]:
     return found
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Episode]:
+    return run(JOB, tmp_path_factory.mktemp("undisturbed"), None)
+
+
 @pytest.mark.parametrize("stop", range(1, 24))
 def test_a_crash_at_any_row_leaves_the_ids_of_episodes_as_they_are(
-    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop: int, undisturbed: list[Episode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     skip_sync(monkeypatch)
-    assert run(JOB, tmp_path / "crashed", stop) == run(JOB, tmp_path / "undisturbed", None)
+    assert run(JOB, tmp_path / "crashed", stop) == undisturbed
