@@ -35,6 +35,7 @@ from actors.sink.open import open_sinks
 from actors.sink.protocol import Sink, SinkRecord
 from actors.source.protocol import DeadLetter
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
+from actors.standby import StandbyPartitions
 from actors.store.query.planner import QueryParams, QueryResult
 from config.settings import JobSettings
 
@@ -54,6 +55,7 @@ class PartitionHost:
         self._readers = SplitReaders(self._job, open_split)
         self._directory = Path(directory)
         self._partitions: dict[int, Partition] = {}
+        self._standbys = StandbyPartitions(self._open_standby)
         self._epoch = self._opened_epoch = 0
         self._sinks: list[Sink] = open_sinks(self._job, allowed)
         self._turns = [threading.Lock() for _ in self._sinks]
@@ -76,6 +78,7 @@ class PartitionHost:
         acceptances: Sequence[bytes] = (),
         generations: Mapping[int, int] | None = None,
         are_all: bool = False,
+        standbys: Sequence[int] | None = None,
     ) -> dict[int, OpenedPartition]:
         """Own these partitions under an epoch; return where each stands.
 
@@ -84,7 +87,8 @@ class PartitionHost:
         `snapshots` are for partitions whose shard is empty here and whose source no longer holds the beginning;
         `acceptances` come with the call, because a process that knew them before may have been restarted since.
         `generations` say which copy of each shard is the current one; an older one is put aside, and where there is
-        none an empty one is made (`OpenedPartition.is_empty`). 0 means that none was ever made.
+        none an empty one is made (`OpenedPartition.is_empty`). 0 means that none was ever made. `standbys`, where they
+        are given, are the partitions of which the host may still have second copies.
 
         Raises:
             ShardLostError: a shard is newer than that, or was damaged and is now put aside.
@@ -96,11 +100,15 @@ class PartitionHost:
         # The source may have lost its beginning after a partition was opened to be rebuilt from there.
         renewed = {number for number, one in self._partitions.items() if number in snapshots and _is_empty(one)}
         self._let_go(set(partitions if is_newer or are_all else self._partitions) - renewed, wanted)
+        if standbys is not None:
+            self._standbys.close_others({*standbys, *partitions}, epoch, now_us)
         self.accept(epoch, acceptances)
         was_empty = {}
         for number in partitions:
             if number not in self._partitions:
-                partition = self._open_shard(number, wanted.get(number))
+                partition = self._standbys.take(number, wanted.get(number)) or self._open_shard(
+                    number, wanted.get(number)
+                )
                 was_empty[number] = _is_empty(partition)
                 self._begin(epoch, partition, earliest, snapshots.get(number), now_us)
             else:
@@ -130,8 +138,49 @@ class PartitionHost:
         self._let_go(partitions if is_newer else self._partitions, generations or {})
         for number in partitions:
             if number not in self._partitions:
-                partition = self._open_shard(number, (generations or {}).get(number), is_at_rest=True)
+                generation = (generations or {}).get(number)
+                standby = self._standbys.take(number, generation)
+                partition = standby or self._open_shard(number, generation, is_at_rest=True)
                 self._begin(epoch, partition, {}, None, now_us)
+
+    def stand_by(
+        self, epoch: int, number: int, generation: int, others: Sequence[int], now_us: int, acceptances: Sequence[bytes]
+    ) -> OpenedPartition:
+        """Have a second copy of a partition, of a generation of its own, and return where it stands.
+
+        `others` are all partitions that the host shall have copies of; further ones are closed. A copy that is there
+        is taken whatever its generation was, and where there is none an empty one is made.
+
+        Raises:
+            ShardLostError: what is here cannot go on; a copy of a greater generation has to be brought.
+        """
+        self._follow(epoch)
+        owned = self._partitions.pop(number, None)
+        if owned is not None:
+            # Another host is the owner by now, whatever this one has missed.
+            owned.close()
+        self._standbys.close_others({number, *others}, epoch, now_us)
+        self._note(acceptances)
+        known = list(self._acceptances.values())
+        one, is_empty = self._standbys.open(epoch, number, generation, known, now_us)
+        return OpenedPartition(needed=one.received, reached=one.committed, generation=one.generation, is_empty=is_empty)
+
+    def outbox_marks(self) -> dict[int, dict[bytes, bytes]]:
+        """Return what sinks have, by partition owned: their second copies have to know."""
+        return {number: partition.outbox_marks() for number, partition in list(self._partitions.items())}
+
+    def take_marks(self, epoch: int, marks: Mapping[int, Mapping[bytes, bytes]]) -> None:
+        """Know what sinks have of the partitions that the host has second copies of."""
+        self._follow(epoch)
+        self._standbys.take_marks(marks)
+
+    def flush_standbys(self, epoch: int, now_us: int, are_due: bool = False) -> dict[int, dict[int, int]]:
+        """Make durable what second copies have, or what of it has waited for the flush period.
+
+        Returns the committed offsets of each copy that is open, by partition and split.
+        """
+        self._follow(epoch)
+        return self._standbys.flush(epoch, now_us, are_due=are_due)
 
     def _let_go(self, wanted: Collection[int], generations: Mapping[int, int]) -> None:
         """Close partitions that are not wanted as they are, and broken and older ones, which are to be opened again."""
@@ -155,6 +204,9 @@ class PartitionHost:
             reason = f"partition {number} of job {self._job.name!r}: {error}"
             raise ShardLostError(reason, number, error.generation) from error
 
+    def _open_standby(self, number: int, generation: int) -> Partition:
+        return Partition.open(self._job, number, self._shard_directory(number), generation, is_standby=True)
+
     def _begin(
         self, epoch: int, partition: Partition, earliest: dict[int, int], snapshot: bytes | None, now_us: int
     ) -> None:
@@ -172,7 +224,7 @@ class PartitionHost:
     def apply(self, epoch: int, batch: HostBatch, now_us: int) -> int:
         """Apply a batch to the partitions that it is for and return the number of anomalies it raised."""
         self._follow(epoch)
-        partitions = [self._partition(number) for number in batch.partitions]
+        partitions = [self._standbys.find(number) or self._partition(number) for number in batch.partitions]
         return sum(partition.apply(epoch, self._routed(partition.number, batch), now_us) for partition in partitions)
 
     def _routed(self, number: int, batch: HostBatch) -> RoutedBatch:
@@ -209,11 +261,16 @@ class PartitionHost:
     def accept(self, epoch: int, acceptances: Sequence[bytes]) -> None:
         """Let values that were reported count as known, each from its place on, in the partitions of their keys."""
         self._follow(epoch)
+        found = self._note(acceptances)
+        for partition in self._partitions.values():
+            partition.accept(epoch, found)
+        self._standbys.accept(epoch, found)
+
+    def _note(self, acceptances: Sequence[bytes]) -> list[Acceptance]:
         found = [Acceptance.from_bytes(data) for data in acceptances]
         # Partitions that come here later have to know them too.
         self._acceptances |= {acceptance.acceptance_id: acceptance for acceptance in found}
-        for partition in self._partitions.values():
-            partition.accept(epoch, found)
+        return found
 
     def flush_due(self, epoch: int, now_us: int) -> None:
         """Flush what has waited for the flush period; sent when no rows come."""
@@ -238,6 +295,7 @@ class PartitionHost:
         self._follow(epoch)
         for number in partitions:
             self._readers.forget(number)
+            self._standbys.close(number, epoch, now_us)
             partition = self._partitions.get(number)
             if partition is not None:
                 if not partition.is_broken:
@@ -413,7 +471,9 @@ class PartitionHost:
         for number, partition in self._partitions.items():
             assert partition.number == number, f"partition {partition.number} is owned as {number}"
             assert partition.epoch <= self._epoch, f"partition {number} is ahead of its host"
+            assert self._standbys.find(number) is None, f"partition {number} is owned, and has its standby here"
             partition.validate()
+        self._standbys.validate(self._epoch)
 
     def crash(self) -> None:
         """Die as by the power switch."""
@@ -425,9 +485,11 @@ class PartitionHost:
         for partition in self._partitions.values():
             partition.close()
         self._partitions.clear()
+        self._standbys.close_all()
         for sink in self._sinks:
             sink.close()
 
 
 def _is_empty(partition: Partition) -> bool:
-    return not any(partition.committed.values())
+    # A second copy that takes over may have rows that it has not committed yet.
+    return not any(partition.committed.values()) and not any(partition.received.values())

@@ -6,6 +6,7 @@ The tree::
     ├── NotRunningError      there is no cluster, group or leader to talk to
     ├── AlreadyRunningError  a cluster of this home runs already
     ├── UnknownJobError      no job of that name
+    ├── InputGoneError       a source no longer has what a second copy lacks
     ├── NoAnswerError        somebody did not answer in time
     │   └── SilentHostError  a host, which the message names
     └── BacktestError        a backtest that cannot be made
@@ -29,6 +30,10 @@ class AlreadyRunningError(ClusterError):
 
 class UnknownJobError(ClusterError):
     """The group has no job of that name."""
+
+
+class InputGoneError(ClusterError):
+    """The source no longer has the rows that a second copy needs next."""
 
 
 class NoAnswerError(ClusterError):

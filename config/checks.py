@@ -94,6 +94,8 @@ def _check_nodes(job: JobSettings) -> None:
 
 def _check_partition_by(job: JobSettings) -> None:
     """Check that hosts can read the splits of a source by themselves, and that there is a partition for each."""
+    if job.partition_by == "split" and job.standby:
+        raise fault(("standby",), "hosts that read their own splits have no standby yet; leave one of the two out")
     if job.partition_by == "key":
         return
     source = job.source

@@ -37,7 +37,7 @@ from config.sources import HOST_METRICS_SCHEMA, SourceSettings, check_format, sc
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
 
-_PROCESS_KEYS = ("hosts", "linger", "flush", "limits", "snapshot_interval_rows", "warm_start")
+_PROCESS_KEYS = ("hosts", "linger", "standby", "flush", "limits", "snapshot_interval_rows", "warm_start")
 """Settings that decide how a job runs but not what it computes."""
 
 
@@ -298,6 +298,9 @@ class JobSettings(Settings):
 
     linger: Linger = 60.0
     """Seconds after which a job that does not run gives its hosts back, counted from the last query."""
+
+    standby: Annotated[int, Field(ge=0, le=1, strict=True)] = 0
+    """Second copies of each partition, on another node than the first, that take over when its host or node dies."""
 
     group: Annotated[int, Field(gt=1, strict=True)] | None = None
     """Raft group that runs the job; `None` means whichever the cluster has."""

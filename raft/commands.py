@@ -191,6 +191,31 @@ class ShardRebuilt(PartitionCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyPlaced(PartitionCommand):
+    """A host of another node shall have a second copy of a partition, or has it as far as the shard is."""
+
+    host: str
+    """Host of the copy; empty when there shall be none."""
+
+    generation: int
+    """Generation of the copy: one that no copy had before, or the present one, to say that it is ready."""
+
+    is_ready: bool
+    """Whether it is as far as the shard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyPromoted(PartitionCommand):
+    """The second copy of a partition is the shard from here on; what was the shard may become the second copy."""
+
+    host: str
+    """Host of the copy, which is the owner now."""
+
+    generation: int
+    """Generation of the copy, which is that of the shard now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotReplicated(PartitionCommand):
     """A majority of the members has fsynced the bytes of a partition's snapshot."""
 
@@ -403,6 +428,8 @@ _COMMANDS: Final[Mapping[str, type[Command]]] = {
         MoveFinished,
         MoveAbandoned,
         ShardRebuilt,
+        StandbyPlaced,
+        StandbyPromoted,
         SnapshotReplicated,
         MemberAdded,
         MemberRemoved,

@@ -12,15 +12,17 @@ every member that applies the same log has the same state. Words:
 - *generation* of a partition's shard: one more whenever the shard is made anew somewhere, so that a copy that was left
   behind is never taken for the current one.
 
-Rules about nodes are in `raft.node_rules`, about places in `raft.placement_rules`; the records in `raft.records`, the
-bytes of the state in `raft.group_codec`, commands and actions in `raft.commands`.
+- *standby*: the second copy of a partition's shard, which a host of another node has.
+
+Rules about nodes are in `raft.node_rules`, about places in `raft.placement_rules` and `raft.standby_rules`; the
+records in `raft.records`, the bytes of the state in `raft.group_codec`, commands and actions in `raft.commands`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from raft import node_rules, placement_rules
+from raft import node_rules, placement_rules, standby_rules
 from raft.commands import (
     AcceptancePlaced,
     Accepted,
@@ -54,6 +56,8 @@ from raft.commands import (
     ScaleRequested,
     ShardRebuilt,
     SnapshotReplicated,
+    StandbyPlaced,
+    StandbyPromoted,
     StepDown,
     ValueAccepted,
 )
@@ -74,14 +78,15 @@ from raft.records import (
     Manifest,
     MemberRecord,
     NodeRecord,
+    StandbyRecord,
     validate,
 )
 from raft.rules import Applied, RefusalError, check_partition, find_job, with_job
 
 __all__ = [
     "ACCEPTANCE_COUNT_MAX", "ANSWER_COUNT_MAX", "SHARED_HOST_COUNT", "AcceptanceRecord", "Applied", "GroupState",
-    "HeadRecord", "Job", "JobStatus", "Manifest", "MemberRecord", "NodeRecord", "answer_to", "apply", "majority_of",
-    "named_snapshots", "validate",
+    "HeadRecord", "Job", "JobStatus", "Manifest", "MemberRecord", "NodeRecord", "StandbyRecord", "answer_to", "apply",
+    "majority_of", "named_snapshots", "validate",
 ]  # fmt: skip
 
 
@@ -240,7 +245,8 @@ def _place_acceptance(state: GroupState, command: AcceptancePlaced) -> Applied:
     placed = tuple(
         replace(known, positions=command.positions) if known is found else known for known in job.acceptances
     )
-    return with_job(state, replace(job, acceptances=placed))
+    # A copy that is not open just now may have rows beyond the place; who opens it finds out.
+    return with_job(state, replace(job, acceptances=placed, standbys=standby_rules.unsure(job)))
 
 
 def _keep_manifest(state: GroupState, command: SnapshotReplicated) -> Applied:
@@ -300,6 +306,8 @@ _RULES: Final[Mapping[type[Command], Callable[[GroupState, Any], Applied]]] = {
     MoveFinished: placement_rules.finish_move,
     MoveAbandoned: placement_rules.abandon_move,
     ShardRebuilt: placement_rules.rebuild,
+    StandbyPlaced: standby_rules.place,
+    StandbyPromoted: standby_rules.promote,
     SnapshotReplicated: _keep_manifest,
     MemberAdded: _add_member,
     MemberRemoved: _remove_member,

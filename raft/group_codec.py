@@ -19,21 +19,24 @@ from raft.records import (
     Manifest,
     MemberRecord,
     NodeRecord,
+    StandbyRecord,
     validate,
 )
 from raft.shapes import Count, require, unpack
 
-STATE_VERSION: Final = 4
+STATE_VERSION: Final = 5
 """Version of the encoded state; its first value."""
 
-_READABLE_VERSIONS: Final = (1, 2, 3, STATE_VERSION)
+_READABLE_VERSIONS: Final = (1, 2, 3, 4, STATE_VERSION)
 """Versions that can be read: before 2 jobs have no accepted values, before 3 there are no nodes, no head and no
-generations, and the first shard of a partition counts as its first generation; before 4 hosts are of one job each."""
+generations, and the first shard of a partition counts as its first generation; before 4 hosts are of one job each,
+before 5 there are no standbys."""
 
 _Positions = tuple[tuple[int, int], ...]
 _ManifestFields = tuple[_Positions, bytes, int, tuple[str, ...], int]
 _NodeFields = tuple[str, str, str, str, bool, bool, bool, str]
 _HeadFields = tuple[str, Count, str]
+_StandbyFields = tuple[int, str, Count, bool]
 
 
 class _JobFields(TypedDict):
@@ -49,6 +52,7 @@ class _JobFields(TypedDict):
     acceptances: NotRequired[tuple[tuple[str, bytes, _Positions | None], ...]]
     host_nodes: NotRequired[tuple[tuple[str, str], ...]]
     generations: NotRequired[tuple[Count, ...]]
+    standbys: NotRequired[tuple[_StandbyFields, ...]]
 
 
 class _StateFields(TypedDict):
@@ -124,6 +128,9 @@ def _job_fields(job: Job) -> _JobFields:
         "acceptances": tuple((known.acceptance_id, known.content, known.positions) for known in job.acceptances),
         "host_nodes": tuple(sorted(job.host_nodes.items())),
         "generations": job.generations,
+        "standbys": tuple(
+            (partition, one.host, one.generation, one.is_ready) for partition, one in sorted(job.standbys.items())
+        ),
     }
 
 
@@ -171,6 +178,10 @@ def _job_from_fields(fields: _JobFields) -> Job:
         ),
         host_nodes=dict(fields.get("host_nodes", ())),
         generations=fields.get("generations", tuple(int(bool(owner)) for owner in fields["owners"])),
+        standbys={
+            partition: StandbyRecord(host=host, generation=generation, is_ready=is_ready)
+            for partition, host, generation, is_ready in fields.get("standbys", ())
+        },
     )
 
 

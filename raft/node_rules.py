@@ -5,6 +5,7 @@ from dataclasses import replace
 from raft.commands import HeadAssigned, HeadStarted, JobsChanged, NodeDrained, NodeJoined, NodeLeft, NodeLost
 from raft.records import NODE_COUNT_MAX, NODE_TEXT_LENGTH_MAX, GroupState, HeadRecord, Job, JobStatus, NodeRecord
 from raft.rules import Applied, RefusalError, raised
+from raft.standby_rules import promoted, settled
 
 
 def join(state: GroupState, command: NodeJoined) -> Applied:
@@ -51,7 +52,7 @@ def leave(state: GroupState, command: NodeLeft) -> Applied:
         held, gone = job.partitions_on(command.node), _hosts_on(job, command.node)
         if held:
             raise RefusalError(f"node {command.node!r} has partition {held[0]} of job {job_id!r}; drain it first")
-        jobs[job_id] = replace(job, host_nodes=_without_hosts(job, gone)) if gone else job
+        jobs[job_id] = settled(replace(job, host_nodes=_without_hosts(job, gone))) if gone else job
     return replace(state, jobs=jobs, nodes=_without_node(state, command.node)), ()
 
 
@@ -59,7 +60,9 @@ def lose(state: GroupState, command: NodeLost) -> Applied:
     """Take hosts, and the partitions that they own, away from a node that is not there."""
     _node(state, command.node)
     changed = {
-        job_id: _without_lost(job, command.node) if command.is_for_good or job.status is JobStatus.RUNNING else job
+        job_id: _without_lost(job, command.node)
+        if command.is_for_good or job.status is JobStatus.RUNNING
+        else _taken_over(job, command.node)
         for job_id, job in state.jobs.items()
     }
     ids = tuple(sorted(job_id for job_id, job in changed.items() if job is not state.jobs[job_id]))
@@ -109,16 +112,31 @@ def _without_node(state: GroupState, name: str) -> dict[str, NodeRecord]:
     return {known: node for known, node in state.nodes.items() if known != name}
 
 
+def _taken_over(job: Job, node: str) -> Job:
+    """Return a job that does not run after the loss of a node: it keeps all for which no standby is ready."""
+    for partition, standby in job.standbys.items():
+        if job.node_of(partition) == node and standby.is_ready:
+            job = promoted(job, partition)
+    return job
+
+
 def _without_lost(job: Job, node: str) -> Job:
-    """Return a job after the loss of a node; the same one if it had nothing there."""
+    """Return a job after the loss of a node, whose standbys take over; the same one if it had nothing there."""
     gone = _hosts_on(job, node)
     if not gone:
         return job
-    lost = {partition: job.generations[partition] + 1 for partition, owner in enumerate(job.owners) if owner in gone}
-    return replace(
+    lost = {
+        partition: ("", job.next_generation(partition)) for partition, owner in enumerate(job.owners) if owner in gone
+    }
+    for partition in lost:
+        standby = job.standbys.get(partition)
+        if standby is not None and standby.is_ready and standby.host not in gone:
+            lost[partition] = (standby.host, standby.generation)
+    changed = replace(
         job,
-        owners=tuple("" if owner in gone else owner for owner in job.owners),
+        owners=tuple(lost.get(partition, (owner, 0))[0] for partition, owner in enumerate(job.owners)),
         moves={moving: target for moving, target in job.moves.items() if moving not in lost and target not in gone},
         host_nodes=_without_hosts(job, gone),
-        generations=raised(job, lost),
+        generations=raised(job, {partition: generation for partition, (_, generation) in lost.items()}),
     )
+    return settled(changed)

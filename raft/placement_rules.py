@@ -10,6 +10,7 @@ from dataclasses import replace
 from raft.commands import AssignmentChanged, MoveAbandoned, MoveFinished, MoveStarted, ShardRebuilt
 from raft.records import GroupState, Job
 from raft.rules import Applied, RefusalError, check_partition, find_job, raised, with_job
+from raft.standby_rules import settled
 
 
 def assign(state: GroupState, command: AssignmentChanged) -> Applied:
@@ -24,14 +25,14 @@ def assign(state: GroupState, command: AssignmentChanged) -> Applied:
         here, there = job.node_of(partition), host_nodes.get(host, "")
         if not host and here:
             # Whoever owns it next may be elsewhere, and what is here is not the shard then.
-            generations[partition] += 1
+            generations[partition] = job.next_generation(partition)
         elif host and here and here != there:
             raise RefusalError(f"the shard of partition {partition} is on node {here!r}, not {there!r}; move it")
         elif host:
             generations[partition] = max(1, generations[partition])
         owners[partition] = host
     changed = replace(job, owners=tuple(owners), host_nodes=host_nodes, generations=raised(job, generations))
-    return with_job(state, changed)
+    return with_job(state, settled(changed))
 
 
 def _pinned(state: GroupState, job: Job, command: AssignmentChanged) -> dict[str, str]:
@@ -81,6 +82,8 @@ def finish_move(state: GroupState, command: MoveFinished) -> Applied:
     generation = present if command.generation is None else command.generation
     if generation < present:
         raise RefusalError(f"generation {generation} of partition {partition} is over, the present one is {present}")
+    if present < generation < job.next_generation(partition):
+        raise RefusalError(f"generation {generation} of partition {partition} was that of a standby; take the next one")
     if here != there and here and generation == present:
         raise RefusalError(
             f"partition {partition} goes from node {here!r} to {there!r}: the copy needs a generation above {present}"
@@ -93,7 +96,7 @@ def finish_move(state: GroupState, command: MoveFinished) -> Applied:
         moves=_without(job.moves, partition),
         generations=raised(job, {partition: generation}),
     )
-    return with_job(state, moved)
+    return with_job(state, settled(moved))
 
 
 def abandon_move(state: GroupState, command: MoveAbandoned) -> Applied:
@@ -106,14 +109,14 @@ def rebuild(state: GroupState, command: ShardRebuilt) -> Applied:
     """Let a partition's shard be another one; its owner stays."""
     job = find_job(state, command.job_id)
     check_partition(job, command.partition)
-    present = job.generations[command.partition]
-    if command.generation <= present:
+    free = job.next_generation(command.partition)
+    if command.generation < free:
         raise RefusalError(
-            f"partition {command.partition} has generation {present} already; a new one needs {present + 1} or more"
+            f"partition {command.partition} has generation {free - 1} already; a new one needs {free} or more"
         )
     if command.partition in job.moves:
         raise RefusalError(f"partition {command.partition} is moving; finish or abandon the move first")
-    return with_job(state, replace(job, generations=raised(job, {command.partition: command.generation})))
+    return with_job(state, settled(replace(job, generations=raised(job, {command.partition: command.generation}))))
 
 
 def _moving_job(state: GroupState, command: MoveFinished | MoveAbandoned) -> Job:

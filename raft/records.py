@@ -85,6 +85,20 @@ class AcceptanceRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyRecord:
+    """The second copy of a partition's shard, on another node, which is given the same rows."""
+
+    host: str
+    """Host that has it, or shall have it; empty when none does, and the generation only says which are used up."""
+
+    generation: int
+    """Generation of the copy, always above that of the shard: with it the copy becomes the shard."""
+
+    is_ready: bool = False
+    """Whether it has been as far as the shard, so that it may take over when nobody can be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One job, its placement and its snapshots."""
 
@@ -123,6 +137,18 @@ class Job:
 
     generations: tuple[int, ...] = ()
     """Generation of each partition's shard, from 1; 0 says that it never had one. A copy of another is no shard."""
+
+    standbys: Mapping[int, StandbyRecord] = field(default_factory=dict)
+    """Second copies, by partition."""
+
+    def next_generation(self, partition: int) -> int:
+        """Return a generation that no copy of a partition has had."""
+        standby = self.standbys.get(partition)
+        return max(self.generations[partition], 0 if standby is None else standby.generation) + 1
+
+    def standbys_on(self, node: str) -> tuple[int, ...]:
+        """Partitions whose second copy a node has, or shall have."""
+        return tuple(number for number, one in self.standbys.items() if self.host_nodes.get(one.host) == node)
 
     def node_of(self, partition: int) -> str:
         """Name of the node that has the partition's shard; empty when there is none, or it may be anywhere."""
@@ -259,6 +285,7 @@ def _validate_job(state: GroupState, job: Job) -> None:
     assert len(job.generations) == job.partition_count
     for owner, generation in zip(job.owners, job.generations, strict=True):
         assert generation >= (1 if owner else 0)
+    _validate_standbys(job)
     for partition, target in job.moves.items():
         assert 0 <= partition < job.partition_count
         assert job.owners[partition]
@@ -269,3 +296,12 @@ def _validate_job(state: GroupState, job: Job) -> None:
         assert 1 <= len(manifests) <= MANIFEST_COUNT_MAX
         assert len({manifest.digest for manifest in manifests}) == len(manifests)
         assert all(manifest.epoch <= state.epoch for manifest in manifests)
+
+
+def _validate_standbys(job: Job) -> None:
+    for partition, standby in job.standbys.items():
+        assert 0 <= partition < job.partition_count
+        assert standby.generation > job.generations[partition]
+        assert not (standby.is_ready and not standby.host)
+        if standby.host:
+            assert job.host_nodes[standby.host] != job.node_of(partition)

@@ -104,9 +104,13 @@ class Acceptances:
         self._applied: set[str] = set()
         self._changed: set[str] = set()
 
+    def knows(self, acceptance_id: str) -> bool:
+        """Whether an acceptance waits or has been applied."""
+        return acceptance_id in self._applied or acceptance_id in self._waiting
+
     def add(self, acceptance: Acceptance) -> None:
         """Take note of an acceptance, unless it is known."""
-        if acceptance.acceptance_id not in self._applied and acceptance.acceptance_id not in self._waiting:
+        if not self.knows(acceptance.acceptance_id):
             self._waiting[acceptance.acceptance_id] = acceptance
             self._changed.add(acceptance.acceptance_id)
 

@@ -6,7 +6,7 @@ the greatest number. The rows given are those that the shard does not have yet.
 
 import difflib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -65,6 +65,12 @@ class Learning(Part):
         """Let a value count as known from its place on, if its key is of this partition."""
         if self._number in self._job.partitions_of_key(acceptance.key):
             self._acceptances.add(acceptance)
+
+    def has_missed(self, acceptance: Acceptance, received: Mapping[int, int]) -> bool:
+        """Whether rows from the place of a value on have been applied without it, `received` being the marks."""
+        is_here = self._number in self._job.partitions_of_key(acceptance.key)
+        is_beyond = any(received.get(split, 0) > offset for split, offset in acceptance.positions.items())
+        return is_here and is_beyond and not self._acceptances.knows(acceptance.acceptance_id)
 
     def process(self, split: int, frame: pl.DataFrame, offsets: Array) -> list[pl.DataFrame]:
         """Return the anomalies of rows: a frame for each detector, with types that follow those of the metrics."""

@@ -150,6 +150,13 @@ class EpisodeTable(Part):
             if place.ordinal >= LATE_ORDINALS:
                 txn.delete(encode_id(place), db=self._notices)
 
+    def forget_up_to(self, txn: "Txn", split: bytes, last: bytes) -> None:
+        """Delete the notices of a split, whose ids begin with these bytes, up to one that every sink has."""
+        with txn.cursor(self._notices) as cursor:
+            placed = cursor.set_range(split)
+            while placed and split == cursor.key()[: len(split)] and cursor.key() <= last:
+                placed = cursor.delete() and bool(cursor.key())
+
     def scan(self, txn: "Txn", wanted: EpisodeFilter, count_max: int, *, newest_first: bool) -> list[Episode]:
         """Return committed episodes in the order of the rows that began them or, `newest_first`, of their starts."""
         with txn.cursor(self._episodes) as cursor:

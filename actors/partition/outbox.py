@@ -58,7 +58,28 @@ class Outbox(Part):
 
     def load(self, saved: Saved) -> None:
         """Count what waits."""
-        self._out_counts = [-sum(1 for _ in self._waiting(saved.txn, sink)) for sink in range(len(self._sinks))]
+        self.recount(saved.txn)
+
+    def recount(self, txn: Txn) -> None:
+        """Count what waits anew: a second copy that gets its marks from the first counts nothing on the way."""
+        self._in_count = 0
+        self._out_counts = [-sum(1 for _ in self._waiting(txn, sink)) for sink in range(len(self._sinks))]
+
+    def marks(self, txn: Txn) -> dict[bytes, bytes]:
+        """Return the marks by their places, for a second copy of the shard."""
+        with txn.cursor(self._tables["outbox"]) as cursor:
+            return {bytes(place): unseal(bytes(place), bytes(stored)) for place, stored in cursor}
+
+    def raise_marks(self, txn: Txn, marks: Mapping[bytes, bytes]) -> None:
+        """Take the marks of another copy, which may be of rows that have not come yet; none goes back."""
+        for place, mark in marks.items():
+            stored = txn.get(place, db=self._tables["outbox"])
+            if stored is None or unseal(place, stored) < mark:
+                txn.put(place, seal(place, mark), db=self._tables["outbox"])
+        if self._sinks:
+            for split in {place[: _SPLIT.size] for place in marks}:
+                last = min(self._mark(txn, split, sink) or b"" for sink in range(len(self._sinks)))
+                self._episodes.forget_up_to(txn, split, last)
 
     def oldest(self, txn: Txn, sink: int, count_max: int) -> list[tuple[bytes, bytes]]:
         """Return entries that wait for a sink, split after split, in the order of ids."""

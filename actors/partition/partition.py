@@ -24,7 +24,7 @@ from actors.partition.parts import Parts, tables_of
 from actors.partition.queries import PartitionQueries
 from actors.partition.values import PartitionStat, RoutedBatch
 from actors.shard import Shard, ShardLostError
-from actors.shard.generations import open_at_rest, open_generation
+from actors.shard.generations import open_at_rest, open_generation, open_standby
 from actors.shard.transfer import OutgoingCopy
 from config.settings import JobSettings
 
@@ -59,12 +59,19 @@ class Partition:
 
     @classmethod
     def open(
-        cls, job: JobSettings, number: int, directory: Path, generation: int | None = None, *, is_at_rest: bool = False
+        cls,
+        job: JobSettings,
+        number: int,
+        directory: Path,
+        generation: int | None = None,
+        *,
+        is_at_rest: bool = False,
+        is_standby: bool = False,
     ) -> "Partition":
         """Open, or make, the partition in a directory and restore what its shard holds.
 
         With a `generation` the shard is the copy of that generation, whatever else stands there
-        (`actors.shard.generations`); `is_at_rest` makes none.
+        (`actors.shard.generations`); `is_at_rest` makes none, `is_standby` takes an older one for it.
 
         Raises:
             ShardLostError: the shard is newer, damaged, or gone.
@@ -76,6 +83,8 @@ class Partition:
         }
         if is_at_rest:
             shard = open_at_rest(directory, generation, **options)
+        elif is_standby and generation is not None:
+            shard = open_standby(directory, generation, **options)
         elif generation is not None:
             shard = open_generation(directory, generation, **options)
         else:
@@ -275,6 +284,25 @@ class Partition:
         ids = [anomaly.id for anomaly in taken]
         self._shard.write(lambda txn: self._parts.outbox.take_out(txn, sink, ids))
         self._parts.outbox.note_taken(sink, len(ids))
+
+    def outbox_marks(self) -> dict[bytes, bytes]:
+        """Return what sinks have, for a second copy of the partition."""
+        with self._shard.read() as txn:
+            return self._parts.outbox.marks(txn)
+
+    def take_marks(self, marks: Mapping[bytes, bytes]) -> None:
+        """Know what sinks have, from the copy that feeds them."""
+        self._shard.write(lambda txn: self._parts.outbox.raise_marks(txn, marks))
+
+    def recount_outbox(self) -> None:
+        """Count what waits for sinks anew, when this copy begins to feed them."""
+        with self._shard.read() as txn:
+            self._parts.outbox.recount(txn)
+
+    def has_missed(self, acceptances: Sequence[Acceptance]) -> bool:
+        """Whether rows from the place of one of these values on were applied without it."""
+        received = {split: max(self._marks.received.get(split, 0), end) for split, end in self._marks.reached().items()}
+        return any(self._parts.learning.has_missed(acceptance, received) for acceptance in acceptances)
 
     def stat(self) -> PartitionStat:
         """Return counters; cheap enough to be asked once a second."""

@@ -86,6 +86,29 @@ def open_at_rest(directory: Path, generation: int | None, **options: Any) -> Sha
     raise ShardLostError(f"shard {directory} has generation {stored}, and generation {generation} is the current one")
 
 
+def open_standby(directory: Path, generation: int, **options: Any) -> Shard:
+    """Open a second copy of a shard at a generation: one that has arrived at it, else what is there, else an empty one.
+
+    A copy of a lower generation gets this one. It may lack rows, but has no others: whoever opens it feeds it from
+    where it stands, and nobody else takes it for the shard before the group says so.
+
+    Raises:
+        ShardLostError, ShardOwnedError, ShardError: as in `open_generation`.
+    """
+    if (directory / DATA_FILE).exists() and not (copy_directory(directory, generation) / DATA_FILE).exists():
+        try:
+            shard = Shard.open(directory, **options)
+        except ShardDamagedError:
+            # It is put aside below.
+            return open_generation(directory, generation, **options)
+        if shard.generation <= generation:
+            if shard.generation < generation:
+                shard.set_generation(generation)
+            return shard
+        shard.close()
+    return open_generation(directory, generation, **options)
+
+
 def discard_below(directory: Path, generation: int) -> None:
     """Remove the shard of a directory and the copies beside it whose generation is lower, and unfinished ones.
 

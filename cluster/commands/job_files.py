@@ -61,6 +61,8 @@ def run(job_file: Path, directory: Path | None, follow: bool | None, limit: int,
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
         job, running = stack.enter_context(run_file(job_file, place, now_us))
+        if job.standby:
+            say("`standby` needs a cluster of several machines; this run keeps each partition once")
         running.run()
         show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
         has_end = running.stat().at_end

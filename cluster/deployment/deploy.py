@@ -173,10 +173,34 @@ class RayHost:
         acceptances: Sequence[bytes],
         generations: Mapping[int, int],
         are_all: bool,
+        standbys: Sequence[int] | None,
     ) -> RayReply[dict[int, OpenedPartition]]:
         """Make the host own partitions."""
-        arguments = (epoch, partitions, earliest, snapshots, now_us, acceptances, generations, are_all)
+        arguments = (epoch, partitions, earliest, snapshots, now_us, acceptances, generations, are_all, standbys)
         return RayReply(self._handle.open.remote(*arguments))
+
+    def stand_by(
+        self,
+        epoch: int,
+        partition: int,
+        generation: int,
+        others: Sequence[int],
+        now_us: int,
+        acceptances: Sequence[bytes],
+    ) -> RayReply[OpenedPartition]:
+        """Make the host have a second copy of a partition."""
+        return RayReply(self._handle.stand_by.remote(epoch, partition, generation, others, now_us, acceptances))
+
+    def outbox_marks(self) -> RayReply[dict[int, dict[bytes, bytes]]]:
+        return self.query("outbox_marks")
+
+    def take_marks(self, epoch: int, marks: Mapping[int, Mapping[bytes, bytes]]) -> RayReply[None]:
+        """Tell the host's second copies what sinks have."""
+        return RayReply(self._handle.take_marks.remote(epoch, marks))
+
+    def flush_standbys(self, epoch: int, now_us: int, are_due: bool) -> RayReply[dict[int, dict[int, int]]]:
+        """Make the host's second copies durable."""
+        return RayReply(self._handle.flush_standbys.remote(epoch, now_us, are_due))
 
     def open_at_rest(
         self, epoch: int, partitions: list[int], now_us: int, generations: Mapping[int, int]

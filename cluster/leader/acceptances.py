@@ -25,6 +25,11 @@ class KnownValues:
         """All of them, in the order in which they were seen."""
         return tuple(self._placed.values())
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._placed)
+
     def see(self, job: Job) -> None:
         """Take those that the group knows."""
         for record in job.acceptances:

@@ -60,6 +60,7 @@ class LeaderCore:
         self._split_places = SplitPlaces(split_nodes, self._nodes)
         self._losing: set[str] = set()
         self._lost_shards: dict[int, int] = {}
+        self._gone_hosts: set[str] = set()
         self._counted = task.counted
         self._state: GroupState | None = None
         self._opening: Opening | None = None
@@ -103,6 +104,8 @@ class LeaderCore:
                 self._see(event.state)
             elif isinstance(event, NodesSeen):
                 self._nodes.see(event.nodes, event.answering, self._clock.elapsed_us)
+                if self._opening is not None and self._opening.is_to_promote():
+                    raise TroubleError(Failure(FailureKind.OTHER, "a node is away whose partitions have standbys"))
             elif isinstance(event, HostsSeen):
                 self._end_hung(event)
             elif isinstance(event, Reply):
@@ -132,8 +135,11 @@ class LeaderCore:
         hung = [host for host in silent if not self._nodes.is_away(self._node_of(host))]
         for host in hung:
             self._desk.say(EndHost(host=host))
-        if hung:
-            reason = f"{', '.join(hung)} did not answer for {limit_us // 1_000_000} s and is ended"
+        found = self._subscription
+        owning = [host for host in hung if found is None or not found.standbys.end_host(host)]
+        if owning:
+            self._gone_hosts.update(owning)
+            reason = f"{', '.join(owning)} did not answer for {limit_us // 1_000_000} s and is ended"
             raise TroubleError(Failure(FailureKind.OTHER, reason))
 
     def _node_of(self, host: str) -> str:
@@ -212,6 +218,7 @@ class LeaderCore:
                 self._lost_shards,
                 is_own=self._settings.partition_by == "split",
                 split_places=self._split_places,
+                gone_hosts=frozenset(self._gone_hosts),
             )
 
     def _check_reach(self) -> None:
@@ -241,6 +248,7 @@ class LeaderCore:
                 self._split_places,
             )
             self._opening = None
+            self._gone_hosts.clear()
             self._status = replace(
                 self._status,
                 phase=Phase.RUNNING,
@@ -289,6 +297,8 @@ class LeaderCore:
         self._opening = self._subscription = None
         self._desk.forget()
         self._losing.clear()
+        if failure.kind is FailureKind.UNREACHED and failure.host:
+            self._gone_hosts.add(failure.host)
         for partition in failure.partitions:
             self._lost_shards[partition] = max(failure.generation, self._lost_shards.get(partition, 0))
         if failure.kind is FailureKind.STALE:
@@ -336,6 +346,8 @@ class LeaderCore:
             noted_us=now_us,
             pump=stat,
             moves=found.moves.progress,
+            standbys=found.standbys.statuses(),
+            standby_trouble=found.standbys.trouble,
         )
 
     def _stat(self, subscription: Subscription) -> PumpStat:

@@ -124,7 +124,8 @@ class Desk:
         if waiting is None:
             return
         if isinstance(event, Failed):
-            waiting.on_failure(_with_partitions(event.failure, waiting.request))
+            failure = replace(event.failure, host=getattr(waiting.request, "host", ""))
+            waiting.on_failure(_with_partitions(failure, waiting.request))
         else:
             waiting.on_reply(event)
 

@@ -15,6 +15,7 @@ from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import FlushHost
 from cluster.leader.lanes import Lanes
 from cluster.leader.positions import Positions
+from cluster.leader.standby import Standbys
 
 
 class Stage(IntEnum):
@@ -26,7 +27,10 @@ class Stage(IntEnum):
     FLUSHING = 1
     DELIVERING = 2
     CHECKPOINT = 3
-    OVER = 4
+    STANDBYS = 4
+    """Second copies have everything, too, or are not waited for any longer."""
+
+    OVER = 5
 
 
 class Ending:
@@ -39,6 +43,7 @@ class Ending:
         positions: Positions,
         deliveries: Deliveries,
         checkpoints: Checkpoints,
+        standbys: Standbys,
         *,
         is_stop: bool,
     ) -> None:
@@ -47,6 +52,7 @@ class Ending:
         self._positions = positions
         self._deliveries = deliveries
         self._checkpoints = checkpoints
+        self._standbys = standbys
         self._stage = Stage.APPLYING
         self._committed: dict[int, dict[int, int]] = {}
         self._flushing: set[str] = set()
@@ -71,6 +77,9 @@ class Ending:
             if not self.is_stop:
                 self._checkpoints.begin(self._lanes.owners)
         if self._stage is Stage.CHECKPOINT and not self._checkpoints.is_running:
+            self._standbys.begin_end()
+            self._stage = Stage.STANDBYS
+        if self._stage is Stage.STANDBYS and self._standbys.end():
             self._stage = Stage.OVER
 
     def _flush(self) -> None:

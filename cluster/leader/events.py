@@ -112,6 +112,22 @@ class PartitionsOpened(Reply):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyOpened(Reply):
+    """A host has a second copy of a partition."""
+
+    opened: OpenedPartition
+    """Where it stands."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarksRead(Reply):
+    """What sinks have of the partitions that a host owns."""
+
+    marks: Mapping[int, Mapping[bytes, bytes]]
+    """By partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchApplied(Reply):
     """A batch is in."""
 

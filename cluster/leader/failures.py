@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from actors.errors import NotOpenError, SinkError, SnapshotError, StaleEpochError, TocsinError
 from actors.shard import ShardIdentifierError, ShardLostError
+from cluster.errors import InputGoneError, NoAnswerError
 from config.errors import ConfigError
 
 
@@ -26,6 +27,12 @@ class FailureKind(StrEnum):
     SHARD_LOST = "shard lost"
     """The shard that a host has, or had, is not the one of the group's state: it is made anew."""
 
+    UNREACHED = "unreached"
+    """Whoever was asked does not answer: it is dead, or cut off."""
+
+    INPUT_GONE = "input gone"
+    """The source no longer has the rows that a standby needs next."""
+
     OTHER = "other"
     """Trying again may help."""
 
@@ -46,6 +53,9 @@ class Failure:
     generation: int = 0
     """Generation of the shard that was found, if one was and it is a later one."""
 
+    host: str = ""
+    """Host that was asked, if one was."""
+
 
 class TroubleError(Exception):
     """Ends an attempt to run a job; never leaves the leader's core."""
@@ -61,6 +71,8 @@ _KINDS: tuple[tuple[FailureKind, tuple[type[Exception], ...]], ...] = (
     (FailureKind.SINK, (SinkError,)),
     (FailureKind.NOT_OPEN, (NotOpenError,)),
     (FailureKind.SHARD_LOST, (ShardLostError,)),
+    (FailureKind.UNREACHED, (NoAnswerError,)),
+    (FailureKind.INPUT_GONE, (InputGoneError,)),
 )
 
 

@@ -91,10 +91,61 @@ class OpenPartitions(HostRequest):
     are_all: bool
     """Whether these are all that the host shall own: it may have others from an attempt of before."""
 
+    standbys: tuple[int, ...] | None = None
+    """Partitions of which the host may still have second copies, if that is to change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandBy(HostRequest):
+    """Let a host have a second copy of a partition open; answered by `StandbyOpened`."""
+
+    partition: int
+
+    generation: int
+    """Generation of the copy."""
+
+    others: tuple[int, ...]
+    """All partitions that the host shall have copies of."""
+
+    acceptances: tuple[bytes, ...]
+    """Values that count as known, each from its place on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAgain(ReadSplit):
+    """Read for the second copies of a host what others have been sent; answered by `SplitRead`."""
+
+    host: str
+    """Host of the copies, to which nothing is sent by this."""
+
+    is_first: bool
+    """Whether this does not go on where the last such reading of the split for the host has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadMarks(HostRequest):
+    """Ask what sinks have of the partitions that a host owns; answered by `MarksRead`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeMarks(HostRequest):
+    """Tell the second copies of a host what sinks have."""
+
+    marks: Mapping[int, Mapping[bytes, bytes]]
+    """By partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushStandbys(HostRequest):
+    """Make durable what a host's second copies have; answered by `HostFlushed`."""
+
+    are_due: bool
+    """Whether only what has waited for the flush period is meant."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptValues(HostRequest):
-    """Let values count as known in the partitions that the host owns."""
+    """Let values count as known in the partitions that the host has."""
 
     acceptances: tuple[bytes, ...]
 

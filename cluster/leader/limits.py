@@ -45,6 +45,21 @@ class LeaderLimits:
     sink_retry_us_max: int = 30_000_000
     """The longest pause before anomalies are delivered again."""
 
+    standby_again_max: int = 1_000_000
+    """A second copy that lacks more records than this gets a copy of the shard; what less lack is read again."""
+
+    standby_marks_us: int = 1_000_000
+    """Between two times that second copies are told what sinks have: that much is delivered again after a failover."""
+
+    standby_settle_us: int = 60_000_000
+    """Partitions wait so long for their second copies before they move to other nodes without them."""
+
+    standby_end_us: int = 10_000_000
+    """A job that ends or stops waits so long for its second copies to have everything."""
+
+    promotion_us: int = 2_000_000
+    """The host of a second copy has so long to answer when it is to take over."""
+
     kept_batch_factor: int = 4
     """Batches kept back for a partition that moves, as a multiple of those that a host may have waiting.
 

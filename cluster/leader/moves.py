@@ -22,8 +22,10 @@ from cluster.leader.instructions import CopyShard, EndOtherHosts, OpenPartitions
 from cluster.leader.lanes import Lanes
 from cluster.leader.placement import Move
 from cluster.leader.places import Places
+from cluster.leader.standby import Standbys
 from cluster.leader.status import MoveProgress
-from raft.commands import AssignmentChanged, MoveFinished, MoveStarted
+from raft.commands import AssignmentChanged, Command, MoveFinished, MoveStarted, StandbyPromoted
+from raft.group import Job
 
 
 class Moves:
@@ -41,6 +43,7 @@ class Moves:
         acceptances: Callable[[], tuple[bytes, ...]],
         places: Places,
         has_rows: Callable[[int], bool],
+        standbys: Standbys,
     ) -> None:
         self._desk = desk
         self._job_id = job_id
@@ -49,6 +52,9 @@ class Moves:
         self._acceptances = acceptances
         self._places = places
         self._has_rows = has_rows
+        self._standbys = standbys
+        self._job: Job | None = None
+        self._is_switch = False
         self._is_pinning = False
         self._planned: deque[Move] = deque()
         self._starting: set[str] = set()
@@ -140,8 +146,9 @@ class Moves:
         """Begin no more moves; the one on its way ends."""
         self._planned.clear()
 
-    def advance(self) -> None:
-        """Begin what can begin."""
+    def advance(self, job: Job) -> None:
+        """Begin what can begin, for the job as the group knows it."""
+        self._job = job
         if self._current is None and self._planned and not self._starting and not self._is_pinning:
             self._begin(self._planned.popleft())
         elif self._current is not None and self._is_releasable and not self._lanes.has_queue(self._current.source):
@@ -149,7 +156,8 @@ class Moves:
             self._hand_over(self._current)
         if self._may_have_idle_hosts and not self.is_moving and self._lanes.retire_idle():
             self._may_have_idle_hosts = False
-            self._desk.say(EndOtherHosts(hosts=self._lanes.hosts))
+            hosts = dict.fromkeys((*self._lanes.hosts, *(one.host for one in job.standbys.values() if one.host)))
+            self._desk.say(EndOtherHosts(hosts=tuple(hosts)))
 
     def _begin(self, move: Move) -> None:
         self._current = move
@@ -168,20 +176,38 @@ class Moves:
         self._is_releasable = True
 
     def _hand_over(self, move: Move) -> None:
-        """Let the target have the shard: the file itself, or a copy on another node."""
-        present = self._places.generations[move.partition]
-        if self._places.is_near(move.source, move.target):
-            self._release(move, present)
+        """Let the target have the shard: the file itself, its own second copy, or a copy on another node."""
+        standby = self._standbys.generation_at(move.partition, move.target)
+        self._is_switch = standby is not None
+        if standby is not None:
+            self._release(move, standby)
+        elif self._places.is_near(move.source, move.target):
+            self._release(move, self._places.generations[move.partition])
+        else:
+            self._make_room(move)
+
+    def _make_room(self, move: Move) -> None:
+        """Let the target's node give up a second copy that is not the one to take over, and copy the shard."""
+        assert self._job is not None, "a move has begun"
+        generation = max(self._places.generations[move.partition] + 1, self._job.next_generation(move.partition))
+        record = self._job.standbys.get(move.partition)
+        if record is None or not record.host or not self._places.is_near(record.host, move.target):
+            self._copy(move, generation)
             return
+        number = self._desk.next_number()
+        request = ReleasePartitions(request=number, host=record.host, partitions=(move.partition,))
+        self._desk.ask(request, lambda _: self._copy(move, generation))
+
+    def _copy(self, move: Move, generation: int) -> None:
         copy = CopyShard(
             request=self._desk.next_number(),
             source=move.source,
             target=move.target,
             partition=move.partition,
-            generation=present + 1,
+            generation=generation,
         )
         timeout_us = self._desk.limits.copy_timeout_us
-        self._desk.ask(copy, partial(self._on_copied, move, present + 1), timeout_us=timeout_us)
+        self._desk.ask(copy, partial(self._on_copied, move, generation), timeout_us=timeout_us)
 
     def _on_copied(self, move: Move, generation: int, event: ShardCopied) -> None:
         self._release(move, generation)
@@ -213,14 +239,13 @@ class Moves:
             raise_trouble(Failure(FailureKind.SHARD_LOST, reason, (move.partition,)))
         if generation > self._places.generations[move.partition]:
             self._places.expect(move.partition, generation)
-        command = MoveFinished(
-            epoch=self._epoch,
-            job_id=self._job_id,
-            partition=move.partition,
-            target=move.target,
-            generation=generation,
-        )
-        self._desk.propose(command, lambda: self._on_finished(move, generation))
+        self._desk.propose(self._end_of(move, generation), lambda: self._on_finished(move, generation))
+
+    def _end_of(self, move: Move, generation: int) -> Command:
+        epoch, job_id, partition, target = self._epoch, self._job_id, move.partition, move.target
+        if self._is_switch:
+            return StandbyPromoted(epoch=epoch, job_id=job_id, partition=partition, host=target, generation=generation)
+        return MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=target, generation=generation)
 
     def _on_finished(self, move: Move, generation: int) -> None:
         self._places.reach(move.partition, generation)

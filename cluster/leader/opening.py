@@ -4,11 +4,12 @@ One stage after the other; a stage is over when everything it asked for has been
 
 1. the source opens and says what it still has (where hosts read it themselves, they do that after 4.);
 2. the targets of moves that a former leader left unfinished give the partitions up; their sources stay the owners;
-3. the group records that, which shards were found lost, who owns the partitions that nobody owns, and which nodes have
+3. second copies take over from hosts that are gone, from nodes that are not there, and for shards that were lost;
+4. the group records that, which shards were found lost, who owns the partitions that nobody owns, and which nodes have
    the hosts that had none;
-4. hosts start;
-5. snapshots are read from members, if the source has lost its beginning: a shard that has rows ignores its snapshot;
-6. hosts open the partitions and say from where they need rows.
+5. hosts start;
+6. snapshots are read from members, if the source has lost its beginning: a shard that has rows ignores its snapshot;
+7. hosts open the partitions and say from where they need rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from cluster.leader.instructions import (
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.placement import place, place_hosts, wanted_hosts
 from cluster.leader.places import Places
+from cluster.leader.promotion import Promotion
 from cluster.leader.split_places import SplitPlaces
 from raft.commands import AssignmentChanged, Command, MoveAbandoned, ShardRebuilt
 from raft.group import Job, Manifest
@@ -42,7 +44,8 @@ class Opening:
     """Opens one job under one epoch; `job` is what the group knows of it at the beginning.
 
     `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed;
-    `is_own` says that hosts read the splits of their own partitions, and `split_places` where these are fixed.
+    `gone_hosts` are those that did not answer just before; `is_own` says that hosts read the splits of their own
+    partitions, and `split_places` where these are fixed.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Opening:
         *,
         is_own: bool = False,
         split_places: SplitPlaces | None = None,
+        gone_hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._desk = desk
         self._job = job
@@ -67,6 +71,9 @@ class Opening:
         self._split_places = split_places or SplitPlaces((), nodes)
         self.absent = self._split_places.absent(job.owners)
         """Partitions that wait for their nodes."""
+        self._gone_hosts = gone_hosts
+        self._promotion: Promotion | None = None
+        self._tried: set[int] = set()
         self.places = Places(job)
         """Where hosts and shards are."""
         self._owners = list(job.owners)
@@ -75,10 +82,12 @@ class Opening:
                 self._open_source,
                 self._release_targets,
                 self._abandon_moves,
+                self._promote,
                 self._rebuild,
                 self._assign,
                 self._start_hosts,
                 self._open_splits,
+                self._release_copies,
                 self._read_snapshots,
                 self._open_partitions,
             )
@@ -145,9 +154,30 @@ class Opening:
         for partition in self._job.moves:
             self._propose(MoveAbandoned(epoch=self._epoch, job_id=self._job.job_id, partition=partition), _nothing_more)
 
+    def _promote(self) -> None:
+        promotion = Promotion(self._desk, self._job, self._epoch, self.earliest, self._acceptances)
+        self._promotion = promotion
+        for partition in promotion.candidates(self._nodes, self._gone_hosts, self._lost):
+            self._tried.add(partition)
+            self._waiting_count += 1
+            promotion.begin(partition, self.places, partial(self._on_promoted, partition))
+
+    def is_to_promote(self) -> bool:
+        """Whether a second copy should take over from a node that has vanished meanwhile."""
+        if self._promotion is None or self.is_done:
+            return False
+        candidates = self._promotion.candidates(self._nodes, self._gone_hosts, self._lost)
+        return not self._tried.issuperset(candidates)
+
+    def _on_promoted(self, partition: int, host: str | None) -> None:
+        self._waiting_count -= 1
+        if host is not None:
+            self._owners[partition] = host
+            self._lost.pop(partition, None)
+
     def _rebuild(self) -> None:
         for partition, found in self._lost.items():
-            generation = max(self.places.generations[partition], found) + 1
+            generation = max(self._job.next_generation(partition), self.places.generations[partition] + 1, found + 1)
             self.places.expect(partition, generation)
             command = ShardRebuilt(
                 epoch=self._epoch, job_id=self._job.job_id, partition=partition, generation=generation
@@ -207,6 +237,29 @@ class Opening:
     def _on_splits(self, event: SplitsOpened) -> None:
         self.earliest = {**self.earliest, **event.earliest}
 
+    def _release_copies(self) -> None:
+        """Let hosts that own nothing give up second copies that they shall not have: their node may get the shard.
+
+        Nobody waits for them: one that does not answer may be dead, and then has nothing open.
+        """
+        if not self._job.standbys:
+            return
+        for host in sorted(self._job.host_nodes.keys() - set(self._owners)):
+            kept = self._copies_on(host)
+            others = tuple(number for number in range(self._job.partition_count) if number not in kept)
+            number = self._desk.next_number()
+            request = ReleasePartitions(request=number, host=host, partitions=others)
+            self._desk.ask(request, _nothing, _nothing)
+
+    def _copies_on(self, host: str) -> tuple[int, ...]:
+        """Return the partitions of which a host may have second copies."""
+        node = self.places.node_of(host)
+        return tuple(
+            number
+            for number, record in self._job.standbys.items()
+            if record.host == host and self.places.node_of(self._owners[number]) != node
+        )
+
     def _read_snapshots(self) -> None:
         is_trimmed = any(self.earliest.values())
         for partition in range(self._job.partition_count):
@@ -247,6 +300,7 @@ class Opening:
                 acceptances=self._acceptances,
                 generations={number: self.places.generations[number] for number in numbers},
                 are_all=True,
+                standbys=self._copies_on(host),
             )
             self._ask(request, self._on_opened)
 

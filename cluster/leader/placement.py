@@ -60,6 +60,12 @@ def is_shared(host: str) -> bool:
     return host.startswith(_SHARED)
 
 
+def new_host(like: str, taken: Collection[str]) -> str:
+    """Return a name for a host of the same kind as another."""
+    kind = _SHARED if is_shared(like) else _OWN
+    return next(name for number in itertools.count() if (name := f"{kind}{number}") not in taken)
+
+
 def hosts_wanted(job: Job) -> int | str:
     """Return how many hosts a job wants, as people write it."""
     return "shared" if job.host_count == SHARED_HOST_COUNT else job.host_count
@@ -101,10 +107,15 @@ def place_hosts(
     return placed
 
 
-def plan_moves(owners: Sequence[str], names: Sequence[str], host_nodes: Mapping[str, str] = _NOWHERE) -> list[Move]:
+def plan_moves(
+    owners: Sequence[str],
+    names: Sequence[str],
+    host_nodes: Mapping[str, str] = _NOWHERE,
+    standbys: Mapping[int, str] = MappingProxyType({}),
+) -> list[Move]:
     """Return the fewest moves after which every host named owns its even share and no other host owns any.
 
-    Of those, partitions stay on their nodes as far as there is room.
+    Of those, partitions stay on their nodes as far as there is room, or go to the hosts of their second copies.
     """
     held: dict[str, list[int]] = {name: [] for name in names}
     homeless: list[tuple[int, str]] = []
@@ -127,9 +138,11 @@ def plan_moves(owners: Sequence[str], names: Sequence[str], host_nodes: Mapping[
         else:
             room.remove(near)
             moves.append(Move(partition=partition, source=source, target=near))
-    moves += [
-        Move(partition=number, source=source, target=name) for (number, source), name in zip(far, room, strict=True)
-    ]
+    for number, source in far:
+        # Rooms are as many as partitions.
+        target = standbys[number] if standbys.get(number) in room else room[0]
+        room.remove(target)
+        moves.append(Move(partition=number, source=source, target=target))
     return sorted(moves, key=lambda move: move.partition)
 
 

@@ -49,6 +49,7 @@ class HostPort(Protocol):
         acceptances: Sequence[bytes],
         generations: Mapping[int, int],
         are_all: bool,
+        standbys: Sequence[int] | None,
     ) -> Reply[dict[int, OpenedPartition]]:
         """Own partitions, perhaps no others, whose shards have these generations; the answer is where each stands."""
         ...
@@ -61,6 +62,30 @@ class HostPort(Protocol):
         self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int
     ) -> Reply[list[SplitProgress]]:
         """Read splits of its own and apply what comes, at most so many batches."""
+        ...
+
+    def stand_by(
+        self,
+        epoch: int,
+        partition: int,
+        generation: int,
+        others: Sequence[int],
+        now_us: int,
+        acceptances: Sequence[bytes],
+    ) -> Reply[OpenedPartition]:
+        """Have a second copy of a partition, and of no others but those; the answer is where it stands."""
+        ...
+
+    def outbox_marks(self) -> Reply[dict[int, dict[bytes, bytes]]]:
+        """Say what sinks have of the partitions owned, beside everything else."""
+        ...
+
+    def take_marks(self, epoch: int, marks: Mapping[int, Mapping[bytes, bytes]]) -> Reply[None]:
+        """Know what sinks have of the second copies."""
+        ...
+
+    def flush_standbys(self, epoch: int, now_us: int, are_due: bool) -> Reply[Offsets]:
+        """Make second copies durable; the answer is the committed offsets of those that are open."""
         ...
 
     def accept(self, epoch: int, acceptances: list[bytes]) -> Reply[None]:

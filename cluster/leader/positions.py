@@ -34,11 +34,17 @@ class Positions:
             received[split] = _highest([one.needed for one in partitions], split)
         self.sent_again_count = sum(received[split] - self._next[split] for split in earliest)
         """Records that some partition had received already when the leader subscribed."""
+        self._earliest = dict(earliest)
         self._sent: dict[int, int] = {}
         self._ended: set[int] = set()
         self._turn = 0
         # Splits that had nothing new since one had.
         self._empty: set[int] = set()
+
+    @property
+    def earliest(self) -> dict[int, int]:
+        """First offset that each split had when it was seen first, since the source was opened."""
+        return dict(self._earliest)
 
     @property
     def next_offsets(self) -> dict[int, int]:
@@ -73,6 +79,7 @@ class Positions:
         """Know splits that are new."""
         for split, offset in earliest.items():
             self._next.setdefault(split, offset)
+            self._earliest.setdefault(split, offset)
 
     def lost(self, earliest: Mapping[int, int]) -> dict[int, int]:
         """Return the splits of which the source no longer has the next offset, and the first that it has."""

@@ -16,12 +16,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from actors.errors import SinkError
+from actors.errors import SinkError, SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source
 from cluster.allowed import allowed_here
 from cluster.errors import NoAnswerError
 from cluster.leader import events, instructions
+from cluster.leader.again import read_again
 from cluster.leader.copying import copy_shard
 from cluster.leader.core import LeaderCore
 from cluster.leader.failures import failure_of
@@ -66,6 +67,7 @@ class JobRunner:
         self._core = LeaderCore(task, self._settings, uuid.uuid4().hex, jitter=random.uniform(0.5, 1.0))
         self._source: Source | None = None
         self._reader: SplitReader | None = None
+        self._again: dict[tuple[str, int], SplitReader] = {}
         self._hosts: dict[str, HostPort] = {}
         self._starts: dict[str, instructions.StartHost] = {}
         self._starting = threading.Lock()
@@ -195,6 +197,7 @@ class JobRunner:
 
     def _close_source(self, instruction: Instruction | None = None) -> None:
         source, self._source, self._reader = self._source, None, None
+        self._again.clear()
         if source is not None:
             source.close()
 
@@ -202,6 +205,39 @@ class JobRunner:
         assert self._reader is not None, "the source is open"
         batch = self._reader.read(request.split, request.offset, request.row_count_max)
         self._events.put(events.SplitRead(now_us=now_us(), request=request.request, batch=batch))
+
+    def _read_again(self, request: instructions.ReadAgain) -> None:
+        if self._source is None:
+            raise SourceError("the source is closed just now; it is opened again")
+        batch = read_again(self._again, self._settings, self._source, request)
+        self._events.put(events.SplitRead(now_us=now_us(), request=request.request, batch=batch))
+
+    def _stand_by(self, request: instructions.StandBy) -> None:
+        reply = self._host(request.host).stand_by(
+            self._epoch, request.partition, request.generation, request.others, now_us(), request.acceptances
+        )
+        self._take(
+            request,
+            reply,
+            lambda opened: events.StandbyOpened(now_us=now_us(), request=request.request, opened=opened),
+        )
+
+    def _read_marks(self, request: instructions.ReadMarks) -> None:
+        self._take(
+            request,
+            self._host(request.host).outbox_marks(),
+            lambda marks: events.MarksRead(now_us=now_us(), request=request.request, marks=marks),
+        )
+
+    def _take_marks(self, request: instructions.TakeMarks) -> None:
+        self._done(request, self._host(request.host).take_marks(self._epoch, request.marks))
+
+    def _flush_standbys(self, request: instructions.FlushStandbys) -> None:
+        self._take(
+            request,
+            self._host(request.host).flush_standbys(self._epoch, now_us(), request.are_due),
+            lambda committed: events.HostFlushed(now_us=now_us(), request=request.request, committed=committed),
+        )
 
     def _start_host(self, request: instructions.StartHost) -> None:
         # A start on a node that does not answer takes long, and must not undo a later one on another.
@@ -255,6 +291,7 @@ class JobRunner:
             request.acceptances,
             request.generations,
             request.are_all,
+            request.standbys,
         )
         self._take(
             request,
@@ -371,6 +408,11 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.OpenSource: JobRunner._open_source,
     instructions.CloseSource: JobRunner._close_source,
     instructions.ReadSplit: JobRunner._read_split,
+    instructions.ReadAgain: JobRunner._read_again,
+    instructions.StandBy: JobRunner._stand_by,
+    instructions.ReadMarks: JobRunner._read_marks,
+    instructions.TakeMarks: JobRunner._take_marks,
+    instructions.FlushStandbys: JobRunner._flush_standbys,
     instructions.StartHost: JobRunner._start_host,
     instructions.OpenSplits: JobRunner._open_splits,
     instructions.ReadSplits: JobRunner._read_splits,

@@ -4,6 +4,7 @@ A source that fails does so by itself: partitions stay open and flush, and the s
 grows. Only when it then lacks the rows that come next are the partitions opened anew, so that they know of the gap.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from cluster.leader.clock import Backoff
@@ -13,18 +14,27 @@ from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import CloseSource, FlushDue, OpenSource, ReadSplit, SendBatch
 from cluster.leader.lanes import Lanes
 from cluster.leader.positions import Positions
+from cluster.leader.reading import SplitBatch
 from cluster.leader.status import PumpStat
 from config.settings import JobSettings
 
 
 class Sending:
-    """Moves the rows of one job from its source to its hosts."""
+    """Moves the rows of one job from its source to its hosts; `also` is given each batch that is sent."""
 
-    def __init__(self, desk: Desk, settings: JobSettings, lanes: Lanes, positions: Positions) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        settings: JobSettings,
+        lanes: Lanes,
+        positions: Positions,
+        also: Callable[[SplitBatch], None] = lambda _: None,
+    ) -> None:
         self._desk = desk
         self._row_count_max = settings.limits.batch_rows_max
         self._period_us = settings.flush.period_ms * 1000
         self._lanes = lanes
+        self._also = also
         self._positions = positions
         self._row_count = self._dead_letter_count = self._anomaly_count = 0
         self._is_reading = False
@@ -113,6 +123,7 @@ class Sending:
             self._read_due_us = self._desk.elapsed_us + self._desk.limits.idle_us
         if event.batch.end > event.batch.start:
             self._lanes.post(event.batch)
+            self._also(event.batch)
             self._row_count += event.batch.row_count
             self._dead_letter_count += event.batch.dead_letter_count
 

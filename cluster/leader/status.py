@@ -88,6 +88,18 @@ class MoveProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyStatus:
+    """The second copy of a partition."""
+
+    partition: int
+    host: str
+    """Host that has it, or shall have it."""
+
+    lag: int | None
+    """Records that it has not been sent yet, of those that the owner was; `None` while it is not open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerStatus:
     """One job as its leader runs it. Times are microseconds since 1970, `None` before they have come."""
 
@@ -124,11 +136,17 @@ class RunnerStatus:
 
     pump: PumpStat | None = None
     moves: MoveProgress | None = None
+    standbys: tuple[StandbyStatus, ...] = ()
+    """Second copies, by partition."""
+
+    standby_trouble: str | None = None
+    """Why partitions that should have a second copy have none."""
 
     @property
     def troubles(self) -> tuple[str, ...]:
         """What is wrong now."""
-        return (*([] if self.trouble is None else [self.trouble]), *self.sink_troubles.values())
+        own = [known for known in (self.trouble, self.standby_trouble) if known is not None]
+        return (*own, *self.sink_troubles.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.positions import Positions
 from cluster.leader.sending import Sending
 from cluster.leader.split_places import SplitPlaces
+from cluster.leader.standby import Standbys
 from cluster.leader.status import PumpStat
 from config.settings import JobSettings
 from raft.group import Job
@@ -60,16 +61,28 @@ class Subscription:
         self._lanes = Lanes(opening.owners, in_flight_max, desk.limits.kept_batch_factor * in_flight_max)
         is_own = settings.partition_by == "split"
         self._positions = Positions(opening.opened, opening.earliest, are_own=is_own)
-        self.sending = (OwnReading if is_own else Sending)(desk, settings, self._lanes, self._positions)
-        """What reads and sends, or has hosts read."""
         self.places = opening.places
         """Where hosts and shards are."""
         self._nodes = nodes
         self._split_places = split_places
         self.absent = opening.absent
         """Partitions that wait for their nodes."""
+        self.standbys = Standbys(
+            desk, task.job_id, task.epoch, settings, self._lanes, self._positions, self.places, nodes, known
+        )
+        """Second copies."""
+        reading = (desk, settings, self._lanes, self._positions)
+        self.sending = OwnReading(*reading) if is_own else Sending(*reading, self.standbys.post)
+        """What reads and sends, or has hosts read."""
         self.moves = Moves(
-            desk, task.job_id, task.epoch, self._lanes, lambda: known.all, self.places, self._positions.has_rows
+            desk,
+            task.job_id,
+            task.epoch,
+            self._lanes,
+            lambda: known.all,
+            self.places,
+            self._positions.has_rows,
+            self.standbys,
         )
         """The partitions that change hosts."""
         interval_rows = settings.snapshot_interval_rows
@@ -102,7 +115,8 @@ class Subscription:
     def advance(self, job: Job) -> None:
         """Do what can be done now, for the job as the group knows it."""
         self.sending.send()
-        self.moves.advance()
+        self.moves.advance(job)
+        self.standbys.advance(job, may_change=self._ending is None and not self.moves.is_moving)
         if self._ending is None and self.sending.is_at_end and not self.absent and not self.moves.is_moving:
             self._end(is_stop=False)
         if self._ending is not None:
@@ -119,13 +133,17 @@ class Subscription:
 
     def _plan(self, job: Job) -> bool:
         """Begin moves, or give values their place; return whether that waits for a read that is under way."""
-        if self.moves.is_moving or self._placing.is_running:
+        if self.moves.is_moving or self._placing.is_running or self.standbys.is_changing:
             return False
         waiting = self._known.without_place(job)
         if self.moves.plan(*self._wanted_moves(job)):
             return False
         if waiting and not self.sending.is_reading:
-            self._placing.begin(waiting, self._positions.first_unsent(), self._lanes.hosts)
+            reached = self.standbys.reached
+            first = {
+                split: max(offset, reached.get(split, 0)) for split, offset in self._positions.first_unsent().items()
+            }
+            self._placing.begin(waiting, first, self._lanes.hosts)
         return bool(waiting)
 
     def _wanted_moves(self, job: Job) -> tuple[list[Move], dict[str, str]]:
@@ -147,7 +165,10 @@ class Subscription:
             return [], {}
         pinned = place_hosts(names, owners, known, fit)
         places = known | pinned
-        moves = plan_moves(owners, names, places)
+        moves = plan_moves(owners, names, places, self.standbys.named)
+        if self.standbys.is_settling and any(places.get(one.source) != places.get(one.target) for one in moves):
+            # To where its second copy is a partition gets without another one.
+            return [], {}
         nodes = {places.get(host, "") for move in moves for host in (move.source, move.target)} - {""}
         if not all(map(self._nodes.is_there, nodes)):
             # Nothing goes anywhere as long as a node on the way is away.
@@ -163,7 +184,13 @@ class Subscription:
 
     def _end(self, *, is_stop: bool) -> None:
         self._ending = Ending(
-            self._desk, self._lanes, self._positions, self.deliveries, self._checkpoints, is_stop=is_stop
+            self._desk,
+            self._lanes,
+            self._positions,
+            self.deliveries,
+            self._checkpoints,
+            self.standbys,
+            is_stop=is_stop,
         )
 
     def go_on(self) -> None:
@@ -178,12 +205,13 @@ class Subscription:
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
-        return self.sending.dues_us() + self.moves.dues_us() + self.deliveries.dues_us()
+        return self.sending.dues_us() + self.moves.dues_us() + self.deliveries.dues_us() + self.standbys.dues_us()
 
     def validate(self) -> None:
         """Assert every invariant."""
         self.sending.validate()
         self.moves.validate()
+        self.standbys.validate()
         self._checkpoints.validate()
         self._placing.validate()
         self.deliveries.validate()

@@ -14,6 +14,7 @@ from pathlib import Path
 from cluster.local.home import Home
 from cluster.node.control import ControlServer
 from cluster.node.log import begin_log
+from cluster.node.ray_environment import driver_environment
 from cluster.node.security import contexts_of
 from cluster.node.settings import NodeSettings
 
@@ -26,6 +27,7 @@ def main() -> None:
     directory = Path(sys.argv[1])
     settings = NodeSettings.read(directory)
     os.umask(0o077)
+    os.environ.update(driver_environment())
     # Takes seconds, in which Ray is still being started.
     from cluster.deployment.deploy import connect
     from cluster.deployment.node_deployment import NodeDeployment

@@ -26,30 +26,30 @@ class OldCopies:
 
     job_id: str
     partition: int
-    generation: int
-    """The current one, which another node has; everything below it is old."""
+    below: int
+    """Copies of lower generations are old: that of a copy on another node, or above all that there have been."""
 
 
 def old_copies(state: GroupState, node: str) -> Iterator[OldCopies]:
-    """Yield the partitions whose current copy is on another node, and not on its way to this one."""
+    """Yield the partitions of which the node has no copy that counts, nor shall have; another node has the shard."""
     for job in state.jobs.values():
-        here = set(job.partitions_on(node))
+        here = {*job.partitions_on(node), *job.standbys_on(node)}
         for partition, generation in enumerate(job.generations):
             if job.node_of(partition) and partition not in here:
-                yield OldCopies(job_id=job.job_id, partition=partition, generation=generation)
+                standby = job.standbys.get(partition)
+                below = generation if standby is None else standby.generation + (not standby.host)
+                yield OldCopies(job_id=job.job_id, partition=partition, below=below)
 
 
 def remove_old_copies(home: Home, state: GroupState, node: str) -> None:
     """Remove them; one that a process still has open stays until the next look."""
     for old in old_copies(state, node):
         directory = home.partitions_directory(old.job_id) / f"{old.partition:04d}"
-        if not directory.exists() and not any(
-            generation < old.generation for generation, _ in copies_beside(directory)
-        ):
+        if not directory.exists() and not any(generation < old.below for generation, _ in copies_beside(directory)):
             continue
-        details = {"job": old.job_id, "partition": old.partition, "below": old.generation}
+        details = {"job": old.job_id, "partition": old.partition, "below": old.below}
         try:
-            discard_below(directory, old.generation)
+            discard_below(directory, old.below)
         except ShardError as error:
             log.warning("an old copy of a shard stays", extra={**details, "reason": str(error)})
         else:

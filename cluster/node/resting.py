@@ -77,7 +77,7 @@ class RestingMover:
                 return
 
     def _move(self, epoch: int, job: Job, move: Move, node: str) -> None:
-        job_id, partition, generation = job.job_id, move.partition, job.generations[move.partition] + 1
+        job_id, partition, generation = job.job_id, move.partition, job.next_generation(move.partition)
         for moving in job.moves:
             self._propose(MoveAbandoned(epoch=epoch, job_id=job_id, partition=moving))
         pinned = ((move.target, node),)

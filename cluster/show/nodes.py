@@ -27,6 +27,9 @@ class NodeRow:
     hosts: int
     """Hosts of all jobs that the group has placed there."""
 
+    standbys: int
+    """Second copies of partitions that the group has placed there."""
+
     problem: str
     """What is wrong; empty when nothing is."""
 
@@ -54,6 +57,7 @@ def node_rows(home: Home) -> list[NodeRow]:
                 role="-" if status is None else status.member.role,
                 ray=f"head, {ray}" if is_head else ray,
                 hosts=placed.count(name),
+                standbys=sum(len(job.standbys_on(name)) for job in state.jobs.values()),
                 problem="; ".join(problems_of(status)),
             )
         )
@@ -73,5 +77,5 @@ def show_members(rows: list[MemberRow]) -> str:
 
 def show_nodes(rows: list[NodeRow]) -> str:
     """Return the nodes as a table."""
-    cells = [[row.node, row.address, row.role, row.ray, str(row.hosts), row.problem] for row in rows]
-    return show_rows(("node", "address", "role", "ray", "hosts", "problem"), cells) + "\n"
+    cells = [[row.node, row.address, row.role, row.ray, str(row.hosts), str(row.standbys), row.problem] for row in rows]
+    return show_rows(("node", "address", "role", "ray", "hosts", "standbys", "problem"), cells) + "\n"

@@ -164,11 +164,14 @@ def show_job(view: JobView) -> str:
         )
         if runner.trouble:
             lines.append(f"last trouble: {runner.trouble}")
+        if runner.standby_trouble:
+            lines.append(f"standby: {runner.standby_trouble}")
         lines += runner.remarks
     lines += _sink_lines(view)
     names = (
         "partition",
         "host",
+        *(["standby"] if view.job.standbys else []),
         "next offsets",
         "rows",
         "late",
@@ -182,6 +185,7 @@ def show_job(view: JobView) -> str:
         [
             str(stat.partition),
             owners[stat.partition],
+            *([_standby_cell(view, stat.partition)] if view.job.standbys else []),
             show_offsets(stat.committed),
             str(stat.row_count),
             str(stat.late_row_count),
@@ -198,6 +202,18 @@ def show_job(view: JobView) -> str:
     if closed > 0:
         lines.append(f"{closed} partitions are not open; a running job opens them by itself, other jobs when queried")
     return "\n".join(lines)
+
+
+def _standby_cell(view: JobView, partition: int) -> str:
+    """Return which host has the second copy of a partition, and how far it is behind."""
+    record = view.job.standbys.get(partition)
+    if record is None or not record.host:
+        return "-"
+    lags = {} if view.runner is None else {one.partition: one.lag for one in view.runner.standbys}
+    lag = lags.get(partition)
+    if lag is None:
+        return f"{record.host} (not open)" if lags else record.host
+    return f"{record.host} ({lag} behind)"
 
 
 def _sink_lines(view: JobView) -> list[str]:

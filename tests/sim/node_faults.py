@@ -27,7 +27,14 @@ class FaultyNodes(NodeWorld):
             "joins": self._join,
             "scales": self._scale_nodes,
             "removes a shard": self._remove_shard,
+            "removes a standby": self._remove_standby,
+            "loses an owner": self._lose_owner,
+            "loses a standby": self._lose_standby,
+            "loses both": self._lose_both,
+            "loses owner and leader": self._lose_owner_and_leader,
         }
+        if not self.job.standby:
+            faults = {kind: fault for kind, fault in faults.items() if "standby" not in kind and "loses" not in kind}
         if self.rng.random() < 0.5:
             FaultyWorld.fault(self)
             return
@@ -102,8 +109,47 @@ class FaultyNodes(NodeWorld):
         self.note(f"the shard of partition {number} is removed")
         shutil.rmtree(self.shard_directory(number), ignore_errors=True)
 
+    def _remove_standby(self) -> None:
+        """Remove the directory of a second copy."""
+        for number, record in self.sim_job.standbys.items():
+            node = self.sim_job.host_nodes.get(record.host)
+            if node is not None and self.rng.random() < 0.5:
+                self.note(f"the standby of partition {number} is removed")
+                shutil.rmtree(self.directory / node / f"{number:04d}", ignore_errors=True)
+
+    def _end_hosts_of(self, *, owners: bool, standbys: bool) -> None:
+        """End the hosts that have one of the partitions."""
+        number = self.rng.randrange(self.job.partitions)
+        record = self.sim_job.standbys.get(number)
+        gone = {self.sim_job.owners[number]} if owners else set()
+        if standbys and record is not None:
+            gone.add(record.host)
+        for host in self.hosts.values():
+            name, _, node = host.name.partition("@")
+            if name in gone and self.sim_job.host_nodes.get(name) == node:
+                self.note(f"{host.name}, which has partition {number}, crashes")
+                self.end(host)
+
+    def _lose_owner(self) -> None:
+        self._end_hosts_of(owners=True, standbys=False)
+
+    def _lose_standby(self) -> None:
+        self._end_hosts_of(owners=False, standbys=True)
+
+    def _lose_both(self) -> None:
+        self._end_hosts_of(owners=True, standbys=True)
+
+    def _lose_owner_and_leader(self) -> None:
+        self._end_hosts_of(owners=True, standbys=False)
+        self._kill_leader()
+
     def outcome(self) -> Outcome:
         """Return what is left, of the current shards on all nodes."""
         splits = [split.number for split in self.source.splits()]
         final: Path = self.gather()
         return read_outcome(self.job, final, splits, self.sinks)
+
+    def standby_outcome(self) -> Outcome:
+        """Return what is left, of second copies as far as they have everything."""
+        splits = [split.number for split in self.source.splits()]
+        return read_outcome(self.job, self.gather_standbys(), splits, self.sinks)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.host import PartitionHost
+from actors.partition.partition import Partition
 from actors.partition.values import OpenedPartition
 from actors.shard import Shard
 from cluster.leader import events, instructions
@@ -150,6 +151,29 @@ class NodeWorld(FaultyWorld):
                 assert shard.generation == generation
             shutil.copytree(self.shard_directory(number), final / f"{number:04d}")
         return final
+
+    def gather_standbys(self) -> Path:
+        """Return a directory as `gather` does, with second copies in place of shards where they have everything."""
+        final = self.directory / "final-standbys"
+        for number in range(self.job.partitions):
+            copy = self._whole_standby(number)
+            self.happened["a whole standby"] += copy is not None
+            shutil.copytree(copy or self.shard_directory(number), final / f"{number:04d}")
+        return final
+
+    def _whole_standby(self, number: int) -> Path | None:
+        record = self.sim_job.standbys.get(number)
+        if record is None or not record.is_ready:
+            return None
+        place = self.directory / self.sim_job.host_nodes[record.host] / f"{number:04d}"
+        if not (place / "data.mdb").exists():
+            return None
+        with Partition.open(self.job, number, self.shard_directory(number)) as shard:
+            committed = shard.committed
+        with Partition.open(self.job, number, place) as copy:
+            assert copy.generation == record.generation
+            assert all(offset <= committed[split] for split, offset in copy.committed.items())
+            return place if copy.committed == committed else None
 
     def kill_node(self, node: str, *, for_good: bool) -> None:
         """End everything on a node, with its directory if that is for good."""

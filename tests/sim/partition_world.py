@@ -21,7 +21,9 @@ from actors.errors import TocsinError
 from actors.host import PartitionHost
 from actors.partition.values import OpenedPartition
 from actors.source.protocol import Source
+from cluster.errors import NoAnswerError
 from cluster.leader import events, instructions
+from cluster.leader.again import Readers, read_again
 from cluster.leader.core import LeaderCore
 from cluster.leader.events import Event
 from cluster.leader.failures import failure_of
@@ -43,11 +45,19 @@ STEP_COUNT_MAX = 20_000
 MEMBERS = ("member-0", "member-1", "member-2")
 
 LIMITS = LeaderLimits(
-    reply_timeout_us=3_000_000, start_timeout_us=3_000_000, store_timeout_us=1_000_000, node_lost_us=2_000_000
+    reply_timeout_us=3_000_000,
+    start_timeout_us=3_000_000,
+    store_timeout_us=1_000_000,
+    node_lost_us=2_000_000,
+    standby_again_max=12,
+    standby_marks_us=100_000,
+    standby_settle_us=3_000_000,
+    standby_end_us=3_000_000,
+    promotion_us=500_000,
 )
 
 
-class NoReplyError(TocsinError):
+class NoReplyError(NoAnswerError):
     """No answer: somebody is dead."""
 
 
@@ -76,6 +86,7 @@ class SimLeader:
         """The group as this leader knows it."""
         self.inbox: list[Event] = []
         self.reader: SplitReader | None = None
+        self.again: Readers = {}
         self.snapshots: dict[int, bytes] = {}
         task = LeaderTask(job_id=world.job.name, epoch=epoch, member_ids=MEMBERS)
         self.core = LeaderCore(task, world.job, f"leader-{number}", limits=LIMITS, jitter=0.7)
@@ -263,7 +274,11 @@ class World:
         match instruction:
             case instructions.OpenSource():
                 leader.reader = SplitReader(self.job, self.shaky)
+                leader.again.clear()
                 return events.SourceOpened(now_us=0, request=number, earliest=leader.reader.earliest())
+            case instructions.ReadAgain():
+                batch = read_again(leader.again, self.job, self.shaky, instruction)
+                return events.SplitRead(now_us=0, request=number, batch=batch)
             case instructions.ReadSplit(split=split, offset=offset, row_count_max=count):
                 assert leader.reader is not None
                 return events.SplitRead(now_us=0, request=number, batch=leader.reader.read(split, offset, count))
@@ -409,6 +424,17 @@ class World:
                 return events.HostFlushed(now_us=0, request=number, committed=host.flush(epoch, now_us))
             case instructions.Deliver(sink=sink):
                 return events.Delivered(now_us=0, request=number, count=host.deliver(sink))
+            case instructions.StandBy(partition=partition, generation=generation, others=others):
+                known = request.acceptances
+                one = host.stand_by(epoch, partition, generation, others, now_us, known)
+                return events.StandbyOpened(now_us=0, request=number, opened=one)
+            case instructions.ReadMarks():
+                return events.MarksRead(now_us=0, request=number, marks=host.outbox_marks())
+            case instructions.TakeMarks(marks=marks):
+                host.take_marks(epoch, marks)
+            case instructions.FlushStandbys(are_due=are_due):
+                committed = host.flush_standbys(epoch, now_us, are_due)
+                return events.HostFlushed(now_us=0, request=number, committed=committed)
             case instructions.ReleasePartitions(partitions=partitions):
                 host.release(epoch, list(partitions), now_us)
             case instructions.TakeSnapshot(partition=partition):
@@ -434,6 +460,7 @@ class World:
             request.acceptances,
             request.generations,
             request.are_all,
+            request.standbys,
         )
 
     def directory_of(self, name: str) -> Path:

@@ -11,6 +11,7 @@ from actors.shard import Shard
 from tests.sim.node_faults import FaultyNodes
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import (
+    EPISODES,
     EVENTS,
     LEARNING,
     OWN_SPLITS,
@@ -27,6 +28,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "sinks": TWO_SINKS,
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
     "own splits": EVENTS | SINKS | OWN_SPLITS,
+    "standby": LEARNING | EVENTS | EPISODES | TWO_SINKS | {"partitions": 3, "standby": 1},
 }
 
 TIED = EVENTS | SINKS | OWN_SPLITS | {"source": OWN_SPLITS["source"] | {"on": "a"}}
@@ -92,10 +94,14 @@ def check(world: FaultyNodes, expected: Outcome) -> None:
     assert found.events == expected.events
     assert found.sent == expected.sent
     assert found == expected
+    if world.job.standby:
+        assert world.standby_outcome() == expected
 
 
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [(name, seed) for name in JOBS for seed in range(4 if name == "standby" else 10)],
+)
 def test_nothing_is_lost_or_doubled_on_nodes(
     name: str, seed: int, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
 ) -> None:
@@ -138,6 +144,36 @@ def test_splits_on_nodes_of_their_own_wait_for_these_and_for_no_others(
     assert [world.sim_job.node_of(number) for number in range(2)] == ["a", "b"]
     assert world.placed_on == {"a", "b"}
     assert not world.happened["NodeLost"]
+
+
+STANDBY_KINDS = {
+    "loses an owner": "StandbyPromoted",
+    "loses a standby": "a whole standby",
+    "loses both": "a whole standby",
+    "loses owner and leader": "StandbyPromoted",
+    "removes a shard": "StandbyPromoted",
+    "removes a standby": "a whole standby",
+    "dies for good": "StandbyPromoted",
+    "pauses": "StandbyPromoted",
+    "drains": "StandbyPromoted",
+    "scales": "StandbyPromoted",
+}
+"""Kinds of faults of jobs with standbys, and what has to happen for them in some run."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STANDBY_KINDS)
+def test_nothing_is_lost_or_doubled_with_standbys_when_a_world(
+    kind: str,
+    make_world: Callable[..., FaultyNodes],
+    undisturbed_runs: Callable[[str, int], Outcome],
+) -> None:
+    happened: Counter[str] = Counter()
+    for seed in range(8):
+        world = make_world(seed, "standby", fault_count=8, node_count=3, kinds=(kind,))
+        check(world, undisturbed_runs("standby", seed % DATA_COUNT))
+        happened += world.happened
+    assert happened[STANDBY_KINDS[kind]] > 0
 
 
 @pytest.mark.slow

@@ -31,6 +31,8 @@ from raft.commands import (
     ScaleRequested,
     ShardRebuilt,
     SnapshotReplicated,
+    StandbyPlaced,
+    StandbyPromoted,
     ValueAccepted,
     decode_command,
     encode_command,
@@ -107,6 +109,25 @@ commands: st.SearchStrategy[Command] = st.one_of(
         generation=st.integers(0, 5),
     ),
     st.builds(
+        StandbyPlaced,
+        request_id=requests,
+        epoch=epochs,
+        job_id=jobs,
+        partition=partitions,
+        host=hosts,
+        generation=st.integers(0, 5),
+        is_ready=st.booleans(),
+    ),
+    st.builds(
+        StandbyPromoted,
+        request_id=requests,
+        epoch=epochs,
+        job_id=jobs,
+        partition=partitions,
+        host=hosts,
+        generation=st.integers(0, 5),
+    ),
+    st.builds(
         NodeJoined,
         request_id=requests,
         node=nodes,
@@ -160,6 +181,8 @@ PRELUDE: list[Command] = [
         owners=((0, "a"), (1, "b")),
         host_nodes=(("a", "n0"), ("b", "n1"), ("c", "n0")),
     ),
+    StandbyPlaced(request_id="b0", epoch=1, job_id="j", partition=0, host="b", generation=2, is_ready=False),
+    StandbyPlaced(request_id="b1", epoch=1, job_id="j", partition=0, host="b", generation=2, is_ready=True),
 ]
 """What most logs begin with, so that there is something to change."""
 
@@ -175,6 +198,7 @@ def check_shards(before: GroupState, after: GroupState) -> None:
         for partition, generation in enumerate(job.generations if old is not None else ()):
             assert old is not None
             assert generation >= old.generations[partition]
+            assert job.next_generation(partition) >= old.next_generation(partition)
             if generation == old.generations[partition] and old.node_of(partition):
                 assert job.node_of(partition) == old.node_of(partition)
 
@@ -191,7 +215,9 @@ def check(log: list[Command]) -> None:
         assert known is None or (after == state and answer == known)
         if not isinstance(answer, Accepted):
             assert replace(after, answers={}) == replace(state, answers={})
-        if not isinstance(command, AssignmentChanged | MoveFinished | NodeLost | JobSubmitted | JobRemoved):
+        if not isinstance(
+            command, AssignmentChanged | MoveFinished | NodeLost | StandbyPromoted | JobSubmitted | JobRemoved
+        ):
             assert {job_id: job.owners for job_id, job in after.jobs.items()} == owners_before
         check_shards(state, after)
         assert apply(after, command) == (after, ())

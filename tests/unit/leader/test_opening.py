@@ -35,7 +35,7 @@ def test_a_new_job_is_opened_stage_by_stage() -> None:
     core = Driver(JOB, host_count=2).core
     state = Driver(JOB, host_count=2).group
     proposal = AssignmentChanged(request_id="n/2", epoch=1, job_id="trades", owners=((0, "host-0"), (1, "host-1")))
-    common = {"earliest": {0: 0}, "snapshots": {}, "acceptances": (), "are_all": True}
+    common = {"earliest": {0: 0}, "snapshots": {}, "acceptances": (), "are_all": True, "standbys": ()}
     steps = [
         (GroupSeen(now_us=0, state=state), [OpenSource(request=1)]),
         (SourceOpened(now_us=0, request=1, earliest={0: 0}), [Propose(request=2, command=proposal)]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from actors.shard.generations import copy_directory, open_generation
 from cluster.local.home import Home
 from cluster.node.leftovers import old_copies, remove_old_copies
-from raft.group import GroupState, Job
+from raft.group import GroupState, Job, StandbyRecord
 
 JOB = Job(
     job_id="j",
@@ -24,12 +24,20 @@ def state(**changes: object) -> GroupState:
 
 
 def test_what_another_node_owns_is_old_and_what_nobody_owns_is_not() -> None:
-    assert [(old.partition, old.generation) for old in old_copies(state(), "a")] == [(1, 4)]
-    assert [(old.partition, old.generation) for old in old_copies(state(), "c")] == [(0, 2), (1, 4)]
+    assert [(old.partition, old.below) for old in old_copies(state(), "a")] == [(1, 4)]
+    assert [(old.partition, old.below) for old in old_copies(state(), "c")] == [(0, 2), (1, 4)]
 
 
 def test_what_is_on_its_way_here_is_not_old() -> None:
     assert not list(old_copies(state(moves={1: "host-0"}), "a"))
+
+
+def test_second_copies_are_not_old_until_they_are_none() -> None:
+    standby = StandbyRecord(host="host-0", generation=5)
+    assert not list(old_copies(state(standbys={1: standby}), "a"))
+    assert [(old.partition, old.below) for old in old_copies(state(standbys={1: standby}), "c")] == [(0, 2), (1, 5)]
+    none = StandbyRecord(host="", generation=5)
+    assert [(old.partition, old.below) for old in old_copies(state(standbys={1: none}), "a")] == [(1, 6)]
 
 
 def test_hosts_that_may_run_anywhere_leave_nothing_behind() -> None:

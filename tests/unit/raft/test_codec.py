@@ -19,7 +19,17 @@ from raft.commands import (
     encode_command,
 )
 from raft.errors import FormatError
-from raft.group import AcceptanceRecord, GroupState, HeadRecord, Job, JobStatus, Manifest, MemberRecord, NodeRecord
+from raft.group import (
+    AcceptanceRecord,
+    GroupState,
+    HeadRecord,
+    Job,
+    JobStatus,
+    Manifest,
+    MemberRecord,
+    NodeRecord,
+    StandbyRecord,
+)
 from raft.group_codec import decode_state, encode_state
 
 JOB = JobSubmitted(request_id="r", job_id="j", spec=b"\x00\xff", partition_count=2, host_count=1)
@@ -94,6 +104,10 @@ def test_a_state_keeps_its_value() -> None:
         ),
         host_nodes={"b": "n1", "a": "n0"},
         generations=(3, 0),
+        standbys={
+            1: StandbyRecord(host="", generation=2),
+            0: StandbyRecord(host="b", generation=4, is_ready=True),
+        },
     )
     state = GroupState(
         epoch=2,
@@ -145,13 +159,32 @@ def state_2() -> GroupState:
     )
 
 
+def test_a_state_of_version_3_has_no_standbys() -> None:
+    data = bytes.fromhex((Path(__file__).parent / "data" / "state-3.hex").read_text())
+    state = decode_state(data)
+    assert state.jobs["j"] == Job(
+        job_id="j", spec=b"spec", partition_count=2, host_count=2, owners=("host-0", "host-1"), moves={0: "host-1"},
+        host_nodes={"host-0": "n0", "host-1": "n1"}, generations=(3, 1),
+    )  # fmt: skip
+    assert state.head == HeadRecord(node="n0", generation=2, address="n0:6379")
+
+
 def test_a_state_of_version_2_has_no_nodes_and_its_shards_are_the_first() -> None:
     data = bytes.fromhex((Path(__file__).parent / "data" / "state-2.hex").read_text())
     assert decode_state(data) == state_2()
 
 
+def test_a_state_of_version_4_has_no_standbys() -> None:
+    _, fields = msgpack.unpackb(encode_state(state_2()), strict_map_key=False)
+    for job in fields["jobs"]:
+        del job["standbys"]
+    assert decode_state(msgpack.packb((4, fields))) == state_2()
+
+
 def test_a_state_of_version_3_has_jobs_with_hosts_of_their_own() -> None:
     _, fields = msgpack.unpackb(encode_state(state_2()), strict_map_key=False)
+    for job in fields["jobs"]:
+        del job["standbys"]
     assert decode_state(msgpack.packb((3, fields))) == state_2()
 
 
@@ -182,7 +215,7 @@ def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([5, {}]), "state version 5")]
+    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([6, {}]), "state version 6")]
 )
 def test_what_is_no_state_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=words):

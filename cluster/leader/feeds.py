@@ -1,0 +1,135 @@
+"""Feeds: the way of rows to the second copies on each host, beside the lanes to their owners.
+
+A feed takes each batch that goes to the owners, as long as it is as far as they are and has room. One that is not, its
+host being slow or new, is *behind*: what it lacks is read again for it alone, and the job does not wait. A feed is
+never ahead of what was sent to owners, so that a place among the rows that nothing has reached is one for it, too.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+
+from actors.host_batch import HostBatch
+from actors.partition.values import OpenedPartition
+from cluster.leader.again import cut
+from cluster.leader.reading import SplitBatch
+
+
+class Feed:
+    """Batches for the second copies of one host: `in_flight_max` sent and not answered, `waiting_max` in all."""
+
+    def __init__(self, host: str, in_flight_max: int, waiting_max: int) -> None:
+        self.host = host
+        self._in_flight_max = in_flight_max
+        self._waiting_max = waiting_max
+        self._partitions: set[int] = set()
+        self._next: dict[int, int] = {}
+        self._reached: dict[int, int] = {}
+        self._queue: deque[HostBatch] = deque()
+        self._goes_on: set[int] = set()
+        self._in_flight_count = 0
+        self.is_reading = False
+        """Whether something is being read for it alone."""
+        self.read_due_us = 0
+        """Elapsed time at which it may be read again after a failure."""
+        self.told_count = 0
+        """Accepted values that its host was told."""
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Partitions whose copies are fed."""
+        return frozenset(self._partitions)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything for it was sent and answered."""
+        return not self._queue and not self._in_flight_count
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return not self._queue
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another batch may wait."""
+        return len(self._queue) + self._in_flight_count < self._waiting_max
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """Offset, by split, above which no copy has anything."""
+        return dict(self._reached)
+
+    def join(self, partition: int, opened: OpenedPartition, earliest: Mapping[int, int]) -> None:
+        """Feed one more copy from where it stands; the others skip what they have."""
+        self._partitions.add(partition)
+        for split in {*opened.needed, *earliest}:
+            needed = opened.needed.get(split, earliest.get(split, 0))
+            if needed < self._next.get(split, needed + 1):
+                self._next[split] = needed
+                self._goes_on.discard(split)
+        for split, offset in [*opened.needed.items(), *opened.reached.items()]:
+            self._reached[split] = max(offset, self._reached.get(split, 0))
+
+    def leave(self, partition: int) -> None:
+        """Feed a copy no longer."""
+        self._partitions.discard(partition)
+        kept = [replace(batch, partitions=tuple(set(batch.partitions) - {partition})) for batch in self._queue]
+        self._queue = deque(batch for batch in kept if batch.partitions)
+
+    def post(self, batch: SplitBatch) -> None:
+        """Take a batch that goes to the owners, if it is the next one here."""
+        at = self._next.setdefault(batch.split, batch.start)
+        if batch.start <= at < batch.end and self.has_room:
+            self._take(batch)
+            self._goes_on.discard(batch.split)
+
+    def _take(self, batch: SplitBatch) -> None:
+        self._queue.append(batch.message(sorted(self._partitions)))
+        self._next[batch.split] = batch.end
+        self._reached[batch.split] = max(batch.end, self._reached.get(batch.split, 0))
+
+    def lag(self, sent: Mapping[int, int]) -> int:
+        """Return how many records it lacks of those up to the offsets sent to owners, by split."""
+        return sum(max(offset - self._next.get(split, offset), 0) for split, offset in sent.items())
+
+    def wanted(self, sent: Mapping[int, int]) -> tuple[int, int, int, bool] | None:
+        """Return what is to be read for it alone, or `None`.
+
+        That is a split, the first offset, the number of records, and whether that does not go on with a reading.
+        """
+        for split, end in sent.items():
+            at = self._next.get(split, end)
+            if at < end:
+                is_first = split not in self._goes_on
+                self._goes_on.add(split)
+                return split, at, end - at, is_first
+        return None
+
+    def take_again(self, batch: SplitBatch, sent: Mapping[int, int]) -> None:
+        """Take what was read for it alone, as far as owners were sent it and it is the next one here."""
+        end = min(batch.end, sent.get(batch.split, 0))
+        at = self._next.get(batch.split, batch.start)
+        if end < batch.end or batch.start != at:
+            # The reader is further on than the copies will be.
+            self._goes_on.discard(batch.split)
+        if batch.start <= at < end:
+            self._take(cut(batch, end))
+
+    def take_sendable(self) -> HostBatch | None:
+        """Give the next batch to send."""
+        if not self._queue or self._in_flight_count >= self._in_flight_max:
+            return None
+        self._in_flight_count += 1
+        return self._queue.popleft()
+
+    def answered(self) -> None:
+        """Know that the host has answered a batch."""
+        self._in_flight_count -= 1
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        assert 0 <= self._in_flight_count <= self._in_flight_max
+        assert len(self._queue) + self._in_flight_count <= self._waiting_max
+        assert all(offset <= self._reached.get(split, offset) for split, offset in self._next.items())
+        assert all(set(batch.partitions) <= self._partitions for batch in self._queue)

@@ -1,0 +1,594 @@
+"""Standbys: a second copy of every partition on a host of another node, which is given the same rows.
+
+The group's state names host and generation of each copy. A copy is opened from what its host has: an older copy gets
+the new generation and is fed from where it stands; one that lacks too much, or what the source no longer has, is
+replaced by a copy of the owner's shard. Nothing here can stop the job: a host that fails, or is slow, only makes its
+copies lag, and `status` says so. Taking over is decided when partitions are opened (`cluster.leader.opening`), or when
+one moves to where its copy is (`cluster.leader.moves`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from cluster.leader.acceptances import KnownValues
+from cluster.leader.clock import Backoff
+from cluster.leader.desk import Desk, raise_trouble
+from cluster.leader.events import MarksRead, ShardCopied, SplitRead, StandbyOpened
+from cluster.leader.failures import Failure, FailureKind
+from cluster.leader.feeds import Feed
+from cluster.leader.instructions import (
+    AcceptValues,
+    CopyShard,
+    FlushStandbys,
+    HostRequest,
+    ReadAgain,
+    ReadMarks,
+    ReleasePartitions,
+    SendBatch,
+    StandBy,
+    StartHost,
+    TakeMarks,
+)
+from cluster.leader.lanes import Lanes
+from cluster.leader.nodes import NodeWatch
+from cluster.leader.places import Places
+from cluster.leader.positions import Positions
+from cluster.leader.reading import SplitBatch
+from cluster.leader.standby_places import place_standbys
+from cluster.leader.status import StandbyStatus
+from config.settings import JobSettings
+from raft.commands import AssignmentChanged, Command, StandbyPlaced
+from raft.group import Job, StandbyRecord
+
+NO_NODE = "no other node may have hosts, so there is no standby"
+
+
+@dataclass(slots=True, eq=False)
+class _Copy:
+    """One second copy as this leader has it."""
+
+    partition: int
+    host: str
+    generation: int
+    was_copied: bool = False
+    """Whether the owner's shard has been copied for it."""
+    is_fed: bool = False
+
+
+class Standbys:
+    """Second copies of one job under one epoch; none unless the job wants them and nodes are known."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        job_id: str,
+        epoch: int,
+        settings: JobSettings,
+        lanes: Lanes,
+        positions: Positions,
+        places: Places,
+        nodes: NodeWatch,
+        known: KnownValues,
+    ) -> None:
+        self._desk = desk
+        self._job_id = job_id
+        self._epoch = epoch
+        self._settings = settings
+        self._lanes = lanes
+        self._positions = positions
+        self._places = places
+        self._nodes = nodes
+        self._known = known
+        self._is_wanted = settings.standby > 0
+        self._began_us = desk.elapsed_us
+        self._job: Job | None = None
+        self._seen: object = None
+        self._statuses: tuple[StandbyStatus, ...] = ()
+        self._statuses_due_us = 0
+        self._copies: dict[int, _Copy] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._hosts: dict[str, bool] = {}
+        """Hosts that were started, and whether they have said so."""
+        self._to_copy: dict[int, int] = {}
+        """Generations at which the owner's shard is to be copied, by partition."""
+        self._to_renew: dict[int, int] = {}
+        """Generations that are no good any more, by partition whose copy is to be replaced."""
+        self._copying: int | None = None
+        self._proposing: set[int] = set()
+        self._troubles: dict[int, str] = {}
+        self._due_us: dict[int, int] = {}
+        self._backoffs: dict[int, Backoff] = {}
+        self._trouble: str | None = None
+        self._marks_due_us = self._flush_due_us = desk.elapsed_us
+        self._asked_count = 0
+        """Marks and flushes that were asked for and not answered."""
+        self._end_due_us: int | None = None
+        self._end_stage = 0
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Hosts that have copies, or shall have."""
+        return tuple(dict.fromkeys((*self.named.values(), *self._feeds)))
+
+    @property
+    def named(self) -> dict[int, str]:
+        """Host of each partition's copy, as the group names it."""
+        named = {} if self._job is None or not self._is_wanted else self._job.standbys
+        return {partition: record.host for partition, record in named.items() if record.host}
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a shard is being copied, or the group has been asked for something; nothing moves then."""
+        return self._copying is not None or bool(self._proposing)
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether copies are on their way, as far as is known, and may be expected soon."""
+        if not self._is_wanted or self._job is None:
+            return False
+        is_late = self._desk.elapsed_us > self._began_us + self._desk.limits.standby_settle_us
+        return not is_late and any(
+            record.host and partition not in self._troubles and not self._is_level(partition)
+            for partition, record in self._job.standbys.items()
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why partitions have no second copy."""
+        if not self._is_wanted:
+            return None
+        return self._trouble or next(iter(self._troubles.values()), None)
+
+    @property
+    def reached(self) -> dict[int, int]:
+        """Offset, by split, above which no copy has anything."""
+        reached: dict[int, int] = {}
+        for feed in self._feeds.values():
+            reached = {split: max(reached.get(split, 0), offset) for split, offset in (reached | feed.reached).items()}
+        return reached
+
+    def statuses(self) -> tuple[StandbyStatus, ...]:
+        """Return what there is of each copy, as it was not long ago."""
+        if self._job is not None and self._is_wanted and self._statuses_due_us <= self._desk.elapsed_us:
+            self._statuses_due_us = self._desk.elapsed_us + self._desk.limits.retry_us_min
+            self._statuses = self._look_at_copies(self._job)
+        return self._statuses
+
+    def _look_at_copies(self, job: Job) -> tuple[StandbyStatus, ...]:
+        sent = self._positions.next_offsets
+        lags = {host: feed.lag(sent) for host, feed in self._feeds.items()}
+        return tuple(
+            StandbyStatus(
+                partition=partition, host=record.host, lag=lags.get(record.host) if self._fed(partition) else None
+            )
+            for partition, record in sorted(job.standbys.items())
+            if record.host
+        )
+
+    def _fed(self, partition: int) -> bool:
+        copy = self._copies.get(partition)
+        return copy is not None and copy.is_fed
+
+    def _is_level(self, partition: int) -> bool:
+        if not self._fed(partition):
+            return False
+        return not self._feeds[self._copies[partition].host].lag(self._positions.next_offsets)
+
+    def generation_at(self, partition: int, host: str) -> int | None:
+        """Return the generation of a partition's copy on a host, if it may take over there: it has all that was sent.
+
+        What a host was sent is applied before what it is asked next.
+        """
+        copy = self._copies.get(partition)
+        if copy is None or copy.host != host or self._job is None or not self._is_level(partition):
+            return None
+        record = self._job.standbys.get(partition)
+        is_as_named = record is not None and (record.host, record.generation) == (copy.host, copy.generation)
+        return copy.generation if is_as_named and self._feeds[host].has_sent else None
+
+    def post(self, batch: SplitBatch) -> None:
+        """Take a batch that goes to the owners."""
+        for feed in self._feeds.values():
+            feed.post(batch)
+
+    def advance(self, job: Job, *, may_change: bool) -> None:
+        """Do what can be done now; `may_change` says that nothing moves, so that copies may be placed and made."""
+        if not self._is_wanted:
+            return
+        self._job = job
+        seen = (job, self._nodes.fit, self._nodes.leaving, may_change, len(self._copies), self._copying)
+        is_due = any(due_us <= self._desk.elapsed_us for due_us in self._due_us.values())
+        if seen != self._seen or is_due:
+            self._seen = seen
+            self._due_us = {number: due for number, due in self._due_us.items() if due > self._desk.elapsed_us}
+            self._forget_others(job)
+            if may_change:
+                self._place(job)
+            self._open(job, may_copy=may_change)
+        for feed in list(self._feeds.values()):
+            self._send(feed)
+            self._read(feed)
+        self._note_ready(job)
+        self._look_after()
+
+    def _forget_others(self, job: Job) -> None:
+        """Feed no copy any more that the group does not name."""
+        for partition, copy in list(self._copies.items()):
+            record = job.standbys.get(partition)
+            if record is None or (record.host, record.generation) != (copy.host, copy.generation):
+                self._forget(partition)
+                is_owner = self._lanes.owners.get(partition) == copy.host
+                if not is_owner and (record is None or record.host != copy.host):
+                    self._ask(copy, ReleasePartitions, lambda _: None, partitions=(partition,))
+
+    def _forget(self, partition: int) -> None:
+        copy = self._copies.pop(partition, None)
+        if copy is not None and copy.is_fed:
+            feed = self._feeds[copy.host]
+            feed.leave(partition)
+            if not feed.partitions:
+                del self._feeds[copy.host]
+
+    def _place(self, job: Job) -> None:
+        standbys = {partition: record.host for partition, record in job.standbys.items() if record.host}
+        owners = self._lanes.owners
+        placed, pinned = place_standbys(owners, standbys, self._places.host_nodes, self._nodes.fit, self._nodes.leaving)
+        self._trouble = None if len(placed) == len(owners) else NO_NODE
+        self._troubles = {number: why for number, why in self._troubles.items() if number in placed}
+        if pinned:
+            self._pin(pinned)
+            return
+        renewed, self._to_renew = self._to_renew, {}
+        self._to_renew = {number: found for number, found in renewed.items() if number in self._proposing}
+        for partition, host in placed.items():
+            if standbys.get(partition) != host:
+                self._name(job, partition, host)
+            elif partition in renewed:
+                self._name(job, partition, host, above=renewed[partition])
+        for partition in standbys.keys() - placed.keys():
+            self._name(job, partition, "")
+
+    def _pin(self, pinned: Mapping[str, str]) -> None:
+        """Give a new host its node."""
+        if -1 in self._proposing:
+            return
+        command = AssignmentChanged(
+            epoch=self._epoch, job_id=self._job_id, owners=(), host_nodes=tuple(sorted(pinned.items()))
+        )
+        self._propose(-1, command, lambda: self._places.pin(pinned))
+
+    def _name(self, job: Job, partition: int, host: str, *, above: int | None = None) -> None:
+        """Have the group name the host of a copy, with a generation that none had.
+
+        `above` says that the owner's shard is to be copied, and a generation that is not enough.
+        """
+        if partition in self._proposing:
+            return
+        generation = max(job.next_generation(partition), (above or 0) + 1)
+        command = StandbyPlaced(
+            epoch=self._epoch,
+            job_id=self._job_id,
+            partition=partition,
+            host=host,
+            generation=generation,
+            is_ready=False,
+        )
+
+        def accepted() -> None:
+            if above is not None:
+                self._to_copy[partition] = generation
+
+        self._propose(partition, command, accepted)
+
+    def _propose(self, partition: int, command: Command, accepted: Callable[[], None]) -> None:
+        def answered() -> None:
+            self._proposing.discard(partition)
+            self._seen = None
+            accepted()
+
+        def refused(failure: Failure) -> None:
+            # Something has changed meanwhile; what is to be done now follows from the state.
+            self._proposing.discard(partition)
+            self._pause(partition)
+
+        self._proposing.add(partition)
+        self._desk.propose(command, answered, refused)
+
+    def _pause(self, partition: int) -> None:
+        backoff = self._backoffs.setdefault(partition, Backoff(self._desk.limits, self._desk.jitter))
+        self._due_us[partition] = self._desk.elapsed_us + backoff.pause_us()
+
+    def _open(self, job: Job, *, may_copy: bool) -> None:
+        """Begin with copies that are named and not open; one shard is copied at a time."""
+        for partition, record in job.standbys.items():
+            is_idle = partition not in self._copies and partition not in self._proposing and partition not in job.moves
+            if record.host and is_idle and partition not in self._due_us:
+                if not self._hosts.get(record.host):
+                    self._start(record.host)
+                elif self._to_copy.get(partition) != record.generation:
+                    self._stand_by(self._begin(partition, record))
+                elif may_copy and self._copying is None:
+                    self._copy(self._begin(partition, record))
+
+    def _begin(self, partition: int, record: StandbyRecord) -> _Copy:
+        copy = self._copies[partition] = _Copy(partition, record.host, record.generation)
+        return copy
+
+    def _start(self, host: str) -> None:
+        if host in self._hosts:
+            return
+        self._hosts[host] = False
+        request = StartHost(request=self._desk.next_number(), host=host, node=self._places.node_of(host))
+        timeout_us = self._desk.limits.start_timeout_us
+        self._desk.ask(request, partial(self._on_started, host), partial(self._on_host_failed, host), timeout_us)
+
+    def _on_started(self, host: str, event: object) -> None:
+        self._hosts[host] = True
+        self._seen = None
+
+    def _copy(self, copy: _Copy) -> None:
+        self._copying = copy.partition
+        request = CopyShard(
+            request=self._desk.next_number(),
+            source=self._lanes.owners[copy.partition],
+            target=copy.host,
+            partition=copy.partition,
+            generation=copy.generation,
+        )
+        timeout_us = self._desk.limits.copy_timeout_us
+        self._desk.ask(request, partial(self._on_copied, copy), partial(self._on_not_copied, copy), timeout_us)
+
+    def _on_copied(self, copy: _Copy, event: ShardCopied) -> None:
+        self._copying = None
+        if self._copies.get(copy.partition) is copy:
+            copy.was_copied = True
+            self._to_copy.pop(copy.partition, None)
+            self._stand_by(copy)
+
+    def _on_not_copied(self, copy: _Copy, failure: Failure) -> None:
+        self._copying = None
+        self._fail(copy, failure)
+
+    def _stand_by(self, copy: _Copy) -> None:
+        assert self._job is not None, "copies are named by the group"
+        others = [number for number, record in self._job.standbys.items() if record.host == copy.host]
+        self._ask(
+            copy,
+            StandBy,
+            partial(self._on_opened, copy),
+            partition=copy.partition,
+            generation=copy.generation,
+            others=tuple(others),
+            acceptances=self._known.all,
+        )
+
+    def _ask(self, copy: _Copy, kind: type[HostRequest], then: Callable[[Any], None], **fields: Any) -> None:
+        request = kind(request=self._desk.next_number(), host=copy.host, **fields)
+        self._desk.ask(request, then, partial(self._fail, copy))
+
+    def _on_opened(self, copy: _Copy, event: StandbyOpened) -> None:
+        if self._copies.get(copy.partition) is not copy:
+            return
+        sent, earliest = self._positions.next_offsets, self._positions.earliest
+        needed = {split: event.opened.needed.get(split, 0) for split in earliest}
+        lack = sum(max(offset - needed.get(split, offset), 0) for split, offset in sent.items())
+        is_gone = any(needed[split] < start for split, start in earliest.items())
+        if is_gone or (lack > self._desk.limits.standby_again_max and not copy.was_copied):
+            self._renew(copy)
+            return
+        feed = self._feeds.setdefault(copy.host, self._new_feed(copy.host))
+        feed.join(copy.partition, event.opened, earliest)
+        copy.is_fed = True
+        self._troubles.pop(copy.partition, None)
+        self._backoffs.pop(copy.partition, None)
+
+    def _new_feed(self, host: str) -> Feed:
+        in_flight_max = self._settings.limits.batches_in_flight_max
+        feed = Feed(host, in_flight_max, self._desk.limits.kept_batch_factor * in_flight_max)
+        feed.told_count = self._known.count
+        return feed
+
+    def _renew(self, copy: _Copy, found: int = 0) -> None:
+        """Replace what a host has, perhaps of this generation, by a copy of the owner's shard."""
+        self._forget(copy.partition)
+        self._pause(copy.partition)
+        self._to_renew[copy.partition] = max(found, copy.generation)
+        self._seen = None
+
+    def _fail(self, copy: _Copy, failure: Failure) -> None:
+        """Do without a copy for a while."""
+        if failure.kind is FailureKind.STALE:
+            raise_trouble(failure)
+        if self._copies.get(copy.partition) is not copy:
+            return
+        if failure.kind in (FailureKind.UNREACHED, FailureKind.NOT_OPEN):
+            self._on_host_failed(copy.host, failure)
+        elif failure.kind is FailureKind.SHARD_LOST:
+            self._troubles[copy.partition] = failure.reason
+            self._renew(copy, failure.generation)
+        else:
+            self._drop(copy.partition, failure)
+
+    def _drop(self, partition: int, failure: Failure) -> None:
+        self._forget(partition)
+        self._troubles[partition] = f"the standby of partition {partition} is not current: {failure.reason}"
+        self._pause(partition)
+
+    def _on_host_failed(self, host: str, failure: Failure) -> None:
+        """Do without all copies on a host for a while."""
+        if failure.kind is FailureKind.STALE:
+            raise_trouble(failure)
+        self._hosts.pop(host, None)
+        named = {} if self._job is None else self._job.standbys
+        there = {partition for partition, record in named.items() if record.host == host}
+        for partition in there | {copy.partition for copy in self._copies.values() if copy.host == host}:
+            self._drop(partition, failure)
+
+    def end_host(self, host: str) -> bool:
+        """Do without a host that was ended because it hangs; return whether the job can, since it owns nothing."""
+        if host in self._lanes.hosts:
+            return False
+        self._on_host_failed(host, Failure(FailureKind.UNREACHED, f"{host} did not answer and is ended"))
+        return True
+
+    def _send(self, feed: Feed) -> None:
+        if feed.told_count < self._known.count:
+            news, feed.told_count = self._known.all[feed.told_count :], self._known.count
+            self._ask_feed(feed, AcceptValues, lambda _: None, acceptances=news)
+        while (batch := feed.take_sendable()) is not None:
+            self._ask_feed(feed, SendBatch, lambda _: feed.answered(), batch=batch)
+
+    def _ask_feed(self, feed: Feed, kind: type[HostRequest], then: Callable[[Any], None], **fields: Any) -> None:
+        request = kind(request=self._desk.next_number(), host=feed.host, **fields)
+        # It waits for what was sent before, also to the partitions that the host owns.
+        timeout_us = 2 * self._settings.limits.batches_in_flight_max * self._desk.limits.reply_timeout_us
+        self._desk.ask(request, then, partial(self._on_feed_failed, feed), timeout_us)
+
+    def _on_feed_failed(self, feed: Feed, failure: Failure) -> None:
+        if failure.kind is FailureKind.STALE:
+            raise_trouble(failure)
+        if self._feeds.get(feed.host) is not feed:
+            return
+        # What it has is known when it is opened again.
+        for partition in feed.partitions:
+            self._drop(partition, failure)
+        if failure.kind in (FailureKind.UNREACHED, FailureKind.NOT_OPEN):
+            self._on_host_failed(feed.host, failure)
+
+    def _read(self, feed: Feed) -> None:
+        if feed.is_reading or not feed.has_room or feed.read_due_us > self._desk.elapsed_us:
+            return
+        wanted = feed.wanted(self._positions.next_offsets)
+        if wanted is None:
+            return
+        split, offset, count, is_first = wanted
+        feed.is_reading = True
+        request = ReadAgain(
+            request=self._desk.next_number(),
+            host=feed.host,
+            split=split,
+            offset=offset,
+            row_count_max=min(count, self._settings.limits.batch_rows_max),
+            is_first=is_first,
+        )
+        self._desk.ask(request, partial(self._on_read, feed), partial(self._on_not_read, feed))
+
+    def _on_read(self, feed: Feed, event: SplitRead) -> None:
+        feed.is_reading = False
+        feed.take_again(event.batch, self._positions.next_offsets)
+        if event.batch.end == event.batch.start:
+            feed.read_due_us = self._desk.elapsed_us + self._desk.limits.retry_us_max
+
+    def _on_not_read(self, feed: Feed, failure: Failure) -> None:
+        feed.is_reading = False
+        feed.read_due_us = self._desk.elapsed_us + self._desk.limits.retry_us_min
+        if failure.kind is FailureKind.INPUT_GONE and self._feeds.get(feed.host) is feed:
+            for copy in [copy for copy in self._copies.values() if copy.partition in feed.partitions]:
+                self._troubles[copy.partition] = failure.reason
+                self._renew(copy)
+
+    def _note_ready(self, job: Job) -> None:
+        for partition, copy in self._copies.items():
+            record = job.standbys.get(partition)
+            is_news = record is not None and not record.is_ready and record.generation == copy.generation
+            if is_news and partition not in self._proposing and self._is_level(partition):
+                command = StandbyPlaced(
+                    epoch=self._epoch,
+                    job_id=self._job_id,
+                    partition=partition,
+                    host=copy.host,
+                    generation=copy.generation,
+                    is_ready=True,
+                )
+                self._propose(partition, command, lambda: None)
+
+    def _look_after(self) -> None:
+        """Tell copies what sinks have, and flush what nothing comes after."""
+        if self._asked_count or self._end_due_us is not None:
+            return
+        now_us = self._desk.elapsed_us
+        if self._marks_due_us <= now_us:
+            self._marks_due_us = now_us + self._desk.limits.standby_marks_us
+            self._pass_marks()
+        if self._flush_due_us <= now_us:
+            self._flush_due_us = now_us + self._settings.flush.period_ms * 1000
+            self._flush(are_due=True)
+
+    def _flush(self, *, are_due: bool) -> None:
+        for feed in list(self._feeds.values()):
+            if not are_due or feed.is_idle:
+                self._ask_counted(feed, FlushStandbys, lambda _: None, are_due=are_due)
+
+    def _ask_counted(self, feed: Feed, kind: type[HostRequest], then: Callable[[Any], None], **fields: Any) -> None:
+        def answered(event: Any) -> None:
+            self._asked_count -= 1
+            then(event)
+
+        def failed(failure: Failure) -> None:
+            self._asked_count -= 1
+            self._on_feed_failed(feed, failure)
+
+        self._asked_count += 1
+        request = kind(request=self._desk.next_number(), host=feed.host, **fields)
+        self._desk.ask(request, answered, failed)
+
+    def _pass_marks(self) -> None:
+        """Let copies know what the sinks have of their partitions."""
+        if not self._settings.sinks or not self._feeds:
+            return
+        for host in self._lanes.hosts:
+            self._asked_count += 1
+            request = ReadMarks(request=self._desk.next_number(), host=host)
+            # Whoever sends the host rows finds out what is wrong with it.
+            self._desk.ask(request, self._on_marks, lambda _: self._on_no_marks())
+
+    def _on_no_marks(self) -> None:
+        self._asked_count -= 1
+
+    def _on_marks(self, event: MarksRead) -> None:
+        self._asked_count -= 1
+        for feed in list(self._feeds.values()):
+            marks = {number: event.marks[number] for number in feed.partitions & event.marks.keys()}
+            if any(marks.values()):
+                self._ask_counted(feed, TakeMarks, lambda _: None, marks=marks)
+
+    def begin_end(self) -> None:
+        """Let copies get everything, now that owners have it; call `end` until it is true."""
+        self._end_due_us = self._desk.elapsed_us + self._desk.limits.standby_end_us
+        self._end_stage = 0
+
+    def end(self) -> bool:
+        """Go on, and return whether every copy has all that owners have, durably, or is not to be waited for."""
+        assert self._end_due_us is not None, "the end has begun"
+        if self._end_due_us <= self._desk.elapsed_us or not (self._feeds or self.is_settling):
+            self._end_due_us = None
+            return True
+        if self._asked_count or self.is_settling or not all(feed.is_idle for feed in self._feeds.values()):
+            return False
+        steps = (self._pass_marks, partial(self._flush, are_due=False))
+        if self._end_stage < len(steps):
+            steps[self._end_stage]()
+            self._end_stage += 1
+            return False
+        self._end_due_us = None
+        return True
+
+    def dues_us(self) -> list[int]:
+        """Return the elapsed times at which something is due."""
+        if not self._is_wanted:
+            return []
+        dues_us = [*self._due_us.values(), *(feed.read_due_us for feed in self._feeds.values() if feed.read_due_us)]
+        if self._end_due_us is not None:
+            dues_us.append(self._end_due_us)
+        return dues_us + ([self._marks_due_us, self._flush_due_us] if self._feeds else [])
+
+    def validate(self) -> None:
+        """Assert every invariant."""
+        assert self._asked_count >= 0
+        for feed in self._feeds.values():
+            feed.validate()
+            assert feed.partitions, "a feed of nothing"
+        fed = {copy.partition: copy.host for copy in self._copies.values() if copy.is_fed}
+        assert fed == {number: feed.host for feed in self._feeds.values() for number in feed.partitions}
