@@ -11,7 +11,10 @@ from actors.durations import parse_duration
 from config.errors import Path, SettingError
 from config.units import parse_size
 
-DurationTicks = Annotated[int, Field(gt=0, strict=True)] | Annotated[str, Field(pattern=r"^[0-9]")]
+DURATION_PATTERN = r"^[0-9]"
+"""What the text of a duration begins with."""
+
+DurationTicks = Annotated[int, Field(gt=0, strict=True)] | Annotated[str, Field(pattern=DURATION_PATTERN)]
 """Ticks of the time column, or a duration such as `5m`."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from config.base import unknown_type
+from config.base import DURATION_PATTERN, unknown_type
 from config.errors import Path, SettingError
 
 _TEXTS = {
@@ -29,6 +29,8 @@ _TEXTS = {
     "greater_than_equal": "must be at least {ge}, not {value}",
     "less_than_equal": "must be at most {le}, not {value}",
     "string_pattern_mismatch": "{value} cannot be used; it must match {pattern}",
+    "string_too_long": "must have at most {max_length} characters, not {value}",
+    "finite_number": "must be a finite number, not {value}",
     "literal_error": "must be one of {expected}, not {value}",
 }
 
@@ -39,6 +41,10 @@ def find_faults(error: ValidationError, data: Any) -> list[SettingError]:
     for details in error.errors(include_url=False):
         one = _fault(dict(details))
         path = locate((*details["loc"], *one.path), data)
+        if details.get("ctx", {}).get("pattern") == DURATION_PATTERN:
+            # A text was not meant as the whole number that stands beside it.
+            way_out = "write a number of units of the time column, or the like of 250ms, 3s, 5m or 1h30m"
+            found[path] = SettingError(path, f"{_shown(details.get('input'))} is no duration; {way_out}")
         found.setdefault(path, SettingError(path, one.text, meant_key=one.meant_key, meant_value=one.meant_value))
     return list(found.values())
 

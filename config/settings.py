@@ -192,6 +192,8 @@ class LimitsSettings(Settings):
 
 
 def _with_when(value: Any) -> Any:
+    if not isinstance(value, str | Mapping | MetricSettings):
+        raise fault((), f"a metric is a text, or a mapping with `when`, not {'nothing' if value is None else value}")
     return {"when": value} if isinstance(value, str) else value
 
 
@@ -220,7 +222,11 @@ Hosts = Annotated[
 ]
 """A number of hosts, or that the job shares one with others."""
 
-Linger = Annotated[float, BeforeValidator(duration_seconds, json_schema_input_type=float | str), Field(ge=1)]
+Linger = Annotated[
+    float,
+    BeforeValidator(duration_seconds, json_schema_input_type=float | str),
+    Field(ge=1, strict=True, allow_inf_nan=False),
+]
 """Seconds, or a duration such as `5m`; long enough for a query, which opens and asks."""
 
 Detector = Annotated[DetectorSettings, BeforeValidator(_with_detector_type)]

@@ -4,6 +4,7 @@ Terms are compared by what they compute, not by where they stand, so equal parts
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +16,7 @@ from actors.engine.errors import MetricError
 from actors.engine.functions.catalogue import BY_NAME, FORBIDDEN
 from actors.engine.functions.definition import REQUIRED, Function, Kind, Parameter
 from actors.engine.functions.scalars import Usage
-from actors.engine.language.grammar import WHOLE_MAX, parse_metric
+from actors.engine.language.grammar import NAME_PATTERN, WHOLE_MAX, parse_metric
 from actors.engine.language.hints import way_out_of_name
 from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
 from actors.engine.language.text import canonical_text, render
@@ -120,8 +121,16 @@ def analyse_metric(text: str, schema: Schema) -> Metric:
         MetricError: it cannot be used; the error's code and caret say why and where.
     """
     source = text.strip()
-    node = parse_metric(source)
-    term = _Analysis(source, schema).term(node)
+    try:
+        node = parse_metric(source)
+        term = _Analysis(source, schema).term(node)
+    except MetricError as error:
+        odd = [name for name in schema.names if not _WRITABLE.fullmatch(name) and name.lower() in source.lower()]
+        if not odd:
+            raise
+        way_out = f"A metric cannot name the column {odd[0]!r}: use letters of ASCII, digits and `_` in the schema."
+        way_out += " A source gives a field of another name to a column by `columns`."
+        raise MetricError(error.code, error.problem, error.expression, error.position, way_out) from None
     if term.type is not Type.BOOL:
         raise MetricError(
             "not_boolean",
@@ -152,6 +161,8 @@ def _literal_type(value: Any) -> Type:
 
 _SHOWN_MAX = 60
 """Characters of a part of a metric that a hint repeats."""
+
+_WRITABLE = re.compile(NAME_PATTERN)
 
 _FORBIDDEN = {name.lower(): way_out for name, way_out in FORBIDDEN.items()}
 

@@ -61,6 +61,9 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 %ignore WS
 """
 
+NAME_PATTERN = "[A-Za-z_][A-Za-z0-9_]*"
+"""What the name of a column or function is made of."""
+
 DEPTH_MAX = 100
 """Deepest expression that is taken; a chain of operators counts once for each of them."""
 

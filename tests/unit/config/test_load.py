@@ -91,7 +91,7 @@ def test_column_names_ignore_case() -> None:
         ("qty < 4", "next(qty) < 4", "metrics[1] (line 7): `next` cannot be used"),
         ("qty: quantity", "quantity: qty", "source.columns.quantity (line 10): no column 'quantity' in the schema; w"),
         ("columns: {", "time_format: iso, columns: {", "source.time_format (line 10): no time format 'iso'; use auto"),
-        ("columns: {", "separator: ab, columns: {", "source.separator (line 10): String should have at most 1 char"),
+        ("columns: {", "separator: ab, columns: {", "source.separator (line 10): must have at most 1 character"),
         ("columns: {", "header: false, columns: {", "source.columns (line 10): a file without a header has no names"),
         ("job: trades", "job: 5", "job (line 1): must be text, not 5; put it in quotes"),
         ("job: trades", "job: 5trades", "job (line 1): '5trades' cannot be used"),

@@ -89,3 +89,13 @@ def test_what_can_hardly_be_meant_is_said(metric: str, warning: str) -> None:
 @pytest.mark.parametrize("metric", ["x > percentile(x, 99)", "x > percentile(x, 1)", "4 / 2 * x > 1", "1 \\ 2 * x > 1"])
 def test_what_is_meant_is_not_warned_of(metric: str) -> None:
     assert not warnings_of(analyse_metric(metric, SCHEMA))
+
+
+@pytest.mark.parametrize(
+    ("column", "metric"), [("my col", "my col > 5"), ("my-col", "my-col > 5"), ("größe", "größe > 5"), ("1a", "1a > 5")]
+)
+def test_a_column_that_no_metric_can_name_is_said(column: str, metric: str) -> None:
+    schema = Schema.from_mapping({"time": "TIMESTAMP", column: "INT"})
+    with pytest.raises(MetricError, match="A metric cannot name the column"):
+        analyse_metric(metric, schema)
+    analyse_metric("time > 5", schema)
