@@ -128,9 +128,10 @@ def test_rows_are_read_on_the_machine_that_has_them_whoever_leads(
     submit(first, own_job("anywhere", folder, hosts=3, batch_rows=1000))
     eventually(lambda: "host-0 on node" in json.dumps(status(third, "anywhere")))
     said(third, "stop", "anywhere")
-    submit(third, own_job("tied", folder, on=there))
-    eventually(lambda: '"row_count"' in json.dumps(status(third, "tied")))
+    submit(third, own_job("tied", folder, on=there, batch_rows=8))
+    eventually(lambda: ((status(third, "tied")["job"]["runner"] or {}).get("pump") or {}).get("row_count"))
     first.power_off()
+    assert "running" in said(third, "jobs")
     assert table(third, "tied") == undisturbed
     assert not list((third.directory / "home/jobs").glob("tied/partitions/0*"))
     # What machines measure of themselves goes on without the one that is off.
