@@ -15,21 +15,19 @@ from typing import Any
 from cluster.leader.acceptances import KnownValues
 from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk, raise_trouble
-from cluster.leader.events import MarksRead, ShardCopied, SplitRead, StandbyOpened
+from cluster.leader.events import ShardCopied, SplitRead, StandbyOpened
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.feeds import Feed
 from cluster.leader.instructions import (
     AcceptValues,
     CopyShard,
-    FlushStandbys,
     HostRequest,
     ReadAgain,
-    ReadMarks,
     ReleasePartitions,
     SendBatch,
     StandBy,
     StartHost,
-    TakeMarks,
+    Warn,
 )
 from cluster.leader.lanes import Lanes
 from cluster.leader.nodes import NodeWatch
@@ -37,6 +35,7 @@ from cluster.leader.places import Places
 from cluster.leader.positions import Positions
 from cluster.leader.reading import SplitBatch
 from cluster.leader.standby_places import place_standbys
+from cluster.leader.standby_upkeep import StandbyUpkeep
 from cluster.leader.status import StandbyStatus
 from config.settings import JobSettings
 from raft.commands import AssignmentChanged, Command, StandbyPlaced
@@ -101,11 +100,8 @@ class Standbys:
         self._due_us: dict[int, int] = {}
         self._backoffs: dict[int, Backoff] = {}
         self._trouble: str | None = None
-        self._marks_due_us = self._flush_due_us = desk.elapsed_us
-        self._asked_count = 0
-        """Marks and flushes that were asked for and not answered."""
         self._end_due_us: int | None = None
-        self._end_stage = 0
+        self._upkeep = StandbyUpkeep(desk, settings, lanes, positions, self._feeds, self._on_feed_failed)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -207,11 +203,13 @@ class Standbys:
             if may_change:
                 self._place(job)
             self._open(job, may_copy=may_change)
+            self._doubt(job)
         for feed in list(self._feeds.values()):
             self._send(feed)
             self._read(feed)
         self._note_ready(job)
-        self._look_after()
+        if self._end_due_us is None:
+            self._upkeep.look_after()
 
     def _forget_others(self, job: Job) -> None:
         """Feed no copy any more that the group does not name."""
@@ -413,6 +411,7 @@ class Standbys:
 
     def _drop(self, partition: int, failure: Failure) -> None:
         self._forget(partition)
+        self._seen = None
         self._troubles[partition] = f"the standby of partition {partition} is not current: {failure.reason}"
         self._pause(partition)
 
@@ -493,87 +492,54 @@ class Standbys:
         for partition, copy in self._copies.items():
             record = job.standbys.get(partition)
             is_news = record is not None and not record.is_ready and record.generation == copy.generation
-            if is_news and partition not in self._proposing and self._is_level(partition):
-                command = StandbyPlaced(
-                    epoch=self._epoch,
-                    job_id=self._job_id,
-                    partition=partition,
-                    host=copy.host,
-                    generation=copy.generation,
-                    is_ready=True,
-                )
-                self._propose(partition, command, lambda: None)
+            if record is not None and is_news and self._end_due_us is None and self._is_level(partition):
+                self._say_ready(partition, record, is_ready=True)
 
-    def _look_after(self) -> None:
-        """Tell copies what sinks have, and flush what nothing comes after."""
-        if self._asked_count or self._end_due_us is not None:
+    def _doubt(self, job: Job) -> None:
+        """Have the group know that copies that are in trouble are not as far as the shard."""
+        for partition, record in job.standbys.items():
+            if record.is_ready and partition in self._troubles and not self._fed(partition):
+                self._say_ready(partition, record, is_ready=False)
+
+    def _say_ready(self, partition: int, record: StandbyRecord, *, is_ready: bool) -> None:
+        if partition in self._proposing:
             return
-        now_us = self._desk.elapsed_us
-        if self._marks_due_us <= now_us:
-            self._marks_due_us = now_us + self._desk.limits.standby_marks_us
-            self._pass_marks()
-        if self._flush_due_us <= now_us:
-            self._flush_due_us = now_us + self._settings.flush.period_ms * 1000
-            self._flush(are_due=True)
-
-    def _flush(self, *, are_due: bool) -> None:
-        for feed in list(self._feeds.values()):
-            if not are_due or feed.is_idle:
-                self._ask_counted(feed, FlushStandbys, lambda _: None, are_due=are_due)
-
-    def _ask_counted(self, feed: Feed, kind: type[HostRequest], then: Callable[[Any], None], **fields: Any) -> None:
-        def answered(event: Any) -> None:
-            self._asked_count -= 1
-            then(event)
-
-        def failed(failure: Failure) -> None:
-            self._asked_count -= 1
-            self._on_feed_failed(feed, failure)
-
-        self._asked_count += 1
-        request = kind(request=self._desk.next_number(), host=feed.host, **fields)
-        self._desk.ask(request, answered, failed)
-
-    def _pass_marks(self) -> None:
-        """Let copies know what the sinks have of their partitions."""
-        if not self._settings.sinks or not self._feeds:
-            return
-        for host in self._lanes.hosts:
-            self._asked_count += 1
-            request = ReadMarks(request=self._desk.next_number(), host=host)
-            # Whoever sends the host rows finds out what is wrong with it.
-            self._desk.ask(request, self._on_marks, lambda _: self._on_no_marks())
-
-    def _on_no_marks(self) -> None:
-        self._asked_count -= 1
-
-    def _on_marks(self, event: MarksRead) -> None:
-        self._asked_count -= 1
-        for feed in list(self._feeds.values()):
-            marks = {number: event.marks[number] for number in feed.partitions & event.marks.keys()}
-            if any(marks.values()):
-                self._ask_counted(feed, TakeMarks, lambda _: None, marks=marks)
+        command = StandbyPlaced(
+            epoch=self._epoch,
+            job_id=self._job_id,
+            partition=partition,
+            host=record.host,
+            generation=record.generation,
+            is_ready=is_ready,
+        )
+        self._propose(partition, command, lambda: None)
 
     def begin_end(self) -> None:
         """Let copies get everything, now that owners have it; call `end` until it is true."""
         self._end_due_us = self._desk.elapsed_us + self._desk.limits.standby_end_us
-        self._end_stage = 0
+        self._upkeep.begin_end()
 
     def end(self) -> bool:
         """Go on, and return whether every copy has all that owners have, durably, or is not to be waited for."""
         assert self._end_due_us is not None, "the end has begun"
-        if self._end_due_us <= self._desk.elapsed_us or not (self._feeds or self.is_settling):
-            self._end_due_us = None
-            return True
-        if self._asked_count or self.is_settling or not all(feed.is_idle for feed in self._feeds.values()):
+        is_late = self._end_due_us <= self._desk.elapsed_us or not (self._feeds or self.is_settling)
+        if not is_late and (self.is_settling or not self._upkeep.end()):
             return False
-        steps = (self._pass_marks, partial(self._flush, are_due=False))
-        if self._end_stage < len(steps):
-            steps[self._end_stage]()
-            self._end_stage += 1
+        if self._proposing or self._leave_out():
             return False
         self._end_due_us = None
         return True
+
+    def _leave_out(self) -> bool:
+        """Have the group know which copies lack something for good, and return whether it has to be told."""
+        named = {} if self._job is None or not self._is_wanted else self._job.standbys
+        behind = {number: one for number, one in named.items() if one.is_ready and number not in self._upkeep.whole}
+        for partition, record in behind.items():
+            self._desk.say(
+                Warn(phrase="a standby lacks rows", reason=f"that of partition {partition} on {record.host}")
+            )
+            self._say_ready(partition, record, is_ready=False)
+        return bool(behind)
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
@@ -582,11 +548,11 @@ class Standbys:
         dues_us = [*self._due_us.values(), *(feed.read_due_us for feed in self._feeds.values() if feed.read_due_us)]
         if self._end_due_us is not None:
             dues_us.append(self._end_due_us)
-        return dues_us + ([self._marks_due_us, self._flush_due_us] if self._feeds else [])
+        return dues_us + self._upkeep.dues_us()
 
     def validate(self) -> None:
         """Assert every invariant."""
-        assert self._asked_count >= 0
+        self._upkeep.validate()
         for feed in self._feeds.values():
             feed.validate()
             assert feed.partitions, "a feed of nothing"
