@@ -18,13 +18,14 @@ VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-5, 5),
-    st.integers(),
+    st.integers(-(2**63), 2**63 - 1),
     st.floats(),
     st.text(max_size=4),
-    st.sampled_from(["2018-10-08", "5", "1e5", "\ud800", "nan"]),
+    st.sampled_from(["2018-10-08", "5", "1e5", "nan"]),
     st.lists(st.none(), max_size=1),
     st.dictionaries(st.text(max_size=1), st.none(), max_size=1),
 )
+"""What rows in a job may have; a job with longer numbers or halves of letters is refused as a whole."""
 
 TICKS = st.integers(-(2**63), 2**63 - 1) | st.integers(-(10**13), 10**13) | st.integers(-(10**16), 10**16)
 
