@@ -37,6 +37,13 @@ def copies_beside(directory: Path) -> Iterator[tuple[int, Path]]:
             yield int(number), path
 
 
+def unfinished_beside(directory: Path) -> Iterator[Path]:
+    """Yield the unfinished copies that stand beside a shard, which a process that died has left or that one makes."""
+    for path in directory.parent.glob(f"{directory.name}.*"):
+        if path.name.partition(".")[2].startswith(("draft", "incoming", "outgoing-")):
+            yield path
+
+
 def open_generation(directory: Path, generation: int, **options: Any) -> Shard:
     """Open the shard of a directory at a generation: the copy that has it, else an empty one that is made.
 
@@ -124,9 +131,8 @@ def discard_below(directory: Path, generation: int) -> None:
         for older, path in list(copies_beside(directory)):
             if older < generation:
                 remove_directory(path)
-        for path in directory.parent.glob(f"{directory.name}.*"):
-            if path.name.partition(".")[2].startswith(("draft", "incoming", "outgoing-")):
-                remove_directory(path)
+        for path in list(unfinished_beside(directory)):
+            remove_directory(path)
 
 
 def _open_existing(directory: Path, generation: int, options: dict[str, Any]) -> Shard | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.shard.errors import ShardError
-from actors.shard.generations import copies_beside, discard_below
+from actors.shard.generations import copies_beside, discard_below, unfinished_beside
 from cluster.local.home import Home
 from raft.group import GroupState
 
@@ -45,7 +45,8 @@ def remove_old_copies(home: Home, state: GroupState, node: str) -> None:
     """Remove them; one that a process still has open stays until the next look."""
     for old in old_copies(state, node):
         directory = home.partitions_directory(old.job_id) / f"{old.partition:04d}"
-        if not directory.exists() and not any(generation < old.below for generation, _ in copies_beside(directory)):
+        is_older = any(generation < old.below for generation, _ in copies_beside(directory))
+        if not (directory.exists() or is_older or any(unfinished_beside(directory))):
             continue
         details = {"job": old.job_id, "partition": old.partition, "below": old.below}
         try:

@@ -77,3 +77,12 @@ def test_a_copy_as_new_as_the_current_one_stays(tmp_path: Path) -> None:
     directory = make(home, 1, 4)
     remove_old_copies(home, state(), "a")
     assert directory.exists()
+
+
+def test_a_copy_that_was_never_finished_is_removed_though_nothing_else_is_left(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    draft = make(home, 1, 3).rename(home.partitions_directory("j") / "0001.draft")
+    own = make(home, 0, 2).rename(home.partitions_directory("j") / "0000.draft")
+    remove_old_copies(home, state(), "a")
+    assert not draft.exists()
+    assert own.exists()
