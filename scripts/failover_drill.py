@@ -160,7 +160,9 @@ class Drill:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not self._is_over(name):
             runner = self._client.runner_status(name)
-            if runner is not None and runner.first_pumped_us is not None:
+            # Who was killed before must be back: two failures at once are another matter.
+            are_back = all(status is not None for _, status in self._client.statuses())
+            if are_back and runner is not None and runner.first_pumped_us is not None:
                 return
             time.sleep(0.02)
 
