@@ -10,7 +10,7 @@ import pytest
 from cluster.client.client import Client
 from cluster.local.home import Home
 from raft.group import Job
-from tests.cluster.test_machines import Entries, join, said, submit, table
+from tests.support.company import Entries, join, said, submit, table
 from tests.support.namespaces import Machine, Machines, can_make, ip
 
 pytestmark = [
@@ -42,7 +42,7 @@ def test_a_standby_takes_over_from_a_host_and_from_a_machine(
 ) -> None:
     first = machines[0]
     client = Client(Home(first.directory / "home"))
-    submit(first, "doubled", long_trades, hosts=2, batch_rows=200, more="standby: 1\n")
+    submit(first, "doubled", long_trades, hosts=2, batch_rows=80, more="standby: 1\n")
     job = eventually(lambda: next((job for job in [client.job("doubled")] if is_ready(job)), None))
     host, owned = job.owners[0], set(job.owners)
     assert all(job.host_nodes[one.host] != job.node_of(number) for number, one in job.standbys.items())

@@ -91,12 +91,19 @@ def bystander(company: list[Machine]) -> tuple[str, Machine, Machine]:
 
 
 def submit(
-    machine: Machine, name: str, trades: Path, *, hosts: int = 3, batch_rows: int = 2000, keeps: bool = False
+    machine: Machine,
+    name: str,
+    trades: Path,
+    *,
+    hosts: int = 3,
+    batch_rows: int = 2000,
+    keeps: bool = False,
+    more: str = "",
 ) -> None:
-    """Submit the trades job; small batches take it longer, and one that keeps stores every row and has a sink."""
+    """Submit the trades job with more settings; small batches take longer, one that keeps stores all, and in a sink."""
     job = machine.directory / f"{name}.yaml"
     kept = _KEEPS.format(path=_sink(machine, name)) if keeps else ""
-    job.write_text(JOB.format(name=name, path=trades, hosts=hosts, batch_rows=batch_rows) + kept)
+    job.write_text(JOB.format(name=name, path=trades, hosts=hosts, batch_rows=batch_rows) + kept + more)
     said(machine, "submit", str(job))
 
 
