@@ -4,8 +4,8 @@
     python scripts/bench_routed.py --partitions 16
 
 All is done in one process, without Ray: the source is read and decoded, rows are routed, each host's message becomes
-bytes and buffers as Ray makes them (pickle, protocol 5) and a message again, and the hosts apply it and flush. Buffers
-are copied once, as they are into and out of Ray's object store. Medians of rounds.
+bytes and buffers as Ray makes them (pickle, protocol 5) and a message again, and the hosts apply it and flush. All are
+copied once, as they are into Ray's object store. Medians of rounds.
 """
 
 import argparse
@@ -62,14 +62,14 @@ class Steps:
         return result
 
 
-def packed(batch: SplitBatch, partitions: list[int]) -> tuple[bytes, list[bytearray]]:
+def packed(batch: SplitBatch, partitions: list[int]) -> tuple[bytearray, list[bytearray]]:
     """Return the message for some partitions as bytes, and its buffers, copied."""
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(batch.message(partitions), protocol=5, buffer_callback=buffers.append)
-    return data, [bytearray(buffer.raw()) for buffer in buffers]
+    return bytearray(data), [bytearray(buffer.raw()) for buffer in buffers]
 
 
-def unpacked(data: bytes, buffers: list[bytearray]) -> HostBatch:
+def unpacked(data: bytearray, buffers: list[bytearray]) -> HostBatch:
     """Return the message again."""
     message: HostBatch = pickle.loads(data, buffers=buffers)
     return message
