@@ -2,16 +2,14 @@
 
 A canonical frame has exactly the columns of its schema, in order, in *physical* types: Boolean, Int64, Float64 or
 String. Temporal values are Int64 in the unit of their type, so that no time zone and no rounding can creep in; NULL is
-Polars' null, and a float is never NaN or infinite. `to_frame` makes one of what users have, `present_times` turns
-integer times back into dates for people. Reading files belongs to the sources.
+Polars' null, and a float is never NaN or infinite. `actors.given_rows` makes them of what users have, `present_times`
+turns integer times back into dates for people. Reading files belongs to the sources.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, time
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from actors.errors import SchemaError
@@ -19,7 +17,8 @@ from actors.model import Column, ColumnType, Schema, parse_column_type
 
 _EPOCH = date(1970, 1, 1).toordinal()
 
-_MISFITS = (
+
+MISFITS = (
     AttributeError,
     LookupError,
     TypeError,
@@ -31,13 +30,6 @@ _MISFITS = (
     pl.exceptions.PanicException,
 )
 """What Polars and Python raise for values that cannot be those of a column."""
-
-Rows = Any
-"""What a user may hand in as rows.
-
-A frame of Polars (lazy or not), pandas or Arrow; an array of numpy, structured or of rows; a mapping from
-columns to their values; or an iterable of rows: each a sequence in the order of the schema, or a mapping.
-"""
 
 _LOGICAL: Mapping[ColumnType, tuple[int, pl.DataType]] = {
     ColumnType.NANOTIMESTAMP: (1, pl.Datetime("ns")),
@@ -122,7 +114,7 @@ def schema_of(given: Any) -> Schema:
     if isinstance(given, Schema):
         return given
     if not isinstance(given, Mapping):
-        raise SchemaError(f"the schema is {_kind(given)}; give types by name, such as {{'time': 'TIMESTAMP'}}")
+        raise SchemaError(f"the schema is {kind_of(given)}; give types by name, such as {{'time': 'TIMESTAMP'}}")
     return Schema(tuple(Column(name=name, type=_column_type(name, kind)) for name, kind in given.items()))
 
 
@@ -131,12 +123,17 @@ def _column_type(name: Any, given: Any) -> ColumnType:
         return parse_column_type(given)
     try:
         (dtype,) = pl.Schema({"column": given}).dtypes()
-    except _MISFITS:
+    except MISFITS:
         raise SchemaError(f"column {name!r} has the type {given!r}; use one of {', '.join(ColumnType)}") from None
     found = _DATETIMES[dtype.time_unit] if isinstance(dtype, pl.Datetime) else _COLUMN_TYPES.get(dtype.base_type())
     if found is None:
         raise SchemaError(f"column {name!r} has the type {dtype}, which rows cannot have; convert it first")
     return found
+
+
+def kind_of(value: Any) -> str:
+    """Return what a value is, for messages."""
+    return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
 def empty_frame(schema: Schema) -> pl.DataFrame:
@@ -147,132 +144,6 @@ def empty_frame(schema: Schema) -> pl.DataFrame:
 def is_canonical(schema: Schema, frame: pl.DataFrame) -> bool:
     """Return whether a frame has the schema's columns, in order and in physical types (NaN is not looked for)."""
     return frame.columns == list(schema.names) and frame.dtypes == list(polars_schema(schema).values())
-
-
-def to_frame(schema: Schema, rows: Any) -> pl.DataFrame:
-    """Return rows as a canonical frame; extra columns of a frame or mapping are left out, NaN and infinity are NULL.
-
-    `rows` is whatever `Rows` says.
-
-    Raises:
-        SchemaError: a column is missing, or a value does not fit its column's type.
-    """
-    try:
-        frame = _as_frame(schema, rows)
-    except _MISFITS as error:
-        if isinstance(error, SchemaError):
-            raise
-        raise SchemaError(f"the rows do not fit the schema {', '.join(schema.names)}: {error}") from error
-    by_name = _names(schema, frame.columns)
-    missing = [name for name in schema.names if name.lower() not in by_name]
-    if missing:
-        raise SchemaError(f"the rows have no column {missing[0]!r}; they have {', '.join(frame.columns) or 'none'}")
-    if not frame.height:
-        return empty_frame(schema)
-    return pl.DataFrame([to_physical(frame[by_name[column.name.lower()]], column) for column in schema.columns])
-
-
-def _names(schema: Schema, given: Iterable[Any]) -> dict[str, Any]:
-    """Return the given names of columns by their small letters; one that is written as in the schema wins."""
-    exact = set(schema.names)
-    return {str(name).lower(): name for name in sorted(given, key=lambda name: name in exact)}
-
-
-def _as_frame(schema: Schema, rows: Any) -> pl.DataFrame:
-    """Return rows of any kind as a frame, whose columns may be in any order and of any type."""
-    if isinstance(rows, pl.DataFrame):
-        return rows
-    if isinstance(rows, pl.LazyFrame):
-        return rows.collect()
-    if isinstance(rows, np.ndarray):
-        return _from_array(schema, rows)
-    if isinstance(rows, Mapping):
-        return _from_columns(schema, rows)
-    if type(rows).__module__.partition(".")[0] == "pandas" and hasattr(rows, "columns"):
-        return _counted(schema, pl.from_pandas(rows))
-    if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
-        frame = pl.DataFrame(rows)
-        return frame.unnest(frame.columns[0]) if frame.dtypes == [pl.Struct] else frame
-    if isinstance(rows, str | bytes | bytearray | set | frozenset) or not isinstance(rows, Iterable):
-        raise SchemaError(f"the rows are {_kind(rows)}; give a frame, a list of rows, or a list of mappings")
-    return _from_sequence(schema, rows if isinstance(rows, list | tuple) else list(rows))
-
-
-def _from_array(schema: Schema, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
-    if rows.dtype.names is not None and rows.ndim == 1:
-        return _from_columns(schema, {name: rows[name] for name in rows.dtype.names})
-    if not rows.size and rows.ndim < 3:
-        return empty_frame(schema)
-    width = len(schema.columns)
-    if rows.ndim != 2 or rows.shape[1] != width:
-        raise SchemaError(
-            f"the rows are an array of shape {rows.shape}; give one with a row of {width} values for each"
-        )
-    rows = _unmasked(rows)
-    if rows.dtype.kind == "O":
-        return _from_sequence(schema, rows.tolist())
-    columns = []
-    for number, column in enumerate(schema.columns):
-        columns.append(pl.Series(column.name, np.ascontiguousarray(rows[:, number])))
-    return _counted(schema, pl.DataFrame(columns))
-
-
-def _counted(schema: Schema, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame whose whole numbers are such where they come as real ones.
-
-    An array has one type for all columns, and pandas has reals for whole numbers of which some are missing.
-    """
-    kinds = {column.name.lower(): physical_type(column.type) for column in schema.columns}
-    columns = []
-    for values in frame.iter_columns():
-        if values.dtype.is_float() and kinds.get(values.name.lower()) == pl.Int64:
-            whole = values.fill_nan(None)
-            if bool((whole == whole.floor()).all()):
-                values = whole.cast(pl.Int64)
-        columns.append(values)
-    return pl.DataFrame(columns)
-
-
-def _from_columns(schema: Schema, columns: Mapping[Any, Any]) -> pl.DataFrame:
-    by_name = {name: columns[given] for name, given in _names(schema, columns).items()}
-    found = []
-    for column in schema.columns:
-        if column.name.lower() not in by_name:
-            names = ", ".join(map(str, columns))
-            raise SchemaError(f"the rows have no column {column.name!r}; they have {names or 'none'}")
-        values = _unmasked(by_name[column.name.lower()])
-        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-            raise SchemaError(f"column {column.name!r} is {_kind(values)}; give a list of its values, one for each row")
-        if isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.dtype.kind == "O"):
-            found.append(_series(column.name, list(values), physical_type(column.type)))
-        elif isinstance(values, np.ndarray) and values.dtype.kind == "M":
-            found.append(_from_numpy_times(column.name, values))
-        else:
-            found.append(pl.Series(column.name, values))
-    return pl.DataFrame(found)
-
-
-def _unmasked(values: Any) -> Any:
-    """Return what is masked in an array of numpy as nothing."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return values
-    found = values.data.copy() if values.dtype.kind == "M" else values.data.astype(object)
-    found[np.ma.getmaskarray(values)] = None
-    return found
-
-
-_COARSE_UNITS = ("Y", "M", "W", "D", "h", "m", "s")
-_UNITS = {**dict.fromkeys(_COARSE_UNITS, "ms"), "ps": "ns", "fs": "ns", "as": "ns", "generic": "ms"}
-"""For units of numpy that Polars does not have, the nearest one that it has."""
-
-
-def _from_numpy_times(name: str, values: np.ndarray[Any, Any]) -> pl.Series:
-    unit = np.datetime_data(values.dtype)[0]
-    found = values.astype(f"datetime64[{_UNITS.get(unit, unit)}]")
-    # numpy says nothing when a time has no place in a finer unit.
-    if unit in _COARSE_UNITS and not np.array_equal(found.astype(values.dtype), values, equal_nan=True):
-        raise SchemaError(f"column {name!r} has times of {values.dtype} that 64 bits of milliseconds cannot hold")
-    return pl.Series(name, found)
 
 
 def to_physical(values: pl.Series, column: Column) -> pl.Series:
@@ -351,81 +222,6 @@ def times_as_text(kind: ColumnType, times: Sequence[int | None]) -> list[str | N
     frame = pl.DataFrame({"time": times}, schema={"time": pl.Int64})
     shown = present_times(Schema((Column(name="time", type=kind),)), frame, months_as_text=True)
     return time_texts(shown)["time"].to_list()
-
-
-def _from_sequence(schema: Schema, rows: Any) -> pl.DataFrame:
-    wanted = polars_schema(schema)
-    is_named = bool(rows) and isinstance(rows[0], Mapping)
-    columns = _from_mappings(schema, rows) if is_named else _from_rows(schema, rows)
-    return pl.DataFrame([_series(name, values, wanted[name]) for name, values in columns.items()])
-
-
-def _from_mappings(schema: Schema, rows: Sequence[Any]) -> dict[str, list[Any]]:
-    for number, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise SchemaError(f"row {number} is {_kind(row)}, but the first one is a mapping; give one kind of rows")
-    layouts = {names: _names(schema, names) for names in set(map(tuple, rows))}
-    for name in schema.names:
-        if not any(name.lower() in layout for layout in layouts.values()):
-            raise SchemaError(f"the rows have no column {name!r}; they have {', '.join(map(str, rows[0]))}")
-    placed = [(row, layouts[tuple(row)]) for row in rows]
-    keys = {name: name.lower() for name in schema.names}
-    return {name: [row[at[key]] if key in at else None for row, at in placed] for name, key in keys.items()}
-
-
-def _from_rows(schema: Schema, rows: Sequence[Any]) -> dict[str, list[Any]]:
-    width = len(schema.columns)
-    for number, row in enumerate(rows):
-        if isinstance(row, str | bytes | Mapping) or not (hasattr(row, "__len__") and hasattr(row, "__getitem__")):
-            raise SchemaError(f"row {number} is {_kind(row)}; give the values of its {width} columns")
-        if len(row) != width:
-            raise SchemaError(f"row {number} has {len(row)} values; the schema has {width} columns")
-    return (
-        dict(zip(schema.names, map(list, zip(*rows, strict=True)), strict=True))
-        if rows
-        else {n: [] for n in schema.names}
-    )
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"of type {type(value).__name__}"
-
-
-def _series(name: str, values: list[Any], wanted: pl.DataType) -> pl.Series:
-    kinds = set(map(type, values))
-    if not kinds <= _PLAIN_TYPES:
-        values = [_plain(value) for value in values]
-        kinds = set(map(type, values))
-    if wanted.is_numeric() and kinds & {bool, np.bool_}:
-        raise SchemaError(f"column {name!r} holds numbers but a row gives a Boolean; write 0 or 1")
-    if wanted == pl.Float64 and kinds <= {int, float, type(None)}:
-        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=wanted)
-    if np.datetime64 in kinds:
-        return _from_numpy_times(name, _numpy_times(name, values))
-    try:
-        return pl.Series(name, values, dtype=None if kinds & {date, datetime, time} else wanted)
-    except _MISFITS as error:
-        raise SchemaError(f"column {name!r} cannot hold its values: {str(error).splitlines()[0]}") from error
-
-
-_PLAIN_TYPES = {type(None), bool, int, float, str, date, datetime, time}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of pandas or of an enumeration as one of Python, or of numpy for times, which are exact there."""
-    if isinstance(value, Enum):
-        return value.value
-    if type(value).__name__ in ("NaTType", "NAType"):
-        return None
-    return value.to_datetime64() if hasattr(value, "to_datetime64") else value
-
-
-def _numpy_times(name: str, values: list[Any]) -> np.ndarray[Any, Any]:
-    units = {str(value.dtype) if isinstance(value, np.datetime64) else type(value).__name__ for value in values}
-    units -= {"NoneType", "datetime64"}
-    if len(units) > 1:
-        raise SchemaError(f"column {name!r} has times of {' and '.join(sorted(units))}; give them in one unit")
-    return np.array([np.datetime64("NaT") if value is None else value for value in values])
 
 
 def _may_cast(given: pl.DataType, wanted: pl.DataType) -> bool:

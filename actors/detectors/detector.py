@@ -269,7 +269,7 @@ class Detector:
             if given.get(name) != wanted:
                 what = f"is {given[name]}" if name in given else "is missing"
                 raise SchemaError(
-                    f"column {name!r} {what}, but must be {wanted}; make frames with `actors.frames.to_frame`"
+                    f"column {name!r} {what}, but must be {wanted}; make frames with `actors.given_rows.to_frame`"
                 )
 
     def _check_ascent(self, frame: pl.DataFrame, offsets: pl.Series) -> None:

@@ -39,7 +39,8 @@ from actors.engine.snapshot_files import NoSnapshotFiles, SnapshotFiles
 from actors.engine.spec import EngineOptions, EngineSpec, spec_of
 from actors.engine.vectors.vector import Array
 from actors.errors import SchemaError
-from actors.frames import Rows, polars_schema, to_frame, without_nan
+from actors.frames import polars_schema, without_nan
+from actors.given_rows import Rows, to_frame
 from actors.model import Schema
 
 _LATE_NUMBERING = Numbering()

@@ -16,7 +16,8 @@ from actors.engine.engine import AnomalyDetectionEngine
 from actors.engine.errors import bad_argument, shown
 from actors.engine.language.text import split_list
 from actors.engine.report.stat import EngineStat
-from actors.frames import Rows, polars_schema, present_times, schema_of, to_frame
+from actors.frames import polars_schema, present_times, schema_of
+from actors.given_rows import Rows, to_frame
 from actors.model import ColumnType
 
 Handler = Callable[..., object]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgpack
-import numpy as np
 import polars as pl
 
 from actors.model import AnomalyId
@@ -231,6 +230,9 @@ def merge_anomalies(parts: list[pl.DataFrame]) -> pl.DataFrame:
     present = [part for part in filled if not part.is_empty()] or filled[:1]
     if len(present) == 1:
         return present[0]
+    # Who only reads anomalies does without numpy, which takes long to import.
+    import numpy as np
+
     names = present[0].columns
     merged = pl.concat(part.select(names) for part in present)
     merged = merged[np.argsort(merged["offset"].to_numpy(), kind="stable")]

@@ -16,7 +16,8 @@ import msgpack
 import polars as pl
 
 from actors.errors import SchemaError, SourceError
-from actors.frames import Rows, polars_schema, to_frame
+from actors.frames import polars_schema
+from actors.given_rows import Rows, to_frame
 from actors.model import Schema
 from actors.routing import Router
 from actors.shard import Shard, ShardLostError, Txn

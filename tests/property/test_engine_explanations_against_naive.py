@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.engine import AnomalyDetectionEngine
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from tests.support.choices import SeededChoices
 from tests.support.engine_case import EngineCase, create, feed
 from tests.support.naive.engine import NaiveEngine

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actors.engine import AnomalyDetectionEngine
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.model import Schema
 from tests.support.naive_engine import Anomaly, NaiveEngine
 

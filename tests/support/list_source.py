@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.model import Schema
 from actors.source.protocol import DeadLetter, SourceBatch, SplitInfo, check_request
 

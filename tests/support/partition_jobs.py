@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from actors.engine.episodes.episode import Episode
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.host import PartitionHost
 from actors.partition.episode_table import EpisodeFilter
 from actors.partition.partition import Partition, RoutedBatch

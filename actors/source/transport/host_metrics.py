@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import polars as pl
 import psutil
 
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.model import Schema
 from actors.stream.table import DurableStreamTable
 from config.sources import HOST_METRICS_SCHEMA

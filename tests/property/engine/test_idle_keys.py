@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from tests.property.engine.test_cuts import streams
 from tests.property.engine.test_ticks import (
     METRIC_SETS,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.engine import AnomalyDetectionEngine
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.model import Schema
 from tests.support.naive_engine import NaiveEngine
 from tests.support.naive_reorder import naive_order

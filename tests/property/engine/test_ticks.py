@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.report.output import LATE_ORDINALS
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.model import Schema
 from tests.property.engine.test_cuts import METRICS, SCHEMA, streams
 from tests.property.engine.test_few_rows import METRICS as ROW_FORMS

@@ -8,7 +8,7 @@ import pytest
 SLOW = {"aiohttp", "lmdb", "numpy", "polars", "pydantic", "pysyncobj", "ray"}
 """What takes long to import."""
 
-WORKING = {"aiohttp", "lark", "lmdb", "matplotlib", "pysyncobj", "ray", "yaml"} | {
+WORKING = {"aiohttp", "lark", "lmdb", "matplotlib", "numpy", "pysyncobj", "ray", "yaml"} | {
     "actors.detectors",
     "actors.engine.engine",
     "actors.engine.language",

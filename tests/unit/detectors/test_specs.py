@@ -32,7 +32,8 @@ from actors.detectors.registry import detector_kind, detector_types
 from actors.detectors.specs import GroupSpec
 from actors.detectors.value_range import ValueRangeWatcher
 from actors.errors import SchemaError
-from actors.frames import schema_of, to_frame
+from actors.frames import schema_of
+from actors.given_rows import to_frame
 from actors.model import Schema
 from config import ConfigError, JobSettings
 from config.detector_specs import detector_specs

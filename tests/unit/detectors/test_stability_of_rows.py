@@ -6,7 +6,7 @@ import pytest
 
 from actors.detectors import Detector, DetectorSpecError, LearnPhase, make_detector
 from actors.detectors.stability import StabilitySpec
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.model import Schema
 
 SCHEMA = Schema.from_mapping(

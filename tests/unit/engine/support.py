@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.engine import AnomalyDetectionEngine
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "flag": "BOOL", "qty": "INT", "price": "DOUBLE"}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from actors.engine import AnomalyDetectionEngine, ArgumentError
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "note": "STRING"}
 ROWS = [(1, "A", 6, "x"), (2, "B", 3, None), (3, "A", 4, "y"), (6, "A", 2, 'q"')]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.partition.values import OpenedPartition
 from actors.source.protocol import DeadLetter
 from cluster.leader.again import cut

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.frames import to_frame
+from actors.given_rows import to_frame
 from actors.routing import Router, partition_of_key
 from actors.source.protocol import DeadLetter, SourceBatch
 from cluster.leader.reading import SplitReader, route
