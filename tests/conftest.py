@@ -24,7 +24,7 @@ CLUSTER_TIER = Path(__file__).parent / "cluster"
 MEMORY = Path("/dev/shm")
 """A file system in memory, on Linux."""
 
-ROOM_BYTES = 4 << 30
+ROOM_BYTES = 1 << 30
 """Bytes that must be free there, and as many in the machine's memory; a whole run needs a fraction of it."""
 
 # A default run must give the same verdict on the same commit; `explore` is for looking for new cases.

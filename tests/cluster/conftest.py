@@ -1,9 +1,11 @@
 """One real cluster for the whole tier: Ray processes, three members, Raft over sockets, LMDB on disk."""
 
+import atexit
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,14 @@ HOME = Home(Path(tempfile.mkdtemp(prefix="tocsin-tests-")))
 
 # Ray reads its environment when it is imported, which the modules of this tier do.
 prepare_environment(HOME)
+
+
+@atexit.register
+def _remove_unused() -> None:
+    """Remove the home that a worker has made which ran no test on it."""
+    with suppress(OSError):
+        HOME.directory.rmdir()
+
 
 ROW_COUNT = 120_000
 """Rows of the file that jobs replay while they are scaled; enough for hosts to start on the way."""
