@@ -104,8 +104,7 @@ class LeaderCore:
                 self._see(event.state)
             elif isinstance(event, NodesSeen):
                 self._nodes.see(event.nodes, event.answering, self._clock.elapsed_us)
-                if self._opening is not None and self._opening.is_to_promote():
-                    raise TroubleError(Failure(FailureKind.OTHER, "a node is away whose partitions have standbys"))
+                self._replace_silent()
             elif isinstance(event, HostsSeen):
                 self._end_hung(event)
             elif isinstance(event, Reply):
@@ -127,6 +126,13 @@ class LeaderCore:
         if job is not None:
             self._known.see(job)
             self._check_places(job)
+
+    def _replace_silent(self) -> None:
+        """Begin anew, which lets standbys take over, when a node is away whose partitions have any."""
+        silent, found = self._nodes.silent(self._desk.limits.standby_away_us), self._subscription
+        is_due = found is not None and not found.is_over and found.standbys.can_replace(silent)
+        if is_due or (self._opening is not None and self._opening.is_to_promote()):
+            raise TroubleError(Failure(FailureKind.OTHER, "a node does not answer, and its standbys take over"))
 
     def _end_hung(self, event: HostsSeen) -> None:
         limit_us = self._desk.limits.host_silence_us

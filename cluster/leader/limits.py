@@ -51,6 +51,9 @@ class LeaderLimits:
     standby_marks_us: int = 1_000_000
     """Between two times that second copies are told what sinks have: that much is delivered again after a failover."""
 
+    standby_away_us: int = 2_000_000
+    """Second copies take over from a node that has not answered for so long."""
+
     standby_settle_us: int = 60_000_000
     """Partitions wait so long for their second copies before they move to other nodes without them."""
 

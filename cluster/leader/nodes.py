@@ -83,6 +83,11 @@ class NodeWatch:
         """Whether it is known that a node does not even answer."""
         return node in self._away_since_us
 
+    def silent(self, for_us: int) -> frozenset[str]:
+        """Return the nodes that have not even answered for so long."""
+        over_us = self._elapsed_us - for_us
+        return frozenset(node for node, since_us in self._away_since_us.items() if since_us <= over_us)
+
     def lost(self, job: Job) -> tuple[str, ...]:
         """Return the nodes that have hosts of the job and have been away for too long, by name.
 

@@ -7,7 +7,7 @@ copies lag, and `status` says so. Taking over is decided when partitions are ope
 one moves to where its copy is (`cluster.leader.moves`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -424,6 +424,15 @@ class Standbys:
         there = {partition for partition, record in named.items() if record.host == host}
         for partition in there | {copy.partition for copy in self._copies.values() if copy.host == host}:
             self._drop(partition, failure)
+
+    def can_replace(self, nodes: Collection[str]) -> bool:
+        """Whether copies elsewhere have all that owners on one of these nodes were sent."""
+        if not nodes:
+            return False
+        return any(
+            self._places.node_of(owner) in nodes and self._is_level(partition)
+            for partition, owner in self._lanes.owners.items()
+        )
 
     def end_host(self, host: str) -> bool:
         """Do without a host that was ended because it hangs; return whether the job can, since it owns nothing."""

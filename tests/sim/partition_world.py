@@ -51,6 +51,7 @@ LIMITS = LeaderLimits(
     node_lost_us=2_000_000,
     standby_again_max=12,
     standby_marks_us=100_000,
+    standby_away_us=300_000,
     standby_settle_us=3_000_000,
     standby_end_us=3_000_000,
     promotion_us=500_000,

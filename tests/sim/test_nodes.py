@@ -154,11 +154,33 @@ STANDBY_KINDS = {
     "removes a shard": "StandbyPromoted",
     "removes a standby": "a whole standby",
     "dies for good": "StandbyPromoted",
-    "pauses": "StandbyPromoted",
-    "drains": "StandbyPromoted",
-    "scales": "StandbyPromoted",
+    "pauses": "a whole standby",
+    "drains": "a whole standby",
+    "scales": "a whole standby",
 }
 """Kinds of faults of jobs with standbys, and what has to happen for them in some run."""
+
+
+@pytest.mark.parametrize("is_node", [False, True])
+def test_a_standby_takes_over_before_a_node_is_lost_and_nothing_is_copied(
+    is_node: bool, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
+) -> None:
+    world = make_world(0, "standby", fault_count=0, node_count=2)
+    for _ in range(3000):
+        standbys = world.sim_job.standbys
+        if len(standbys) == world.job.partitions and all(one.is_ready for one in standbys.values()):
+            break
+        world.step()
+    owner, node = world.sim_job.owners[0], world.sim_job.node_of(0)
+    assert world.sim_job.standbys[0].is_ready
+    if is_node:
+        world.down.add(node)
+        world.dead.add(node)
+    else:
+        world.end(world.hosts[f"{owner}@{node}"])
+    check(world, undisturbed_runs("standby", 0))
+    assert world.happened["StandbyPromoted"] > 0
+    assert not world.happened["a copy"]
 
 
 @pytest.mark.slow

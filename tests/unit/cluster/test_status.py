@@ -6,9 +6,9 @@ import pytest
 
 from actors.partition.values import PartitionStat, null_comparisons
 from cluster.leader.member_status import HostedMemberStatus, MemberView
-from cluster.leader.status import LeaderStatus, Phase, RunnerStatus
+from cluster.leader.status import LeaderStatus, Phase, RunnerStatus, StandbyStatus
 from cluster.show.status import ClusterStatus, JobView, plain_status, show_job, show_offsets, show_status
-from raft.group import Job
+from raft.group import Job, StandbyRecord
 from raft.member_status import MemberStatus
 
 JOB = Job(job_id="trades", spec=b"", partition_count=3, host_count=2, owners=("host-0", "host-1", ""))
@@ -63,6 +63,21 @@ def test_a_job_shows_its_partitions_and_their_trouble() -> None:
     assert lines[1] == "last trouble: the disk is full"
     assert lines[4].split() == ["0", "host-0", "0:50", "50", "1", "7", "2", "400", "20"]
     assert lines[5].split()[-1] == "full"
+
+
+def test_second_copies_are_shown_with_what_they_lack() -> None:
+    standbys = {number: StandbyRecord(host=host, generation=2) for number, host in enumerate(("host-1", "host-0", ""))}
+    lags = (
+        StandbyStatus(partition=0, host="host-1", lag=5),
+        StandbyStatus(partition=1, host="host-0", lag=None),
+    )
+    runner = replace(RUNNER, trouble=None, standbys=lags, standby_trouble="no other node")
+    stats = tuple(replace(STAT, partition=number) for number in range(3))
+    text = show_job(JobView(job=replace(JOB, standbys=standbys), runner=runner, partitions=stats))
+    assert "standby: no other node" in text
+    assert "host-1 (5 behind)" in text
+    assert "host-0 (not open)" in text
+    assert runner.troubles == ("no other node",)
 
 
 def test_comparisons_with_null_are_added_up_over_partitions_flushed_or_not() -> None:

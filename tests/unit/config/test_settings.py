@@ -273,3 +273,14 @@ def test_a_metric_may_have_episodes() -> None:
 def test_durations_of_episodes_are_checked(metric: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_trades_job(SOURCE, metrics=[{"when": "qty > 8"} | metric])
+
+
+@pytest.mark.parametrize("given", [2, -1, "1", True])
+def test_a_job_has_one_standby_or_none(given: object) -> None:
+    with pytest.raises(ConfigError, match="standby"):
+        make_trades_job(SOURCE, standby=given)
+
+
+def test_a_standby_needs_rows_that_are_routed() -> None:
+    with pytest.raises(ConfigError, match="standby: hosts that read their own splits have no standby yet"):
+        make_trades_job(SOURCE, standby=1, partition_by="split")
