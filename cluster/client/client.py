@@ -144,8 +144,7 @@ class Client:
             job_id=job.name,
             spec=job.to_bytes(),
             partition_count=job.partitions,
-            host_count=len(job.split_nodes)
-            or (SHARED_HOST_COUNT if job.hosts == "shared" else min(job.hosts, job.partitions)),
+            host_count=_host_count(job),
         )
         self.propose(command)
 
@@ -479,6 +478,13 @@ class Client:
             raise UnknownJobError(f"job {name!r} has no host {chosen!r}; it has {', '.join(hosts) or 'none'}")
         self._ask_host(name, chosen, "crash")
         return chosen
+
+
+def _host_count(job: "JobSettings") -> int:
+    """Return how many hosts of its own a job wants: where its splits are each on a node, one there."""
+    if job.hosts == "shared":
+        return SHARED_HOST_COUNT
+    return len(job.split_nodes) or min(job.hosts, job.partitions)
 
 
 def check_group(job: "JobSettings", group_id: int) -> None:

@@ -141,4 +141,5 @@ def copies(machine: Machine, job: str) -> set[int]:
 
 def hosts(machine: Machine) -> list[int]:
     """Return the processes of hosts on a machine."""
-    return [pid for pid in machine.pids() if b"PartitionHost" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    kinds = (b"PartitionHost", b"HostPool")
+    return [pid for pid in machine.pids() if any(kind in Path(f"/proc/{pid}/cmdline").read_bytes() for kind in kinds)]

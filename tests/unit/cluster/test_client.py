@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 
 from actors.shard import ShardLostError
-from cluster.client.client import Client, check_whole
+from cluster.client.client import Client, _host_count, check_whole
 from cluster.client.nodes import Nodes, newest_state
 from cluster.errors import ClusterError, NoAnswerError
 from raft.commands import Accepted, Command, JobStopped, NodeLeft, NodeLost, ValueAccepted
 from raft.errors import FormatError
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, NodeRecord
 from raft.group_codec import encode_state
+from tests.support.jobs import make_job
+
+EACH = {"source": {"type": "host_metrics", "on": ["a", "b"]}, "partition_by": "split"}
+"""A job that reads what each of two machines measures of itself."""
 
 JOB = Job(job_id="j", spec=b"", partition_count=1, host_count=1, owners=("",), generations=(0,))
 
@@ -140,3 +144,13 @@ def test_a_node_that_answers_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ClusterError, match="node-2 has no vote, and is no node that does not answer"):
         nodes.expel("node-2")
     assert nodes.proposed == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "count"),
+    [({}, 0), ({"hosts": 3}, 3), ({"hosts": 9}, 4), ({**EACH}, 0), ({**EACH, "hosts": 1}, 2)],
+    ids=["shared", "own", "more than partitions", "shared on each machine", "own on each machine"],
+)
+def test_a_job_is_submitted_with_the_hosts_that_it_wants(settings: dict[str, Any], count: int) -> None:
+    plain = {"job": "m", "source": {"type": "host_metrics"}, "metrics": ["value > 90"]}
+    assert _host_count(make_job(plain | settings)) == count
