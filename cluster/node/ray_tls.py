@@ -19,6 +19,7 @@ from cluster.node.security import group_name
 from cluster.node.settings import NodeSettings
 from raft.credentials import Credentials
 from raft.passwords import read_password_file
+from raft.settings import split_address
 
 DIRECTORY_NAME: Final = "ray-tls"
 """Folder of the files, in a node's directory."""
@@ -40,7 +41,8 @@ def tls_environment(directory: Path, settings: NodeSettings) -> Mapping[str, str
     if is_loopback(settings.host):
         return {}
     password = read_password_file(Home(Path(settings.home)).password_path)
-    made = Credentials.derive_for(group_name(settings.group_id), password, (settings.host, *OWN_NAMES))
+    host, _ = split_address(settings.address)
+    made = Credentials.derive_for(group_name(settings.group_id), password, (host, *OWN_NAMES))
     place = directory / DIRECTORY_NAME
     contents = {_AUTHORITY: made.authority, _CERTIFICATE: made.certificate, _KEY: made.key}
     paths = {variable: place / f"{variable.removeprefix('RAY_TLS_').lower()}.pem" for variable in contents}

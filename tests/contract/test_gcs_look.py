@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
@@ -99,14 +99,15 @@ def test_ray_answers_inside_tls_those_who_have_the_password(tmp_path: Path) -> N
         assert not answers(address, 0.3)
 
 
-def test_what_ray_reads_is_its_owners_alone_and_names_the_machine(tmp_path: Path) -> None:
-    made = variables(tmp_path, "10.0.0.1")
+@pytest.mark.parametrize("host", ["10.0.0.1", "[fd00::1]"])
+def test_what_ray_reads_is_its_owners_alone_and_names_the_machine(host: str, tmp_path: Path) -> None:
+    made = variables(tmp_path, host)
     paths = [Path(made[name]) for name in made if name != "RAY_USE_TLS"]
     assert (made["RAY_USE_TLS"], len(paths)) == ("1", 3)
     assert [path.stat().st_mode & 0o777 for path in (*paths, paths[0].parent)] == [0o600] * 3 + [0o700]
     certificate = x509.load_pem_x509_certificate(Path(made["RAY_TLS_SERVER_CERT"]).read_bytes())
     named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert IPv4Address("10.0.0.1") in named.get_values_for_type(x509.IPAddress)
+    assert ip_address(host.strip("[]")) in named.get_values_for_type(x509.IPAddress)
 
 
 def test_on_loopback_ray_goes_on_without_tls(tmp_path: Path) -> None:
