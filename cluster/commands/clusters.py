@@ -31,6 +31,12 @@ _ALLOW_OPTION = click.option(
 @click.option(
     "--dashboard/--no-dashboard", "has_dashboard", default=False, help="Start Ray's server for jobs and pages, too."
 )
+@click.option(
+    "--ray-address",
+    default="",
+    metavar="HOST:PORT",
+    help="Head of a Ray that others have started and that runs on this machine; without, Tocsin starts its own.",
+)
 @click.option("--node-address", help=f"{_ADDRESS_HELP} Other machines can join then.")
 @click.option("--password-file", type=click.Path(path_type=Path), help=f"{_PASSWORD_HELP} Without, one is made.")
 @_ALLOW_OPTION
@@ -41,6 +47,7 @@ def up(
     group_id: int,
     cpu_count: int,
     has_dashboard: bool,
+    ray_address: str,
     node_address: str | None,
     password_file: Path | None,
     allowed: tuple[str, ...],
@@ -58,6 +65,7 @@ def up(
         member_count=member_count or (3 if node_address is None else 1),
         cpu_count=cpu_count,
         has_dashboard=has_dashboard,
+        ray_address=ray_address,
         allowed_paths=allowed,
         node_address=None if node_address is None else _address(node_address),
     )

@@ -5,6 +5,7 @@ that died; state comes back from the disk, never from Ray. Words: a *handle* is 
 made here.
 """
 
+import hashlib
 import importlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,13 +24,14 @@ from cluster.deployment.partition_host import PartitionHost
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.local.home import Home
-from cluster.node.ray_environment import ray_host
+from cluster.node.ray_place import RayPlace
 from config.settings import JobSettings
+from raft.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
 NAMESPACE = "tocsin"
-"""Ray namespace of all our actors."""
+"""Ray namespace of all our actors, in a Ray of our own."""
 
 CALL_TIMEOUT_S = 60.0
 """Seconds after which a call counts as unanswered."""
@@ -240,23 +242,28 @@ class RayHost:
         return RayReply(getattr(self._handle, method).options(concurrency_group=QUERY).remote(*arguments))
 
 
-def connect(ray_address: str, host: str) -> None:
-    """Make this process a driver of a cluster of Ray, whose processes run on this machine, which has that address.
+def guest_namespace(credentials: Credentials) -> str:
+    """Return the namespace of our actors in a Ray that others have started, where there may be other groups."""
+    return f"{NAMESPACE}-{hashlib.sha256(credentials.authority).hexdigest()[:12]}"
+
+
+def connect(ray_address: str, host: str, namespace: str) -> None:
+    """Make this process a driver of a cluster of Ray, which knows this machine by that address.
 
     Raises:
-        NotRunningError: Ray does not answer.
+        NotRunningError: Ray does not answer, or not to this version of Ray or Python.
     """
     _keep_output_for_results()
     try:
         ray.init(
             address=ray_address,
-            namespace=NAMESPACE,
+            namespace=namespace,
             log_to_driver=False,
             configure_logging=False,
-            _node_ip_address=ray_host(host),
+            _node_ip_address=host,
         )
     except (ConnectionError, RuntimeError) as error:
-        raise NotRunningError(f"Ray at {ray_address} does not answer: {error}") from error
+        raise NotRunningError(f"Ray at {ray_address} cannot be used: {error}") from error
 
 
 def _keep_output_for_results() -> None:
@@ -265,7 +272,9 @@ def _keep_output_for_results() -> None:
     worker.print_to_stdstream = lambda data, ignore_prefix: log.info("ray reports", extra={"lines": data["lines"]})
 
 
-def ensure_host(group_id: int, job_name: str, host: str, job: bytes, place: Home, node: str) -> RayHost:
+def ensure_host(
+    group_id: int, job_name: str, host: str, job: bytes, place: Home, node: str, guest: RayPlace | None = None
+) -> RayHost:
     """Return a host of a job on a node (empty: anywhere), which has that home, started when it does not exist.
 
     One of the same name on another node is ended: it belongs to nobody any more.
@@ -276,23 +285,28 @@ def ensure_host(group_id: int, job_name: str, host: str, job: bytes, place: Home
     sink_count = len(JobSettings.from_bytes(job).sinks)
     options = {
         "concurrency_groups": {PULSE: 1, QUERY: 2, SINK: max(sink_count, 1)},
-        "scheduling_strategy": scheduling(node),
+        **scheduling(node, guest),
     }
     directories = (str(place.partitions_directory(job_name)), str(place.streams_directory))
     return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, *directories))
 
 
-def scheduling(node: str) -> Any:
-    """Return where an actor of a node is to run.
+def scheduling(node: str, guest: RayPlace | None) -> dict[str, Any]:
+    """Return Ray's options for where and how an actor of a node is to run.
 
     Raises:
         NoAnswerError: the node is not there.
     """
+    if guest is not None:
+        return {
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=guest.node_id, soft=False),
+            "runtime_env": {"py_executable": guest.executable, "env_vars": dict(guest.variables)},
+        }
     if not node:
-        return "SPREAD"
+        return {"scheduling_strategy": "SPREAD"}
     for known in ray_nodes():
         if known["NodeName"] == node and known["Alive"]:
-            return NodeAffinitySchedulingStrategy(node_id=known["NodeID"], soft=False)
+            return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=known["NodeID"], soft=False)}
     raise NoAnswerError(f"node {node} has no Ray that is up")
 
 
@@ -322,8 +336,13 @@ def jobs_with_hosts(group_id: int) -> frozenset[str]:
 
 def actor_names(prefix: str) -> list[str]:
     """Return the names of our actors that begin so."""
-    found = ray.util.list_named_actors(all_namespaces=True)
-    return [one["name"] for one in found if one["namespace"] == NAMESPACE and one["name"].startswith(prefix)]
+    found, namespace = ray.util.list_named_actors(all_namespaces=True), _namespace()
+    return [one["name"] for one in found if one["namespace"] == namespace and one["name"].startswith(prefix)]
+
+
+def _namespace() -> str:
+    """Return the namespace of this driver's actors."""
+    return str(ray.get_runtime_context().namespace)
 
 
 def _end_actors(prefix: str, but: Collection[str]) -> None:
@@ -333,9 +352,19 @@ def _end_actors(prefix: str, but: Collection[str]) -> None:
             end_actor(handle)
 
 
-def ensure_stream(group_id: int, job_name: str, job: bytes, directory: str, node: str) -> Handle:
+def end_actors_of(group_id: int, nodes: Collection[str]) -> None:
+    """End all hosts of a group on some nodes, and what fills its stream tables."""
+    ours = tuple(f"@{node}" for node in nodes)
+    for prefix in (f"host:{group_id}:", f"pool:{group_id}@"):
+        _end_actors(prefix, [name for name in actor_names(prefix) if not name.endswith(ours)])
+    _end_actors(f"stream:{group_id}:", ())
+
+
+def ensure_stream(
+    group_id: int, job_name: str, job: bytes, directory: str, node: str, guest: RayPlace | None = None
+) -> Handle:
     """Return the actor that fills a job's own stream table, started on a node when it does not exist."""
-    options = {"max_concurrency": 4, "scheduling_strategy": scheduling(node)}
+    options = {"max_concurrency": 4, **scheduling(node, guest)}
     return start_actor(StreamHost, f"stream:{group_id}:{job_name}@{node}", options, job, directory)
 
 
@@ -357,14 +386,14 @@ def call(remote: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TI
 def start_actor(kind: type, name: str, options: dict[str, Any], *arguments: Any) -> Handle:
     """Start a detached actor under a name, or find it."""
     remote: Any = ray.remote(num_cpus=0, max_restarts=-1, **options)
-    actor = remote(kind).options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True)
+    actor = remote(kind).options(name=name, namespace=_namespace(), lifetime="detached", get_if_exists=True)
     return actor.remote(*arguments)
 
 
 def find_actor(name: str) -> Handle | None:
     """Return one of our actors, or `None` when there is none of that name."""
     try:
-        return ray.get_actor(name, namespace=NAMESPACE)
+        return ray.get_actor(name, namespace=_namespace())
     except ValueError:
         return None
 

@@ -16,6 +16,8 @@ from cluster.leader.placement import is_shared
 from cluster.local.home import Home
 from cluster.node.calls import NodeClient
 from cluster.node.group_port import NodeGroup
+from cluster.node.ray_guest import place_on, usable_raylet
+from cluster.node.ray_place import RayPlace
 from cluster.node.settings import NodeSettings
 from raft.snapshots import CHUNK_SIZE_BYTES_MAX
 
@@ -92,6 +94,7 @@ class NodeDeployment:
     """What a leader deploys on the nodes of its group."""
 
     def __init__(self, settings: NodeSettings, group: NodeGroup, home: Home) -> None:
+        self._settings = settings
         self._group_id = settings.group_id
         self._group = group
         self._home = home
@@ -106,9 +109,23 @@ class NodeDeployment:
             self._end_process(found, node, hung_pid)
         place = Home(Path(self._group.directory_of(node))) if node else self._home
         ensure = shared_hosts.hold_host if is_shared(host) else deploy.ensure_host
-        started = ensure(self._group_id, job_id, host, spec, place, node)
+        started = ensure(self._group_id, job_id, host, spec, place, node, self._place_of(node))
         self._pids[job_id, host] = started.pid()
         return started
+
+    def _place_of(self, node: str) -> RayPlace | None:
+        """Return where actors of a node (empty: of this machine) run on a Ray that others have started.
+
+        Raises:
+            NoAnswerError: it is not known.
+        """
+        ray_address = self._settings.ray_address
+        if not ray_address:
+            return None
+        place = self._group.place_of(node) if node else place_on(usable_raylet(ray_address), self._settings)
+        if place is None:
+            raise NoAnswerError(f"node {node} has not said where its Ray is")
+        return place
 
     def find_host(self, job_id: str, host: str) -> RayHost | None:
         """Return a host, or `None`."""
@@ -176,7 +193,8 @@ class NodeDeployment:
         """Start the actor that fills a job's own stream table, on the node of a host, and wait until it is open."""
         node = self._node_of(job_id, host) if host else ""
         streams = Home(Path(self._group.directory_of(node))).streams_directory if node else self.streams_directory()
-        handle = deploy.ensure_stream(self._group_id, job_id, spec, str(streams), node or self._own_ray_node())
+        where = node or self._own_ray_node()
+        handle = deploy.ensure_stream(self._group_id, job_id, spec, str(streams), where, self._place_of(node))
         deploy.call(handle.ready.remote)
 
     def _own_ray_node(self) -> str:

@@ -1,6 +1,7 @@
 """The host as an actor: it may touch what its own node allows, wherever its leader is."""
 
 import contextlib
+import os
 import resource
 from pathlib import Path
 
@@ -18,6 +19,8 @@ class PartitionHost(host.PartitionHost):
 
     def __init__(self, job: bytes, directory: str, streams: str) -> None:
         allow_open_files()
+        # Ray of others starts workers with another one.
+        os.umask(0o077)
         allowed = allowed_here()
         splits = OwnSplits(JobSettings.from_bytes(job), Path(streams), Path(directory), allowed)
         super().__init__(job, directory, allowed, splits)

@@ -14,6 +14,7 @@ from cluster.deployment.deploy import PULSE, QUERY, SINK, Handle, RayHost, RayRe
 from cluster.deployment.host_pool import THREAD_COUNT, HostPool, Slot
 from cluster.errors import NoAnswerError
 from cluster.local.home import Home
+from cluster.node.ray_place import RayPlace
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,9 @@ class SlotHandle:
         return self.pool.act.options(concurrency_group=group, **options).remote(*self._slot, method, *arguments)
 
 
-def hold_host(group_id: int, job_name: str, host: str, job: bytes, place: Home, node: str) -> RayHost:
+def hold_host(
+    group_id: int, job_name: str, host: str, job: bytes, place: Home, node: str, guest: RayPlace | None = None
+) -> RayHost:
     """Return a host in the pool of a node (empty: anywhere), which has that home, made when it does not exist.
 
     One of the same name on another node is given up: it belongs to nobody any more.
@@ -83,7 +86,7 @@ def hold_host(group_id: int, job_name: str, host: str, job: bytes, place: Home, 
         if name != here:
             _close(pool, pool.drop_host.remote(job_name, host))
     for attempt in range(HOLD_ATTEMPT_COUNT):
-        options = {"concurrency_groups": _GROUPS, "scheduling_strategy": deploy.scheduling(node)}
+        options = {"concurrency_groups": _GROUPS, **deploy.scheduling(node, guest)}
         pool = deploy.start_actor(HostPool, here, options)
         try:
             thread = deploy.call(pool.hold.remote, job_name, host, job, *directories)

@@ -21,6 +21,8 @@ class StreamHost:
     """Writer of one stream table."""
 
     def __init__(self, job: bytes, directory: str) -> None:
+        # Ray of others starts workers with another one.
+        os.umask(0o077)
         settings = JobSettings.from_bytes(job)
         self._table = open_stream_table(settings, Path(directory))
         self._feed = open_host_feed(settings, self._table)

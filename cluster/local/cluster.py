@@ -30,6 +30,7 @@ from cluster.local.speed import slowness
 from cluster.node.ray_environment import address_environment, is_loopback, ray_environment
 from cluster.node.settings import SETTINGS_NAME, NodeSettings
 from cluster.node.supervise import STAY_LINE
+from raft.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,12 @@ START_TIMEOUT_S = 180.0
 
 STOP_TIMEOUT_S = 40.0
 """Seconds that the supervisor has to end its nodes, on a machine of usual speed."""
+
+LEAVE_TIMEOUT_S = 30.0
+"""Seconds that it takes at most to end what nodes have on a Ray that others have started."""
+
+_former: dict[str, str | None] = {}
+"""Variables of the environment that were set for Ray, as they were before; `None`: not there."""
 
 _supervisors: dict[int, "subprocess.Popen[str]"] = {}
 """Supervisors that end with this process, by pid: their standard input is kept open."""
@@ -65,6 +72,9 @@ class ClusterOptions:
     object_store_bytes: int = 400 << 20
     """Shared memory for batches on their way."""
 
+    ray_address: str = ""
+    """host:port of a Ray that others have started and this cluster uses; empty: one of its own."""
+
     allowed_paths: tuple[str, ...] = ()
     """Folders that jobs may touch, besides `files` of the home; see `allowed_paths`."""
 
@@ -74,7 +84,15 @@ class ClusterOptions:
 
 def prepare_environment(home: Home) -> None:
     """Set what Ray must find in this process's environment; call it before Ray is imported."""
-    os.environ.update({**ray_environment(home.token_path), **address_environment(LOCAL_HOST)})
+    ours = {**ray_environment(home.token_path), **address_environment(LOCAL_HOST)}
+    for name in ours:
+        _former.setdefault(name, os.environ.get(name))
+    os.environ.update(ours)
+
+
+def _environment_of_others() -> dict[str, str]:
+    """Return this process's environment as it was given, for those who use a Ray that others have started."""
+    return {name: value for name in os.environ if (value := _former.get(name, os.environ[name])) is not None}
 
 
 def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
@@ -93,7 +111,29 @@ def _start(home: Home, options: ClusterOptions, *, stays: bool) -> ClusterRecord
             f"a group of {options.member_count} members with id {options.group_id} cannot be: "
             "choose 1, 3 or 5 members and an id above 1"
         )
+    if options.ray_address:
+        _check_ray_of_others(options)
     return launch(home, options.group_id, lambda mark: _settings(home, options, mark), stays=stays)
+
+
+def _check_ray_of_others(options: ClusterOptions) -> None:
+    """Refuse a Ray that cannot be used, and what only one of our own can give.
+
+    Raises:
+        ClusterError: with the way out.
+    """
+    from cluster.node.ray_guest import usable_raylet
+
+    if options.has_dashboard or options.cpu_count:
+        raise ClusterError(
+            "CPUs and server of the Ray at --ray-address are its owner's; leave out --cpus and --dashboard"
+        )
+    if options.node_address is not None:
+        raise ClusterError("with --ray-address all nodes are on this machine; leave out --node-address")
+    try:
+        usable_raylet(options.ray_address)
+    except SettingsError as error:
+        raise ClusterError(f"--ray-address: {error}") from error
 
 
 def launch(
@@ -121,7 +161,9 @@ def launch(
             nodes = settings(mark)
             for one in nodes:
                 one.write(home.member_directory(group_id, one.name))
-            supervisor = _spawn(home, mark, [home.member_directory(group_id, one.name) for one in nodes])
+            environment = _environment_of_others() if nodes[0].ray_address else dict(os.environ)
+            directories = [home.member_directory(group_id, one.name) for one in nodes]
+            supervisor = _spawn(home, mark, directories, environment)
         except BaseException:
             shutil.rmtree(mark, ignore_errors=True)
             raise
@@ -177,6 +219,7 @@ def _settings(home: Home, options: ClusterOptions, mark: str) -> list[NodeSettin
             members=members,
             # One Ray for the machine; the others are there to vote and to lead.
             carries_ray=number == 0,
+            ray_address=options.ray_address,
             cpu_count=options.cpu_count,
             object_store_bytes=options.object_store_bytes,
             dashboard_port=ports[-1] if options.has_dashboard else 0,
@@ -248,7 +291,7 @@ def _local_members(home: Home, options: ClusterOptions) -> Mapping[str, str]:
     return known
 
 
-def _spawn(home: Home, mark: str, directories: list[Path]) -> "subprocess.Popen[str]":
+def _spawn(home: Home, mark: str, directories: list[Path], environment: Mapping[str, str]) -> "subprocess.Popen[str]":
     with open(home.log_path, "a", opener=private_opener) as output:
         return subprocess.Popen(
             [sys.executable, "-m", "cluster.node.supervise", *map(str, directories)],
@@ -257,7 +300,7 @@ def _spawn(home: Home, mark: str, directories: list[Path]) -> "subprocess.Popen[
             stderr=output,
             text=True,
             start_new_session=True,
-            env={**os.environ, CLUSTER_VARIABLE: mark},
+            env={**environment, CLUSTER_VARIABLE: mark},
         )
 
 
@@ -335,8 +378,40 @@ def _end(home: Home, record: ClusterRecord) -> None:
     end_processes(record.supervisor_pid, record.supervisor_started, record.mark)
     for name in record.node_addresses:
         _end_ray(home.member_directory(record.group_id, name))
+    _leave_ray(home, record)
     shutil.rmtree(record.mark, ignore_errors=True)
     home.remove_record()
+
+
+def _leave_ray(home: Home, record: ClusterRecord) -> None:
+    """End what nodes have on a Ray that others have started; that goes on."""
+    directory = home.member_directory(record.group_id, next(iter(record.node_addresses)))
+    try:
+        settings = NodeSettings.read(directory)
+    except ClusterError:
+        # A start that was interrupted has not come so far.
+        return
+    if not settings.ray_address:
+        return
+    with open(home.log_path, "a", opener=private_opener) as output:
+        try:
+            left = subprocess.run(
+                [sys.executable, "-m", "cluster.node.leave_ray", str(directory), *record.node_addresses],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=_environment_of_others(),
+                timeout=LEAVE_TIMEOUT_S * slowness(),
+                check=False,
+            )
+            failed = left.returncode != 0
+        except subprocess.TimeoutExpired:
+            failed = True
+    if failed:
+        log.warning(
+            "hosts may still run on the Ray of others; the next `tocsin up` takes them over",
+            extra={"ray": settings.ray_address, "log": str(home.log_path)},
+        )
 
 
 def _end_ray(directory: Path) -> None:

@@ -49,6 +49,7 @@ class GcsLook:
     def __init__(self, address: str, context: ssl.SSLContext | None = None) -> None:
         self._address, self._context = address, context
         self._failure_count = 0
+        self._has_answered = False
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="look at Ray", daemon=True).start()
 
@@ -62,10 +63,16 @@ class GcsLook:
         """Looks in a row that heard nothing."""
         return self._failure_count
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the last look heard something; not before the first."""
+        return self._has_answered
+
     def close(self) -> None:
         """Look no more."""
         self._closing.set()
 
     def _run(self) -> None:
         while not self._closing.wait(LOOK_S):
-            self._failure_count = 0 if answers(self._address, context=self._context) else self._failure_count + 1
+            self._has_answered = answers(self._address, context=self._context)
+            self._failure_count = 0 if self._has_answered else self._failure_count + 1

@@ -7,9 +7,11 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Mapping
 
 from cluster.errors import NoAnswerError
 from cluster.node.calls import NodeClient, NodeClients
+from cluster.node.ray_place import RayPlace
 from cluster.node.security import Contexts
 from cluster.node.settings import NodeSettings
 from cluster.node.status import WatchAnswer
@@ -37,6 +39,7 @@ class NodeGroup:
         self._changed = threading.Condition()
         self._present: frozenset[str] = frozenset()
         self._answering: frozenset[str] = frozenset()
+        self._places: Mapping[str, RayPlace] = {}
 
     def led_epoch(self) -> int | None:
         """Return the epoch that this node's member leads, or `None`."""
@@ -53,6 +56,10 @@ class NodeGroup:
     def present_nodes(self) -> frozenset[str]:
         """Return those of them whose Ray runs under the present head."""
         return self._present
+
+    def place_of(self, node: str) -> RayPlace | None:
+        """Return where actors of a node run on a Ray that others have started, or `None` when that is not known."""
+        return self._places.get(node)
 
     def propose(self, command: bytes, timeout_s: float) -> bytes:
         """Return the group's encoded answer to an encoded command; `state()` contains it then.
@@ -99,6 +106,7 @@ class NodeGroup:
         if answer.state is not None:
             self._state = decode_state(answer.state)
         self._present, self._answering = frozenset(answer.present), frozenset(answer.answering)
+        self._places = answer.places
         with self._changed:
             self._index = answer.index
             self._changed.notify_all()

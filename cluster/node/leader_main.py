@@ -14,8 +14,9 @@ from pathlib import Path
 from cluster.local.home import Home
 from cluster.node.control import ControlServer
 from cluster.node.log import begin_log
-from cluster.node.ray_environment import driver_environment
-from cluster.node.security import contexts_of
+from cluster.node.ray_environment import driver_environment, ray_host
+from cluster.node.ray_guest import usable_raylet
+from cluster.node.security import contexts_of, credentials_of
 from cluster.node.settings import NodeSettings
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def main() -> None:
     os.umask(0o077)
     os.environ.update(driver_environment())
     # Takes seconds, in which Ray is still being started.
-    from cluster.deployment.deploy import connect
+    from cluster.deployment.deploy import NAMESPACE, connect, guest_namespace
     from cluster.deployment.node_deployment import NodeDeployment
     from cluster.leader.supervisor import Leader
     from cluster.node.group_port import NodeGroup
@@ -41,7 +42,11 @@ def main() -> None:
     if not line:
         return
     threading.Thread(target=_end_with_input, daemon=True).start()
-    connect(json.loads(line)["ray_address"], settings.host)
+    if settings.ray_address:
+        raylet = usable_raylet(settings.ray_address)
+        connect(raylet.address, raylet.host, guest_namespace(credentials_of(directory)))
+    else:
+        connect(json.loads(line)["ray_address"], ray_host(settings.host), NAMESPACE)
     security = contexts_of(directory)
     group = NodeGroup(settings, security)
     deployment = NodeDeployment(settings, group, Home(Path(settings.home)))

@@ -24,6 +24,7 @@ from cluster.node.join_plan import JoinPlan, plan_join
 from cluster.node.leftovers import SWEEP_S, remove_old_copies
 from cluster.node.lookout import PRESENT_S, Lookout
 from cluster.node.observer import Observer
+from cluster.node.ray_guest import RayGuest
 from cluster.node.ray_keeper import RayKeeper, RayPhase
 from cluster.node.security import credentials_of
 from cluster.node.settings import NodeSettings
@@ -93,7 +94,7 @@ class NodeProcess:
         )
         self._was_known = False
         self._promised: dict[str, str] = {}
-        self._ray = RayKeeper(settings, directory)
+        self._ray = RayGuest(settings) if settings.ray_address else RayKeeper(settings, directory)
         self._child = LeaderChild(directory)
         self._lookout = Lookout(self._client_of)
         self._server = ControlServer(split_address(settings.address), credentials.server_context(), self._calls())
@@ -317,13 +318,15 @@ class NodeProcess:
         now_epoch = self._member.led_epoch()
         applied, state = self._state_beyond(index)
         nodes = self._member.state().nodes
+        present = [status for status in map(self._status_or_none, nodes) if self._can_have_hosts(status)]
         return WatchAnswer(
             index=applied,
             epoch=now_epoch,
             state=state,
             # One that has not been asked for long may yet answer.
             answering=tuple(name for name in nodes if self._silence_s(name) < PRESENT_S),
-            present=tuple(name for name in nodes if self._can_have_hosts(self._status_or_none(name))),
+            present=tuple(status.name for status in present if status is not None),
+            places={one.name: one.ray.place for one in present if one is not None and one.ray.place is not None},
         )
 
     def _can_have_hosts(self, status: NodeStatus | None) -> bool:

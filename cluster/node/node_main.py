@@ -29,8 +29,11 @@ def run_node(directory: Path) -> None:
     try:
         settings = NodeSettings.read(directory)
         home = Home(Path(settings.home))
-        os.environ.update({**ray_environment(home.token_path), **address_environment(settings.host)})
-        os.environ.update({**allowed_environment(settings.allowed_paths), **tls_environment(directory, settings)})
+        os.environ.update(allowed_environment(settings.allowed_paths))
+        if not settings.ray_address:
+            # A Ray that others have started is reached as they say, by the environment that `tocsin up` was given.
+            os.environ.update({**ray_environment(home.token_path), **address_environment(settings.host)})
+            os.environ.update(tls_environment(directory, settings))
         from cluster.node.node import NodeProcess
 
         node = NodeProcess(home, directory)

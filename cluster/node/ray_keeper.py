@@ -25,6 +25,7 @@ from cluster.local.processes import end_processes, kill_process
 from cluster.local.speed import slowness
 from cluster.node.gcs_look import GcsLook
 from cluster.node.ray_environment import ACTOR_ENVIRONMENT, address_environment, start_environment
+from cluster.node.ray_place import RayPlace
 from cluster.node.ray_start import READY_PREFIX, RayRequest
 from cluster.node.ray_tls import caller_context
 from cluster.node.settings import NodeSettings
@@ -108,6 +109,9 @@ class RayStatus:
     address: str = ""
     problem: str = ""
     """Why it failed, or what is wrong and may make it fail."""
+
+    place: RayPlace | None = None
+    """Where actors run on a Ray that others have started; `None` with one of our own."""
 
 
 class RayKeeper:

@@ -44,6 +44,9 @@ class NodeSettings:
     seed: str = ""
     """Control address of a node of the group that this one joins; empty for those the group begins with."""
 
+    ray_address: str = ""
+    """host:port of the head of a Ray that others have started and this node uses; empty for one of our own."""
+
     cpu_count: int = 0
     """CPUs that Ray may give out to others than us; ours take none."""
 

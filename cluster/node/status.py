@@ -1,9 +1,11 @@
 """What a node says of itself, as values that travel."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.node.child import ChildStatus
 from cluster.node.ray_keeper import RayStatus
+from cluster.node.ray_place import RayPlace
 from raft.member_status import MemberStatus
 
 
@@ -48,3 +50,6 @@ class WatchAnswer:
 
     present: tuple[str, ...]
     """Nodes that can have hosts now; known to a leading node only."""
+
+    places: Mapping[str, RayPlace]
+    """Where hosts of these nodes run on a Ray that others have started, by node; known to a leading node only."""
