@@ -85,6 +85,4 @@ def test_every_socket_that_listens_is_known(
         client.open_for_queries(name)
     eventually(lambda: listening(home) >= SOCKETS - {("ray::IDLE", RAY_HOST)})
     found = listening(home)
-    for name in ("sockets", "sockets-shared"):
-        client.stop(name)
     assert found <= SOCKETS | DASHBOARD_SOCKETS
