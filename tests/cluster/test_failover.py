@@ -98,7 +98,7 @@ def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(
     start(client, "idle", trades, eventually)
     head = client.state().head
     assert head is not None
-    deploy.connect(head.address, LOCAL_HOST)
+    deploy.connect(head.address, LOCAL_HOST, deploy.NAMESPACE)
     try:
         deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, home, "")
         client.kill_leader()
