@@ -16,7 +16,6 @@ import ray
 from actors.partition.anomaly_table import decode_entry
 from cluster.client.client import Client
 from cluster.deployment import deploy
-from cluster.local.cluster import LOCAL_HOST
 from cluster.local.home import Home
 from cluster.local.speed import slowness
 from tests.support.trades import trades_job
@@ -98,7 +97,7 @@ def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(
     start(client, "idle", trades, eventually)
     head = client.state().head
     assert head is not None
-    deploy.connect(head.address, LOCAL_HOST, deploy.NAMESPACE)
+    deploy.connect(head.address, head.address.rpartition(":")[0], deploy.NAMESPACE)
     try:
         deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, home, "")
         client.kill_leader()
