@@ -35,6 +35,8 @@ from raft.commands import (
     ScaleRequested,
     ShardRebuilt,
     SnapshotReplicated,
+    StandbyPlaced,
+    StandbyPromoted,
     ValueAccepted,
     decode_answer,
     decode_command,
@@ -78,6 +80,8 @@ EVERY_COMMAND: tuple[Command, ...] = (
     MoveStarted(request_id="r", epoch=1, job_id="j", partition=0, source="a", target="b"),
     MoveFinished(request_id="r", epoch=1, job_id="j", partition=0, target="b", generation=2),
     ShardRebuilt(request_id="r", epoch=1, job_id="j", partition=0, generation=2),
+    StandbyPlaced(request_id="r", epoch=1, job_id="j", partition=0, host="b", generation=2, is_ready=False),
+    StandbyPromoted(request_id="r", epoch=1, job_id="j", partition=0, host="b", generation=2),
     NodeJoined(
         request_id="r",
         node="n",
