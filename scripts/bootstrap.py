@@ -39,8 +39,8 @@ BUILD_LOCK = "requirements-build.lock"
 LOCKS = {"run": "requirements.lock", "test": "requirements-dev.lock"}
 """Lock file of each command; that of `test` holds everything that `run` needs."""
 
-TEST_OPTIONS = ("-n", "2")
-"""Two workers; `tests/conftest.py` keeps the cluster tier together on one worker, which begins with it."""
+TEST_OPTIONS = ("-n", "3")
+"""Three workers for two cores, since the cluster tier, which `tests/conftest.py` keeps on one of them, mostly waits."""
 
 USAGE = "usage: python3 scripts/bootstrap.py run|test [arguments passed on to `tocsin demo` or pytest]"
 

@@ -1,8 +1,8 @@
 """What all tiers share: command-line options, generated cases that repeat, and which tests run where.
 
 `slow` tests run only when asked for, by `--slow` (beside the others) or `-m slow` (alone). Tests of the cluster tier
-are marked `cluster` by their folder and run first, together on one worker: they wait more than they compute, so that a
-second worker runs all other tests beside them, and no two clusters take each other's time. All files that tests write
+are marked `cluster` by their folder and run first, together on one worker: they wait more than they compute, so that
+others run all other tests beside them, and no two clusters take each other's time. All files that tests write
 are in memory where the system offers that: nobody cuts the power while tests run, so waiting for a disk proves nothing.
 """
 
