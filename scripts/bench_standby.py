@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import psutil
-from failover_drill import make_trades
+from failover_drill import JOB, make_trades
 
 from cluster.client.client import Client
 from cluster.errors import ClusterError
@@ -27,26 +27,6 @@ from cluster.local.home import Home
 from config.load import parse_job
 from config.settings import JobSettings
 from tests.support.namespaces import Machine, Machines, ip
-
-JOB = """
-job: {name}
-schema: {{time: TIMESTAMP, sym: SYMBOL, price: DOUBLE, qty: LONG}}
-time: time
-key: [sym]
-metrics:
-  - qty < 4
-  - sum(qty) > 150000
-  - avg(qty) > 40 * qty
-  - price > 1.05 * prev(price)
-window: {{size: 3s, step: 3s}}
-source: {{type: parquet, path: {path}}}
-partitions: 4
-hosts: 2
-standby: {standby}
-group: 2
-snapshot_interval_rows: 1000000
-limits: {{batch_rows_max: {batch_rows}}}
-"""
 
 RECOVERY_S = 120.0
 """Seconds after which a job that was hit will not go on any more."""
@@ -62,7 +42,7 @@ class Bench:
 
     def job(self, name: str, standby: int, batch_rows: int) -> JobSettings:
         """Return the job under a name."""
-        text = JOB.format(name=name, path=self._path, standby=standby, batch_rows=batch_rows)
+        text = JOB.format(name=name, path=self._path, standby=standby, snapshot_rows=1_000_000, batch_rows=batch_rows)
         return parse_job(text, self._path.parent)
 
     def _cpu_s(self) -> float:

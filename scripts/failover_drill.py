@@ -59,9 +59,10 @@ window: {{size: 3s, step: 3s}}
 source: {{type: parquet, path: {path}}}
 partitions: 4
 hosts: 2
+standby: {standby}
 group: 2
-snapshot_interval_rows: 200000
-limits: {{batch_rows_max: 20000}}
+snapshot_interval_rows: {snapshot_rows}
+limits: {{batch_rows_max: {batch_rows}}}
 """
 
 
@@ -117,7 +118,10 @@ class Drill:
 
     def job(self, name: str) -> JobSettings:
         """Return the job under a name."""
-        return parse_job(JOB.format(name=name, path=self._path), self._path.parent)
+        return parse_job(
+            JOB.format(name=name, path=self._path, standby=0, snapshot_rows=200_000, batch_rows=20_000),
+            self._path.parent,
+        )
 
     def run(self, name: str, kill_count: int, victim: str) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Run the file once, killing on the way; return the number of kills and the anomaly table."""

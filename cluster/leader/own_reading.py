@@ -20,20 +20,16 @@ from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import FlushDue, ReadSplits
 from cluster.leader.lanes import Lanes
 from cluster.leader.positions import Positions
-from cluster.leader.status import PumpStat
+from cluster.leader.row_mover import RowMover
 from config.settings import JobSettings
 
 
-class OwnReading:
+class OwnReading(RowMover):
     """Has hosts read what one job's source has for them."""
 
     def __init__(self, desk: Desk, settings: JobSettings, lanes: Lanes, positions: Positions) -> None:
-        self._desk = desk
+        super().__init__(desk, settings, lanes, positions)
         self._batch_count_max = settings.limits.batches_in_flight_max
-        self._period_us = settings.flush.period_ms * 1000
-        self._lanes = lanes
-        self._positions = positions
-        self._row_count = self._dead_letter_count = self._anomaly_count = 0
         # When each host was asked that has not answered.
         self._asked: dict[str, int] = {}
         self._counts: dict[str, int] = {}
@@ -62,31 +58,6 @@ class OwnReading:
     def is_reading(self) -> bool:
         """Whether hosts have been asked for rows."""
         return bool(self._asked)
-
-    @property
-    def is_at_end(self) -> bool:
-        """Whether every split has ended, and everything was applied."""
-        return self._positions.at_end and self.is_quiet
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing is on its way."""
-        return self._lanes.is_empty
-
-    @property
-    def row_count(self) -> int:
-        """Rows read and applied."""
-        return self._row_count
-
-    def stat(self) -> PumpStat:
-        """Return counters."""
-        return PumpStat(
-            row_count=self._row_count,
-            dead_letter_count=self._dead_letter_count,
-            anomaly_count=self._anomaly_count,
-            positions=self._positions.next_offsets,
-            at_end=self._positions.at_end,
-        )
 
     def send(self) -> None:
         """Send nothing: hosts have their rows from the source."""

@@ -15,11 +15,11 @@ from cluster.leader.instructions import CloseSource, FlushDue, OpenSource, ReadS
 from cluster.leader.lanes import Lanes
 from cluster.leader.positions import Positions
 from cluster.leader.reading import SplitBatch
-from cluster.leader.status import PumpStat
+from cluster.leader.row_mover import RowMover
 from config.settings import JobSettings
 
 
-class Sending:
+class Sending(RowMover):
     """Moves the rows of one job from its source to its hosts; `also` is given each batch that is sent."""
 
     def __init__(
@@ -30,13 +30,9 @@ class Sending:
         positions: Positions,
         also: Callable[[SplitBatch], None] = lambda _: None,
     ) -> None:
-        self._desk = desk
+        super().__init__(desk, settings, lanes, positions)
         self._row_count_max = settings.limits.batch_rows_max
-        self._period_us = settings.flush.period_ms * 1000
-        self._lanes = lanes
         self._also = also
-        self._positions = positions
-        self._row_count = self._dead_letter_count = self._anomaly_count = 0
         self._is_reading = False
         self._is_source_open = True
         self._read_due_us = 0
@@ -57,29 +53,9 @@ class Sending:
         return self._is_reading
 
     @property
-    def is_at_end(self) -> bool:
-        """Whether every split has ended, and everything was applied."""
-        return self._positions.at_end and self.is_quiet
-
-    @property
     def is_quiet(self) -> bool:
         """Whether nothing is on its way."""
         return not self._is_reading and self._lanes.is_empty
-
-    @property
-    def row_count(self) -> int:
-        """Rows read and sent."""
-        return self._row_count
-
-    def stat(self) -> PumpStat:
-        """Return counters."""
-        return PumpStat(
-            row_count=self._row_count,
-            dead_letter_count=self._dead_letter_count,
-            anomaly_count=self._anomaly_count,
-            positions=self._positions.next_offsets,
-            at_end=self._positions.at_end,
-        )
 
     def send(self) -> None:
         """Send what may go."""
