@@ -3,11 +3,12 @@
     python scripts/failover_drill.py [--kills 20] [--victim KIND] [--stop] [--rows 3000000] [--seconds S] [--seed 1]
 
 A job replays a generated file on a local cluster of three members and two hosts. At random moments processes are killed
-by SIGKILL (with `--stop`, one of Ray is stopped by SIGSTOP instead); the drill waits for the group to recover and kills
-again until the file is through (it is replayed under a new job name as often as the kills need). Nobody is killed later
-than `--seconds` say. Printed: the time from each kill to the first rows afterwards (for leaders, to the election, too),
-when `tocsin status` said that something is wrong and how long it took to answer, and the comparison of each anomaly
-table with one undisturbed run. The kinds:
+by SIGKILL (with `--stop`, stopped by SIGSTOP, so that they neither end nor answer); the drill waits for the group to
+recover, until each node has a leader's process that stands by, and kills again until the file is through (it is
+replayed under a new job name as often as the kills need). Nobody is killed later than `--seconds` say. Printed: the
+time from each kill to the first rows afterwards (for leaders, to the election, too), when `tocsin status` said that
+something is wrong and how long it took to answer, and the comparison of each anomaly table with one undisturbed run.
+`--table FILE` appends a line of JSON for each kill. The kinds:
 
     leader   the node that leads, with its leader's process      raylet   Ray's raylet
     host     a host of the job                                   gcs      Ray's control store
@@ -16,6 +17,7 @@ table with one undisturbed run. The kinds:
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -25,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ import polars as pl
 from cluster.errors import ClusterError, NoAnswerError
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
+from cluster.local.speed import has_passed
 from cluster.node.ray_keeper import RayRecord
 from cluster.node.status import NodeStatus
 from cluster.show.status import cluster_status
@@ -43,7 +46,7 @@ from config.settings import JobSettings
 VICTIMS = ("leader", "host", "node", "member", "head", "raylet", "gcs")
 
 RECOVERY_S = 180.0
-"""Seconds after which a cluster that was hit will not recover any more."""
+"""Seconds after which a cluster that was hit will not recover any more, on a machine of usual speed."""
 
 JOB = """
 job: {name}
@@ -102,7 +105,7 @@ Killed = tuple[str, Callable[[Seen], bool]]
 class Drill:
     """One drill on one cluster."""
 
-    def __init__(self, home: Home, path: Path, seed: int, seconds: float, *, stops_ray: bool) -> None:
+    def __init__(self, home: Home, path: Path, seed: int, seconds: float, *, stops: bool) -> None:
         from cluster.client.client import Client
 
         self._client = Client(home)
@@ -113,7 +116,8 @@ class Drill:
         self._elected_s: list[float] = []
         self._resumed_s: dict[str, list[float]] = {}
         self._status_s: list[float] = []
-        self._ray_signal = signal.SIGSTOP if stops_ray else signal.SIGKILL
+        self._signal = signal.SIGSTOP if stops else signal.SIGKILL
+        self.kills: list[dict[str, object]] = []
         self._last_kill_s = time.monotonic() + seconds
 
     def job(self, name: str) -> JobSettings:
@@ -161,11 +165,11 @@ class Drill:
         return str(self._client.job(name).status) != "running"
 
     def _wait_until_pumping(self, name: str) -> None:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not self._is_over(name):
+        started_s = time.monotonic()
+        while not has_passed(started_s, RECOVERY_S) and not self._is_over(name):
             runner = self._client.runner_status(name)
             # Who was killed before must be back: two failures at once are another matter.
-            are_back = all(status is not None for _, status in self._client.statuses())
+            are_back = all(status is not None and status.child.address for _, status in self._client.statuses())
             if are_back and runner is not None and runner.first_pumped_us is not None:
                 return
             time.sleep(0.02)
@@ -199,24 +203,38 @@ class Drill:
         before = self._look(name)
         killed_s = time.monotonic()
         killed, is_over = getattr(self, f"_kill_{victim}")(name, before)
-        while not self._is_over(name):
-            found = self._look(name)
-            if found.row_count and is_over(found):
+        while True:
+            is_finished, found = self._is_over(name), self._look(name)
+            # A job that has nobody to start its hosts again, because it is over, needs none.
+            if (is_over(found) and (found.row_count or is_finished)) or (is_finished and victim == "host"):
                 break
-            self._give_up_after(killed_s, f"{killed} was killed and the cluster did not recover: {found}")
+            self._give_up_after(killed_s, f"{killed} was {self._done} and the cluster did not recover: {found}")
+        back_s = time.monotonic() - killed_s
         reached = self._look(name)
         while not self._is_over(name):
             found = self._look(name)
             if found.row_count and (found.epoch, found.row_count) != (reached.epoch, reached.row_count):
                 took_s = time.monotonic() - killed_s
                 self._resumed_s.setdefault(victim, []).append(took_s)
-                print(f"  killed {killed}: rows after {took_s:.2f} s", flush=True)
+                self._note(victim, killed, back_s, took_s)
+                print(f"  {self._done} {killed}: rows after {took_s:.2f} s", flush=True)
                 return
-            self._give_up_after(killed_s, f"{killed} was killed and no rows came: {found}")
-        print(f"  killed {killed}: the job was over", flush=True)
+            self._give_up_after(killed_s, f"{killed} was {self._done} and no rows came: {found}")
+        self._note(victim, killed, back_s, None)
+        print(f"  {self._done} {killed}: the job was over; back after {back_s:.2f} s", flush=True)
+
+    @property
+    def _done(self) -> str:
+        return "stopped" if self._signal == signal.SIGSTOP else "killed"
+
+    def _note(self, victim: str, killed: str, back_s: float, took_s: float | None) -> None:
+        """Keep a line of the table."""
+        took = None if took_s is None else round(took_s, 2)
+        kill = {"victim": victim, "what": killed, "how": self._done, "back_s": round(back_s, 2), "rows_s": took}
+        self.kills.append({**kill, "load": os.getloadavg()[0]})
 
     def _give_up_after(self, killed_s: float, reason: str) -> None:
-        if time.monotonic() - killed_s > RECOVERY_S:
+        if has_passed(killed_s, RECOVERY_S):
             raise SystemExit(reason)
         time.sleep(0.02)
 
@@ -235,14 +253,23 @@ class Drill:
         )
 
     def _kill_leader(self, name: str, before: Seen) -> Killed:
-        from cluster.client.chaos import kill_and_measure
+        from cluster.client.chaos import wait_for_leader
 
-        found = kill_and_measure(self._client)
-        self._elected_s.append(found.elected_s)
-        return f"leader {found.killed} (elected {found.elected_s:.2f} s)", lambda seen: seen.epoch > before.epoch
+        found = [status for _, status in self._client.statuses() if status is not None and status.led_epoch is not None]
+        if not found:
+            raise NoAnswerError("nobody leads just now")
+        killed_us = time.time_ns() // 1000
+        for pid in (found[0].child.pid, found[0].pid):
+            os.kill(pid, self._signal)
+        leader = wait_for_leader(self._client, before.epoch + 1).leader
+        assert leader is not None, "it leads"
+        elected_s = (leader.led_since_us - killed_us) / 1e6
+        self._elected_s.append(elected_s)
+        return f"leader {found[0].name} (elected {elected_s:.2f} s)", lambda seen: seen.epoch > before.epoch
 
     def _kill_host(self, name: str, before: Seen) -> Killed:
-        killed = self._client.kill_host(name, self._random.choice(self._client.hosts(name)))
+        killed = self._random.choice(self._client.hosts(name))
+        os.kill(int(self._client._ask_host(name, killed, "pid")), self._signal)
         was = (before.epoch, before.failure_count)
         return killed, lambda seen: (seen.epoch, seen.failure_count) != was
 
@@ -255,7 +282,7 @@ class Drill:
     def _kill_process(self, may_be: Callable[[NodeStatus], bool], before: Seen) -> Killed:
         found = [status for _, status in self._client.statuses() if status is not None and may_be(status)]
         victim = self._random.choice(found)
-        os.kill(victim.pid, signal.SIGKILL)
+        os.kill(victim.pid, self._signal)
         epoch_min = before.epoch + (victim.led_epoch is not None)
 
         def is_back(seen: Seen) -> bool:
@@ -273,14 +300,14 @@ class Drill:
     def _kill_head(self, name: str, before: Seen) -> Killed:
         status = dict(self._client.statuses()).get(before.head)
         if status is not None:
-            os.kill(status.pid, signal.SIGKILL)
+            os.kill(status.pid, self._signal)
         return self._kill_ray(before, "gcs_server", "raylet")
 
     def _kill_ray(self, before: Seen, *kinds: str) -> Killed:
         record = RayRecord.read(self._home.member_directory(self._client.group_id, before.head))
         for kind in kinds if record is not None else ():
             assert record is not None
-            os.kill(record.pids[kind], self._ray_signal)
+            os.kill(record.pids[kind], self._signal)
         return f"{' and '.join(kinds)} of {before.head}", lambda seen: seen.generation > before.generation
 
     def report(self) -> str:
@@ -302,12 +329,11 @@ def main() -> int:
     parser.add_argument("--victim", choices=(*VICTIMS, "any"), default="any")
     parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--keys", type=int, default=1000)
-    parser.add_argument("--stop", action="store_true", help="stop processes of Ray instead of killing them")
+    parser.add_argument("--stop", action="store_true", help="stop processes instead of killing them")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="the last kill is not later")
+    parser.add_argument("--table", type=Path, help="file that takes a line for each kill")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    if options.stop and options.victim not in ("raylet", "gcs"):
-        parser.error("--stop is for the victims raylet and gcs: nobody replaces others that are stopped")
     with tempfile.TemporaryDirectory(prefix="tocsin-drill-") as directory:
         place = Path(directory)
         home = Home(place / "home")
@@ -323,7 +349,7 @@ def drill(home: Home, path: Path, options: argparse.Namespace) -> int:
     from actors.source.open import open_source
     from cluster.local.compare import compare, undisturbed_entries
 
-    running = Drill(home, path, options.seed, options.seconds, stops_ray=options.stop)
+    running = Drill(home, path, options.seed, options.seconds, stops=options.stop)
     job = running.job("undisturbed")
     expected = undisturbed_entries(
         job, open_source(job, path.parent), {0: options.rows}, lambda: time.time_ns() // 1000
@@ -337,10 +363,19 @@ def drill(home: Home, path: Path, options: argparse.Namespace) -> int:
         missing += result.missing_count
         doubled += result.doubled_count
         different += result.different_count
+        if options.table is not None:
+            write_table(options.table, running.kills[-count:] if count else [], asdict(result))
         print(f"run {runs}: {count} kills, {len(found)} anomalies, equal: {result.is_equal}", flush=True)
     print(running.report())
     print(f"kills {kills}, missing {missing}, doubled {doubled}, different {different}")
     return int(bool(missing or doubled or different))
+
+
+def write_table(path: Path, kills: list[dict[str, object]], result: dict[str, object]) -> None:
+    """Append a line for each kill of a run of the file, with what the whole run lacked or had twice."""
+    with path.open("a") as table:
+        for kill in kills:
+            table.write(json.dumps({**kill, **result}) + "\n")
 
 
 if __name__ == "__main__":

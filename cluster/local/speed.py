@@ -1,7 +1,8 @@
 """Speed: how many times longer everything takes here and now than on the machine that deadlines were set on.
 
-Measured once in a process, by work of a known length: it takes longer on a slow processor, under a quota, and beside
-other programs. What waits for processes multiplies its deadline by `slowness()`, or asks whether it `has_passed`.
+Measured by work of a known length, which takes longer on a slow processor, under a quota, and beside other programs:
+once in a process (`slowness`), or at a moment of a long life (`slowness_now`). What waits for processes multiplies its
+deadline by `slowness()`, or asks whether it `has_passed`.
 """
 
 import functools
@@ -19,9 +20,8 @@ SLOWNESS_MAX: Final = 20.0
 """A deadline stays one, however busy the machine is."""
 
 
-@functools.cache
-def slowness() -> float:
-    """Return the factor for deadlines, at least 1."""
+def slowness_now() -> float:
+    """Return the factor for deadlines, at least 1, measured anew."""
     started_s = time.perf_counter()
     total = 0
     for number in range(WORK_COUNT):
@@ -29,6 +29,12 @@ def slowness() -> float:
     measured = (time.perf_counter() - started_s) / REFERENCE_S
     waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
     return min(max(1.0, measured, waiting), SLOWNESS_MAX)
+
+
+@functools.cache
+def slowness() -> float:
+    """Return the factor for deadlines, at least 1; the same in all of this process's life."""
+    return slowness_now()
 
 
 def has_passed(started_s: float, timeout_s: float) -> bool:

@@ -1,6 +1,7 @@
 """The leader's process of a node, as the node sees it: started ahead of time, watched, and replaced when it dies.
 
 It is a child of its own, so that neither batches nor Ray, which ends drivers whose cluster is gone, touch the member.
+It ends with its node; one that was stopped and could not is ended by the next node process, which has it by its record.
 """
 
 import contextlib
@@ -10,12 +11,16 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from actors.files import private_opener
+import psutil
+
+from actors.files import private_opener, replace_file
+from cluster.local.processes import find_process
 from cluster.local.speed import slowness
+from raft import shapes
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +34,36 @@ RESTART_S: Final = 0.5
 """Pause before a process that ended is started again; doubled while it goes on ending at once."""
 
 RESTART_S_MAX: Final = 10.0
+
+
+RECORD_NAME: Final = "leader.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRecord:
+    """A leader's process, for the next node process of its directory."""
+
+    pid: int
+    started: float
+    """When it started, in seconds since the epoch."""
+
+    def write(self, directory: Path) -> None:
+        """Write the record into a node's directory."""
+        replace_file(directory / RECORD_NAME, json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def end_recorded(cls, directory: Path) -> None:
+        """Kill the process of a former node process, if it is still there."""
+        try:
+            record = shapes.record(cls, json.loads((directory / RECORD_NAME).read_bytes()))
+        except (OSError, ValueError):
+            return
+        process = find_process(record.pid, record.started)
+        if process is not None:
+            log.warning("a leader's process has outlived its node and ends", extra={"pid": record.pid})
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +91,7 @@ class LeaderChild:
         self._heard_s = 0.0
         self._due_s = 0.0
         self._pause_s = RESTART_S
+        ChildRecord.end_recorded(directory)
 
     @property
     def status(self) -> ChildStatus:
@@ -117,6 +153,12 @@ class LeaderChild:
                 stderr=output,
             )
         self._ray_address, self._address, self._heard_s = "", "", time.monotonic()
+        record = ChildRecord(pid=self._process.pid, started=psutil.Process(self._process.pid).create_time())
+        try:
+            record.write(self._directory)
+        except OSError as error:
+            # It ends by itself, unless it is stopped.
+            log.warning("the leader's process is not recorded", extra={"reason": str(error)})
 
     def _tell(self, ray_address: str) -> None:
         assert self._process is not None

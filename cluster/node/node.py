@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster.local.home import Home
+from cluster.node.beat import Beat
 from cluster.node.calls import NodeClients
 from cluster.node.child import LeaderChild
 from cluster.node.control import ControlServer
@@ -97,6 +98,7 @@ class NodeProcess:
         self._ray = RayGuest(settings) if settings.ray_address else RayKeeper(settings, directory)
         self._child = LeaderChild(directory)
         self._lookout = Lookout(self._client_of)
+        self._beat = Beat(os.environ)
         self._server = ControlServer(split_address(settings.address), credentials.server_context(), self._calls())
         self._snapshots.forget_unnamed(self._member.state, self._is_formed, self._stopping)
 
@@ -107,6 +109,7 @@ class NodeProcess:
                 self._look()
             except Exception:
                 log.exception("a look at the group failed")
+            self._beat.give()
         self._close()
 
     def stop(self) -> None:

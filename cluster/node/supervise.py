@@ -2,10 +2,12 @@
 
 It also ends them when its standard input ends before a line says that they shall stay, and when one says at its start
 that it cannot run with what it was told: a start that comes to nothing leaves nothing. One that has run before is
-started again whatever it says, since what keeps it from running, such as a full disk, may pass. Its arguments are the
+started again whatever it says, since what keeps it from running, such as a full disk, may pass. One that is stopped or
+hangs, and so gives no beat (`cluster.node.beat`), is killed first: nobody else would replace it. Its arguments are the
 directories of the nodes. Small on purpose, since all it does is to be there.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +17,11 @@ import time
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from actors.files import private_opener
+from cluster.local.speed import slowness_now
+from cluster.node.beat import BEAT_VARIABLE
 
 STAY_LINE: Final = "stay\n"
 """Line by which the parent lets the nodes outlive it."""
@@ -34,6 +40,54 @@ RESTART_S_MAX: Final = 10.0
 STOP_TIMEOUT_S: Final = 30.0
 """Seconds that nodes have to end before they are killed."""
 
+SILENCE_S_MAX: Final = 10.0
+"""Seconds without a beat after which a node hangs, on a machine of usual speed; one that is stopped, on any."""
+
+START_S_MAX: Final = 120.0
+"""Seconds that a node has for its first beat, likewise."""
+
+COUNTED_S_MAX: Final = 0.5
+"""Of the time between two looks at most so much counts as silence: who did not look may have been stopped as well."""
+
+
+class Silence:
+    """For how long a node has given no beat, as far as this process was there to hear one."""
+
+    def __init__(self, pipe: int, now_s: float) -> None:
+        self._pipe = pipe
+        self._looked_s = now_s
+        self._silence_s = 0.0
+        self._usual_s = START_S_MAX
+        self._limit_s: float | None = None
+
+    def is_too_long(self, pid: int, now_s: float) -> bool:
+        """Listen, and return whether the process has to be replaced."""
+        self._silence_s += min(now_s - self._looked_s, COUNTED_S_MAX)
+        self._looked_s = now_s
+        with contextlib.suppress(BlockingIOError):
+            if os.read(self._pipe, 1 << 12):
+                self._silence_s, self._usual_s, self._limit_s = 0.0, SILENCE_S_MAX, None
+        if self._silence_s < self._usual_s:
+            return False
+        if _is_stopped(pid):
+            return True
+        if self._limit_s is None:
+            # The speed is measured when it matters, since it is that of this moment.
+            self._limit_s = self._usual_s * slowness_now()
+        return self._silence_s >= self._limit_s
+
+    def close(self) -> None:
+        """Listen no more."""
+        os.close(self._pipe)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped by a signal, and so is not only slow."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.NoSuchProcess:
+        return False
+
 
 class Supervised:
     """One node process and its successors."""
@@ -43,6 +97,7 @@ class Supervised:
         self._pause_s = RESTART_S_MIN
         self._started_s = self._due_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
+        self._silence: Silence | None = None
         self._has_run = False
 
     def look(self) -> bool:
@@ -50,25 +105,58 @@ class Supervised:
         now_s = time.monotonic()
         code = None if self._process is None else self._process.poll()
         if code is not None:
-            self._process = None
-            lived_s = now_s - self._started_s
-            self._has_run |= lived_s > RESTART_S_MAX
-            self._pause_s = RESTART_S_MIN if lived_s > RESTART_S_MAX else min(2 * self._pause_s, RESTART_S_MAX)
-            self._due_s = now_s + self._pause_s
+            self._take_end(now_s)
+        elif self._process is not None:
+            self._kill_if_silent(self._process, now_s)
         if self._process is None and now_s >= self._due_s:
             self._started_s = now_s
             try:
-                self._start()
+                self._start(now_s)
             except OSError as error:
                 # No room on the disk or no memory: both may pass.
                 print(f"{self._directory} was not started: {error}", file=sys.stderr)
                 self._due_s = now_s + RESTART_S_MAX
         return code != CANNOT_RUN or self._has_run
 
-    def _start(self) -> None:
-        with open(self._directory / "node.log", "a", opener=private_opener) as output:
-            command = [sys.executable, "-m", "cluster.node.node_main", str(self._directory)]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    def _kill_if_silent(self, process: "subprocess.Popen[bytes]", now_s: float) -> None:
+        """Kill the process when it hangs; its end is seen at a later look, and only then another one is started."""
+        if self._silence is not None and self._silence.is_too_long(process.pid, now_s):
+            print(f"{self._directory}: process {process.pid} hangs and is killed", file=sys.stderr, flush=True)
+            self._listen_no_more()
+            process.kill()
+
+    def _listen_no_more(self) -> None:
+        silence, self._silence = self._silence, None
+        if silence is not None:
+            silence.close()
+
+    def _take_end(self, now_s: float) -> None:
+        self._process = None
+        self._listen_no_more()
+        lived_s = now_s - self._started_s
+        self._has_run |= lived_s > RESTART_S_MAX
+        self._pause_s = RESTART_S_MIN if lived_s > RESTART_S_MAX else min(2 * self._pause_s, RESTART_S_MAX)
+        self._due_s = now_s + self._pause_s
+
+    def _start(self, now_s: float) -> None:
+        listening, beating = os.pipe()
+        os.set_blocking(listening, False)
+        try:
+            with open(self._directory / "node.log", "a", opener=private_opener) as output:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "cluster.node.node_main", str(self._directory)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=(beating,),
+                    env={**os.environ, BEAT_VARIABLE: str(beating)},
+                )
+        except BaseException:
+            os.close(listening)
+            raise
+        finally:
+            os.close(beating)
+        self._silence = Silence(listening, now_s)
 
     def end(self) -> None:
         """Tell the process to end."""

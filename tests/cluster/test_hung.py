@@ -65,6 +65,26 @@ def test_a_stopped_leader_process_is_replaced(
         assert finish(client, "hung-leader") == expected
 
 
+@pytest.mark.slow
+def test_a_stopped_node_process_is_replaced(
+    client: Client, trades: Path, expected: Entries, eventually: Eventually
+) -> None:
+    start(client, "hung-node", trades, eventually, batch_rows=250)
+    epoch = client.state().epoch
+    leading = next(found for _, found in client.statuses() if found is not None and found.led_epoch is not None)
+
+    def successor() -> int:
+        found = dict(client.statuses())[leading.name]
+        return 0 if found is None else found.pid
+
+    with stopped(leading.pid), stopped(leading.child.pid):
+        eventually(lambda: is_pumping(client, "hung-node", epoch + 1) or client.job("hung-node").status != "running")
+        eventually(lambda: successor() not in (0, leading.pid))
+        assert not psutil.pid_exists(leading.pid)
+        assert not psutil.pid_exists(leading.child.pid)
+        assert finish(client, "hung-node") == expected
+
+
 def test_commands_answer_and_say_which_node_is_stopped(client: Client, home: Home) -> None:
     follower = next(found for _, found in client.statuses() if found is not None and found.led_epoch is None)
     with stopped(follower.pid):

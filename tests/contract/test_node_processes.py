@@ -1,6 +1,7 @@
 """Processes of a node are started again when they end, and end with who started them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -78,6 +79,16 @@ def test_a_leaders_process_ends_when_its_ray_is_over(tmp_path: Path) -> None:
     child.follow("")
     assert child.status == ChildStatus()
     assert not psutil.pid_exists(pid)
+
+
+def test_a_leaders_process_that_was_stopped_does_not_outlive_its_node_for_long(tmp_path: Path) -> None:
+    of_former_node = LeaderChild(tmp_path)
+    of_former_node.follow("127.0.0.1:1")
+    pid = of_former_node.status.pid
+    os.kill(pid, signal.SIGSTOP)
+    LeaderChild(tmp_path)
+    assert not psutil.pid_exists(pid)
+    of_former_node.end()
 
 
 def test_a_leaders_process_stands_by_until_there_is_a_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
