@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from actors.store import QueryTimeseriesParams as QueryTimeseriesParams
     from actors.store import StoreConfig as StoreConfig
     from actors.store import Timestamp as Timestamp
+    from cluster.client.access import Access as Access
     from cluster.client.client import Client as Client
     from cluster.local.home import Home as Home
     from cluster.local.running import run as run
@@ -65,6 +66,7 @@ _NAMES = {
     "actors.persistency": "EventPersistency EventStabilityTracker PersistencySaver",
     "actors.store": "BinaryPayload Event EventId EventStore JsonPayload Order OrderBy QueryLatestParams "
     "QueryServerParams QueryTimeseriesParams StoreConfig Timestamp",
+    "cluster.client.access": "Access",
     "cluster.client.client": "Client",
     "cluster.local.home": "Home",
     "cluster.local.running": "run",

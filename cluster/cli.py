@@ -7,27 +7,41 @@ Results go to the standard output, everything else to the standard error. Exit c
 import errno
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
 from actors.errors import TocsinError
 from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, members, queries
+from cluster.commands.target import chosen_target
 from cluster.commands.terminal import say
 from cluster.local.cluster import prepare_environment
-from cluster.local.home import Home
 from raft.errors import RaftError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--home", "directory", metavar="DIR", help="Where the cluster keeps everything (default: ~/.tocsin).")
+@click.option(
+    "--address",
+    envvar="TOCSIN_ADDRESS",
+    metavar="HOST:PORT",
+    help="Ask the cluster of this node instead of a home's (several: with commas); needs --password-file.",
+)
+@click.option(
+    "--password-file",
+    envvar="TOCSIN_PASSWORD_FILE",
+    type=click.Path(path_type=Path),
+    help="File with the password of the cluster at --address, readable by its owner alone.",
+)
+@click.option("--group", "group_id", default=2, show_default=True, help="Id of the Raft group of that cluster.")
 @click.version_option(package_name="tocsin", message="tocsin %(version)s")
 @click.pass_context
-def cli(context: click.Context, directory: str | None) -> None:
+def cli(context: click.Context, /, directory: str | None, **options: Any) -> None:
     """Watch keyed event streams, raise anomalies, remember events, survive crashes."""
-    home = Home.find(directory)
+    context.obj = target = chosen_target(context, directory, options)
     # Before any command imports Ray, which reads its environment then.
-    prepare_environment(home)
-    context.obj = home
+    prepare_environment(target.home)
 
 
 for _command in (

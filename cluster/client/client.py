@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.errors import NotOpenError
+from cluster.client.access import GROUP_ID, Access
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes, request_id
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, SilentHostError, UnknownJobError
@@ -57,18 +59,40 @@ PLACE_TIMEOUT_S = 30.0
 
 
 class Client:
-    """A connection of this process to the cluster of a home.
+    """A connection of this process to the cluster of a home, or to one at an address (`Client.at`).
 
     Raises:
         NotRunningError: no cluster runs there.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._nodes = Nodes(home)
+    def __init__(self, place: Home | Access) -> None:
+        self._nodes = Nodes(place)
+
+    @classmethod
+    def at(cls, addresses: str, password_file: str | Path, group_id: int = GROUP_ID) -> "Client":
+        """Return a client of the cluster of which nodes listen at HOST:PORT, several between commas.
+
+        This machine needs nothing but the password, in a file that its owner alone can read.
+
+        Raises:
+            SettingsError: one is no address.
+            CredentialsError: the file cannot be trusted.
+        """
+        return cls(Access.at(addresses, password_file, group_id))
+
+    @classmethod
+    def find(cls) -> "Client":
+        """Return a client of the cluster that the environment names, as `Access.find` says."""
+        return cls(Access.find())
 
     @property
     def group_id(self) -> int:
         return self._nodes.group_id
+
+    @property
+    def dashboard_address(self) -> str | None:
+        """Http address that takes Ray jobs, or `None` when there is none, or none is known."""
+        return self._nodes.dashboard_address
 
     def members(self) -> list[MemberView]:
         """Ask every node for the status of its member, all at once."""
@@ -138,7 +162,7 @@ class Client:
 
         check_group(job, self.group_id)
         state = self.state()
-        job = placed(job, self._nodes.own_name, state.leader_id, state.nodes)
+        job = placed(job, self._nodes.submitted_at(state), state.leader_id, state.nodes)
         command = JobSubmitted(
             request_id=request_id(),
             job_id=job.name,

@@ -1,19 +1,19 @@
-"""The nodes of a home's cluster as a client reaches them: whichever answers is as good as another."""
+"""The nodes of a cluster as a client reaches them: whichever answers is as good as another."""
 
 import contextlib
 import random
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
+from cluster.client.access import Access
 from cluster.client.member_rows import MemberRow, member_rows
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
-from cluster.node.calls import NodeClient, NodeClients
-from cluster.node.security import contexts_of
+from cluster.node.calls import NodeClient, NodeClients, RelayedClient
 from cluster.node.status import NodeStatus
 from raft.commands import Command, NodeLeft, NodeLost, Refused, decode_answer, encode_command
 from raft.errors import FormatError, RaftError
@@ -40,33 +40,39 @@ PROPOSE_DEADLINE_S: Final = 30.0
 
 
 class Nodes:
-    """The nodes of the cluster of a home.
+    """The nodes of the cluster of a home, or of one to which there is another way.
 
     Raises:
         NotRunningError: no cluster runs there.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._record = record = home.read_record()
-        first = next(iter(record.node_addresses))
-        self._clients = NodeClients(contexts_of(home.member_directory(record.group_id, first)).client)
-        self._addresses = dict(record.node_addresses)
+    def __init__(self, place: Home | Access) -> None:
+        self._access = access = place if isinstance(place, Access) else Access.of_home(place)
+        self._clients = NodeClients(access.context)
+        self._addresses = dict(access.addresses)
         self._knows_all = False
+        self._via: NodeClient | None = None
         self._silent_until_s: dict[str, float] = {}
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="client")
 
     @property
     def group_id(self) -> int:
-        return self._record.group_id
+        return self._access.group_id
 
     @property
-    def own_name(self) -> str:
-        """Name of a node of this home."""
-        return next(iter(self._record.node_addresses))
+    def dashboard_address(self) -> str | None:
+        """Http address that takes Ray jobs, as far as one is known."""
+        return self._access.dashboard_address
+
+    def submitted_at(self, state: GroupState) -> str:
+        """Return the node at which this client submits: of its home, or at the address it was given; empty if none."""
+        given = set(self._access.addresses.values())
+        return self._access.own_name or next((name for name, one in state.nodes.items() if one.address in given), "")
 
     def client(self, address: str) -> NodeClient:
-        """Return how to call the process that listens at an address."""
-        return self._clients.at(address)
+        """Return how to call the process that listens at an address: directly, or by the only way in."""
+        via = self._via
+        return self._clients.at(address) if via is None else RelayedClient(address, via)
 
     def statuses(self) -> list[tuple[str, NodeStatus | None]]:
         """Ask every node how it is, all at once; `None` stands for no answer in time."""
@@ -81,18 +87,29 @@ class Nodes:
         Raises:
             NotRunningError: no node answers.
         """
-        found = [answer for _, answer in self._ask_all("state") if answer is not None]
+        answers = self._ask_all("state")
+        if self._via is not None and not any(answer for _, answer in answers):
+            # The node in between is gone; another of those given may be there.
+            self._via, self._addresses = None, dict(self._access.addresses)
+            answers = self._ask_all("state")
+        found = [answer for _, answer in answers if answer is not None]
         if not found:
             raise NotRunningError(
-                f"no node of the cluster answers ({', '.join(self._addresses.values())}); if they have ended, run "
-                "`tocsin down`, then `tocsin up`: jobs go on where they stood"
+                f"no node of the cluster answers ({', '.join(self._addresses.values())}); {self._access.way_out}"
             )
         state = newest_state(found)
-        # The record knows this home's nodes only, and not who has left.
+        # Who was given an address, or has a home, knows some nodes only, and not who has left.
         known = {name: node.address for name, node in state.nodes.items()}
-        self._addresses = known or dict(self._record.node_addresses)
+        if self._via is None and known and self._is_elsewhere(known.values()):
+            self._via = self._clients.at(next(self._addresses[name] for name, answer in answers if answer is not None))
+        self._addresses = known or dict(self._access.addresses)
         self._knows_all = True
         return state
+
+    def _is_elsewhere(self, addresses: Collection[str]) -> bool:
+        """Whether nodes know each other by other addresses than those given here, as behind a forwarded port."""
+        access = self._access
+        return not access.own_name and not set(access.addresses.values()) & set(addresses)
 
     def propose(self, command: Command) -> None:
         """Have a command accepted, through whichever node answers; an election in between is waited out.

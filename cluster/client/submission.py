@@ -73,7 +73,7 @@ def submit_job(client: "Client", home: Home, job: JobSettings) -> str:
     """
     from cluster.client.client import check_group
 
-    address = home.read_record().dashboard_address
+    address = client.dashboard_address
     if address is None:
         client.submit(job)
         return ""

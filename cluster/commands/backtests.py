@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster.commands.target import pass_home
 from cluster.commands.terminal import now_us, say, say_lines, show
 from cluster.errors import BacktestError
 from cluster.local.home import Home
@@ -37,7 +38,7 @@ PICTURES = (".png", ".svg", ".html")
     help="At most so many keys for each metric; 0: all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
+@pass_home
 def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> None:
     """Run a job over recorded rows, keeping nothing, and sum up what it finds. Exit code 1: only dead letters."""
     _check_options(**options)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.terminal import client_of, show
+from cluster.commands.target import Target, pass_home, pass_target
+from cluster.commands.terminal import show
 from cluster.local.home import Home
 
 _ADDRESS_HELP = "Address of this machine that others reach, as HOST or HOST:PORT (port 7100)."
@@ -40,7 +41,7 @@ _ALLOW_OPTION = click.option(
 @click.option("--node-address", help=f"{_ADDRESS_HELP} Other machines can join then.")
 @click.option("--password-file", type=click.Path(path_type=Path), help=f"{_PASSWORD_HELP} Without, one is made.")
 @_ALLOW_OPTION
-@click.pass_obj
+@pass_home
 def up(
     home: Home,
     member_count: int | None,
@@ -87,7 +88,7 @@ def up(
     "--cpus", "cpu_count", default=0, type=click.IntRange(min=0), help="CPUs that Ray may give to others than Tocsin."
 )
 @_ALLOW_OPTION
-@click.pass_obj
+@pass_home
 def join(
     home: Home,
     seed: str,
@@ -108,7 +109,7 @@ def join(
 
 
 @click.command()
-@click.pass_obj
+@pass_home
 def leave(home: Home) -> None:
     """Have the partitions of this machine moved away, and take it out of its cluster."""
     from cluster.node.joining import leave_cluster
@@ -118,19 +119,20 @@ def leave(home: Home) -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-@click.pass_obj
-def nodes(home: Home, as_json: bool) -> None:
+@pass_target
+def nodes(target: Target, as_json: bool) -> None:
     """List the nodes of the cluster. Exit code 1: one does not answer."""
+    from cluster.client.nodes import Nodes
     from cluster.show.nodes import node_rows, plain_rows, show_nodes
 
-    rows = node_rows(home)
+    rows = node_rows(Nodes(target.access()))
     show(plain_rows(rows) if as_json else show_nodes(rows))
     if not all(row.answers for row in rows):
         sys.exit(1)
 
 
 @click.command()
-@click.pass_obj
+@pass_home
 def node(home: Home) -> None:
     """Run this machine's node in the foreground, for who watches processes by other means than `tocsin up` does."""
     from cluster.node.node_main import run_node
@@ -140,14 +142,14 @@ def node(home: Home) -> None:
 
 
 def _address(text: str) -> tuple[str, int]:
-    from cluster.node.joining import NODE_PORT
+    from cluster.client.access import with_port
     from raft.settings import split_address
 
-    return split_address(text if ":" in text.rpartition("]")[2] else f"{text}:{NODE_PORT}")
+    return split_address(with_port(text))
 
 
 @click.command()
-@click.pass_obj
+@pass_home
 def down(home: Home) -> None:
     """End the nodes of this machine; what they keep on disk stays."""
     from cluster.local.cluster import stop_cluster
@@ -159,7 +161,7 @@ def down(home: Home) -> None:
 @click.option("--seconds", default=25.0, show_default=True, help="How long to watch, the failover included.")
 @click.option("--job", "job_file", type=click.Path(path_type=Path), help="Another job than the machine's own metrics.")
 @click.option("--plain", is_flag=True, help="Print lines instead of the live view.")
-@click.pass_obj
+@pass_home
 def demo(home: Home, seconds: float, job_file: Path | None, plain: bool) -> None:
     """Watch this machine on a local cluster, kill the leader, and prove that nothing is lost. Exit code 1: it was."""
     from cluster.local.demo import run_demo
@@ -175,12 +177,12 @@ def chaos() -> None:
 
 @chaos.command("kill-leader")
 @click.option("--wait/--no-wait", default=True, help="Wait for the new leader and say how long it took.")
-@click.pass_obj
-def kill_leader(home: Home, wait: bool) -> None:
+@pass_target
+def kill_leader(target: Target, wait: bool) -> None:
     """Kill the node that leads, and its leader's process, by SIGKILL."""
     from cluster.client.chaos import kill_and_measure
 
-    client = client_of(home)
+    client = target.client()
     if not wait:
         click.echo(f"killed {client.kill_leader()}")
         return
@@ -191,7 +193,7 @@ def kill_leader(home: Home, wait: bool) -> None:
 @chaos.command("kill-host")
 @click.argument("job")
 @click.option("--host", help="Name of the host (default: the first).")
-@click.pass_obj
-def kill_host(home: Home, job: str, host: str | None) -> None:
+@pass_target
+def kill_host(target: Target, job: str, host: str | None) -> None:
     """Kill a host of a job by SIGKILL; Ray restarts it and the leader reopens its partitions."""
-    click.echo(f"killed {client_of(home).kill_host(job, host)}")
+    click.echo(f"killed {target.client().kill_host(job, host)}")

@@ -16,6 +16,7 @@ from cluster.commands.event_queries import (
     query_of,
     say_exported,
 )
+from cluster.commands.target import pass_home
 from cluster.commands.terminal import now_us, say, say_lines, say_written, show
 from cluster.local.home import Home
 
@@ -31,7 +32,7 @@ def db() -> None:
 @db.command()
 @click.argument("database")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
+@pass_home
 def stat(home: Home, /, database: str, as_json: bool) -> None:
     """Show what a database takes and holds, also while it is in use."""
     from cluster.local.databases import find_database, measure_database, show_database
@@ -43,7 +44,7 @@ def stat(home: Home, /, database: str, as_json: bool) -> None:
 @db.command()
 @click.argument("database")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
+@pass_home
 def check(home: Home, /, database: str, as_json: bool) -> None:
     """Read everything in a database and name what is damaged; exit code 1 when something is."""
     from cluster.local.databases import check_database, find_database
@@ -68,7 +69,7 @@ def check(home: Home, /, database: str, as_json: bool) -> None:
 @db.command()
 @click.argument("database")
 @click.option("--to", "target", type=click.Path(path_type=Path), metavar="DIR", help="Leave it and write a copy there.")
-@click.pass_obj
+@pass_home
 def compact(home: Home, /, database: str, target: Path | None) -> None:
     """Give back the free space of a database that is not in use."""
     from actors.shard import ShardOwnedError
@@ -94,7 +95,7 @@ def compact(home: Home, /, database: str, target: Path | None) -> None:
 @db.command()
 @click.argument("database")
 @click.option("--to", "target", type=click.Path(path_type=Path), metavar="DIR", required=True, help="New directory.")
-@click.pass_obj
+@pass_home
 def copy(home: Home, /, database: str, target: Path) -> None:
     """Write a consistent copy of a database, also while it is in use."""
     from actors.shard.upkeep import copy_shard
@@ -110,7 +111,7 @@ def copy(home: Home, /, database: str, target: Path) -> None:
 @click.option("--anomalies", is_flag=True, help="Anomalies instead of events; --from and --to are ticks.")
 @event_options
 @output_options
-@click.pass_obj
+@pass_home
 def export(home: Home, /, database: str, anomalies: bool, **options: Any) -> None:
     """Write the events of a database, or its anomalies, also while it is in use: what is on disk."""
     from cluster.client.event_query import make_params

@@ -5,21 +5,21 @@ from typing import Any
 import click
 
 from cluster.commands.event_queries import output_of, output_options
-from cluster.commands.terminal import client_of, limit_option, limited, say_lines, say_written
-from cluster.local.home import Home
+from cluster.commands.target import Target, pass_target
+from cluster.commands.terminal import limit_option, limited, say_lines, say_written
 
 
 @click.command("late")
 @click.argument("job")
 @limit_option(100)
 @output_options
-@click.pass_obj
-def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
+@pass_target
+def query_late(target: Target, /, job: str, limit: int, **options: Any) -> None:
     """Print rows that metrics discarded, late or without a time, with the reason."""
     from cluster.show.episodes import late_frame
     from cluster.show.output import write_frames
 
-    output, client = output_of(options), client_of(home)
+    output, client = output_of(options), target.client()
     client.open_for_queries(job)
     found = limited(lambda count: client.late_rows(job, count), limit, "late rows")
     frame = late_frame(client.settings(job), found)
@@ -35,9 +35,9 @@ def query_late(home: Home, /, job: str, limit: int, **options: Any) -> None:
 @limit_option(100)
 @click.option("--newest", is_flag=True, help="Newest first, by the time at which they began.")
 @output_options
-@click.pass_obj
+@pass_target
 def query_episodes(
-    home: Home, /, job: str, state: str | None, key: tuple[str, ...], kind: int | None, **options: Any
+    target: Target, /, job: str, state: str | None, key: tuple[str, ...], kind: int | None, **options: Any
 ) -> None:
     """Print episodes in the order of the rows that began them."""
     from actors.partition.episode_table import EpisodeFilter
@@ -46,7 +46,7 @@ def query_episodes(
     from cluster.show.output import write_frames
 
     limit, newest = options.pop("limit"), options.pop("newest")
-    output, client = output_of(options), client_of(home)
+    output, client = output_of(options), target.client()
     client.open_for_queries(job)
     wanted = EpisodeFilter(state=state, key=key or None, type=kind)
     settings = client.settings(job)

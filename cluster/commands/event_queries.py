@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.commands.terminal import client_of, limit_option, now_us, say, say_lines, say_written
-from cluster.local.home import Home
+from cluster.commands.target import Target, pass_target
+from cluster.commands.terminal import limit_option, now_us, say, say_lines, say_written
 
 if TYPE_CHECKING:
     from actors.store.query.planner import QueryParams
@@ -125,8 +125,8 @@ def say_exported(exported: "Exported", params: "QueryParams", output: "Output") 
 @click.argument("job")
 @event_options
 @output_options
-@click.pass_obj
-def query_events(home: Home, /, job: str, **options: Any) -> None:
+@pass_target
+def query_events(target: Target, /, job: str, **options: Any) -> None:
     """Print stored events of all partitions: by time, by id, or the latest of each type."""
     from cluster.client.event_query import check_stored, make_params
     from cluster.client.no_match import no_event
@@ -134,7 +134,7 @@ def query_events(home: Home, /, job: str, **options: Any) -> None:
 
     output, wanted = output_of(options), query_of(options)
     params = make_params(one_more(wanted), now_us())
-    client = client_of(home)
+    client = target.client()
     settings = client.settings(job)
     check_stored(settings, params)
     client.open_for_queries(job)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.commands.terminal import client_of, say, say_lines, show
-from cluster.local.home import Home
+from cluster.commands.target import Target, pass_target
+from cluster.commands.terminal import say, say_lines, show
 
 if TYPE_CHECKING:
     from cluster.leader.status import JobSummary
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--wait/--no-wait", default=False, help="Follow the job until it is finished.")
-@click.pass_obj
-def submit(home: Home, job_file: Path, wait: bool) -> None:
+@pass_target
+def submit(target: Target, job_file: Path, wait: bool) -> None:
     """Submit a job to the cluster, through Ray's job server where that runs."""
     from cluster.client.submission import submit_job, wait_and_tell
     from config.load import load_job
 
     job = load_job(job_file)
-    client = client_of(home)
-    submission_id = submit_job(client, home, job)
+    client = target.client()
+    submission_id = submit_job(client, target.home, job)
     click.echo(f"submitted {job.name}" + (f" ({submission_id})" if submission_id else ""))
     if wait:
         _print_summary(job.name, wait_and_tell(client, job.name, say))
@@ -46,15 +46,15 @@ def _print_summary(name: str, summary: "JobSummary") -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-@click.pass_obj
-def jobs(home: Home, as_json: bool) -> None:
+@pass_target
+def jobs(target: Target, as_json: bool) -> None:
     """List the jobs of the group."""
     from cluster.leader.placement import hosts_wanted
     from cluster.show.text import show_json_lines, show_rows
 
     found = [
         {"job": job.job_id, "status": str(job.status), "partitions": job.partition_count, "hosts": hosts_wanted(job)}
-        for job in client_of(home).state().jobs.values()
+        for job in target.client().state().jobs.values()
     ]
     if as_json:
         show(show_json_lines(found))
@@ -67,12 +67,12 @@ def jobs(home: Home, as_json: bool) -> None:
 @click.command()
 @click.argument("job", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def status(home: Home, job: str | None, as_json: bool) -> None:
+@pass_target
+def status(target: Target, job: str | None, as_json: bool) -> None:
     """Show members, leader and, for a job, its partitions. Exit code 1: nobody leads."""
     from cluster.show.status import cluster_status, plain_status, show_status
 
-    client = client_of(home)
+    client = target.client()
     found = cluster_status(client, job)
     click.echo(json.dumps(plain_status(found), default=str, indent=2) if as_json else show_status(found))
     if found.job is not None:
@@ -87,12 +87,12 @@ def status(home: Home, job: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("job")
 @click.option("--seconds", type=float, help="End after so long (default: until interrupted).")
-@click.pass_obj
-def top(home: Home, job: str, seconds: float | None) -> None:
+@pass_target
+def top(target: Target, job: str, seconds: float | None) -> None:
     """Watch a job live: rows per second, lag, partitions, leader, latest anomalies."""
     from cluster.show.view import watch
 
-    watch(client_of(home), job, seconds)
+    watch(target.client(), job, seconds)
 
 
 class HostCount(click.ParamType[int]):
@@ -116,13 +116,13 @@ class HostCount(click.ParamType[int]):
 @click.argument("job")
 @click.option("--hosts", "host_count", type=HostCount(), required=True, help="Hosts of its own, or `shared`.")
 @click.option("--wait/--no-wait", default=True, help="Wait until the partitions have moved.")
-@click.pass_obj
-def scale(home: Home, job: str, host_count: int, wait: bool) -> None:
+@pass_target
+def scale(target: Target, job: str, host_count: int, wait: bool) -> None:
     """Spread a job's partitions over another number of hosts, or have it share one; the job goes on."""
     from cluster.leader.placement import has_wanted_hosts
     from raft.group import JobStatus
 
-    client = client_of(home)
+    client = target.client()
     client.scale(job, host_count)
     hosts = f"{host_count} hosts" if host_count else "shares a host"
     if client.job(job).status is not JobStatus.RUNNING:
@@ -135,35 +135,36 @@ def scale(home: Home, job: str, host_count: int, wait: bool) -> None:
 
 @click.command()
 @click.argument("job")
-@click.pass_obj
-def stop(home: Home, job: str) -> None:
+@pass_target
+def stop(target: Target, job: str) -> None:
     """Let a job rest; its data stay and can be queried."""
-    client_of(home).stop(job)
+    target.client().stop(job)
     click.echo(f"stopped {job}")
 
 
 @click.command()
 @click.argument("job")
-@click.pass_obj
-def resume(home: Home, job: str) -> None:
+@pass_target
+def resume(target: Target, job: str) -> None:
     """Let a stopped job run again, from where it stood."""
-    client_of(home).resume(job)
+    target.client().resume(job)
     click.echo(f"resumed {job}")
 
 
 @click.command()
 @click.argument("job")
-@click.pass_obj
-def remove(home: Home, job: str) -> None:
+@pass_target
+def remove(target: Target, job: str) -> None:
     """Forget a job that does not run; its directory stays until you delete it."""
-    client_of(home).remove(job)
-    click.echo(f"removed {job}; its data are in {home.job_directory(job)}")
+    target.client().remove(job)
+    where = "stay on the nodes" if target.address else f"are in {target.home.job_directory(job)}"
+    click.echo(f"removed {job}; its data {where}")
 
 
 @click.command(hidden=True)
-@click.pass_obj
-def attach(home: Home) -> None:
+@pass_target
+def attach(target: Target) -> None:
     """Run as the entry point of a Ray job: submit the job given in the environment and follow it."""
     from cluster.client.submission import follow_job
 
-    follow_job(client_of(home))
+    follow_job(target.client())

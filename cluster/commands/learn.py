@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from cluster.commands.terminal import client_of, now_us, say, show
-from cluster.local.home import Home
+from cluster.commands.target import Target, pass_target
+from cluster.commands.terminal import now_us, say, show
 
 
 @click.group()
@@ -21,8 +21,8 @@ def learn() -> None:
 @click.option("--directory", type=click.Path(path_type=Path), help="JOB is a job file, run in this directory.")
 @click.option("--wide", is_flag=True, help="Show the reason of each verdict too.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-@click.pass_obj
-def learn_status(home: Home, job: str, directory: Path | None, wide: bool, as_json: bool) -> None:
+@pass_target
+def learn_status(target: Target, job: str, directory: Path | None, wide: bool, as_json: bool) -> None:
     """Print how each variable of each event behaves, as far as `stability` detectors follow it."""
     from cluster.client.learning import follows_variables, read_directory, show_verdicts
 
@@ -30,7 +30,7 @@ def learn_status(home: Home, job: str, directory: Path | None, wide: bool, as_js
         settings = _load(job)
         verdicts = read_directory(settings, directory)
     else:
-        client = client_of(home)
+        client = target.client()
         settings = client.settings(job)
         client.open_for_queries(job)
         verdicts = client.verdicts(job)
@@ -49,9 +49,9 @@ def learn_status(home: Home, job: str, directory: Path | None, wide: bool, as_js
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--detector", help="Only this detector (default: all that know the variable).")
 @click.option("--directory", type=click.Path(path_type=Path), help="JOB is a job file, run in this directory.")
-@click.pass_obj
+@pass_target
 def learn_accept(
-    home: Home,
+    target: Target,
     job: str,
     event_id: str,
     variable: str,
@@ -70,7 +70,7 @@ def learn_accept(
         where = ", ".join(f"partition {number}" for number in numbers)
         click.echo(f"accepted {value!r} of {variable} in {where}, for the rows to come")
         return
-    client = client_of(home)
+    client = target.client()
     acceptance = parse_acceptance(client.settings(job), key, event_id, variable, value, detector)
     check_groups(acceptance, client.near_groups(job, acceptance.to_bytes()))
     record = client.accept(job, acceptance.to_bytes())
@@ -84,12 +84,12 @@ def learn_accept(
 @learn.command("accepted")
 @click.argument("job")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-@click.pass_obj
-def learn_accepted(home: Home, job: str, as_json: bool) -> None:
+@pass_target
+def learn_accepted(target: Target, job: str, as_json: bool) -> None:
     """Print the values that were accepted, and from which offset of which split on they count as known."""
     from cluster.client.learning import show_accepted
 
-    client = client_of(home)
+    client = target.client()
     show(show_accepted(client.settings(job), client.job(job).acceptances, as_json=as_json))
 
 

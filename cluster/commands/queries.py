@@ -8,8 +8,8 @@ import click
 
 from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
-from cluster.commands.terminal import client_of, limit_option, limited, now_us, say, say_lines, say_written, show
-from cluster.local.home import Home
+from cluster.commands.target import Target, pass_target
+from cluster.commands.terminal import limit_option, limited, now_us, say, say_lines, say_written, show
 
 PAGE_MAX = 4096
 """Anomalies up to which one answer of every partition is enough."""
@@ -31,8 +31,8 @@ def query() -> None:
 @click.option("--newest", is_flag=True, help="Newest first, by time.")
 @click.option("--wide", is_flag=True, help="Show split, offset, ordinal and detail too.")
 @output_options
-@click.pass_obj
-def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
+@pass_target
+def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
     """Print anomalies in the order of the rows that raised them, or newest first."""
     from actors.partition.anomaly_table import AnomalyFilter
     from cluster.client.typed_times import check_range
@@ -40,7 +40,7 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
     from cluster.show.present import parse_time
 
     output = output_of(options)
-    client = client_of(home)
+    client = target.client()
     settings = client.settings(job)
     if key and len(key) != len(settings.key_columns):
         names = ", ".join(settings.key_columns) or "none"
@@ -77,14 +77,14 @@ def query_anomalies(home: Home, /, job: str, key: tuple[str, ...], kind: int | N
 @click.argument("job")
 @limit_option(100)
 @output_options
-@click.pass_obj
-def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> None:
+@pass_target
+def query_dead_letters(target: Target, /, job: str, limit: int, **options: Any) -> None:
     """Print input records that could not become rows, with the reason."""
     from cluster.show.output import write_frames
     from cluster.show.present import dead_letter_frame
 
     output = output_of(options)
-    client = client_of(home)
+    client = target.client()
     client.open_for_queries(job)
     found = limited(lambda count: client.dead_letters(job, count), limit, "dead letters")
     frame = dead_letter_frame(found, is_cut=output.form.value == "table")
@@ -96,14 +96,14 @@ def query_dead_letters(home: Home, /, job: str, limit: int, **options: Any) -> N
 @click.argument("job")
 @click.argument("anomaly", metavar="SPLIT/OFFSET/ORDINAL")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
-def explain(home: Home, job: str, anomaly: str, as_json: bool) -> None:
+@pass_target
+def explain(target: Target, job: str, anomaly: str, as_json: bool) -> None:
     """Say why an anomaly was raised: its window, and the values of the parts of its metric."""
     from actors.partition.anomaly_table import AnomalyFilter
     from cluster.show.anomaly_export import read_cursor
     from cluster.show.episodes import before, explained, show_explained
 
-    place, client = read_cursor(anomaly), client_of(home)
+    place, client = read_cursor(anomaly), target.client()
     client.open_for_queries(job)
     found = client.anomalies(job, AnomalyFilter(after=before(place)), 1)
     one = explained(client.settings(job), place, found)

@@ -1,17 +1,11 @@
-"""What all commands share: where results and remarks go, and the client of a home."""
+"""What all commands share: where results and remarks go."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
-
-from cluster.local.home import Home
-
-if TYPE_CHECKING:
-    from cluster.client.client import Client
-
 
 T = TypeVar("T")
 
@@ -23,13 +17,6 @@ def limit_option(default: int) -> Callable[[Callable[..., None]], Callable[..., 
     """Return the option that bounds what is printed; it means the same for every command."""
     kind = click.IntRange(min=0, max=ALL)
     return click.option("--limit", default=default, show_default=True, type=kind, help="At most so many; 0: all.")
-
-
-def client_of(home: Home) -> "Client":
-    """Return a client of the home's cluster; imports Ray."""
-    from cluster.client.client import Client
-
-    return Client(home)
 
 
 def say(text: str) -> None:

@@ -46,6 +46,11 @@ def placed(job: JobSettings, here: str, leader: str, nodes: Mapping[str, NodeRec
         if source.on == (EVERY_NODE,):
             names = _one_on_each_machine(nodes)
             job = job.model_copy(update={"source": source.model_copy(update={"on": names}), "partitions": len(names)})
+        elif not source.on and not here:
+            raise ClusterError(
+                f"the source of job {job.name!r} is on one node, and it is not known on which; say it by `on`, one "
+                f"of {', '.join(sorted(nodes))}"
+            )
         elif not source.on:
             job = job.model_copy(update={"source": source.model_copy(update={"on": (here,)})})
     reason = misplaced(job, leader, nodes)

@@ -18,6 +18,9 @@ from raft.settings import split_address
 CALL_TIMEOUT_S: Final = 10.0
 """Seconds that a call may take, unless it says otherwise."""
 
+RELAY_S: Final = 0.5
+"""Seconds that a node has besides to say that somebody did not answer it in time."""
+
 IDLE_CONNECTION_COUNT_MAX: Final = 8
 """Connections that are kept."""
 
@@ -51,6 +54,17 @@ class NodeClient:
         if status == http.client.OK:
             return value
         raise value if isinstance(value, Exception) else NoAnswerError(f"{self._address} answers {value!r}")
+
+    def forward(self, name: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        """Make a call for somebody else: return status and body of the answer as they came.
+
+        Raises:
+            NoAnswerError: no answer came in time, or nobody listens.
+        """
+        try:
+            return self._post(name, body, timeout_s)
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswerError(f"{self._address} does not answer ({error or type(error).__name__})") from error
 
     def _post(self, name: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         try:
@@ -86,6 +100,18 @@ class NodeClient:
         """Close the kept connections."""
         while not self._idle.empty():
             self._idle.get().close()
+
+
+class RelayedClient(NodeClient):
+    """Calls a control server by way of a node, for who reaches that one alone."""
+
+    def __init__(self, address: str, via: NodeClient) -> None:
+        super().__init__(address, None)
+        self._via = via
+
+    def _post(self, name: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        status, data = self._via.call("relay", self._address, name, body, timeout_s, timeout_s=timeout_s + RELAY_S)
+        return int(status), bytes(data)
 
 
 class _Connection(http.client.HTTPSConnection):

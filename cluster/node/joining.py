@@ -20,9 +20,6 @@ from raft.commands import NodeDrained, NodeLeft
 from raft.credentials import Credentials
 from raft.passwords import read_password_file
 
-NODE_PORT: Final = 7100
-"""Port of a node's control server unless another is chosen; its member takes part in Raft at the next one."""
-
 DRAIN_TIMEOUT_S: Final = 600.0
 """Seconds that a node's partitions have to move elsewhere."""
 

@@ -268,6 +268,7 @@ class NodeProcess:
             "propose": self._propose_for,
             "watch": self._watch,
             "plan_join": self._plan_join,
+            "relay": self._relay,
             "changes": self._changes,
             **({"admit": self._member.admit, "expel": self._member.expel} if isinstance(self._member, Member) else {}),
             "hand_over": self._member.hand_over,
@@ -346,6 +347,10 @@ class NodeProcess:
         seed = self._settings.address if self._settings.votes else next(iter(voters), self._settings.seed)
         with self._changed:
             return plan_join(state, address, seed, self._promised)
+
+    def _relay(self, address: str, name: str, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        """Make a call of a client that reaches this node alone; what it says and hears is not looked at."""
+        return self._client_of(address).forward(name, body, timeout_s)
 
     def _crash(self) -> None:
         """Die as by the power switch, with the leader's process."""

@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes
-from cluster.local.home import Home
 from cluster.show.problems import problems_of
 from cluster.show.text import show_json_lines, show_rows
 
@@ -34,13 +33,12 @@ class NodeRow:
     """What is wrong; empty when nothing is."""
 
 
-def node_rows(home: Home) -> list[NodeRow]:
+def node_rows(nodes: Nodes) -> list[NodeRow]:
     """Return what is known of every node.
 
     Raises:
         NotRunningError: no node answers.
     """
-    nodes = Nodes(home)
     state = nodes.state()
     placed = [node for job in state.jobs.values() for node in job.host_nodes.values()]
     rows = []

@@ -13,6 +13,7 @@ from actors.partition.partition import Partition
 from actors.partition.sealing import SEALED, seal, unseal
 from actors.shard import Shard
 from cluster.commands.databases import db
+from cluster.commands.target import Target
 from cluster.errors import ClusterError
 from cluster.local.databases import check_database, find_database, measure_database
 from cluster.local.home import Home
@@ -35,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def run(home: Home, *arguments: str) -> Result:
-    return CliRunner().invoke(db, arguments, obj=home)
+    return CliRunner().invoke(db, arguments, obj=Target(home=home))
 
 
 def shard_of(home: Home) -> Path:
