@@ -1,7 +1,7 @@
 """Shards and snapshots of earlier versions open and go on as if today's code had written them.
 
 Since fixture 2 the engine's snapshot has the latest ticks. Afterwards the record of the marks and snapshots got version
-2: values have checksums in front, and are what they were behind them.
+2: values have checksums in front, and are what they were behind them. Fixture 3 has both, and the share of the keys.
 """
 
 import zipfile
@@ -14,6 +14,7 @@ import pytest
 
 from actors.errors import DamagedEntryError, SnapshotError
 from actors.partition.check import check_partition
+from actors.partition.gaps import Gap
 from actors.partition.partition import Partition
 from actors.partition.sealing import SEALED, seal, unseal
 from actors.shard import Shard
@@ -30,6 +31,8 @@ from tests.support.partition_fixture import (
 from tests.support.partition_jobs import read_table
 
 FORMATS = Path(__file__).parents[2] / "support" / "formats"
+
+VERSIONS = ("partition-1", "partition-2", "partition-3")
 
 TABLES = ("anomalies", "dead_letters", "detectors", "engine", "episodes", "late_rows", "notices", "outbox", "partition")
 
@@ -52,7 +55,7 @@ def tables(partition: Partition) -> dict[str, Any]:
     return {name: read_table(partition, name) for name in TABLES}
 
 
-@pytest.mark.parametrize("version", ["partition-1", "partition-2"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_shard_of_an_earlier_version_goes_on(version: str, tmp_path: Path, today: Path) -> None:
     job = fixture_job()
     found = []
