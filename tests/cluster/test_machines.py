@@ -64,17 +64,17 @@ def test_strangers_of_another_machine_get_in_nowhere(machines: list[Machine]) ->
 
 
 def test_the_machine_with_the_head_of_ray_dies_and_the_job_goes_on(
-    machines: list[Machine], long_trades: Path, long_expected: Entries, eventually: Callable[..., Any]
+    machines: list[Machine], trades: Path, expected: Entries, eventually: Callable[..., Any]
 ) -> None:
     by_node = dict(zip(("node-1", "node-2", "node-3"), machines, strict=True))
     head = next(name for name, row in nodes(machines[0]).items() if row["ray"].startswith("head"))
     survivor = next(machine for name, machine in by_node.items() if name != head)
-    submit(survivor, "headless", long_trades, batch_rows=1000)
+    submit(survivor, "headless", trades, batch_rows=1000)
     eventually(lambda: '"job": "headless"' in said(survivor, "jobs", "--json"))
     time.sleep(1.0)
     by_node[head].power_off()
     killed_s = time.monotonic()
-    assert table(survivor, "headless") == long_expected
+    assert table(survivor, "headless") == expected
     assert time.monotonic() - killed_s < 200 * slowness()
     rows = nodes(survivor)
     assert not rows[head]["answers"]

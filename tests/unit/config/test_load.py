@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from config import ConfigError, JobSettings, load_job, parse_job
 from config.document import read_document
@@ -216,19 +217,26 @@ def test_the_examples_are_job_files(path: Path) -> None:
     assert JobSettings.from_bytes(job.to_bytes()) == job
 
 
+@pytest.fixture(scope="module")
+def editor() -> Draft202012Validator:
+    """Return what editors do with the schema, which takes seconds to check and is checked once."""
+    schema = json.loads(json.dumps(job_file_schema()))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_editors_accept_the_examples(path: Path) -> None:
-    jsonschema.validate(read_document(path.read_text(), path.name).data, job_file_schema())
+def test_editors_accept_the_examples(editor: Draft202012Validator, path: Path) -> None:
+    editor.validate(read_document(path.read_text(), path.name).data)
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("key: sym", "keys: sym"), ("size: 3s", "siez: 3s"), ("sym: SYMBOL", "sym: 5")]
 )
-def test_editors_refuse_what_is_wrong(old: str, new: str) -> None:
-    jsonschema.validate(read_document(JOB, "f").data, job_file_schema())
+def test_editors_refuse_what_is_wrong(editor: Draft202012Validator, old: str, new: str) -> None:
+    editor.validate(read_document(JOB, "f").data)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(read_document(JOB.replace(old, new), "f").data, job_file_schema())
-    json.dumps(job_file_schema())
+        editor.validate(read_document(JOB.replace(old, new), "f").data)
 
 
 JUNK = st.recursive(
