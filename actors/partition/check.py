@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 
 from actors.partition.anomaly_table import decode_id
+from actors.partition.gaps import Gap, decode_gaps
 from actors.partition.outbox import SINK_DIGEST_SIZE
 from actors.partition.rejected_records import decode_record
 from actors.partition.sealing import unseal
@@ -44,8 +45,8 @@ class PartitionMarks:
     watermarks: Mapping[int, int]
     """For each split the timestamp of the last row's event, microseconds."""
 
-    gaps: tuple[tuple[int, int, int], ...]
-    """(split, from, to) of input that was gone before it was read."""
+    gaps: tuple[Gap, ...]
+    """Input that was gone when it was needed."""
 
 
 def read_marks(shard: Shard) -> PartitionMarks | None:
@@ -92,7 +93,7 @@ def _decode_marks(raw: bytes) -> PartitionMarks:
         committed=dict(meta["received"]),
         engine=dict(meta["engine"]),
         watermarks=dict(meta["watermarks"]),
-        gaps=tuple((split, start, end) for split, start, end in meta["gaps"]),
+        gaps=tuple(decode_gaps(meta)),
     )
 
 

@@ -6,7 +6,9 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from actors.partition.gaps import Gap, decode_gaps, encode_gaps
 from actors.partition.part import Fields, Part, Saved
 
 
@@ -18,28 +20,31 @@ class Marks(Part):
         self.received: dict[int, int] = {}
         self.committed: dict[int, int] = {}
         self.engine: dict[int, int] = {}
-        self.gaps: list[tuple[int, int, int]] = []
-        """(split, from, to) of input that was gone from the source before it was read."""
+        self.gaps: list[Gap] = []
+        """Input that was gone from the source when it was needed."""
 
     def reached(self) -> dict[int, int]:
         """Return what `committed` is after a flush: while the engine replays, rows above `received` are stored."""
         splits = {**self.committed, **self.received}
         return {split: max(self.received.get(split, 0), self.committed.get(split, 0)) for split in splits}
 
-    def skip_gone(self, earliest: Mapping[int, int]) -> list[tuple[int, int, int]]:
+    def skip_gone(self, earliest: Mapping[int, int], now_us: int) -> list[Gap]:
         """Go on at the first offsets that splits still have; return the gaps that this leaves."""
         found = []
         for split, offset in earliest.items():
             have = self.received.setdefault(split, 0)
-            if have < offset:
-                found.append((split, have, offset))
-                self.received[split] = offset
+            # Rows up to here are in the shard, whatever the engine has to replay.
+            known = min(max(have, self.committed.get(split, 0)), offset)
+            for start, end, has_results in ((have, known, True), (known, offset, False)):
+                if start < end:
+                    found.append(Gap(split=split, start=start, end=end, noted_us=now_us, has_results=has_results))
+            self.received[split] = max(have, offset)
         self.gaps += found
         return found
 
     def fields(self) -> Fields:
         """Return epoch, offsets and gaps."""
-        return {"epoch": self.epoch, "received": self.reached(), "gaps": self.gaps}
+        return {"epoch": self.epoch, "received": self.reached(), **encode_gaps(self.gaps)}
 
     def saved(self) -> None:
         """Note that everything received is in the shard."""
@@ -49,7 +54,7 @@ class Marks(Part):
         """Begin where the engine's snapshot stands: the engine lacks the rows above it."""
         record = saved.record
         self.epoch = record["epoch"]
-        self.gaps = [(split, start, end) for split, start, end in record["gaps"]]
+        self.gaps = decode_gaps(record)
         self.received, self.committed = dict(record["engine"]), dict(record["received"])
         self.engine = dict(record["engine"])
 
@@ -60,7 +65,15 @@ class Marks(Part):
     def restore(self, body: Fields) -> None:
         """Take over the marks; the history below them is a gap here."""
         self.received, self.committed = dict(body["received"]), dict(body["committed"])
-        self.gaps += [(split, 0, offset) for split, offset in body["committed"].items() if offset]
+        self.gaps += [
+            Gap(split=split, start=0, end=offset, noted_us=None)
+            for split, offset in body["committed"].items()
+            if offset
+        ]
+
+    def date_gaps(self, now_us: int) -> None:
+        """Let gaps of a snapshot that was just taken over have been found now."""
+        self.gaps = [replace(gap, noted_us=now_us) if gap.noted_us is None else gap for gap in self.gaps]
 
     def validate(self) -> None:
         """Assert that the engine is behind nothing but its own rows, and that gaps are gaps."""
@@ -70,4 +83,4 @@ class Marks(Part):
         for split, offset in self.engine.items():
             assert offset <= self.committed.get(split, 0), f"split {split}: the engine's snapshot is ahead of the shard"
             assert offset <= self.received.get(split, 0), f"split {split}: received is behind the engine's snapshot"
-        assert all(start < end for _, start, end in self.gaps), self.gaps
+        assert all(gap.start < gap.end for gap in self.gaps), self.gaps

@@ -8,6 +8,7 @@ from pathlib import Path
 from actors.errors import TocsinError
 from actors.lmdb_file import DATA_FILE
 from actors.partition.check import PartitionMarks, read_marks
+from actors.partition.gaps import Gap
 from actors.shard import Shard
 from actors.shard.generations import copies_beside
 
@@ -42,15 +43,20 @@ class OlderCopies:
         else:
             self._waiting[path] = marks
 
-    def remove_surpassed(self, committed: Mapping[int, int], gaps: Iterable[tuple[int, int, int]]) -> None:
+    def remove_surpassed(self, committed: Mapping[int, int], gaps: Iterable[Gap]) -> None:
         """Remove the copies whose history the current shard has, after a flush of it."""
         for path, marks in list(self._waiting.items()):
             if any(committed.get(split, 0) < offset for split, offset in marks.committed.items()):
                 continue
             del self._waiting[path]
-            missing = [gap for gap in gaps if gap not in marks.gaps and gap[1] < marks.committed.get(gap[0], 0)]
+            same = {gap.records for gap in marks.gaps if not gap.has_results}
+            missing = [
+                gap.records
+                for gap in gaps
+                if not gap.has_results and gap.records not in same and gap.start < marks.committed.get(gap.split, 0)
+            ]
             if missing:
-                self._keep(path, f"the current shard lacks {missing}, which the source has no more")
+                self._keep(path, f"the current shard lacks {', '.join(missing)}, which the source has no more")
             else:
                 shutil.rmtree(path, ignore_errors=True)
 

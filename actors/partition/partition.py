@@ -19,6 +19,7 @@ from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, S
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomaly_table import Anomaly, decode_entry
 from actors.partition.flushing import Flushing
+from actors.partition.gaps import explain_gap
 from actors.partition.older_copies import OlderCopies
 from actors.partition.parts import Parts, tables_of
 from actors.partition.queries import PartitionQueries
@@ -112,8 +113,10 @@ class Partition:
         """
         self._check_epoch(epoch)
         self._marks.epoch = epoch
-        for split, _, end in self._marks.skip_gone(earliest):
-            log.warning("input is gone", extra={"partition": self._number, "split": split, "until": end})
+        for gap in self._marks.skip_gone(earliest, now_us):
+            log.warning(
+                "input is gone", extra={"partition": self._number, "reason": f"{gap.records} {explain_gap(gap)}"}
+            )
         self._flushing.write(now_us)
         return self.received
 
@@ -268,6 +271,7 @@ class Partition:
         try:
             for part in self._parts:
                 part.restore(body)
+            self._marks.date_gaps(now_us)
         except (TocsinError, ValueError, KeyError, TypeError) as error:
             raise SnapshotError(f"the snapshot of partition {self._number} is torn: {error}") from error
         self._is_broken = False

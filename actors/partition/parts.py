@@ -56,6 +56,8 @@ RECORD_FIELDS = (
     "engine",
     "watermarks",
     "gaps",
+    "gap_times",
+    "not_replayed",
     "dead_letter_count",
     "late_row_count",
     "details_from",

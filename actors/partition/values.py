@@ -7,6 +7,7 @@ from itertools import zip_longest
 import numpy as np
 import polars as pl
 
+from actors.partition.gaps import Gap
 from actors.source.protocol import DeadLetter
 
 
@@ -97,8 +98,8 @@ class PartitionStat:
     null_comparison_counts: tuple[int, ...]
     """For each metric, how many of its comparisons had met NULL at the last flush, since the engine was restored."""
 
-    gaps: tuple[tuple[int, int, int], ...]
-    """(split, from, to) of input that was gone from the source before this partition had read it."""
+    gaps: tuple[Gap, ...]
+    """Input that was gone from the source when this partition needed it."""
 
 
 def null_comparisons(stats: Iterable[PartitionStat]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ Joins what the shard, the store and the partition know of themselves. Only `comp
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import msgpack
 from actors.lmdb_file import DATA_FILE, DataFileError, check_data_file
 from actors.partition.anomaly_table import Anomaly, AnomalyFilter, scan_anomalies
 from actors.partition.check import check_partition, read_marks
+from actors.partition.gaps import Gap
 from actors.shard import Shard, ShardMissingError
 from actors.shard.errors import shard_errors
 from actors.shard.shard import META_TABLE
@@ -32,7 +33,7 @@ from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.errors import ClusterError
 from cluster.local.home import Home
 from cluster.show.event_layout import show_id, show_timestamp
-from cluster.show.text import show_rows
+from cluster.show.text import show_gap, show_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ def measure_database(directory: Path) -> dict[str, Any]:
             "next_offset": dict(marks.committed),
             "engine": dict(marks.engine),
             "watermark_us": dict(marks.watermarks),
-            "gaps": [list(gap) for gap in marks.gaps],
+            "gaps": [asdict(gap) for gap in marks.gaps],
         },
         "events": None if store is None else _store_record(store),
     }
@@ -141,7 +142,7 @@ def show_database(found: Mapping[str, Any]) -> str:
     if partition is not None:
         marks = ", ".join(f"split {split} at {offset}" for split, offset in sorted(partition["next_offset"].items()))
         lines.append(f"partition: format {partition['format']}, epoch {partition['epoch']}, {marks or 'no split yet'}")
-        lines += [f"gap: split {split} from {start} to {end}" for split, start, end in partition["gaps"]]
+        lines += [show_gap(Gap(**gap)) for gap in partition["gaps"]]
     if events is not None:
         lines.append(
             f"events: format {events['format']}, {events['types']} types, {events['latest']} latest,"

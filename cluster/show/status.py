@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cluster.leader.member_status import MemberView, newest_leader
 from cluster.leader.status import RunnerStatus
 from cluster.show.problems import cluster_problems
-from cluster.show.text import show_rows, show_time_us
+from cluster.show.text import show_gap, show_rows, show_time_us
 from raft.group import Job
 
 if TYPE_CHECKING:
+    from actors.partition.gaps import Gap
     from actors.partition.values import PartitionStat
     from cluster.client.client import Client
 
@@ -167,6 +168,7 @@ def show_job(view: JobView) -> str:
         if runner.standby_trouble:
             lines.append(f"standby: {runner.standby_trouble}")
         lines += runner.remarks
+    lines += _gap_lines(view)
     lines += _sink_lines(view)
     names = (
         "partition",
@@ -214,6 +216,19 @@ def _standby_cell(view: JobView, partition: int) -> str:
     if lag is None:
         return f"{record.host} (not open)" if lags else record.host
     return f"{record.host} ({lag} behind)"
+
+
+def _gap_lines(view: JobView) -> list[str]:
+    """Return each gap once, with the partitions that have it: those of one split all found it at about one time."""
+    found: dict[Gap, list[int]] = {}
+    for stat in view.partitions:
+        for gap in stat.gaps:
+            same = next((one for one in found if replace(one, noted_us=gap.noted_us) == gap), gap)
+            found.setdefault(same, []).append(stat.partition)
+    return [
+        show_gap(gap, f" in partition{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}")
+        for gap, numbers in found.items()
+    ]
 
 
 def _sink_lines(view: JobView) -> list[str]:

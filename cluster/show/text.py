@@ -7,6 +7,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from actors.json_lines import json_line
+from actors.partition.gaps import Gap, explain_gap
 
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), 127, 0x85, 0x2028, 0x2029)}
 """What a table shows in place of signs that would break it."""
@@ -38,6 +39,12 @@ def show_time_us(time_us: int | None) -> str:
     if time_us is None:
         return "-"
     return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def show_gap(gap: Gap, where: str = "") -> str:
+    """Return what a partition lacks, and since when that is known."""
+    since = "" if gap.noted_us is None else f" (found {show_time_us(gap.noted_us)})"
+    return f"gap{where}: {gap.records} {explain_gap(gap)}{since}"
 
 
 def show_cell(value: Any) -> str:

@@ -185,7 +185,8 @@ def read_outcome(job: JobSettings, directory: Path, splits: Sequence[int], sinks
                 events += partition.queries.events(QueryServerParams(server_id=split, max_results=100_000))
             detectors[number] = read_table(partition, "detectors")
             watermarks[number] = read_meta(partition)["watermarks"]
-            gaps += [(number, gap) for gap in partition.stat().gaps]
+            lost = [gap for gap in partition.stat().gaps if not gap.has_results]
+            gaps += [(number, (gap.split, gap.start, gap.end)) for gap in lost]
             assert not any(partition.stat().outbox_counts.values()), "a sink has not been given everything"
     return Outcome(
         anomalies=sorted(anomalies),

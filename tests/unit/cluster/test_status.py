@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from actors.partition.gaps import Gap
 from actors.partition.values import PartitionStat, null_comparisons
 from cluster.leader.member_status import HostedMemberStatus, MemberView
 from cluster.leader.status import LeaderStatus, Phase, RunnerStatus, StandbyStatus
@@ -90,6 +91,21 @@ def test_remarks_of_the_source_are_shown() -> None:
     runner = replace(RUNNER, trouble=None, remarks=("column 'level' is NULL in all 9 rows",))
     lines = show_job(JobView(job=JOB, runner=runner, partitions=(STAT,))).splitlines()
     assert lines[1] == "column 'level' is NULL in all 9 rows"
+
+
+def test_input_that_was_gone_is_shown_once_with_its_range_and_time() -> None:
+    lost = Gap(split=1, start=0, end=30, noted_us=5_000)
+    not_replayed = Gap(split=1, start=30, end=31, noted_us=None, has_results=True)
+    gaps = (replace(STAT, gaps=(lost,)), replace(STAT, partition=1, gaps=(replace(lost, noted_us=9), not_replayed)))
+    view = JobView(job=JOB, runner=None, partitions=gaps)
+    assert show_job(view).splitlines()[:2] == [
+        "gap in partitions 0, 1: records 0 to 29 of split 1 were gone before they were read; nothing is known of them "
+        "(found 1970-01-01T00:00:00.005Z)",
+        "gap in partition 1: record 30 of split 1 was gone when metrics needed them again; what they raised is kept, "
+        "and metrics went on without them",
+    ]
+    plain = plain_status(replace(STATUS, job=view))["job"]["partitions"][0]["gaps"]
+    assert list(plain) == [{"split": 1, "start": 0, "end": 30, "noted_us": 5_000, "has_results": False}]
 
 
 def test_anomalies_that_no_sink_takes_are_counted_with_the_reason() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from actors.errors import OffsetGapError, SnapshotError, StaleEpochError
 from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.gaps import Gap
 from actors.partition.partition import Partition
 from actors.shard import ShardError, ShardIdentifierError, ShardOwnedError
 from tests.support.partition_jobs import LEARNING, make_batch, make_partition_job
@@ -96,7 +97,7 @@ def test_a_source_that_lost_its_beginning_is_a_gap_that_stays_known(tmp_path: Pa
         assert partition.begin(2, {0: 30, 1: 0}, 0) == {0: 30, 1: 0}
     with Partition.open(JOB, 0, tmp_path) as partition:
         partition.begin(3, {0: 30, 1: 0}, 0)
-        assert partition.stat().gaps == ((0, 0, 30),)
+        assert partition.stat().gaps == (Gap(split=0, start=0, end=30, noted_us=0),)
         assert partition.committed == {0: 30, 1: 0}
 
 

@@ -10,6 +10,7 @@ from actors.host import PartitionHost
 from actors.host_batch import HostBatch
 from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.flushing import Flushing
+from actors.partition.gaps import Gap
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardFullError, ShardOwnedError
 from actors.sink.protocol import SinkRecord
@@ -233,7 +234,7 @@ def test_a_snapshot_names_the_offsets_where_it_goes_on(hosts: Hosts, tmp_path: P
     first.release(1, [0], 0)
     (tmp_path / "0000").rename(tmp_path / "lost")
     assert needed(second.open(1, [0], {0: 2}, {0: data}, 0)) == {0: {0: 4}}
-    assert second.stat()[0].gaps == ((0, 0, 4),)
+    assert second.stat()[0].gaps == (Gap(split=0, start=0, end=4, noted_us=0),)
 
 
 def test_a_partition_that_is_to_be_rebuilt_takes_a_snapshot_when_the_source_has_lost_its_beginning_meanwhile(
@@ -247,7 +248,7 @@ def test_a_partition_that_is_to_be_rebuilt_takes_a_snapshot_when_the_source_has_
     (tmp_path / "0000").rename(tmp_path / "lost")
     assert needed(second.open(1, [0], {0: 0}, {}, 0)) == {0: {0: 0}}
     assert needed(second.open(1, [0], {0: 2}, {0: data}, 0)) == {0: {0: 4}}
-    assert second.stat()[0].gaps == ((0, 0, 4),)
+    assert second.stat()[0].gaps == (Gap(split=0, start=0, end=4, noted_us=0),)
 
 
 def test_a_shard_that_holds_rows_ignores_a_snapshot(hosts: Hosts) -> None:

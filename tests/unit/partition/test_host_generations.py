@@ -10,6 +10,7 @@ from actors.errors import StaleEpochError
 from actors.host import PartitionHost
 from actors.host_batch import HostBatch
 from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.gaps import Gap
 from actors.shard import ShardLostError, ShardOwnedError
 from actors.shard.generations import discard_below
 from tests.support.partition_jobs import make_batch, make_partition_job
@@ -102,7 +103,7 @@ def test_the_older_copy_stays_when_its_input_is_gone(
     here.flush(2, 0)
     assert names(tmp_path / "here") == ["0000", "0000.generation-1"]
     assert "an older copy is kept" in caplog.text
-    assert here.stat()[0].gaps == ((0, 0, 2),)
+    assert here.stat()[0].gaps == (Gap(split=0, start=0, end=2, noted_us=0),)
 
 
 def move(here: PartitionHost, there: PartitionHost, generation: int = 2) -> None:

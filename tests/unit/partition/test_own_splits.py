@@ -8,6 +8,7 @@ import pytest
 
 from actors.errors import NotOpenError, OffsetGapError, SourceError, StaleEpochError
 from actors.host import PartitionHost
+from actors.partition.gaps import Gap
 from actors.source.protocol import Source, SourceBatch
 from actors.split_reader import SplitProgress
 from cluster.local.embedded import EmbeddedJob
@@ -120,7 +121,7 @@ def test_rows_that_are_gone_when_the_source_is_opened_again_are_said(host: Parti
 def test_a_gap_of_one_split_is_none_of_the_other(tmp_path: Path, source: Growing) -> None:
     host = PartitionHost(JOB.to_bytes(), str(tmp_path), open_split=source)
     host.open(1, [0, 1], {0: 0, 1: 2}, {}, 0)
-    assert {one.partition: one.gaps for one in host.stat()} == {0: (), 1: ((1, 0, 2),)}
+    assert {one.partition: one.gaps for one in host.stat()} == {0: (), 1: (Gap(split=1, start=0, end=2, noted_us=0),)}
     host.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actors.errors import BrokenPartitionError
+from actors.partition.gaps import Gap, decode_gaps, encode_gaps
 from actors.partition.partition import Partition
 from actors.store.query.planner import QueryServerParams
 from config import JobSettings
@@ -149,15 +150,41 @@ def test_a_flush_with_a_snapshot_leaves_nothing_to_replay(tmp_path: Path) -> Non
         assert partition.begin(2, {0: 0}, 0) == {0: 30}
 
 
-def test_a_source_that_lost_rows_the_engine_needs_is_a_gap_but_the_shard_stays(tmp_path: Path) -> None:
+def test_rows_that_are_committed_and_gone_before_their_replay_are_no_loss(tmp_path: Path) -> None:
     with Partition.open(JOB, 0, tmp_path) as partition:
         partition.begin(1, {0: 0}, 0)
         send(partition, JOB, 30)
         partition.flush(1, 0)
+    not_replayed = Gap(split=0, start=0, end=20, noted_us=5, has_results=True)
+    for epoch in (2, 3):
+        with Partition.open(JOB, 0, tmp_path) as partition:
+            assert partition.begin(epoch, {0: 20}, epoch + 3) == {0: 20}
+            # It is found once, though the engine's snapshot stays the same.
+            assert partition.stat().gaps == (not_replayed,)
+            assert partition.committed == {0: 30}
+            partition.validate()
+
+
+def test_a_source_that_overtook_a_partition_leaves_both_kinds_of_gap(tmp_path: Path) -> None:
     with Partition.open(JOB, 0, tmp_path) as partition:
-        assert partition.begin(2, {0: 20}, 0) == {0: 20}
-        assert partition.stat().gaps == ((0, 0, 20),)
-        assert partition.committed == {0: 30}
+        partition.begin(1, {0: 0}, 0)
+        send(partition, JOB, 30)
+        partition.flush(1, 0)
+    for epoch in (2, 3):
+        with Partition.open(JOB, 0, tmp_path) as partition:
+            assert partition.begin(epoch, {0: 45}, 7) == {0: 45}
+            lost, not_replayed = partition.stat().gaps if epoch == 3 else reversed(partition.stat().gaps)
+            assert lost == Gap(split=0, start=30, end=45, noted_us=7)
+            assert not_replayed == Gap(split=0, start=0, end=30, noted_us=7, has_results=True)
+            assert partition.committed == {0: 45}
+
+
+def test_gaps_of_a_shard_of_before_have_no_time() -> None:
+    before = {"gaps": [[0, 3, 4], [1, 0, 9]]}
+    lone, other = decode_gaps(before)
+    assert (lone.records, lone.noted_us, lone.has_results) == ("record 3 of split 0", None, False)
+    assert (other.records, other.noted_us) == ("records 0 to 8 of split 1", None)
+    assert decode_gaps(encode_gaps([lone, other])) == [lone, other]
 
 
 def fail_after(real: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ import msgpack
 import pytest
 
 from actors.errors import SnapshotError
+from actors.partition.gaps import Gap
 from actors.partition.partition import Partition
 from actors.partition.parts import Parts
 from actors.partition.sealing import unseal
@@ -56,7 +57,7 @@ def test_history_below_the_snapshot_is_a_gap(tmp_path: Path) -> None:
     snapshot = make_snapshot(tmp_path / "old", 30)
     with Partition.open(JOB, 0, tmp_path / "new") as partition:
         partition.restore(snapshot, 0)
-        assert partition.stat().gaps == ((0, 0, 30),)
+        assert partition.stat().gaps == (Gap(split=0, start=0, end=30, noted_us=0),)
 
 
 def test_a_snapshot_without_rows_has_no_gap(tmp_path: Path) -> None:
