@@ -10,15 +10,16 @@ from actors.model import Schema
 from config.base import EVERY_NODE, fault, suggest
 from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
+from config.formats import CsvFormatSettings, LogFormatSettings
 from config.settings import JobSettings
 from config.sources import (
     HOST_METRICS_SCHEMA,
-    CsvSource,
     FileSource,
     HostMetricsSource,
     InlineSource,
-    LogSource,
     StreamSource,
+    format_of,
+    log_of,
     reads_files_apart,
 )
 
@@ -183,25 +184,28 @@ def _check_durations(job: JobSettings, schema: Schema) -> None:
 
 
 def _check_source(job: JobSettings, schema: Schema) -> None:
-    source = job.source
-    if isinstance(source, FileSource):
-        for name in source.columns:
+    source, form = job.source, format_of(job.source)
+    place: Path = ("source",) if form is source else ("source", "format")
+    if form is not None:
+        for name in form.columns:
             if schema.find(name) is None:
-                back = next((other for other, field in source.columns.items() if field == name), name)
-                field = source.columns[name]
+                back = next((other for other, field in form.columns.items() if field == name), name)
+                field = form.columns[name]
                 way = f"write `{field}: {name}`" if schema.find(field) and back else suggest(name, schema.names)
+                where = "file" if isinstance(source, FileSource) else "record"
                 raise fault(
-                    ("source", "columns", name), f"no column {name!r} in the schema; {way} (column: name in the file)"
+                    (*place, "columns", name), f"no column {name!r} in the schema; {way} (column: name in the {where})"
                 )
-        if isinstance(source, CsvSource) and not source.header and source.columns:
-            raise fault(("source", "columns"), "a file without a header has no names; leave `columns` out")
-        if isinstance(source, LogSource):
-            _check_log(source, schema)
+        if isinstance(form, CsvFormatSettings) and not form.header and form.columns:
+            what = "a file without a header has" if isinstance(source, FileSource) else "records without a header have"
+            raise fault((*place, "columns"), f"{what} no names; leave `columns` out")
+        if isinstance(form, LogFormatSettings):
+            _check_log(form, schema, place)
     elif isinstance(source, InlineSource):
         _check_rows(source, schema)
 
 
-def _check_log(source: LogSource, schema: Schema) -> None:
+def _check_log(source: LogFormatSettings, schema: Schema, place: Path) -> None:
     """Check that lines have what the columns of the schema want, which other files say only when they are opened."""
     mapped = {name.lower(): field for name, field in source.columns.items()}
     fields = {name.lower() for name in source.fields}
@@ -215,11 +219,12 @@ def _check_log(source: LogSource, schema: Schema) -> None:
     for index, template in enumerate(source.templates):
         if ids is not None and not ids.type.is_text and not re.fullmatch(r"-?[0-9]+", template.event_id):
             text = f"column {ids.name!r} is {ids.type}, which cannot hold {template.event_id!r}; make it a SYMBOL"
-            raise fault(("source", "templates", index), text)
+            raise fault((*place, "templates", index), text)
 
 
 def _check_has_variables(job: JobSettings, path: Path) -> None:
-    if not isinstance(job.source, LogSource) or not job.source.templates:
+    log = log_of(job.source)
+    if log is None or not log.templates:
         text = f"{EVERY_VARIABLE!r} stands for the variables of templates, which this source has not; name columns"
         raise fault(path, text)
 

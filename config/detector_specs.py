@@ -14,7 +14,7 @@ from config.base import suggest
 from config.detectors import EVERY_VARIABLE, DetectorSettings
 from config.errors import ConfigError
 from config.settings import JobSettings
-from config.sources import LogSource
+from config.sources import log_of
 from config.units import time_units
 
 if TYPE_CHECKING:
@@ -108,10 +108,11 @@ def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":
 def _variables(job: JobSettings, detector: DetectorSettings, kind: "type[GroupSpec]") -> tuple[str, ...]:
     """Return the columns that are watched, each by itself; a star is the variables of templates that can be."""
     named = tuple(name for part in detector.watch for name in ((part,) if isinstance(part, str) else part))
-    if EVERY_VARIABLE not in named or not isinstance(job.source, LogSource):
+    log = log_of(job.source)
+    if EVERY_VARIABLE not in named or log is None:
         return named
-    variables = {name.lower() for name in job.source.variables}
-    columns = {name.lower(): field.lower() for name, field in job.source.columns.items()}
+    variables = {name.lower() for name in log.variables}
+    columns = {name.lower(): field.lower() for name, field in log.columns.items()}
     found = [
         column.name
         for column in job.row_schema.columns

@@ -14,7 +14,7 @@ from actors.model import ColumnType
 from config.base import nearest
 from config.errors import Path, SettingError
 from config.faults import has, locate
-from config.sources import with_type
+from config.sources import brings_log, with_type
 
 _STAND_INS: Mapping[Path, Any] = {
     ("job",): "job",
@@ -39,7 +39,9 @@ class Draft:
         self._doubtful: list[str] = []
         self._is_own = False
         source = with_type(data.get("source"))
-        self._brings_columns = isinstance(source, Mapping) and source.get("type") in ("log", "host_metrics")
+        self._brings_columns = isinstance(source, Mapping) and (
+            source.get("type") == "host_metrics" or brings_log(source)
+        )
         self.take_out(list(faults))
 
     @property

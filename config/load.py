@@ -144,15 +144,21 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
 def _with_templates(data: dict[str, Any], base: Path) -> dict[str, Any]:
     """Return the job with the templates of the file that it names for them: they become part of the job."""
     source = data.get("source")
+    form = source.get("format") if isinstance(source, dict) else None
+    if isinstance(source, dict) and isinstance(form, dict) and isinstance(form.get("templates"), str):
+        return data | {"source": source | {"format": form | {"templates": _templates_in(form["templates"], base)}}}
     if not isinstance(source, dict) or not isinstance(source.get("templates"), str):
         return data
-    name = source["templates"]
+    return data | {"source": source | {"templates": _templates_in(source["templates"], base)}}
+
+
+def _templates_in(name: str, base: Path) -> list[Any]:
     found = read_document(_read_text(base / name, "the file of templates"), name).data
     if isinstance(found, Mapping) and list(found) == ["templates"]:
         found = found["templates"]
     if not isinstance(found, list):
         raise ConfigError(f"{name}: a file of templates is a list of them, as `tocsin learn templates` prints it")
-    return data | {"source": source | {"templates": found}}
+    return found
 
 
 def _absolute(path: Any, base: Path) -> Any:

@@ -408,6 +408,10 @@ class JobSettings(Settings):
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
         for place in (data["source"], *data["sinks"]):
             place.pop("on", None)
+        for form in (data["source"], data["source"].get("format")):
+            if isinstance(form, dict) and form.get("explode", "") is None:
+                # Every record was a row when the first shards were made.
+                del form["explode"], form["explode_rows_max"]
         if self.partition_by == "key":
             # There was no choice when the first shards were made.
             del data["partition_by"]

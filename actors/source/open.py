@@ -23,27 +23,32 @@ from actors.source.reading import RecordSource
 from actors.source.transport.files import FileChoice, FileTransport
 from actors.source.transport.host_metrics import HostFeed, HostSampler
 from actors.source.transport.inline import InlineTransport
+from actors.source.transport.journal import SIZE_BYTES_MAX, RecordJournal
 from actors.source.transport.lines import LineFile
+from actors.source.transport.pipe import PipeTransport
 from actors.source.transport.positions import PositionLog
 from actors.source.transport.stream_table import StreamTableTransport
 from actors.stream.table import DurableStreamTable, StreamLimits
+from config.formats import (
+    CsvFormatSettings,
+    FormatSettings,
+    LogFormatSettings,
+    NdjsonFormatSettings,
+    TextFormatSettings,
+)
+from config.messages import StdinSource
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
-    CsvFormatSettings,
     CsvSource,
     FileSource,
-    FormatSettings,
     GrowingFileSource,
     HostMetricsSource,
     InlineSource,
-    LogFormatSettings,
     LogSource,
-    NdjsonFormatSettings,
     NdjsonSource,
     ParquetSource,
     StreamSource,
-    TextFormatSettings,
     reads_files_apart,
 )
 
@@ -67,6 +72,9 @@ class Places:
     allowed: AllowedPaths = EVERYTHING
     """Which files may be read."""
 
+    stdin: int | None = None
+    """Descriptor of the standard input, where a job may read it."""
+
 
 def open_source(
     job: JobSettings,
@@ -74,6 +82,7 @@ def open_source(
     tables: Mapping[str, DurableStreamTable] | None = None,
     positions: Path | None = None,
     allowed: AllowedPaths = EVERYTHING,
+    stdin: int | None = None,
 ) -> Source:
     """Return the source of a job; the arguments are those of `Places`.
 
@@ -81,7 +90,7 @@ def open_source(
         SourceError: the source cannot be opened, or files are not those that were read before.
         SchemaError: the job's schema is not that of its stream table.
     """
-    places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed)
+    places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed, stdin=stdin)
     return SOURCES[type(job.source)](job, places)
 
 
@@ -109,8 +118,9 @@ def open_stream_table(job: JobSettings, stream_directory: Path) -> DurableStream
     if name is None:
         raise SourceError(f"job {job.name!r} reads {job.source.type}, not a stream table; there is none to open")
     split_count = job.source.splits if isinstance(job.source, StreamSource) else 1
-    limits = StreamLimits(row_count_max=job.limits.stream_rows_max, size_bytes_max=job.limits.stream_bytes_max)
-    return DurableStreamTable.open(stream_directory / name, job.row_schema, split_count=split_count, limits=limits)
+    return DurableStreamTable.open(
+        stream_directory / name, job.row_schema, split_count=split_count, limits=_stream_limits(job)
+    )
 
 
 def open_host_feed(job: JobSettings, table: DurableStreamTable) -> HostFeed:
@@ -192,6 +202,26 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job), {}))
 
 
+def _open_stdin(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, StdinSource)
+    if places.stdin is None:
+        raise SourceError(
+            f"job {job.name!r} reads the standard input, which `tocsin run` alone has; a cluster reads files, stream "
+            "tables and brokers"
+        )
+    limits = _stream_limits(job)
+    if limits == StreamLimits():
+        limits = StreamLimits(size_bytes_max=SIZE_BYTES_MAX)
+    form = open_text_format(job, source.format)
+    journal = RecordJournal(places.streams / f"{job.name}-stdin", limits, "stdin")
+    return RecordSource(job.row_schema, PipeTransport(places.stdin, journal, form.framing), form)
+
+
+def _stream_limits(job: JobSettings) -> StreamLimits:
+    return StreamLimits(row_count_max=job.limits.stream_rows_max, size_bytes_max=job.limits.stream_bytes_max)
+
+
 def _file_choice(job: JobSettings, places: Places, source: FileSource, *, follow: bool) -> FileChoice:
     return FileChoice(
         paths=source.paths,
@@ -221,5 +251,6 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     ParquetSource: _open_parquet_files,
     StreamSource: _open_stream,
     HostMetricsSource: _open_stream,
+    StdinSource: _open_stdin,
 }
 """Settings of a source -> what opens it: a transport with a format."""

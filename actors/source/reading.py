@@ -2,6 +2,9 @@
 
 Blocks are as long as the transport likes; batches are cut from them. A block that was not used up is kept, decoded, for
 each of the splits read last.
+
+A format may make several rows of a record. The offsets of a source are then those of its transport times the most rows
+that a record may become, plus the number of the row: any of them can be read from, nothing has to be remembered.
 """
 
 from collections import OrderedDict
@@ -13,6 +16,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import polars as pl
 
+from actors.errors import SourceError
 from actors.frames import polars_schema
 from actors.model import Schema
 from actors.source.protocol import DeadLetter, Offsets, SourceBatch, SplitInfo, check_request, cut_raw
@@ -22,8 +26,11 @@ from actors.source.remarks import Remarks
 K = TypeVar("K")
 V = TypeVar("V")
 
+OFFSET_MAX = 2**63 - 1
+"""Greatest offset."""
+
 BLOCK_COUNT_MAX = 64
-"""Decoded blocks, and decoders of origins, that are kept."""
+"""Decoded blocks, and decoders of origins, that are kept; blocks that one read looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,19 @@ class _Part:
     """In order of their offsets."""
 
     is_last: bool
+
+    @property
+    def record_count(self) -> int:
+        """Rows and bad records."""
+        return self.offsets.size + len(self.bad)
+
+    def first(self, start: int, count: int) -> "_Part":
+        """Return the part from `start` on with at most so many rows and bad records."""
+        rest = self.between(start, self.next_offset)
+        if rest.record_count <= count:
+            return rest
+        places = np.sort(np.concatenate((rest.offsets, np.array([one[0] for one in rest.bad], dtype=np.int64))))
+        return rest.between(start, int(places[count - 1]) + 1)
 
     def between(self, start: int, end: int) -> "_Part":
         """Return the part in `[start, end)`."""
@@ -79,25 +99,26 @@ class RecordSource(Generic[C]):
     def earliest_offset(self, split: int) -> int:
         """Return the first offset that the transport still has."""
         check_request(self._transport.splits(), split, 0, 1)
-        return self._transport.earliest_offset(split)
+        return self._transport.earliest_offset(split) * self._format.rows_max
 
     def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
-        """Return the records in `[offset, offset + row_count_max)`, as far as there are any yet.
+        """Return at most `row_count_max` rows and dead letters from an offset on, as far as there are any yet.
 
         Raises:
             SourceError: no such split, an offset that is gone or was never reached, or data that cannot be read.
         """
         check_request(self._transport.splits(), split, offset, row_count_max)
         parts: list[_Part] = []
-        position, end, at_end = offset, offset + row_count_max, False
-        while position < end and not at_end:
-            found = self._part_at(split, position, end - position)
+        position, room, at_end = offset, row_count_max, False
+        while room and len(parts) < BLOCK_COUNT_MAX and not at_end:
+            found = self._part_at(split, position, room)
             if found is None:
                 at_end = self._transport.is_finite
                 break
-            part = found.between(position, end)
+            part = found.first(position, room)
             parts.append(part)
             position, at_end = part.next_offset, part.is_last
+            room -= part.record_count
             if position == found.next_offset:
                 self._parts.pop(split, None)
         batch = self._join(split, parts, position, at_end)
@@ -116,7 +137,7 @@ class RecordSource(Generic[C]):
     def _part_at(self, split: int, offset: int, record_count: int) -> _Part | None:
         part = self._parts.pop(split, None)
         if part is None or not part.start <= offset < part.next_offset:
-            block = self._transport.block_at(split, offset, record_count)
+            block = self._transport.block_at(split, offset // self._format.rows_max, record_count)
             if block is None:
                 return None
             part = self._decoded(block, offset)
@@ -127,15 +148,25 @@ class RecordSource(Generic[C]):
         decode = self._decoders.pop(block.origin, None) or self._format.decoder(block.origin)
         _keep(self._decoders, block.origin, decode)
         decoded = decode(block.content)
-        own = ((int(block.offsets[one]), why, block.content.raw(one)) for one, why in decoded.faults.items())
-        bad = tuple(sorted((*own, *block.bad), key=itemgetter(0)))
+        scale = self._format.rows_max
+        if block.next_offset > OFFSET_MAX // scale:
+            raise SourceError(
+                f"offset {block.next_offset} of {block.origin.name}, for {scale} rows of each record, is beyond what "
+                "positions can be; make `explode_rows_max` smaller"
+            )
+        own = [
+            (int(block.offsets[place // scale]) * scale + place % scale, why, block.content.raw(place // scale))
+            for place, why in decoded.faults.items()
+        ]
+        lost = [(one * scale, why, raw) for one, why, raw in block.bad]
+        firsts = (*block.offsets[:1].tolist(), *(one[0] for one in block.bad))
         return _Part(
             # Between the offset that was asked for and the first record there is none.
-            start=min([offset, *block.offsets[:1].tolist(), *(one[0] for one in block.bad)]),
-            next_offset=block.next_offset,
+            start=min([offset, *(one * scale for one in firsts)]),
+            next_offset=block.next_offset * scale,
             frame=decoded.frame,
-            offsets=block.offsets if decoded.rows.size == block.offsets.size else block.offsets[decoded.rows],
-            bad=bad,
+            offsets=_offsets(block.offsets, decoded.rows, scale),
+            bad=tuple(sorted((*own, *lost), key=itemgetter(0))),
             is_last=block.is_last,
         )
 
@@ -153,6 +184,13 @@ class RecordSource(Generic[C]):
             dead_letters=letters,
             at_end=at_end,
         )
+
+
+def _offsets(records: Offsets, places: Offsets, scale: int) -> Offsets:
+    """Return the offset of each row; `records` has that of each record, `places` the place of each row."""
+    if scale == 1:
+        return records if places.size == records.size else records[places]
+    return records[places // scale] * scale + places % scale
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:

@@ -204,13 +204,14 @@ class DecodedRows:
     """Canonical frame of the good records."""
 
     rows: Offsets
-    """Number of the record of each row, among the records given."""
+    """Place of each row: the number of its record among those given, times `rows_max` of the format, plus its number
+    among the rows of the record."""
 
     faults: Mapping[int, str]
-    """Number of each bad record -> what is wrong with it."""
+    """Place of each bad record, or of a bad row of a good one -> what is wrong with it."""
 
     def among(self, numbers: Offsets, faults: Mapping[int, str]) -> "DecodedRows":
-        """Return the rows of a choice of records, by the numbers that these have among all, and the other bad ones."""
+        """Return the rows of a choice, by the places that these have among all, and the other bad ones."""
         own = {int(numbers[row]): reason for row, reason in self.faults.items()}
         return DecodedRows(frame=self.frame, rows=numbers[self.rows], faults={**own, **faults})
 
@@ -226,6 +227,11 @@ class DecodedRows:
 
 class Format(Protocol[C_contra]):
     """Turns records into rows; each record is judged by itself."""
+
+    @property
+    def rows_max(self) -> int:
+        """Rows that a record may become: offsets of rows are those of records times this, plus a number below it."""
+        ...
 
     @property
     def fields(self) -> Mapping[str, str]:

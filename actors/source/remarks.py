@@ -34,5 +34,4 @@ class Remarks:
     def _of_empty(self, name: str) -> str:
         field = self._fields[name]
         asked = "is the column right?" if field == name else f"is {field!r} its name in the records?"
-        path = " A name is looked up as it is written, not as a path." if "." in field else ""
-        return f"column {name!r} is NULL in all {self._row_count} rows; {asked}{path}"
+        return f"column {name!r} is NULL in all {self._row_count} rows; {asked}"

@@ -11,9 +11,9 @@ from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError
 from config.load import make_job
 from config.settings import JobSettings
-from config.sources import FILE_SUFFIXES
+from config.sources import FILE_SUFFIXES, FORMAT_TYPES
 
-_LIVE_SOURCES = ("stream", "host_metrics")
+_LIVE_SOURCES = ("stream", "host_metrics", "stdin")
 """Sources that are not a record by themselves."""
 
 
@@ -57,6 +57,9 @@ def with_source(job: JobSettings, path: Path) -> JobSettings:
     """
     kind = FILE_SUFFIXES.get(path.suffix.lower())
     own = job.source.model_dump(mode="json")
+    if isinstance(own.get("format"), dict):
+        # What brings the records is another thing now; how they are written is not.
+        own = own["format"] | {"type": FORMAT_TYPES.get(own["format"]["type"], own["format"]["type"])}
     if kind is None and not ("path" in own and path.exists()):
         known = ", ".join(FILE_SUFFIXES)
         raise BacktestError(f"{str(path)!r} is no file that a backtest can read; its name ends with one of {known}")

@@ -22,8 +22,9 @@ from cluster.errors import ClusterError
 from cluster.local.embedded import EPOCH
 from cluster.show.text import show_cell, show_json_lines, show_rows
 from config.base import suggest
+from config.formats import DEAD_LETTER, LogFormatSettings
 from config.settings import JobSettings
-from config.sources import DEAD_LETTER, LogSource
+from config.sources import log_of
 from raft.group import AcceptanceRecord
 
 
@@ -98,8 +99,9 @@ def parse_acceptance(
         value=value,
         name=detector,
     )
-    if isinstance(job.source, LogSource):
-        _check_event_ids(job.source, job.row_schema, detectors, found)
+    log = log_of(job.source)
+    if log is not None:
+        _check_event_ids(log, job.row_schema, detectors, found)
     return found
 
 
@@ -124,7 +126,9 @@ def _shown_group(group: GroupId, key_count: int) -> str:
     return " and ".join(shown) or "any key"
 
 
-def _check_event_ids(source: LogSource, schema: Schema, detectors: Sequence[Detector], acceptance: Acceptance) -> None:
+def _check_event_ids(
+    source: LogFormatSettings, schema: Schema, detectors: Sequence[Detector], acceptance: Acceptance
+) -> None:
     """Refuse event ids that no line of the log can have."""
     field = next((name for name, field in source.columns.items() if field.lower() == "event_id"), "event_id")
     column = schema.find(field)
@@ -215,5 +219,5 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _templates(job: JobSettings) -> dict[str, str]:
-    templates = job.source.templates if isinstance(job.source, LogSource) else ()
-    return {template.event_id: template.name or template.shown for template in templates}
+    log = log_of(job.source)
+    return {template.event_id: template.name or template.shown for template in (log.templates if log else ())}

@@ -23,6 +23,16 @@ DEAD_LETTERS_SHOWN_MAX = 3
 """Dead letters whose reasons `tocsin run` tells."""
 
 
+def _duration_s(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Return the seconds of a duration that was typed."""
+    from actors.durations import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text) / 1e9
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
 @click.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -50,13 +60,18 @@ def check(job_file: Path, as_json: bool) -> None:
 @click.option(
     "--follow/--no-follow", "follow", default=None, help="Go on until Ctrl-C (default: if the source has no end)."
 )
+@click.option("--until-idle", callback=_duration_s, help="Go on until nothing has come for so long, such as 5s.")
 @limit_option(1_000_000)
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
-def run(job_file: Path, directory: Path | None, follow: bool | None, limit: int, as_json: bool) -> None:
+def run(
+    job_file: Path, directory: Path | None, follow: bool | None, until_idle: float | None, limit: int, as_json: bool
+) -> None:
     """Run a job in this process, without a cluster, and print its anomalies. Exit code 1: no record became a row."""
     from cluster.local.embedded import run_file
     from cluster.show.present import show_anomalies
 
+    if until_idle is not None and follow is not None:
+        raise click.UsageError("--until-idle says when a run ends; leave --follow and --no-follow out")
     limit = limit or ALL
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
@@ -64,14 +79,16 @@ def run(job_file: Path, directory: Path | None, follow: bool | None, limit: int,
         if job.standby:
             say("`standby` needs a cluster of several machines; this run keeps each partition once")
         running.run()
+        if until_idle is not None:
+            _wait_until_idle(running, job.flush.period_ms / 1000, until_idle)
         show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
         has_end = running.stat().at_end
-        if follow or (follow is None and not has_end):
+        if until_idle is None and (follow or (follow is None and not has_end)):
             say(f"{running.stat().row_count} rows so far; waiting for more until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 for found in _follow(running, job.flush.period_ms / 1000, limit):
                     show(show_anomalies(job, found, as_json=as_json, has_header=False))
-        elif not has_end:
+        elif until_idle is None and not has_end:
             say(f"a source of type {job.source.type} like this one has no end; what comes later was not read")
         if not _say_summary(job, running, limit):
             sys.exit(1)
@@ -96,9 +113,24 @@ def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool
     return True
 
 
+def _wait_until_idle(running: "EmbeddedJob", period_s: float, idle_s: float) -> None:
+    """Go on with a job until its source ends, has given no record for so long, or someone interrupts."""
+    with suppress(KeyboardInterrupt):
+        count, changed_s = _record_count(running), time.monotonic()
+        while not running.stat().at_end and time.monotonic() - changed_s < idle_s:
+            time.sleep(min(period_s, idle_s))
+            running.run()
+            if _record_count(running) != count:
+                count, changed_s = _record_count(running), time.monotonic()
+
+
+def _record_count(running: "EmbeddedJob") -> int:
+    return running.stat().row_count + running.stat().dead_letter_count
+
+
 def _follow(running: "EmbeddedJob", period_s: float, limit: int) -> Iterator[list["Anomaly"]]:
-    """Go on with a job until interrupted, and give what it finds."""
-    while True:
+    """Go on with a job until its source ends or someone interrupts, and give what it finds."""
+    while not running.stat().at_end:
         time.sleep(period_s)
         running.run()
         found = running.new_anomalies(limit)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from actors.source.open import stream_table_name
 from cluster.errors import ClusterError
 from config.base import EVERY_NODE
+from config.messages import StdinSource
 from config.settings import JobSettings
 from config.sources import HostMetricsSource, StreamSource
 from raft.group import NodeRecord
@@ -67,6 +68,8 @@ def _one_on_each_machine(nodes: Mapping[str, NodeRecord]) -> tuple[str, ...]:
 
 def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) -> str | None:
     """Return what is wrong with the nodes that a job names, in a cluster with these nodes, or `None`."""
+    if isinstance(job.source, StdinSource):
+        return f"job {job.name!r} reads the standard input, which a cluster has none of; use `tocsin run`"
     ties = job.host_ties
     for name in (name for named in (job.source_nodes, *ties) for name in named):
         if name not in nodes:

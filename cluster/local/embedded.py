@@ -65,6 +65,10 @@ EPOCH = 0
 """An embedded run has no elections; a cluster that takes over its directory has a higher epoch."""
 
 
+STDIN = 0
+"""Descriptor of the standard input."""
+
+
 class WatchedSource:
     """A source, and the times of the rows that were read from it."""
 
@@ -287,7 +291,7 @@ def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> It
             table = stack.enter_context(open_stream_table(job, directory / "streams"))
             tables[table.name] = table
             feed = open_host_feed(job, table)
-        source = open_source(job, directory / "streams", tables, directory / "partitions")
+        source = open_source(job, directory / "streams", tables, directory / "partitions", stdin=STDIN)
         stack.callback(source.close)
         running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us))
         running.feed = feed

@@ -1,7 +1,9 @@
 """What every source promises."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,7 +15,7 @@ from actors.source.open import open_source, open_text_format
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
 from actors.stream.table import DurableStreamTable
-from config.sources import CsvFormatSettings, LogFormatSettings, NdjsonFormatSettings, TextFormatSettings
+from config.formats import CsvFormatSettings, LogFormatSettings, NdjsonFormatSettings, TextFormatSettings
 from tests.support.jobs import TRADES_SCHEMA, make_trades_job
 from tests.support.list_source import ListSource
 from tests.support.message_transport import MessageTransport
@@ -117,6 +119,28 @@ def make_log_messages(_: Path) -> Source:
     return make_messages(LogFormatSettings.model_validate(LOG), log_lines())
 
 
+def make_pipe(directory: Path, form: dict[str, Any], lines: list[str]) -> Source:
+    job = make_trades_job({"type": "stdin", "format": form})
+    path = directory / "lines"
+    path.write_text("\n".join(lines))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        source = open_source(job, directory / "streams", stdin=descriptor)
+        # A pipe can be read once: what follows comes from its journal.
+        read_split(source)
+    finally:
+        os.close(descriptor)
+    return source
+
+
+def make_csv_pipe(directory: Path) -> Source:
+    return make_pipe(directory, {"type": "csv"}, ["time,sym,qty", *csv_lines()])
+
+
+def make_ndjson_pipe(directory: Path) -> Source:
+    return make_pipe(directory, {"type": "json"}, ndjson_lines())
+
+
 MAKERS = [
     make_list,
     make_inline,
@@ -129,6 +153,8 @@ MAKERS = [
     make_csv_messages,
     make_ndjson_messages,
     make_log_messages,
+    make_csv_pipe,
+    make_ndjson_pipe,
 ]
 
 

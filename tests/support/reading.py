@@ -27,7 +27,7 @@ def read_split(source: Source, split: int = 0, batch: int = 1000, start: int = 0
     for _ in range(READ_COUNT_MAX):
         found = source.read(split, offset, batch)
         found.validate()
-        assert found.next_offset - offset <= batch
+        assert len(found.offsets) + len(found.dead_letters) <= batch
         rows += zip(found.offsets.tolist(), found.frame.rows(), strict=True)
         letters += found.dead_letters
         stopped = found.next_offset == offset

@@ -19,7 +19,7 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Origin, Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
-from config.sources import CsvFormatSettings
+from config.formats import CsvFormatSettings
 
 _QUOTE = 34
 _SHOWN_LENGTH_MAX = 200

@@ -19,8 +19,8 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Origin, Texts, find_bad_text
 from actors.source.transport.lines import Beginnings, LineFraming
+from config.formats import DEAD_LETTER, LogFormatSettings
 from config.log_patterns import LinePattern, year_in_name
-from config.sources import DEAD_LETTER, LogFormatSettings
 
 
 class LogReader:

@@ -1,11 +1,16 @@
 """NDJSON: a block of lines, each a JSON object, becomes columns of plain values; other lines are bad.
 
 All lines of a block are parsed in one call, joined so that none can reach into its neighbour; when that fails, each
-line is parsed by itself. Names are looked up as written first, then without regard to case. A blank line is no record.
+line is parsed by itself. A name is looked up as it is written first, then as a path, then both without regard to case.
+A blank line is no record.
+
+Where a list of the object is exploded, each of its elements is a row: its *place* is the number of the record times
+the longest list that is allowed, plus its own number in the list. A name is looked for in the element first, then in
+the object around it, in which the element stands in the place of the list.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -16,10 +21,14 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
-from config.sources import NdjsonFormatSettings
+from config.formats import NdjsonFormatSettings
+from config.json_paths import MISSING, Steps, steps_of, value_at_steps
 
 _MARK = "\u241e tocsin"
 """Text between two lines; a block that holds it is parsed line by line."""
+
+Find = Callable[[Any], Any]
+"""Finds a value in an object, or in an object and an element of it; raises `KeyError` when there is none."""
 
 
 class NdjsonReader:
@@ -29,38 +38,167 @@ class NdjsonReader:
         self._fields = dict(fields)
         self._null_when_missing = settings.missing == "null"
         self._size_bytes_max = settings.record_size_bytes_max
+        self._rows_max = settings.rows_max
+        self._list = None if settings.explode is None else _Path(settings.explode)
+        self._find: dict[str, Find]
+        self._find_folded: dict[str, Find]
+        if self._list is None:
+            self._find = {column: _exactly(field) for column, field in self._fields.items()}
+            self._find_folded = {column: _Path(field).find_folded for column, field in self._fields.items()}
+        else:
+            within = {column: _InElement(field, self._list) for column, field in self._fields.items()}
+            self._find = {column: one.find for column, one in within.items()}
+            self._find_folded = {column: one.find_folded for column, one in within.items()}
 
     def read(self, lines: Texts) -> tuple[dict[str, list[Any]], Offsets, dict[int, str]]:
-        """Return the values of the good lines by column, the numbers of these lines, and what is wrong with others."""
+        """Return the values of the good rows by column, the places of these, and what is wrong at others."""
         faults = find_unreadable(lines, self._size_bytes_max)
         texts = _texts(lines, faults)
         objects = _parse_together(list(texts.values()))
         if objects is None:
             objects = _parse_one_by_one(texts, faults)
         numbers = [number for number in texts if number not in faults]
+        found: Sequence[Any] = objects
+        if self._list is not None:
+            faults = {number * self._rows_max: reason for number, reason in faults.items()}
+            rows = list(self._explode(self._list, numbers, objects, faults))
+            numbers, found = [place for place, _ in rows], [row for _, row in rows]
         try:
-            columns = {column: list(map(itemgetter(field), objects)) for column, field in self._fields.items()}
+            columns = {column: list(map(find, found)) for column, find in self._find.items()}
         except KeyError:
-            numbers, columns = self._look_closer(numbers, objects, faults)
+            numbers, columns = self._look_closer(numbers, found, faults)
         return columns, np.array(numbers, dtype=np.int64), faults
 
+    def _explode(
+        self, path: "_Path", numbers: Sequence[int], objects: Sequence[dict[str, Any]], faults: dict[int, str]
+    ) -> Iterator[tuple[int, tuple[Any, Any]]]:
+        """Yield the elements of the lists in objects with their places, each beside its object."""
+        for number, whole in zip(numbers, objects, strict=True):
+            place = number * self._rows_max
+            try:
+                elements = path.find_folded(whole)
+            except KeyError:
+                elements = None
+                if not self._null_when_missing:
+                    faults[place] = f"the object has no list {path.text!r}"
+                    continue
+            if elements is None and self._null_when_missing:
+                continue
+            if type(elements) is not list:
+                faults[place] = f"{path.text!r} is no list, and each of its elements should be a row"
+            elif len(elements) > self._rows_max:
+                faults[place] = (
+                    f"the list {path.text!r} has {len(elements)} elements; `explode_rows_max` allows {self._rows_max}"
+                )
+            else:
+                yield from ((place + at, (whole, element)) for at, element in enumerate(elements))
+
     def _look_closer(
-        self, numbers: list[int], objects: list[dict[str, Any]], faults: dict[int, str]
+        self, numbers: Sequence[int], found: Sequence[Any], faults: dict[int, str]
     ) -> tuple[list[int], dict[str, list[Any]]]:
-        """Look up names without regard to case, and sort out the objects that lack one."""
+        """Look up names without regard to case, and sort out the rows that lack one."""
         kept: list[int] = []
         columns: dict[str, list[Any]] = {column: [] for column in self._fields}
-        for number, found in zip(numbers, objects, strict=True):
-            folded = {name.lower(): value for name, value in found.items()}
-            values = [found.get(field, folded.get(field.lower(), _MARK)) for field in self._fields.values()]
-            missing = [field for field, value in zip(self._fields.values(), values, strict=True) if value is _MARK]
-            if missing and not self._null_when_missing:
-                faults[number] = f"the object has no key {missing[0]!r}"
+        for number, row in zip(numbers, found, strict=True):
+            values, missing = [], None
+            for column, find in self._find_folded.items():
+                try:
+                    values.append(find(row))
+                except KeyError:
+                    values.append(None)
+                    missing = missing or self._fields[column]
+            if missing is not None and not self._null_when_missing:
+                faults[number] = f"the object has no key {missing!r}"
                 continue
             kept.append(number)
             for column, value in zip(self._fields, values, strict=True):
-                columns[column].append(None if value is _MARK else value)
+                columns[column].append(value)
         return kept, columns
+
+
+class _Path:
+    """A name, as it is written or as a path."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.steps = steps_of(text)
+
+    def find(self, whole: Any) -> Any:
+        """Return the value; `KeyError` if there is none."""
+        value = whole.get(self.text, MISSING) if type(whole) is dict else MISSING
+        if value is MISSING:
+            value = value_at_steps(whole, self.steps)
+            if value is MISSING:
+                raise KeyError(self.text)
+        return value
+
+    def find_folded(self, whole: Any) -> Any:
+        """Return the value, under a name that may differ in case if there is none spelt like this."""
+        try:
+            return self.find(whole)
+        except KeyError:
+            pass
+        folded = _folded(whole)
+        value = folded.get(self.text.lower(), MISSING) if type(folded) is dict else MISSING
+        if value is not MISSING:
+            return value
+        value = whole
+        for step in self.steps:
+            value = value_at_steps(_folded(value), (step.lower(),)) if isinstance(step, str) else _at(value, step)
+        if value is MISSING:
+            raise KeyError(self.text)
+        return value
+
+
+class _InElement:
+    """A name in an element of a list, or in the object around it."""
+
+    def __init__(self, text: str, path: _Path) -> None:
+        self._own = _Path(text)
+        self._path = path
+        self._inner: _Path | None = None
+        steps = self._own.steps
+        self._is_element = text == path.text
+        if steps[: len(path.steps)] == path.steps and len(steps) > len(path.steps):
+            self._inner = _Path(_text_of(steps[len(path.steps) :]))
+
+    def find(self, row: tuple[Any, Any]) -> Any:
+        """Return the value; `KeyError` if there is none."""
+        return self._found(row, _Path.find)
+
+    def find_folded(self, row: tuple[Any, Any]) -> Any:
+        """Return the value, under a name that may differ in case if there is none spelt like this."""
+        return self._found(row, _Path.find_folded)
+
+    def _found(self, row: tuple[Any, Any], find: Callable[[_Path, Any], Any]) -> Any:
+        whole, element = row
+        if self._is_element:
+            return element
+        if self._inner is not None:
+            return find(self._inner, element)
+        if type(element) is dict:
+            try:
+                return find(self._own, element)
+            except KeyError:
+                pass
+        return find(self._own, whole)
+
+
+def _exactly(field: str) -> Find:
+    path = _Path(field)
+    return itemgetter(field) if path.steps == (field,) else path.find
+
+
+def _folded(value: Any) -> Any:
+    return {name.lower(): inner for name, inner in value.items()} if type(value) is dict else value
+
+
+def _at(value: Any, place: int) -> Any:
+    return value_at_steps(value, (place,))
+
+
+def _text_of(steps: Steps) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
 
 
 def ndjson_format(settings: NdjsonFormatSettings, rules: RowRules) -> TextFormat:
@@ -68,7 +206,7 @@ def ndjson_format(settings: NdjsonFormatSettings, rules: RowRules) -> TextFormat
     fields = field_names(rules.schema, settings.columns)
     reader = NdjsonReader(settings, fields)
     framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max)
-    return TextFormat(rules, fields, framing, lambda _: reader)
+    return TextFormat(rules, fields, framing, lambda _: reader, rows_max=settings.rows_max)
 
 
 def _texts(lines: Texts, faults: Mapping[int, str]) -> dict[int, str]:

@@ -17,7 +17,11 @@ class TextReader(Protocol):
     """Takes the records of one origin apart."""
 
     def read(self, texts: Texts) -> tuple[Mapping[str, pl.Series | Sequence[Any]], Offsets, dict[int, str]]:
-        """Return the raw columns of the good records, the numbers of these, and what is wrong with the others."""
+        """Return the raw columns of the good rows, the places of these, and what is wrong at others.
+
+        The place of a row is the number of its record, or, where records may become several rows, that number times
+        the most that one may become, plus the number of the row among those of its record.
+        """
         ...
 
 
@@ -30,9 +34,12 @@ class TextFormat:
         fields: Mapping[str, str],
         framing: LineFraming,
         open_reader: Callable[[Origin], TextReader],
+        *,
+        rows_max: int = 1,
     ) -> None:
         self.fields = fields
         self.framing = framing
+        self.rows_max = rows_max
         self._names = rules.schema.names
         self._rows = RowDecoder(rules)
         self._open_reader = open_reader

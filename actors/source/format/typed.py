@@ -12,6 +12,8 @@ from actors.source.records import Columns, DecodedRows, Origin, Values
 class ColumnsFormat:
     """Columns named as in the schema, such as Parquet and stream tables give them."""
 
+    rows_max = 1
+
     def __init__(self, rules: RowRules, fields: Mapping[str, str]) -> None:
         self.fields = fields
         self._names = rules.schema.names
@@ -24,6 +26,8 @@ class ColumnsFormat:
 
 class ValuesFormat:
     """Rows of plain values, such as a job file gives them."""
+
+    rows_max = 1
 
     def __init__(self, rules: RowRules) -> None:
         self.fields = {name: name for name in rules.schema.names}

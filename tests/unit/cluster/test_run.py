@@ -82,6 +82,39 @@ def test_a_source_without_an_end_is_followed_until_interrupted(tmp_path: Path) -
     assert said.startswith("5 rows so far; waiting for more until Ctrl-C\n6 rows from 2026-01-01T00:00:00.000Z")
 
 
+def piped(path: str, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "cluster", "run", path, "--json", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def test_lines_of_the_standard_input_are_read_until_it_ends(tmp_path: Path) -> None:
+    path = job_file(tmp_path, job=JOB.replace("{type: csv, path: rows.csv}", "{type: stdin, format: csv}"))
+    with piped(path) as process:
+        out, said = process.communicate(ROWS)
+    assert (process.returncode, len(out.splitlines())) == (0, 7)
+    assert "5 rows from 2026-01-01T00:00:00.000Z to 2026-01-01T00:00:04.000Z, 0 dead letters" in said
+
+
+def test_a_run_ends_when_nothing_has_come_for_so_long(tmp_path: Path) -> None:
+    path = job_file(tmp_path, job=JOB.replace("{type: csv, path: rows.csv}", "{type: stdin, format: csv}"))
+    found = []
+    for rows in (ROWS, "time,level\nsoon,1\n"):
+        with piped(path, "--until-idle", "300ms") as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(rows)
+            process.stdin.flush()
+            found.append((process.wait(), len(process.stdout.readlines())))
+    assert found == [(0, 7), (1, 0)]
+
+
+@pytest.mark.parametrize(("given", "text"), [(["soon"], "is no duration"), (["5s", "--follow"], "leave --follow")])
+def test_an_idle_time_is_a_duration_and_ends_a_run_by_itself(tmp_path: Path, given: list[str], text: str) -> None:
+    result = ended(run, job_file(tmp_path), "--until-idle", *given)
+    assert (result.exit_code, text in result.stderr) == (2, True)
+
+
 def test_a_source_without_an_end_that_is_not_followed_is_named(tmp_path: Path) -> None:
     path = job_file(tmp_path, job=JOB.replace("rows.csv}", "rows.csv, follow: true}"))
     assert "like this one has no end; what comes later was not read" in ended(run, path, "--no-follow").stderr

@@ -1,5 +1,6 @@
 """Settings as values: bytes, fingerprints, and what libraries are built from."""
 
+import re
 from typing import Any
 
 import msgpack
@@ -83,6 +84,39 @@ def test_the_bounds_of_times_are_part_of_what_is_computed() -> None:
 def test_shards_made_before_there_was_a_choice_of_partitions_are_those_of_the_same_job() -> None:
     assert make_trades_job(SOURCE).fingerprint == "337f60f583f255939b541f910fca8300"
     assert make_trades_job(SOURCE, partition_by="split").fingerprint != make_trades_job(SOURCE).fingerprint
+
+
+def test_a_job_without_a_list_to_explode_is_the_job_that_it_was() -> None:
+    plain = make_trades_job({"type": "ndjson", "path": "/a.ndjson", "missing": "null"})
+    assert plain.fingerprint == "c67b647f0dde8e8faeff5babe7f617b7"
+    lists = [{"explode": "qty"}, {"explode": "qty", "explode_rows_max": 5}, {}]
+    assert len({make_trades_job({"path": "/a.ndjson", "missing": "null"} | one).fingerprint for one in lists}) == 3
+
+
+def test_a_format_is_a_name_or_a_mapping_with_its_options() -> None:
+    named, mapped = (make_trades_job({"type": "stdin", "format": one}) for one in ("ndjson", {"type": "json"}))
+    assert named == mapped
+    file = make_trades_job({"path": "/a.txt", "format": {"type": "csv", "separator": ";"}})
+    assert file == make_trades_job({"type": "csv", "path": "/a.txt", "separator": ";"})
+    log = {"type": "log", "format": "journal", "templates": [{"id": 1, "text": "takes <qty>"}]}
+    plain = {"job": "a", "source": {"type": "stdin", "format": log}, "metrics": ["qty = '1'"]}
+    assert "qty" in make_job(plain).row_schema.names
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("jason", "source.format: no such type, 'jason'; did you mean 'json'"),
+        ({"type": "csv", "delimiter": ";"}, "source.format.delimiter: unknown key 'delimiter'"),
+        ({"type": "json", "columns": {"quantity": "q"}}, "source.format.columns.quantity: no column 'quantity'"),
+        ({"type": "json", "explode_rows_max": 5}, "source.format.explode_rows_max: there is no list to explode"),
+        ({"type": "csv", "header": False, "columns": {"qty": "q"}}, "source.format.columns: records without a header"),
+        (None, "source.format"),
+    ],
+)
+def test_a_mistake_in_a_format_is_named_by_its_place(form: Any, text: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        make_trades_job({"type": "stdin", "format": form})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from cluster.errors import ClusterError
 from cluster.leader.reach import is_near, misplaced, placed, remarks_on_places
 from raft.group import NodeRecord
+from tests.support.jobs import make_trades_job
 from tests.support.partition_jobs import OWN_SPLITS, make_partition_job
 
 
@@ -57,6 +58,11 @@ def test_a_job_that_nobody_could_run_is_refused(settings: dict[str, Any], text: 
 )
 def test_a_job_that_some_nodes_can_run_is_taken(settings: dict[str, Any]) -> None:
     assert misplaced(make_partition_job(**settings), "a-0", NODES) is None
+
+
+def test_a_job_that_reads_the_standard_input_is_refused() -> None:
+    job = make_trades_job({"type": "stdin", "format": "json"})
+    assert "reads the standard input, which a cluster has none of" in (misplaced(job, "a-0", NODES) or "")
 
 
 def test_a_table_is_where_its_job_is_submitted_unless_it_is_said_or_there_is_one_machine() -> None:
