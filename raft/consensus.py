@@ -102,6 +102,7 @@ class Consensus(RaftSeam):
         address = next((entry[1] for entry in journal.voters if entry[0] == name), "")
         super().__init__(node_of(name, address, journal.identity), timing, transport)
         self._elections = Elections(self, self._raft, journal, transport, timing, self._generator)
+        transport.on_ended = self._elections.on_ended
         self._handing = HandOver(self._raft, journal, transport)
         self._take_over_journal()
         self.addOnTickCallback(self._release)
@@ -130,9 +131,13 @@ class Consensus(RaftSeam):
         """Queue a change of who votes. From any thread."""
         self.enqueue(encode_change(change), reply)
 
-    def hand_over(self, timeout_s: float) -> None:
+    def hand_over(self, timeout_s: float, preferred: frozenset[str] = frozenset()) -> None:
         """Have another voter elected, if this member leads, within this time; commands wait. From any thread."""
-        self._handing.want(timeout_s)
+        self._handing.want(timeout_s, preferred)
+
+    def be_reluctant(self, *, is_reluctant: bool) -> None:
+        """Let others stand for election first, or not any more. From any thread."""
+        self._elections.is_reluctant = is_reluctant
 
     @property
     def voters(self) -> Voters:

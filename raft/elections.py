@@ -6,6 +6,10 @@ and it hears no leader itself; asking and answering change nothing. With the con
 term and stands for election. So one that was cut off, suspended or starved raises no term, and costs no election when
 it is back. A leader gives up when a majority is silent (PySyncObj's rule), so who asks is not refused for ever.
 
+A leader whose process has ended need not be waited for: its machine *refuses* connections, since nobody listens there
+any more. Members that learn so hear no leader from then on, and ask at once; who consents gives way. What was learned
+before the leader was last heard is about an earlier process, and counts for nothing.
+
 Whom the leader has told to stand (`TimeoutNow`) asks nobody. A member of a version that does not know the question
 (`HeldTransport.can_be_asked`) counts as consenting while it is connected: it votes by its own rules, as before.
 """
@@ -64,17 +68,39 @@ class Elections:
         self._asked_term = 0
         self._consenting: set[str] = set()
         self._votes: set[str] = set()
+        self._gone_until_s = 0.0
+        self.is_reluctant = False
+        """Whether this member waits longer than others, so that one of them leads if any can. Set from any thread."""
         self.due_s = 0.0
         """When a follower that has heard no leader asks whether it may stand for election."""
         self.restart_timer()
 
     def restart_timer(self) -> None:
-        """Wait for a random election timeout from now on."""
-        self.due_s = now_s() + self._generator.uniform(self._timing.election_min_s, self._timing.election_max_s)
+        """Wait for a random election timeout from now on; a short one while the leader is known to be gone."""
+        timing, now = self._timing, now_s()
+        if now >= self._gone_until_s:
+            wait_s = self._generator.uniform(timing.election_min_s, timing.election_max_s)
+            self.due_s = now + wait_s + (timing.election_max_s if self.is_reluctant else 0.0)
+        else:
+            wait_s = self._generator.uniform(0.0, 2 * timing.heartbeat_s)
+            self.due_s = now + wait_s + (timing.election_min_s if self.is_reluctant else 0.0)
 
     def hear(self) -> None:
         """A leader has been heard."""
         self._heard_at_s, self._asked_term = now_s(), 0
+        self._give_way()
+
+    def on_ended(self, node: Node, since_s: float) -> None:
+        """Nobody listens where a node did, as an attempt to reach it has found that began at this time."""
+        raft = self._raft
+        if raft.state == FOLLOWER and raft.leader == node and self._heard_at_s < since_s:
+            raft.leader = None
+            self._gone_until_s = now_s() + self._timing.election_max_s
+            self.restart_timer()
+
+    def _give_way(self) -> None:
+        """Let somebody else lead or be elected: wait for a whole election timeout again."""
+        self._gone_until_s = 0.0
         self.restart_timer()
 
     def has_heard_majority(self, within_s: float) -> bool:
@@ -129,6 +155,8 @@ class Elections:
         if self._is_led():
             return
         consents = self._may_elect(node, message)
+        if consents and now_s() < self._gone_until_s:
+            self._give_way()
         term = message["term"] if consents else self._raft.term
         answer: PreVote = {"type": "response_pre_vote", "term": term, "consents": consents}
         self._held.send(node, answer)
@@ -149,7 +177,8 @@ class Elections:
     def _stand(self, *, is_handed_over: bool = False) -> None:
         """Begin a term and ask for votes."""
         raft, journal = self._raft, self._journal
-        self.restart_timer()
+        # The votes may take their time.
+        self._give_way()
         raft.leader = None
         self._asked_term, self._votes = 0, set()
         self._member.set_state(CANDIDATE)
@@ -199,7 +228,7 @@ class Elections:
         if not self._may_elect(node, message):
             return
         self._member.set_term(self._raft.term, node.id)
-        self.restart_timer()
+        self._give_way()
         self._held.send(node, {"type": "response_vote", "term": message["term"]})
 
     def _may_elect(self, node: Node, message: VoteRequest | PreVoteRequest) -> bool:

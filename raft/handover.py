@@ -24,14 +24,15 @@ class HandOver:
 
     def __init__(self, raft: Internals, journal: Journal, held: HeldTransport) -> None:
         self._raft, self._journal, self._held = raft, journal, held
-        self._wanted_s: float | None = None
+        self._wanted: tuple[float, frozenset[str]] | None = None
+        self._preferred: frozenset[str] = frozenset()
         self._until_s: float | None = None
         self._sent: tuple[int, int] | None = None
         self._is_sent = False
 
-    def want(self, timeout_s: float) -> None:
-        """Ask for a hand-over within this time. From any thread."""
-        self._wanted_s = timeout_s
+    def want(self, timeout_s: float, preferred: frozenset[str]) -> None:
+        """Ask for a hand-over within this time, to one of the preferred members if any can be told. From any thread."""
+        self._wanted = timeout_s, preferred
 
     @property
     def is_going_on(self) -> bool:
@@ -47,11 +48,12 @@ class HandOver:
 
     def step(self) -> None:
         """Do what is due; after each round of the member."""
-        wanted_s, self._wanted_s = self._wanted_s, None
+        wanted, self._wanted = self._wanted, None
         if self._raft.state != LEADER:
             self._until_s = None
-        elif wanted_s is not None and self._until_s is None:
-            self._until_s, self._is_sent = now_s() + wanted_s, False
+        elif wanted is not None and self._until_s is None:
+            timeout_s, self._preferred = wanted
+            self._until_s, self._is_sent = now_s() + timeout_s, False
         if self._until_s is None:
             return
         if now_s() >= self._until_s:
@@ -60,12 +62,12 @@ class HandOver:
             self._tell_the_foremost()
 
     def _tell_the_foremost(self) -> None:
-        """Let the voter with a whole log stand for election, of several the one that has answered last."""
+        """Let a voter with a whole log stand for election: a preferred one, of several the one that answered last."""
         raft, journal = self._raft, self._journal
         whole = [node for node in raft.others & raft.connected if raft.match_index[node] == journal.last_index]
         if not whole:
             return
-        node: Node = max(whole, key=lambda node: (raft.answered_at_s[node], node.name))
+        node: Node = max(whole, key=lambda node: (node.name in self._preferred, raft.answered_at_s[node], node.name))
         self._sent, self._is_sent = (raft.term, journal.last_index), True
         self._held.send(
             node,

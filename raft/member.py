@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, Self
@@ -84,6 +84,7 @@ class Member:
         self._consensus: Consensus | None = None
         self._led: BecomeLeader | None = None
         self._failure: Exception | None = None
+        self._is_reluctant = False
         self._waiting: str = Waiting.FOR_MEMBERS
         self._closing = threading.Event()
         self._latest_status: MemberStatus | None = None
@@ -173,8 +174,17 @@ class Member:
                 raise ProposalTimeoutError(f"no answer in {timeout_s} s, {self._why_silent()}; try the same again")
             self._closing.wait(RETRY_S)
 
-    def hand_over(self, timeout_s: float = 5.0) -> bool:
-        """Have another voter elected in this member's place, and return whether another leads.
+    def be_reluctant(self, *, is_reluctant: bool) -> None:
+        """Let others stand for election first, because whoever acts for this member as a leader cannot just now.
+
+        If none of them can be elected, this member is, a second later than otherwise.
+        """
+        self._is_reluctant = is_reluctant
+        if self._consensus is not None:
+            self._consensus.be_reluctant(is_reluctant=is_reluctant)
+
+    def hand_over(self, timeout_s: float = 5.0, preferred: Collection[str] = ()) -> bool:
+        """Have another voter elected in this place, a preferred one if possible, and return whether another leads.
 
         Proposals wait meanwhile. When nobody can be elected in time, this member leads on. Does nothing when another
         leads already.
@@ -187,7 +197,7 @@ class Member:
         if consensus is None or len(consensus.voters) < 2:
             return False
         if consensus.role == "leader":
-            consensus.hand_over(timeout_s)
+            consensus.hand_over(timeout_s, frozenset(preferred))
             self._waker.wake()
         while consensus.leader_name in (None, self.name):
             self._check_running()
@@ -335,6 +345,7 @@ class Member:
         )
         consensus.use_poller(self._transport.poller)
         self._consensus = consensus
+        consensus.be_reluctant(is_reluctant=self._is_reluctant)
         self._transport.call(address for name, address, _ in consensus.voters if name != settings.name)
         self._transport.greet_again()
 

@@ -79,6 +79,8 @@ class HeldTransport(Transport):
     def __init__(self) -> None:
         super().__init__()
         self._held: list[tuple[Node, Message]] = []
+        self.on_ended: Callable[[Node, float], None] = lambda node, since_s: None
+        """Told of a voter whose process has ended, and since when an attempt to reach it has been made."""
 
     def send(self, node: Node, message: Message) -> bool:
         """Hold a message for a node."""
@@ -242,6 +244,12 @@ class TcpTransport(HeldTransport):
         elif node is not None:
             self.note_disconnected(node)
 
+    def on_nobody_there(self, peer_id: str, since_s: float) -> None:
+        """Nobody listens any more where a call to a peer stood."""
+        node = self._nodes.get(peer_id)
+        if node is not None:
+            self.on_ended(node, since_s)
+
     def on_message(self, incoming: "_Incoming", frame: bytes) -> None:
         """A member that has greeted has sent a message.
 
@@ -296,7 +304,8 @@ class _Call:
         self.peer_id = ""
         self._transport, self._address = transport, address
         self._connection: FrameSocket | None = None
-        self._due_s = 0.0
+        self._due_s = self._began_s = self._stands_since_s = 0.0
+        self._former_peer_id = ""
         self._resolved: Any = None
         self._resolve_at_s = 0.0
         self._greeting: Greeting | None = None
@@ -306,7 +315,7 @@ class _Call:
         if self.peer_id or now_s < self._due_s:
             return
         self.close()
-        self._due_s = now_s + CONNECT_S
+        self._due_s, self._began_s = now_s + CONNECT_S, now_s
         sock: socket.socket | None = None
         try:
             if now_s >= self._resolve_at_s:
@@ -350,10 +359,18 @@ class _Call:
     def on_closed(self) -> None:
         """The call has ended."""
         peer_id, self.peer_id = self.peer_id, ""
+        is_nobody_there = self._connection is not None and self._connection.is_nobody_there
         self._connection, self._greeting = None, None
-        self._due_s = time.monotonic() + RETRY_S
+        now_s = time.monotonic()
+        self._due_s = now_s + RETRY_S
         if peer_id:
+            self._former_peer_id = peer_id
+            if now_s - self._stands_since_s > RETRY_S:
+                # Called again at once, to see whether anybody is there.
+                self._due_s = 0.0
             self._transport.on_call_changed(peer_id, connected=False)
+        elif is_nobody_there and self._former_peer_id:
+            self._transport.on_nobody_there(self._former_peer_id, self._began_s)
 
     def on_refused(self, reason: str) -> None:
         """The listener cannot be used."""
@@ -375,7 +392,7 @@ class _Call:
         if problem is not None:
             raise FormatError(problem)
         transport.note_accepted(greeting)
-        self.peer_id = _node_id(greeting)
+        self.peer_id, self._stands_since_s = _node_id(greeting), time.monotonic()
         transport.on_call_changed(self.peer_id, connected=True)
 
 

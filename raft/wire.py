@@ -8,6 +8,7 @@ sends, the listener only receives.
 """
 
 import contextlib
+import errno
 import selectors
 import socket
 import ssl
@@ -211,6 +212,8 @@ class FrameSocket:
     ) -> None:
         self.frame_size_bytes_max = HELLO_SIZE_BYTES_MAX
         self.is_proved = False
+        self.is_nobody_there = False
+        """Whether the other machine has said that nobody listens at the address."""
         self._poller, self._sock, self._owner = poller, sock, owner
         self._connecting, self._open = is_caller, True
         self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -270,7 +273,9 @@ class FrameSocket:
     def _on_ready(self, events: int) -> None:
         """Do what has become possible."""
         if self._connecting:
-            if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            problem = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if problem:
+                self.is_nobody_there = problem == errno.ECONNREFUSED
                 self._fail()
                 return
             self._connecting = False

@@ -384,7 +384,11 @@ def call(remote: Callable[..., Any], *arguments: Any, timeout_s: float = CALL_TI
 
 
 def start_actor(kind: type, name: str, options: dict[str, Any], *arguments: Any) -> Handle:
-    """Start a detached actor under a name, or find it."""
+    """Find a detached actor under a name, or start it."""
+    found = find_actor(name)
+    if found is not None:
+        # Ray would first make bytes of the class anew, which takes longer than all else that a next leader does.
+        return found
     remote: Any = ray.remote(num_cpus=0, max_restarts=-1, **options)
     actor = remote(kind).options(name=name, namespace=_namespace(), lifetime="detached", get_if_exists=True)
     return actor.remote(*arguments)

@@ -103,6 +103,11 @@ class LeaderChild:
         return ChildStatus(pid=process.pid, address=self._address, silence_s=silence_s)
 
     @property
+    def ray_address(self) -> str:
+        """The Ray that the process drives; empty while it has not been told."""
+        return self._ray_address if self._process is not None else ""
+
+    @property
     def is_ready(self) -> bool:
         """Whether it could lead."""
         return self._process is not None and bool(self._address)

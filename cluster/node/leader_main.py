@@ -38,15 +38,18 @@ def main() -> None:
     from cluster.node.lingering import HostUse, LingeringHosts
     from cluster.node.resting import RestingMover
 
+    log.info("stands by for Ray")
     line = sys.stdin.readline()
     if not line:
         return
+    log.info("connects to Ray")
     threading.Thread(target=_end_with_input, daemon=True).start()
     if settings.ray_address:
         raylet = usable_raylet(settings.ray_address)
         connect(raylet.address, raylet.host, guest_namespace(credentials_of(directory)))
     else:
         connect(json.loads(line)["ray_address"], ray_host(settings.host), NAMESPACE)
+    log.info("is connected to Ray")
     security = contexts_of(directory)
     group = NodeGroup(settings, security)
     deployment = NodeDeployment(settings, group, Home(Path(settings.home)))
@@ -57,6 +60,7 @@ def main() -> None:
     leader.start()
     RestingMover(leader, deployment, group).start()
     LingeringHosts(leader, deployment, group, use).start()
+    log.info("could lead")
     # From here on the node knows that this process could lead.
     group.run(server.address)
 

@@ -20,6 +20,7 @@ from cluster.node.beat import Beat
 from cluster.node.calls import NodeClients
 from cluster.node.child import LeaderChild
 from cluster.node.control import ControlServer
+from cluster.node.epoch_use import EpochUse
 from cluster.node.head_rule import next_head
 from cluster.node.join_plan import JoinPlan, plan_join
 from cluster.node.leftovers import SWEEP_S, remove_old_copies
@@ -97,6 +98,8 @@ class NodeProcess:
         self._promised: dict[str, str] = {}
         self._ray = RayGuest(settings) if settings.ray_address else RayKeeper(settings, directory)
         self._child = LeaderChild(directory)
+        self._epochs = EpochUse()
+        self._can_others_lead = True
         self._lookout = Lookout(self._client_of)
         self._beat = Beat(os.environ)
         self._server = ControlServer(split_address(settings.address), credentials.server_context(), self._calls())
@@ -132,14 +135,28 @@ class NodeProcess:
         self._keep_ray(state)
         if self._settings.carries_ray:
             self._once("remove old copies", self._remove_old_copies)
-        if self._child.follow(self._child_ray_address(state)) and epoch is not None:
-            self._once("hand over", self._replace_leader)
+        ray_address = self._child_ray_address(state)
+        is_of_former_ray = self._child.ray_address != ray_address
+        if self._child.follow(ray_address):
+            self._epochs.lose()
+            self._can_others_lead = not is_of_former_ray
+        if self._epochs.is_spent(epoch):
+            self._once("replace the leader", self._replace_leader)
+        # Who was elected now could do nothing for the jobs. Before there is a Ray, nobody could.
+        is_reluctant = state.head is not None and bool(state.head.address) and not self._child.is_ready
+        self._member.be_reluctant(is_reluctant=is_reluctant)
         self._end_if_failed()
         self._notify_watchers()
 
     def _replace_leader(self) -> None:
-        """Have another node lead, or this one under another epoch, since the process that led is gone."""
-        if not self._member.hand_over(HAND_OVER_S):
+        """Have another node lead, or this one under another epoch, since the process that led is gone.
+
+        When it is gone because its Ray is over, so are those of the others.
+        """
+        if not self._epochs.is_spent(self._member.led_epoch()):
+            return
+        ready = self._others_ready(self._member.state()) if self._can_others_lead else []
+        if not ready or not self._member.hand_over(HAND_OVER_S, ready):
             self._member.renew(PROPOSE_TIMEOUT_S)
 
     def _end_if_failed(self) -> None:
@@ -198,12 +215,14 @@ class NodeProcess:
         chosen = next_head(state, self._status_or_none, self._silence_s)
         if chosen:
             self._propose("head", HeadAssigned(request_id=uuid.uuid4().hex, epoch=epoch, node=chosen))
-        if not self._child.is_ready and self._lookout.watched_s > HAND_OVER_S and self._is_other_ready(others):
-            self._once("hand over", lambda: self._member.hand_over(HAND_OVER_S))
+        ready = self._others_ready(state)
+        if not self._child.is_ready and self._lookout.watched_s > HAND_OVER_S and ready:
+            self._once("hand over", lambda: self._member.hand_over(HAND_OVER_S, ready))
 
-    def _is_other_ready(self, others: Mapping[str, str]) -> bool:
-        found = (self._lookout.status(name) for name in others)
-        return any(status is not None and status.child.address for status in found)
+    def _others_ready(self, state: GroupState) -> list[str]:
+        """Return the other nodes whose leader's process could lead, as far as this one has looked."""
+        found = {name: self._lookout.status(name) for name in state.nodes if name != self._settings.name}
+        return [name for name, status in found.items() if status is not None and status.child.address]
 
     def _keep_ray(self, state: GroupState) -> None:
         """Have Ray here as the group wants it, and say where the head listens."""
@@ -316,10 +335,9 @@ class NodeProcess:
         """Wait until something differs from what the leader's process knows, not longer than `WATCH_S`."""
         self._child.heard(pid, address)
         with self._changed:
-            self._changed.wait_for(
-                lambda: (self._member.applied_index(), self._member.led_epoch()) != (index, epoch), WATCH_S
-            )
-        now_epoch = self._member.led_epoch()
+            self._changed.wait_for(lambda: (self._member.applied_index(), self._led_epoch()) != (index, epoch), WATCH_S)
+        is_present = pid == self._child.status.pid
+        now_epoch = self._epochs.tell(self._member.led_epoch()) if is_present else None
         applied, state = self._state_beyond(index)
         nodes = self._member.state().nodes
         present = [status for status in map(self._status_or_none, nodes) if self._can_have_hosts(status)]
@@ -332,6 +350,10 @@ class NodeProcess:
             present=tuple(status.name for status in present if status is not None),
             places={one.name: one.ray.place for one in present if one is not None and one.ray.place is not None},
         )
+
+    def _led_epoch(self) -> int | None:
+        """Return the epoch under which the leader's process may act, if any."""
+        return self._epochs.usable(self._member.led_epoch())
 
     def _can_have_hosts(self, status: NodeStatus | None) -> bool:
         head = self._member.state().head

@@ -5,7 +5,7 @@ Of many nodes five vote: more make each commit wait for more machines, and no jo
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from cluster.errors import ClusterError
@@ -85,7 +85,10 @@ class Observer:
         with self._changed:
             self._changed.wait_for(lambda: self._index >= index, max(deadline_s - time.monotonic(), 0.0))
 
-    def hand_over(self, timeout_s: float = 5.0) -> bool:
+    def be_reluctant(self, *, is_reluctant: bool) -> None:
+        """Do nothing: who does not vote does not stand for election."""
+
+    def hand_over(self, timeout_s: float = 5.0, preferred: Collection[str] = ()) -> bool:
         """Return that another leads, as always."""
         return True
 

@@ -76,6 +76,12 @@ class Weather:
     pause: float = 0.003
     """Chance in a step that a member stands still for a while."""
 
+    refuse: float = 0.7
+    """Chance that another member learns that a crashed one's machine refuses connections."""
+
+    reluctance: float = 0.01
+    """Chance in a step that a member lets others stand for election first, or does so no more."""
+
     hand_over: float = 0.01
     """Chance in a step that a leader is told to hand its leadership over."""
 
@@ -292,6 +298,7 @@ class World:
         self.append_size_bytes_max = self.random.choice((1, 500, 1 << 20))
         self.cuts: set[frozenset[str]] = set()
         self.mail: list[tuple[float, int, str, str, bytes]] = []
+        self.refusals: list[tuple[float, float, Host, str]] = []
         self.numbers = itertools.count()
         self.leaders: dict[int, str] = {}
         self.applied: dict[int, bytes] = {}
@@ -345,15 +352,38 @@ class World:
         self.now_s += STEP_S
         while self.mail and self.mail[0][0] <= self.now_s:
             self.deliver(*heapq.heappop(self.mail)[2:])
+        self.refuse()
         for host in self.hosts.values():
             if host.journal is not None and self.now_s >= host.paused_until_s:
                 try:
                     host.step()
                     host.validate()
                 except CrashError:
-                    host.crash()
+                    self.crash(host)
             self.check_leader(host)
         self.check_lone_leader()
+
+    def crash(self, host: Host) -> None:
+        """End a member's process; others may learn that nobody listens there, also when somebody does again."""
+        ended = host.node_id
+        host.crash()
+        for other in self.hosts.values():
+            if (
+                other is not host
+                and self.is_joined(host.name, other.name)
+                and self.random.random() < self.weather.refuse
+            ):
+                arrival_s = self.now_s + self.random.choice((0.0, self.random.uniform(0.0, LATE_S_MAX)))
+                self.refusals.append((arrival_s, self.now_s, other, ended))
+
+    def refuse(self) -> None:
+        """Let members know who has ended, as far as that has come through."""
+        due = [refusal for refusal in self.refusals if refusal[0] <= self.now_s]
+        self.refusals = [refusal for refusal in self.refusals if refusal[0] > self.now_s]
+        for _, since_s, other, ended in due:
+            node = None if other.transport is None else other.transport.nodes.get(ended)
+            if node is not None and other.transport is not None:
+                other.transport.on_ended(node, since_s)
 
     def deliver(self, source_id: str, target_id: str, frame: bytes) -> None:
         """Put a message into an inbox, if the incarnation it is for still runs and takes it."""
@@ -386,7 +416,9 @@ class World:
             if leads and dice.random() < weather.depose:
                 self.isolate(host)
             if leads and dice.random() < weather.hand_over:
-                host.consensus.hand_over(dice.uniform(0.1, 2.0))
+                host.consensus.hand_over(dice.uniform(0.1, 2.0), frozenset(dice.sample(sorted(self.hosts), 1)))
+            if host.consensus is not None and dice.random() < weather.reluctance:
+                host.consensus.be_reluctant(is_reluctant=dice.random() < 0.5)
             if host.journal is None:
                 if dice.random() < weather.restart:
                     self.restart(host)

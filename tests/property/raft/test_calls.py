@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from cluster.local.speed import slowness
+from raft import transport as module
 from raft.credentials import Credentials
 from raft.transport import TcpTransport, node_of
 from raft.wire import NO_HANDSHAKE, OTHER_PASSWORD, encode_hello, encode_verdict
@@ -94,6 +95,22 @@ def test_members_greet_each_other() -> None:
         caller.addNode(node_of("c", there, "id-c"))
         act(lambda: caller.connected_names() == {"c"}, caller, listener)
         assert (list(caller.heard), list(listener.heard)) == (["c"], ["b"])
+
+
+def test_a_member_learns_at_once_that_the_process_of_another_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
+    here, there = free_addresses(2).values()
+    ended: list[str] = []
+    with transport_at("b", here) as caller:
+        caller.on_ended = lambda node, since_s: ended.append(node.name)
+        with transport_at("c", there) as listener:
+            caller.addNode(node_of("c", there, greeting("c", there).identity))
+            act(lambda: caller.connected_names() == {"c"}, caller, listener)
+            caller.greet_again()
+            act(lambda: caller.connected_names() == {"c"}, caller, listener)
+            assert ended == []
+        act(lambda: bool(ended), caller)
+        assert (ended[0], caller.connected_names()) == ("c", set())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from raft.pysyncobj_seam import now_s
+from raft.transport import node_of
 from tests.unit.raft.lone import Lone
 
 QUESTION = {"type": "request_pre_vote", "term": 2, "last_log_index": 2, "last_log_term": 1}
@@ -139,3 +140,51 @@ def test_a_leader_that_gives_up_asks_like_everybody(tmp_path: Path) -> None:
     lone.time_out()
     assert lone.member.raftCurrentTerm == 1
     assert len(lone.transport.take("request_pre_vote")) == 2
+
+
+def end(lone: Lone, name: str, since_s: float) -> None:
+    """Let the member learn that nobody listens where another did."""
+    lone.transport.on_ended(node_of(name, name, f"id-{name}"), since_s)
+
+
+def wait_s(lone: Lone) -> float:
+    """Return in how many seconds the member looks for a new leader."""
+    return lone.member._elections.due_s - now_s()
+
+
+def test_who_knows_that_the_leaders_process_has_ended_asks_at_once_and_consents(tmp_path: Path) -> None:
+    lone = following(tmp_path)
+    end(lone, "a", now_s())
+    assert lone.member.leader_name is None
+    assert wait_s(lone) <= 0.2
+    assert answers(lone) == [CONSENT]
+    # Whom it has consented to is to have the time to be elected.
+    assert wait_s(lone) > 0.4
+
+
+def test_who_asked_in_vain_after_a_leaders_end_asks_again_soon(tmp_path: Path) -> None:
+    lone = following(tmp_path)
+    end(lone, "a", now_s())
+    lone.time_out()
+    assert lone.transport.take("request_pre_vote") == [QUESTION] * 2
+    assert wait_s(lone) <= 0.2
+
+
+def test_the_end_of_another_member_or_of_a_former_process_of_the_leader_changes_nothing(tmp_path: Path) -> None:
+    lone = following(tmp_path)
+    end(lone, "c", now_s())
+    end(lone, "a", lone.member._elections._heard_at_s)
+    assert (lone.member.leader_name, answers(lone)) == ("a", [])
+    assert wait_s(lone) > 0.4
+
+
+def test_who_is_reluctant_lets_others_ask_first(tmp_path: Path) -> None:
+    lone = following(tmp_path)
+    lone.member.be_reluctant(is_reluctant=True)
+    lone.append(after=(2, 1))
+    assert wait_s(lone) > 1.4
+    end(lone, "a", now_s())
+    assert 0.4 < wait_s(lone) < 0.8
+    lone.member.be_reluctant(is_reluctant=False)
+    lone.append(after=(2, 1))
+    assert wait_s(lone) <= 1.0

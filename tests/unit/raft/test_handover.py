@@ -50,6 +50,15 @@ def test_the_first_follower_with_a_whole_log_is_told(tmp_path: Path) -> None:
     assert lone.transport.take("timeout_now") == []
 
 
+def test_a_preferred_follower_is_told_although_another_answered_last(tmp_path: Path) -> None:
+    lone = leading(tmp_path)
+    acknowledge(lone, "c", 2)
+    acknowledge(lone, "a", 2)
+    lone.member.hand_over(10, frozenset("c"))
+    lone.member.step(0)
+    assert [name for name, message in lone.transport.sent if message["type"] == "timeout_now"] == ["c"]
+
+
 def test_commands_wait_until_another_leads(tmp_path: Path) -> None:
     lone = leading(tmp_path)
     acknowledge(lone, "c", 2)
