@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
+from process_watch import process_name
 
 from cluster.leader.placement import has_wanted_hosts
 from cluster.local.cluster import ClusterOptions, all_processes, local_cluster, prepare_environment
@@ -32,13 +32,6 @@ hosts: {hosts}
 
 SETTLING_S = 10.0
 """Seconds after which nothing is being started any more."""
-
-
-def process_name(process: psutil.Process) -> str:
-    """Return what a process is."""
-    words = process.cmdline()
-    modules = [word for word in words if word.startswith(("cluster.", "ray::"))]
-    return modules[0] if modules else Path(words[0]).name if words else process.name()
 
 
 def print_table(title: str, home: Home) -> None:
