@@ -20,14 +20,12 @@ from actors.partition.episode_table import LATE_ORDINALS
 from actors.partition.part import Fields, Part, Saved
 from actors.shard import Shard
 from actors.shard.shard import Txn
+from actors.sink.lines import ANOMALY, raised_records
 from actors.store import ColumnBatch, EventStore
 from config.settings import JobSettings
 
 US_PER_S = 1_000_000
 """Microseconds in one second."""
-
-ANOMALY = "anomaly"
-"""Second part of the type of an anomaly's event; the first is the job's name, the third its position."""
 
 Array = np.ndarray[Any, Any]
 
@@ -112,11 +110,11 @@ class RowEvents:
     """Registers a job's rows and anomalies in a store; `watermarks` is its state, by split."""
 
     def __init__(self, job: JobSettings) -> None:
+        self._job = job
         self._events = job.events
         self._name = job.name
         self._time = job.time_column
         self._time_type = job.row_schema[job.time].type
-        self._keys = job.key_columns
         names = {column.name.lower(): column.name for column in job.row_schema.columns}
         template = job.events.type or (job.name, *(f"{{{name}}}" for name in job.key_columns))
         self._type_parts = [_part(text, names) for text in template]
@@ -193,14 +191,7 @@ class RowEvents:
     def _anomalies(self, split: int, anomalies: pl.DataFrame, times: Array) -> ColumnBatch:
         causes = anomalies["offset"].to_numpy()
         kinds = sorted(set(anomalies["type"].to_list()))
-        keys = [anomalies[name].to_list() for name in self._keys]
-        fields = zip(anomalies["metric"].to_list(), anomalies["detail"].to_list(), strict=True)
-        payloads = [
-            msgpack.packb(
-                {"metric": metric, "key": [column[row] for column in keys]} | ({"detail": detail} if detail else {})
-            )
-            for row, (metric, detail) in enumerate(fields)
-        ]
+        pack = msgpack.Packer().pack
         return ColumnBatch(
             server=split,
             types=[(self._name, ANOMALY, str(kind)) for kind in kinds],
@@ -209,7 +200,7 @@ class RowEvents:
             instance=anomalies["ordinal"].to_numpy().astype(np.int64) + 2,
             timestamp=times,
             source_timestamp=ticks_to_us(self._time_type, anomalies[self._time].to_numpy()),
-            payloads=payloads,
+            payloads=[pack(record) for record in raised_records(self._job, anomalies)],
         )
 
 

@@ -1,11 +1,13 @@
-"""Anomalies as programs get them: flat rows of columns, and lines of JSON. There is one form for all outputs.
+"""Anomalies as programs get them: rows of columns, and records for JSON. There is one form of each for all outputs.
 
-Sinks write it, and so do commands: the time column, the key columns, `type`, `metric`, `detail`, and where the anomaly
-comes from. Times are ISO text with all their digits, also those that a detail names.
+Rows have the time column, the key columns, `type`, `metric`, `detail`, and where the anomaly comes from. Records have
+the time as `time`, whatever its column is called, the key columns as an object `key`, and `detail` as an object: sinks
+write them, commands print them, and events of anomalies carry them. Times are ISO text with all their digits, also
+those that a detail names.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import polars as pl
@@ -21,6 +23,10 @@ _TIMES = {
     "episode": ("start", "fired_at", "end", "last_true"),
 }
 """What is a time in a detail: below which of its keys, under which names."""
+
+
+ANOMALY = "anomaly"
+"""Second part of the type of an anomaly's event; the first is the job's name, the third its position."""
 
 
 class Raised(Protocol):
@@ -77,7 +83,7 @@ def anomaly_frame(job: JobSettings, anomalies: Sequence[Raised]) -> pl.DataFrame
 
 def shown_details(kind: ColumnType, details: Sequence[str | None]) -> list[str | None]:
     """Return details with ISO text for the times in them; what has no date and time there stays a number."""
-    found = {index: _json_data(text) for index, text in enumerate(details) if text is not None}
+    found = {index: json_data(text) for index, text in enumerate(details) if text is not None}
     places = [
         (holder, name)
         for detail in found.values()
@@ -96,15 +102,42 @@ def shown_details(kind: ColumnType, details: Sequence[str | None]) -> list[str |
     ]
 
 
+def anomaly_records(job: JobSettings, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of the output table, or of some of its columns, as plain data for JSON."""
+    found = []
+    for record in json_records(frame, ("detail",)):
+        time = {"time": record.pop(job.time_column)} if job.time_column in record else {}
+        found.append(time | with_key(job, record))
+    return found
+
+
+def with_key(job: JobSettings, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with the key columns that it has as one object, which comes first."""
+    key = {name: record[name] for name in job.key_columns if name in record}
+    rest = {name: value for name, value in record.items() if name not in key}
+    # Who has chosen columns may want none of the key.
+    return ({"key": key} if key or not job.key_columns else {}) | rest
+
+
+def raised_records(job: JobSettings, raised: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return what a partition has just raised, in physical columns, likewise; where it comes from is left out."""
+    schema = job.row_schema
+    details = shown_details(schema[job.time_column].type, raised["detail"].to_list())
+    chosen = raised.select(job.time_column, *job.key_columns, "type", "metric")
+    frame = chosen.with_columns(pl.Series("detail", details, dtype=pl.String))
+    return anomaly_records(job, present_times(schema, frame, months_as_text=True))
+
+
 def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return the rows of a frame as plain data for JSON: times as text, and columns of JSON text as values."""
     records = time_texts(frame).to_dicts()
     for record in records:
-        record |= {name: _json_data(record[name]) for name in json_columns if name in record}
+        record |= {name: json_data(record[name]) for name in json_columns if name in record}
     return records
 
 
-def _json_data(text: str | None) -> Any:
+def json_data(text: str | None) -> Any:
+    """Return what JSON text says, or the text where it says nothing."""
     try:
         return None if text is None else json.loads(text)
     except ValueError:

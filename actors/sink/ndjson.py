@@ -15,7 +15,7 @@ from pathlib import Path
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SinkError
 from actors.files import make_directory, open_locked, sync_directory
-from actors.sink.lines import anomaly_frame, json_line, json_records
+from actors.sink.lines import anomaly_frame, anomaly_records, json_line
 from actors.sink.protocol import SinkRecord
 from config.settings import JobSettings
 
@@ -35,8 +35,9 @@ class NdjsonSink:
         self._allowed = allowed
         self._directory = directory
         self._job = job
-        # How each line begins.
-        self._line_start = json_line({job.time_column: 0}).removesuffix("0}").encode()
+        # How each line begins; before, the time had the name of its column.
+        names = dict.fromkeys(("time", job.time_column))
+        self._line_starts = tuple(json_line({name: 0}).removesuffix("0}").encode() for name in names)
         self._ends: dict[Path, tuple[_Place, int]] = {}
 
     def write(self, anomalies: Sequence[SinkRecord]) -> None:
@@ -77,7 +78,7 @@ class NdjsonSink:
             if size < known_size:
                 raise self._changed(path, "was cut short")
             if known_size != size:
-                last, size = _mend(file, path, size, self._line_start)
+                last, size = _mend(file, path, size, self._line_starts)
             fresh = [record for record in records if (record.id.offset, record.id.ordinal) > last]
             if fresh:
                 self._ends.pop(path, None)
@@ -95,11 +96,11 @@ class NdjsonSink:
         return SinkError(f"sink ndjson: {path} {fault} while the job ran: its lines are not written again")
 
     def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
-        shown = json_records(anomaly_frame(self._job, records), ("detail",))
+        shown = anomaly_records(self._job, anomaly_frame(self._job, records))
         return [json_line(record).encode() + b"\n" for record in shown]
 
 
-def _mend(file: io.FileIO, path: Path, size: int, line_start: bytes) -> tuple[_Place, int]:
+def _mend(file: io.FileIO, path: Path, size: int, line_starts: Sequence[bytes]) -> tuple[_Place, int]:
     """Cut off what is no whole line at the end of a file; return the place of the last line and the size."""
     tail, start = b"", size
     while True:
@@ -111,7 +112,7 @@ def _mend(file: io.FileIO, path: Path, size: int, line_start: bytes) -> tuple[_P
             if place is not None or not before:
                 kept = end if before else 0
                 # Without any whole line, only what a crash has left of a first write may be cut off.
-                if not kept and not line_start.startswith(_read_at(file, 0, len(line_start)).rstrip(b"\0")):
+                if not kept and not any(_begins(file, start) for start in line_starts):
                     raise _foreign(path)
                 if kept != size:
                     file.truncate(kept)
@@ -122,6 +123,11 @@ def _mend(file: io.FileIO, path: Path, size: int, line_start: bytes) -> tuple[_P
         step = min(_CHUNK_SIZE_BYTES, start)
         start -= step
         tail = _read_at(file, start, step) + tail
+
+
+def _begins(file: io.FileIO, line_start: bytes) -> bool:
+    """Whether a file begins like a line, or ends before that shows."""
+    return line_start.startswith(_read_at(file, 0, len(line_start)).rstrip(b"\0"))
 
 
 def _place(line: bytes, path: Path) -> _Place | None:

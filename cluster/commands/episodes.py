@@ -1,5 +1,6 @@
 """The commands `query late` and `query episodes`."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -42,7 +43,7 @@ def query_episodes(
     """Print episodes in the order of the rows that began them."""
     from actors.partition.episode_table import EpisodeFilter
     from cluster.client.no_match import no_episode
-    from cluster.show.episodes import episode_frame
+    from cluster.show.episodes import episode_frame, episode_records
     from cluster.show.output import write_frames
 
     limit, newest = options.pop("limit"), options.pop("newest")
@@ -52,7 +53,7 @@ def query_episodes(
     settings = client.settings(job)
     found = limited(lambda count: client.episodes(job, wanted, count, newest_first=newest), limit, "episodes")
     frame = episode_frame(settings, found)
-    write_frames(output, frame.schema, [frame])
+    write_frames(output, frame.schema, [frame], partial(episode_records, settings))
     say_written(output.path, frame.height, "episodes")
     if not found:
         say_lines(no_episode(client, settings, wanted))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from actors.model import AnomalyId
 from actors.partition.anomaly_table import Anomaly, NewestPlace
-from actors.sink.lines import anomaly_frame
+from actors.sink.lines import anomaly_frame, anomaly_records, json_records
 from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.client.typed_times import read_whole
 from cluster.errors import ClusterError
@@ -61,7 +62,7 @@ def export_anomalies(
         whole = pl.concat([pl.DataFrame(schema=schema), *frames])
         shown = narrow(job, whole)
         frames, schema = iter([shown]), shown.schema
-    write_frames(output, schema, frames, ("detail",))
+    write_frames(output, schema, frames, partial(anomaly_records, job))
     write_next(output, exported.next if exported.more_follows else None)
     return exported
 
@@ -118,7 +119,7 @@ def export_stored_anomalies(output: Output, found: Iterator[Anomaly], count_max:
     """
     exported = ExportedAnomalies()
     frames = (_stored_frame(batch) for batch in _batches(found, count_max, exported))
-    write_frames(output, _stored_frame([]).schema, frames, ("key", "detail"))
+    write_frames(output, _stored_frame([]).schema, frames, partial(json_records, json_columns=("key", "detail")))
     write_next(output, exported.next if exported.more_follows else None)
     return exported
 

@@ -12,7 +12,7 @@ from actors.frames import polars_schema, present_times
 from actors.model import AnomalyId, Column, Schema
 from actors.partition.anomaly_table import Anomaly
 from actors.partition.rejected_records import LateRow
-from actors.sink.lines import anomaly_frame, json_records
+from actors.sink.lines import anomaly_frame, anomaly_records, json_records, with_key
 from cluster.errors import ClusterError
 from cluster.show.text import show_cell
 from config.settings import JobSettings
@@ -62,6 +62,11 @@ def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame
     )
 
 
+def episode_records(job: JobSettings, frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame of episodes as plain data for JSON, with the key as an object."""
+    return [with_key(job, record) for record in json_records(frame)]
+
+
 def _text_of(texts: Sequence[str], number: int) -> str | None:
     # A job that was changed may have fewer metrics than the one before it, whose episodes stay.
     return texts[number] if number < len(texts) else None
@@ -105,13 +110,13 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> E
     if not found or found[0].id != place:
         text = f"{place.split}/{place.offset}/{place.ordinal}"
         raise ClusterError(f"job {job.name!r} has no anomaly {text}; `tocsin query anomalies --wide` shows what it has")
-    (record,) = json_records(anomaly_frame(job, found[:1]), ("detail",))
+    (record,) = anomaly_records(job, anomaly_frame(job, found[:1]))
     detail = record["detail"]
     return Explained(
         id=f"{place.split}/{place.offset}/{place.ordinal}",
-        time=record[job.time_column],
+        time=record["time"],
         window=detail.get("window") if isinstance(detail, dict) else None,
-        key={name: record[name] for name in job.key_columns},
+        key=record["key"],
         type=record["type"],
         metric=record["metric"],
         detail=detail,

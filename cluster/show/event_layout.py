@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from actors.frames import time_texts
+from actors.sink.lines import ANOMALY, json_data
 from actors.store import BinaryPayload, Event, JsonPayload, Timestamp
 from actors.store.events.event import Payload
 from cluster.client.event_query import join_type
@@ -52,7 +53,7 @@ class EventLayout:
         """Take events into account."""
         for event in events:
             self._is_wide = self._is_wide or not _is_narrow(event)
-            self._see_payload(event.payload)
+            self._see_payload(_shown_payload(event))
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -80,10 +81,11 @@ class EventLayout:
             schema |= dict.fromkeys(TIME_COLUMNS, pl.String)
             columns |= {"timestamp": _time_texts(times), "source_timestamp": _time_texts(sources)}
         if PAYLOAD in schema and (self._fields is None or not self._is_flat):
-            columns[PAYLOAD] = [_payload_text(event.payload) for event in events]
+            columns[PAYLOAD] = [_payload_text(_shown_payload(event)) for event in events]
         elif self._has_payload:
+            payloads = [_shown_payload(event) for event in events]
             for name in self._fields or ():
-                columns[_column_name(name)] = self._field(name, events)
+                columns[_column_name(name)] = self._field(name, payloads)
         return pl.DataFrame({name: _series(name, values, schema[name]) for name, values in columns.items()})
 
     def _see_payload(self, payload: Payload) -> None:
@@ -101,8 +103,8 @@ class EventLayout:
             for name, value in data.items():
                 self._kinds[name].add(_kind(value))
 
-    def _field(self, name: str, events: Sequence[Event]) -> list[Any]:
-        values = [event.payload.data[name] for event in events if isinstance(event.payload, JsonPayload)]
+    def _field(self, name: str, payloads: Sequence[Payload]) -> list[Any]:
+        values = [payload.data[name] for payload in payloads if isinstance(payload, JsonPayload)]
         if not _is_text(self._kinds[name]):
             return values
         is_plain = self._kinds[name] <= {"str", "null"}
@@ -116,7 +118,7 @@ def event_record(event: Event) -> dict[str, Any]:
         "source_timestamp": None if event.source_timestamp is None else show_timestamp(event.source_timestamp),
         "type": join_type(event.type),
         "id": show_id(event),
-        PAYLOAD: _payload_data(event.payload),
+        PAYLOAD: _payload_data(_shown_payload(event)),
     }
 
 
@@ -192,6 +194,15 @@ def _series(name: str, values: pl.Series | Sequence[Any], kind: Any) -> pl.Serie
     if isinstance(kind, pl.Datetime):
         return pl.Series(name, values, dtype=pl.Int64).cast(kind)
     return pl.Series(name, values, dtype=kind)
+
+
+def _shown_payload(event: Event) -> Payload:
+    """Return an event's payload; that of an anomaly which an earlier version stored has its detail as JSON text."""
+    payload = event.payload
+    data = payload.data if isinstance(payload, JsonPayload) and event.type[1:2] == (ANOMALY,) else None
+    if not isinstance(data, dict) or data.keys() != {"metric", "key", "detail"} or not isinstance(data["detail"], str):
+        return payload
+    return JsonPayload(data | {"detail": json_data(data["detail"])})
 
 
 def _payload_data(payload: Payload) -> Any:

@@ -92,9 +92,12 @@ def choose_output(
 
 
 def write_frames(
-    output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame], json_columns: Sequence[str] = ()
+    output: Output,
+    schema: Mapping[str, Any],
+    frames: Iterable[pl.DataFrame],
+    records: Callable[[pl.DataFrame], Sequence[Mapping[str, Any]]] = json_records,
 ) -> None:
-    """Write frames of one schema, one after the other; lines of JSON have the values of columns of JSON text.
+    """Write frames of one schema, one after the other; `records` makes what lines of JSON say of their rows.
 
     Raises:
         ClusterError: a column that there is not, or a file that cannot be written.
@@ -115,7 +118,7 @@ def write_frames(
             if frame.height and output.form is Form.CSV:
                 write(time_texts(frame).write_csv(include_header=False))
             elif frame.height:
-                write(show_json_lines(json_records(frame, json_columns)) + "\n")
+                write(show_json_lines(records(frame)) + "\n")
 
 
 def write_json(output: Output, records: Iterable[Mapping[str, Any]]) -> None:

@@ -8,7 +8,7 @@ import polars as pl
 from actors.frames import time_texts, to_physical
 from actors.model import Column, ColumnType
 from actors.partition.anomaly_table import Anomaly
-from actors.sink.lines import anomaly_frame, json_records
+from actors.sink.lines import anomaly_frame, anomaly_records
 from cluster.client.typed_times import read_time, read_whole
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
@@ -35,7 +35,7 @@ def show_anomalies(
     """Return anomalies as text; the table leaves out what names the row unless it `is_wide`."""
     frame = anomaly_frame(job, anomalies)
     if as_json:
-        return show_json_lines(json_records(frame, ("detail",)))
+        return show_json_lines(anomaly_records(job, frame))
     if not is_wide:
         frame = narrow(job, frame)
     table = show_table(frame)

@@ -81,7 +81,7 @@ def test_the_hello_world_gives_its_eight_anomalies_through_job_submission(run: R
     submitted = run("submit", str(EXAMPLE), "--wait")
     assert submitted.exit_code == 0, submitted.output
     found = records(run("query", "anomalies", "trades", "--json"))
-    assert [(one["time"][-4:-1], one["sym"], one["metric"]) for one in found] == [
+    assert [(one["time"][-4:-1], one["key"]["sym"], one["metric"]) for one in found] == [
         ("003", "A", "sum(qty) > 5"),
         ("004", "A", "avg(qty) > qty"),
         ("005", "B", "qty < 4"),
@@ -94,7 +94,7 @@ def test_the_hello_world_gives_its_eight_anomalies_through_job_submission(run: R
 
 
 def test_anomalies_are_found_by_key_and_time(run: Run, sensors: Path) -> None:
-    assert [one["sensor"] for one in records(run("query", "anomalies", "sensors", "--json"))] == ["b", "a"]
+    assert [one["key"]["sensor"] for one in records(run("query", "anomalies", "sensors", "--json"))] == ["b", "a"]
     of_a = records(run("query", "anomalies", "sensors", "--key", "a", "--from", "2026-01-01T00:00:04", "--json"))
     assert [one["offset"] for one in of_a] == [4]
 

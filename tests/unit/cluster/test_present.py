@@ -52,7 +52,7 @@ def test_no_anomalies_are_a_table_without_rows() -> None:
 def test_programs_get_lines_of_json() -> None:
     assert json.loads(show_anomalies(JOB, [make_anomaly("Ä")], as_json=True)) == {
         "time": "2023-11-14T22:13:20.123Z",
-        "sym": "Ä",
+        "key": {"sym": "Ä"},
         "type": 0,
         "metric": "qty > 8",
         "detail": None,

@@ -41,8 +41,8 @@ def offsets(path: Path) -> list[int]:
 def test_a_line_has_all_fields(tmp_path: Path) -> None:
     NdjsonSink(tmp_path, JOB).write([record(7, '{"value": 6}')])
     assert (tmp_path / FILE).read_text() == (
-        '{"time": "2018-10-08T01:01:01.003Z", "sym": "A", "type": 0, "metric": "sum(qty) > 5", "detail": {"value": 6}, '
-        '"split": 1, "offset": 7, "ordinal": 2}\n'
+        '{"time": "2018-10-08T01:01:01.003Z", "key": {"sym": "A"}, "type": 0, "metric": "sum(qty) > 5", '
+        '"detail": {"value": 6}, "split": 1, "offset": 7, "ordinal": 2}\n'
     )
 
 
@@ -164,5 +164,5 @@ def test_times_keep_all_their_digits(tmp_path: Path) -> None:
     job = make_job(PLAIN | {"schema": {**SCHEMA, "time": "NANOTIMESTAMP", "sym": "MONTH"}})
     NdjsonSink(tmp_path, job).write([replace(one, key=(24225,), detail='{"learned_since": 1700000000123456789}')])
     found = json.loads((tmp_path / FILE).read_text())
-    assert (found["time"], found["sym"]) == ("2023-11-14T22:13:20.123456789Z", "2018-10")
+    assert (found["time"], found["key"]["sym"]) == ("2023-11-14T22:13:20.123456789Z", "2018-10")
     assert found["detail"] == {"learned_since": "2023-11-14T22:13:20.123456789Z"}
