@@ -8,38 +8,29 @@ the next one opens the same directories.
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
 from actors.allowed import EVERYTHING, AllowedPaths
-from actors.detectors.groups import GroupId
-from actors.detectors.verdicts import VariableVerdict
-from actors.engine.episodes.episode import Episode
 from actors.errors import NotOpenError, SinkError, StaleEpochError
 from actors.frames import empty_frame
 from actors.host_batch import HostBatch
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter
-from actors.partition.episode_table import EpisodeFilter
+from actors.partition.anomaly_table import Anomaly
 from actors.partition.partition import Partition, PartitionStat, RoutedBatch, identifier_of
-from actors.partition.queries import PartitionQueries
-from actors.partition.rejected_records import LateRow
+from actors.partition.queries import QUERIES
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 from actors.sink.open import open_sinks
 from actors.sink.protocol import Sink, SinkRecord
-from actors.source.protocol import DeadLetter
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
-from actors.store.query.planner import QueryParams, QueryResult
 from config.settings import JobSettings
-
-T = TypeVar("T")
 
 DELIVERY_COUNT_MAX = 1000
 """Anomalies handed to sinks in one call."""
@@ -428,42 +419,16 @@ class PartitionHost:
         """Return the counters of every partition owned."""
         return [partition.stat() for partition in list(self._partitions.values())]
 
-    def anomalies(self, wanted: AnomalyFilter, count_max: int, newest_first: bool) -> list[Anomaly]:
-        """Return committed anomalies of every partition owned, each partition's in order, not merged."""
-        return self._collect(lambda queries: queries.anomalies(wanted, count_max, newest_first=newest_first))
+    def ask(self, partitions: Sequence[int], query: str, arguments: Mapping[str, Any]) -> dict[int, Any]:
+        """Return what partitions answer to one of the `QUERIES`, by number.
 
-    def verdicts(self) -> list[VariableVerdict]:
-        """Return how variables behave in every partition owned."""
-        return self._collect(PartitionQueries.verdicts)
-
-    def near_groups(self, acceptance: bytes) -> list[GroupId]:
-        """Return what detectors have seen of the groups that an acceptance means, or of those most like it."""
-        wanted = Acceptance.from_bytes(acceptance)
-        return self._collect(lambda queries: queries.near_groups(wanted))
-
-    def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
-        """Return the anomaly tables as they are stored, not merged."""
-        return self._collect(PartitionQueries.anomaly_entries)
-
-    def event_pages(self, partitions: list[int], params: QueryParams) -> dict[int, QueryResult]:
-        """Return the stored events of partitions, each one's in the order asked for."""
-        return {number: self._partition(number).queries.event_page(params) for number in partitions}
-
-    def dead_letters(self, count_max: int) -> list[DeadLetter]:
-        """Return committed dead letters of every partition owned."""
-        return self._collect(lambda queries: queries.dead_letters(count_max))
-
-    def episodes(self, wanted: EpisodeFilter, count_max: int, newest_first: bool) -> list[Episode]:
-        """Return committed episodes of every partition owned, each partition's in order, not merged."""
-        return self._collect(lambda queries: queries.episodes(wanted, count_max, newest_first=newest_first))
-
-    def late_rows(self, count_max: int) -> list[LateRow]:
-        """Return committed rows that the metrics of every partition owned discarded."""
-        return self._collect(lambda queries: queries.late_rows(count_max))
-
-    def _collect(self, read: Callable[[PartitionQueries], list[T]]) -> list[T]:
-        self._check_owns_any()
-        return [item for partition in list(self._partitions.values()) for item in read(partition.queries)]
+        Raises:
+            NotOpenError: the host does not own one of them, so that no answer would be complete.
+            ShardLostError: the files of one are gone.
+        """
+        if query not in QUERIES:
+            raise ValueError(f"{query!r} is no query of partitions; there are {', '.join(sorted(QUERIES))}")
+        return {number: getattr(self._partition(number).queries, query)(**arguments) for number in partitions}
 
     def validate(self) -> None:
         """Assert every invariant of the host and its partitions."""
@@ -475,9 +440,10 @@ class PartitionHost:
             partition.validate()
         self._standbys.validate(self._epoch)
 
-    def crash(self) -> None:
-        """Die as by the power switch."""
-        os.kill(os.getpid(), signal.SIGKILL)
+    def crash(self, pid: int) -> None:
+        """Die as by the power switch, if this process is meant and not one before it."""
+        if pid == os.getpid():
+            os.kill(pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Close every partition, source and sink; what is not flushed is not kept."""

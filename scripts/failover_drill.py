@@ -269,7 +269,7 @@ class Drill:
 
     def _kill_host(self, name: str, before: Seen) -> Killed:
         killed = self._random.choice(self._client.hosts(name))
-        os.kill(int(self._client._ask_host(name, killed, "pid")), self._signal)
+        os.kill(int(self._client.host_pid(name, killed)), self._signal)
         was = (before.epoch, before.failure_count)
         return killed, lambda seen: (seen.epoch, seen.failure_count) != was
 

@@ -3,7 +3,7 @@
 Queries come from any thread while rows are applied. Each reads the shard in a transaction of its own.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
@@ -18,6 +18,21 @@ from actors.source.protocol import DeadLetter
 from actors.store import Event, EventStore
 from actors.store.query.planner import QueryParams, QueryResult
 from config.settings import JobSettings
+
+QUERIES: Final = frozenset(
+    {
+        "anomalies",
+        "anomaly_entries",
+        "dead_letters",
+        "episodes",
+        "event_page",
+        "late_rows",
+        "near_groups",
+        "ready",
+        "verdicts",
+    }
+)
+"""What others may ask of a partition: methods of `PartitionQueries`."""
 
 
 class PartitionQueries:
@@ -51,6 +66,9 @@ class PartitionQueries:
     def event_page(self, params: QueryParams) -> QueryResult:
         """Return stored events, pending ones included, and whether more would have matched."""
         return QueryResult((), False) if self._store is None else self._store.query(params)
+
+    def ready(self) -> None:
+        """Return nothing: that it is answered says that the partition is open and its files are there."""
 
     def verdicts(self) -> list[VariableVerdict]:
         """Return how the variables that the job follows behave."""

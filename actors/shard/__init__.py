@@ -5,6 +5,9 @@ that a partition keeps is in tables of its shard and changes in one write transa
 the libraries that use them.
 """
 
+from typing import TYPE_CHECKING
+
+from actors.lazy_names import lazy_names
 from actors.shard.errors import (
     ShardBusyError,
     ShardClosedError,
@@ -18,7 +21,12 @@ from actors.shard.errors import (
     ShardOwnedError,
     ShardReadExpiredError,
 )
-from actors.shard.shard import Shard, Table, Txn
+
+if TYPE_CHECKING:
+    from actors.shard.shard import Shard, Table, Txn
+else:
+    # Who only meets errors of shards does without LMDB.
+    __getattr__ = lazy_names(__name__, {"actors.shard.shard": "Shard Table Txn"})
 
 __all__ = [
     "Shard",

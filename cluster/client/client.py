@@ -7,21 +7,19 @@ through the leader's process of a node, and are merged here by the id of the ano
 import contextlib
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from actors.errors import NotOpenError
 from cluster.client.access import GROUP_ID, Access
+from cluster.client.hosts import LOOK_TIMEOUT_S, WAIT_S, Hosts
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes, request_id
-from cluster.errors import ClusterError, NoAnswerError, NotRunningError, SilentHostError, UnknownJobError
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
 from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
-from cluster.local.speed import has_passed
 from cluster.node.status import NodeStatus
 from raft.commands import Command, JobRemoved, JobResumed, JobStopped, JobSubmitted, ScaleRequested, ValueAccepted
 from raft.group import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from actors.detectors.groups import GroupId
     from actors.detectors.verdicts import VariableVerdict
     from actors.engine.episodes.episode import Episode
+    from actors.partition.acceptances import Acceptance
     from actors.partition.anomaly_table import Anomaly, AnomalyFilter
     from actors.partition.episode_table import EpisodeFilter
     from actors.partition.rejected_records import LateRow
@@ -40,19 +39,8 @@ if TYPE_CHECKING:
     from cluster.client.event_pages import Ask, EventPage
     from config.settings import JobSettings
 
-T = TypeVar("T")
-
-LOOK_TIMEOUT_S = 0.6
-"""Seconds that a leader's process has to say what it does, and hosts for what `tocsin status` says of them."""
-
-HOST_TIMEOUT_S = 60.0
-"""Seconds that a host has to answer a query."""
-
 STAT_TIMEOUT_S = 3.0
 """Seconds that a host has for its counters while a query waits for it."""
-
-OPEN_TIMEOUT_S = 15.0
-"""Seconds that a query waits for the partitions of a job that is just being recovered."""
 
 PLACE_TIMEOUT_S = 30.0
 """Seconds in which a running job gives an accepted value its place; a failover in between is waited out."""
@@ -61,12 +49,15 @@ PLACE_TIMEOUT_S = 30.0
 class Client:
     """A connection of this process to the cluster of a home, or to one at an address (`Client.at`).
 
+    `say` is told what is waited for when that takes long.
+
     Raises:
         NotRunningError: no cluster runs there.
     """
 
-    def __init__(self, place: Home | Access) -> None:
+    def __init__(self, place: Home | Access, say: Callable[[str], None] | None = None) -> None:
         self._nodes = Nodes(place)
+        self._hosts = Hosts(self._nodes, self.job, say)
 
     @classmethod
     def at(cls, addresses: str, password_file: str | Path, group_id: int = GROUP_ID) -> "Client":
@@ -183,11 +174,13 @@ class Client:
     def remove(self, name: str) -> None:
         """Forget a job that does not run, and end its hosts; its directory is left for its owner to delete."""
         self.propose(JobRemoved(request_id=request_id(), job_id=self.job(name).job_id))
-        self.end_hosts(name)
+        # Leaders end hosts of jobs that there are not by themselves; this is only sooner.
+        with contextlib.suppress(NoAnswerError):
+            self._hosts.call("end_hosts", name, wait_s=0.0)
 
     def end_hosts(self, name: str) -> None:
         """End all hosts of a job; those of one that runs are started again, and queries open others on demand."""
-        self._call_child("end_hosts", name)
+        self._hosts.call("end_hosts", name)
 
     def scale(self, name: str, host_count: int) -> None:
         """Want another number of hosts for a job, or a shared one; one that is stopped has them when it runs again.
@@ -249,111 +242,49 @@ class Client:
         """Return the names of the hosts that own partitions of a job, in order."""
         return sorted(set(self.job(name).owners) - {""})
 
-    def _call_child(self, call: str, *arguments: Any, timeout_s: float = HOST_TIMEOUT_S) -> Any:
-        """Call the leader's process of a node, the leading one before the others.
-
-        Raises:
-            NoAnswerError: none answers.
-        """
-        trouble = "Ray does not run, or is just being started"
-        deadline_s = time.monotonic() + timeout_s
-        for child in self._nodes.ready_children():
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                break
-            try:
-                return child.call(call, *arguments, timeout_s=left_s)
-            except SilentHostError:
-                raise
-            except NoAnswerError as error:
-                trouble = str(error)
-        raise NoAnswerError(f"no leader's process of any node answers ({trouble}); see `tocsin status`")
-
-    def _ask_host(self, name: str, host: str, method: str, *arguments: Any, timeout_s: float = HOST_TIMEOUT_S) -> Any:
-        longest_s = timeout_s + min(timeout_s, 2.0)
-        return self._call_child("ask_host", name, host, method, arguments, timeout_s, timeout_s=longest_s)
-
     def open_for_queries(self, name: str) -> None:
-        """Wait until all partitions that ever had an owner are open, since they would be missing from answers unseen.
+        """Wait until all partitions that ever had an owner answer.
 
         Nobody runs a stopped or finished job, so its partitions are opened here when their hosts have ended since.
 
         Raises:
-            NoAnswerError: some are not open in time.
+            NoAnswerError: some do not answer in time.
             ShardLostError: the shard of a job that does not run is gone, damaged or another one.
         """
-        started_s = time.monotonic()
-        while True:
-            job = self.job(name)
-            missing, trouble = self._missing_partitions(job)
-            if not missing:
-                return
-            if has_passed(started_s, OPEN_TIMEOUT_S):
-                numbers = ", ".join(map(str, missing))
-                why = trouble or f"see `tocsin status {name}`"
-                raise NoAnswerError(f"partitions {numbers} of job {name!r} are not open; {why}")
-            if job.status is JobStatus.RUNNING:
-                time.sleep(0.2)
-            else:
-                check_whole(job)
-                self._open_at_rest(job, {job.owners[number] for number in missing})
+        self._hosts.ask(name, "ready", {})
 
-    def _missing_partitions(self, job: Job) -> tuple[list[int], str]:
-        """Return which partitions that ever had an owner are not open, and who does not answer."""
-        from actors.shard import ShardLostError
-
-        found, trouble = set[int](), ""
-        try:
-            stats, silent = self.look_at_hosts(job.job_id, STAT_TIMEOUT_S)
-            found, trouble = {stat.partition for stat in stats}, "; ".join(silent)
-        except ShardLostError:
-            # Whoever opens them says which shard is lost.
-            pass
-        return [number for number, made in enumerate(job.generations) if made and number not in found], trouble
-
-    def _open_at_rest(self, job: Job, hosts: set[str]) -> None:
-        from actors.shard import ShardLostError
-
-        for host in sorted(hosts):
-            try:
-                self._call_child("open_at_rest", job.job_id, host, OPEN_TIMEOUT_S, timeout_s=OPEN_TIMEOUT_S + 2)
-            except ShardLostError as error:
-                raise ShardLostError(f"{error}; no answer would be complete: {_way_out(job)}") from error
-
-    def look_at_hosts(self, name: str, timeout_s: float = LOOK_TIMEOUT_S) -> "tuple[list[PartitionStat], list[str]]":
+    def look_at_hosts(self, name: str) -> "tuple[list[PartitionStat], list[str]]":
         """Return the counters of partitions that are open, in order, and why hosts did not give theirs in time."""
-        with ThreadPoolExecutor(16) as threads:
-            asked = [
-                threads.submit(self._ask_host, name, host, "stat", timeout_s=timeout_s) for host in self.hosts(name)
-            ]
-        found: list[PartitionStat] = []
-        silent: list[str] = []
-        for one in asked:
-            try:
-                found += one.result()
-            except NotOpenError:
-                # One that does not run has none open.
-                continue
-            except NoAnswerError as error:
-                silent.append(str(error))
-        return sorted(found, key=lambda stat: stat.partition), silent
+        return self._hosts.look(self.job(name))
 
     def partition_stats(self, name: str) -> "list[PartitionStat]":
-        """Return the counters of every partition that is open, in order."""
-        found: list[PartitionStat] = []
-        for host in self.hosts(name):
-            # One that does not run has none open.
-            with contextlib.suppress(NotOpenError):
-                found += self._ask_host(name, host, "stat")
-        return sorted(found, key=lambda stat: stat.partition)
+        """Return the counters of every partition that is open now, in order.
+
+        Raises:
+            NoAnswerError: a host that runs did not give its own in time.
+        """
+        found, silent = self._hosts.look(self.job(name), STAT_TIMEOUT_S)
+        if silent:
+            raise NoAnswerError("; ".join(silent))
+        return found
 
     def anomalies(
-        self, name: str, wanted: "AnomalyFilter", count_max: int, *, newest_first: bool = False
+        self,
+        name: str,
+        wanted: "AnomalyFilter",
+        count_max: int,
+        *,
+        newest_first: bool = False,
+        wait_s: float = WAIT_S,
     ) -> "list[Anomaly]":
-        """Return committed anomalies of all partitions, in the order of ids or, newest first, in that of times."""
+        """Return committed anomalies of all partitions, in the order of ids or, newest first, in that of times.
+
+        Partitions that do not answer are waited for; with 0 seconds they are an error at once.
+        """
         from actors.partition.anomaly_table import newest_place
 
-        found: list[Anomaly] = self._collect(name, "anomalies", wanted, count_max, newest_first)
+        arguments = {"wanted": wanted, "count_max": count_max, "newest_first": newest_first}
+        found: list[Anomaly] = self._collect(name, "anomalies", arguments, wait_s)
         if newest_first:
             return heapq.nlargest(count_max, found, key=newest_place)
         return sorted(found, key=lambda anomaly: anomaly.id)[:count_max]
@@ -373,7 +304,7 @@ class Client:
 
     def anomaly_entries(self, name: str) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""
-        return sorted(self._collect(name, "anomaly_entries"))
+        return sorted(self._collect(name, "anomaly_entries", {}))
 
     def events(self, name: str, params: "QueryParams") -> "EventPage":
         """Return stored events of all partitions in one order, at most `max_results` of them in all (`None`: all).
@@ -394,48 +325,21 @@ class Client:
         """Return what asks partitions for a page, wherever they are, and again when they have moved meanwhile."""
 
         def ask(partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
-            return self._when_open(name, lambda: self._ask_partitions(name, partitions, params))
+            from actors.store.query.planner import QueryResult
+
+            found = self._hosts.ask(name, "event_page", {"params": params}, partitions)
+            # A partition that never had an owner has no events yet.
+            return {number: found.get(number, QueryResult((), False)) for number in partitions}
 
         return ask
 
-    def _when_open(self, name: str, ask: Callable[[], T]) -> T:
-        """Return an answer of hosts; when they have ended or partitions have moved meanwhile, ask once more."""
-        from actors.shard import ShardClosedError, ShardLostError
-        from actors.store.errors import StoreClosedError
-
-        started_s = time.monotonic()
-        while True:
-            try:
-                return ask()
-            except (NotOpenError, NoAnswerError, ShardClosedError, ShardLostError, StoreClosedError):
-                if has_passed(started_s, OPEN_TIMEOUT_S):
-                    raise
-                self.open_for_queries(name)
-
-    def _ask_partitions(self, name: str, partitions: Sequence[int], params: "QueryParams") -> "dict[int, QueryResult]":
-        from actors.store.query.planner import QueryResult
-
-        job = self.job(name)
-        check_whole(job)
-        owners = job.owners
-        homeless = [number for number in partitions if not owners[number] and job.generations[number]]
-        if homeless:
-            raise NotOpenError(f"partition {homeless[0]} of job {name!r} is being made anew")
-        # A partition that never had an owner has no events yet.
-        pages = {number: QueryResult((), False) for number in partitions if not owners[number]}
-        for host in sorted({owners[number] for number in partitions} - {""}):
-            own = [number for number in partitions if owners[number] == host]
-            pages |= self._ask_host(name, host, "event_pages", own, params)
-        return pages
-
     def verdicts(self, name: str) -> "list[VariableVerdict]":
         """Return how the variables that a job follows behave, of all partitions."""
-        return self._collect(name, "verdicts")
+        return self._collect(name, "verdicts", {})
 
-    def near_groups(self, name: str, content: bytes) -> "list[GroupId]":
+    def near_groups(self, name: str, acceptance: "Acceptance") -> "list[GroupId]":
         """Return what detectors have seen of the groups that an acceptance means, or of those most like it."""
-        self.open_for_queries(name)
-        return self._collect(name, "near_groups", content)
+        return self._collect(name, "near_groups", {"acceptance": acceptance})
 
     def accept(self, name: str, content: bytes) -> AcceptanceRecord:
         """Let a value count as known, and return what the group knows of it: with its place, when the job runs.
@@ -460,7 +364,7 @@ class Client:
 
     def dead_letters(self, name: str, count_max: int) -> "list[DeadLetter]":
         """Return committed dead letters of all partitions, in the order of split and offset."""
-        found = self._collect(name, "dead_letters", count_max)
+        found = self._collect(name, "dead_letters", {"count_max": count_max})
         return sorted(found, key=lambda letter: (letter.split, letter.offset))[:count_max]
 
     def episodes(
@@ -469,28 +373,26 @@ class Client:
         """Return committed episodes of all partitions, in the order of the rows that began them, or newest first."""
         from actors.partition.episode_table import newest_start
 
-        found: list[Episode] = self._collect(name, "episodes", wanted, count_max, newest_first)
+        arguments = {"wanted": wanted, "count_max": count_max, "newest_first": newest_first}
+        found: list[Episode] = self._collect(name, "episodes", arguments)
         if newest_first:
             return heapq.nlargest(count_max, found, key=newest_start)
         return sorted(found, key=lambda episode: episode.id)[:count_max]
 
     def late_rows(self, name: str, count_max: int) -> "list[LateRow]":
         """Return committed rows that metrics discarded, of all partitions, in the order of split and offset."""
-        found = self._collect(name, "late_rows", count_max)
+        found = self._collect(name, "late_rows", {"count_max": count_max})
         return sorted(found, key=lambda late: (late.split, late.offset))[:count_max]
 
-    def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
-        def ask() -> list[Any]:
-            check_whole(self.job(name))
-            return [item for host in self.hosts(name) for item in self._ask_host(name, host, method, *arguments)]
-
-        return self._when_open(name, ask)
+    def _collect(self, name: str, query: str, arguments: Mapping[str, Any], wait_s: float = WAIT_S) -> list[Any]:
+        found = self._hosts.ask(name, query, arguments, wait_s=wait_s)
+        return [item for number in sorted(found) for item in found[number]]
 
     def kill_leader(self) -> str:
         """Kill the node that leads, with its leader's process, as by SIGKILL, and return its name."""
         for name, found in self._nodes.statuses():
             if found is not None and found.led_epoch is not None:
-                self._nodes.crash(name)
+                self._nodes.crash(name, found.pid)
                 return name
         raise NoAnswerError("nobody leads just now; try again in a second")
 
@@ -500,8 +402,19 @@ class Client:
         chosen = host or next(iter(hosts), None)
         if chosen is None or chosen not in hosts:
             raise UnknownJobError(f"job {name!r} has no host {chosen!r}; it has {', '.join(hosts) or 'none'}")
-        self._ask_host(name, chosen, "crash")
+        # By its number, so that a call that is made again does not kill the next one.
+        pid = self.host_pid(name, chosen)
+        self._hosts.call_host(name, chosen, "crash", pid)
         return chosen
+
+    def host_pid(self, name: str, host: str) -> int:
+        """Return the process of a host.
+
+        Raises:
+            NotOpenError: it does not run.
+            NoAnswerError: it does not answer.
+        """
+        return int(self._hosts.call_host(name, host, "pid"))
 
 
 def _host_count(job: "JobSettings") -> int:
@@ -522,31 +435,3 @@ def check_group(job: "JobSettings", group_id: int) -> None:
             f"job {job.name!r} wants group {job.group}, but the cluster has group {group_id} alone; write `group: "
             f"{group_id}`, leave `group` out, or start a cluster with `tocsin --home DIR up --group {job.group}`"
         )
-
-
-def check_whole(job: Job) -> None:
-    """Check that no partition of a job that does not run was lost with its node, as those of one that runs may be.
-
-    Raises:
-        ShardLostError: one was, so that no answer would be complete.
-    """
-    lost = [number for number, owner in enumerate(job.owners) if not owner and job.generations[number]]
-    if lost and job.status is not JobStatus.RUNNING:
-        from actors.shard import ShardLostError
-
-        numbers = ", ".join(map(str, lost))
-        raise ShardLostError(
-            f"partitions {numbers} of job {job.job_id!r} were given up with their node; no answer would be complete: "
-            f"{_replay(job)}"
-        )
-
-
-def _way_out(job: Job) -> str:
-    """Return what helps when a shard of a job that does not run is lost."""
-    return f"put the directory back, or {_replay(job)}"
-
-
-def _replay(job: Job) -> str:
-    if job.status is JobStatus.STOPPED:
-        return f"run `tocsin resume {job.job_id}`, which reads the input anew"
-    return "submit the job under another name, which reads the input anew"

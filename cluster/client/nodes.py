@@ -4,7 +4,7 @@ import contextlib
 import random
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient, NodeClients, RelayedClient
+from cluster.node.ray_keeper import RayPhase
 from cluster.node.status import NodeStatus
 from raft.commands import Command, NodeLeft, NodeLost, Refused, decode_answer, encode_command
 from raft.errors import FormatError, RaftError
@@ -137,11 +138,12 @@ class Nodes:
             time.sleep(0.1)
         raise NoAnswerError(f"the group did not accept the command in {time.monotonic() - started_s:.0f} s: {trouble}")
 
-    def ready_children(self) -> Iterator[NodeClient]:
-        """Yield the leader's processes that are ready, that of the leading node first."""
-        found = [status for _, status in self.statuses() if status is not None and status.child.address]
-        for status in sorted(found, key=lambda one: one.led_epoch or -1, reverse=True):
-            yield self.client(status.child.address)
+    def ready_children(self) -> tuple[list[NodeClient], str]:
+        """Return the leader's processes that are ready, that of the leading node first, and why others are not."""
+        statuses = self.statuses()
+        ready = [status for _, status in statuses if status is not None and status.child.address]
+        ordered = sorted(ready, key=lambda one: one.led_epoch or -1, reverse=True)
+        return [self.client(status.child.address) for status in ordered], why_not_ready(statuses)
 
     def member_rows(self) -> list[MemberRow]:
         """Return who votes and who waits to, as the member that has applied most says.
@@ -243,10 +245,10 @@ class Nodes:
             time.sleep(0.1)
         raise ClusterError(f"{trouble}: {reason}")
 
-    def crash(self, name: str) -> None:
-        """Have a node die as by SIGKILL, with its leader's process."""
+    def crash(self, name: str, pid: int) -> None:
+        """Have the process of a node, and none after it, die as by SIGKILL, with its leader's process."""
         try:
-            self.client(self._addresses[name]).call("crash", timeout_s=LOOK_TIMEOUT_S)
+            self.client(self._addresses[name]).call("crash", pid, timeout_s=LOOK_TIMEOUT_S)
         except NoAnswerError:
             # It died before it could say so.
             return
@@ -275,6 +277,24 @@ class Nodes:
 def newest_state(found: Sequence[tuple[int, bytes]]) -> GroupState:
     """Return the state of the member that has applied most; given are applied index and encoded state of each."""
     return decode_state(max(found, key=lambda one: one[0])[1])
+
+
+def why_not_ready(statuses: Sequence[tuple[str, NodeStatus | None]]) -> str:
+    """Return in words what has to come before there are leader's processes that can be asked."""
+    lines = []
+    for name, status in statuses:
+        if status is None:
+            lines.append(f"{name} does not answer")
+        elif status.child.address:
+            continue
+        elif status.ray.phase in (RayPhase.STARTING, RayPhase.FAILED):
+            problem = f" ({status.ray.problem})" if status.ray.problem else ""
+            lines.append(
+                f"Ray of {name} is {'being started' if status.ray.phase is RayPhase.STARTING else 'down'}{problem}"
+            )
+        else:
+            lines.append(f"the leader's process of {name} is being started")
+    return ", ".join(lines) or "no node has one"
 
 
 def _answer_or_none(future: "Future[Any] | None") -> Any:

@@ -21,7 +21,6 @@ def query_late(target: Target, /, job: str, limit: int, **options: Any) -> None:
     from cluster.show.output import write_frames
 
     output, client = output_of(options), target.client()
-    client.open_for_queries(job)
     found = limited(lambda count: client.late_rows(job, count), limit, "late rows")
     frame = late_frame(client.settings(job), found)
     write_frames(output, frame.schema, [frame])
@@ -48,7 +47,6 @@ def query_episodes(
 
     limit, newest = options.pop("limit"), options.pop("newest")
     output, client = output_of(options), target.client()
-    client.open_for_queries(job)
     wanted = EpisodeFilter(state=state, key=key or None, type=kind)
     settings = client.settings(job)
     found = limited(lambda count: client.episodes(job, wanted, count, newest_first=newest), limit, "episodes")

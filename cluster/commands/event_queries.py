@@ -137,7 +137,6 @@ def query_events(target: Target, /, job: str, **options: Any) -> None:
     client = target.client()
     settings = client.settings(job)
     check_stored(settings, params)
-    client.open_for_queries(job)
     exported = export_events(output, params, client.event_stream(job, params), wanted.count_max)
     if not exported.count and wanted.after is None:
         say_lines(no_event(lambda params: client.events(job, params).events, f"job {job!r}", wanted, now_us()))

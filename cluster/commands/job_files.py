@@ -103,7 +103,7 @@ def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool
     times = [time_text(kind, ticks) for ticks in running.times or ()]
     say(show_run(stat, sum(one.late_row_count for one in running.host.stat()), times))
     say_lines([*running.remarks(), *show_null_comparisons(job, running.null_comparison_counts())])
-    for letter in running.host.dead_letters(DEAD_LETTERS_SHOWN_MAX)[:DEAD_LETTERS_SHOWN_MAX]:
+    for letter in running.ask("dead_letters", count_max=DEAD_LETTERS_SHOWN_MAX)[:DEAD_LETTERS_SHOWN_MAX]:
         say(f"dead letter at split {letter.split}, offset {letter.offset}: {letter.reason}")
     if running.has_more(limit):
         say("more anomalies were found than are printed; --limit 0 prints all")

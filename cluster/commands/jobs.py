@@ -92,7 +92,7 @@ def top(target: Target, job: str, seconds: float | None) -> None:
     """Watch a job live: rows per second, lag, partitions, leader, latest anomalies."""
     from cluster.show.view import watch
 
-    watch(target.client(), job, seconds)
+    watch(target.client(says_waits=False), job, seconds)
 
 
 class HostCount(click.ParamType[int]):

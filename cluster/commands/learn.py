@@ -32,7 +32,6 @@ def learn_status(target: Target, job: str, directory: Path | None, wide: bool, a
     else:
         client = target.client()
         settings = client.settings(job)
-        client.open_for_queries(job)
         verdicts = client.verdicts(job)
     if not follows_variables(settings):
         raise click.ClickException(
@@ -72,7 +71,7 @@ def learn_accept(
         return
     client = target.client()
     acceptance = parse_acceptance(client.settings(job), key, event_id, variable, value, detector)
-    check_groups(acceptance, client.near_groups(job, acceptance.to_bytes()))
+    check_groups(acceptance, client.near_groups(job, acceptance))
     record = client.accept(job, acceptance.to_bytes())
     if record.positions is None:
         click.echo(f"accepted {value!r} of {variable}, for the rows that come when {job} runs again")

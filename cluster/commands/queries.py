@@ -57,7 +57,6 @@ def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int
         after=None if after is None or newest else read_cursor(after),
         older_than=None if after is None or not newest else read_newest_cursor(after),
     )
-    client.open_for_queries(job)
     limit = options["limit"] or None
     if limit is not None and limit < PAGE_MAX:
         found = iter(client.anomalies(job, wanted, limit + 1, newest_first=newest))
@@ -85,7 +84,6 @@ def query_dead_letters(target: Target, /, job: str, limit: int, **options: Any) 
 
     output = output_of(options)
     client = target.client()
-    client.open_for_queries(job)
     found = limited(lambda count: client.dead_letters(job, count), limit, "dead letters")
     frame = dead_letter_frame(found, is_cut=output.form.value == "table")
     write_frames(output, frame.schema, [frame])
@@ -104,7 +102,6 @@ def explain(target: Target, job: str, anomaly: str, as_json: bool) -> None:
     from cluster.show.episodes import before, explained, show_explained
 
     place, client = read_cursor(anomaly), target.client()
-    client.open_for_queries(job)
     found = client.anomalies(job, AnomalyFilter(after=before(place)), 1)
     one = explained(client.settings(job), place, found)
     show(json.dumps(asdict(one), ensure_ascii=False) if as_json else show_explained(one))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
+from cluster.commands.terminal import say
 from cluster.local.home import Home
 
 if TYPE_CHECKING:
@@ -52,15 +53,15 @@ class Target:
             )
         return Access.at(self.address, self.password_file, self.group_id)
 
-    def client(self) -> "Client":
-        """Return a client of the cluster.
+    def client(self, *, says_waits: bool = True) -> "Client":
+        """Return a client of the cluster; unless told otherwise it says what it waits for when that takes long.
 
         Raises:
             ClusterError: there is no way into it.
         """
         from cluster.client.client import Client
 
-        return Client(self.access())
+        return Client(self.access(), say if says_waits else None)
 
 
 def pass_home(command: Callable[Concatenate[Home, P], None]) -> Callable[P, None]:

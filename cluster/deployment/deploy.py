@@ -8,8 +8,9 @@ made here.
 import hashlib
 import importlib
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -81,13 +82,39 @@ class RayReply(Generic[T]):
         self.reference.future().add_done_callback(done)
 
 
+_SILENT = (
+    ray.exceptions.RayActorError,
+    ray.exceptions.GetTimeoutError,
+    ray.exceptions.RaySystemError,
+    ray.exceptions.RpcError,
+    ray.exceptions.LocalRayletDiedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.ObjectLostError,
+)
+"""How Ray says that who was asked is gone, or that it is gone itself."""
+
+
+@contextmanager
+def asking_ray() -> Iterator[None]:
+    """Raise `NoAnswerError` inside where Ray itself does not answer, as while its head changes."""
+    try:
+        yield
+    except (*_SILENT, ConnectionError) as error:
+        raise NoAnswerError(f"Ray does not answer: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def _cause(error: BaseException) -> Exception:
     """Return what an actor raised, or that it did not answer."""
     cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
     if isinstance(cause, Exception):
         return cause
-    if isinstance(error, ray.exceptions.RayActorError | ray.exceptions.GetTimeoutError):
-        return NoAnswerError(f"an actor did not answer: {str(error).splitlines()[0]}")
+    if isinstance(error, _SILENT):
+        return NoAnswerError(f"an actor did not answer: {_first_line(error)}")
     return error if isinstance(error, Exception) else NoAnswerError(f"an actor did not answer: {error}")
 
 

@@ -101,6 +101,11 @@ class NodeDeployment:
         self._pids: dict[tuple[str, str], int | None] = {}
         self._threads = ThreadPoolExecutor(TRANSFER_THREAD_COUNT, thread_name_prefix="snapshots")
 
+    @staticmethod
+    def asking_ray() -> contextlib.AbstractContextManager[None]:
+        """Raise `NoAnswerError` inside where Ray itself cannot be asked, as while its head changes."""
+        return deploy.asking_ray()
+
     def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> RayHost:
         """Return a host, started when it does not exist."""
         found = self._find_host(job_id, host, node)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from actors.errors import SinkError, SourceError
 from actors.host import PartitionHost
@@ -246,7 +247,7 @@ class EmbeddedJob:
 
     def anomalies(self, count_max: int) -> list[Anomaly]:
         """Return committed anomalies in the order of their ids."""
-        found = self._host.anomalies(AnomalyFilter(), count_max, False)
+        found: list[Anomaly] = self.ask("anomalies", wanted=AnomalyFilter(), count_max=count_max)
         return sorted(found, key=lambda anomaly: anomaly.id)[:count_max]
 
     def new_anomalies(self, count_max: int) -> list[Anomaly]:
@@ -266,7 +267,12 @@ class EmbeddedJob:
 
     def anomaly_entries(self) -> list[tuple[bytes, bytes]]:
         """Return the whole anomaly table in the order of ids, as stored."""
-        return sorted(self._host.anomaly_entries())
+        return sorted(self.ask("anomaly_entries"))
+
+    def ask(self, query: str, **arguments: Any) -> list[Any]:
+        """Return what all partitions answer to one of `actors.partition.queries.QUERIES`, one after the other."""
+        found = self._host.ask(range(self._job.partitions), query, arguments)
+        return [item for answer in found.values() for item in answer]
 
     def close(self) -> None:
         """Close the partitions."""

@@ -12,23 +12,8 @@ from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
 from cluster.node.lingering import HostUse
 
-HOST_CALLS: Final = frozenset(
-    {
-        "anomalies",
-        "anomaly_entries",
-        "crash",
-        "dead_letters",
-        "episodes",
-        "event_pages",
-        "late_rows",
-        "near_groups",
-        "pid",
-        "stat",
-        "verdicts",
-    }
-)
-"""What may be asked of a host: it reads, beside the stream of batches, or dies."""
-
+HOST_CALLS: Final = frozenset({"ask", "crash", "pid", "stat"})
+"""What may be called of a host: it reads, beside the stream of batches, or dies."""
 
 _ASIDE: Final = frozenset({"crash", "pid", "stat"})
 """What keeps no host from being given back: `tocsin status` looks at whatever is open."""
@@ -72,10 +57,11 @@ class LeaderCalls:
             return self._ask_host(job_id, host, method, arguments, timeout_s)
 
     def _ask_host(self, job_id: str, host: str, method: str, arguments: Sequence[Any], timeout_s: float) -> Any:
-        found = self._deployment.find_host(job_id, host)
-        if found is None:
-            raise NotOpenError(f"host {host!r} of job {job_id!r} does not run")
-        reply = found.query(method, *arguments)
+        with self._deployment.asking_ray():
+            found = self._deployment.find_host(job_id, host)
+            if found is None:
+                raise NotOpenError(f"host {host!r} of job {job_id!r} does not run")
+            reply = found.query(method, *arguments)
         if method == "crash":
             # A host that is to die answers nothing.
             return None
@@ -96,14 +82,17 @@ class LeaderCalls:
 
     def _open_at_rest(self, job_id: str, host: str, timeout_s: float) -> None:
         state = self._group.state()
-        job = state.jobs[job_id]
+        job = state.jobs.get(job_id)
+        if job is None:
+            raise NotOpenError(f"job {job_id!r} is not known here yet")
         node = job.host_nodes.get(host, "")
         if node and node not in self._group.answering_nodes():
             raise SilentHostError(
                 f"{node}, which has partitions of job {job_id!r}, does not answer; start it, or give up what it has by "
                 f"`tocsin member expel {node}`"
             )
-        started = self._deployment.start_host(job_id, host, job.spec, node)
+        with self._deployment.asking_ray():
+            started = self._deployment.start_host(job_id, host, job.spec, node)
         # All of them, since a host that hears of a new epoch gives up those that are not named.
         owned = [number for number, owner in enumerate(job.owners) if owner == host]
         generations = {number: job.generations[number] for number in owned}
@@ -111,4 +100,5 @@ class LeaderCalls:
 
     def end_hosts(self, job_id: str) -> None:
         """End all hosts of a job."""
-        self._deployment.end_hosts(job_id, ())
+        with self._deployment.asking_ray():
+            self._deployment.end_hosts(job_id, ())

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -66,16 +67,20 @@ def cluster_status(client: "Client", job: str | None) -> ClusterStatus:
         UnknownJobError: there is no such job.
     """
     statuses = client.statuses()
-    views = client.views(statuses)
     problems = cluster_problems(statuses)
-    leader = newest_leader(views)
     state = client.state()
+    known = None if job is None else client.job(job)
+    with ThreadPoolExecutor(1) as beside:
+        # Either may take its time, and who asks wants an answer in two seconds.
+        looked = None if job is None else beside.submit(client.look_at_hosts, job)
+        views = client.views(statuses)
+    leader = newest_leader(views)
     view = None
-    if job is not None:
-        stats, silent = client.look_at_hosts(job)
+    if known is not None and looked is not None:
+        stats, silent = looked.result()
         problems += silent
-        runner = None if leader is None or leader.leader is None else leader.leader.jobs.get(job)
-        view = JobView(job=client.job(job), runner=runner, partitions=tuple(stats))
+        runner = None if leader is None or leader.leader is None else leader.leader.jobs.get(known.job_id)
+        view = JobView(job=known, runner=runner, partitions=tuple(stats))
     return ClusterStatus(
         leader=None if leader is None else leader.member_id,
         group=client.group_id,

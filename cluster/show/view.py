@@ -49,7 +49,8 @@ class Viewer:
         members = self._client.members()
         try:
             stats = self._client.partition_stats(self._job)
-            latest = self._client.anomalies(self._job, AnomalyFilter(), LATEST_COUNT, newest_first=True)
+            wanted = AnomalyFilter()
+            latest = self._client.anomalies(self._job, wanted, LATEST_COUNT, newest_first=True, wait_s=0.0)
         except TocsinError:
             stats, latest = [], []
         if stats:

@@ -107,7 +107,7 @@ def test_jobs_whose_shared_process_is_killed_lose_and_double_nothing(
     for name in names:
         client.submit(trades_job(name, few, hosts="shared", batch_rows=200))
     eventually(lambda: all(is_pumping(client, name) for name in names))
-    assert len({client._ask_host(name, "shared-0", "pid") for name in names}) == 1
+    assert len({client.host_pid(name, "shared-0") for name in names}) == 1
     client.kill_host(names[3])
     assert [finish(client, name) == wanted for name in names] == [True] * len(names)
 

@@ -38,14 +38,9 @@ def stopped(pid: int) -> Iterator[None]:
             process.send_signal(signal.SIGCONT)
 
 
-def host_pid(client: Client, name: str, host: str) -> int:
-    """Return the process of a host."""
-    return int(client._ask_host(name, host, "pid"))
-
-
 def test_a_stopped_host_is_replaced(client: Client, trades: Path, expected: Entries, eventually: Eventually) -> None:
     start(client, "hung-host", trades, eventually, batch_rows=250)
-    pid = host_pid(client, "hung-host", "host-0")
+    pid = client.host_pid("hung-host", "host-0")
     with stopped(pid):
         _, silent = client.look_at_hosts("hung-host")
         assert [line.partition(":")[0] for line in silent] == ["host-0 of job 'hung-host' does not answer"]

@@ -61,7 +61,7 @@ def test_neither_partitions_nor_batches_change_what_is_found(tmp_path: Path, par
     with running(paths[0]) as one, running(paths[1]) as other:
         assert other.anomaly_entries() == one.anomaly_entries()
         assert len(one.anomaly_entries()) > 5
-        assert sorted(map(repr, other.host.verdicts())) == sorted(map(repr, one.host.verdicts()))
+        assert sorted(map(repr, other.ask("verdicts"))) == sorted(map(repr, one.ask("verdicts")))
 
 
 def test_the_state_of_learning_is_shown_of_a_job_that_rests(tmp_path: Path) -> None:
@@ -214,9 +214,9 @@ def test_groups_near_those_meant_are_found_in_all_partitions(tmp_path: Path) -> 
     path = write_job(tmp_path)
     with running(path) as job:
         seen = parse_acceptance(load_job(path), ["web2"], "login", "user", "eve", None)
-        assert ("web2", "login") in job.host.near_groups(seen.to_bytes())
+        assert ("web2", "login") in job.ask("near_groups", acceptance=seen)
         unseen = parse_acceptance(load_job(path), ["web22"], "login", "user", "eve", None)
-        near = job.host.near_groups(unseen.to_bytes())
+        near = job.ask("near_groups", acceptance=unseen)
         assert set(near) <= {(f"web{n}", event) for n in range(3) for event in ("login", "failure", "other")}
         with pytest.raises(AcceptanceError, match="no row with key 'web22' and event 'login'"):
             check_groups(unseen, near)

@@ -1,6 +1,6 @@
 """A query that finds nothing says which of its selectors fits nothing, and what is near; the newest come by time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,13 @@ class ClientOfHost(Client):
     def __init__(self, host: PartitionHost) -> None:
         self._host = host
 
-    def _collect(self, name: str, method: str, *arguments: Any) -> list[Any]:
-        found: list[Any] = getattr(self._host, method)(*arguments)
-        return found
+    def _collect(self, name: str, query: str, arguments: Mapping[str, Any], wait_s: float = 60.0) -> list[Any]:
+        return [item for found in self._host.ask([0, 1], query, arguments).values() for item in found]
 
     def events(self, name: str, params: QueryParams) -> EventPage:
-        return read_page([0, 1], params, self._host.event_pages)
+        return read_page(
+            [0, 1], params, lambda numbers, params: self._host.ask(numbers, "event_page", {"params": params})
+        )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ WORKING = {"aiohttp", "lark", "lmdb", "matplotlib", "numpy", "pysyncobj", "ray",
     "actors.detectors",
     "actors.engine.engine",
     "actors.engine.language",
-    "actors.shard",
+    "actors.shard.shard",
     "actors.store.store",
     "config.load",
 }

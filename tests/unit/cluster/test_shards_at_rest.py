@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,10 @@ import pytest
 from actors.errors import NotOpenError
 from actors.host import PartitionHost
 from actors.shard import ShardLostError
+from cluster.client import hosts
 from cluster.client.client import Client
-from cluster.errors import SilentHostError
+from cluster.client.hosts import Hosts
+from cluster.errors import NoAnswerError
 from cluster.local.home import Home
 from cluster.node.leader_calls import LeaderCalls
 from cluster.node.lingering import HostUse
@@ -30,12 +33,7 @@ class HostInProcess:
         self.host = host
 
     def query(self, method: str, *arguments: Any) -> Any:
-        try:
-            answer = getattr(self.host, method)(*arguments)
-        except ShardLostError as error:
-            lost = error
-            return SimpleNamespace(wait=lambda timeout_s: (_ for _ in ()).throw(lost))
-        return SimpleNamespace(wait=lambda timeout_s: answer)
+        return SimpleNamespace(wait=lambda timeout_s: getattr(self.host, method)(*arguments))
 
     def open_at_rest(self, *arguments: Any) -> Any:
         return self.query("open_at_rest", *arguments)
@@ -46,9 +44,12 @@ class ClientOfHost(Client):
 
     def __init__(self, host: PartitionHost, status: JobStatus) -> None:
         deployment = SimpleNamespace(
-            find_host=lambda *_: HostInProcess(host), start_host=lambda *_: HostInProcess(host)
+            find_host=lambda *_: HostInProcess(host), start_host=lambda *_: HostInProcess(host), asking_ray=nullcontext
         )
-        self._calls = LeaderCalls(None, deployment, self, HostUse()).by_name  # type: ignore[arg-type]
+        calls = LeaderCalls(None, deployment, self, HostUse()).by_name  # type: ignore[arg-type]
+        child = SimpleNamespace(call=lambda name, *arguments, timeout_s: calls[name](*arguments))
+        nodes = SimpleNamespace(ready_children=lambda: ([child], ""))
+        self._hosts = Hosts(nodes, self.job)  # type: ignore[arg-type]
         self._job = Job(
             job_id=SETTINGS.name, spec=b"", partition_count=2, host_count=1, owners=("a", "a"), generations=(1, 1),
             status=status,
@@ -59,9 +60,6 @@ class ClientOfHost(Client):
 
     def state(self) -> GroupState:
         return GroupState(epoch=2, jobs={SETTINGS.name: self._job})
-
-    def _call_child(self, call: str, *arguments: Any, timeout_s: float = 60.0) -> Any:
-        return self._calls[call](*arguments)
 
 
 @pytest.fixture
@@ -89,14 +87,17 @@ def test_partitions_whose_host_has_ended_are_opened_again(home: Home, host: Part
 
 
 @pytest.mark.parametrize("node", ["here", "away"])
-def test_a_query_of_what_a_silent_node_has_names_the_node(host: PartitionHost, node: str) -> None:
+def test_a_query_of_what_a_silent_node_has_names_the_node(
+    host: PartitionHost, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "has_passed", lambda *_: True)
     host.close()
     client = ClientOfHost(host, JobStatus.FINISHED)
     client._job = replace(client._job, host_nodes={"a": node})
     if node == "here":
         client.open_for_queries(SETTINGS.name)
     else:
-        with pytest.raises(SilentHostError, match=r"^away, which has partitions of job .*, does not answer; start it"):
+        with pytest.raises(NoAnswerError, match=r"away, which has partitions of job .*, does not answer; start it"):
             client.open_for_queries(SETTINGS.name)
 
 
@@ -136,4 +137,4 @@ def test_a_shard_that_was_put_back_answers_again(home: Home, host: PartitionHost
     (tmp_path / "away").rename(place)
     client.open_for_queries(SETTINGS.name)
     with pytest.raises(NotOpenError):
-        host.event_pages([2], None)  # type: ignore[arg-type]
+        host.ask([2], "ready", {})

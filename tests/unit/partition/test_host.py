@@ -8,7 +8,6 @@ import pytest
 from actors.errors import BrokenPartitionError, NotOpenError, SinkError, SnapshotError, StaleEpochError
 from actors.host import PartitionHost
 from actors.host_batch import HostBatch
-from actors.partition.anomaly_table import AnomalyFilter
 from actors.partition.flushing import Flushing
 from actors.partition.gaps import Gap
 from actors.partition.values import OpenedPartition
@@ -126,7 +125,10 @@ def test_a_partition_moves_with_everything(hosts: Hosts) -> None:
         second.open(1, [0], {0: 0}, {}, 0)
     first.release(1, [0], 0)
     assert needed(second.open(1, [0], {}, {}, 0)) == {0: {0: 4}}
-    assert [len(host.anomalies(AnomalyFilter(), 10, False)) for host in hosts] == [0, 4]
+    assert first.ask([1], "anomaly_entries", {}) == {1: []}
+    assert len(second.ask([0], "anomaly_entries", {})[0]) == 4
+    with pytest.raises(NotOpenError):
+        first.ask([0, 1], "anomaly_entries", {})
     with pytest.raises(NotOpenError):
         first.apply(1, batch_for(0, 1, start=4), 0)
 

@@ -10,7 +10,6 @@ from actors.errors import NotOpenError, StaleEpochError
 from actors.host import PartitionHost
 from actors.host_batch import HostBatch
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomaly_table import AnomalyFilter
 from actors.shard import ShardLostError
 from tests.support.memory_sink import MemorySink
 from tests.support.partition_jobs import LEARNING, SINKS, feed_sinks, make_batch, make_partition_job
@@ -66,7 +65,7 @@ def test_a_second_copy_answers_nothing_and_feeds_no_sink(other: PartitionHost, s
     assert other.flush_standbys(1, 0) == {0: {0: 4}}
     assert other.stat() == []
     with pytest.raises(NotOpenError):
-        other.anomalies(AnomalyFilter(), 10, False)
+        other.ask([0], "anomaly_entries", {})
     with pytest.raises(NotOpenError):
         other.deliver(0)
     assert not sinks[0].taken
@@ -75,7 +74,7 @@ def test_a_second_copy_answers_nothing_and_feeds_no_sink(other: PartitionHost, s
 def test_a_second_copy_that_takes_over_has_what_was_not_flushed(owner: PartitionHost, other: PartitionHost) -> None:
     opened = other.open(1, [0], {0: 0}, {}, 0, (), {0: 2}, True)[0]
     assert (dict(opened.needed), opened.generation, opened.is_empty) == ({0: 4}, 2, False)
-    assert other.anomaly_entries() == owner.anomaly_entries()
+    assert other.ask([0], "anomaly_entries", {}) == owner.ask([0], "anomaly_entries", {})
 
 
 def test_after_it_took_over_sinks_get_what_they_do_not_have(

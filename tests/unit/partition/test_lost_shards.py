@@ -74,7 +74,8 @@ def test_the_next_open_of_a_lost_partition_begins_anew(host: PartitionHost, tmp_
     assert {number: dict(one.needed) for number, one in opened.items()} == {0: {0: 0}, 1: {0: 0}}
     host.apply(1, batch(), 0)
     assert host.flush(1, 0) == {0: {0: 4}, 1: {0: 0}}
-    assert len(host.anomalies(AnomalyFilter(), 10, False)) == 4
+    found = host.ask([0, 1], "anomalies", {"wanted": AnomalyFilter(), "count_max": 10})
+    assert (len(found[0]), len(found[1])) == (4, 0)
 
 
 def test_a_directory_that_comes_back_is_opened_as_it_is(host: PartitionHost, tmp_path: Path) -> None:
@@ -90,13 +91,10 @@ def test_no_query_answers_from_a_shard_that_is_gone(host: PartitionHost, tmp_pat
     shutil.rmtree(tmp_path / "partitions" / "0000")
     for ask in (
         host.stat,
-        host.verdicts,
-        host.anomaly_entries,
         lambda: host.deliver(0),
-        lambda: host.anomalies(AnomalyFilter(), 10, False),
-        lambda: host.dead_letters(10),
-        lambda: host.late_rows(10),
-        lambda: host.event_pages([0], QueryLatestParams()),
+        lambda: host.ask([0, 1], "ready", {}),
+        lambda: host.ask([0], "anomalies", {"wanted": AnomalyFilter(), "count_max": 10}),
+        lambda: host.ask([0], "event_page", {"params": QueryLatestParams()}),
     ):
         with pytest.raises(ShardLostError, match="partitions/0000"):
             ask()
