@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -243,11 +244,23 @@ class PartitionHost:
         self._follow(epoch)
         return self._readers.open(splits)
 
-    def read_splits(self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int) -> list[SplitProgress]:
-        """Read the splits of partitions from these offsets on and apply what comes, at most so many batches in all."""
+    def read_splits(
+        self,
+        epoch: int,
+        offsets: dict[int, int],
+        count_max: int,
+        now_us: int,
+        ends: Mapping[int, int] = MappingProxyType({}),
+    ) -> list[SplitProgress]:
+        """Read the splits of partitions from these offsets on and apply what comes, at most so many batches in all.
+
+        Those of second copies are named in `ends`, with the offsets at which to stop.
+        """
         self._follow(epoch)
-        partitions = {split: self._partition(split) for split in offsets}
-        return self._readers.read_on(partitions, epoch, offsets, count_max, now_us)
+        partitions = {
+            split: (split in ends and self._standbys.find(split)) or self._partition(split) for split in offsets
+        }
+        return self._readers.read_on(partitions, epoch, offsets, count_max, now_us, ends)
 
     def accept(self, epoch: int, acceptances: Sequence[bytes]) -> None:
         """Let values that were reported count as known, each from its place on, in the partitions of their keys."""

@@ -6,13 +6,15 @@ has come. A source that fails is a value: partitions are none the worse for it, 
 again with the next read.
 
 Each split has a source of its own, so that one that fails, or has moved to another host, is no matter of the others.
+Second copies are read for in the same way, as far as the leader knows that their owners are.
 """
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from actors.errors import NotOpenError, OffsetGapError, TocsinError
+from actors.errors import NotOpenError, OffsetGapError, SourceError, TocsinError
 from actors.partition.partition import Partition
 from actors.partition.ticks import TickFinder
 from actors.partition.values import RoutedBatch
@@ -98,9 +100,17 @@ class SplitReaders:
         return {split: self._reader(split).source.earliest_offset(split) for split in splits}
 
     def read_on(
-        self, partitions: Mapping[int, Partition], epoch: int, offsets: Mapping[int, int], count_max: int, now_us: int
+        self,
+        partitions: Mapping[int, Partition],
+        epoch: int,
+        offsets: Mapping[int, int],
+        count_max: int,
+        now_us: int,
+        ends: Mapping[int, int] = MappingProxyType({}),
     ) -> list[SplitProgress]:
         """Read splits from these offsets on, in turn, until there is nothing new or `count_max` batches are applied.
+
+        Splits that `ends` names are read as far as that and no further.
 
         Raises:
             OffsetGapError: a partition is not as far as its offset says.
@@ -110,15 +120,15 @@ class SplitReaders:
         while turns and count < count_max:
             split = turns.popleft()
             start = found[split].end if split in found else offsets[split]
-            progress = self._read(partitions[split], epoch, start, now_us)
+            progress = self._read(partitions[split], epoch, start, ends.get(split), now_us)
             found[split] = found[split].then(progress) if split in found else progress
             if progress.end > progress.start:
                 count += 1
-                if not progress.at_end:
+                if not progress.at_end and progress.end < ends.get(split, progress.end + 1):
                     turns.append(split)
         return list(found.values())
 
-    def _read(self, partition: Partition, epoch: int, start: int, now_us: int) -> SplitProgress:
+    def _read(self, partition: Partition, epoch: int, start: int, end: int | None, now_us: int) -> SplitProgress:
         split = partition.number
         have = partition.received.get(split, 0)
         if have < start:
@@ -132,13 +142,22 @@ class SplitReaders:
             earliest = start if is_open else reader.source.earliest_offset(split)
             if earliest > start:
                 return self._failed(split, start, f"it begins at {earliest} now; rows before are gone", earliest)
-            batch = reader.source.read(split, start, self._job.limits.batch_rows_max)
+            batch = self._batch(reader.source, split, start, end)
         except ConfigError:
             raise
         except Exception as error:  # whatever it is, the split is tried again
             is_known = isinstance(error, TocsinError | OSError)
             return self._failed(split, start, str(error) if is_known else f"{type(error).__name__}: {error}")
         return self._applied(partition, epoch, reader, start, batch, now_us)
+
+    def _batch(self, source: Source, split: int, start: int, end: int | None) -> SourceBatch:
+        count_max = self._job.limits.batch_rows_max
+        if end is None:
+            return source.read(split, start, count_max)
+        batch = source.read(split, start, min(count_max, end - start))
+        if batch.at_end and batch.next_offset < end:
+            raise SourceError(f"it ends at {batch.next_offset} here, and the owner of the partition has read to {end}")
+        return batch.below(end)
 
     def _applied(
         self, partition: Partition, epoch: int, reader: _Reader, start: int, batch: SourceBatch, now_us: int

@@ -95,11 +95,12 @@ def _check_nodes(job: JobSettings) -> None:
 
 def _check_partition_by(job: JobSettings) -> None:
     """Check that hosts can read the splits of a source by themselves, and that there is a partition for each."""
-    if job.partition_by == "split" and job.standby:
-        raise fault(("standby",), "hosts that read their own splits have no standby yet; leave one of the two out")
     if job.partition_by == "key":
         return
     source = job.source
+    if job.standby and (job.split_nodes or len(job.source_nodes) == 1):
+        where = "each split is on one node" if job.split_nodes else f"the source is on {job.source_nodes[0]}"
+        raise fault(("standby",), f"{where} alone, and no other could read what a standby needs; leave `standby` out")
     is_split_by_file = isinstance(source, FileSource) and reads_files_apart(job.key_columns, source)
     if is_split_by_file and getattr(source, "follow", False):
         text = "files that are followed become more splits, and a job's partitions are fixed; leave `partition_by` out"

@@ -74,6 +74,16 @@ class SourceBatch:
     at_end: bool = False
     """Whether the split ends here for good; a growing source never says so."""
 
+    def below(self, end: int) -> "SourceBatch":
+        """Return the part of the batch below an offset."""
+        if self.next_offset <= end:
+            return self
+        count = int(np.searchsorted(self.offsets, end))
+        letters = tuple(letter for letter in self.dead_letters if letter.offset < end)
+        return SourceBatch(
+            frame=self.frame[:count], offsets=self.offsets[:count], next_offset=end, dead_letters=letters
+        )
+
     def validate(self) -> None:
         """Assert the invariants of a batch."""
         assert self.offsets.dtype == np.int64

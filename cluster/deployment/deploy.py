@@ -171,10 +171,10 @@ class RayHost:
         return RayReply(self._handle.open_splits.remote(epoch, splits))
 
     def read_splits(
-        self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int
+        self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int, ends: Mapping[int, int]
     ) -> RayReply[list[SplitProgress]]:
-        """Have the host read splits of its own."""
-        return RayReply(self._handle.read_splits.remote(epoch, offsets, count_max, now_us))
+        """Have the host read splits of its own, or of its second copies."""
+        return RayReply(self._handle.read_splits.remote(epoch, offsets, count_max, now_us, ends))
 
     def accept(self, epoch: int, acceptances: list[bytes]) -> RayReply[None]:
         """Let values count as known, each from its place on."""

@@ -5,7 +5,7 @@ asked in that order. The words for the answers are in `cluster.leader.events`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.host_batch import HostBatch
 from raft.commands import Command
@@ -69,6 +69,9 @@ class ReadSplits(HostRequest):
 
     batch_count_max: int
     """Batches that are read in all, so that what is asked next does not wait for long."""
+
+    ends: Mapping[int, int] = field(default_factory=dict)
+    """Where to stop, by split, for second copies: they are not ahead of their owners."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

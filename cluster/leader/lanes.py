@@ -6,7 +6,7 @@ a partition that moves is *kept back*, and only that, until its new host has it.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from actors.host_batch import HostBatch
@@ -17,6 +17,8 @@ from cluster.leader.reading import SplitBatch
 class _Lane:
     queue: deque[HostBatch] = field(default_factory=deque)
     in_flight_count: int = 0
+    reading: frozenset[int] = frozenset()
+    """Partitions whose splits the host has been asked to read."""
 
     @property
     def is_empty(self) -> bool:
@@ -77,13 +79,19 @@ class Lanes:
                 lane.in_flight_count += 1
                 yield host, lane.queue.popleft(), lane.in_flight_count
 
-    def asked(self, host: str) -> None:
-        """Know that a host was asked to read splits of its own."""
+    def asked(self, host: str, partitions: Iterable[int]) -> None:
+        """Know that a host was asked to read the splits of partitions of its own."""
         self._lanes[host].in_flight_count += 1
+        self._lanes[host].reading = frozenset(partitions)
+
+    def is_being_read(self, partition: int) -> bool:
+        """Whether a partition may be further on than its host has said."""
+        return any(partition in lane.reading for lane in self._lanes.values())
 
     def answered(self, host: str) -> None:
         """Know that a host has answered a batch, or has read."""
         self._lanes[host].in_flight_count -= 1
+        self._lanes[host].reading = frozenset()
 
     def is_kept_back(self, partition: int) -> bool:
         """Whether a partition is about to change hosts."""

@@ -57,6 +57,9 @@ class LeaderLimits:
     standby_settle_us: int = 60_000_000
     """Partitions wait so long for their second copies before they move to other nodes without them."""
 
+    standby_catch_up_us: int = 2_000_000
+    """A partition that moves to its second copy waits so long for it to have everything; then the shard is copied."""
+
     standby_end_us: int = 10_000_000
     """A job that ends or stops waits so long for its second copies to have everything."""
 

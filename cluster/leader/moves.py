@@ -60,6 +60,7 @@ class Moves:
         self._starting: set[str] = set()
         self._current: Move | None = None
         self._is_releasable = False
+        self._catch_up_due_us = 0
         self._done_count = 0
         self._may_have_idle_hosts = True
         self._backoff = Backoff(desk.limits, desk.jitter)
@@ -151,7 +152,7 @@ class Moves:
         self._job = job
         if self._current is None and self._planned and not self._starting and not self._is_pinning:
             self._begin(self._planned.popleft())
-        elif self._current is not None and self._is_releasable and not self._lanes.has_queue(self._current.source):
+        elif self._current is not None and self._is_releasable and self._may_hand_over(self._current):
             self._is_releasable = False
             self._hand_over(self._current)
         if self._may_have_idle_hosts and not self.is_moving and self._lanes.retire_idle():
@@ -174,6 +175,14 @@ class Moves:
     def _on_started(self) -> None:
         # The release follows once the rows of before are sent.
         self._is_releasable = True
+        self._catch_up_due_us = self._desk.elapsed_us + self._desk.limits.standby_catch_up_us
+
+    def _may_hand_over(self, move: Move) -> bool:
+        """Whether the source was sent, or has read, all that it shall, and its copy at the target has that, too."""
+        if self._lanes.has_queue(move.source) or self._lanes.is_being_read(move.partition):
+            return False
+        is_late = self._catch_up_due_us <= self._desk.elapsed_us
+        return is_late or not self._standbys.is_coming(move.partition, move.target)
 
     def _hand_over(self, move: Move) -> None:
         """Let the target have the shard: the file itself, its own second copy, or a copy on another node."""
@@ -254,7 +263,9 @@ class Moves:
         self._done_count += 1
 
     def dues_us(self) -> list[int]:
-        """Return the elapsed time at which moves are planned again."""
+        """Return the elapsed time at which moves are planned again, or the one that waits for its copy goes on."""
+        if self._is_releasable:
+            return [self._catch_up_due_us]
         return [self._due_us] if self.trouble is not None and not self.is_moving else []
 
     def validate(self) -> None:

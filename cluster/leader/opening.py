@@ -155,7 +155,7 @@ class Opening:
             self._propose(MoveAbandoned(epoch=self._epoch, job_id=self._job.job_id, partition=partition), _nothing_more)
 
     def _promote(self) -> None:
-        promotion = Promotion(self._desk, self._job, self._epoch, self.earliest, self._acceptances)
+        promotion = Promotion(self._desk, self._job, self._epoch, self.earliest, self._acceptances, is_own=self._is_own)
         self._promotion = promotion
         for partition in promotion.candidates(self._nodes, self._gone_hosts, self._lost):
             self._tried.add(partition)

@@ -19,6 +19,7 @@ from cluster.leader.events import SplitsRead
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import FlushDue, ReadSplits
 from cluster.leader.lanes import Lanes
+from cluster.leader.pace import Pace
 from cluster.leader.positions import Positions
 from cluster.leader.row_mover import RowMover
 from config.settings import JobSettings
@@ -29,10 +30,9 @@ class OwnReading(RowMover):
 
     def __init__(self, desk: Desk, settings: JobSettings, lanes: Lanes, positions: Positions) -> None:
         super().__init__(desk, settings, lanes, positions)
-        self._batch_count_max = settings.limits.batches_in_flight_max
+        self._pace = Pace(self._period_us, settings.limits.batches_in_flight_max)
         # When each host was asked that has not answered.
         self._asked: dict[str, int] = {}
-        self._counts: dict[str, int] = {}
         # Splits, the one whose last turn is longest ago first.
         self._turns = sorted(positions.next_offsets)
         self._due_us: dict[int, int] = {}
@@ -78,8 +78,8 @@ class OwnReading(RowMover):
 
     def _ask(self, host: str, splits: list[int]) -> None:
         self._asked[host] = self._desk.elapsed_us
-        self._lanes.asked(host)
-        count, offsets = self._counts.setdefault(host, 1), self._positions.next_offsets
+        self._lanes.asked(host, splits)
+        count, offsets = self._pace.count(host), self._positions.next_offsets
         request = ReadSplits(
             request=self._desk.next_number(),
             host=host,
@@ -95,11 +95,7 @@ class OwnReading(RowMover):
         self._host_due_us.clear()
 
     def _on_read(self, host: str, event: SplitsRead) -> None:
-        took_us = self._desk.elapsed_us - self._asked.pop(host)
-        if took_us > self._period_us:
-            self._counts[host] = max(self._counts[host] // 2, 1)
-        elif 2 * took_us < self._period_us:
-            self._counts[host] = min(self._counts[host] * 2, self._batch_count_max)
+        self._pace.took(host, self._desk.elapsed_us - self._asked.pop(host))
         self._lanes.answered(host)
         for progress in event.progress:
             self._take(host, progress)
@@ -139,7 +135,7 @@ class OwnReading(RowMover):
             if due_us <= now_us and host not in self._flushing:
                 self._flushing.add(host)
                 request = FlushDue(request=self._desk.next_number(), host=host)
-                timeout_us = (self._batch_count_max + 1) * self._desk.limits.reply_timeout_us
+                timeout_us = (self._pace.count_max + 1) * self._desk.limits.reply_timeout_us
                 self._desk.ask(request, partial(self._on_flushed, host), timeout_us=timeout_us)
 
     def _on_flushed(self, host: str, event: object) -> None:

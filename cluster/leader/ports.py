@@ -59,9 +59,9 @@ class HostPort(Protocol):
         ...
 
     def read_splits(
-        self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int
+        self, epoch: int, offsets: dict[int, int], count_max: int, now_us: int, ends: Mapping[int, int]
     ) -> Reply[list[SplitProgress]]:
-        """Read splits of its own and apply what comes, at most so many batches."""
+        """Read splits of its own and apply what comes, at most so many batches; those of second copies have ends."""
         ...
 
     def stand_by(

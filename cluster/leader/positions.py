@@ -59,6 +59,14 @@ class Positions:
         """Whether a partition has something of some split: it was sent, or was there before."""
         return any(offset for split, offset in self._next.items() if self._concerns(split, partition))
 
+    def next_for(self, partition: int) -> dict[int, int]:
+        """Return the next offset to read of the splits that a partition has rows of."""
+        return {split: offset for split, offset in self._next.items() if self._concerns(split, partition)}
+
+    def earliest_for(self, partition: int) -> dict[int, int]:
+        """Return the first offset that the splits had of which a partition has rows."""
+        return {split: offset for split, offset in self._earliest.items() if self._concerns(split, partition)}
+
     def _concerns(self, split: int, partition: int) -> bool:
         return split == partition or not self._are_own
 

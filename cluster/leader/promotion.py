@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from cluster.leader.desk import Desk, raise_trouble
-from cluster.leader.events import StandbyOpened
+from cluster.leader.events import SplitsOpened, StandbyOpened
 from cluster.leader.failures import Failure, FailureKind
-from cluster.leader.instructions import StandBy, StartHost, Warn
+from cluster.leader.instructions import OpenSplits, StandBy, StartHost, Warn
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.places import Places
 from raft.commands import StandbyPromoted
@@ -21,16 +21,27 @@ Told = Callable[[str | None], None]
 
 
 class Promotion:
-    """Promotions of one job in one attempt to open it; `earliest` is what its source still has."""
+    """Promotions of one job in one attempt to open it.
+
+    `earliest` is what its source still has; where hosts read it themselves (`is_own`), the host of the copy says that.
+    """
 
     def __init__(
-        self, desk: Desk, job: Job, epoch: int, earliest: Mapping[int, int], acceptances: tuple[bytes, ...]
+        self,
+        desk: Desk,
+        job: Job,
+        epoch: int,
+        earliest: Mapping[int, int],
+        acceptances: tuple[bytes, ...],
+        *,
+        is_own: bool = False,
     ) -> None:
         self._desk = desk
         self._job = job
         self._epoch = epoch
         self._earliest = earliest
         self._acceptances = acceptances
+        self._is_own = is_own
 
     def candidates(self, nodes: NodeWatch, gone_hosts: Collection[str], lost: Collection[int]) -> list[int]:
         """Return the partitions whose second copies shall take over if they can."""
@@ -49,11 +60,26 @@ class Promotion:
         """Ask the copy's host where the copy stands, and let it take over if that is far enough."""
         host = self._job.standbys[partition].host
         request = StartHost(request=self._desk.next_number(), host=host, node=places.node_of(host))
+        go_on = self._open_split if self._is_own else self._stand_by
         self._desk.ask(
             request,
-            lambda _: self._stand_by(partition, places, told),
+            lambda _: go_on(partition, places, told),
             lambda failure: self._give_up(partition, failure, told),
             self._desk.limits.promotion_us,
+        )
+
+    def _open_split(self, partition: int, places: Places, told: Told) -> None:
+        """Let the host open the source: one that cannot read the split is of no use as an owner."""
+        host = self._job.standbys[partition].host
+
+        def opened(event: SplitsOpened) -> None:
+            self._earliest = {**self._earliest, **event.earliest}
+            self._stand_by(partition, places, told)
+
+        self._desk.ask(
+            OpenSplits(request=self._desk.next_number(), host=host, splits=(partition,)),
+            opened,
+            lambda failure: self._give_up(partition, failure, told),
         )
 
     def _stand_by(self, partition: int, places: Places, told: Told) -> None:
@@ -75,7 +101,8 @@ class Promotion:
 
     def _on_opened(self, partition: int, places: Places, told: Told, event: StandbyOpened) -> None:
         needed = event.opened.needed
-        missing = [split for split, start in self._earliest.items() if needed.get(split, 0) < start]
+        earliest = {partition: self._earliest[partition]} if self._is_own else self._earliest
+        missing = [split for split, start in earliest.items() if needed.get(split, 0) < start]
         if event.opened.is_empty or missing:
             reason = f"it lacks rows of split {missing[0]} that are gone" if missing else "it is empty"
             self._give_up(partition, Failure(FailureKind.OTHER, reason), told)

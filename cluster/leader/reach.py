@@ -78,6 +78,12 @@ def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) ->
         if not nodes[name].carries_ray:
             return f"job {job.name!r} names the node {name!r}, which has no hosts; name another one of its machine"
     able = [name for name, node in nodes.items() if node.carries_ray]
+    is_own, is_local = job.partition_by == "split", isinstance(job.source, StreamSource | HostMetricsSource)
+    if job.standby and is_own and is_local and len(able) > 1:
+        return (
+            f"the stream table of job {job.name!r} is on one node, so no host of another could read its splits for a "
+            "standby: leave out `standby`, or `partition_by: split`"
+        )
     if ties and not any(all(is_near(name, tie, nodes) for tie in ties) for name in able):
         shown = " and ".join(" or ".join(tie) for tie in ties)
         return f"no node can have hosts of job {job.name!r}: its source and its sinks are on {shown} alone"

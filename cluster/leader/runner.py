@@ -274,10 +274,10 @@ class JobRunner:
         self._beside(request, open_splits)
 
     def _read_splits(self, request: instructions.ReadSplits) -> None:
-        offsets, count_max = dict(request.offsets), request.batch_count_max
+        offsets, count_max, ends = dict(request.offsets), request.batch_count_max, dict(request.ends)
         self._take(
             request,
-            self._host(request.host).read_splits(self._epoch, offsets, count_max, now_us()),
+            self._host(request.host).read_splits(self._epoch, offsets, count_max, now_us(), ends),
             lambda found: events.SplitsRead(now_us=now_us(), request=request.request, progress=tuple(found)),
         )
 

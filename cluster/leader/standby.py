@@ -15,22 +15,21 @@ from typing import Any
 from cluster.leader.acceptances import KnownValues
 from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk, raise_trouble
-from cluster.leader.events import ShardCopied, SplitRead, StandbyOpened
+from cluster.leader.events import ShardCopied, StandbyOpened
 from cluster.leader.failures import Failure, FailureKind
+from cluster.leader.feeding import Feeding, FeedingTold, RoutedFeeding
 from cluster.leader.feeds import Feed
 from cluster.leader.instructions import (
-    AcceptValues,
     CopyShard,
     HostRequest,
-    ReadAgain,
     ReleasePartitions,
-    SendBatch,
     StandBy,
     StartHost,
     Warn,
 )
 from cluster.leader.lanes import Lanes
 from cluster.leader.nodes import NodeWatch
+from cluster.leader.own_feeding import OwnFeeding
 from cluster.leader.places import Places
 from cluster.leader.positions import Positions
 from cluster.leader.reading import SplitBatch
@@ -101,6 +100,11 @@ class Standbys:
         self._backoffs: dict[int, Backoff] = {}
         self._trouble: str | None = None
         self._end_due_us: int | None = None
+        told = FeedingTold(failed=self._on_feed_failed, gone=self._on_gone, troubled=self._on_troubled)
+        is_own = settings.partition_by == "split"
+        self._feeding: Feeding = (OwnFeeding if is_own else RoutedFeeding)(
+            desk, settings, positions, known, self._feeds, told
+        )
         self._upkeep = StandbyUpkeep(desk, settings, lanes, positions, self._feeds, self._on_feed_failed)
 
     @property
@@ -126,7 +130,7 @@ class Standbys:
             return False
         is_late = self._desk.elapsed_us > self._began_us + self._desk.limits.standby_settle_us
         return not is_late and any(
-            record.host and partition not in self._troubles and not self._is_level(partition)
+            record.host and partition not in self._troubles and not self._is_near(partition)
             for partition, record in self._job.standbys.items()
         )
 
@@ -170,7 +174,18 @@ class Standbys:
     def _is_level(self, partition: int) -> bool:
         if not self._fed(partition):
             return False
-        return not self._feeds[self._copies[partition].host].lag(self._positions.next_offsets)
+        return not self._feeds[self._copies[partition].host].lag(self._positions.next_for(partition))
+
+    def _is_near(self, partition: int) -> bool:
+        """Whether a copy is level, or one step behind an owner that reads by itself."""
+        return self._fed(partition) and self._feeding.is_near(self._feeds[self._copies[partition].host], partition)
+
+    def is_coming(self, partition: int, host: str) -> bool:
+        """Whether a partition's copy on a host will soon have all that was sent, and could take over then."""
+        copy = self._copies.get(partition)
+        if copy is None or copy.host != host or not copy.is_fed or partition in self._troubles:
+            return False
+        return self._is_as_named(copy) and self.generation_at(partition, host) is None
 
     def generation_at(self, partition: int, host: str) -> int | None:
         """Return the generation of a partition's copy on a host, if it may take over there: it has all that was sent.
@@ -178,16 +193,17 @@ class Standbys:
         What a host was sent is applied before what it is asked next.
         """
         copy = self._copies.get(partition)
-        if copy is None or copy.host != host or self._job is None or not self._is_level(partition):
+        if copy is None or copy.host != host or not self._is_level(partition):
             return None
-        record = self._job.standbys.get(partition)
-        is_as_named = record is not None and (record.host, record.generation) == (copy.host, copy.generation)
-        return copy.generation if is_as_named and self._feeds[host].has_sent else None
+        return copy.generation if self._is_as_named(copy) and self._feeding.has_sent(self._feeds[host]) else None
+
+    def _is_as_named(self, copy: _Copy) -> bool:
+        record = None if self._job is None else self._job.standbys.get(copy.partition)
+        return record is not None and (record.host, record.generation) == (copy.host, copy.generation)
 
     def post(self, batch: SplitBatch) -> None:
         """Take a batch that goes to the owners."""
-        for feed in self._feeds.values():
-            feed.post(batch)
+        self._feeding.post(batch)
 
     def advance(self, job: Job, *, may_change: bool) -> None:
         """Do what can be done now; `may_change` says that nothing moves, so that copies may be placed and made."""
@@ -205,8 +221,7 @@ class Standbys:
             self._open(job, may_copy=may_change)
             self._doubt(job)
         for feed in list(self._feeds.values()):
-            self._send(feed)
-            self._read(feed)
+            self._feeding.go_on(feed)
         self._note_ready(job)
         if self._end_due_us is None:
             self._upkeep.look_after()
@@ -215,7 +230,7 @@ class Standbys:
         """Feed no copy any more that the group does not name."""
         for partition, copy in list(self._copies.items()):
             record = job.standbys.get(partition)
-            if record is None or (record.host, record.generation) != (copy.host, copy.generation):
+            if not self._is_as_named(copy):
                 self._forget(partition)
                 is_owner = self._lanes.owners.get(partition) == copy.host
                 if not is_owner and (record is None or record.host != copy.host):
@@ -369,24 +384,18 @@ class Standbys:
     def _on_opened(self, copy: _Copy, event: StandbyOpened) -> None:
         if self._copies.get(copy.partition) is not copy:
             return
-        sent, earliest = self._positions.next_offsets, self._positions.earliest
+        sent, earliest = self._positions.next_for(copy.partition), self._positions.earliest_for(copy.partition)
         needed = {split: event.opened.needed.get(split, 0) for split in earliest}
         lack = sum(max(offset - needed.get(split, offset), 0) for split, offset in sent.items())
         is_gone = any(needed[split] < start for split, start in earliest.items())
         if is_gone or (lack > self._desk.limits.standby_again_max and not copy.was_copied):
             self._renew(copy)
             return
-        feed = self._feeds.setdefault(copy.host, self._new_feed(copy.host))
+        feed = self._feeds.setdefault(copy.host, self._feeding.new_feed(copy.host))
         feed.join(copy.partition, event.opened, earliest)
         copy.is_fed = True
         self._troubles.pop(copy.partition, None)
         self._backoffs.pop(copy.partition, None)
-
-    def _new_feed(self, host: str) -> Feed:
-        in_flight_max = self._settings.limits.batches_in_flight_max
-        feed = Feed(host, in_flight_max, self._desk.limits.kept_batch_factor * in_flight_max)
-        feed.told_count = self._known.count
-        return feed
 
     def _renew(self, copy: _Copy, found: int = 0) -> None:
         """Replace what a host has, perhaps of this generation, by a copy of the owner's shard."""
@@ -441,19 +450,6 @@ class Standbys:
         self._on_host_failed(host, Failure(FailureKind.UNREACHED, f"{host} did not answer and is ended"))
         return True
 
-    def _send(self, feed: Feed) -> None:
-        if feed.told_count < self._known.count:
-            news, feed.told_count = self._known.all[feed.told_count :], self._known.count
-            self._ask_feed(feed, AcceptValues, lambda _: None, acceptances=news)
-        while (batch := feed.take_sendable()) is not None:
-            self._ask_feed(feed, SendBatch, lambda _: feed.answered(), batch=batch)
-
-    def _ask_feed(self, feed: Feed, kind: type[HostRequest], then: Callable[[Any], None], **fields: Any) -> None:
-        request = kind(request=self._desk.next_number(), host=feed.host, **fields)
-        # It waits for what was sent before, also to the partitions that the host owns.
-        timeout_us = 2 * self._settings.limits.batches_in_flight_max * self._desk.limits.reply_timeout_us
-        self._desk.ask(request, then, partial(self._on_feed_failed, feed), timeout_us)
-
     def _on_feed_failed(self, feed: Feed, failure: Failure) -> None:
         if failure.kind is FailureKind.STALE:
             raise_trouble(failure)
@@ -465,43 +461,23 @@ class Standbys:
         if failure.kind in (FailureKind.UNREACHED, FailureKind.NOT_OPEN):
             self._on_host_failed(feed.host, failure)
 
-    def _read(self, feed: Feed) -> None:
-        if feed.is_reading or not feed.has_room or feed.read_due_us > self._desk.elapsed_us:
-            return
-        wanted = feed.wanted(self._positions.next_offsets)
-        if wanted is None:
-            return
-        split, offset, count, is_first = wanted
-        feed.is_reading = True
-        request = ReadAgain(
-            request=self._desk.next_number(),
-            host=feed.host,
-            split=split,
-            offset=offset,
-            row_count_max=min(count, self._settings.limits.batch_rows_max),
-            is_first=is_first,
-        )
-        self._desk.ask(request, partial(self._on_read, feed), partial(self._on_not_read, feed))
+    def _on_gone(self, partitions: Collection[int], reason: str) -> None:
+        """Replace copies that lack what the source no longer has."""
+        for copy in [copy for copy in self._copies.values() if copy.partition in partitions]:
+            self._troubles[copy.partition] = reason
+            self._renew(copy)
 
-    def _on_read(self, feed: Feed, event: SplitRead) -> None:
-        feed.is_reading = False
-        feed.take_again(event.batch, self._positions.next_offsets)
-        if event.batch.end == event.batch.start:
-            feed.read_due_us = self._desk.elapsed_us + self._desk.limits.retry_us_max
-
-    def _on_not_read(self, feed: Feed, failure: Failure) -> None:
-        feed.is_reading = False
-        feed.read_due_us = self._desk.elapsed_us + self._desk.limits.retry_us_min
-        if failure.kind is FailureKind.INPUT_GONE and self._feeds.get(feed.host) is feed:
-            for copy in [copy for copy in self._copies.values() if copy.partition in feed.partitions]:
-                self._troubles[copy.partition] = failure.reason
-                self._renew(copy)
+    def _on_troubled(self, partition: int, reason: str | None) -> None:
+        if reason is None:
+            self._troubles.pop(partition, None)
+        else:
+            self._troubles[partition] = reason
 
     def _note_ready(self, job: Job) -> None:
         for partition, copy in self._copies.items():
             record = job.standbys.get(partition)
             is_news = record is not None and not record.is_ready and record.generation == copy.generation
-            if record is not None and is_news and self._end_due_us is None and self._is_level(partition):
+            if record is not None and is_news and self._end_due_us is None and self._is_near(partition):
                 self._say_ready(partition, record, is_ready=True)
 
     def _doubt(self, job: Job) -> None:
@@ -532,29 +508,35 @@ class Standbys:
         """Go on, and return whether every copy has all that owners have, durably, or is not to be waited for."""
         assert self._end_due_us is not None, "the end has begun"
         is_late = self._end_due_us <= self._desk.elapsed_us or not (self._feeds or self.is_settling)
-        if not is_late and (self.is_settling or not self._upkeep.end()):
+        if not is_late and (self.is_settling or self._is_lagging or not self._upkeep.end()):
             return False
-        if self._proposing or self._leave_out():
+        if self._proposing or self._say_what_is_whole():
             return False
         self._end_due_us = None
         return True
 
-    def _leave_out(self) -> bool:
-        """Have the group know which copies lack something for good, and return whether it has to be told."""
+    @property
+    def _is_lagging(self) -> bool:
+        return any(self._fed(number) and not self._is_level(number) for number in self._copies.keys() - self._troubles)
+
+    def _say_what_is_whole(self) -> bool:
+        """Have the group know which copies have everything and which do not; return whether it has to be told."""
         named = {} if self._job is None or not self._is_wanted else self._job.standbys
-        behind = {number: one for number, one in named.items() if one.is_ready and number not in self._upkeep.whole}
-        for partition, record in behind.items():
-            self._desk.say(
-                Warn(phrase="a standby lacks rows", reason=f"that of partition {partition} on {record.host}")
-            )
-            self._say_ready(partition, record, is_ready=False)
-        return bool(behind)
+        wrong = {
+            number: one for number, one in named.items() if one.host and one.is_ready != (number in self._upkeep.whole)
+        }
+        for partition, record in wrong.items():
+            if record.is_ready:
+                reason = f"that of partition {partition} on {record.host}"
+                self._desk.say(Warn(phrase="a standby lacks rows", reason=reason))
+            self._say_ready(partition, record, is_ready=not record.is_ready)
+        return bool(wrong)
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
         if not self._is_wanted:
             return []
-        dues_us = [*self._due_us.values(), *(feed.read_due_us for feed in self._feeds.values() if feed.read_due_us)]
+        dues_us = [*self._due_us.values(), *self._feeding.dues_us()]
         if self._end_due_us is not None:
             dues_us.append(self._end_due_us)
         return dues_us + self._upkeep.dues_us()

@@ -62,9 +62,8 @@ class StandbyUpkeep:
 
     def _on_flushed(self, feed: Feed, event: HostFlushed) -> None:
         """Note which copies have everything durably, at the end."""
-        sent = self._positions.next_offsets
         for partition in feed.partitions & event.committed.keys():
-            marks = event.committed[partition]
+            marks, sent = event.committed[partition], self._positions.next_for(partition)
             if all(marks.get(split, 0) >= offset for split, offset in sent.items()):
                 self.whole.add(partition)
 

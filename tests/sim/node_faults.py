@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.sim.node_world import NODES, NodeWorld
 from tests.sim.partition_faults import HOST_COUNT_MAX, FaultyWorld
+from tests.sim.partition_world import STEP_COUNT_MAX
 from tests.support.partition_jobs import Outcome, read_outcome
 
 
@@ -16,6 +17,21 @@ class FaultyNodes(NodeWorld):
 
     kinds: tuple[str, ...] = ()
     """Kinds of faults of nodes that happen, all of them when empty."""
+    trickles: bool = False
+    """Whether the source grows by a record now and then, so that things go wrong while the job runs."""
+
+    def settle(self) -> None:
+        """Go on without faults until every partition has its second copy; the source has no more than a part so far."""
+        fault_count, self.fault_count = self.fault_count, 0
+        self.shaky.ends = {split.number: 8 for split in self.source.splits()}
+        for _ in range(STEP_COUNT_MAX):
+            standbys = self.sim_job.standbys
+            if len(standbys) == self.job.partitions and all(one.is_ready for one in standbys.values()):
+                break
+            self.step()
+        else:
+            raise AssertionError(f"copies are never ready: {self.sim_job.standbys}")
+        self.fault_count, self.trickles = fault_count, True
 
     def fault(self) -> None:
         """Let one thing go wrong, of a node in half of the cases."""
@@ -49,6 +65,8 @@ class FaultyNodes(NodeWorld):
 
     def pass_time(self) -> None:
         """Let nodes come back now and then, and end what the group does not have on them."""
+        if self.trickles and self.rng.random() < 0.3:
+            self.shaky.ends = {split: end + 1 for split, end in self.shaky.ends.items()}
         for node in sorted(self.down - self.dead):
             if self.rng.random() < 0.01:
                 self.note(f"node {node} is back")

@@ -53,6 +53,7 @@ LIMITS = LeaderLimits(
     standby_marks_us=100_000,
     standby_away_us=300_000,
     standby_settle_us=3_000_000,
+    standby_catch_up_us=500_000,
     standby_end_us=3_000_000,
     promotion_us=500_000,
 )
@@ -411,8 +412,8 @@ class World:
             case instructions.OpenSplits(splits=splits):
                 earliest = host.open_splits(epoch, list(splits))
                 return events.SplitsOpened(now_us=0, request=number, earliest=earliest)
-            case instructions.ReadSplits(offsets=offsets, batch_count_max=count_max):
-                progress = host.read_splits(epoch, dict(offsets), count_max, now_us)
+            case instructions.ReadSplits(offsets=offsets, batch_count_max=count_max, ends=ends):
+                progress = host.read_splits(epoch, dict(offsets), count_max, now_us, dict(ends))
                 return events.SplitsRead(now_us=0, request=number, progress=tuple(progress))
             case instructions.AcceptValues(acceptances=acceptances):
                 host.accept(epoch, list(acceptances))

@@ -29,6 +29,7 @@ JOBS: dict[str, dict[str, Any]] = {
     "everything": LEARNING | EVENTS | SINKS | {"partitions": 3},
     "own splits": EVENTS | SINKS | OWN_SPLITS,
     "standby": LEARNING | EVENTS | EPISODES | TWO_SINKS | {"partitions": 3, "standby": 1},
+    "own splits, standby": LEARNING | EVENTS | EPISODES | TWO_SINKS | OWN_SPLITS | {"standby": 1},
 }
 
 TIED = EVENTS | SINKS | OWN_SPLITS | {"source": OWN_SPLITS["source"] | {"on": "a"}}
@@ -154,18 +155,20 @@ STANDBY_KINDS = {
     "removes a shard": "StandbyPromoted",
     "removes a standby": "a whole standby",
     "dies for good": "StandbyPromoted",
-    "pauses": "a whole standby",
-    "drains": "a whole standby",
-    "scales": "a whole standby",
+    "pauses": "StandbyPromoted",
+    "drains": "StandbyPromoted",
+    "scales": "StandbyPromoted",
 }
 """Kinds of faults of jobs with standbys, and what has to happen for them in some run."""
 
 
+@pytest.mark.parametrize("name", ["standby", "own splits, standby"])
 @pytest.mark.parametrize("is_node", [False, True])
 def test_a_standby_takes_over_before_a_node_is_lost_and_nothing_is_copied(
-    is_node: bool, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
+    is_node: bool, name: str, make_world: Callable[..., FaultyNodes], undisturbed_runs: Callable[[str, int], Outcome]
 ) -> None:
-    world = make_world(0, "standby", fault_count=0, node_count=2)
+    world = make_world(0, name, fault_count=0, node_count=2)
+    world.shaky.ends = {split.number: 12 for split in world.source.splits()}
     for _ in range(3000):
         standbys = world.sim_job.standbys
         if len(standbys) == world.job.partitions and all(one.is_ready for one in standbys.values()):
@@ -173,27 +176,32 @@ def test_a_standby_takes_over_before_a_node_is_lost_and_nothing_is_copied(
         world.step()
     owner, node = world.sim_job.owners[0], world.sim_job.node_of(0)
     assert world.sim_job.standbys[0].is_ready
+    world.shaky.ends = {}
     if is_node:
         world.down.add(node)
         world.dead.add(node)
-    else:
+    while not is_node and not world.happened["StandbyPromoted"]:
         world.end(world.hosts[f"{owner}@{node}"])
-    check(world, undisturbed_runs("standby", 0))
+        world.step()
+    check(world, undisturbed_runs(name, 0))
     assert world.happened["StandbyPromoted"] > 0
     assert not world.happened["a copy"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", STANDBY_KINDS)
+@pytest.mark.parametrize("name", ["standby", "own splits, standby"])
 def test_nothing_is_lost_or_doubled_with_standbys_when_a_world(
+    name: str,
     kind: str,
     make_world: Callable[..., FaultyNodes],
     undisturbed_runs: Callable[[str, int], Outcome],
 ) -> None:
     happened: Counter[str] = Counter()
     for seed in range(8):
-        world = make_world(seed, "standby", fault_count=8, node_count=3, kinds=(kind,))
-        check(world, undisturbed_runs("standby", seed % DATA_COUNT))
+        world = make_world(seed, name, fault_count=8, node_count=3, kinds=(kind,))
+        world.settle()
+        check(world, undisturbed_runs(name, seed % DATA_COUNT))
         happened += world.happened
     assert happened[STANDBY_KINDS[kind]] > 0
 

@@ -315,6 +315,15 @@ def test_a_job_has_one_standby_or_none(given: object) -> None:
         make_trades_job(SOURCE, standby=given)
 
 
-def test_a_standby_needs_rows_that_are_routed() -> None:
-    with pytest.raises(ConfigError, match="standby: hosts that read their own splits have no standby yet"):
-        make_trades_job(SOURCE, standby=1, partition_by="split")
+@pytest.mark.parametrize(
+    ("source", "where"),
+    [
+        ({"path": "/t.csv", "on": "node-1"}, "the source is on node-1 alone"),
+        ({"type": "stream", "name": "rows", "on": ["node-1", "node-2"]}, "each split is on one node alone"),
+    ],
+)
+def test_a_standby_needs_splits_that_another_node_can_read(source: dict[str, object], where: str) -> None:
+    partitions = 2 if "type" in source else 1
+    with pytest.raises(ConfigError, match=f"standby: {where}, and no other could read what a standby needs; leave"):
+        make_trades_job(source, standby=1, partition_by="split", partitions=partitions)
+    make_trades_job({"path": "/t.csv", "on": ["node-1", "node-2"]}, standby=1, partition_by="split", partitions=1)

@@ -5,9 +5,10 @@ import pytest
 
 from actors.given_rows import to_frame
 from actors.partition.values import OpenedPartition
-from actors.source.protocol import DeadLetter
+from actors.source.protocol import DeadLetter, SourceBatch
+from actors.split_reader import SplitProgress
 from cluster.leader.again import cut
-from cluster.leader.feeds import Feed
+from cluster.leader.feeds import OwnFeed, RoutedFeed
 from cluster.leader.reading import SplitBatch
 from cluster.leader.standby_places import place_standbys
 from tests.support.partition_jobs import make_partition_job
@@ -24,21 +25,21 @@ def batch(start: int, end: int, split: int = 0) -> SplitBatch:
 
 
 @pytest.fixture
-def feed() -> Feed:
+def feed() -> RoutedFeed:
     """A feed of the copies of partitions 0 and 1, which need split 0 from 10."""
-    feed = Feed("host-1", in_flight_max=1, waiting_max=2)
+    feed = RoutedFeed("host-1", in_flight_max=1, waiting_max=2)
     for partition in (0, 1):
         feed.join(partition, OpenedPartition(needed={0: 10}, reached={0: 12}), {0: 0})
     return feed
 
 
-def sent(feed: Feed) -> tuple[int, int, tuple[int, ...]] | None:
+def sent(feed: RoutedFeed) -> tuple[int, int, tuple[int, ...]] | None:
     found = feed.take_sendable()
     feed.validate()
     return None if found is None else (found.start, found.end, found.partitions)
 
 
-def test_a_feed_takes_what_comes_next_and_sends_no_more_than_may_be_on_the_way(feed: Feed) -> None:
+def test_a_feed_takes_what_comes_next_and_sends_no_more_than_may_be_on_the_way(feed: RoutedFeed) -> None:
     feed.post(batch(10, 15))
     feed.post(batch(15, 20))
     assert sent(feed) == (10, 15, (0, 1))
@@ -47,7 +48,7 @@ def test_a_feed_takes_what_comes_next_and_sends_no_more_than_may_be_on_the_way(f
     assert sent(feed) == (15, 20, (0, 1))
 
 
-def test_a_feed_without_room_is_behind_and_reads_again_by_itself(feed: Feed) -> None:
+def test_a_feed_without_room_is_behind_and_reads_again_by_itself(feed: RoutedFeed) -> None:
     for start in (10, 15, 20):
         feed.post(batch(start, start + 5))
     assert feed.lag({0: 25}) == 5
@@ -58,7 +59,7 @@ def test_a_feed_without_room_is_behind_and_reads_again_by_itself(feed: Feed) -> 
     assert (feed.lag({0: 25}), feed.wanted({0: 25})) == (0, None)
 
 
-def test_reading_goes_on_with_the_same_reader_as_long_as_nothing_else_comes_between(feed: Feed) -> None:
+def test_reading_goes_on_with_the_same_reader_as_long_as_nothing_else_comes_between(feed: RoutedFeed) -> None:
     assert feed.wanted({0: 30}) == (0, 10, 20, True)
     feed.take_again(batch(10, 15), {0: 30})
     assert feed.wanted({0: 30}) == (0, 15, 15, False)
@@ -66,7 +67,7 @@ def test_reading_goes_on_with_the_same_reader_as_long_as_nothing_else_comes_betw
     assert feed.wanted({0: 30}) == (0, 20, 10, True)
 
 
-def test_a_feed_is_never_ahead_of_what_was_sent(feed: Feed) -> None:
+def test_a_feed_is_never_ahead_of_what_was_sent(feed: RoutedFeed) -> None:
     feed.wanted({0: 13})
     feed.take_again(batch(10, 15), {0: 13})
     assert sent(feed) == (10, 13, (0, 1))
@@ -74,20 +75,20 @@ def test_a_feed_is_never_ahead_of_what_was_sent(feed: Feed) -> None:
     assert feed.wanted({0: 16}) == (0, 13, 3, True)
 
 
-def test_a_copy_that_joins_takes_the_feed_back_to_where_it_stands(feed: Feed) -> None:
+def test_a_copy_that_joins_takes_the_feed_back_to_where_it_stands(feed: RoutedFeed) -> None:
     feed.post(batch(10, 15))
     feed.join(2, OpenedPartition(needed={0: 4}, reached={0: 4}), {0: 0})
     assert sent(feed) == (10, 15, (0, 1))
     assert feed.wanted({0: 15}) == (0, 4, 11, True)
 
 
-def test_a_copy_that_leaves_is_sent_nothing_more(feed: Feed) -> None:
+def test_a_copy_that_leaves_is_sent_nothing_more(feed: RoutedFeed) -> None:
     feed.post(batch(10, 15))
     feed.leave(0)
     assert sent(feed) == (10, 15, (1,))
 
 
-def test_a_split_that_is_new_is_fed_from_its_first_batch(feed: Feed) -> None:
+def test_a_split_that_is_new_is_fed_from_its_first_batch(feed: RoutedFeed) -> None:
     feed.post(batch(3, 5, split=7))
     assert sent(feed) == (3, 5, (0, 1))
 
@@ -134,3 +135,41 @@ def test_copies_stay_where_they_are_unless_their_node_leaves_or_is_the_owners() 
 
 def test_a_copy_on_a_node_that_is_away_waits_for_it() -> None:
     assert place_standbys({0: "host-0"}, {0: "host-1"}, NODES, ("a",)) == ({0: "host-1"}, {})
+
+
+def test_an_own_feed_wants_what_owners_have_and_a_copy_lacks() -> None:
+    feed = OwnFeed("host-1")
+    feed.join(0, OpenedPartition(needed={0: 10}, reached={0: 12}), {0: 0})
+    feed.join(2, OpenedPartition(needed={}, reached={}), {2: 5})
+    assert feed.wanted({0: 15, 1: 9, 2: 5}, 0) == {0: (10, 15)}
+    feed.due_us[0] = 100
+    assert feed.wanted({0: 15, 2: 8}, 99) == {2: (5, 8)}
+    assert feed.lag({0: 15, 1: 9, 2: 8}) == 8
+    feed.leave(2)
+    assert feed.lag({0: 15, 1: 9, 2: 8}) == 5
+    feed.validate()
+
+
+def test_an_own_feed_forgets_what_was_asked_before_a_copy_was_opened_anew() -> None:
+    feed, progress = OwnFeed("host-1"), SplitProgress(split=0, start=10, end=15)
+    feed.join(0, OpenedPartition(needed={0: 10}, reached={0: 10}), {0: 0})
+    before = feed.joinings()[0]
+    feed.leave(0)
+    assert not feed.take(progress, 15, before)
+    feed.join(0, OpenedPartition(needed={0: 10}, reached={0: 10}), {0: 0})
+    assert not feed.take(progress, 15, before)
+    assert not feed.has_caught_up(0)
+    assert feed.take(progress, 15, feed.joinings()[0])
+    assert feed.has_caught_up(0)
+    assert feed.reached == {0: 15}
+    feed.validate()
+
+
+def test_a_batch_is_cut_below_an_offset() -> None:
+    letters = tuple(DeadLetter(split=0, offset=at, reason="bad", raw=b"?") for at in (3, 6))
+    frame = to_frame(SCHEMA, [(at, "A", 1, "ann") for at in (2, 5)])
+    found = SourceBatch(frame=frame, offsets=np.array([2, 5]), next_offset=8, dead_letters=letters, at_end=True)
+    assert found.below(8) is found
+    part = found.below(5)
+    part.validate()
+    assert (part.offsets.tolist(), part.next_offset, part.dead_letters, part.at_end) == ([2], 5, letters[:1], False)

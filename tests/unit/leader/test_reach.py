@@ -40,6 +40,7 @@ def test_nodes_of_one_machine_have_the_same_files() -> None:
         ({"source": STREAM | {"on": "b-0"}}, "is on b-0 alone, and the leader, which routes its rows, is on a-0"),
         ({"sinks": [sink("c-0")]}, "no node can have hosts of job 'trades': its source and its sinks are on c-0 alone"),
         (OWN_SPLITS | {"source": STREAM | {"on": "a-0"}, "sinks": [sink("b-0")]}, "are on a-0 and b-0 alone"),
+        (OWN_SPLITS | {"standby": 1}, "no host of another could read its splits for a standby"),
     ],
 )
 def test_a_job_that_nobody_could_run_is_refused(settings: dict[str, Any], text: str) -> None:

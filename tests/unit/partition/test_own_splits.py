@@ -1,6 +1,7 @@
 """A host reads the splits of its own partitions: in turn, from where they stand, and under the newest epoch."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def host(tmp_path: Path, source: Growing) -> Iterator[PartitionHost]:
 
 def reached(found: list[SplitProgress]) -> dict[int, tuple[int, int, int]]:
     return {one.split: (one.start, one.end, one.anomaly_count) for one in found}
+
+
+def test_a_second_copy_is_read_as_far_as_it_is_said_and_no_further(tmp_path: Path, source: Growing) -> None:
+    with closing(PartitionHost(JOB.to_bytes(), str(tmp_path / "copies"), open_split=source)) as copies:
+        copies.stand_by(1, 0, 2, (0,), 0, ())
+        assert reached(copies.read_splits(1, {0: 0}, 9, 0, {0: 3})) == {0: (0, 3, 3)}
+        assert reached(copies.read_splits(1, {0: 3}, 9, 0, {0: 5})) == {0: (3, 5, 2)}
+        with pytest.raises(NotOpenError, match="does not own partition 0"):
+            copies.read_splits(1, {0: 5}, 9, 0)
+
+
+def test_a_source_that_ends_before_the_owner_is_a_trouble_of_the_copy(tmp_path: Path) -> None:
+    shorter = ListSource(JOB.row_schema, ROWS)
+    with closing(PartitionHost(JOB.to_bytes(), str(tmp_path), open_split=lambda split: shorter)) as copies:
+        copies.stand_by(1, 1, 2, (1,), 0, ())
+        (found,) = copies.read_splits(1, {1: 0}, 9, 0, {1: 7})
+        assert found.trouble == "split 1 of the source: it ends at 3 here, and the owner of the partition has read to 7"
 
 
 def test_splits_take_turns_up_to_so_many_batches(host: PartitionHost) -> None:
