@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from actors.errors import TocsinError as TocsinError
     from actors.model import AnomalyId as AnomalyId
     from actors.model import Schema as Schema
-    from actors.partition.anomaly_table import Anomaly as Anomaly
-    from actors.partition.anomaly_table import AnomalyFilter as AnomalyFilter
+    from actors.partition.anomalies import Anomaly as Anomaly
+    from actors.partition.anomalies import AnomalyFilter as AnomalyFilter
     from actors.persistency import EventPersistency as EventPersistency
     from actors.persistency import EventStabilityTracker as EventStabilityTracker
     from actors.persistency import PersistencySaver as PersistencySaver
@@ -62,7 +62,7 @@ _NAMES = {
     "create_anomaly_detection_engine subscribe_table",
     "actors.errors": "TocsinError",
     "actors.model": "AnomalyId Schema",
-    "actors.partition.anomaly_table": "Anomaly AnomalyFilter",
+    "actors.partition.anomalies": "Anomaly AnomalyFilter",
     "actors.persistency": "EventPersistency EventStabilityTracker PersistencySaver",
     "actors.store": "BinaryPayload Event EventId EventStore JsonPayload Order OrderBy QueryLatestParams "
     "QueryServerParams QueryTimeseriesParams StoreConfig Timestamp",

@@ -6,17 +6,14 @@ Polars' null, and a float is never NaN or infinite. `actors.given_rows` makes th
 turns integer times back into dates for people. Reading files belongs to the sources.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
 from actors.errors import SchemaError
 from actors.model import Column, ColumnType, Schema, parse_column_type
-
-_EPOCH = date(1970, 1, 1).toordinal()
-
+from actors.time_text import FIRST_DAY, LAST_DAY
 
 MISFITS = (
     AttributeError,
@@ -75,8 +72,6 @@ def polars_schema(schema: Schema) -> dict[str, pl.DataType]:
 
 
 _DAY_NS = 86_400_000_000_000
-_FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH
-"""First and last day that have a date, counted from the epoch."""
 
 
 def _shown_range(factor: int, logical: pl.DataType) -> tuple[int, int]:
@@ -84,10 +79,10 @@ def _shown_range(factor: int, logical: pl.DataType) -> tuple[int, int]:
     if logical == pl.Time():
         return 0, _DAY_NS // factor - 1
     if logical == pl.Date():
-        return _FIRST_DAY, _LAST_DAY
+        return FIRST_DAY, LAST_DAY
     assert isinstance(logical, pl.Datetime)
     day = {"ns": _DAY_NS, "us": _DAY_NS // 1_000, "ms": _DAY_NS // 1_000_000}[logical.time_unit] // factor
-    return max(_FIRST_DAY * day, -(1 << 63)), min((_LAST_DAY + 1) * day, 1 << 63) - 1
+    return max(FIRST_DAY * day, -(1 << 63)), min((LAST_DAY + 1) * day, 1 << 63) - 1
 
 
 _SHOWN_RANGES = {kind: _shown_range(*shown) for kind, shown in _LOGICAL.items()}
@@ -210,18 +205,6 @@ def time_texts(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame whose dates and times are ISO text with all their digits; points in time are UTC and say so."""
     formats = {name: _TIME_FORMATS.get(str(kind)) for name, kind in frame.schema.items() if kind.is_temporal()}
     return frame.with_columns(pl.col(name).dt.to_string(text) for name, text in formats.items() if text is not None)
-
-
-def time_text(kind: ColumnType, time: int | None) -> str | None:
-    """Return a time in units of a temporal type as ISO text."""
-    return times_as_text(kind, [time])[0]
-
-
-def times_as_text(kind: ColumnType, times: Sequence[int | None]) -> list[str | None]:
-    """Return times in units of a temporal type as ISO text; those that have no date and time there are `None`."""
-    frame = pl.DataFrame({"time": times}, schema={"time": pl.Int64})
-    shown = present_times(Schema((Column(name="time", type=kind),)), frame, months_as_text=True)
-    return time_texts(shown)["time"].to_list()
 
 
 def _may_cast(given: pl.DataType, wanted: pl.DataType) -> bool:

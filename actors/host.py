@@ -20,7 +20,7 @@ from actors.errors import NotOpenError, SinkError, StaleEpochError
 from actors.frames import empty_frame
 from actors.host_batch import HostBatch
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomaly_table import Anomaly
+from actors.partition.anomalies import Anomaly
 from actors.partition.partition import Partition, PartitionStat, RoutedBatch, identifier_of
 from actors.partition.queries import QUERIES
 from actors.partition.values import OpenedPartition

@@ -20,7 +20,8 @@ from actors.partition.episode_table import LATE_ORDINALS
 from actors.partition.part import Fields, Part, Saved
 from actors.shard import Shard
 from actors.shard.shard import Txn
-from actors.sink.lines import ANOMALY, raised_records
+from actors.sink.anomaly_frames import raised_records
+from actors.sink.lines import ANOMALY
 from actors.store import ColumnBatch, EventStore
 from config.settings import JobSettings
 

@@ -17,7 +17,8 @@ from typing import Any, Self
 
 from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, StaleEpochError, TocsinError
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomaly_table import Anomaly, decode_entry
+from actors.partition.anomalies import Anomaly
+from actors.partition.anomaly_table import decode_entry
 from actors.partition.flushing import Flushing
 from actors.partition.gaps import explain_gap
 from actors.partition.older_copies import OlderCopies

@@ -9,7 +9,8 @@ from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.engine.episodes.episode import Episode
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter, AnomalyTable, newest_anomalies, scan_anomalies
+from actors.partition.anomalies import Anomaly, AnomalyFilter
+from actors.partition.anomaly_table import AnomalyTable, newest_anomalies, scan_anomalies
 from actors.partition.detection import near_groups, read_verdicts
 from actors.partition.episode_table import EpisodeFilter, EpisodeTable
 from actors.partition.rejected_records import LateRow, RecordTable, scan_late, scan_letters

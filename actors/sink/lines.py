@@ -7,15 +7,12 @@ those that a detail names.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import polars as pl
-
-from actors.frames import polars_schema, present_times, time_texts, times_as_text
-from actors.json_lines import json_line as json_line
 from actors.model import AnomalyId, ColumnType
-from config.settings import JobSettings
+from actors.time_text import time_text
+from config.form import JobForm
 
 _TIMES = {
     None: ("learned_since", "last", "tick"),
@@ -57,61 +54,24 @@ class Raised(Protocol):
         """JSON text with what is known of it."""
 
 
-def anomaly_frame(job: JobSettings, anomalies: Sequence[Raised]) -> pl.DataFrame:
-    """Return anomalies as the output table: time, key columns, type, metric, detail, and where they come from."""
-    schema = job.row_schema
-    types = polars_schema(schema)
-    keys = {
-        name: pl.Series([anomaly.key[i] for anomaly in anomalies], dtype=types[name])
-        for i, name in enumerate(job.key_columns)
-    }
-    details = shown_details(schema[job.time_column].type, [anomaly.detail for anomaly in anomalies])
-    frame = pl.DataFrame(
-        {
-            job.time_column: pl.Series([anomaly.time for anomaly in anomalies], dtype=pl.Int64),
-            **keys,
-            "type": pl.Series([anomaly.type for anomaly in anomalies], dtype=pl.Int32),
-            "metric": pl.Series([anomaly.metric for anomaly in anomalies], dtype=pl.String),
-            "detail": pl.Series(details, dtype=pl.String),
-            "split": pl.Series([anomaly.id.split for anomaly in anomalies], dtype=pl.Int64),
-            "offset": pl.Series([anomaly.id.offset for anomaly in anomalies], dtype=pl.Int64),
-            "ordinal": pl.Series([anomaly.id.ordinal for anomaly in anomalies], dtype=pl.Int64),
-        }
-    )
-    return present_times(schema, frame, months_as_text=True)
+def column_names(job: JobForm) -> list[str]:
+    """Return the names of the columns of a job's anomalies, in order."""
+    names = [job.time_column, *job.key_columns, "type", "metric", "detail", "split", "offset", "ordinal"]
+    return list(dict.fromkeys(names))
 
 
-def shown_details(kind: ColumnType, details: Sequence[str | None]) -> list[str | None]:
-    """Return details with ISO text for the times in them; what has no date and time there stays a number."""
-    found = {index: json_data(text) for index, text in enumerate(details) if text is not None}
-    places = [
-        (holder, name)
-        for detail in found.values()
-        if isinstance(detail, dict)
-        for part, names in _TIMES.items()
-        if isinstance(holder := detail if part is None else detail.get(part), dict)
-        for name in names
-        if type(holder.get(name)) is int and -(1 << 63) <= holder[name] < 1 << 63
-    ]
-    texts = times_as_text(kind, [holder[name] for holder, name in places])
-    for (holder, name), text in zip(places, texts, strict=True):
-        holder[name] = holder[name] if text is None else text
-    return [
-        json.dumps(found[index], ensure_ascii=False) if isinstance(found.get(index), dict) else text
-        for index, text in enumerate(details)
-    ]
+def anomaly_records(job: JobForm, anomalies: Sequence[Raised]) -> list[dict[str, Any]]:
+    """Return anomalies as plain data for JSON."""
+    return [as_record(job, row) for row in anomaly_rows(job, anomalies)]
 
 
-def anomaly_records(job: JobSettings, frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of the output table, or of some of its columns, as plain data for JSON."""
-    found = []
-    for record in json_records(frame, ("detail",)):
-        time = {"time": record.pop(job.time_column)} if job.time_column in record else {}
-        found.append(time | with_key(job, record))
-    return found
+def as_record(job: JobForm, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row, or some of its columns, as plain data for JSON."""
+    time = {"time": row[job.time_column]} if job.time_column in row else {}
+    return time | with_key(job, {name: value for name, value in row.items() if name != job.time_column})
 
 
-def with_key(job: JobSettings, record: Mapping[str, Any]) -> dict[str, Any]:
+def with_key(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record with the key columns that it has as one object, which comes first."""
     key = {name: record[name] for name in job.key_columns if name in record}
     rest = {name: value for name, value in record.items() if name not in key}
@@ -119,27 +79,64 @@ def with_key(job: JobSettings, record: Mapping[str, Any]) -> dict[str, Any]:
     return ({"key": key} if key or not job.key_columns else {}) | rest
 
 
-def raised_records(job: JobSettings, raised: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return what a partition has just raised, in physical columns, likewise; where it comes from is left out."""
+def anomaly_rows(
+    job: JobForm, anomalies: Sequence[Raised], detail: Callable[[ColumnType, str | None], Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return anomalies as rows of plain values, with the details as data, or as `detail` makes them."""
+    shown = shown_detail if detail is None else detail
     schema = job.row_schema
-    details = shown_details(schema[job.time_column].type, raised["detail"].to_list())
-    chosen = raised.select(job.time_column, *job.key_columns, "type", "metric")
-    frame = chosen.with_columns(pl.Series("detail", details, dtype=pl.String))
-    return anomaly_records(job, present_times(schema, frame, months_as_text=True))
+    time_kind = schema[job.time_column].type
+    keys = [(name, schema[name].type) for name in job.key_columns]
+    return [
+        {
+            job.time_column: time_text(time_kind, one.time),
+            **{name: _plain(kind, value) for (name, kind), value in zip(keys, one.key, strict=True)},
+            "type": one.type,
+            "metric": one.metric,
+            "detail": shown(time_kind, one.detail),
+            "split": one.id.split,
+            "offset": one.id.offset,
+            "ordinal": one.id.ordinal,
+        }
+        for one in anomalies
+    ]
 
 
-def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the rows of a frame as plain data for JSON: times as text, and columns of JSON text as values."""
-    records = time_texts(frame).to_dicts()
-    for record in records:
-        record |= {name: json_data(record[name]) for name in json_columns if name in record}
-    return records
+def detail_text(kind: ColumnType, text: str | None) -> str | None:
+    """Return a detail as text for a cell, with ISO text for the times in it."""
+    detail = shown_detail(kind, text)
+    return json.dumps(detail, ensure_ascii=False) if isinstance(detail, dict) else text
+
+
+def shown_detail(kind: ColumnType, text: str | None) -> Any:
+    """Return the data of a detail with ISO text for the times in it; what has no date and time there stays a number."""
+    detail = json_data(text)
+    if not isinstance(detail, dict):
+        return detail
+    for part, names in _TIMES.items():
+        holder = detail if part is None else detail.get(part)
+        if not isinstance(holder, dict):
+            continue
+        for name in names:
+            ticks = holder.get(name)
+            if type(ticks) is int:
+                shown = time_text(kind, ticks)
+                holder[name] = ticks if shown is None else shown
+    return detail
 
 
 def json_data(text: str | None) -> Any:
-    """Return what JSON text says, or the text where it says nothing."""
+    """Return what JSON text says, or the text when it is none."""
     try:
         return None if text is None else json.loads(text)
     except ValueError:
         # A detector may use words.
         return text
+
+
+def _plain(kind: ColumnType, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind.is_temporal:
+        return time_text(kind, value)
+    return float(value) if kind is ColumnType.DOUBLE else value

@@ -15,7 +15,8 @@ from pathlib import Path
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SinkError
 from actors.files import make_directory, open_locked, sync_directory
-from actors.sink.lines import anomaly_frame, anomaly_records, json_line
+from actors.json_lines import json_line
+from actors.sink.lines import anomaly_records
 from actors.sink.protocol import SinkRecord
 from config.settings import JobSettings
 
@@ -96,8 +97,7 @@ class NdjsonSink:
         return SinkError(f"sink ndjson: {path} {fault} while the job ran: its lines are not written again")
 
     def _lines(self, records: Sequence[SinkRecord]) -> list[bytes]:
-        shown = anomaly_records(self._job, anomaly_frame(self._job, records))
-        return [json_line(record).encode() + b"\n" for record in shown]
+        return [json_line(record).encode() + b"\n" for record in anomaly_records(self._job, records)]
 
 
 def _mend(file: io.FileIO, path: Path, size: int, line_starts: Sequence[bytes]) -> tuple[_Place, int]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from actors.frames import present_times, time_text
+from actors.frames import present_times
 from actors.model import Schema
-from actors.sink.lines import json_records
+from actors.sink.anomaly_frames import json_records
 from actors.source.protocol import DeadLetter
+from actors.time_text import time_text
 from cluster.backtest.counting import Backtest
 from cluster.show.text import show_cell, show_rows
 

@@ -21,6 +21,7 @@ from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.node.status import NodeStatus
+from config.form import StoredForm, stored_form
 from raft.commands import Command, JobRemoved, JobResumed, JobStopped, JobSubmitted, ScaleRequested, ValueAccepted
 from raft.group import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from actors.detectors.verdicts import VariableVerdict
     from actors.engine.episodes.episode import Episode
     from actors.partition.acceptances import Acceptance
-    from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+    from actors.partition.anomalies import Anomaly, AnomalyFilter
     from actors.partition.episode_table import EpisodeFilter
     from actors.partition.rejected_records import LateRow
     from actors.partition.values import PartitionStat
@@ -210,6 +211,10 @@ class Client:
 
         return JobSettings.from_bytes(self.job(name).spec)
 
+    def form(self, name: str) -> StoredForm:
+        """Return what is needed of a job's settings to show its anomalies."""
+        return stored_form(self.job(name).spec)
+
     def runner_status(self, name: str) -> RunnerStatus | None:
         """Return what the leader is doing for a job, or `None` when nobody leads."""
         found = self.leader()
@@ -281,7 +286,7 @@ class Client:
 
         Partitions that do not answer are waited for; with 0 seconds they are an error at once.
         """
-        from actors.partition.anomaly_table import newest_place
+        from actors.partition.anomalies import newest_place
 
         arguments = {"wanted": wanted, "count_max": count_max, "newest_first": newest_first}
         found: list[Anomaly] = self._collect(name, "anomalies", arguments, wait_s)
@@ -291,7 +296,7 @@ class Client:
 
     def anomaly_stream(self, name: str, wanted: "AnomalyFilter", *, newest_first: bool = False) -> "Iterator[Anomaly]":
         """Yield committed anomalies of all partitions, however many, in the order of ids or, newest first, of times."""
-        from actors.partition.anomaly_table import newest_place
+        from actors.partition.anomalies import newest_place
 
         count = PAGE_EVENT_COUNT
         while page := self.anomalies(name, wanted, count, newest_first=newest_first):

@@ -11,13 +11,13 @@ from typing import Any
 from actors.detectors import Detector
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
-from actors.frames import time_text
 from actors.model import Schema
 from actors.partition.acceptances import Acceptance, AcceptanceError, find_acceptance
 from actors.partition.assembly import build_detectors
 from actors.partition.detection import NEAR_GROUPS_MAX, read_verdicts
 from actors.partition.partition import Partition
 from actors.shard import Shard, ShardMissingError
+from actors.time_text import time_text
 from cluster.errors import ClusterError
 from cluster.local.embedded import EPOCH
 from cluster.show.text import show_cell, show_json_lines, show_rows

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from actors.frames import time_text
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
 from actors.store import Event, JsonPayload, QueryLatestParams
 from actors.store.query.planner import QueryParams
+from actors.time_text import time_text
 from cluster.client.event_query import EventQuery, join_type, make_params
 from config.base import nearest
+from config.form import JobForm
 from config.settings import JobSettings
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Selectors = Mapping[str, tuple[Callable[[], bool], Callable[[], str]]]
 """For each option: whether it finds anything by itself, and what to say when it does not."""
 
 
-def no_anomaly(client: "Client", job: JobSettings, wanted: AnomalyFilter) -> list[str]:
+def no_anomaly(client: "Client", job: JobForm, wanted: AnomalyFilter) -> list[str]:
     """Return why no anomaly was found."""
     name = job.name
 
@@ -126,7 +127,7 @@ def _why(nothing: str, finds_any: Callable[[], bool], selectors: Selectors) -> l
     return lines
 
 
-def _types(job: JobSettings) -> str:
+def _types(job: JobForm) -> str:
     texts = [metric.describe or metric.when for metric in job.metrics]
     listed = ", ".join(f"{index} ({text})" for index, text in enumerate(texts)) or "none"
     return f"the metrics are {listed}" + ("; detectors follow them" if job.detectors else "")

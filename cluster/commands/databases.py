@@ -133,7 +133,7 @@ def export(home: Home, /, database: str, anomalies: bool, **options: Any) -> Non
 
 
 def _export_anomalies(home: Home, database: str, options: dict[str, Any]) -> None:
-    from actors.partition.anomaly_table import AnomalyFilter
+    from actors.partition.anomalies import AnomalyFilter
     from cluster.client.typed_times import check_range
     from cluster.local.databases import database_anomalies, find_database
     from cluster.show.anomaly_export import export_stored_anomalies, read_cursor

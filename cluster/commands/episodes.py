@@ -18,7 +18,7 @@ from cluster.commands.terminal import limit_option, limited, say_lines, say_writ
 def query_late(target: Target, /, job: str, limit: int, **options: Any) -> None:
     """Print rows that metrics discarded, late or without a time, with the reason."""
     from cluster.show.episodes import late_frame
-    from cluster.show.output import write_frames
+    from cluster.show.frame_output import write_frames
 
     output, client = output_of(options), target.client()
     found = limited(lambda count: client.late_rows(job, count), limit, "late rows")
@@ -43,7 +43,7 @@ def query_episodes(
     from actors.partition.episode_table import EpisodeFilter
     from cluster.client.no_match import no_episode
     from cluster.show.episodes import episode_frame, episode_records
-    from cluster.show.output import write_frames
+    from cluster.show.frame_output import write_frames
 
     limit, newest = options.pop("limit"), options.pop("newest")
     output, client = output_of(options), target.client()

@@ -15,7 +15,7 @@ import click
 from cluster.commands.terminal import ALL, limit_option, now_us, say, say_lines, show
 
 if TYPE_CHECKING:
-    from actors.partition.anomaly_table import Anomaly
+    from actors.partition.anomalies import Anomaly
     from cluster.local.embedded import EmbeddedJob
     from config.settings import JobSettings
 
@@ -96,7 +96,7 @@ def run(
 
 def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool:
     """Say what a run has read and found; return whether any record became a row, if there were records."""
-    from actors.frames import time_text
+    from actors.time_text import time_text
     from cluster.show.present import show_nothing_but_letters, show_null_comparisons, show_run
 
     stat, kind = running.stat(), job.row_schema[job.time_column].type

@@ -75,7 +75,7 @@ def status(target: Target, job: str | None, as_json: bool) -> None:
     client = target.client()
     found = cluster_status(client, job)
     click.echo(json.dumps(plain_status(found), default=str, indent=2) if as_json else show_status(found))
-    if found.job is not None:
+    if found.job is not None and any(any(stat.null_comparison_counts) for stat in found.job.partitions):
         from actors.partition.values import null_comparisons
         from cluster.show.present import show_null_comparisons
 

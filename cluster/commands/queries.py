@@ -34,20 +34,20 @@ def query() -> None:
 @pass_target
 def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int | None, **options: Any) -> None:
     """Print anomalies in the order of the rows that raised them, or newest first."""
-    from actors.partition.anomaly_table import AnomalyFilter
+    from actors.partition.anomalies import AnomalyFilter
     from cluster.client.typed_times import check_range
     from cluster.show.anomaly_export import export_anomalies, read_cursor, read_newest_cursor
     from cluster.show.present import parse_time
 
     output = output_of(options)
     client = target.client()
-    settings = client.settings(job)
-    if key and len(key) != len(settings.key_columns):
-        names = ", ".join(settings.key_columns) or "none"
+    form = client.form(job)
+    if key and len(key) != len(form.key_columns):
+        names = ", ".join(form.key_columns) or "none"
         raise click.BadParameter(f"{len(key)} values of --key, but the key columns are: {names}; give one for each")
     now, after, newest = now_us(), options["after"], options["newest"]
-    first = parse_time(settings, options["time_from"], now)
-    last = parse_time(settings, options["time_to"], now, is_end=True)
+    first = parse_time(form, options["time_from"], now)
+    last = parse_time(form, options["time_to"], now, is_end=True)
     check_range(first, last)
     wanted = AnomalyFilter(
         time_from=first,
@@ -62,11 +62,11 @@ def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int
         found = iter(client.anomalies(job, wanted, limit + 1, newest_first=newest))
     else:
         found = client.anomaly_stream(job, wanted, newest_first=newest)
-    exported = export_anomalies(output, settings, found, limit, is_wide=options["wide"], newest_first=newest)
+    exported = export_anomalies(output, form, found, limit, is_wide=options["wide"], newest_first=newest)
     if not exported.count and after is None:
         from cluster.client.no_match import no_anomaly
 
-        say_lines(no_anomaly(client, settings, wanted))
+        say_lines(no_anomaly(client, form, wanted))
     say_written(output.path, exported.count, "anomalies")
     if exported.more_follows:
         say(f"more anomalies follow: --after {exported.next}")
@@ -79,8 +79,7 @@ def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int
 @pass_target
 def query_dead_letters(target: Target, /, job: str, limit: int, **options: Any) -> None:
     """Print input records that could not become rows, with the reason."""
-    from cluster.show.output import write_frames
-    from cluster.show.present import dead_letter_frame
+    from cluster.show.frame_output import dead_letter_frame, write_frames
 
     output = output_of(options)
     client = target.client()
@@ -97,7 +96,7 @@ def query_dead_letters(target: Target, /, job: str, limit: int, **options: Any) 
 @pass_target
 def explain(target: Target, job: str, anomaly: str, as_json: bool) -> None:
     """Say why an anomaly was raised: its window, and the values of the parts of its metric."""
-    from actors.partition.anomaly_table import AnomalyFilter
+    from actors.partition.anomalies import AnomalyFilter
     from cluster.show.anomaly_export import read_cursor
     from cluster.show.episodes import before, explained, show_explained
 

@@ -14,7 +14,8 @@ from typing import Any
 import msgpack
 
 from actors.lmdb_file import DATA_FILE, DataFileError, check_data_file
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter, scan_anomalies
+from actors.partition.anomalies import Anomaly, AnomalyFilter
+from actors.partition.anomaly_table import scan_anomalies
 from actors.partition.check import check_partition, read_marks
 from actors.partition.gaps import Gap
 from actors.shard import Shard, ShardMissingError

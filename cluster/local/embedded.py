@@ -14,7 +14,7 @@ from typing import Any
 from actors.errors import SinkError, SourceError
 from actors.host import PartitionHost
 from actors.model import AnomalyId, Schema
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.anomalies import Anomaly, AnomalyFilter
 from actors.partition.values import null_comparisons
 from actors.source.open import open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo

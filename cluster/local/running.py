@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from actors.sink.lines import anomaly_frame
+from actors.sink.anomaly_frames import anomaly_frame
 from cluster.local.embedded import open_job
 from config.load import checked_path, load_job
 from config.settings import JobSettings

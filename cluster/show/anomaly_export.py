@@ -5,19 +5,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import Anomaly, NewestPlace
-from actors.sink.lines import anomaly_frame, anomaly_records, json_records
+from actors.partition.anomalies import Anomaly, NewestPlace
+from actors.sink.lines import anomaly_rows, as_record, column_names, detail_text
 from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.client.typed_times import read_whole
 from cluster.errors import ClusterError
-from cluster.show.output import Form, Output, write_frames, write_next
-from cluster.show.present import narrow
-from config.settings import JobSettings
+from cluster.show.output import Form, Output, write_next, write_records
+from cluster.show.present import narrow_rows
+from config.form import JobForm
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class ExportedAnomalies:
 
 def export_anomalies(
     output: Output,
-    job: JobSettings,
+    job: JobForm,
     found: Iterator[Anomaly],
     count_max: int | None,
     *,
@@ -56,13 +57,21 @@ def export_anomalies(
     """
     exported = ExportedAnomalies(newest_first=newest_first)
     batches = _batches(found, count_max, exported)
-    frames: Iterator[pl.DataFrame] = (anomaly_frame(job, batch) for batch in batches)
-    schema = anomaly_frame(job, []).schema
-    if output.form is Form.TABLE and not output.columns and not is_wide:
-        whole = pl.concat([pl.DataFrame(schema=schema), *frames])
-        shown = narrow(job, whole)
-        frames, schema = iter([shown]), shown.schema
-    write_frames(output, schema, frames, partial(anomaly_records, job))
+    if output.form is Form.JSON:
+        write_records(
+            output, column_names(job), (anomaly_rows(job, batch) for batch in batches), partial(as_record, job)
+        )
+    elif output.form is Form.TABLE and (output.columns or is_wide):
+        write_records(output, column_names(job), (anomaly_rows(job, batch, detail_text) for batch in batches))
+    elif output.form is Form.TABLE:
+        names, narrowed = narrow_rows(job, [one for batch in batches for one in batch])
+        write_records(output, names, [narrowed])
+    else:
+        # Imports Polars, which who looks at a screen does without.
+        from actors.sink.anomaly_frames import anomaly_frame
+        from cluster.show.frame_output import write_frames
+
+        write_frames(output, anomaly_frame(job, []).schema, (anomaly_frame(job, batch) for batch in batches))
     write_next(output, exported.next if exported.more_follows else None)
     return exported
 
@@ -117,6 +126,9 @@ def export_stored_anomalies(output: Output, found: Iterator[Anomaly], count_max:
     Raises:
         ClusterError: a column that there is not, or a file that cannot be written.
     """
+    from actors.sink.anomaly_frames import json_records
+    from cluster.show.frame_output import write_frames
+
     exported = ExportedAnomalies()
     frames = (_stored_frame(batch) for batch in _batches(found, count_max, exported))
     write_frames(output, _stored_frame([]).schema, frames, partial(json_records, json_columns=("key", "detail")))
@@ -124,7 +136,9 @@ def export_stored_anomalies(output: Output, found: Iterator[Anomaly], count_max:
     return exported
 
 
-def _stored_frame(anomalies: Sequence[Anomaly]) -> pl.DataFrame:
+def _stored_frame(anomalies: Sequence[Anomaly]) -> "pl.DataFrame":
+    import polars as pl
+
     columns: dict[str, tuple[list[Any], Any]] = {
         "split": ([one.id.split for one in anomalies], pl.Int64),
         "offset": ([one.id.offset for one in anomalies], pl.Int64),

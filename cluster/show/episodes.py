@@ -10,9 +10,10 @@ import polars as pl
 from actors.engine.episodes.episode import Episode
 from actors.frames import polars_schema, present_times
 from actors.model import AnomalyId, Column, Schema
-from actors.partition.anomaly_table import Anomaly
+from actors.partition.anomalies import Anomaly
 from actors.partition.rejected_records import LateRow
-from actors.sink.lines import anomaly_frame, anomaly_records, json_records, with_key
+from actors.sink.anomaly_frames import json_records
+from actors.sink.lines import anomaly_records, with_key
 from cluster.errors import ClusterError
 from cluster.show.text import show_cell
 from config.settings import JobSettings
@@ -110,7 +111,7 @@ def explained(job: JobSettings, place: AnomalyId, found: Sequence[Anomaly]) -> E
     if not found or found[0].id != place:
         text = f"{place.split}/{place.offset}/{place.ordinal}"
         raise ClusterError(f"job {job.name!r} has no anomaly {text}; `tocsin query anomalies --wide` shows what it has")
-    (record,) = anomaly_records(job, anomaly_frame(job, found[:1]))
+    (record,) = anomaly_records(job, found[:1])
     detail = record["detail"]
     return Explained(
         id=f"{place.split}/{place.offset}/{place.ordinal}",

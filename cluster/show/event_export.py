@@ -12,7 +12,8 @@ from cluster.client.event_pages import cursor_after
 from cluster.client.nodes import PAGE_EVENT_COUNT
 from cluster.show.event_layout import EventLayout, event_record, pick_columns
 from cluster.show.event_spool import EventSpool
-from cluster.show.output import Form, Output, write_frames, write_json, write_next
+from cluster.show.frame_output import write_frames
+from cluster.show.output import Form, Output, write_json, write_next
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,15 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-from polars import selectors
-from polars.io.plugins import register_io_source
-
-from actors.frames import time_texts
-from actors.sink.lines import json_line, json_records
+from actors.json_lines import json_line
 from cluster.errors import ClusterError
-from cluster.show.present import show_table
-from cluster.show.text import show_json_lines
+from cluster.show.text import show_cell, show_json_lines, show_rows
 
 Write = Callable[[str], None]
 """Takes the next piece of text."""
@@ -91,34 +85,26 @@ def choose_output(
     return Output(form=chosen, path=path, may_overwrite=may_overwrite, columns=names)
 
 
-def write_frames(
+def write_records(
     output: Output,
-    schema: Mapping[str, Any],
-    frames: Iterable[pl.DataFrame],
-    records: Callable[[pl.DataFrame], Sequence[Mapping[str, Any]]] = json_records,
+    names: Sequence[str],
+    batches: Iterable[Sequence[Mapping[str, Any]]],
+    as_record: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
 ) -> None:
-    """Write frames of one schema, one after the other; `records` makes what lines of JSON say of their rows.
+    """Write rows of plain values, whose columns have these names, as a table, or as lines of JSON by `as_record`.
 
     Raises:
         ClusterError: a column that there is not, or a file that cannot be written.
     """
-    names = choose_columns(output.columns, list(schema))
-    chosen = (frame.select(names) for frame in frames)
-    if output.form is Form.PARQUET:
-        _write_parquet(output, {name: schema[name] for name in names}, chosen)
-        return
+    chosen = choose_columns(output.columns, names)
     with open_text(output) as write:
         if output.form is Form.TABLE:
-            rows = list(chosen) or [pl.DataFrame(schema={name: schema[name] for name in names})]
-            write(show_table(pl.concat(rows)) + "\n")
+            cells = [[show_cell(row[name]) for name in chosen] for rows in batches for row in rows]
+            write(show_rows(chosen, cells) + "\n")
             return
-        if output.form is Form.CSV:
-            write(pl.DataFrame(schema=dict.fromkeys(names, pl.String)).write_csv())
-        for frame in chosen:
-            if frame.height and output.form is Form.CSV:
-                write(time_texts(frame).write_csv(include_header=False))
-            elif frame.height:
-                write(show_json_lines(records(frame)) + "\n")
+        for rows in batches:
+            if rows:
+                write(show_json_lines(as_record({name: row[name] for name in chosen}) for row in rows) + "\n")
 
 
 def write_json(output: Output, records: Iterable[Mapping[str, Any]]) -> None:
@@ -154,7 +140,7 @@ def open_text(output: Output) -> Iterator[Write]:
     if output.path is None:
         yield _write_screen
         return
-    with _fresh_file(output) as path, path.open("w", encoding="utf-8") as file:
+    with fresh_file(output) as path, path.open("w", encoding="utf-8") as file:
         yield lambda text: void(file.write(text))
 
 
@@ -166,20 +152,13 @@ def _write_screen(text: str) -> None:
     sys.stdout.write(text)
 
 
-def _write_parquet(output: Output, schema: Mapping[str, Any], frames: Iterable[pl.DataFrame]) -> None:
-    def read(
-        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
-    ) -> Iterator[pl.DataFrame]:
-        # Nothing is asked of the source but all of it, once.
-        yield from frames
-
-    with _fresh_file(output) as path:
-        scanned = register_io_source(read, schema=pl.Schema(schema))
-        scanned.with_columns(selectors.datetime().dt.replace_time_zone("UTC")).sink_parquet(path)
-
-
 @contextmanager
-def _fresh_file(output: Output) -> Iterator[Path]:
+def fresh_file(output: Output) -> Iterator[Path]:
+    """Give a place beside the file of an output, which gets what is there when the block has ended well.
+
+    Raises:
+        ClusterError: a file that may not be replaced, or cannot be written.
+    """
     path = output.path
     assert path is not None, "the standard output is no file"
     fresh = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -1,66 +1,45 @@
 """What commands print of rows and anomalies: tables for people, JSON for programs. Pure: values in, text out."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import date
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from actors.frames import time_texts, to_physical
-from actors.model import Column, ColumnType
-from actors.partition.anomaly_table import Anomaly
-from actors.sink.lines import anomaly_frame, anomaly_records
-from cluster.client.typed_times import read_time, read_whole
+from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, Column, ColumnType
+from actors.sink.lines import Raised, anomaly_records, anomaly_rows, column_names, detail_text
+from actors.time_text import EPOCH_DAY, FIRST_DAY, LAST_DAY
+from cluster.client.typed_times import DAY_US, US_PER_S, read_time, read_whole
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
 from cluster.show.text import show_cell, show_json_lines, show_rows
-from config.settings import JobSettings
+from config.form import JobForm
 
 if TYPE_CHECKING:
-    from actors.source.protocol import DeadLetter
+    from config.settings import JobSettings
 
-RAW_SHOWN_MAX = 100
-"""Characters of a dead letter that a table shows."""
+_NAMES_OF_ROW = frozenset({"split", "offset", "ordinal"})
 
 
-def narrow(job: JobSettings, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return an anomaly frame for people: without what names the row, with the details of detectors alone."""
-    own = pl.when(pl.col("type") >= len(job.metrics)).then(pl.col("detail")).alias("detail")
-    shown = frame.drop("split", "offset", "ordinal").with_columns(own)
-    return shown.drop("detail") if shown["detail"].is_null().all() else shown
+def narrow_rows(job: JobForm, anomalies: Sequence[Raised]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return columns and rows for people: without what names the row, with the details of detectors alone."""
+    rows = anomaly_rows(job, anomalies, detail_text)
+    for row in rows:
+        if row["type"] < len(job.metrics):
+            row["detail"] = None
+    hidden = _NAMES_OF_ROW if any(row["detail"] is not None for row in rows) else {*_NAMES_OF_ROW, "detail"}
+    return [name for name in column_names(job) if name not in hidden], rows
 
 
 def show_anomalies(
-    job: JobSettings, anomalies: Sequence[Anomaly], *, as_json: bool, is_wide: bool = False, has_header: bool = True
+    job: JobForm, anomalies: Sequence[Raised], *, as_json: bool, is_wide: bool = False, has_header: bool = True
 ) -> str:
     """Return anomalies as text; the table leaves out what names the row unless it `is_wide`."""
-    frame = anomaly_frame(job, anomalies)
     if as_json:
-        return show_json_lines(anomaly_records(job, frame))
+        return show_json_lines(anomaly_records(job, anomalies))
+    names, rows = column_names(job), anomaly_rows(job, anomalies, detail_text)
     if not is_wide:
-        frame = narrow(job, frame)
-    table = show_table(frame)
+        names, rows = narrow_rows(job, anomalies)
+    table = show_rows(names, [[show_cell(row[name]) for name in names] for row in rows])
     return table if has_header else "\n".join(table.splitlines()[2:])
-
-
-def show_table(frame: pl.DataFrame) -> str:
-    """Return a frame as a plain table with columns wide enough for their values."""
-    rows = [[show_cell(value) for value in row] for row in time_texts(frame).iter_rows()]
-    return show_rows(frame.columns, rows)
-
-
-def dead_letter_frame(letters: "Sequence[DeadLetter]", *, is_cut: bool = False) -> pl.DataFrame:
-    """Return dead letters as a frame; `is_cut` shortens what is long, for people."""
-    length = RAW_SHOWN_MAX if is_cut else None
-    return pl.DataFrame(
-        {
-            "split": pl.Series([letter.split for letter in letters], dtype=pl.Int64),
-            "offset": pl.Series([letter.offset for letter in letters], dtype=pl.Int64),
-            "reason": pl.Series([letter.reason[:length] for letter in letters], dtype=pl.String),
-            "raw": pl.Series(
-                [letter.raw.decode("utf-8", errors="backslashreplace")[:length] for letter in letters], dtype=pl.String
-            ),
-        }
-    )
 
 
 def show_run(stat: PumpStat, late_row_count: int, times: Sequence[str | int | None] = ()) -> str:
@@ -71,7 +50,7 @@ def show_run(stat: PumpStat, late_row_count: int, times: Sequence[str | int | No
     return f"{read}, {stat.anomaly_count} new anomalies"
 
 
-def show_null_comparisons(job: JobSettings, counts: Sequence[int]) -> list[str]:
+def show_null_comparisons(job: "JobSettings", counts: Sequence[int]) -> list[str]:
     """Return a line for each metric whose comparisons met NULL."""
     means = {"unknown": "which is unknown and not true", "smallest": "which counts as the smallest value"}
     return [
@@ -86,7 +65,7 @@ def show_nothing_but_letters(dead_letter_count: int) -> str:
     return f"none of {dead_letter_count} records became a row; columns, format or times of `source` do not fit them"
 
 
-def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool = False) -> int | None:
+def parse_time(job: JobForm, text: str | None, now_us: int, *, is_end: bool = False) -> int | None:
     """Return the ticks of the job's time column that a typed time means: ticks, or a time as people type it.
 
     A day means its beginning, or with `is_end` its last tick.
@@ -99,7 +78,7 @@ def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool 
     number = read_whole(text)
     if number is not None:
         return number
-    column = job.row_schema[job.time]
+    column = job.row_schema[job.time_column]
     typed = read_time(text, now_us)
     if not is_end or typed.end_us is None:
         return _ticks(column, typed.start_us) + (typed.rest_ns if column.type is ColumnType.NANOTIMESTAMP else 0)
@@ -111,5 +90,19 @@ def parse_time(job: JobSettings, text: str | None, now_us: int, *, is_end: bool 
 def _ticks(column: Column, time_us: int) -> int:
     if not column.type.has_date:
         raise ClusterError(f"column {column.name!r} is {column.type}, which has no date; give its ticks")
-    moment = pl.Series(column.name, [time_us], dtype=pl.Int64).cast(pl.Datetime("us"))
-    return int(to_physical(moment, column)[0])
+    if column.type is ColumnType.MONTH:
+        day = time_us // DAY_US
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise _beyond(column)
+        found = date.fromordinal(day + EPOCH_DAY)
+        return found.year * 12 + found.month - 1
+    if column.type in SECONDS_PER_UNIT:
+        return time_us // (SECONDS_PER_UNIT[column.type] * US_PER_S)
+    ticks = time_us * UNITS_PER_SECOND[column.type] // US_PER_S
+    if not -(1 << 63) <= ticks < 1 << 63:
+        raise _beyond(column)
+    return ticks
+
+
+def _beyond(column: Column) -> ClusterError:
+    return ClusterError(f"column {column.name!r} is {column.type}, which cannot hold such a time; give a nearer one")

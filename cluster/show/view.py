@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.errors import TocsinError
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.anomalies import Anomaly, AnomalyFilter
 from actors.partition.partition import PartitionStat
-from actors.sink.lines import anomaly_frame
+from actors.sink.lines import anomaly_rows
 from cluster.client.client import Client
 from cluster.leader.member_status import MemberView, newest_leader
 from cluster.show.status import show_offsets
@@ -150,12 +150,11 @@ class LiveView:
 
     def _anomalies(self) -> Table:
         table = Table(title="latest anomalies", title_justify="left", expand=True)
-        frame = anomaly_frame(self._settings, self._latest)
         names = [self._settings.time_column, *self._settings.key_columns, "metric"]
         for name in names:
             table.add_column(name, no_wrap=True)
-        for row in frame.select(names).iter_rows():
-            table.add_row(*map(show_cell, row))
+        for row in anomaly_rows(self._settings, self._latest):
+            table.add_row(*(show_cell(row[name]) for name in names))
         return table
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actors.errors import TocsinError
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.shard import ShardLostError
 from actors.store import QueryTimeseriesParams
 from cluster.cli import cli

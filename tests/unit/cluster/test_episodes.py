@@ -6,7 +6,7 @@ import pytest
 
 from actors.engine.episodes.episode import Episode, EpisodeState
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import Anomaly
+from actors.partition.anomalies import Anomaly
 from actors.partition.rejected_records import LateRow
 from cluster.errors import ClusterError
 from cluster.show.episodes import before, episode_frame, explained, late_frame, show_explained

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import Anomaly
+from actors.partition.anomalies import Anomaly
 from actors.store import BinaryPayload, Event, EventId, JsonPayload, QueryTimeseriesParams, Timestamp
 from cluster.errors import ClusterError
 from cluster.show import event_export, event_spool

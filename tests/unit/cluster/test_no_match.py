@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.host import PartitionHost
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
 from actors.store.query.planner import QueryParams
 from cluster.client.client import Client

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.anomalies import Anomaly, AnomalyFilter
 from actors.partition.partition import Partition
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.protocol import SinkRecord

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from actors.model import AnomalyId
-from actors.partition.anomaly_table import Anomaly
+from actors.partition.anomalies import Anomaly
 from actors.source.protocol import DeadLetter
 from cluster.errors import ClusterError
 from cluster.leader.status import PumpStat
 from cluster.show.anomaly_export import ExportedAnomalies, _batches, read_newest_cursor
-from cluster.show.present import dead_letter_frame, parse_time, show_anomalies, show_run
+from cluster.show.frame_output import dead_letter_frame
+from cluster.show.present import parse_time, show_anomalies, show_run
 from cluster.show.text import show_rows, show_time_us
 from tests.support.partition_jobs import make_partition_job
 

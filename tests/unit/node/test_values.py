@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import NotOpenError
-from actors.partition.anomaly_table import Anomaly, AnomalyFilter
+from actors.partition.anomalies import Anomaly, AnomalyFilter
 from actors.store.events.event import Event, EventId, JsonPayload, Timestamp
 from actors.store.query.planner import Order
 from cluster.errors import ClusterError

@@ -5,13 +5,12 @@ from pathlib import Path
 import polars as pl
 
 from actors.model import AnomalyId
+from actors.partition.anomalies import AnomalyFilter, newest_place
 from actors.partition.anomaly_table import (
-    AnomalyFilter,
     decode_entry,
     encode_entries,
     merge_anomalies,
     newest_anomalies,
-    newest_place,
     scan_anomalies,
 )
 from actors.shard import Shard

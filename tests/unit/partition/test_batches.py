@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import OffsetGapError, SnapshotError, StaleEpochError
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.gaps import Gap
 from actors.partition.partition import Partition
 from actors.shard import ShardError, ShardIdentifierError, ShardOwnedError

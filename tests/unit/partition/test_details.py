@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.partition import Partition
 from tests.support.partition_jobs import LEARNING, SINKS, make_batch, make_partition_job
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.host import PartitionHost
 from actors.host_batch import HostBatch
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.shard import ShardLostError
 from actors.store import QueryLatestParams
 from tests.support.partition_jobs import SINKS, make_batch, make_partition_job

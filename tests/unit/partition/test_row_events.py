@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.partition import Partition
 from actors.store import Event, EventId, JsonPayload, Timestamp
 from actors.store.query.planner import QueryServerParams

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.episode_table import LATE_ORDINALS, EpisodeFilter
 from actors.partition.partition import Partition, RoutedBatch
 from config import ConfigError, JobSettings

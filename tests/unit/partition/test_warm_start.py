@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.errors import SnapshotError
-from actors.partition.anomaly_table import AnomalyFilter
+from actors.partition.anomalies import AnomalyFilter
 from actors.partition.partition import Partition
 from config import ConfigError, JobSettings
 from tests.support.partition_jobs import ALL_DETECTORS, EVENTS, SINKS, Record, make_batch, make_partition_job
