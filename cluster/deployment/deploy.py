@@ -308,6 +308,13 @@ def ensure_host(
     """
     prefix = _host_prefix(group_id, job_name, host)
     _end_actors(prefix, but={prefix + node})
+    return begin_host(group_id, job_name, host, job, place, node, guest)
+
+
+def begin_host(
+    group_id: int, job_name: str, host: str, job: bytes, place: Home, node: str, guest: RayPlace | None = None
+) -> RayHost:
+    """Return a host as `ensure_host` does, whose process may be on the way; those of the same name go on."""
     # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one, nor another sink.
     sink_count = len(JobSettings.from_bytes(job).sinks)
     options = {
@@ -315,7 +322,8 @@ def ensure_host(
         **scheduling(node, guest),
     }
     directories = (str(place.partitions_directory(job_name)), str(place.streams_directory))
-    return RayHost(host, start_actor(PartitionHost, prefix + node, options, job, *directories))
+    name = _host_prefix(group_id, job_name, host) + node
+    return RayHost(host, start_actor(PartitionHost, name, options, job, *directories))
 
 
 def scheduling(node: str, guest: RayPlace | None) -> dict[str, Any]:

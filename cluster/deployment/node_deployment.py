@@ -112,11 +112,20 @@ class NodeDeployment:
         hung_pid = None if found is None else found.hung_pid()
         if found is not None and hung_pid is not None:
             self._end_process(found, node, hung_pid)
-        place = Home(Path(self._group.directory_of(node))) if node else self._home
         ensure = shared_hosts.hold_host if is_shared(host) else deploy.ensure_host
-        started = ensure(self._group_id, job_id, host, spec, place, node, self._place_of(node))
+        started = ensure(self._group_id, job_id, host, spec, self._home_of(node), node, self._place_of(node))
         self._pids[job_id, host] = started.pid()
         return started
+
+    def prepare_host(self, job_id: str, host: str, spec: bytes, node: str) -> None:
+        """Begin to start the process of a host; what jobs share ends by itself when no host comes."""
+        if is_shared(host):
+            shared_hosts.begin_pool(self._group_id, node, self._place_of(node))
+        else:
+            deploy.begin_host(self._group_id, job_id, host, spec, self._home_of(node), node, self._place_of(node))
+
+    def _home_of(self, node: str) -> Home:
+        return Home(Path(self._group.directory_of(node))) if node else self._home
 
     def _place_of(self, node: str) -> RayPlace | None:
         """Return where actors of a node (empty: of this machine) run on a Ray that others have started.

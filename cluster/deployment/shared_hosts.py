@@ -86,8 +86,7 @@ def hold_host(
         if name != here:
             _close(pool, pool.drop_host.remote(job_name, host))
     for attempt in range(HOLD_ATTEMPT_COUNT):
-        options = {"concurrency_groups": _GROUPS, **deploy.scheduling(node, guest)}
-        pool = deploy.start_actor(HostPool, here, options)
+        pool = begin_pool(group_id, node, guest)
         try:
             thread = deploy.call(pool.hold.remote, job_name, host, job, *directories)
         except NoAnswerError:
@@ -97,6 +96,12 @@ def hold_host(
         else:
             return RayHost(host, SlotHandle(pool, (job_name, host), thread), pool)
     raise AssertionError("the last attempt returns or raises")
+
+
+def begin_pool(group_id: int, node: str, guest: RayPlace | None = None) -> Handle:
+    """Return the pool of a node (empty: anywhere), begun when it does not exist."""
+    options = {"concurrency_groups": _GROUPS, **deploy.scheduling(node, guest)}
+    return deploy.start_actor(HostPool, _pool_name(group_id, node), options)
 
 
 def find_host(group_id: int, job_name: str, host: str, node: str) -> RayHost | None:

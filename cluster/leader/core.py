@@ -23,6 +23,7 @@ from cluster.leader.limits import LeaderLimits
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
 from cluster.leader.reach import out_of_reach, remarks_on_places
+from cluster.leader.spares import Spares
 from cluster.leader.split_places import SplitPlaces
 from cluster.leader.status import JobSummary, Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask, Subscription
@@ -59,6 +60,7 @@ class LeaderCore:
         self._nodes = NodeWatch(self._desk.limits.node_lost_us, settings.host_ties, keeps=bool(split_nodes))
         self._split_places = SplitPlaces(split_nodes, self._nodes)
         self._losing: set[str] = set()
+        self._spares = Spares(self._desk, task.job_id, task.epoch, self._nodes)
         self._lost_shards: dict[int, int] = {}
         self._gone_hosts: set[str] = set()
         self._counted = task.counted
@@ -105,6 +107,7 @@ class LeaderCore:
             elif isinstance(event, NodesSeen):
                 self._nodes.see(event.nodes, event.answering, self._clock.elapsed_us)
                 self._replace_silent()
+                self._prepare_hosts()
             elif isinstance(event, HostsSeen):
                 self._end_hung(event)
             elif isinstance(event, Reply):
@@ -134,11 +137,22 @@ class LeaderCore:
         if is_due or (self._opening is not None and self._opening.is_to_promote()):
             raise TroubleError(Failure(FailureKind.OTHER, "a node does not answer, and its standbys take over"))
 
+    def _prepare_hosts(self) -> None:
+        """Have hosts start ahead that the job needs when nodes that are away are lost."""
+        job = self._job
+        if self._state is None or job is None or self._is_finishing:
+            return
+        away = self._nodes.at_risk(job) if job.status is JobStatus.RUNNING else ()
+        # An attempt that is about to begin, or has begun, uses those that there are.
+        is_over = (away or self._subscription is not None) and self._spares.prepare(self._state, away)
+        if is_over and self._subscription is not None:
+            self._subscription.moves.end_idle_hosts()
+
     def _end_hung(self, event: HostsSeen) -> None:
         limit_us = self._desk.limits.host_silence_us
         silent = sorted(host for host, silence_us in event.silence_us.items() if silence_us >= limit_us)
         # Nobody can end those of a node that is away: it is lost with them, or they go on when it is back.
-        hung = [host for host in silent if not self._nodes.is_away(self._node_of(host))]
+        hung = [host for host in silent if self._has(host) and not self._nodes.is_away(self._node_of(host))]
         for host in hung:
             self._desk.say(EndHost(host=host))
         found = self._subscription
@@ -147,6 +161,10 @@ class LeaderCore:
             self._gone_hosts.update(owning)
             reason = f"{', '.join(owning)} did not answer for {limit_us // 1_000_000} s and is ended"
             raise TroubleError(Failure(FailureKind.OTHER, reason))
+
+    def _has(self, host: str) -> bool:
+        """Whether a host is still one of the job: those of a node that was lost are not."""
+        return bool(self._node_of(host)) or not self._nodes.has_nodes
 
     def _node_of(self, host: str) -> str:
         return "" if self._job is None else self._job.host_nodes.get(host, "")
@@ -225,6 +243,7 @@ class LeaderCore:
                 is_own=self._settings.partition_by == "split",
                 split_places=self._split_places,
                 gone_hosts=frozenset(self._gone_hosts),
+                spares=self._spares.places,
             )
 
     def _check_reach(self) -> None:
@@ -255,6 +274,8 @@ class LeaderCore:
             )
             self._opening = None
             self._gone_hosts.clear()
+            # Moves end hosts that own nothing when they begin.
+            self._spares.forget()
             self._status = replace(
                 self._status,
                 phase=Phase.RUNNING,

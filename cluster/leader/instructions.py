@@ -249,6 +249,14 @@ class EndHost(Instruction):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareHost(Instruction):
+    """Begin to start a host on a node that may get it; one of the same name on another node goes on."""
+
+    host: str
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndOtherHosts(Instruction):
     """End the job's hosts that own nothing, whoever started them."""
 

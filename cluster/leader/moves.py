@@ -160,6 +160,10 @@ class Moves:
             hosts = dict.fromkeys((*self._lanes.hosts, *(one.host for one in job.standbys.values() if one.host)))
             self._desk.say(EndOtherHosts(hosts=tuple(hosts)))
 
+    def end_idle_hosts(self) -> None:
+        """End the hosts that own nothing, when nothing moves."""
+        self._may_have_idle_hosts = True
+
     def _begin(self, move: Move) -> None:
         self._current = move
         self._lanes.keep_back(move.partition)

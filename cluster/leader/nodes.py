@@ -93,11 +93,16 @@ class NodeWatch:
 
         None is lost while no other node could have its hosts: what it has may come back, and would be made anew.
         """
+        return self._given_up(job, self._lost_us)
+
+    def at_risk(self, job: Job) -> tuple[str, ...]:
+        """Return the nodes that have hosts of the job and are lost if they stay away, by name."""
+        return self._given_up(job, 0)
+
+    def _given_up(self, job: Job, after_us: int) -> tuple[str, ...]:
         if not self.fit or self._keeps:
             return ()
-        over_us = self._elapsed_us - self._lost_us
-        away = {node for node, since_us in self._away_since_us.items() if since_us <= over_us}
-        return tuple(sorted(away & set(job.host_nodes.values())))
+        return tuple(sorted(self.silent(after_us) & set(job.host_nodes.values())))
 
     def validate(self) -> None:
         """Assert every invariant."""

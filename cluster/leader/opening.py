@@ -15,7 +15,8 @@ One stage after the other; a stage is over when everything it asked for has been
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from actors.partition.values import OpenedPartition
 from cluster.leader.desk import Desk, raise_trouble
@@ -32,12 +33,14 @@ from cluster.leader.instructions import (
     Warn,
 )
 from cluster.leader.nodes import NodeWatch
-from cluster.leader.placement import place, place_hosts, wanted_hosts
+from cluster.leader.placement import assign
 from cluster.leader.places import Places
 from cluster.leader.promotion import Promotion
 from cluster.leader.split_places import SplitPlaces
 from raft.commands import AssignmentChanged, Command, MoveAbandoned, ShardRebuilt
 from raft.group import Job, Manifest
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Opening:
@@ -45,7 +48,7 @@ class Opening:
 
     `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed;
     `gone_hosts` are those that did not answer just before; `is_own` says that hosts read the splits of their own
-    partitions, and `split_places` where these are fixed.
+    partitions, and `split_places` where these are fixed; `spares` are hosts that were started ahead, with their nodes.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Opening:
         is_own: bool = False,
         split_places: SplitPlaces | None = None,
         gone_hosts: frozenset[str] = frozenset(),
+        spares: Mapping[str, str] = _NONE,
     ) -> None:
         self._desk = desk
         self._job = job
@@ -72,6 +76,7 @@ class Opening:
         self.absent = self._split_places.absent(job.owners)
         """Partitions that wait for their nodes."""
         self._gone_hosts = gone_hosts
+        self._spares = spares
         self._promotion: Promotion | None = None
         self._tried: set[int] = set()
         self.places = Places(job)
@@ -189,16 +194,13 @@ class Opening:
         self.places.reach(partition, generation)
 
     def _assign(self) -> None:
-        known = self.places.host_nodes
-        names = wanted_hosts(self._owners, self._job.host_count, self._nodes.leaving, known)
-        placed, pinned = place(self._owners, names), dict[str, str]()
+        known, nodes, host_count = self.places.host_nodes, self._nodes, self._job.host_count
         if self._split_places.are_fixed:
-            placed, pinned = self._split_places.place(self._owners, self.absent, self._job.host_count)
-        elif placed and self._nodes.has_nodes:
-            fit = self._nodes.fit
-            if not fit:
-                raise_trouble(Failure(FailureKind.OTHER, self._nodes.none_fit))
-            pinned = place_hosts(tuple(dict.fromkeys(placed.values())), self._owners, known, fit)
+            placed, pinned = self._split_places.place(self._owners, self.absent, host_count)
+        else:
+            placed, pinned = assign(self._owners, host_count, nodes.leaving, known, nodes.fit, self._spares)
+            if placed and nodes.has_nodes and not nodes.fit:
+                raise_trouble(Failure(FailureKind.OTHER, nodes.none_fit))
         if placed:
             owners, host_nodes = tuple(sorted(placed.items())), tuple(sorted(pinned.items()))
             for partition in placed:

@@ -107,6 +107,23 @@ def place_hosts(
     return placed
 
 
+def assign(
+    owners: Sequence[str],
+    host_count: int,
+    leaving: Collection[str],
+    host_nodes: Mapping[str, str],
+    fit: Sequence[str],
+    spares: Mapping[str, str] = _NOWHERE,
+) -> tuple[dict[int, str], dict[str, str]]:
+    """Return a host for each partition that has none, and nodes, of those that are fit, for the hosts that need one.
+
+    A host that was started ahead, as `spares` says, gets the node on which it was. Without nodes hosts are anywhere.
+    """
+    placed = place(owners, wanted_hosts(owners, host_count, leaving, host_nodes))
+    pinned = place_hosts(tuple(dict.fromkeys(placed.values())), owners, host_nodes, fit) if fit else {}
+    return placed, {host: spares[host] if spares.get(host) in fit else node for host, node in pinned.items()}
+
+
 def plan_moves(
     owners: Sequence[str],
     names: Sequence[str],

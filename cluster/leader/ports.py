@@ -159,6 +159,10 @@ class Deployment(Protocol):
         """
         ...
 
+    def prepare_host(self, job_id: str, host: str, spec: bytes, node: str) -> None:
+        """Begin to start a host that may be needed on a node; one of the same name on another node goes on."""
+        ...
+
     def find_host(self, job_id: str, host: str) -> HostPort | None:
         """Return a host, or `None` when it does not exist."""
         ...

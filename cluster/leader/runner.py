@@ -378,6 +378,18 @@ class JobRunner:
 
         self._beside(request, propose, self._proposing)
 
+    def _prepare_host(self, instruction: instructions.PrepareHost) -> None:
+        host, node = instruction.host, instruction.node
+        log.info("a host starts ahead", extra={"job": self._job_id, "host": host, "node": node})
+
+        def prepare() -> None:
+            try:
+                self._deployment.prepare_host(self._job_id, host, self._spec, node)
+            except Exception:  # it is started when it is needed
+                log.warning("a host did not start ahead", extra={"job": self._job_id, "host": host}, exc_info=True)
+
+        self._pool.submit(prepare)
+
     def _end_host(self, instruction: instructions.EndHost) -> None:
         self._pulse.forget(instruction.host)
         self._hosts.pop(instruction.host, None)
@@ -429,6 +441,7 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.DropSnapshot: JobRunner._drop_snapshot,
     instructions.ReadSnapshot: JobRunner._read_snapshot,
     instructions.Propose: JobRunner._propose,
+    instructions.PrepareHost: JobRunner._prepare_host,
     instructions.EndHost: JobRunner._end_host,
     instructions.EndOtherHosts: JobRunner._end_other_hosts,
     instructions.EndSampler: JobRunner._end_sampler,

@@ -99,6 +99,11 @@ class NodeWorld(FaultyWorld):
                     self.end(host)
         self.start_host(name)
 
+    def obey_prepare(self, leader: SimLeader, instruction: instructions.PrepareHost) -> None:
+        """Start a host on its node, and leave those of its name on others."""
+        self.start_host(f"{instruction.host}@{instruction.node}")
+        self.happened["a spare"] += 1
+
     def end_other_hosts(self, leader: SimLeader, kept: list[str]) -> None:
         """End the hosts that own nothing, as far as they are reached."""
         for host in self.hosts.values():

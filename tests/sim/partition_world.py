@@ -255,6 +255,8 @@ class World:
                 self._post(leader, host, instruction)
             case instructions.EndOtherHosts(hosts=kept):
                 self.end_other_hosts(leader, [self.place_of(leader, host) for host in kept])
+            case instructions.PrepareHost():
+                self.obey_prepare(leader, instruction)
             case instructions.DropSnapshot(snapshot=number):
                 leader.snapshots.pop(number, None)
             case instructions.Propose():
@@ -308,6 +310,10 @@ class World:
     def obey_start(self, leader: SimLeader, request: instructions.StartHost) -> None:
         """Start a host for a leader."""
         self.start_host(request.host)
+
+    def obey_prepare(self, leader: SimLeader, instruction: instructions.PrepareHost) -> None:
+        """Start a host ahead, in worlds that have nodes."""
+        raise AssertionError(f"there are no nodes for {instruction}")
 
     def copy_shard(self, leader: SimLeader, request: instructions.CopyShard) -> None:
         """Copy a shard to another node, in worlds that have nodes."""

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,26 @@ def nodes(machine: Machine) -> dict[str, dict[str, Any]]:
 
 def bystander(company: list[Machine]) -> tuple[str, Machine, Machine]:
     """Return a node that neither leads nor carries Ray's head, its machine, and the machine of another."""
+    return _chosen(company, lambda row: row["role"] == "follower" and row["ray"] == "running")
+
+
+def head_of_ray(company: list[Machine]) -> tuple[str, Machine, Machine]:
+    """Return the node that carries Ray's head, its machine, and the machine of another."""
+    return _chosen(company, lambda row: row["ray"] == "head, running")
+
+
+def _chosen(company: list[Machine], is_meant: Callable[[dict[str, Any]], bool]) -> tuple[str, Machine, Machine]:
     rows = nodes(company[0])
-    name = next(name for name, row in rows.items() if row["role"] == "follower" and row["ray"] == "running")
+    name = next(name for name, row in rows.items() if is_meant(row))
     by_address = {machine.address: machine for machine in company}
     machines = {known: by_address[row["address"].rpartition(":")[0]] for known, row in rows.items()}
     return name, machines[name], next(machine for known, machine in machines.items() if known != name)
+
+
+def job_status(machine: Machine, name: str) -> str:
+    """Return what a machine says of a job's status."""
+    jobs = [json.loads(line) for line in said(machine, "jobs", "--json").splitlines()]
+    return next(str(job["status"]) for job in jobs if job["job"] == name)
 
 
 def submit(

@@ -1,7 +1,5 @@
 """The leader gives hosts their nodes, gives up nodes that stay away, drains nodes, and makes lost shards anew."""
 
-from typing import Any
-
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardLostError
 from actors.split_reader import SplitProgress
@@ -21,7 +19,6 @@ from cluster.leader.instructions import (
     CopyShard,
     Deliver,
     EndHost,
-    Instruction,
     OpenPartitions,
     OpenSource,
     OpenSplits,
@@ -35,60 +32,19 @@ from cluster.leader.instructions import (
 from cluster.leader.status import Phase
 from raft.commands import (
     AssignmentChanged,
-    Command,
     JobResumed,
     JobStopped,
     JobSubmitted,
     MoveFinished,
     NodeDrained,
-    NodeJoined,
     NodeLost,
     ScaleRequested,
     ShardRebuilt,
     SnapshotReplicated,
 )
 from tests.support.leader_driver import MEMBERS, Driver, kinds
-from tests.support.partition_jobs import OWN_SPLITS, SINKS, make_partition_job
-
-JOB = make_partition_job()
-
-SECOND = 1_000_000
-
-AWAY_MAX = 6_500_000
-
-BEGINNING = OpenedPartition(needed={0: 0}, reached={0: 0})
-
-
-def on_nodes(*nodes: str, host_count: int = 1, **settings: Any) -> Driver:
-    driver = Driver(make_partition_job(**settings) if settings else JOB, host_count)
-    for node in nodes:
-        join(driver, node)
-    return driver
-
-
-def join(driver: Driver, node: str) -> None:
-    roles = {"carries_ray": not node.startswith("voter"), "is_voter": True}
-    said = {"address": f"{node}:1", "directory": "/", "machine": node, "incarnation": "x"}
-    driver.decide(NodeJoined(node=node, **roles, **said))  # type: ignore[arg-type]
-
-
-def see(driver: Driver, *nodes: str) -> list[Instruction]:
-    return driver.step(NodesSeen(now_us=driver.now_us, nodes=frozenset(nodes)))
-
-
-def proposed(driver: Driver) -> list[Command]:
-    return [one.command for one in driver.waiting(Propose)]
-
-
-def started(driver: Driver) -> list[tuple[str, str]]:
-    return [(one.host, one.node) for one in driver.waiting(StartHost)]
-
-
-def opened(driver: Driver) -> None:
-    driver.reply(StartHost)
-    for request in driver.waiting(OpenPartitions):
-        found = dict.fromkeys(request.partitions, BEGINNING)
-        driver.reply_to(request, PartitionsOpened, opened=found)
+from tests.support.leader_nodes import AWAY_MAX, BEGINNING, SECOND, on_nodes, opened, proposed, running, see, started
+from tests.support.partition_jobs import OWN_SPLITS, SINKS
 
 
 def test_hosts_are_spread_over_the_nodes_that_may_have_any() -> None:
@@ -293,13 +249,6 @@ def test_partitions_are_opened_at_their_generations_and_no_others() -> None:
     assert (request.generations, request.are_all) == ({0: 1, 1: 1}, True)
 
 
-def running(*nodes: str, host_count: int = 1, **settings: Any) -> Driver:
-    driver = on_nodes(*nodes, host_count=host_count, **settings)
-    driver.open({0: 0})
-    see(driver, *nodes)
-    return driver
-
-
 def test_a_node_that_stays_away_is_lost_and_its_partitions_are_made_anew_elsewhere() -> None:
     driver = running("a", "b", host_count=2)
     see(driver, "b")
@@ -337,7 +286,7 @@ def test_no_node_is_lost_while_no_other_one_could_have_its_hosts() -> None:
         driver.now_us += 6 * SECOND
         see(driver, *nodes)
     assert proposed(driver) == []
-    assert kinds(see(driver, "b")) == ["Warn", "Propose"]
+    assert kinds(see(driver, "b")) == ["PrepareHost", "Warn", "Propose"]
 
 
 def test_a_node_that_comes_back_in_time_is_not_lost() -> None:
