@@ -256,7 +256,11 @@ class JobRunner:
             return events.Done(now_us=now_us(), request=request.request)
 
         with self._starting:
+            before = self._starts.get(request.host)
             self._starts[request.host] = request
+            if before is not None and before.node != request.node:
+                # Whoever had that name on a node that was lost says nothing any more, and this is not it.
+                self._pulse.forget(request.host)
         self._beside(request, start)
 
     def _open_splits(self, request: instructions.OpenSplits) -> None:

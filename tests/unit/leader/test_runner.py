@@ -30,6 +30,9 @@ class Host:
     def __init__(self, node: str) -> None:
         self.node = node
 
+    def is_there(self) -> "Host":
+        return self
+
     def ready(self) -> "Host":
         return self
 
@@ -68,3 +71,16 @@ def test_a_start_on_a_node_that_was_given_up_does_not_undo_the_one_after_it() ->
     runner._pool.shutdown()
     found: Any = runner._host("host-0")
     assert found.node == "healthy"
+
+
+def test_a_host_that_starts_on_another_node_is_not_taken_for_the_silent_one_of_before() -> None:
+    deployment: Any = Slow()
+    group: Any = Group()
+    runner = JobRunner(group, deployment, "trades", 1)
+    silent: Any = Host("lost")
+    for node, known in (("lost", ["host-0"]), ("lost", ["host-0"]), ("healthy", [])):
+        runner._pulse.follow("host-0", silent)
+        runner._start_host(StartHost(request=1, host="host-0", node=node))
+        assert list(runner._pulse.look()) == known
+    until_started(deployment, 3)
+    runner._pool.shutdown()
