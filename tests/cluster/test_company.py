@@ -23,6 +23,7 @@ from tests.support.company import (
     begin,
     bystander,
     copies,
+    delivered,
     found,
     head_of_ray,
     hosts,
@@ -221,11 +222,12 @@ def test_a_machine_that_is_brought_down_comes_back_with_what_it_had(
 
 
 def test_all_machines_lose_power_at_once_and_go_on_where_they_stood(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None]
+    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
 ) -> None:
     three = company[:3]
     begin_job(three[0], "blackout", *three)
-    time.sleep(2.0)
+    # All have committed something, and delivered it.
+    eventually(lambda: len(delivered(three[0], "blackout")) == 4)
     for machine in three:
         machine.power_off()
     # Two are a majority, which `up` waits for.

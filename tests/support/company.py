@@ -146,7 +146,12 @@ def _sink(machine: Machine, job: str) -> Path:
 def left_behind(machine: Machine, job: str) -> tuple[Entries, list[str], dict[str, bytes]]:
     """Wait for the end of a job that keeps; return its anomaly table, stored events, and the files of its sink."""
     entries = table(machine, job)
-    return entries, events(machine, job), {path.name: path.read_bytes() for path in _sink(machine, job).iterdir()}
+    return entries, events(machine, job), delivered(machine, job)
+
+
+def delivered(machine: Machine, job: str) -> dict[str, bytes]:
+    """Return the files of the sink of a job that keeps, by name; each partition has one, once it has delivered."""
+    return {path.name: path.read_bytes() for path in _sink(machine, job).glob("*")}
 
 
 def copies(machine: Machine, job: str) -> set[int]:
