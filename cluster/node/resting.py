@@ -7,6 +7,8 @@ host of another node, and the group is told again. Interrupted anywhere, the par
 import logging
 import threading
 import time
+import uuid
+from dataclasses import replace
 from typing import Final
 
 from cluster.deployment.node_deployment import NodeDeployment
@@ -100,6 +102,6 @@ class RestingMover:
         log.info("a partition of a job that does not run has moved", extra={"job": job_id, "partition": partition})
 
     def _propose(self, command: Command) -> None:
-        answer = self._leader.propose(command)
+        answer = self._leader.propose(replace(command, request_id=uuid.uuid4().hex))
         if isinstance(answer, Refused):
             raise ClusterError(answer.reason)

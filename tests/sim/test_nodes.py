@@ -47,7 +47,7 @@ RECORD_COUNT = 25
 KINDS = {
     "dies for good": "NodeLost",
     "dies and comes back": "NodeLost",
-    "pauses": "NodeLost",
+    "pauses": "a spare",
     "drains": "a copy",
     "scales": "a copy",
     "removes a shard": "LeaderElected",

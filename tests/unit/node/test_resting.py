@@ -1,10 +1,16 @@
 """What moves of a job that does not run when a node leaves."""
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from cluster.errors import NoAnswerError
 from cluster.leader.placement import Move
-from cluster.node.resting import next_move
+from cluster.node.resting import RestingMover, next_move
+from raft.commands import Accepted, Answer, AssignmentChanged, Command, MoveAbandoned
 from raft.group import GroupState, Job, JobStatus, NodeRecord
+from raft.messages import check_proposal
 
 JOB = Job(
     job_id="j",
@@ -44,6 +50,36 @@ def test_nothing_moves_without_need() -> None:
     assert next_move(state("c"), JOB, ("a", "b")) is None
     uneven = replace(JOB, owners=("host-0", "host-0", "host-0"), generations=(1, 1, 1))
     assert next_move(state("b"), uneven, ("a", "c")) is None
+
+
+class Members:
+    """A leader whose members take what they would take over the network."""
+
+    def __init__(self) -> None:
+        self.taken: list[Command] = []
+
+    def propose(self, command: Command) -> Answer:
+        check_proposal(command)
+        self.taken.append(command)
+        return Accepted(epoch=1)
+
+
+class NoHosts:
+    """A deployment on which nothing starts."""
+
+    def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> None:
+        raise NoAnswerError(host)
+
+
+def test_members_take_what_a_move_proposes() -> None:
+    members: Any = Members()
+    nowhere: Any = NoHosts()
+    mover = RestingMover(members, nowhere, members)
+    job = replace(JOB, moves={0: "host-1"})
+    with pytest.raises(NoAnswerError, match="host-1"):
+        mover._move(1, job, Move(partition=1, source="host-1", target="host-2"), "c")
+    assert [type(one) for one in members.taken] == [MoveAbandoned, AssignmentChanged]
+    assert len({one.request_id for one in members.taken}) == 2
 
 
 def test_nothing_moves_to_nowhere() -> None:
