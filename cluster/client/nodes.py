@@ -212,13 +212,21 @@ class Nodes:
         Raises:
             ClusterError: nobody of that name waits, or no node could.
         """
-        found = [row for row in self.member_rows() if row.member == name and not row.votes]
-        if not found:
-            raise ClusterError(f"no member {name} waits to be admitted; `tocsin member list` says who does")
-        (waiting, *_) = found
+        waiting = self._waiting(name)
         # Nothing happens when it has no former self.
         self._change_votes(f"the former {name} keeps its vote", name, "expel", name)
         self._change_votes(f"{name} gets no vote", name, "admit", name, waiting.address, waiting.identity)
+
+    def _waiting(self, name: str) -> MemberRow:
+        """Return the member of a name that waits to be admitted; those that know of it may be slow to answer."""
+        started_s = time.monotonic()
+        while True:
+            found = [row for row in self.member_rows() if row.member == name and not row.votes]
+            if found:
+                return found[0]
+            if has_passed(started_s, GONE_S):
+                raise ClusterError(f"no member {name} waits to be admitted; `tocsin member list` says who does")
+            time.sleep(0.2)
 
     def hand_over(self, name: str) -> None:
         """Have another member lead, if this one does.

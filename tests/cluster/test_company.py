@@ -20,6 +20,7 @@ from cluster.local.speed import slowness
 from tests.support.bad_cable import bad_cable
 from tests.support.company import (
     Entries,
+    Left,
     begin,
     bystander,
     copies,
@@ -36,6 +37,7 @@ from tests.support.company import (
     submit,
     table,
 )
+from tests.support.fed_job import FedJob
 from tests.support.namespaces import Machine, Machines, can_make
 
 pytestmark = [
@@ -46,10 +48,10 @@ pytestmark = [
 
 Eventually = Callable[..., Any]
 
+Begin = Callable[..., FedJob]
+
 FEW = 30_000
 """Rows of the file that jobs replay."""
-
-Left = tuple[Entries, list[str], dict[str, bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +81,18 @@ def undisturbed(company: list[Machine], few: Path, expected: Entries) -> Left:
 
 
 @pytest.fixture
-def begin_job(few: Path, eventually: Eventually) -> Callable[..., None]:
-    """Return a function that submits a job that keeps everything and waits until some machines have partitions of it.
+def begin_job(few: Path, eventually: Eventually) -> Iterator[Begin]:
+    """Return a function that begins a job under a name and waits until some machines have partitions of it."""
+    jobs: list[FedJob] = []
 
-    Its batches are small, so that what happens next happens on the way.
-    """
-
-    def begin_on(submitter: Machine, name: str, *where: Machine, batch_rows: int = 100, hosts: int = 3) -> None:
-        submit(submitter, name, few, batch_rows=batch_rows, hosts=hosts, keeps=True)
+    def begin_on(submitter: Machine, name: str, *where: Machine, hosts: int = 3) -> FedJob:
+        jobs.append(FedJob(submitter, name, few, hosts))
         eventually(lambda: all(copies(machine, name) for machine in where), 120)
+        return jobs[-1]
 
-    return begin_on
+    yield begin_on
+    for job in jobs:
+        job.finish()
 
 
 def is_healthy(machine: Machine, name: str) -> bool:
@@ -111,16 +114,16 @@ def test_a_machine_with_a_slow_and_bad_network_delays_and_nothing_else(
 
 
 def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
-    company: list[Machine], few: Path, undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], few: Path, undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     name, victim, other = bystander(company)
-    begin_job(other, "cut", victim)
+    job = begin_job(other, "cut", victim)
     victim.cut_off()
     try:
         # Nobody accepts what is asked for there, however long it is tried.
         trying = start(victim, "stop", "cut")
         # The others go on without it, and it does nothing for them.
-        assert left_behind(other, "cut") == undisturbed
+        assert job.left_behind(other) == undisturbed
         assert trying.poll() in (None, 2)
         trying.kill()
         trying.communicate()
@@ -136,30 +139,31 @@ def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
 
 
 def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothing_lost(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     first, fourth = company[0], company[3]
-    begin_job(first, "long", batch_rows=40)
+    long = begin_job(first, "long")
     join(first, fourth)
     said(first, "scale", "long", "--hosts", "4")
     eventually(lambda: copies(fourth, "long"), 120)
-    assert left_behind(first, "long") == undisturbed
-    begin_job(first, "busy", fourth, batch_rows=30, hosts=4)
-    # It leaves under load, with partitions of a job that runs and of one that has finished.
+    assert long.left_behind(first) == undisturbed
+    busy = begin_job(first, "busy", fourth, hosts=4)
+    # It leaves under load, with partitions of a job that runs and of one that has stopped.
     said(fourth, "leave")
     assert len(nodes(first)) == 3
     assert not fourth.pids()
+    assert busy.left_behind(first) == undisturbed
+    assert left_behind(first, "long") == undisturbed
     for job in ("busy", "long"):
-        assert left_behind(first, job) == undisturbed
         assert not copies(fourth, job)
         assert sum(len(copies(machine, job)) for machine in company) == 4
 
 
 def test_a_member_that_lost_its_directory_waits_until_it_is_admitted_and_its_job_goes_on(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     name, victim, other = bystander(company)
-    begin_job(other, "forgotten", victim)
+    job = begin_job(other, "forgotten", victim)
     shutil.rmtree(victim.directory / "home" / "group-2" / name / "raft")
 
     def rows() -> list[tuple[bool, str]]:
@@ -171,16 +175,16 @@ def test_a_member_that_lost_its_directory_waits_until_it_is_admitted_and_its_job
     eventually(lambda: rows() == [(True, "-"), (False, "forming")])
     said(other, "member", "admit", name)
     eventually(lambda: rows() == [(True, "follower")])
-    assert left_behind(other, "forgotten") == undisturbed
+    assert job.left_behind(other) == undisturbed
 
 
 def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     name, victim, other = bystander(company)
-    begin_job(other, "dead", victim)
+    job = begin_job(other, "dead", victim)
     victim.power_off()
-    assert left_behind(other, "dead") == undisturbed
+    assert job.left_behind(other) == undisturbed
     assert not nodes(other)[name]["answers"]
     # A job that had finished before keeps what it has there, and nobody answers without it.
     assert f"{name}, which has partitions of job" in said(other, "query", "events", "undisturbed", code=2)
@@ -192,12 +196,12 @@ def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
 
 
 def test_the_machine_with_the_head_of_ray_dies_and_comes_back_as_one_of_the_others(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     name, head, other = head_of_ray(company)
-    begin_job(other, "headless", *company[:3])
+    job = begin_job(other, "headless", *company[:3])
     head.power_off()
-    assert left_behind(other, "headless") == undisturbed
+    assert job.left_behind(other) == undisturbed
     rows = nodes(other)
     assert not rows[name]["answers"]
     assert sum(row["ray"].startswith("head") for row in rows.values() if row["answers"]) == 1
@@ -209,23 +213,23 @@ def test_the_machine_with_the_head_of_ray_dies_and_comes_back_as_one_of_the_othe
 
 
 def test_a_machine_that_is_brought_down_comes_back_with_what_it_had(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     name, victim, other = bystander(company)
-    begin_job(other, "down", victim)
+    job = begin_job(other, "down", victim)
     said(victim, "down")
     assert not victim.pids()
-    assert left_behind(other, "down") == undisturbed
+    assert job.left_behind(other) == undisturbed
     begin(victim)
     eventually(lambda: is_healthy(other, name), 120)
     assert left_behind(victim, "undisturbed") == undisturbed
 
 
 def test_all_machines_lose_power_at_once_and_go_on_where_they_stood(
-    company: list[Machine], undisturbed: Left, begin_job: Callable[..., None], eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
 ) -> None:
     three = company[:3]
-    begin_job(three[0], "blackout", *three)
+    job = begin_job(three[0], "blackout", *three)
     # All have committed something, and delivered it.
     eventually(lambda: len(delivered(three[0], "blackout")) == 4)
     for machine in three:
@@ -236,8 +240,8 @@ def test_all_machines_lose_power_at_once_and_go_on_where_they_stood(
     for process in starts:
         output, _ = process.communicate(timeout=200 * slowness())
         assert process.returncode == 0, output
-    for job in ("blackout", "undisturbed"):
-        assert left_behind(three[0], job) == undisturbed
+    assert job.left_behind(three[0]) == undisturbed
+    assert left_behind(three[0], "undisturbed") == undisturbed
 
 
 @pytest.fixture
@@ -256,13 +260,13 @@ def test_a_machine_whose_disk_is_full_waits_for_room_and_loses_nothing(
     company: list[Machine],
     undisturbed: Left,
     small_disk: Machine,
-    begin_job: Callable[..., None],
+    begin_job: Begin,
     eventually: Eventually,
 ) -> None:
     first = company[0]
     join(first, small_disk)
     name = next(name for name, row in nodes(first).items() if row["address"].startswith(f"{small_disk.address}:"))
-    begin_job(first, "full", small_disk, batch_rows=75, hosts=4)
+    job = begin_job(first, "full", small_disk, hosts=4)
     ballast = small_disk.directory / "ballast"
     with open(ballast, "wb") as file:
         try:
@@ -274,7 +278,7 @@ def test_a_machine_whose_disk_is_full_waits_for_room_and_loses_nothing(
     time.sleep(5.0)
     assert job_status(first, "full") == "running"
     ballast.unlink()
-    assert left_behind(first, "full") == undisturbed
+    assert job.left_behind(first) == undisturbed
     eventually(lambda: is_healthy(first, name), 120)
     # A machine that is gone for good does not stay in the list.
     small_disk.power_off()

@@ -11,9 +11,12 @@ from typing import Any
 
 from cluster.local.speed import slowness
 from tests.support.namespaces import Machine
-from tests.support.trades import JOB
+from tests.support.trades import JOB, parquet
 
 Entries = list[tuple[bytes, bytes]]
+
+Left = tuple[Entries, list[str], dict[str, bytes]]
+"""What a job leaves behind: its anomaly table, its stored events in one order, and the files of its sink."""
 
 _KEEPS = """
 events: {{store: true, type: [trades, "{{sym}}"], payload: [qty]}}
@@ -108,17 +111,18 @@ def job_status(machine: Machine, name: str) -> str:
 def submit(
     machine: Machine,
     name: str,
-    trades: Path,
+    source: Path | str,
     *,
     hosts: int = 3,
     batch_rows: int = 2000,
     keeps: bool = False,
     more: str = "",
 ) -> None:
-    """Submit the trades job with more settings; small batches take longer, one that keeps stores all, and in a sink."""
+    """Submit the trades job with more settings; one that keeps stores all, and in a sink. A path is a Parquet file."""
     job = machine.directory / f"{name}.yaml"
     kept = _KEEPS.format(path=_sink(machine, name)) if keeps else ""
-    job.write_text(JOB.format(name=name, path=trades, hosts=hosts, batch_rows=batch_rows) + kept + more)
+    read = parquet(source) if isinstance(source, Path) else source
+    job.write_text(JOB.format(name=name, source=read, hosts=hosts, batch_rows=batch_rows) + kept + more)
     said(machine, "submit", str(job))
 
 
@@ -143,7 +147,7 @@ def _sink(machine: Machine, job: str) -> Path:
     return machine.directory.parent / "sinks" / job
 
 
-def left_behind(machine: Machine, job: str) -> tuple[Entries, list[str], dict[str, bytes]]:
+def left_behind(machine: Machine, job: str) -> Left:
     """Wait for the end of a job that keeps; return its anomaly table, stored events, and the files of its sink."""
     entries = table(machine, job)
     return entries, events(machine, job), delivered(machine, job)

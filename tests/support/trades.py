@@ -19,7 +19,7 @@ metrics:
   - avg(qty) > 40 * qty
   - price > 1.05 * prev(price)
 window: {{size: 3s, step: 1s}}
-source: {{type: parquet, path: {path}}}
+source: {source}
 detectors: [{{type: new_value, watch: [qty], learn: {{rows: 120}}, max_distinct: 100000}}]
 partitions: 4
 hosts: {hosts}
@@ -44,6 +44,11 @@ def write_trades(path: Path, row_count: int, key_count: int, seed: int) -> None:
     frame.write_parquet(path, row_group_size=20_000)
 
 
+def parquet(path: Path) -> str:
+    """Return the source of a job file that reads a file of trades."""
+    return f"{{type: parquet, path: {path}}}"
+
+
 def trades_job(name: str, path: Path, *, hosts: int | str = 2, batch_rows: int = 1000) -> JobSettings:
     """Return the job of a file of trades."""
-    return parse_job(JOB.format(name=name, path=path, hosts=hosts, batch_rows=batch_rows), path.parent)
+    return parse_job(JOB.format(name=name, source=parquet(path), hosts=hosts, batch_rows=batch_rows), path.parent)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from actors.shard import ShardLostError
+from cluster.client import nodes
 from cluster.client.client import Client, _host_count
 from cluster.client.hosts import check_whole
+from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes, newest_state
 from cluster.errors import ClusterError, NoAnswerError
 from raft.commands import Accepted, Command, JobStopped, NodeLeft, NodeLost, ValueAccepted
@@ -152,3 +154,16 @@ def test_a_node_that_answers_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -
 def test_a_job_is_submitted_with_the_hosts_that_it_wants(settings: dict[str, Any], count: int) -> None:
     plain = {"job": "m", "source": {"type": "host_metrics"}, "metrics": ["value > 90"]}
     assert _host_count(make_job(plain | settings)) == count
+
+
+def test_a_member_is_admitted_as_soon_as_somebody_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"member": "node-2", "address": "b:1", "role": "-", "problem": ""}
+    votes = MemberRow(identity="former", votes=True, **fields)  # type: ignore[arg-type]
+    waits = MemberRow(identity="next", votes=False, **fields)  # type: ignore[arg-type]
+    answers = iter([[], [votes], [votes, waits]])
+    changed: list[tuple[object, ...]] = []
+    monkeypatch.setattr(nodes.time, "sleep", lambda _: None)
+    monkeypatch.setattr(Nodes, "member_rows", lambda _: next(answers))
+    monkeypatch.setattr(Nodes, "_change_votes", lambda *arguments: changed.append(arguments[3:]))
+    object.__new__(Nodes).admit("node-2")
+    assert changed == [("expel", "node-2"), ("admit", "node-2", "b:1", "next")]
