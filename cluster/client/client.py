@@ -150,11 +150,16 @@ class Client:
         Raises:
             ClusterError: the job wants another group, or nodes that there are not, or the group refuses it.
         """
-        from cluster.leader.reach import placed
+        from cluster.leader.reach import out_of_sight, placed, wanted_everywhere
 
         check_group(job, self.group_id)
         state = self.state()
         job = placed(job, self._nodes.submitted_at(state), state.leader_id, state.nodes)
+        paths = wanted_everywhere(job, state.nodes)
+        missing = self._nodes.ask_children("missing_here", paths) if paths else {}
+        reason = out_of_sight(job, missing, state.leader_id, state.nodes)
+        if reason is not None:
+            raise ClusterError(reason)
         command = JobSubmitted(
             request_id=request_id(),
             job_id=job.name,

@@ -145,6 +145,17 @@ class Nodes:
         ordered = sorted(ready, key=lambda one: one.led_epoch or -1, reverse=True)
         return [self.client(status.child.address) for status in ordered], why_not_ready(statuses)
 
+    def ask_children(self, call: str, *arguments: Any) -> dict[str, Any]:
+        """Ask the leader's process of each node, all at once; those that do not answer in time are left out."""
+        at = {one.name: one.child.address for _, one in self.statuses() if one is not None and one.child.address}
+        futures = {
+            name: self._threads.submit(self.client(address).call, call, *arguments, timeout_s=LOOK_TIMEOUT_S)
+            for name, address in at.items()
+        }
+        wait(futures.values(), LOOK_TIMEOUT_S)
+        done = {name: future for name, future in futures.items() if future.done() and future.exception() is None}
+        return {name: future.result() for name, future in done.items()}
+
     def member_rows(self) -> list[MemberRow]:
         """Return who votes and who waits to, as the member that has applied most says.
 

@@ -22,7 +22,7 @@ from cluster.leader.instructions import CloseSource, EndHost, EndSampler, Instru
 from cluster.leader.limits import LeaderLimits
 from cluster.leader.nodes import NodeWatch
 from cluster.leader.opening import Opening
-from cluster.leader.reach import out_of_reach, remarks_on_places
+from cluster.leader.reach import is_on_several_machines, out_of_reach, remarks_on_places
 from cluster.leader.spares import Spares
 from cluster.leader.split_places import SplitPlaces
 from cluster.leader.status import JobSummary, Phase, PumpStat, RunnerStatus
@@ -244,7 +244,14 @@ class LeaderCore:
                 split_places=self._split_places,
                 gone_hosts=frozenset(self._gone_hosts),
                 spares=self._spares.places,
+                leader=self._apart,
             )
+
+    @property
+    def _apart(self) -> str:
+        """Name of this node, where there are several machines, which may have different files; otherwise empty."""
+        assert self._state is not None, "the job is known"
+        return self._state.leader_id if is_on_several_machines(self._state.nodes) else ""
 
     def _check_reach(self) -> None:
         """Check that the leader can read the source, where it is on some nodes alone and nobody else reads it."""

@@ -48,7 +48,8 @@ class Opening:
 
     `lost` gives the partitions whose shard was found lost, with the generation that the next one has to exceed;
     `gone_hosts` are those that did not answer just before; `is_own` says that hosts read the splits of their own
-    partitions, and `split_places` where these are fixed; `spares` are hosts that were started ahead, with their nodes.
+    partitions, and `split_places` where these are fixed; `spares` are hosts that were started ahead, with their nodes;
+    `leader` is this node, where others cannot be taken to have the same files.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Opening:
         split_places: SplitPlaces | None = None,
         gone_hosts: frozenset[str] = frozenset(),
         spares: Mapping[str, str] = _NONE,
+        leader: str = "",
     ) -> None:
         self._desk = desk
+        self._leader = leader
         self._job = job
         self._epoch = epoch
         self._acceptances = acceptances
@@ -145,7 +148,10 @@ class Opening:
     def _open_source(self) -> None:
         if self._is_own:
             return
-        self._ask(OpenSource(request=self._desk.next_number()), self._on_source, self._desk.limits.start_timeout_us)
+        where = self._leader and f"{self._leader}, which leads and routes the rows of the job, cannot read its source"
+        on_failure = partial(_not_read, where) if where else raise_trouble
+        request = OpenSource(request=self._desk.next_number())
+        self._ask(request, self._on_source, self._desk.limits.start_timeout_us, on_failure)
 
     def _on_source(self, event: SourceOpened) -> None:
         self.earliest = event.earliest

@@ -10,7 +10,7 @@ from cluster.errors import ClusterError
 from config.base import EVERY_NODE
 from config.messages import StdinSource
 from config.settings import JobSettings
-from config.sources import HostMetricsSource, StreamSource
+from config.sources import FileSource, HostMetricsSource, StreamSource
 from raft.group import NodeRecord
 
 
@@ -88,6 +88,41 @@ def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) ->
         shown = " and ".join(" or ".join(tie) for tie in ties)
         return f"no node can have hosts of job {job.name!r}: its source and its sinks are on {shown} alone"
     return out_of_reach(job, leader, nodes)
+
+
+def wanted_everywhere(job: JobSettings, nodes: Mapping[str, NodeRecord]) -> tuple[str, ...]:
+    """Return the files that a job reads, on several machines, without a word about which of them have these."""
+    source = job.source
+    if not isinstance(source, FileSource) or job.source_nodes or not is_on_several_machines(nodes):
+        return ()
+    return source.paths
+
+
+def out_of_sight(
+    job: JobSettings, missing: Mapping[str, str | None], leader: str, nodes: Mapping[str, NodeRecord]
+) -> str | None:
+    """Return why nodes that would read a job's files cannot, while others can, or `None`.
+
+    `missing` says of each node that answers what it lacks, if anything. What nobody has may come yet.
+    """
+    having = sorted(name for name, reason in missing.items() if reason is None)
+    if job.partition_by == "split":
+        readers = [name for name in sorted(missing) if nodes[name].carries_ray and not nodes[name].is_draining]
+    else:
+        readers = [leader]
+    lacking = next((name for name in readers if missing.get(name) is not None), None)
+    if lacking is None or not having:
+        return None
+    named = having[0] if len(having) == 1 else f"[{', '.join(having)}]"
+    if job.partition_by == "split":
+        way = f"say in the source which nodes have it, `on: {named}`, or put it on all machines"
+    else:
+        way = (
+            f"say `partition_by: split` and, in the source, `on: {named}`, so that a host there reads it, or put it on "
+            "all machines, since any of them may lead"
+        )
+    who = lacking if job.partition_by == "split" else f"{lacking}, which leads and would read it"
+    return f"the source of job {job.name!r} cannot be read on {who}: {missing[lacking]}. {', '.join(having)} can: {way}"
 
 
 def remarks_on_places(job: JobSettings, nodes: Mapping[str, NodeRecord]) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from actors.errors import NotOpenError
+from cluster.allowed import allowed_here
 from cluster.deployment.node_deployment import NodeDeployment
 from cluster.errors import ClusterError, NoAnswerError, SilentHostError
 from cluster.leader.status import LeaderStatus
 from cluster.leader.supervisor import Leader
+from cluster.node.files_here import missing_here
 from cluster.node.group_port import NodeGroup
 from cluster.node.lingering import HostUse
 
@@ -36,6 +38,7 @@ class LeaderCalls:
             "ask_host": self.ask_host,
             "open_at_rest": self.open_at_rest,
             "end_hosts": self.end_hosts,
+            "missing_here": self.missing_here,
         }
 
     def leader_status(self) -> LeaderStatus | None:
@@ -97,6 +100,10 @@ class LeaderCalls:
         owned = [number for number, owner in enumerate(job.owners) if owner == host]
         generations = {number: job.generations[number] for number in owned}
         started.open_at_rest(state.epoch, owned, time.time_ns() // 1000, generations).wait(timeout_s)
+
+    def missing_here(self, paths: Sequence[str]) -> str | None:
+        """Return why files cannot be read on this node, or `None` when they can."""
+        return missing_here(paths, allowed_here())
 
     def end_hosts(self, job_id: str) -> None:
         """End all hosts of a job."""

@@ -84,6 +84,12 @@ def nodes(machine: Machine) -> dict[str, dict[str, Any]]:
     return {row["node"]: row for row in map(json.loads, filter(lambda line: line[:1] == "{", output.splitlines()))}
 
 
+def machine_of(company: list[Machine], name: str) -> Machine:
+    """Return the machine of a node."""
+    address = nodes(company[0])[name]["address"].rpartition(":")[0]
+    return next(machine for machine in company if machine.address == address)
+
+
 def bystander(company: list[Machine]) -> tuple[str, Machine, Machine]:
     """Return a node that neither leads nor carries Ray's head, its machine, and the machine of another."""
     return _chosen(company, lambda row: row["role"] == "follower" and row["ray"] == "running")

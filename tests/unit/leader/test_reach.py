@@ -1,11 +1,12 @@
 """Which nodes can read a job's source and write its sinks, and what is said where none can."""
 
+import re
 from typing import Any
 
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.leader.reach import is_near, misplaced, placed, remarks_on_places
+from cluster.leader.reach import is_near, misplaced, out_of_sight, placed, remarks_on_places, wanted_everywhere
 from raft.group import NodeRecord
 from tests.support.jobs import make_trades_job
 from tests.support.partition_jobs import OWN_SPLITS, make_partition_job
@@ -93,3 +94,54 @@ def test_a_stream_table_of_one_machine_is_said_to_have_no_copy() -> None:
     )
     alone = {"b-0": node("b"), "b-1": node("b")}
     assert [remarks_on_places(job, alone), remarks_on_places(make_partition_job(source=STREAM), NODES)] == [(), ()]
+
+
+CSV = {"source": {"path": "/data/t.csv"}, "partitions": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing", "text"),
+    [
+        (CSV, {"a-0": "x is not there", "b-0": None}, "cannot be read on a-0, which leads and would read it: x is not"),
+        (CSV, {"a-0": "x", "b-0": None}, "b-0 can: say `partition_by: split` and, in the source, `on: b-0`, so"),
+        (
+            CSV | {"partition_by": "split"},
+            {"a-0": "x", "b-0": None},
+            "b-0 can: say in the source .*, `on: b-0`, or put",
+        ),
+        (
+            CSV | {"partition_by": "split"},
+            {"a-0": None, "a-1": None, "b-0": "x"},
+            "b-0: x. a-0, a-1 can: .*`on: .a-0, a",
+        ),
+    ],
+)
+def test_files_that_the_wrong_nodes_have_are_a_reason_to_say_where_they_are(
+    settings: dict[str, Any], missing: dict[str, str | None], text: str
+) -> None:
+    job = make_partition_job(**settings)
+    assert wanted_everywhere(job, NODES) == ("/data/t.csv",)
+    assert re.search(text, out_of_sight(job, missing, "a-0", NODES) or "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (CSV, {"a-0": None, "b-0": "x"}),
+        (CSV, {"a-0": "x", "b-0": "x"}),
+        (CSV, {"b-0": None}),
+        (CSV | {"partition_by": "split"}, {"a-0": None, "c-0": "no host of a job comes here"}),
+        (CSV | {"partition_by": "split"}, {}),
+    ],
+)
+def test_files_that_nobody_has_yet_or_that_readers_have_are_no_reason(
+    settings: dict[str, Any], missing: dict[str, str | None]
+) -> None:
+    assert out_of_sight(make_partition_job(**settings), missing, "a-0", NODES) is None
+
+
+def test_only_files_without_nodes_on_several_machines_are_looked_for() -> None:
+    one_machine = {name: NODES[name] for name in ("a-0", "a-1")}
+    assert wanted_everywhere(make_partition_job(**CSV), one_machine) == ()
+    assert wanted_everywhere(make_partition_job(source=STREAM), NODES) == ()
+    assert wanted_everywhere(make_partition_job(source={"path": "/t.csv", "on": ["a-0", "b-0"]}), NODES) == ()
