@@ -399,8 +399,19 @@ def ensure_stream(
     group_id: int, job_name: str, job: bytes, directory: str, node: str, guest: RayPlace | None = None
 ) -> Handle:
     """Return the actor that fills a job's own stream table, started on a node when it does not exist."""
-    options = {"max_concurrency": 4, **scheduling(node, guest)}
+    options = {"concurrency_groups": {PULSE: 1}, **scheduling(node, guest)}
     return start_actor(StreamHost, f"stream:{group_id}:{job_name}@{node}", options, job, directory)
+
+
+def stream_names(group_id: int) -> frozenset[str]:
+    """Return the names of the actors that fill stream tables."""
+    return frozenset(actor_names(f"stream:{group_id}:"))
+
+
+def find_stream(name: str) -> RayHost | None:
+    """Return one of them, as far as it can be asked what every host can, or `None`."""
+    handle = find_actor(name)
+    return None if handle is None else RayHost(name, handle)
 
 
 def end_streams(group_id: int, job_name: str) -> None:

@@ -220,6 +220,21 @@ class NodeDeployment:
         """End that actor, if there is one."""
         deploy.end_streams(self._group_id, job_id)
 
+    def sampler_names(self) -> frozenset[str]:
+        """Return the actors that fill stream tables."""
+        return deploy.stream_names(self._group_id)
+
+    def find_sampler(self, name: str) -> RayHost | None:
+        """Return one of them, or `None`."""
+        return deploy.find_stream(name)
+
+    def end_sampler_process(self, name: str) -> None:
+        """Kill the process of one that runs; Ray starts it again."""
+        found = deploy.find_stream(name)
+        pid = None if found is None else found.pid()
+        if found is not None and pid is not None:
+            self._end_process(found, name.rpartition("@")[2], pid)
+
     def streams_directory(self) -> Path:
         """Return where stream tables are."""
         return self._home.streams_directory

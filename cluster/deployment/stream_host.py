@@ -40,6 +40,10 @@ class StreamHost:
             due_s = max(due_s + self._feed.period_ms / 1000, time.monotonic())
             self._stopping.wait(due_s - time.monotonic())
 
+    def pid(self) -> int:
+        """Return the process id, whatever else is being done."""
+        return os.getpid()
+
     def ready(self) -> int:
         """Return the process id, once the table is open."""
         return os.getpid()

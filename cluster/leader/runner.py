@@ -77,6 +77,7 @@ class JobRunner:
         self._pool = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"beside {job_id}")
         # Of their own, so that a host that takes long to start or to end keeps nothing from being decided.
         self._proposing = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"proposing {job_id}")
+        self._phase = self._core.phase
         self._seen: GroupState | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"job {job_id}", daemon=True)
@@ -149,6 +150,9 @@ class JobRunner:
                     log.exception("an instruction failed", extra={"job": self._job_id})
                     continue
                 self._fail(instruction, error)
+        if self._core.phase is not self._phase:
+            self._phase = self._core.phase
+            log.info("a job is in another phase", extra={"job": self._job_id, "phase": str(self._phase)})
 
     def _fail(self, request: Request, error: Exception) -> None:
         if isinstance(error, SinkError):

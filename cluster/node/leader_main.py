@@ -37,6 +37,7 @@ def main() -> None:
     from cluster.node.leader_calls import LeaderCalls
     from cluster.node.lingering import HostUse, LingeringHosts
     from cluster.node.resting import RestingMover
+    from cluster.node.sampler_watch import SamplerWatch
 
     log.info("stands by for Ray")
     line = sys.stdin.readline()
@@ -60,6 +61,7 @@ def main() -> None:
     leader.start()
     RestingMover(leader, deployment, group).start()
     LingeringHosts(leader, deployment, group, use).start()
+    SamplerWatch(group, deployment).start()
     log.info("could lead")
     # From here on the node knows that this process could lead.
     group.run(server.address)

@@ -34,6 +34,7 @@ from cluster.node.snapshot_calls import SnapshotCalls
 from cluster.node.status import NodeStatus, WatchAnswer
 from raft.commands import (
     Action,
+    BecomeLeader,
     Command,
     ForgetSnapshots,
     HeadAssigned,
@@ -215,7 +216,8 @@ class NodeProcess:
         chosen = next_head(state, self._status_or_none, self._silence_s)
         if chosen:
             self._propose("head", HeadAssigned(request_id=uuid.uuid4().hex, epoch=epoch, node=chosen))
-        ready = self._others_ready(state)
+        # Where there is no Ray, nobody is ready any more, whatever was said a moment ago.
+        ready = self._others_ready(state) if self._child_ray_address(state) else []
         if not self._child.is_ready and self._lookout.watched_s > HAND_OVER_S and ready:
             self._once("hand over", lambda: self._member.hand_over(HAND_OVER_S, ready))
 
@@ -389,6 +391,9 @@ class NodeProcess:
         # Called from Raft's thread, which must not wait for a disk.
         if isinstance(action, ForgetSnapshots):
             self._beside.submit(self._snapshots.forget, action)
+        elif isinstance(action, BecomeLeader):
+            # The leader's process begins at once, not at the next look.
+            self._notify_watchers()
 
     def _close(self) -> None:
         self._server.close()

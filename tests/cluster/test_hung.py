@@ -16,9 +16,11 @@ import pytest
 
 from cluster.client.client import Client
 from cluster.local.home import Home
+from cluster.local.processes import processes_of
 from cluster.local.speed import slowness
 from cluster.node.ray_keeper import RayPhase, RayRecord
 from cluster.show.status import cluster_status
+from config.load import parse_job
 from tests.cluster.test_failover import Entries, finish, is_pumping, start
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,37 @@ def test_a_stopped_node_process_is_replaced(
         assert not psutil.pid_exists(leading.pid)
         assert not psutil.pid_exists(leading.child.pid)
         assert finish(client, "hung-node") == expected
+
+
+def sampler_pids(client: Client, home: Home) -> list[int]:
+    """Return the processes that fill stream tables, by what Ray calls them in the session of its starter."""
+    head = client.state().head
+    assert head is not None
+    record = RayRecord.read(home.member_directory(client.group_id, head.node))
+    assert record is not None
+    found = processes_of(record.starter_pid, record.started, record.directory)
+    return [process.pid for process in found if "StreamHost" in process.name() + "".join(process.cmdline())]
+
+
+@pytest.mark.slow
+def test_what_fills_a_stream_table_is_replaced_when_it_is_stopped(
+    client: Client, home: Home, eventually: Eventually
+) -> None:
+    job = "job: hung-sampler\nsource: {type: host_metrics, period_ms: 200}\nmetrics: [value > 1e300]\n"
+    client.submit(parse_job(job, home.directory))
+
+    def row_count() -> int:
+        runner = client.runner_status("hung-sampler")
+        return 0 if runner is None or runner.pump is None else runner.pump.row_count
+
+    eventually(row_count)
+    (pid,) = sampler_pids(client, home)
+    with stopped(pid):
+        eventually(lambda: not psutil.pid_exists(pid), 60)
+        before = row_count()
+        eventually(lambda: row_count() > before + 100, 60)
+        assert len(sampler_pids(client, home)) == 1
+    client.stop("hung-sampler")
 
 
 def test_commands_answer_and_say_which_node_is_stopped(client: Client, home: Home) -> None:
