@@ -130,6 +130,8 @@ class RayKeeper:
         self._hung_since_s: float | None = None
         self._look: GcsLook | None = None
         if self._record is not None:
+            # A Ray that is found stopped has been so for nobody knows how long.
+            self._hung_since_s = time.monotonic() - HUNG_S
             self._status = self._status_of(self._record)
 
     @property

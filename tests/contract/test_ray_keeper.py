@@ -67,6 +67,17 @@ def test_a_process_that_stays_stopped_counts_as_failed(
     until(lambda: look(keeper) == (RayPhase.FAILED, "raylet of Ray is stopped and does nothing"))
 
 
+def test_a_process_that_is_found_stopped_at_the_start_counts_as_failed_at_once(
+    keeper: RayKeeper, process: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    os.kill(process.pid, signal.SIGSTOP)
+    until(lambda: look(keeper)[1] != "")
+    assert keeper.status.phase is RayPhase.RUNNING
+    after_a_restart = RayKeeper(SETTINGS, tmp_path)
+    found = after_a_restart.status
+    assert (found.phase, found.problem) == (RayPhase.FAILED, "raylet of Ray is stopped and does nothing")
+
+
 def test_a_process_that_has_ended_counts_as_failed_at_once(
     keeper: RayKeeper, process: "subprocess.Popen[bytes]"
 ) -> None:
