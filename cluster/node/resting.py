@@ -1,24 +1,29 @@
 """Moving what jobs that do not run have on nodes that leave: nobody else does, since they have no runner.
 
 One partition after the other, by the same steps as `cluster.leader.moves`: the group is told, the shard is copied to a
-host of another node, and the group is told again. Interrupted anywhere, the partition is where the group says.
+host of another node, and the group is told again. Interrupted anywhere, the partition is where the group says. Where
+there is a second copy with all that the shard has, it is the shard from then on, and nothing is copied.
 """
 
 import logging
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from actors.errors import TocsinError
+from cluster.deployment.deploy import RayHost
 from cluster.deployment.node_deployment import NodeDeployment
 from cluster.errors import ClusterError
+from cluster.leader.acceptances import KnownValues
 from cluster.leader.copying import copy_shard
 from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.runner import now_us
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
-from raft.commands import AssignmentChanged, Command, MoveAbandoned, MoveFinished, MoveStarted, Refused
+from raft.commands import AssignmentChanged, Command, MoveAbandoned, MoveFinished, MoveStarted, Refused, StandbyPromoted
 from raft.group import GroupState, Job, JobStatus
 
 log = logging.getLogger(__name__)
@@ -42,6 +47,19 @@ def next_move(state: GroupState, job: Job, fit: tuple[str, ...]) -> tuple[Move, 
     places = {**job.host_nodes, **place_hosts(names, job.owners, job.host_nodes, fit)}
     moves = plan_moves(job.owners, names, places)
     return next(((move, places[move.target]) for move in moves if places.get(move.source) in leaving), None)
+
+
+def next_promotion(state: GroupState, job: Job, fit: tuple[str, ...]) -> int | None:
+    """Return a partition on a node that leaves whose second copy, on one that stays, is taken to have everything."""
+    leaving = {name for name, node in state.nodes.items() if node.is_draining}
+    return next(
+        (
+            partition
+            for partition, record in sorted(job.standbys.items())
+            if job.node_of(partition) in leaving and record.is_ready and job.host_nodes.get(record.host) in fit
+        ),
+        None,
+    )
 
 
 class RestingMover:
@@ -72,11 +90,60 @@ class RestingMover:
         there = self._deployment.present_nodes()
         fit = tuple(sorted(name for name in there if name in state.nodes and not state.nodes[name].is_draining))
         for job in state.jobs.values():
-            found = None if job.status is JobStatus.RUNNING else next_move(state, job, fit)
+            if job.status is JobStatus.RUNNING:
+                continue
+            copied, found = next_promotion(state, job, fit), next_move(state, job, fit)
+            if copied is not None and self._promote(epoch, job, copied):
+                return
             if found is not None:
                 self._move(epoch, job, *found)
                 # The state is another one now.
                 return
+
+    def _promote(self, epoch: int, job: Job, partition: int) -> bool:
+        """Let a second copy be the shard if it has as much; return whether it is."""
+        record, owner = job.standbys[partition], job.owners[partition]
+        source = self._deployment.start_host(job.job_id, owner, job.spec, job.host_nodes[owner])
+        self._open_at_rest(epoch, job, owner, source)
+        try:
+            reached = self._reached_by_copy(epoch, job, partition)
+        except TocsinError as error:
+            log.warning("a standby is of no use", extra={"job": job.job_id, "reason": str(error)})
+            return False
+        shard = next(one for one in source.query("stat").wait(OPEN_TIMEOUT_S) if one.partition == partition)
+        if any(reached.get(split, 0) < offset for split, offset in shard.committed.items()):
+            log.warning("a standby lacks rows", extra={"job": job.job_id, "partition": partition})
+            return False
+        source.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
+        self._propose(
+            StandbyPromoted(
+                epoch=epoch,
+                job_id=job.job_id,
+                partition=partition,
+                host=record.host,
+                generation=record.generation,
+            )
+        )
+        log.info("a standby of a job that does not run is the shard", extra={"job": job.job_id, "partition": partition})
+        return True
+
+    def _reached_by_copy(self, epoch: int, job: Job, partition: int) -> Mapping[int, int]:
+        """Return the offsets up to which the second copy of a partition has everything, by split."""
+        record, known = job.standbys[partition], KnownValues()
+        known.see(job)
+        host = self._deployment.start_host(job.job_id, record.host, job.spec, job.host_nodes[record.host])
+        others = [number for number, one in job.standbys.items() if one.host == record.host]
+        arguments = (epoch, partition, record.generation, others, now_us(), known.all)
+        copy = host.stand_by(*arguments).wait(OPEN_TIMEOUT_S)
+        # Whoever is asked for it, or runs the job, opens it again.
+        host.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
+        return copy.reached
+
+    def _open_at_rest(self, epoch: int, job: Job, owner: str, host: RayHost) -> None:
+        # All of them, since a host that hears of a new epoch gives up those that are not named.
+        owned = [number for number, name in enumerate(job.owners) if name == owner]
+        generations = {number: job.generations[number] for number in owned}
+        host.open_at_rest(epoch, owned, now_us(), generations).wait(OPEN_TIMEOUT_S)
 
     def _move(self, epoch: int, job: Job, move: Move, node: str) -> None:
         job_id, partition, generation = job.job_id, move.partition, job.next_generation(move.partition)
@@ -86,10 +153,9 @@ class RestingMover:
         self._propose(AssignmentChanged(epoch=epoch, job_id=job_id, owners=(), host_nodes=pinned))
         source = self._deployment.start_host(job_id, move.source, job.spec, job.host_nodes[move.source])
         target = self._deployment.start_host(job_id, move.target, job.spec, node)
-        owned = [number for number, owner in enumerate(job.owners) if owner == move.source]
-        generations = {number: job.generations[number] for number in owned}
-        source.open_at_rest(epoch, owned, now_us(), generations).wait(OPEN_TIMEOUT_S)
+        self._open_at_rest(epoch, job, move.source, source)
         target.ready().wait(OPEN_TIMEOUT_S)
+        self._make_room(epoch, job, partition, node)
         self._propose(
             MoveStarted(epoch=epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
         )
@@ -100,6 +166,15 @@ class RestingMover:
             MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=move.target, generation=generation)
         )
         log.info("a partition of a job that does not run has moved", extra={"job": job_id, "partition": partition})
+
+    def _make_room(self, epoch: int, job: Job, partition: int, node: str) -> None:
+        """Let a node give up a second copy that is not to take over: the shard comes to its place."""
+        record = job.standbys.get(partition)
+        if record is None or job.host_nodes.get(record.host) != node:
+            return
+        host = self._deployment.find_host(job.job_id, record.host)
+        if host is not None:
+            host.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
 
     def _propose(self, command: Command) -> None:
         answer = self._leader.propose(replace(command, request_id=uuid.uuid4().hex))

@@ -60,3 +60,26 @@ def test_a_standby_takes_over_from_a_host_and_from_a_machine(
     eventually(lambda: all(client.job("doubled").node_of(number) != gone for number in range(job.partition_count)))
     gaps = [stat.gaps for stat in client.partition_stats("doubled")]
     assert not any(gaps)
+
+
+def test_a_machine_that_leaves_gives_partitions_of_a_finished_job_to_their_copies(
+    machines: list[Machine], trades: Path, expected: Entries, eventually: Callable[..., Any]
+) -> None:
+    first = machines[0]
+    client = Client(Home(first.directory / "home"))
+    submit(first, "rested", trades, hosts=2, batch_rows=400, more="standby: 1\n")
+    assert table(first, "rested") == expected
+    job = client.job("rested")
+    assert is_ready(job)
+    head = client.state().head
+    assert head is not None
+    gone = next(node for node in sorted(set(map(job.node_of, range(job.partition_count)))) if node != head.node)
+    moved = [number for number in range(job.partition_count) if job.node_of(number) == gone]
+    said(machines[int(gone.rpartition("-")[2]) - 1], "leave")
+    now = client.job("rested")
+    for number in moved:
+        assert (now.owners[number], now.generations[number]) == (
+            job.standbys[number].host,
+            job.standbys[number].generation,
+        )
+    assert table(first, "rested") == expected

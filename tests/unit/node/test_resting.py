@@ -1,15 +1,16 @@
 """What moves of a job that does not run when a node leaves."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from cluster.errors import NoAnswerError
 from cluster.leader.placement import Move
-from cluster.node.resting import RestingMover, next_move
-from raft.commands import Accepted, Answer, AssignmentChanged, Command, MoveAbandoned
-from raft.group import GroupState, Job, JobStatus, NodeRecord
+from cluster.node.resting import RestingMover, next_move, next_promotion
+from raft.commands import Accepted, Answer, AssignmentChanged, Command, MoveAbandoned, StandbyPromoted
+from raft.group import GroupState, Job, JobStatus, NodeRecord, StandbyRecord
 from raft.messages import check_proposal
 
 JOB = Job(
@@ -84,3 +85,62 @@ def test_members_take_what_a_move_proposes() -> None:
 
 def test_nothing_moves_to_nowhere() -> None:
     assert next_move(state("b"), JOB, ()) is None
+
+
+COPIED = replace(
+    JOB,
+    host_nodes={"host-0": "a", "host-1": "b", "host-2": "c"},
+    standbys={
+        0: StandbyRecord(host="host-1", generation=3, is_ready=True),
+        1: StandbyRecord(host="host-2", generation=6, is_ready=True),
+    },
+)
+
+
+def test_a_second_copy_that_is_ready_on_a_node_that_stays_may_take_over() -> None:
+    assert next_promotion(state("b"), COPIED, ("a", "c")) == 1
+    assert next_promotion(state("b", "c"), COPIED, ("a",)) is None
+    assert next_promotion(state("c"), COPIED, ("a", "b")) is None
+    late = {**COPIED.standbys, 1: replace(COPIED.standbys[1], is_ready=False)}
+    assert next_promotion(state("b"), replace(COPIED, standbys=late), ("a", "c")) is None
+
+
+class Told:
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def wait(self, timeout_s: float) -> Any:
+        if isinstance(self._value, Exception):
+            raise self._value
+        return self._value
+
+
+class Hosts:
+    """A deployment whose shard of partition 1 is at 40, and its copy where it is said."""
+
+    def __init__(self, reached: int | Exception) -> None:
+        self.reached = reached
+        self.released: list[str] = []
+
+    def start_host(self, job_id: str, host: str, spec: bytes, node: str) -> Any:
+        def release(epoch: int, partitions: list[int], now_us: int) -> Told:
+            self.released.append(host)
+            return Told(None)
+
+        copy = self.reached if isinstance(self.reached, Exception) else SimpleNamespace(reached={0: self.reached})
+        return SimpleNamespace(
+            open_at_rest=lambda *_: Told(None),
+            stand_by=lambda *_: Told(copy),
+            query=lambda _: Told([SimpleNamespace(partition=1, committed={0: 40})]),
+            release=release,
+        )
+
+
+@pytest.mark.parametrize(("reached", "is_taken"), [(40, True), (39, False), (NoAnswerError("host-2"), False)])
+def test_a_second_copy_takes_over_when_it_has_all_that_the_shard_has(reached: int | Exception, is_taken: bool) -> None:
+    members: Any = Members()
+    hosts: Any = Hosts(reached)
+    assert RestingMover(members, hosts, members)._promote(1, COPIED, 1) == is_taken
+    told = [(one.host, one.generation) for one in members.taken if isinstance(one, StandbyPromoted)]
+    assert told == [("host-2", 6)] * is_taken
+    assert ("host-1" in hosts.released) == is_taken
