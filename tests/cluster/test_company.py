@@ -35,7 +35,6 @@ from tests.support.company import (
     said,
     start,
     submit,
-    table,
 )
 from tests.support.fed_job import FedJob
 from tests.support.namespaces import Machine, Machines, can_make
@@ -102,40 +101,46 @@ def is_healthy(machine: Machine, name: str) -> bool:
 
 
 def test_a_machine_with_a_slow_and_bad_network_delays_and_nothing_else(
-    company: list[Machine], few: Path, undisturbed: Left
+    company: list[Machine], undisturbed: Left, begin_job: Begin
 ) -> None:
     _, victim, other = bystander(company)
     leader = [name for name, row in nodes(other).items() if row["role"] == "leader"]
     with bad_cable(victim, 0.2, 0.05):
-        submit(other, "slow", few, keeps=True)
-        assert table(other, "slow") == undisturbed[0]
+        job = begin_job(other, "slow", victim)
+        assert job.left_behind(other) == undisturbed
         assert [name for name, row in nodes(other).items() if row["role"] == "leader"] == leader
-    assert left_behind(other, "slow") == undisturbed
 
 
+@pytest.mark.parametrize("choose", [bystander, head_of_ray])
 def test_a_machine_that_was_cut_off_comes_back_without_what_is_elsewhere_now(
-    company: list[Machine], few: Path, undisturbed: Left, begin_job: Begin, eventually: Eventually
+    choose: Callable[[list[Machine]], tuple[str, Machine, Machine]],
+    company: list[Machine],
+    few: Path,
+    undisturbed: Left,
+    begin_job: Begin,
+    eventually: Eventually,
 ) -> None:
-    name, victim, other = bystander(company)
-    job = begin_job(other, "cut", victim)
+    name, victim, other = choose(company)
+    cut, healed = f"cut-{choose.__name__}", f"healed-{choose.__name__}"
+    job = begin_job(other, cut, victim)
     victim.cut_off()
     try:
         # Nobody accepts what is asked for there, however long it is tried.
-        trying = start(victim, "stop", "cut")
+        trying = start(victim, "stop", cut)
         # The others go on without it, and it does nothing for them.
         assert job.left_behind(other) == undisturbed
         assert trying.poll() in (None, 2)
         trying.kill()
         trying.communicate()
-        assert job_status(victim, "cut") == "running"
+        assert job_status(victim, cut) == "running"
     finally:
         victim.connect()
     eventually(lambda: is_healthy(other, name), 120)
-    eventually(lambda: not copies(victim, "cut"))
+    eventually(lambda: not copies(victim, cut))
     # The hosts of before it was cut off belong to nobody.
     eventually(lambda: not hosts(victim))
-    submit(other, "healed", few, keeps=True)
-    assert left_behind(other, "healed") == undisturbed
+    submit(other, healed, few, keeps=True)
+    assert left_behind(other, healed) == undisturbed
 
 
 def test_a_fourth_machine_joins_under_load_gets_partitions_and_leaves_with_nothing_lost(
