@@ -136,11 +136,6 @@ def empty_frame(schema: Schema) -> pl.DataFrame:
     return pl.DataFrame(schema=polars_schema(schema))
 
 
-def is_canonical(schema: Schema, frame: pl.DataFrame) -> bool:
-    """Return whether a frame has the schema's columns, in order and in physical types (NaN is not looked for)."""
-    return frame.columns == list(schema.names) and frame.dtypes == list(polars_schema(schema).values())
-
-
 def to_physical(values: pl.Series, column: Column) -> pl.Series:
     """Return the values of one column in its physical type.
 

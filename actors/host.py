@@ -8,7 +8,7 @@ the next one opens the same directories.
 import os
 import signal
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -332,14 +332,6 @@ class PartitionHost:
             # Begun by a process before this one.
             copy = self._outgoing[number] = OutgoingCopy(self._shard_directory(number), generation)
         return copy.read_chunk(offset)
-
-    def send_shard(self, epoch: int, number: int, generation: int, now_us: int) -> Iterator[ShardChunk]:
-        """Yield a partition's copy for another node, from its beginning to its end."""
-        size, offset = self.begin_copy(epoch, number, generation, now_us), 0
-        while offset < size:
-            chunk = self.read_chunk(number, generation, offset)
-            yield chunk
-            offset += len(chunk.data)
 
     def end_copy(self, epoch: int, number: int, generation: int) -> None:
         """Remove a copy that was sent, or will not be."""

@@ -57,15 +57,6 @@ def partition_of_key(values: Sequence[KeyValue], partition_count: int) -> int:
     return hash_key(values) % partition_count if values else 0
 
 
-def partition_of(frame: pl.DataFrame, key_columns: Sequence[str], partition_count: int) -> Partitions:
-    """Return the partition of every row of a canonical frame.
-
-    Raises:
-        SchemaError: the frame lacks a key column.
-    """
-    return Router(key_columns, partition_count).route(frame)
-
-
 def order_by_partition(partitions: Partitions, partition_count: int) -> tuple[Rows, Rows]:
     """Return the order that sorts rows by partition, and where each partition, and the end, begins in that order."""
     counts = np.bincount(partitions, minlength=partition_count)

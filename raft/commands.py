@@ -7,6 +7,7 @@ again after a lost answer changes nothing and is answered as before. How command
 """
 
 import dataclasses
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -23,6 +24,11 @@ FORMAT_VERSION: Final = 1
 
 COMMAND_SIZE_BYTES_MAX: Final = 1 << 20
 """Largest encoded command: larger things do not belong in a log that everybody keeps."""
+
+
+def request_id() -> str:
+    """Return a name for a request, by which a repeated one is known."""
+    return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ A member begins as `forming` (`raft.membership`), is then a voter, and stops for
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Collection
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -29,6 +28,7 @@ from raft.commands import (
     decode_command,
     encode_answer,
     encode_command,
+    request_id,
 )
 from raft.consensus import Consensus
 from raft.errors import (
@@ -157,9 +157,7 @@ class Member:
         """
         led, status = self._led, self.status()
         if led is not None:
-            again = LeaderElected(
-                request_id=uuid.uuid4().hex, member_id=self.name, term=led.term, members=status.voters
-            )
+            again = LeaderElected(request_id=request_id(), member_id=self.name, term=led.term, members=status.voters)
             self._propose(encode_command(again), timeout_s)
 
     def _propose(self, command: bytes, timeout_s: float) -> bytes:

@@ -19,7 +19,6 @@ from actors.errors import SchemaError, SourceError
 from actors.frames import polars_schema
 from actors.given_rows import Rows, to_frame
 from actors.model import Schema
-from actors.routing import Router
 from actors.shard import Shard, ShardLostError, Txn
 from actors.stream.blocks import BLOCK_ROW_COUNT_MAX, block_row_count, decode_block, encode_block, is_merged
 
@@ -169,23 +168,6 @@ class DurableStreamTable:
         self._check_split(split)
         frame = to_frame(self._schema, rows)
         return self._shard.write(lambda txn: self._append(txn, split, frame))
-
-    def append_routed(self, rows: Rows, router: Router) -> dict[int, int]:
-        """Append rows to the splits that a router gives their keys, all or none, and return each split's first offset.
-
-        Raises:
-            SchemaError: the rows do not fit the schema, or lack a key column; nothing is appended.
-            SourceError: the router has another number of partitions than the table has splits.
-            ShardError: as in `append`.
-        """
-        if router.partition_count != self._split_count:
-            count = router.partition_count
-            raise SourceError(
-                f"stream table {self.name} has {self._split_count} splits, the router {count}; make them equal"
-            )
-        frame = to_frame(self._schema, rows)
-        parts = {split: frame[numbers] for split, numbers in router.split_by_partition(frame).items()}
-        return self._shard.write(lambda txn: {split: self._append(txn, split, part) for split, part in parts.items()})
 
     def read(self, split: int, offset: int, row_count_max: int) -> tuple[pl.DataFrame, int]:
         """Return at most `row_count_max` rows from `offset` on, and the offset to read next.

@@ -15,14 +15,23 @@ from typing import TYPE_CHECKING, Any
 from cluster.client.access import GROUP_ID, Access
 from cluster.client.hosts import LOOK_TIMEOUT_S, WAIT_S, Hosts
 from cluster.client.member_rows import MemberRow
-from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes, request_id
+from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
 from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.node.status import NodeStatus
 from config.form import StoredForm, stored_form
-from raft.commands import Command, JobRemoved, JobResumed, JobStopped, JobSubmitted, ScaleRequested, ValueAccepted
+from raft.commands import (
+    Command,
+    JobRemoved,
+    JobResumed,
+    JobStopped,
+    JobSubmitted,
+    ScaleRequested,
+    ValueAccepted,
+    request_id,
+)
 from raft.group import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 import contextlib
 import random
 import time
-import uuid
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Final
@@ -16,7 +15,7 @@ from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient, NodeClients, RelayedClient
 from cluster.node.ray_keeper import RayPhase
 from cluster.node.status import NodeStatus
-from raft.commands import Command, NodeLeft, NodeLost, Refused, decode_answer, encode_command
+from raft.commands import Command, NodeLeft, NodeLost, Refused, decode_answer, encode_command, request_id
 from raft.errors import FormatError, RaftError
 from raft.group import GroupState
 from raft.group_codec import decode_state
@@ -320,8 +319,3 @@ def _answer_or_none(future: "Future[Any] | None") -> Any:
     if future is None or not future.done() or future.exception() is not None:
         return None
     return future.result()
-
-
-def request_id() -> str:
-    """Return a name for a request, by which a repeated one is known."""
-    return uuid.uuid4().hex

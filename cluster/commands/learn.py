@@ -1,7 +1,6 @@
 """The command `learn`: what a job has learned, values that are usual after all, and templates for logs."""
 
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +60,12 @@ def learn_accept(
 ) -> None:
     """Let a reported value count as known from the next rows on; EVENT_ID is - where detectors learn without one."""
     from cluster.client.learning import accept_in_directory, check_groups, parse_acceptance
+    from raft.commands import request_id
 
     if directory is not None:
         settings = _load(job)
         acceptance = parse_acceptance(settings, key, event_id, variable, value, detector)
-        numbers = accept_in_directory(settings, directory, acceptance, uuid.uuid4().hex, now_us())
+        numbers = accept_in_directory(settings, directory, acceptance, request_id(), now_us())
         where = ", ".join(f"partition {number}" for number in numbers)
         click.echo(f"accepted {value!r} of {variable} in {where}, for the rows to come")
         return

@@ -17,7 +17,7 @@ from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk, raise_trouble
 from cluster.leader.events import SplitsRead
 from cluster.leader.failures import Failure, FailureKind
-from cluster.leader.instructions import FlushDue, ReadSplits
+from cluster.leader.instructions import ReadSplits
 from cluster.leader.lanes import Lanes
 from cluster.leader.pace import Pace
 from cluster.leader.positions import Positions
@@ -38,8 +38,8 @@ class OwnReading(RowMover):
         self._due_us: dict[int, int] = {}
         self._host_due_us: dict[str, int] = {}
         self._idle_counts: dict[str, int] = {}
-        self._flush_due_us: dict[str, int] = {}
-        self._flushing: set[str] = set()
+        # A flush waits for the batches that a host was asked to read before.
+        self._flush_timeout_us *= self._pace.count_max + 1
         self._backoffs: dict[int, Backoff] = {}
         self._troubles: dict[int, str] = {}
         self._remarks: dict[int, tuple[str, ...]] = {}
@@ -127,31 +127,15 @@ class OwnReading(RowMover):
             self._troubles[split] = f"{host}: {progress.trouble}"
             self._due_us[split] = self._desk.elapsed_us + backoff.pause_us()
 
-    def flush_due(self) -> None:
-        """Let hosts flush what has waited long enough: a split that has nothing new does not do it."""
-        now_us, hosts = self._desk.elapsed_us, self._lanes.hosts
-        self._flush_due_us = {host: self._flush_due_us.get(host, now_us + self._period_us) for host in hosts}
-        for host, due_us in self._flush_due_us.items():
-            if due_us <= now_us and host not in self._flushing:
-                self._flushing.add(host)
-                request = FlushDue(request=self._desk.next_number(), host=host)
-                timeout_us = (self._pace.count_max + 1) * self._desk.limits.reply_timeout_us
-                self._desk.ask(request, partial(self._on_flushed, host), timeout_us=timeout_us)
-
-    def _on_flushed(self, host: str, event: object) -> None:
-        self._flushing.discard(host)
-        self._flush_due_us[host] = self._desk.elapsed_us + self._period_us
-
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
-        flushes = [due_us for host, due_us in self._flush_due_us.items() if host not in self._flushing]
         owners = self._lanes.owners
         reads = [
             max(self._due_us.get(split, 0), self._host_due_us.get(owners[split], 0))
             for split in self._turns
             if owners[split] not in self._asked and self._positions.goes_on(split)
         ]
-        return flushes + reads
+        return self._flush_dues_us() + reads
 
     def validate(self) -> None:
         """Assert every invariant."""

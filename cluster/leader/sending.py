@@ -11,7 +11,7 @@ from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk, raise_trouble
 from cluster.leader.events import BatchApplied, SourceOpened, SplitRead
 from cluster.leader.failures import Failure, FailureKind
-from cluster.leader.instructions import CloseSource, FlushDue, OpenSource, ReadSplit, SendBatch
+from cluster.leader.instructions import CloseSource, OpenSource, ReadSplit, SendBatch
 from cluster.leader.lanes import Lanes
 from cluster.leader.positions import Positions
 from cluster.leader.reading import SplitBatch
@@ -37,8 +37,6 @@ class Sending(RowMover):
         self._is_source_open = True
         self._read_due_us = 0
         self._backoff = Backoff(desk.limits, desk.jitter)
-        self._flush_due_us = desk.elapsed_us + self._period_us
-        self._flushing_count = 0
         self.source_trouble: str | None = None
         """Why nothing is read, or `None`."""
 
@@ -46,6 +44,10 @@ class Sending(RowMover):
     def remarks(self) -> tuple[str, ...]:
         """Nothing: who carries out the reads asks the source itself."""
         return ()
+
+    @property
+    def _may_flush(self) -> bool:
+        return self._lanes.is_empty
 
     @property
     def is_reading(self) -> bool:
@@ -60,7 +62,7 @@ class Sending(RowMover):
     def send(self) -> None:
         """Send what may go."""
         for host, batch, count in self._lanes.take_sendable():
-            self._flush_due_us = self._desk.elapsed_us + self._period_us
+            self._put_off_flush(host)
             # It waits for those before it.
             timeout_us = count * self._desk.limits.reply_timeout_us
             request = SendBatch(request=self._desk.next_number(), host=host, batch=batch)
@@ -120,24 +122,11 @@ class Sending(RowMover):
             )
         self._positions.add(event.earliest)
 
-    def flush_due(self) -> None:
-        """Let hosts flush what has waited long enough; batches do the same, so it is for when there are none."""
-        if self._flush_due_us > self._desk.elapsed_us or self._flushing_count or not self._lanes.is_empty:
-            return
-        self._flush_due_us = self._desk.elapsed_us + self._period_us
-        for host in self._lanes.hosts:
-            self._flushing_count += 1
-            self._desk.ask(FlushDue(request=self._desk.next_number(), host=host), lambda _: self._on_flushed())
-
-    def _on_flushed(self) -> None:
-        self._flushing_count -= 1
-
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
-        return [self._flush_due_us] if self._is_reading else [self._flush_due_us, self._read_due_us]
+        return self._flush_dues_us() + ([] if self._is_reading else [self._read_due_us])
 
     def validate(self) -> None:
         """Assert every invariant."""
-        assert self._flushing_count >= 0
         self._positions.validate()
         self._lanes.validate()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from actors.files import replace_file
-from cluster.client.nodes import Nodes, request_id
+from cluster.client.nodes import Nodes
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.cluster import ClusterOptions, allowed_paths, launch, stop_cluster
 from cluster.local.home import ClusterRecord, Home
@@ -16,7 +16,7 @@ from cluster.node.join_plan import JoinPlan
 from cluster.node.leftovers import remove_old_copies
 from cluster.node.security import group_name
 from cluster.node.settings import NodeSettings
-from raft.commands import NodeDrained, NodeLeft
+from raft.commands import NodeDrained, NodeLeft, request_id
 from raft.credentials import Credentials
 from raft.passwords import read_password_file
 

@@ -41,6 +41,7 @@ from raft.commands import (
     HeadStarted,
     NodeJoined,
     encode_command,
+    request_id,
 )
 from raft.errors import RaftError
 from raft.group import GroupState, NodeRecord
@@ -174,7 +175,7 @@ class NodeProcess:
         self._was_known |= known is not None
         if self._is_formed() and known != wanted and not (self._was_known and known is None):
             fields = {name: getattr(wanted, name) for name in NodeRecord.__slots__ if name != "is_draining"}
-            self._propose("join", NodeJoined(request_id=uuid.uuid4().hex, node=self._settings.name, **fields))
+            self._propose("join", NodeJoined(request_id=request_id(), node=self._settings.name, **fields))
 
     def _remove_old_copies(self) -> None:
         remove_old_copies(self._home, self._member.state(), self._settings.name)
@@ -215,7 +216,7 @@ class NodeProcess:
         self._lookout.follow(others)
         chosen = next_head(state, self._status_or_none, self._silence_s)
         if chosen:
-            self._propose("head", HeadAssigned(request_id=uuid.uuid4().hex, epoch=epoch, node=chosen))
+            self._propose("head", HeadAssigned(request_id=request_id(), epoch=epoch, node=chosen))
         # Where there is no Ray, nobody is ready any more, whatever was said a moment ago.
         ready = self._others_ready(state) if self._child_ray_address(state) else []
         if not self._child.is_ready and self._lookout.watched_s > HAND_OVER_S and ready:
@@ -235,9 +236,7 @@ class NodeProcess:
         found = self._ray.status
         is_new = found.phase is RayPhase.RUNNING and found.generation == head.generation and not head.address
         if head.node == own and is_new:
-            command = HeadStarted(
-                request_id=uuid.uuid4().hex, node=own, generation=found.generation, address=found.address
-            )
+            command = HeadStarted(request_id=request_id(), node=own, generation=found.generation, address=found.address)
             self._propose("head started", command)
 
     def _child_ray_address(self, state: GroupState) -> str | None:

@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 
 from actors.errors import SourceError
-from actors.frames import is_canonical
 from actors.model import Schema
 from actors.source.open import open_source, open_text_format
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
 from actors.stream.table import DurableStreamTable
 from config.formats import CsvFormatSettings, LogFormatSettings, NdjsonFormatSettings, TextFormatSettings
+from tests.support.canonical import is_canonical
 from tests.support.jobs import TRADES_SCHEMA, make_trades_job
 from tests.support.list_source import ListSource
 from tests.support.message_transport import MessageTransport

@@ -19,6 +19,7 @@ from raft.commands import Command, NodeDrained, NodeJoined, ScaleRequested
 from tests.sim.partition_faults import FaultyWorld
 from tests.sim.partition_world import NoReplyError, SimHost, SimLeader
 from tests.sim.shaky import CrashError
+from tests.support.shard_copies import chunks_of
 
 NODES = ("a", "b", "c")
 
@@ -129,7 +130,7 @@ class NodeWorld(FaultyWorld):
         epoch, number, generation = leader.epoch, request.partition, request.generation
         source, target = (self._process(leader, host) for host in (request.source, request.target))
         try:
-            chunks = list(source.send_shard(epoch, number, generation, self.now_us))
+            chunks = list(chunks_of(source, epoch, number, generation, self.now_us))
         except CrashError:
             self.note(f"{request.source} crashes while it copies")
             self.end(self.hosts[self.place_of(leader, request.source)])

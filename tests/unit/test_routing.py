@@ -1,10 +1,16 @@
 """Keys and the partitions they belong to."""
 
+from typing import Any
+
 import polars as pl
 import pytest
 
 from actors.errors import SchemaError
-from actors.routing import Router, encode_key, hash_key, partition_of, partition_of_key
+from actors.routing import Router, encode_key, hash_key, partition_of_key
+
+
+def partition_of(frame: pl.DataFrame, key_columns: list[str], partition_count: int) -> Any:
+    return Router(key_columns, partition_count).route(frame)
 
 
 def test_the_hash_of_a_key_never_changes() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.partials import Components, OneNumber, Place, Runs, lines_where
+from actors.engine.functions.partials import Components, KeptWhole, OneNumber, Place, Runs, lines_where
 from actors.engine.rows.code import Operand, present
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array, Vector, number_values, validity
@@ -68,7 +68,7 @@ class Extreme(OneNumber):
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(KeptWhole):
     """First or last value; components are the value, whether it is there, and whether a row was found at all."""
 
     is_last: bool
@@ -87,13 +87,6 @@ class Edge:
     def neutral(self) -> tuple[Any, ...]:
         empty = "" if self.dtype == np.object_ else self.dtype(0)
         return (empty, np.False_, np.False_)
-
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
 
     def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
         valid = validity(vectors[0])

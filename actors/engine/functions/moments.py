@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from actors.engine.functions.edges import first_where
-from actors.engine.functions.partials import Components, Count, Place, Runs, lines_where, single_places
+from actors.engine.functions.partials import Components, Count, KeptWhole, Place, Runs, lines_where, single_places
 from actors.engine.rows.code import Operand, present
 from actors.engine.rows.summing import join_reals
 from actors.engine.vectors.segments import Layout, accumulate
@@ -56,7 +56,7 @@ def _minus(operand: Operand, centre: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class Moments(KeptWhole):
     """Components: count, centre, and sums of the differences from the centre and of their squares."""
 
     @property
@@ -66,13 +66,6 @@ class Moments:
     @property
     def neutral(self) -> tuple[Any, ...]:
         return (np.int64(0), np.float64(0), np.float64(0), np.float64(0))
-
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
 
     def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
         count, values = Count().rows(vectors[:1]), number_values(vectors[0])
@@ -154,7 +147,7 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class PairMoments:
+class PairMoments(KeptWhole):
     """Moments of two arguments where both are there.
 
     Components: count, the two centres, the sums of the differences from them, of their squares, and of their products.
@@ -167,13 +160,6 @@ class PairMoments:
     @property
     def neutral(self) -> tuple[Any, ...]:
         return (np.int64(0), *(np.float64(0) for _ in range(7)))
-
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
 
     def _terms(
         self, vectors: Sequence[Vector], starts: Array, lengths: Array, carry: Sequence[Array]

@@ -86,7 +86,20 @@ class Runs:
         return tuple(spread)
 
 
-class OneNumber:
+class KeptWhole:
+    """What partial aggregates have in common of which no component follows from another."""
+
+    __slots__ = ()
+
+    @property
+    def derived(self) -> None:
+        return None
+
+    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
+        return False
+
+
+class OneNumber(KeptWhole):
     """What partial aggregates have in common whose component is one number, joined by a function of two."""
 
     __slots__ = ()
@@ -103,13 +116,6 @@ class OneNumber:
     def rows(self, vectors: Sequence[Vector]) -> Array:
         """Return the number of each row, and the neutral one for rows that are left out."""
         raise NotImplementedError
-
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
 
     def gather(self, vectors: Sequence[Vector], starts: Array) -> Components:
         return self.reduce((self.rows(vectors),), starts)
@@ -201,19 +207,12 @@ def lines_where(condition: str, lines: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Counting:
+class _Counting(KeptWhole):
     """What is a whole number and is added up; the component is that number."""
 
     @property
     def neutral(self) -> tuple[Any, ...]:
         return (np.int64(0),)
-
-    @property
-    def derived(self) -> None:
-        return None
-
-    def outgrows(self, vectors: Sequence[Vector] | None) -> bool:
-        return False
 
     def reduce(self, components: Components, starts: Array) -> Components:
         return (np.add.reduceat(components[0], starts),)

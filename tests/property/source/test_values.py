@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.frames import is_canonical
 from actors.model import ColumnType, Schema
 from actors.source.decoding import RowDecoder, RowRules
 from actors.source.open import open_source
+from tests.support.canonical import is_canonical
 from tests.support.jobs import make_trades_job
 from tests.support.reading import read_split
 

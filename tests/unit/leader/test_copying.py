@@ -12,6 +12,7 @@ from actors.host_batch import HostBatch
 from actors.shard import transfer
 from cluster.leader.copying import copy_shard
 from tests.support.partition_jobs import make_batch, make_partition_job
+from tests.support.shard_copies import chunks_of
 
 JOB = make_partition_job(metrics=["qty > 8"], window=None)
 
@@ -70,7 +71,7 @@ def test_a_copy_has_everything_and_opens_at_its_generation(
 
 def test_a_copy_goes_on_where_an_interrupted_one_has_ended(hosts: tuple[PartitionHost, PartitionHost]) -> None:
     source, target = hosts
-    chunks = source.send_shard(1, 0, 2, 0)
+    chunks = chunks_of(source, 1, 0, 2)
     target.receive_chunk(1, 0, 2, next(chunks))
     copy(source, target)
     assert dict(target.open(1, [0], {}, {}, 0, (), {0: 2})[0].reached) == {0: 4}

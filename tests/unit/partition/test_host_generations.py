@@ -13,6 +13,7 @@ from actors.partition.gaps import Gap
 from actors.shard import ShardLostError, ShardOwnedError
 from actors.shard.generations import discard_below
 from tests.support.partition_jobs import make_batch, make_partition_job
+from tests.support.shard_copies import chunks_of
 
 JOB = make_partition_job(metrics=["qty > 8"], window=None, partitions=3, flush={"rows": 1000, "period_ms": 100})
 ROWS = [(1000 + at, "A", 9, "ann") for at in range(4)]
@@ -106,7 +107,7 @@ def test_the_older_copy_stays_when_its_input_is_gone(
 
 
 def move(here: PartitionHost, there: PartitionHost, generation: int = 2) -> None:
-    for chunk in here.send_shard(1, 0, generation, 0):
+    for chunk in chunks_of(here, 1, 0, generation):
         there.receive_chunk(1, 0, generation, chunk)
     there.finish_copy(1, 0, generation, chunk.size_bytes, chunk.digest)
 
@@ -141,7 +142,7 @@ def test_a_move_that_was_given_up_leaves_the_source_as_it_was(
     here: PartitionHost, there: PartitionHost, tmp_path: Path
 ) -> None:
     filled(here)
-    chunk = next(here.send_shard(1, 0, 2, 0))
+    chunk = next(chunks_of(here, 1, 0, 2))
     there.receive_chunk(1, 0, 2, chunk)
     discard_below(tmp_path / "there" / "0000", 2)
     here.end_copy(1, 0, 2)
@@ -154,7 +155,7 @@ def test_a_leader_that_is_over_moves_nothing(here: PartitionHost, there: Partiti
     there.open(2, [], {}, {}, 0)
     with pytest.raises(StaleEpochError):
         here.begin_copy(1, 0, 2, 0)
-    chunk = next(here.send_shard(2, 0, 2, 0))
+    chunk = next(chunks_of(here, 2, 0, 2))
     with pytest.raises(StaleEpochError):
         there.receive_chunk(1, 0, 2, chunk)
 

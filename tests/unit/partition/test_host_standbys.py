@@ -13,6 +13,7 @@ from actors.partition.acceptances import Acceptance
 from actors.shard import ShardLostError
 from tests.support.memory_sink import MemorySink
 from tests.support.partition_jobs import LEARNING, SINKS, feed_sinks, make_batch, make_partition_job
+from tests.support.shard_copies import chunks_of
 
 JOB = make_partition_job(
     **(LEARNING | SINKS | {"metrics": ["qty > 8"], "window": None, "partitions": 1, "flush": {"rows": 1000}})
@@ -118,7 +119,7 @@ def test_a_copy_of_before_is_not_opened_as_the_shard(owner: PartitionHost, tmp_p
 
 def test_a_copy_that_arrived_goes_before_the_one_that_is_there(owner: PartitionHost, other: PartitionHost) -> None:
     owner.apply(1, batch(4, 2), 0)
-    for chunk in owner.send_shard(1, 0, 3, 0):
+    for chunk in chunks_of(owner, 1, 0, 3):
         other.receive_chunk(1, 0, 3, chunk)
     other.finish_copy(1, 0, 3, chunk.size_bytes, chunk.digest)
     opened = other.stand_by(1, 0, 3, [0], 0, ())

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from actors.errors import SourceError
-from actors.frames import is_canonical
 from actors.source.open import open_host_feed, open_source, open_stream_table, stream_table_name
 from actors.source.transport.host_metrics import SCHEMA, HostSampler, Readings, plain_name, read_host
 from config import make_job
+from tests.support.canonical import is_canonical
 from tests.support.jobs import make_trades_job
 from tests.support.reading import read_split
 

@@ -11,7 +11,6 @@ import actors.stream.blocks
 import actors.stream.table
 from actors.errors import SchemaError, SourceError
 from actors.model import Schema
-from actors.routing import Router, partition_of_key
 from actors.shard import ShardError, ShardMissingError, ShardOwnedError
 from actors.stream.blocks import block_row_count, decode_block, encode_block, is_merged
 from actors.stream.table import DurableStreamTable, StreamLimits
@@ -186,26 +185,6 @@ def test_a_damaged_block_is_told() -> None:
         block_row_count(b"\x07" + block[1:])
     with pytest.raises(SourceError, match="only 5 bytes"):
         block_row_count(block[:5])
-
-
-def test_rows_are_routed_to_splits_by_key(tmp_path: Path) -> None:
-    router = Router(["sym"], 4)
-    with DurableStreamTable.open(tmp_path / "t", SCHEMA, split_count=4) as table:
-        offsets = table.append_routed(rows(0, 50), router)
-        again = table.append_routed(rows(50, 53), router)
-        for split in range(4):
-            found = read_all(table, split)
-            assert found == [row for row in rows(0, 53) if partition_of_key([row[1]], 4) == split]
-        assert set(offsets.values()) == {0}
-        assert all(offset > 0 for offset in again.values())
-
-
-def test_a_router_of_another_count_is_refused(tmp_path: Path) -> None:
-    with (
-        DurableStreamTable.open(tmp_path / "t", SCHEMA) as table,
-        pytest.raises(SourceError, match="1 splits, the router 4"),
-    ):
-        table.append_routed(rows(0, 5), Router(["sym"], 4))
 
 
 @pytest.mark.parametrize("size", [0, 100, 4096])
