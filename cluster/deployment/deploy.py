@@ -8,6 +8,7 @@ made here.
 import hashlib
 import importlib
 import logging
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -116,6 +117,27 @@ def _cause(error: BaseException) -> Exception:
     if isinstance(error, _SILENT):
         return NoAnswerError(f"an actor did not answer: {_first_line(error)}")
     return error if isinstance(error, Exception) else NoAnswerError(f"an actor did not answer: {error}")
+
+
+class TakenSnapshot:
+    """A snapshot that a host has taken: fetched and digested once, whichever of the members is first to get it."""
+
+    def __init__(self, reply: RayReply[bytes]) -> None:
+        self._reply = reply
+        self._lock = threading.Lock()
+        self._fetched: tuple[bytes, bytes] | None = None
+
+    def fetch(self) -> tuple[bytes, bytes]:
+        """Return the bytes and their SHA-256.
+
+        Raises:
+            NoAnswerError: the host is gone, and the bytes with it.
+        """
+        with self._lock:
+            if self._fetched is None:
+                data = self._reply.wait()
+                self._fetched = data, hashlib.sha256(data).digest()
+            return self._fetched
 
 
 class RayHost:
@@ -259,10 +281,10 @@ class RayHost:
         """Make the host give partitions up."""
         return RayReply(self._handle.release.remote(epoch, partitions, now_us))
 
-    def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[RayReply[dict[int, int]], Any]:
-        """Return its offsets, and a reference to the bytes, which members fetch without their passing through here."""
+    def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[RayReply[dict[int, int]], TakenSnapshot]:
+        """Return its offsets, and the snapshot, which is fetched when a member is to have it."""
         marks, reference = self._handle.snapshot.options(num_returns=2).remote(epoch, partition, now_us)
-        return RayReply(marks), reference
+        return RayReply(marks), TakenSnapshot(RayReply(reference))
 
     def query(self, method: str, *arguments: Any) -> RayReply[Any]:
         """Ask one of the reading methods, beside the stream of batches."""

@@ -1,7 +1,6 @@
 """What a leader deploys: hosts and samplers as Ray actors, pinned to nodes; members as keepers of snapshots."""
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import ray
 
 from cluster.deployment import deploy, shared_hosts
-from cluster.deployment.deploy import RayHost
+from cluster.deployment.deploy import RayHost, TakenSnapshot
 from cluster.errors import NoAnswerError
 from cluster.leader.placement import is_shared
 from cluster.local.home import Home
@@ -23,7 +22,7 @@ from raft.snapshots import CHUNK_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 
-TRANSFER_THREAD_COUNT = 4
+TRANSFER_THREAD_COUNT = 6
 """Snapshots that are being sent or fetched at the same time."""
 
 CHUNK_TIMEOUT_S = 20.0
@@ -60,16 +59,16 @@ class NodeMember:
         self._threads = threads
         self._store_timeout_s = CHUNK_TIMEOUT_S if answers else SILENT_TIMEOUT_S
 
-    def store_snapshot(self, job_id: str, partition: int, reference: object) -> ThreadReply[tuple[bytes, int]]:
+    def store_snapshot(self, job_id: str, partition: int, reference: Any) -> ThreadReply[tuple[bytes, int]]:
         """Store a snapshot that a host has taken."""
         return ThreadReply(self._threads.submit(self._store, job_id, partition, reference))
 
     def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> ThreadReply[bytes | None]:
         return ThreadReply(self._threads.submit(self._read, job_id, partition, digest))
 
-    def _store(self, job_id: str, partition: int, reference: Any) -> tuple[bytes, int]:
-        snapshot: bytes = deploy.RayReply(reference).wait()
-        digest, view = hashlib.sha256(snapshot).digest(), memoryview(snapshot)
+    def _store(self, job_id: str, partition: int, taken: TakenSnapshot) -> tuple[bytes, int]:
+        snapshot, digest = taken.fetch()
+        view = memoryview(snapshot)
         for index, start in enumerate(range(0, len(snapshot), CHUNK_SIZE_BYTES_MAX)):
             chunk = bytes(view[start : start + CHUNK_SIZE_BYTES_MAX])
             self._node.call(

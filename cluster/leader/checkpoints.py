@@ -1,8 +1,9 @@
 """Checkpoints: snapshots of all partitions, stored by a majority of the members before the log says so.
 
 A checkpoint runs beside the rows. Hosts make the bytes between two batches, members fetch them from the hosts and
-answer with the digest when the bytes are durable; only then is the manifest proposed. One checkpoint runs at a time,
-and one that fails is dropped: the next is due soon, and nothing depended on it.
+answer with the digest when the bytes are durable; only then is the manifest proposed. One checkpoint runs at a time;
+several of its snapshots may be on their way, but a host makes one after the other. One that fails is dropped, and what
+has not been begun with it: the next is due soon, and nothing depended on it.
 """
 
 from collections import deque
@@ -43,13 +44,15 @@ class Checkpoints:
         self._interval_rows = interval_rows
         self._taken_at_rows = 0
         self._planned: deque[tuple[int, str]] = deque()
-        self._taking: int | None = None
-        self._storing: _Storing | None = None
+        # Numbers of the requests, with the hosts that are making the bytes.
+        self._taking: dict[int, str] = {}
+        # By the same numbers, which are those of the snapshots.
+        self._storing: dict[int, _Storing] = {}
 
     @property
     def is_running(self) -> bool:
         """Whether a checkpoint runs."""
-        return bool(self._planned) or self._taking is not None or self._storing is not None
+        return bool(self._planned or self._taking or self._storing)
 
     def advance(self, owners: Mapping[int, str], row_count: int) -> None:
         """Begin a checkpoint when enough rows have passed since the last and none is running."""
@@ -62,20 +65,33 @@ class Checkpoints:
         assert not self.is_running, "one checkpoint at a time"
         if self._member_ids:
             self._planned.extend(owners.items())
-            self._take_next()
+            self._take_more()
 
-    def _take_next(self) -> None:
-        if self._planned:
-            partition, host = self._planned.popleft()
-            request = TakeSnapshot(request=self._desk.next_number(), host=host, partition=partition)
-            self._taking = request.request
-            self._desk.ask(request, partial(self._on_taken, partition), self._drop)
+    def _take_more(self) -> None:
+        """Have snapshots taken by hosts that are not taking one, as many as may be on their way."""
+        for partition, host in list(self._planned):
+            if len(self._taking) + len(self._storing) >= self._desk.limits.snapshots_on_their_way_max:
+                return
+            if host not in self._taking.values():
+                self._planned.remove((partition, host))
+                self._take(partition, host)
+
+    def _take(self, partition: int, host: str) -> None:
+        request = TakeSnapshot(request=self._desk.next_number(), host=host, partition=partition)
+        self._taking[request.request] = host
+        self._desk.ask(request, partial(self._on_taken, partition), partial(self._on_not_taken, request.request))
 
     def _on_taken(self, partition: int, event: SnapshotTaken) -> None:
-        self._taking = None
-        self._storing = _Storing(partition, event.request, event.offsets, set(self._member_ids))
+        number = event.request
+        del self._taking[number]
+        storing = self._storing[number] = _Storing(partition, number, event.offsets, set(self._member_ids))
         for member in self._member_ids:
-            self._store(self._storing, member)
+            self._store(storing, member)
+        self._take_more()
+
+    def _on_not_taken(self, number: int, failure: Failure) -> None:
+        del self._taking[number]
+        self._drop(number, failure)
 
     def _store(self, storing: _Storing, member: str) -> None:
         number = self._desk.next_number()
@@ -102,7 +118,8 @@ class Checkpoints:
             if len(holders) >= majority_of(len(self._member_ids)):
                 self._propose(storing, digest, size_bytes, holders)
                 return
-        self._drop(Failure(FailureKind.OTHER, f"no majority stores the snapshot of partition {storing.partition}"))
+        reason = f"no majority stores the snapshot of partition {storing.partition}"
+        self._drop(storing.snapshot, Failure(FailureKind.OTHER, reason))
 
     def _propose(self, storing: _Storing, digest: bytes, size_bytes: int, holders: list[str]) -> None:
         manifest = SnapshotReplicated(
@@ -114,34 +131,40 @@ class Checkpoints:
             size_bytes=size_bytes,
             holders=tuple(sorted(holders)),
         )
-        self._desk.propose(manifest, self._on_recorded, self._drop)
+        number = storing.snapshot
+        self._desk.propose(manifest, partial(self._on_recorded, number), partial(self._drop, number))
 
-    def _on_recorded(self) -> None:
-        self._give_back()
-        self._take_next()
+    def _on_recorded(self, number: int) -> None:
+        self._give_back(number)
+        self._take_more()
 
-    def _give_back(self) -> None:
-        number = self._storing.snapshot if self._storing is not None else self._taking
-        self._taking = self._storing = None
-        if number is not None:
-            self._desk.say(DropSnapshot(snapshot=number))
+    def _give_back(self, number: int) -> None:
+        self._storing.pop(number, None)
+        self._desk.say(DropSnapshot(snapshot=number))
 
     def abandon(self) -> None:
-        """Drop the checkpoint that runs."""
+        """Drop the checkpoint that runs, whose requests the desk forgets."""
         self._planned.clear()
-        self._give_back()
+        for number in [*self._taking, *self._storing]:
+            self._give_back(number)
+        self._taking.clear()
 
-    def _drop(self, failure: Failure) -> None:
-        self.abandon()
+    def _drop(self, number: int, failure: Failure) -> None:
+        """Drop a snapshot and begin no more; those that are on their way go on."""
+        self._planned.clear()
+        self._give_back(number)
         if failure.kind in (FailureKind.STALE, FailureKind.SHARD_LOST):
             raise_trouble(failure)
         self._desk.say(Warn(phrase="a checkpoint failed", reason=failure.reason))
 
     def validate(self) -> None:
         """Assert every invariant."""
-        assert self._taking is None or self._storing is None
-        assert not self._planned or self._taking is not None or self._storing is not None
-        if self._storing is not None:
-            said = [member for holders in self._storing.holders.values() for member in holders]
-            assert not self._storing.silent & set(said)
+        assert not self._planned or self._taking or self._storing, "what waits waits for others"
+        assert not self._taking.keys() & self._storing.keys()
+        assert len(set(self._taking.values())) == len(self._taking), "a host makes one after the other"
+        assert len(self._taking) + len(self._storing) <= self._desk.limits.snapshots_on_their_way_max
+        for number, storing in self._storing.items():
+            said = [member for holders in storing.holders.values() for member in holders]
+            assert number == storing.snapshot
+            assert not storing.silent & set(said)
             assert len(said) == len(set(said))

@@ -23,6 +23,9 @@ class LeaderLimits:
     store_timeout_us: int = 30_000_000
     """Members have so long to store one snapshot."""
 
+    snapshots_on_their_way_max: int = 4
+    """Snapshots of a checkpoint that are made or stored at the same time: so many are in memory at once."""
+
     copy_timeout_us: int = 600_000_000
     """A shard has so long to get to another node."""
 

@@ -180,6 +180,55 @@ def test_a_checkpoint_is_recorded_when_a_majority_stores_each_snapshot() -> None
     assert driver.accept()[0] == DropSnapshot(snapshot=taking.request)
 
 
+def ending(partition_count: int, host_count: int) -> Driver:
+    """Return a driver with a job that has its last checkpoint before it."""
+    driver = Driver(make_partition_job(partitions=partition_count), host_count, member_ids=MEMBERS)
+    driver.open({0: 0})
+    driver.give(3, at_end=True)
+    while driver.waiting(SendBatch):
+        driver.applied()
+    driver.flush()
+    return driver
+
+
+def taken(driver: Driver) -> list[tuple[str, int]]:
+    return [(one.host, one.partition) for one in driver.waiting(TakeSnapshot)]
+
+
+def store(driver: Driver) -> None:
+    """Let the members store everything that they are given, and the group know it."""
+    while driver.waiting(StoreSnapshot):
+        driver.reply(StoreSnapshot, SnapshotStored, digest=b"d", size_bytes=9)
+    while isinstance(driver.waiting(Propose)[0].command, SnapshotReplicated):
+        driver.accept()
+
+
+def test_a_host_makes_one_snapshot_after_the_other_while_others_are_stored() -> None:
+    driver = ending(6, 2)
+    assert taken(driver) == [("host-0", 0), ("host-1", 1)]
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 3})
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 3})
+    assert taken(driver) == [("host-0", 2), ("host-1", 3)]
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 3})
+    # Four are on their way by now.
+    assert taken(driver) == [("host-1", 3)]
+    for _ in MEMBERS:
+        driver.reply(StoreSnapshot, SnapshotStored, digest=b"d", size_bytes=9)
+    driver.accept()
+    assert taken(driver) == [("host-1", 3), ("host-0", 4)]
+
+
+def test_a_snapshot_that_fails_keeps_those_on_their_way_from_nothing() -> None:
+    driver = ending(6, 2)
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 3})
+    driver.fail(TakeSnapshot, "host-1 is busy")
+    assert taken(driver) == [("host-0", 2)]
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 3})
+    store(driver)
+    assert sorted(driver.group.jobs["trades"].manifests) == [0, 2]
+    assert type(driver.waiting(Propose)[0].command).__name__ == "JobFinished"
+
+
 def test_a_snapshot_that_no_majority_stores_is_not_recorded_and_stops_nothing() -> None:
     job = make_partition_job(partitions=1)
     driver = Driver(job, member_ids=MEMBERS)
