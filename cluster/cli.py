@@ -16,7 +16,7 @@ from actors.errors import TocsinError
 from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, members, queries
 from cluster.commands.target import chosen_target
 from cluster.commands.terminal import say
-from cluster.local.cluster import prepare_environment
+from cluster.local.environment import prepare_environment
 from raft.errors import RaftError
 
 

@@ -6,21 +6,18 @@ values. `request_id` makes a command repeatable: the state remembers the newest 
 again after a lost answer changes nothing and is answered as before. How commands change the state is in `raft.group`.
 """
 
-import dataclasses
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
-import msgpack
-
+from raft.answers import Accepted as Accepted
+from raft.answers import Answer as Answer
+from raft.answers import Refused as Refused
+from raft.answers import decode_answer as decode_answer
+from raft.answers import decode_kind, encode_kind
+from raft.answers import encode_answer as encode_answer
 from raft.errors import FormatError
-from raft.shapes import record, require, shown, unpack
-
-T = TypeVar("T")
-
-FORMAT_VERSION: Final = 1
-"""Version of the encoded commands and answers; the first value of each."""
 
 COMMAND_SIZE_BYTES_MAX: Final = 1 << 20
 """Largest encoded command: larger things do not belong in a log that everybody keeps."""
@@ -343,25 +340,6 @@ class HeadStarted(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """The command was applied."""
-
-    epoch: int
-    """Epoch after the command."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """The command changed nothing."""
-
-    reason: str
-    """Why, and the way out, for people."""
-
-
-Answer = Accepted | Refused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BecomeLeader:
     """A member's election has been applied: it may act under this epoch, if it still leads this term."""
 
@@ -447,7 +425,6 @@ _COMMANDS: Final[Mapping[str, type[Command]]] = {
         HeadStarted,
     )
 }
-_ANSWERS: Final[Mapping[str, type[Answer]]] = {"Accepted": Accepted, "Refused": Refused}
 
 
 def encode_command(command: Command) -> bytes:
@@ -456,7 +433,7 @@ def encode_command(command: Command) -> bytes:
     Raises:
         FormatError: The command is larger than `COMMAND_SIZE_BYTES_MAX`.
     """
-    data = _encode(command)
+    data = encode_kind(command)
     if len(data) > COMMAND_SIZE_BYTES_MAX:
         raise FormatError(
             f"{type(command).__name__} takes {len(data)} bytes, allowed are {COMMAND_SIZE_BYTES_MAX}; shorten it"
@@ -470,35 +447,4 @@ def decode_command(data: bytes) -> Command:
     Raises:
         FormatError: The bytes are no command, or one of a later version.
     """
-    return _decode(data, _COMMANDS, "command")
-
-
-def encode_answer(answer: Answer) -> bytes:
-    """Return the answer's bytes."""
-    return _encode(answer)
-
-
-def decode_answer(data: bytes) -> Answer:
-    """Return the answer that the bytes hold.
-
-    Raises:
-        FormatError: The bytes are no answer, or one of a later version.
-    """
-    return _decode(data, _ANSWERS, "answer")
-
-
-def _encode(value: Command | Answer) -> bytes:
-    """Return a value's bytes: version, kind, fields by name."""
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    encoded: bytes = msgpack.packb((FORMAT_VERSION, type(value).__name__, fields), use_bin_type=True)
-    return encoded
-
-
-def _decode(data: bytes, kinds: Mapping[str, type[T]], what: str) -> T:
-    """Return the value, one of the given kinds, every field of the type that is declared."""
-    version, kind, fields = require(unpack(data, what), tuple[int, object, object], what)
-    if version != FORMAT_VERSION:
-        raise FormatError(f"format version {version} is unknown, known is {FORMAT_VERSION}; update this member")
-    if not isinstance(kind, str) or kind not in kinds:
-        raise FormatError(f"kind {shown(kind)} is unknown; update this member")
-    return record(kinds[kind], fields)
+    return decode_kind(data, _COMMANDS, "command")

@@ -13,9 +13,7 @@ against it, at the price of one scrypt each: a password has to be long and rando
 """
 
 import contextlib
-import datetime
 import hashlib
-import ipaddress
 import logging
 import secrets
 import ssl
@@ -25,13 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from actors.files import make_directory, replace_file
 from raft.errors import CredentialsError
@@ -56,8 +52,6 @@ _PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 _FILE_VERSION: Final = b"\1"
 _SALT_SIZE_BYTES: Final = 16
 _NONCE_SIZE_BYTES: Final = 12
-_VALID_FROM: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-_VALID_UNTIL: Final = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ class Credentials:
         Raises:
             CredentialsError: The password is too short.
         """
-        return cls._derive(group, password, Ed25519PrivateKey.generate(), [x509.DNSName(SERVER_NAME)])
+        return cls._derive(group, password, Ed25519PrivateKey.generate(), [SERVER_NAME])
 
     @classmethod
     def derive_for(cls, group: str, password: str, names: Sequence[str]) -> Self:
@@ -91,15 +85,17 @@ class Credentials:
         Raises:
             CredentialsError: The password is too short.
         """
-        return cls._derive(group, password, ec.generate_private_key(ec.SECP256R1()), list(map(_general_name, names)))
+        return cls._derive(group, password, ec.generate_private_key(ec.SECP256R1()), names)
 
     @classmethod
-    def _derive(cls, group: str, password: str, key: _PrivateKey, names: Sequence[x509.GeneralName]) -> Self:
+    def _derive(cls, group: str, password: str, key: _PrivateKey, names: Sequence[str]) -> Self:
+        # Takes long to import, and is needed once for each node.
+        from raft.certificates import make_certificates
+
         check_password(password)
         authority_key = Ed25519PrivateKey.from_private_bytes(_stretched(_COST, b"authority", group, password))
-        authority = _authority(authority_key)
-        certificate = _signed(_builder("node", key), names, authority_key, authority)
-        return cls(_pem(authority), _pem(certificate), _key_pem(key, serialization.NoEncryption()))
+        authority, certificate = make_certificates(authority_key, key, names)
+        return cls(authority, certificate, _key_pem(key, serialization.NoEncryption()))
 
     @classmethod
     def load_or_derive(cls, directory: Path, group: str, password: str) -> Self:
@@ -180,77 +176,6 @@ def _stretched(cost: int, salt: bytes, group: str, password: str) -> bytes:
     """Return a key made from a password by scrypt, another one for every group."""
     salt = b"tocsin/" + salt + b"/" + group.encode()
     return hashlib.scrypt(password.encode(), salt=salt, n=cost, r=8, p=1, maxmem=1 << 26, dklen=32)
-
-
-def _authority(key: Ed25519PrivateKey) -> x509.Certificate:
-    """Return the authority's certificate; the same key gives the same bytes."""
-    builder = _builder("authority", key).issuer_name(_name("authority")).serial_number(1)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
-    return builder.sign(key, None)
-
-
-def _signed(
-    builder: x509.CertificateBuilder,
-    names: Sequence[x509.GeneralName],
-    by: Ed25519PrivateKey,
-    authority: x509.Certificate,
-) -> x509.Certificate:
-    """Return a node's certificate, for some names."""
-    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (_usage(signs_certificates=False), True),
-        (x509.ExtendedKeyUsage(both), False),
-        (x509.SubjectAlternativeName(names), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()), False),
-    )
-    builder = builder.issuer_name(authority.subject).serial_number(x509.random_serial_number())
-    for extension, is_critical in extensions:
-        builder = builder.add_extension(extension, critical=is_critical)
-    return builder.sign(by, None)
-
-
-def _builder(role: str, key: _PrivateKey) -> x509.CertificateBuilder:
-    """Return what both kinds of certificates begin with."""
-    return (
-        x509.CertificateBuilder()
-        .subject_name(_name(role))
-        .public_key(key.public_key())
-        .not_valid_before(_VALID_FROM)
-        .not_valid_after(_VALID_UNTIL)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    """Return an address or a name as certificates hold it."""
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _name(role: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, role)])
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _key_pem(key: _PrivateKey, encryption: serialization.KeySerializationEncryption) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final, Literal, NotRequired, TypedDict
 
 import msgpack
 
-from raft.commands import decode_answer, encode_answer
+from raft.answers import decode_answer, encode_answer
 from raft.errors import FormatError
 from raft.records import (
     AcceptanceRecord,

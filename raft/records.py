@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from raft.commands import Answer
+from raft.answers import Answer
 
 ANSWER_COUNT_MAX: Final = 512
 """Answers kept for repeated requests; older requests are taken as new ones."""

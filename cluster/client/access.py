@@ -13,7 +13,7 @@ from typing import Final
 
 from cluster.errors import ClusterError
 from cluster.local.home import Home
-from cluster.node.security import contexts_of, group_name
+from cluster.node.security import credentials_of, group_name
 from raft.credentials import Credentials
 from raft.passwords import read_password_file
 from raft.settings import split_address
@@ -66,7 +66,7 @@ class Access:
         return cls(
             addresses=dict(record.node_addresses),
             group_id=record.group_id,
-            context=contexts_of(home.member_directory(record.group_id, first)).client,
+            context=credentials_of(home.member_directory(record.group_id, first)).client_context(),
             own_name=first,
             dashboard_address=record.dashboard_address,
             way_out="if they have ended, run `tocsin down`, then `tocsin up`: jobs go on where they stood",

@@ -22,17 +22,7 @@ from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.node.status import NodeStatus
 from config.form import StoredForm, stored_form
-from raft.commands import (
-    Command,
-    JobRemoved,
-    JobResumed,
-    JobStopped,
-    JobSubmitted,
-    ScaleRequested,
-    ValueAccepted,
-    request_id,
-)
-from raft.group import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
+from raft.records import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
 
 if TYPE_CHECKING:
     from actors.detectors.groups import GroupId
@@ -48,6 +38,7 @@ if TYPE_CHECKING:
     from actors.store.query.planner import QueryParams, QueryResult
     from cluster.client.event_pages import Ask, EventPage
     from config.settings import JobSettings
+    from raft.commands import Command
 
 STAT_TIMEOUT_S = 3.0
 """Seconds that a host has for its counters while a query waits for it."""
@@ -144,7 +135,7 @@ class Client:
         """Return the newest state that a node has applied."""
         return self._nodes.state()
 
-    def propose(self, command: Command) -> None:
+    def propose(self, command: "Command") -> None:
         """Have a command accepted; an election in between is waited out.
 
         Raises:
@@ -160,6 +151,7 @@ class Client:
             ClusterError: the job wants another group, or nodes that there are not, or the group refuses it.
         """
         from cluster.leader.reach import out_of_sight, placed, wanted_everywhere
+        from raft.commands import JobSubmitted, request_id
 
         check_group(job, self.group_id)
         state = self.state()
@@ -180,14 +172,20 @@ class Client:
 
     def stop(self, name: str) -> None:
         """Let a job rest; its data stay and can be queried."""
+        from raft.commands import JobStopped, request_id
+
         self.propose(JobStopped(request_id=request_id(), job_id=self.job(name).job_id))
 
     def resume(self, name: str) -> None:
         """Let a stopped job run again, from where it stood."""
+        from raft.commands import JobResumed, request_id
+
         self.propose(JobResumed(request_id=request_id(), job_id=self.job(name).job_id))
 
     def remove(self, name: str) -> None:
         """Forget a job that does not run, and end its hosts; its directory is left for its owner to delete."""
+        from raft.commands import JobRemoved, request_id
+
         self.propose(JobRemoved(request_id=request_id(), job_id=self.job(name).job_id))
         # Leaders end hosts of jobs that there are not by themselves; this is only sooner.
         with contextlib.suppress(NoAnswerError):
@@ -205,6 +203,8 @@ class Client:
         """
         if self.job(name).status is JobStatus.FINISHED:
             raise ClusterError(f"job {name!r} is finished; its partitions do not move any more")
+        from raft.commands import ScaleRequested, request_id
+
         self.propose(ScaleRequested(request_id=request_id(), job_id=self.job(name).job_id, host_count=host_count))
 
     def job(self, name: str) -> Job:
@@ -366,6 +366,8 @@ class Client:
         Raises:
             NoAnswerError: the job runs but its leader gave the value no place in time; it will.
         """
+        from raft.commands import ValueAccepted, request_id
+
         accepted = request_id()
         self.propose(ValueAccepted(request_id=accepted, job_id=self.job(name).job_id, content=content))
 

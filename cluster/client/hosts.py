@@ -18,7 +18,7 @@ from cluster.client.nodes import Nodes
 from cluster.errors import NoAnswerError, NotRunningError, SilentHostError
 from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient
-from raft.group import Job, JobStatus
+from raft.records import Job, JobStatus
 
 if TYPE_CHECKING:
     from actors.partition.values import PartitionStat

@@ -25,7 +25,7 @@ from config.base import suggest
 from config.formats import DEAD_LETTER, LogFormatSettings
 from config.settings import JobSettings
 from config.sources import log_of
-from raft.group import AcceptanceRecord
+from raft.records import AcceptanceRecord
 
 
 def follows_variables(job: JobSettings) -> bool:

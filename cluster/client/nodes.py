@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cluster.client.access import Access
 from cluster.client.member_rows import MemberRow, member_rows
@@ -13,12 +13,14 @@ from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
 from cluster.node.calls import NodeClient, NodeClients, RelayedClient
-from cluster.node.ray_keeper import RayPhase
-from cluster.node.status import NodeStatus
-from raft.commands import Command, NodeLeft, NodeLost, Refused, decode_answer, encode_command, request_id
+from cluster.node.status import NodeStatus, RayPhase
+from raft.answers import Refused, decode_answer
 from raft.errors import FormatError, RaftError
-from raft.group import GroupState
 from raft.group_codec import decode_state
+from raft.records import GroupState
+
+if TYPE_CHECKING:
+    from raft.commands import Command
 
 PAGE_EVENT_COUNT: Final = 4096
 """Events or anomalies asked of a partition at a time, at most."""
@@ -111,13 +113,15 @@ class Nodes:
         access = self._access
         return not access.own_name and not set(access.addresses.values()) & set(addresses)
 
-    def propose(self, command: Command) -> None:
+    def propose(self, command: "Command") -> None:
         """Have a command accepted, through whichever node answers; an election in between is waited out.
 
         Raises:
             ClusterError: it was refused.
             NoAnswerError: the group did not answer in time.
         """
+        from raft.commands import encode_command
+
         data = encode_command(command)
         started_s = time.monotonic()
         trouble = "no node answers"
@@ -202,6 +206,8 @@ class Nodes:
 
     def _forget(self, name: str) -> None:
         """Take a node that is gone out of the cluster with all that it had, once it does not carry Ray's head."""
+        from raft.commands import NodeLeft, NodeLost, request_id
+
         started_s, reason = time.monotonic(), ""
         while not has_passed(started_s, PROPOSE_DEADLINE_S):
             try:

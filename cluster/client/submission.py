@@ -22,7 +22,7 @@ from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.local.speed import has_passed
 from config.settings import JobSettings
-from raft.group import Job, JobStatus
+from raft.records import Job, JobStatus
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient

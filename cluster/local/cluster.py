@@ -23,19 +23,19 @@ import psutil
 
 from actors.files import private_opener
 from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError
+from cluster.local.environment import LOCAL_HOST as LOCAL_HOST
+from cluster.local.environment import environment_of_others
+from cluster.local.environment import prepare_environment as prepare_environment
 from cluster.local.home import ClusterRecord, Home
 from cluster.local.ports import check_free, free_ports
 from cluster.local.processes import CLUSTER_VARIABLE, end_processes, find_process, processes_of
 from cluster.local.speed import slowness
-from cluster.node.ray_environment import address_environment, is_loopback, ray_environment
+from cluster.node.ray_environment import is_loopback
 from cluster.node.settings import SETTINGS_NAME, NodeSettings
 from cluster.node.supervise import STAY_LINE
 from raft.errors import SettingsError
 
 log = logging.getLogger(__name__)
-
-LOCAL_HOST = "127.0.0.2"
-"""Loopback address of a cluster of one machine; Ray's own is that of `localhost` (`ray_host`)."""
 
 START_TIMEOUT_S = 180.0
 """Seconds that nodes have to start, elect a leader and start Ray, on a machine of usual speed."""
@@ -45,9 +45,6 @@ STOP_TIMEOUT_S = 40.0
 
 LEAVE_TIMEOUT_S = 30.0
 """Seconds that it takes at most to end what nodes have on a Ray that others have started."""
-
-_former: dict[str, str | None] = {}
-"""Variables of the environment that were set for Ray, as they were before; `None`: not there."""
 
 _supervisors: dict[int, "subprocess.Popen[str]"] = {}
 """Supervisors that end with this process, by pid: their standard input is kept open."""
@@ -80,19 +77,6 @@ class ClusterOptions:
 
     node_address: tuple[str, int] | None = None
     """Host and port of the only node of this machine, when other machines shall join; `None`: all nodes are here."""
-
-
-def prepare_environment(home: Home) -> None:
-    """Set what Ray must find in this process's environment; call it before Ray is imported."""
-    ours = {**ray_environment(home.token_path), **address_environment(LOCAL_HOST)}
-    for name in ours:
-        _former.setdefault(name, os.environ.get(name))
-    os.environ.update(ours)
-
-
-def _environment_of_others() -> dict[str, str]:
-    """Return this process's environment as it was given, for those who use a Ray that others have started."""
-    return {name: value for name in os.environ if (value := _former.get(name, os.environ[name])) is not None}
 
 
 def start_cluster(home: Home, options: ClusterOptions) -> ClusterRecord:
@@ -161,7 +145,7 @@ def launch(
             nodes = settings(mark)
             for one in nodes:
                 one.write(home.member_directory(group_id, one.name))
-            environment = _environment_of_others() if nodes[0].ray_address else dict(os.environ)
+            environment = environment_of_others() if nodes[0].ray_address else dict(os.environ)
             directories = [home.member_directory(group_id, one.name) for one in nodes]
             supervisor = _spawn(home, mark, directories, environment)
         except BaseException:
@@ -400,7 +384,7 @@ def _leave_ray(home: Home, record: ClusterRecord) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=_environment_of_others(),
+                env=environment_of_others(),
                 timeout=LEAVE_TIMEOUT_S * slowness(),
                 check=False,
             )

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ import psutil
 from actors.files import private_opener, replace_file
 from cluster.local.processes import find_process
 from cluster.local.speed import slowness
+from cluster.node.status import ChildStatus
 from raft import shapes
 
 log = logging.getLogger(__name__)
@@ -64,20 +65,6 @@ class ChildRecord:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
                 process.wait()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildStatus:
-    """What is known of a leader's process."""
-
-    pid: int = 0
-    """0 when there is none."""
-
-    address: str = ""
-    """Where it answers calls, as host:port; empty until it is ready."""
-
-    silence_s: float = field(default=0.0, compare=False)
-    """Seconds since its last word, or since its start; changes all the time, and so is no difference."""
 
 
 class LeaderChild:

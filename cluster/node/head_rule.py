@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from cluster.node.ray_keeper import RayPhase
-from cluster.node.status import NodeStatus
+from cluster.node.status import NodeStatus, RayPhase
 from raft.group import GroupState
 
 HEAD_LOST_S: Final = 5.0

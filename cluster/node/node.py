@@ -27,11 +27,11 @@ from cluster.node.leftovers import SWEEP_S, remove_old_copies
 from cluster.node.lookout import PRESENT_S, Lookout
 from cluster.node.observer import Observer
 from cluster.node.ray_guest import RayGuest
-from cluster.node.ray_keeper import RayKeeper, RayPhase
+from cluster.node.ray_keeper import RayKeeper
 from cluster.node.security import credentials_of
 from cluster.node.settings import NodeSettings
 from cluster.node.snapshot_calls import SnapshotCalls
-from cluster.node.status import NodeStatus, WatchAnswer
+from cluster.node.status import NodeStatus, RayPhase, WatchAnswer
 from raft.commands import (
     Action,
     BecomeLeader,

@@ -21,10 +21,11 @@ from cluster.allowed import allowed_environment
 from cluster.errors import ClusterError
 from cluster.node.gcs_look import GcsLook
 from cluster.node.ray_environment import ACTOR_ENVIRONMENT, is_loopback
-from cluster.node.ray_keeper import SILENT_LOOK_COUNT, RayPhase, RayStatus
+from cluster.node.ray_keeper import SILENT_LOOK_COUNT
 from cluster.node.ray_place import RayPlace
 from cluster.node.ray_tls import caller_context
 from cluster.node.settings import NodeSettings
+from cluster.node.status import RayPhase, RayStatus
 from raft.settings import split_address
 
 FIND_S: Final = 1.0

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import psutil
@@ -25,10 +24,10 @@ from cluster.local.processes import end_processes, kill_process
 from cluster.local.speed import slowness
 from cluster.node.gcs_look import GcsLook
 from cluster.node.ray_environment import ACTOR_ENVIRONMENT, address_environment, start_environment
-from cluster.node.ray_place import RayPlace
 from cluster.node.ray_start import READY_PREFIX, RayRequest
 from cluster.node.ray_tls import caller_context
 from cluster.node.settings import NodeSettings
+from cluster.node.status import RayPhase, RayStatus
 from raft import shapes
 
 log = logging.getLogger(__name__)
@@ -48,16 +47,6 @@ SILENT_LOOK_COUNT = 4
 
 HUNG_S = 10.0
 """Seconds that a process of Ray may be stopped before all of Ray here counts as failed."""
-
-
-class RayPhase(StrEnum):
-    """What Ray does on this machine."""
-
-    ABSENT = "absent"
-    STARTING = "starting"
-    RUNNING = "running"
-    FAILED = "failed"
-    """It did not start, or one of its processes has ended; it is started anew when there is a next generation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,20 +87,6 @@ class RayRecord:
     def remove(directory: Path) -> None:
         """Say that nothing runs."""
         (directory / RECORD_NAME).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RayStatus:
-    """What is known of Ray on a machine."""
-
-    phase: RayPhase = RayPhase.ABSENT
-    generation: int = 0
-    address: str = ""
-    problem: str = ""
-    """Why it failed, or what is wrong and may make it fail."""
-
-    place: RayPlace | None = None
-    """Where actors run on a Ray that others have started; `None` with one of our own."""
 
 
 class RayKeeper:

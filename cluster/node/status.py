@@ -1,12 +1,49 @@
 """What a node says of itself, as values that travel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
-from cluster.node.child import ChildStatus
-from cluster.node.ray_keeper import RayStatus
 from cluster.node.ray_place import RayPlace
 from raft.member_status import MemberStatus
+
+
+class RayPhase(StrEnum):
+    """What Ray does on this machine."""
+
+    ABSENT = "absent"
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    """It did not start, or one of its processes has ended; it is started anew when there is a next generation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RayStatus:
+    """What is known of Ray on a machine."""
+
+    phase: RayPhase = RayPhase.ABSENT
+    generation: int = 0
+    address: str = ""
+    problem: str = ""
+    """Why it failed, or what is wrong and may make it fail."""
+
+    place: RayPlace | None = None
+    """Where actors run on a Ray that others have started; `None` with one of our own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStatus:
+    """What is known of a leader's process."""
+
+    pid: int = 0
+    """0 when there is none."""
+
+    address: str = ""
+    """Where it answers calls, as host:port; empty until it is ready."""
+
+    silence_s: float = field(default=0.0, compare=False)
+    """Seconds since its last word, or since its start; changes all the time, and so is no difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

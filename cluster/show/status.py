@@ -10,7 +10,7 @@ from cluster.leader.member_status import MemberView, newest_leader
 from cluster.leader.status import RunnerStatus
 from cluster.show.problems import cluster_problems
 from cluster.show.text import show_gap, show_rows, show_time_us
-from raft.group import Job
+from raft.records import Job
 
 if TYPE_CHECKING:
     from actors.partition.gaps import Gap

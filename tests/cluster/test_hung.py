@@ -18,7 +18,8 @@ from cluster.client.client import Client
 from cluster.local.home import Home
 from cluster.local.processes import processes_of
 from cluster.local.speed import slowness
-from cluster.node.ray_keeper import RayPhase, RayRecord
+from cluster.node.ray_keeper import RayRecord
+from cluster.node.status import RayPhase
 from cluster.show.status import cluster_status
 from config.load import parse_job
 from tests.cluster.test_failover import Entries, finish, is_pumping, start

@@ -13,9 +13,10 @@ import pytest
 
 from cluster.local.speed import slowness
 from cluster.node import child as module
-from cluster.node.child import ChildStatus, LeaderChild
-from cluster.node.ray_keeper import RayKeeper, RayPhase, RayRecord
+from cluster.node.child import LeaderChild
+from cluster.node.ray_keeper import RayKeeper, RayRecord
 from cluster.node.settings import NodeSettings
+from cluster.node.status import ChildStatus, RayPhase
 from cluster.node.supervise import STAY_LINE
 
 

@@ -17,8 +17,8 @@ from cluster.local.home import Home
 from cluster.local.speed import slowness
 from cluster.node import gcs_look, ray_guest
 from cluster.node.ray_guest import RayGuest, find_raylet, usable_raylet
-from cluster.node.ray_keeper import RayPhase
 from cluster.node.settings import NodeSettings
+from cluster.node.status import RayPhase
 from tests.support.raft_process import free_addresses
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cluster.node import gcs_look, ray_keeper
-from cluster.node.ray_keeper import RayKeeper, RayPhase, RayRecord
+from cluster.node.ray_keeper import RayKeeper, RayRecord
 from cluster.node.settings import NodeSettings
+from cluster.node.status import RayPhase
 
 SETTINGS = NodeSettings(
     name="node-1", group_id=2, home="", address="a:1", raft_address="a:2", members={}, carries_ray=True

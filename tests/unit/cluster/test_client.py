@@ -63,7 +63,7 @@ def test_a_command_that_is_none_is_refused_at_once(monkeypatch: pytest.MonkeyPat
         raise AssertionError("nobody waits for another answer")
 
     monkeypatch.setattr("time.sleep", wait)
-    monkeypatch.setattr("cluster.client.nodes.encode_command", lambda _: b"")
+    monkeypatch.setattr("raft.commands.encode_command", lambda _: b"")
     nodes = object.__new__(Nodes)
     nodes._addresses = {"node-1": "a:1"}
     monkeypatch.setattr(Nodes, "client", lambda *_: SimpleNamespace(call=refuse))

@@ -13,9 +13,7 @@ from cluster.client import hosts
 from cluster.client.hosts import Hosts
 from cluster.client.nodes import why_not_ready
 from cluster.errors import NoAnswerError, NotRunningError, SilentHostError, UnknownJobError
-from cluster.node.child import ChildStatus
-from cluster.node.ray_keeper import RayPhase, RayStatus
-from cluster.node.status import NodeStatus
+from cluster.node.status import ChildStatus, NodeStatus, RayPhase, RayStatus
 from raft.group import Job, JobStatus
 from raft.member_status import MemberStatus
 

@@ -11,9 +11,7 @@ import pytest
 from cluster.client import nodes
 from cluster.client.nodes import Nodes
 from cluster.errors import NoAnswerError
-from cluster.node.child import ChildStatus
-from cluster.node.ray_keeper import RayPhase, RayStatus
-from cluster.node.status import NodeStatus
+from cluster.node.status import ChildStatus, NodeStatus, RayPhase, RayStatus
 from cluster.show.problems import cluster_problems
 from raft.member_status import MemberStatus
 

@@ -7,7 +7,10 @@ import pytest
 
 from tests.support.partition_jobs import make_partition_job
 
-SLOW = {"aiohttp", "lmdb", "numpy", "polars", "pydantic", "pysyncobj", "ray"}
+SLOW = {"aiohttp", "lmdb", "numpy", "polars", "psutil", "pydantic", "pysyncobj", "ray"} | {
+    "cryptography.x509",
+    "raft.commands",
+}
 """What takes long to import."""
 
 WORKING = {"aiohttp", "lark", "lmdb", "matplotlib", "numpy", "pysyncobj", "ray", "yaml"} | {

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-from cluster.node.child import ChildStatus
 from cluster.node.head_rule import HEAD_LOST_S, next_head
-from cluster.node.ray_keeper import RayPhase, RayStatus
-from cluster.node.status import NodeStatus
+from cluster.node.status import ChildStatus, NodeStatus, RayPhase, RayStatus
 from raft.group import GroupState, HeadRecord, Job, NodeRecord
 from raft.member_status import MemberStatus
 

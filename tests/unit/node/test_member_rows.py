@@ -1,9 +1,7 @@
 """The table of members: who votes, who waits, and who does not answer."""
 
 from cluster.client.member_rows import member_rows
-from cluster.node.child import ChildStatus
-from cluster.node.ray_keeper import RayStatus
-from cluster.node.status import NodeStatus
+from cluster.node.status import ChildStatus, NodeStatus, RayStatus
 from raft.member_status import MemberStatus
 from raft.transport import RejectedPeer
 
