@@ -159,9 +159,12 @@ class Supervised:
         self._silence = Silence(listening, now_s)
 
     def end(self) -> None:
-        """Tell the process to end."""
+        """Tell the process to end; one that is stopped would not hear it before its time is over."""
         if self._process is not None:
-            self._process.terminate()
+            if _is_stopped(self._process.pid):
+                self._process.kill()
+            else:
+                self._process.terminate()
 
     def wait(self, deadline_s: float) -> None:
         """Wait for the end of the process, and kill it when that takes too long."""

@@ -64,6 +64,7 @@ class Running:
     def __init__(self, _: object, **options: Any) -> None:
         self.pid = os.getpid()
         self.kills = 0
+        self.is_told = False
         beating = os.dup(options["pass_fds"][0])
         self.environment = {**options["env"], BEAT_VARIABLE: str(beating)}
         self.beat = Beat(self.environment)
@@ -74,6 +75,9 @@ class Running:
 
     def kill(self) -> None:
         self.kills += 1
+
+    def terminate(self) -> None:
+        self.is_told = True
 
 
 class World:
@@ -129,6 +133,15 @@ def test_a_node_that_only_says_nothing_is_killed_after_a_time_in_proportion_to_t
     assert [process.kills for process in world.started] == [0]
     world.pass_time(3)
     assert [process.kills for process in world.started] == [1, 0]
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_only_a_stopped_node_is_killed_at_once_when_all_shall_end(
+    is_stopped: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_is_stopped", lambda _: is_stopped)
+    world.node.end()
+    assert (world.started[0].kills, world.started[0].is_told) == (int(is_stopped), not is_stopped)
 
 
 def test_a_node_that_starts_has_time(world: World) -> None:
