@@ -19,12 +19,11 @@ import time
 from pathlib import Path
 
 import psutil
-from failover_drill import JOB, make_trades
+from failover_drill import make_trades, trades_job
 
 from cluster.client.client import Client
 from cluster.errors import ClusterError
 from cluster.local.home import Home
-from config.load import parse_job
 from config.settings import JobSettings
 from tests.support.namespaces import Machine, Machines, ip
 
@@ -42,8 +41,7 @@ class Bench:
 
     def job(self, name: str, standby: int, batch_rows: int) -> JobSettings:
         """Return the job under a name."""
-        text = JOB.format(name=name, path=self._path, standby=standby, snapshot_rows=1_000_000, batch_rows=batch_rows)
-        return parse_job(text, self._path.parent)
+        return trades_job(name, self._path, standby=standby, snapshot_rows=1_000_000, batch_rows=batch_rows)
 
     def _cpu_s(self) -> float:
         total = 0.0

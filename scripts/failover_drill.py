@@ -69,6 +69,14 @@ limits: {{batch_rows_max: {batch_rows}}}
 """
 
 
+def trades_job(
+    name: str, path: Path, *, standby: int = 0, snapshot_rows: int = 200_000, batch_rows: int = 20_000
+) -> JobSettings:
+    """Return a job over such a file."""
+    fields = {"standby": standby, "snapshot_rows": snapshot_rows, "batch_rows": batch_rows}
+    return parse_job(JOB.format(name=name, path=path, **fields), path.parent)
+
+
 def make_trades(path: Path, row_count: int, key_count: int, seed: int) -> None:
     """Write a Parquet file of trades, one row a millisecond."""
     random_numbers = np.random.default_rng(seed)
@@ -122,10 +130,7 @@ class Drill:
 
     def job(self, name: str) -> JobSettings:
         """Return the job under a name."""
-        return parse_job(
-            JOB.format(name=name, path=self._path, standby=0, snapshot_rows=200_000, batch_rows=20_000),
-            self._path.parent,
-        )
+        return trades_job(name, self._path)
 
     def run(self, name: str, kill_count: int, victim: str) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Run the file once, killing on the way; return the number of kills and the anomaly table."""

@@ -21,12 +21,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from failover_drill import JOB, make_trades
+from failover_drill import make_trades, trades_job
 
 from cluster.errors import ClusterError
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
-from config.load import parse_job
 
 BUSY = "while True: pass"
 
@@ -111,7 +110,7 @@ class Soak:
         if not self._runs or str(self._client.job(f"soak-{self._runs}").status) != "running":
             self._runs += 1
             name = f"soak-{self._runs}"
-            self._client.submit(parse_job(JOB.format(name=name, path=self._path), self._path.parent))
+            self._client.submit(trades_job(name, self._path))
         runner = self._client.runner_status(f"soak-{self._runs}")
         if runner is not None:
             self.watched.note(f"failures of soak-{self._runs}", runner.failure_count)
