@@ -2,7 +2,8 @@
 
 Numbers are stored as *planes*: the lowest byte of each, then the second byte of each, and so on, because bytes of one
 plane are alike. Planes are deflated with runs and a Huffman code only, which is fast and looks for no repetitions;
-texts of different lengths are deflated in the usual way. Whole numbers are stored as differences from the lowest one,
+planes of noise, such as the lowest bytes of real numbers, are stored as they are, and texts of different lengths are
+deflated in the usual way. Whole numbers are stored as differences from the lowest one,
 in the fewest bytes, and real numbers that have up to four decimals as whole numbers.
 """
 
@@ -19,6 +20,12 @@ DECIMALS_MAX = 4
 
 _SAMPLE_SIZE = 1000
 """Values that show whether it is worth while to look at all."""
+
+_LONG_PLANE_BYTES = 1 << 14
+"""Shortest plane that is looked at by itself."""
+
+_NOISE_BYTES = 1 << 11
+"""Length of each of the three pieces of a plane by which it is judged."""
 
 _EXACT_MAX = float(1 << 52)
 """Largest whole number that a decimal is stored as."""
@@ -37,7 +44,7 @@ def pack(array: Array) -> list[Any]:
         whole = _as_decimals(array, digits)
         if whole is not None:
             return ["decimal", digits, *_pack_whole(whole)]
-    return ["real", len(array), _deflated(_planes(array.view(np.uint64), 8), zlib.Z_RLE)]
+    return ["real", len(array), _deflated_planes(_planes(array.view(np.uint64), 8), len(array))]
 
 
 def unpack(packed: list[Any]) -> Array:
@@ -131,7 +138,7 @@ def _pack_whole(values: Array) -> list[Any]:
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
     width = ((high - low).bit_length() + 7) // 8
     above = values.view(np.uint64) - np.uint64(low & 0xFFFFFFFFFFFFFFFF)
-    return [len(values), low, width, _deflated(_planes(above, width), zlib.Z_RLE)]
+    return [len(values), low, width, _deflated_planes(_planes(above, width), len(values))]
 
 
 def _unpack_whole(count: int, low: int, width: int, packed: bytes) -> Array:
@@ -149,6 +156,27 @@ def _from_planes(planes: bytes, count: int, width: int) -> Array:
     table = np.zeros((count, 8), dtype=np.uint8)
     table[:, :width] = np.frombuffer(planes, dtype=np.uint8).reshape(width, count).T
     return table.reshape(-1).view("<u8").astype(np.uint64, copy=False)
+
+
+def _deflated_planes(planes: bytes, count: int) -> bytes:
+    """Return planes of `count` bytes each as one deflated text, in which long ones that are noise are only stored."""
+    if count < _LONG_PLANE_BYTES or not planes:
+        return _deflated(planes, zlib.Z_RLE)
+    parts, view = [], memoryview(planes)
+    for start in range(0, len(planes), count):
+        plane = view[start : start + count]
+        deflater = zlib.compressobj(0 if _is_noise(plane) else 1, zlib.DEFLATED, -zlib.MAX_WBITS, 8, zlib.Z_RLE)
+        parts.append(deflater.compress(plane))
+        # What is flushed so can be followed by what another one makes.
+        parts.append(deflater.flush(zlib.Z_FINISH if start + count == len(planes) else zlib.Z_FULL_FLUSH))
+    return b"".join(parts)
+
+
+def _is_noise(plane: memoryview) -> bool:
+    """Return whether a plane would not become shorter, judged by some of it."""
+    middle = len(plane) // 2
+    sample = b"".join((plane[:_NOISE_BYTES], plane[middle : middle + _NOISE_BYTES], plane[-_NOISE_BYTES:]))
+    return len(_deflated(sample, zlib.Z_RLE)) > 0.97 * len(sample)
 
 
 def _deflated(data: bytes, strategy: int) -> bytes:

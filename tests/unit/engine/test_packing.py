@@ -38,6 +38,24 @@ def test_real_numbers_come_back_with_their_bits(values: list[float]) -> None:
     assert through(given).view(np.int64).tolist() == given.view(np.int64).tolist()
 
 
+@pytest.mark.parametrize("count", [16_383, 16_384, 50_000])
+def test_long_arrays_come_back_whatever_of_them_is_noise(count: int) -> None:
+    random = np.random.default_rng(1)
+    for given in (
+        random.normal(100, 5, count),
+        random.integers(0, 1 << 40, count) << 20,
+        np.concatenate((random.random(count - 9_000), np.zeros(9_000))),
+        np.full(count, 7),
+    ):
+        assert through(given).view(np.int64).tolist() == given.view(np.int64).tolist()
+
+
+def test_noise_takes_no_more_than_its_own_bytes_and_its_company_is_deflated() -> None:
+    given = np.random.default_rng(1).normal(100, 5, 50_000)
+    size = len(msgpack.packb(pack(given)))
+    assert 6 * 50_000 < size < 7 * 50_000
+
+
 def test_prices_are_stored_as_whole_cents() -> None:
     prices = np.round(np.random.default_rng(1).random(10_000) * 100, 2)
     assert pack(prices)[:2] == ["decimal", 2]
