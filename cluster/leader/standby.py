@@ -510,7 +510,7 @@ class Standbys:
         is_late = self._end_due_us <= self._desk.elapsed_us or not (self._feeds or self.is_settling)
         if not is_late and (self.is_settling or self._is_lagging or not self._upkeep.end()):
             return False
-        if self._proposing or self._say_what_is_whole():
+        if self._proposing or self._say_what_is_whole(may_wait=self._end_due_us > self._desk.elapsed_us):
             return False
         self._end_due_us = None
         return True
@@ -519,11 +519,16 @@ class Standbys:
     def _is_lagging(self) -> bool:
         return any(self._fed(number) and not self._is_level(number) for number in self._copies.keys() - self._troubles)
 
-    def _say_what_is_whole(self) -> bool:
-        """Have the group know which copies have everything and which do not; return whether it has to be told."""
-        named = {} if self._job is None or not self._is_wanted else self._job.standbys
+    def _say_what_is_whole(self, *, may_wait: bool) -> bool:
+        """Have the group know which copies lack something and, if it may take time, which have everything.
+
+        Returns whether it has to be told.
+        """
+        named, whole = {} if self._job is None or not self._is_wanted else self._job.standbys, self._upkeep.whole
         wrong = {
-            number: one for number, one in named.items() if one.host and one.is_ready != (number in self._upkeep.whole)
+            number: one
+            for number, one in named.items()
+            if one.host and one.is_ready != (number in whole) and (one.is_ready or may_wait)
         }
         for partition, record in wrong.items():
             if record.is_ready:
