@@ -146,7 +146,10 @@ class RayKeeper:
         return kill_process(pid, record.starter_pid, record.started, record.directory)
 
     def _begin(self, generation: int, head_address: str) -> None:
-        self._status = RayStatus(phase=RayPhase.STARTING, generation=generation)
+        # Who looks has to learn why Ray is away, and what has ended may have been seen by nobody before.
+        former = self._status.problem
+        problem = f"{former}: Ray is being started anew" if former else ""
+        self._status = RayStatus(phase=RayPhase.STARTING, generation=generation, problem=problem)
         self._retry_due_s = time.monotonic() + RETRY_S
         self._starting = threading.Thread(
             target=self._start, args=(generation, head_address), name="ray start", daemon=True

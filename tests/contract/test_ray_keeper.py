@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -101,3 +102,16 @@ def test_a_control_store_that_does_not_answer_is_said_and_counts_as_failed(
     until(is_failed)
     assert phases[0] == (RayPhase.RUNNING, "")
     assert phases[-1] == (RayPhase.FAILED, "gcs_server of Ray does not answer at a:3")
+
+
+def test_while_ray_is_started_anew_it_is_said_why(
+    keeper: RayKeeper, process: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = threading.Event()
+    monkeypatch.setattr(RayKeeper, "_start", lambda *_: starts.wait())
+    process.kill()
+    until(lambda: look(keeper) == (RayPhase.FAILED, "raylet of Ray has ended"))
+    keeper.follow(2, "a:9")
+    found = keeper.status
+    starts.set()
+    assert (found.phase, found.problem) == (RayPhase.STARTING, "raylet of Ray has ended: Ray is being started anew")
