@@ -199,10 +199,11 @@ class Client:
         """Want another number of hosts for a job, or a shared one; one that is stopped has them when it runs again.
 
         Raises:
-            ClusterError: the job is finished, so that nothing moves its partitions any more.
+            ClusterError: the job is finished, or each of its splits is on a node of its own, so that nothing moves.
         """
         if self.job(name).status is JobStatus.FINISHED:
             raise ClusterError(f"job {name!r} is finished; its partitions do not move any more")
+        check_movable(self.settings(name))
         from raft.commands import ScaleRequested, request_id
 
         self.propose(ScaleRequested(request_id=request_id(), job_id=self.job(name).job_id, host_count=host_count))
@@ -443,6 +444,19 @@ def _host_count(job: "JobSettings") -> int:
     if job.hosts == "shared":
         return SHARED_HOST_COUNT
     return len(job.split_nodes) or min(job.hosts, job.partitions)
+
+
+def check_movable(job: "JobSettings") -> None:
+    """Check that a job's partitions can move at all.
+
+    Raises:
+        ClusterError: each of its splits is read on the node where it is.
+    """
+    if job.split_nodes:
+        raise ClusterError(
+            f"job {job.name!r} reads each split on the node where it is ({', '.join(job.split_nodes)}), so its "
+            "partitions never move to other hosts; to read other machines, submit a job with another `on`"
+        )
 
 
 def check_group(job: "JobSettings", group_id: int) -> None:

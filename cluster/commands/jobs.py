@@ -119,8 +119,8 @@ class HostCount(click.ParamType[int]):
 @pass_target
 def scale(target: Target, job: str, host_count: int, wait: bool) -> None:
     """Spread a job's partitions over another number of hosts, or have it share one; the job goes on."""
-    from cluster.leader.placement import has_wanted_hosts
-    from raft.group import JobStatus
+    from cluster.client.scaling import wait_scaled
+    from raft.records import JobStatus
 
     client = target.client()
     client.scale(job, host_count)
@@ -129,7 +129,7 @@ def scale(target: Target, job: str, host_count: int, wait: bool) -> None:
         click.echo(f"{job}: {hosts} when it runs again")
         return
     if wait:
-        client.wait(job, has_wanted_hosts, 120)
+        wait_scaled(client, job, say)
     click.echo(f"{job}: {hosts}")
 
 

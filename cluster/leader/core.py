@@ -259,7 +259,7 @@ class LeaderCore:
         here, nodes = self._state.leader_id, self._state.nodes
         reason = out_of_reach(self._settings, here, nodes)
         if reason is not None:
-            raise TroubleError(Failure(FailureKind.OTHER, reason))
+            raise TroubleError(Failure(FailureKind.NOT_YET, reason))
 
     def _place_remarks(self) -> tuple[str, ...]:
         """Say what would be gone with a machine, where there are several."""
@@ -340,15 +340,19 @@ class LeaderCore:
             self._be_over(Phase.SUPERSEDED)
             return
         self._desk.say(CloseSource())
-        self._status = replace(self._status, trouble=failure.reason, failure_count=self._status.failure_count + 1)
+        has_failed = failure.kind is not FailureKind.NOT_YET
+        failure_count = self._status.failure_count + has_failed
+        self._status = replace(self._status, trouble=failure.reason, failure_count=failure_count)
         if failure.kind is FailureKind.FATAL:
             self._finish(JobSummary(failed=failure.reason), Phase.FAILED)
             return
-        self._desk.say(Warn(phrase="a job starts over", reason=failure.reason))
+        self._desk.say(Warn(phrase="a job starts over" if has_failed else "a job waits", reason=failure.reason))
         if has_sent:
             self._backoff.reset()
         self._retry_due_us = self._clock.elapsed_us + self._backoff.pause_us()
-        self._status = replace(self._status, phase=Phase.RECOVERING)
+        # A job that has never been open has nothing to recover.
+        is_new = not has_failed and not failure_count and self._status.opened_us is None
+        self._status = replace(self._status, phase=Phase.STARTING if is_new else Phase.RECOVERING)
 
     def _note(self) -> None:
         """Keep the status up with what has happened."""

@@ -33,6 +33,9 @@ class FailureKind(StrEnum):
     INPUT_GONE = "input gone"
     """The source no longer has the rows that a standby needs next."""
 
+    NOT_YET = "not yet"
+    """Something that the job needs is not there: nothing has failed, and the job waits for it."""
+
     OTHER = "other"
     """Trying again may help."""
 

@@ -206,7 +206,7 @@ class Opening:
         else:
             placed, pinned = assign(self._owners, host_count, nodes.leaving, known, nodes.fit, self._spares)
             if placed and nodes.has_nodes and not nodes.fit:
-                raise_trouble(Failure(FailureKind.OTHER, nodes.none_fit))
+                raise_trouble(Failure(FailureKind.NOT_YET, nodes.none_fit))
         if placed:
             owners, host_nodes = tuple(sorted(placed.items())), tuple(sorted(pinned.items()))
             for partition in placed:
@@ -229,7 +229,7 @@ class Opening:
             if self._nodes.is_away(node):
                 # Nobody would say in time that nothing starts there.
                 reason = f"{node} does not answer; {host} waits until it does, or is lost with it"
-                raise_trouble(Failure(FailureKind.OTHER, reason))
+                raise_trouble(Failure(FailureKind.NOT_YET, reason))
             request = StartHost(request=self._desk.next_number(), host=host, node=node)
             self._ask(request, _nothing, self._desk.limits.start_timeout_us)
 

@@ -235,8 +235,24 @@ def test_a_job_waits_for_a_node_that_may_have_its_hosts() -> None:
     driver.look()
     see(driver)
     driver.reply(OpenSource, SourceOpened, earliest={0: 0})
-    assert driver.core.phase is Phase.RECOVERING
-    assert "no node is there that may have hosts" in (driver.core.status().trouble or "")
+    status = driver.core.status()
+    assert "no node is there that may have hosts" in (status.trouble or "")
+    # Nothing has failed: it was submitted while Ray starts.
+    assert (status.phase, status.failure_count) == (Phase.STARTING, 0)
+
+
+def test_waiting_for_a_node_is_no_further_failure() -> None:
+    driver = on_nodes("a")
+    driver.look()
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    driver.accept()
+    driver.fail(StartHost, "the raylet died")
+    assert (driver.core.phase, driver.core.status().failure_count) == (Phase.RECOVERING, 1)
+    see(driver)
+    driver.wait(AWAY_MAX // 2)
+    driver.reply(OpenSource, SourceOpened, earliest={0: 0})
+    assert "a does not answer" in (driver.core.status().trouble or "")
+    assert (driver.core.phase, driver.core.status().failure_count) == (Phase.RECOVERING, 1)
 
 
 def test_partitions_are_opened_at_their_generations_and_no_others() -> None:
