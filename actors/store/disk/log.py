@@ -18,7 +18,7 @@ from actors.store.disk.blocks import DEFLATED, RAW, Block, encode_block
 from actors.store.disk.criteria import Criteria, matching_rows, rows_after
 from actors.store.disk.merging import Part
 from actors.store.disk.payload_writing import PayloadEncoder
-from actors.store.disk.sealing import damaged, find_damaged, join_values, read_table, seal, unseal
+from actors.store.disk.sealing import damaged, find_damaged, join_values, put_sealed, read_table, unseal
 from actors.store.disk.state import BEFORE_ALL, Position, ServerState
 from actors.store.errors import BlockDamagedError
 from actors.store.events.columns import Array, Columns, cut_rows, join_columns, slice_columns
@@ -107,9 +107,8 @@ def save_heads(txn: Txn, table: Table, server: int, before: Array, heads: Array)
     known = np.full(len(heads), NO_BLOCK, dtype=np.int64)
     known[: len(before)] = before
     changed = np.flatnonzero(known != heads)
-    for type_id, block in zip(changed.tolist(), heads[changed].tolist(), strict=True):
-        key = _HEAD_KEY.pack(server, type_id)
-        txn.put(key, seal(key, _HEAD.pack(block)), db=table)
+    keys = [_HEAD_KEY.pack(server, type_id) for type_id in changed.tolist()]
+    put_sealed(txn, table, keys, list(map(_HEAD.pack, heads[changed].tolist())))
 
 
 def load_heads(txn: Txn, table: Table, type_count: int, *, is_sealed: bool) -> dict[int, Array]:

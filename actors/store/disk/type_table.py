@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.shard import Table, Txn
 from actors.store.config import OrderBy, StoreConfig
-from actors.store.disk.sealing import damaged, find_damaged, join_values, read_table, seal
+from actors.store.disk.sealing import damaged, find_damaged, join_values, put_sealed, read_table
 from actors.store.events.columns import Array
 from actors.store.events.conditions import Condition, ConditionRule, rules_for
 from actors.store.events.event import EventType
@@ -186,9 +186,9 @@ class TypeTable:
     def save(self, txn: Txn, table: Table) -> int:
         """Write the types that are not on disk and return how many there are then; call `saved` after the commit."""
         count = len(self._types)
-        for number in range(self._saved, count):
-            key, value = _KEY.pack(number), msgpack.packb(self._types[number], unicode_errors="surrogatepass")
-            txn.put(key, seal(key, value), db=table)
+        pack = msgpack.Packer(unicode_errors="surrogatepass").pack
+        keys = list(map(_KEY.pack, range(self._saved, count)))
+        put_sealed(txn, table, keys, list(map(pack, self._types[self._saved :])))
         return count
 
     def saved(self, count: int) -> None:
