@@ -59,7 +59,7 @@ def main() -> None:
     calls = LeaderCalls(leader, deployment, group, use)
     server = ControlServer((settings.host, 0), security.server, calls.by_name)
     leader.start()
-    RestingMover(leader, deployment, group).start()
+    RestingMover(leader, deployment, group, use).start()
     LingeringHosts(leader, deployment, group, use).start()
     SamplerWatch(group, deployment).start()
     log.info("could lead")

@@ -23,6 +23,7 @@ from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.runner import now_us
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
+from cluster.node.lingering import HostUse
 from raft.commands import AssignmentChanged, Command, MoveAbandoned, MoveFinished, MoveStarted, Refused, StandbyPromoted
 from raft.group import GroupState, Job, JobStatus
 
@@ -65,8 +66,9 @@ def next_promotion(state: GroupState, job: Job, fit: tuple[str, ...]) -> int | N
 class RestingMover:
     """Looks, while its process leads, whether something has to move."""
 
-    def __init__(self, leader: Leader, deployment: NodeDeployment, group: NodeGroup) -> None:
+    def __init__(self, leader: Leader, deployment: NodeDeployment, group: NodeGroup, use: HostUse) -> None:
         self._leader = leader
+        self._use = use
         self._deployment = deployment
         self._group = group
 
@@ -93,12 +95,16 @@ class RestingMover:
             if job.status is JobStatus.RUNNING:
                 continue
             copied, found = next_promotion(state, job, fit), next_move(state, job, fit)
-            if copied is not None and self._promote(epoch, job, copied):
-                return
-            if found is not None:
-                self._move(epoch, job, *found)
-                # The state is another one now.
-                return
+            if copied is None and found is None:
+                continue
+            # Its hosts are not given back on the way.
+            with self._use.asking(job.job_id):
+                if copied is not None and self._promote(epoch, job, copied):
+                    return
+                if found is not None:
+                    self._move(epoch, job, *found)
+                    # The state is another one now.
+                    return
 
     def _promote(self, epoch: int, job: Job, partition: int) -> bool:
         """Let a second copy be the shard if it has as much; return whether it is."""

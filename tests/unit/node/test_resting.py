@@ -8,6 +8,7 @@ import pytest
 
 from cluster.errors import NoAnswerError
 from cluster.leader.placement import Move
+from cluster.node.lingering import HostUse
 from cluster.node.resting import RestingMover, next_move, next_promotion
 from raft.commands import Accepted, Answer, AssignmentChanged, Command, MoveAbandoned, StandbyPromoted
 from raft.group import GroupState, Job, JobStatus, NodeRecord, StandbyRecord
@@ -75,12 +76,28 @@ class NoHosts:
 def test_members_take_what_a_move_proposes() -> None:
     members: Any = Members()
     nowhere: Any = NoHosts()
-    mover = RestingMover(members, nowhere, members)
+    mover = RestingMover(members, nowhere, members, HostUse())
     job = replace(JOB, moves={0: "host-1"})
     with pytest.raises(NoAnswerError, match="host-1"):
         mover._move(1, job, Move(partition=1, source="host-1", target="host-2"), "c")
     assert [type(one) for one in members.taken] == [MoveAbandoned, AssignmentChanged]
     assert len({one.request_id for one in members.taken}) == 2
+
+
+def test_hosts_are_not_given_back_while_a_partition_moves() -> None:
+    use, is_over = HostUse(), list[bool]()
+
+    def look_at(job_id: str, *_: object) -> None:
+        with use.ending(job_id, 0.0) as found:
+            is_over.append(found)
+        raise NoAnswerError(job_id)
+
+    members: Any = Members()
+    group: Any = SimpleNamespace(led_epoch=lambda: 1, state=lambda: replace(state("b"), jobs={"j": JOB}))
+    hosts: Any = SimpleNamespace(present_nodes=lambda: {"a", "c"}, start_host=look_at)
+    with pytest.raises(NoAnswerError):
+        RestingMover(members, hosts, group, use)._look()
+    assert is_over == [False]
 
 
 def test_nothing_moves_to_nowhere() -> None:
@@ -140,7 +157,7 @@ class Hosts:
 def test_a_second_copy_takes_over_when_it_has_all_that_the_shard_has(reached: int | Exception, is_taken: bool) -> None:
     members: Any = Members()
     hosts: Any = Hosts(reached)
-    assert RestingMover(members, hosts, members)._promote(1, COPIED, 1) == is_taken
+    assert RestingMover(members, hosts, members, HostUse())._promote(1, COPIED, 1) == is_taken
     told = [(one.host, one.generation) for one in members.taken if isinstance(one, StandbyPromoted)]
     assert told == [("host-2", 6)] * is_taken
     assert ("host-1" in hosts.released) == is_taken
