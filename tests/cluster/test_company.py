@@ -49,7 +49,7 @@ Eventually = Callable[..., Any]
 
 Begin = Callable[..., FedJob]
 
-FEW = 30_000
+FEW = 12_000
 """Rows of the file that jobs replay."""
 
 
@@ -65,7 +65,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]
 def few(trades: Path) -> Path:
     """Return a file of the first of the trades: all that a job stores is read again and again."""
     path = trades.parent / "few.parquet"
-    pl.read_parquet(trades).head(FEW).write_parquet(path, row_group_size=10_000)
+    pl.read_parquet(trades).head(FEW).write_parquet(path, row_group_size=5_000)
     return path
 
 
