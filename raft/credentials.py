@@ -121,6 +121,11 @@ class Credentials:
             raise CredentialsError(f"{path} cannot be used: {error}; choose another directory") from error
         return made
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells the authority of one password and group from that of another: twelve hexadecimal digits."""
+        return hashlib.sha256(self.authority).hexdigest()[:12]
+
     def server_context(self) -> ssl.SSLContext:
         """Return the side that is called: TLS 1.3, and nobody without a certificate of the authority."""
         context = self._context(ssl.PROTOCOL_TLS_SERVER)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster.errors import ClusterError
+from cluster.local.guest_record import GuestRecord
 from cluster.local.home import Home
 from cluster.node.security import credentials_of, group_name
 from raft.credentials import Credentials
@@ -61,6 +62,9 @@ class Access:
             NotRunningError: none was started there.
             ClusterError: its record cannot be read, or its secret cannot be trusted.
         """
+        guests = GuestRecord.read(home)
+        if guests is not None:
+            return cls.of_guests(guests, read_password_file(home.password_path))
         record = home.read_record()
         first = next(iter(record.node_addresses))
         return cls(
@@ -70,6 +74,16 @@ class Access:
             own_name=first,
             dashboard_address=record.dashboard_address,
             way_out="if they have ended, run `tocsin down`, then `tocsin up`: jobs go on where they stood",
+        )
+
+    @classmethod
+    def of_guests(cls, record: GuestRecord, password: str) -> "Access":
+        """Return the way into a cluster that was begun from a home on a Ray of others."""
+        return cls(
+            addresses=dict(record.node_addresses),
+            group_id=record.plan.group_id,
+            context=Credentials.derive(group_name(record.plan.group_id), password).client_context(),
+            way_out="is that Ray up, and are its machines reached from here?",
         )
 
     @classmethod

@@ -1,12 +1,15 @@
 """Commands on a whole cluster: `up`, `join`, `leave`, `nodes`, `down`, `demo` and `chaos`."""
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cluster.commands.target import Target, pass_home, pass_target
-from cluster.commands.terminal import show
+from cluster.commands.terminal import say_lines, show
 from cluster.local.home import Home
 
 _ADDRESS_HELP = "Address of this machine that others reach, as HOST or HOST:PORT (port 7100)."
@@ -36,14 +39,27 @@ _ALLOW_OPTION = click.option(
     "--ray-address",
     default="",
     metavar="HOST:PORT",
-    help="Head of a Ray that others have started and that runs on this machine; without, Tocsin starts its own.",
+    help="Use the Ray that others have started there: nodes are on its machines, or all on this one with --members. "
+    "ray://HOST:10001 from a machine that is none of its.",
 )
+@click.option(
+    "--ray-nodes", type=click.IntRange(min=0), help="Machines of that Ray to be on (default: 3); 0: all, also new ones."
+)
+@click.option("--ray-python", default="", help="Python on those machines that has Tocsin (default: that of Ray there).")
+@click.option(
+    "--ray-home",
+    default="",
+    metavar="DIR",
+    help="Folder there for homes of nodes (default: ~/.tocsin-ray).",
+)
+@click.option("--ray-port", type=click.IntRange(1024, 65534), help="Port of nodes there (default: 7100), and the next.")
 @click.option("--node-address", help=f"{_ADDRESS_HELP} Other machines can join then.")
 @click.option("--password-file", type=click.Path(path_type=Path), help=f"{_PASSWORD_HELP} Without, one is made.")
 @_ALLOW_OPTION
 @pass_home
 def up(
     home: Home,
+    /,
     member_count: int | None,
     group_id: int,
     cpu_count: int,
@@ -52,15 +68,25 @@ def up(
     node_address: str | None,
     password_file: Path | None,
     allowed: tuple[str, ...],
+    **there: Any,
 ) -> None:
-    """Start a cluster: of this machine alone, or the first node of several machines."""
+    """Start a cluster: of this machine alone, the first node of several machines, or on a Ray of others."""
     from cluster.local.cluster import ClusterOptions, start_cluster
     from cluster.node.joining import keep_password
 
     if node_address is not None and member_count not in (None, 1):
         raise click.UsageError("with --node-address this machine is one node; the others join from theirs")
+    if any(there.values()) and (not ray_address or member_count is not None):
+        raise click.UsageError("--ray-nodes, --ray-python, --ray-home and --ray-port go with --ray-address alone")
+    if ray_address and member_count is None and (node_address or cpu_count or has_dashboard):
+        raise click.UsageError(
+            "machines of the Ray at --ray-address are its owner's; leave out --node-address, --cpus and --dashboard"
+        )
     if password_file is not None:
         keep_password(home, password_file)
+    if ray_address and member_count is None:
+        _up_on_machines_of_ray(home, ray_address, group_id, allowed, there)
+        return
     options = ClusterOptions(
         group_id=group_id,
         member_count=member_count or (3 if node_address is None else 1),
@@ -77,6 +103,30 @@ def up(
         click.echo(f"join with: tocsin join {address} --node-address HERE --password-file {home.password_path}")
     if record.dashboard_address:
         click.echo(f"Ray's dashboard: {record.dashboard_address}")
+
+
+def _up_on_machines_of_ray(
+    home: Home, ray_address: str, group_id: int, allowed: tuple[str, ...], there: Mapping[str, Any]
+) -> None:
+    from cluster.client.access import NODE_PORT
+    from cluster.local.guests import start_guests
+    from cluster.node.guest_plan import FOUNDER_COUNT, GuestPlan
+
+    plan = GuestPlan(
+        group_id=group_id,
+        space="",
+        base=there["ray_home"] or "~/.tocsin-ray",
+        python=there["ray_python"],
+        port=there["ray_port"] or NODE_PORT,
+        count=FOUNDER_COUNT if there["ray_nodes"] is None else there["ray_nodes"],
+        allowed_paths=os.pathsep.join(allowed),
+    )
+    record, remarks = start_guests(home, ray_address, plan)
+    say_lines(remarks)
+    nodes = ", ".join(f"{name} at {address}" for name, address in record.node_addresses.items())
+    click.echo(f"up: {nodes}, home {home.directory}")
+    addresses = ",".join(record.node_addresses.values())
+    click.echo(f"ask from anywhere: tocsin --address {addresses} --password-file {home.password_path} status")
 
 
 @click.command()
@@ -151,10 +201,11 @@ def _address(text: str) -> tuple[str, int]:
 @click.command()
 @pass_home
 def down(home: Home) -> None:
-    """End the nodes of this machine; what they keep on disk stays."""
+    """End the nodes of this home, also those on a Ray of others; what they keep on disk stays."""
     from cluster.local.cluster import stop_cluster
+    from cluster.local.guests import stop_guests
 
-    click.echo("down" if stop_cluster(home) else f"no cluster runs in {home.directory}")
+    click.echo("down" if stop_guests(home) or stop_cluster(home) else f"no cluster runs in {home.directory}")
 
 
 @click.command()

@@ -28,12 +28,8 @@ from cluster.errors import NoAnswerError, NotRunningError
 from cluster.local.home import Home
 from cluster.node.ray_place import RayPlace
 from config.settings import JobSettings
-from raft.credentials import Credentials
 
 log = logging.getLogger(__name__)
-
-NAMESPACE = "tocsin"
-"""Ray namespace of all our actors, in a Ray of our own."""
 
 CALL_TIMEOUT_S = 60.0
 """Seconds after which a call counts as unanswered."""
@@ -291,11 +287,6 @@ class RayHost:
         return RayReply(getattr(self._handle, method).options(concurrency_group=QUERY).remote(*arguments))
 
 
-def guest_namespace(credentials: Credentials) -> str:
-    """Return the namespace of our actors in a Ray that others have started, where there may be other groups."""
-    return f"{NAMESPACE}-{hashlib.sha256(credentials.authority).hexdigest()[:12]}"
-
-
 def connect(ray_address: str, host: str, namespace: str) -> None:
     """Make this process a driver of a cluster of Ray, which knows this machine by that address.
 
@@ -315,6 +306,18 @@ def connect(ray_address: str, host: str, namespace: str) -> None:
         raise NotRunningError(f"Ray at {ray_address} cannot be used: {error}") from error
 
 
+def connect_from_outside(address: str, namespace: str) -> None:
+    """Make this process a client of the client server (ray://host:port) of a cluster of Ray on none of its machines.
+
+    Raises:
+        NotRunningError: nothing answers there, or not to this version of Ray or Python.
+    """
+    try:
+        ray.init(address=address, namespace=namespace, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError) as error:
+        raise NotRunningError(f"Ray at {address} cannot be used: {error}") from error
+
+
 def _keep_output_for_results() -> None:
     """Log what Ray has to say of workers that died, which it would print among the results of commands."""
     worker: Any = importlib.import_module("ray._private.worker")
@@ -329,7 +332,7 @@ def ensure_host(
     One of the same name on another node is ended: it belongs to nobody any more.
     """
     prefix = _host_prefix(group_id, job_name, host)
-    _end_actors(prefix, but={prefix + node})
+    end_actors(prefix, but={prefix + node})
     return begin_host(group_id, job_name, host, job, place, node, guest)
 
 
@@ -382,7 +385,7 @@ def find_host(group_id: int, job_name: str, host: str, node: str) -> RayHost | N
 def end_hosts(group_id: int, job_name: str, but: Mapping[str, str]) -> None:
     """End the hosts of a job but those with these names on their nodes, also those that nobody remembers."""
     kept = {_host_prefix(group_id, job_name, host) + node for host, node in but.items()}
-    _end_actors(f"host:{group_id}:{job_name}:", kept)
+    end_actors(f"host:{group_id}:{job_name}:", kept)
 
 
 def jobs_with_hosts(group_id: int) -> frozenset[str]:
@@ -402,7 +405,8 @@ def _namespace() -> str:
     return str(ray.get_runtime_context().namespace)
 
 
-def _end_actors(prefix: str, but: Collection[str]) -> None:
+def end_actors(prefix: str, but: Collection[str] = ()) -> None:
+    """End all our actors whose names begin so, but those named."""
     for name in actor_names(prefix):
         handle = None if name in but else find_actor(name)
         if handle is not None:
@@ -413,8 +417,8 @@ def end_actors_of(group_id: int, nodes: Collection[str]) -> None:
     """End all hosts of a group on some nodes, and what fills its stream tables."""
     ours = tuple(f"@{node}" for node in nodes)
     for prefix in (f"host:{group_id}:", f"pool:{group_id}@"):
-        _end_actors(prefix, [name for name in actor_names(prefix) if not name.endswith(ours)])
-    _end_actors(f"stream:{group_id}:", ())
+        end_actors(prefix, [name for name in actor_names(prefix) if not name.endswith(ours)])
+    end_actors(f"stream:{group_id}:", ())
 
 
 def ensure_stream(
@@ -438,7 +442,7 @@ def find_stream(name: str) -> RayHost | None:
 
 def end_streams(group_id: int, job_name: str) -> None:
     """End the actors that fill a job's stream tables."""
-    _end_actors(f"stream:{group_id}:{job_name}@", ())
+    end_actors(f"stream:{group_id}:{job_name}@", ())
 
 
 def end_actor(handle: Handle) -> None:

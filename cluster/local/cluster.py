@@ -121,15 +121,16 @@ def _check_ray_of_others(options: ClusterOptions) -> None:
 
 
 def launch(
-    home: Home, group_id: int, settings: Callable[[str], Sequence[NodeSettings]], *, stays: bool
+    home: Home, group_id: int, settings: Callable[[str], Sequence[NodeSettings]], *, stays: bool, waits: bool = True
 ) -> ClusterRecord:
-    """Start the nodes of this machine in a home, and wait until they take part.
+    """Start the nodes of this machine in a home, and wait until they take part, if that is wanted.
 
     Args:
         home: where they keep everything; its secrets are made when it has none.
         group_id: id of their group.
         settings: tells, for the mark of their processes, what each of them is told.
         stays: whether they outlive this process.
+        waits: whether to wait until they take part.
 
     Raises:
         AlreadyRunningError: some run there.
@@ -154,7 +155,8 @@ def launch(
         record = _record(group_id, mark, supervisor, nodes)
         try:
             home.write_record(record)
-            _wait_until_up(home, supervisor)
+            if waits:
+                _wait_until_up(home, supervisor)
             if stays:
                 assert supervisor.stdin is not None
                 supervisor.stdin.write(STAY_LINE)
@@ -342,6 +344,19 @@ def stop_cluster(home: Home) -> bool:
     Raises:
         ClusterError: processes remain, or the record cannot be read.
     """
+    return end_nodes(home)
+
+
+def end_nodes(home: Home, *, leaves_ray: bool = True) -> bool:
+    """End the nodes of a home and return whether there were any.
+
+    Args:
+        home: theirs.
+        leaves_ray: whether what they have on a Ray that others have started ends here, too.
+
+    Raises:
+        ClusterError: processes remain, or the record cannot be read.
+    """
     if not home.directory.exists():
         return False
     with home.lock():
@@ -349,11 +364,11 @@ def stop_cluster(home: Home) -> bool:
         if record is None:
             return False
         _supervisors.pop(record.supervisor_pid, None)
-        _end(home, record)
+        _end(home, record, leaves_ray=leaves_ray)
         return True
 
 
-def _end(home: Home, record: ClusterRecord) -> None:
+def _end(home: Home, record: ClusterRecord, *, leaves_ray: bool = True) -> None:
     supervisor = find_process(record.supervisor_pid, record.supervisor_started)
     if supervisor is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -362,7 +377,8 @@ def _end(home: Home, record: ClusterRecord) -> None:
     end_processes(record.supervisor_pid, record.supervisor_started, record.mark)
     for name in record.node_addresses:
         _end_ray(home.member_directory(record.group_id, name))
-    _leave_ray(home, record)
+    if leaves_ray:
+        _leave_ray(home, record)
     shutil.rmtree(record.mark, ignore_errors=True)
     home.remove_record()
 

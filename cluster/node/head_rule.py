@@ -28,7 +28,20 @@ def next_head(
     if state.nodes[head.node].is_draining and not state.jobs_on(head.node):
         return next(iter(present), "")
     status = status_of(head.node)
+    if (other := _other_guest(head.node, status, present, status_of)) is not None:
+        return other
     has_failed = status is not None and status.ray.phase is RayPhase.FAILED and status.ray.generation == head.generation
     if not has_failed:
         return ""
     return head.node if head.node in present else next(iter(present), "")
+
+
+def _other_guest(
+    name: str, status: NodeStatus | None, present: list[str], status_of: Callable[[str], NodeStatus | None]
+) -> str | None:
+    """Return a node that has a Ray of others on its machine, when the one that stands for its head has not."""
+    if status is None or not status.ray.is_of_others or status.ray.place is not None:
+        return None
+    found = ((other, status_of(other)) for other in present if other != name)
+    guests = (other for other, one in found if one and one.ray.place is not None and one.ray.phase is RayPhase.RUNNING)
+    return next(guests, None)

@@ -16,7 +16,7 @@ from cluster.node.control import ControlServer
 from cluster.node.log import begin_log
 from cluster.node.ray_environment import driver_environment, ray_host
 from cluster.node.ray_guest import usable_raylet
-from cluster.node.security import contexts_of, credentials_of
+from cluster.node.security import NAMESPACE, contexts_of, credentials_of, guest_namespace
 from cluster.node.settings import NodeSettings
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,11 @@ def main() -> None:
     os.umask(0o077)
     os.environ.update(driver_environment())
     # Takes seconds, in which Ray is still being started.
-    from cluster.deployment.deploy import NAMESPACE, connect, guest_namespace
+    from cluster.deployment.deploy import connect
     from cluster.deployment.node_deployment import NodeDeployment
     from cluster.leader.supervisor import Leader
     from cluster.node.group_port import NodeGroup
+    from cluster.node.guest_spread import GuestSpread
     from cluster.node.leader_calls import LeaderCalls
     from cluster.node.lingering import HostUse, LingeringHosts
     from cluster.node.resting import RestingMover
@@ -62,6 +63,8 @@ def main() -> None:
     RestingMover(leader, deployment, group, use).start()
     LingeringHosts(leader, deployment, group, use).start()
     SamplerWatch(group, deployment).start()
+    if settings.spread is not None:
+        GuestSpread(settings, settings.spread, group).start()
     log.info("could lead")
     # From here on the node knows that this process could lead.
     group.run(server.address)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cluster.node.ray_guest import find_raylet
-from cluster.node.security import credentials_of
+from cluster.node.security import credentials_of, guest_namespace
 from cluster.node.settings import NodeSettings
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     raylet = find_raylet(settings.ray_address)
     if raylet is None:
         return
-    from cluster.deployment.deploy import connect, end_actors_of, guest_namespace
+    from cluster.deployment.deploy import connect, end_actors_of
 
     connect(raylet.address, raylet.host, guest_namespace(credentials_of(directory)))
     end_actors_of(settings.group_id, sys.argv[2:])

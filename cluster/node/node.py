@@ -246,6 +246,9 @@ class NodeProcess:
             return None
         if head is None or not head.address:
             return ""
+        if self._settings.ray_address and self._settings.carries_ray:
+            # The head that the group names stands for that of others, which goes on when another node is named.
+            return ray.address if ray.phase is RayPhase.RUNNING else ""
         if self._settings.carries_ray and (ray.phase is not RayPhase.RUNNING or ray.generation != head.generation):
             return ""
         return head.address

@@ -8,9 +8,10 @@ own; what is lost is said, and as soon as it is back, the group goes on under th
 
 import importlib.metadata
 import os
+import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,26 +62,44 @@ def find_raylet(ray_address: str) -> Raylet | None:
     An address of loopback stands for whatever Ray of this machine has that port.
     """
     wanted_host, wanted_port = split_address(ray_address)
+    for raylet in raylets():
+        host, port = split_address(raylet.address)
+        if port == wanted_port and (host == wanted_host or is_loopback(wanted_host)):
+            return raylet
+    return None
+
+
+def raylets() -> Iterator[Raylet]:
+    """Yield the raylets of this machine; those that are only seen here, as of containers, have addresses elsewhere."""
     for process in psutil.process_iter(["pid"]):
         try:
             words = process.cmdline()
             if not words or not words[0].endswith(_RAYLET):
                 continue
             options = dict(word.removeprefix("--").split("=", 1) for word in words if word[:2] == "--" and "=" in word)
-            host, port = split_address(options["gcs-address"])
-            if port == wanted_port and (host == wanted_host or is_loopback(wanted_host)):
-                return Raylet(
-                    pid=process.pid,
-                    started=process.create_time(),
-                    user=process.uids().real,
-                    address=options["gcs-address"],
-                    host=options["node_ip_address"],
-                    node_id=options["node_id"],
-                    version=_version(Path(words[0])),
-                )
+            found = Raylet(
+                pid=process.pid,
+                started=process.create_time(),
+                user=process.uids().real,
+                address=options["gcs-address"],
+                host=options["node_ip_address"],
+                node_id=options["node_id"],
+                version=_version(Path(words[0])),
+            )
         except (psutil.Error, KeyError):
             continue
-    return None
+        if _is_here(found.host):
+            yield found
+
+
+def _is_here(host: str) -> bool:
+    """Whether an address is one of this machine."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as candidate:
+        try:
+            candidate.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 def usable_raylet(ray_address: str) -> Raylet:
@@ -95,7 +114,7 @@ def usable_raylet(ray_address: str) -> Raylet:
             f"no raylet of the Ray at {ray_address} runs on this machine; have its owner start one here "
             f"(`ray start --address {ray_address}`), or give the address that `ray status` knows"
         )
-    if problem := _unusable(raylet):
+    if problem := unusable(raylet):
         raise ClusterError(problem)
     return raylet
 
@@ -120,7 +139,7 @@ class RayGuest:
     def __init__(self, settings: NodeSettings, environment: Mapping[str, str] = os.environ) -> None:
         self._settings = settings
         self._context = caller_context(environment)
-        self._status = RayStatus()
+        self._status = RayStatus(is_of_others=True)
         self._raylet: Raylet | None = None
         self._look: GcsLook | None = None
         self._find_due_s = 0.0
@@ -146,6 +165,7 @@ class RayGuest:
             generation=generation,
             address=raylet.address if raylet is not None else "",
             problem=self._problem(answers),
+            is_of_others=True,
             place=place_on(raylet, self._settings) if raylet is not None else None,
         )
 
@@ -174,7 +194,7 @@ class RayGuest:
             return
         self._find_due_s = time.monotonic() + FIND_S
         found = find_raylet(self._settings.ray_address)
-        self._trouble = "" if found is None else _unusable(found)
+        self._trouble = "" if found is None else unusable(found)
         if found is None or self._trouble:
             return
         self._raylet = found
@@ -195,7 +215,7 @@ class RayGuest:
         return ""
 
 
-def _unusable(raylet: Raylet) -> str:
+def unusable(raylet: Raylet) -> str:
     """Return why hosts cannot run there; empty when they can."""
     own = importlib.metadata.version("ray")
     if raylet.version not in ("", own):

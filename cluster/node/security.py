@@ -12,6 +12,10 @@ PASSWORD_NAME = "password"
 """File with the password of the group, in a home."""
 
 
+NAMESPACE = "tocsin"
+"""Ray namespace of all our actors, in a Ray of our own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Contexts:
     """Both sides of a connection."""
@@ -35,6 +39,11 @@ def contexts_of(directory: Path) -> Contexts:
     """Return what connections of a node's processes are made with."""
     found = credentials_of(directory)
     return Contexts(server=found.server_context(), client=found.client_context())
+
+
+def guest_namespace(credentials: Credentials) -> str:
+    """Return the namespace of our actors in a Ray that others have started, where there may be other groups."""
+    return f"{NAMESPACE}-{credentials.fingerprint}"
 
 
 def group_name(group_id: int) -> str:

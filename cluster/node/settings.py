@@ -8,6 +8,7 @@ from pathlib import Path
 from actors.files import make_directory, replace_file
 from cluster.errors import ClusterError
 from cluster.local.home import Home
+from cluster.node.guest_plan import GuestPlan
 from raft import shapes
 
 SETTINGS_NAME = "node.json"
@@ -47,6 +48,9 @@ class NodeSettings:
     ray_address: str = ""
     """host:port of the head of a Ray that others have started and this node uses; empty for one of our own."""
 
+    spread: GuestPlan | None = None
+    """How the cluster is spread over that Ray; `None` when it stays on the machine where it was started."""
+
     cpu_count: int = 0
     """CPUs that Ray may give out to others than us; ours take none."""
 
@@ -81,7 +85,10 @@ class NodeSettings:
         """
         path = directory / SETTINGS_NAME
         try:
-            return shapes.record(cls, json.loads(path.read_bytes()))
+            fields = json.loads(path.read_bytes())
+            if isinstance(fields, dict) and fields.get("spread") is not None:
+                fields = {**fields, "spread": shapes.record(GuestPlan, fields["spread"])}
+            return shapes.record(cls, fields)
         except (OSError, ValueError) as error:
             raise ClusterError(f"{path} cannot be read ({error}); run `tocsin up` or `tocsin join` again") from error
 

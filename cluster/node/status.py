@@ -28,8 +28,11 @@ class RayStatus:
     problem: str = ""
     """Why it failed, or what is wrong and may make it fail."""
 
+    is_of_others: bool = False
+    """Whether others have started it, whose business its head is."""
+
     place: RayPlace | None = None
-    """Where actors run on a Ray that others have started; `None` with one of our own."""
+    """Where actors run on a Ray that others have started; `None` with one of our own, and while there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

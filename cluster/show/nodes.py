@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import Nodes
+from cluster.node.status import NodeStatus
 from cluster.show.problems import problems_of
 from cluster.show.text import show_json_lines, show_rows
 
@@ -53,13 +54,18 @@ def node_rows(nodes: Nodes) -> list[NodeRow]:
                 address="-" if record is None else record.address,
                 answers=status is not None,
                 role="-" if status is None else status.member.role,
-                ray=f"head, {ray}" if is_head else ray,
+                ray=f"head, {ray}" if is_head and not _is_guest(status) else ray,
                 hosts=placed.count(name),
                 standbys=sum(len(job.standbys_on(name)) for job in state.jobs.values()),
                 problem="; ".join(problems_of(status)),
             )
         )
     return rows
+
+
+def _is_guest(status: NodeStatus | None) -> bool:
+    """Whether a node uses a Ray that others have started, whose head is their business."""
+    return status is not None and status.ray.is_of_others
 
 
 def plain_rows(rows: list[NodeRow] | list[MemberRow]) -> str:

@@ -120,7 +120,7 @@ def test_a_ray_of_others_is_used_and_left_as_it_was(
     write_trades(path, ROW_COUNT, key_count=200, seed=7)
     job = trades_job("guest", path, batch_rows=150)
     try:
-        tocsin(home, others, "up", "--ray-address", others.address)
+        tocsin(home, others, "up", "--ray-address", others.address, "--members", "3")
         client = Client(home)
         client.submit(job)
         eventually(lambda: (status := client.runner_status("guest")) is not None and status.pump is not None)

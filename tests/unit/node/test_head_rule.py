@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from cluster.node.head_rule import HEAD_LOST_S, next_head
+from cluster.node.ray_place import RayPlace
 from cluster.node.status import ChildStatus, NodeStatus, RayPhase, RayStatus
 from raft.group import GroupState, HeadRecord, Job, NodeRecord
 from raft.member_status import MemberStatus
@@ -79,3 +80,16 @@ def test_a_head_whose_node_drains_goes_to_another_one_when_no_partition_is_left(
     )
     assert chosen(replace(nodes, jobs={"j": job}), running) == ""
     assert chosen(state(head, d=True), {"d": RUNS}) == ""
+
+
+GUEST = replace(RUNS, is_of_others=True, place=RayPlace(node_id="n", executable="python", variables={}))
+LOST = replace(GUEST, phase=RayPhase.STARTING, place=None)
+
+
+def test_a_ray_of_others_is_stood_for_by_a_node_that_has_it_on_its_machine() -> None:
+    both = state(HEAD, a=True, b=True)
+    assert chosen(both, {"a": GUEST, "b": GUEST}) == ""
+    assert chosen(both, {"a": LOST, "b": GUEST}) == "b"
+    assert chosen(both, {"a": replace(LOST, phase=RayPhase.FAILED), "b": GUEST}) == "b"
+    # When all of that Ray is gone, the same node waits for it.
+    assert chosen(both, {"a": LOST, "b": LOST}) == ""
