@@ -157,24 +157,24 @@ class Standbys:
         return self._statuses
 
     def _look_at_copies(self, job: Job) -> tuple[StandbyStatus, ...]:
-        sent = self._positions.next_offsets
-        lags = {host: feed.lag(sent) for host, feed in self._feeds.items()}
         return tuple(
-            StandbyStatus(
-                partition=partition, host=record.host, lag=lags.get(record.host) if self._fed(partition) else None
-            )
+            StandbyStatus(partition=partition, host=record.host, lag=self._lag(partition))
             for partition, record in sorted(job.standbys.items())
             if record.host
         )
+
+    def _lag(self, partition: int) -> int | None:
+        """Return how many records a copy lacks; `None` when it is not fed."""
+        if not self._fed(partition):
+            return None
+        return self._feeds[self._copies[partition].host].lag(self._positions.next_for(partition))
 
     def _fed(self, partition: int) -> bool:
         copy = self._copies.get(partition)
         return copy is not None and copy.is_fed
 
     def _is_level(self, partition: int) -> bool:
-        if not self._fed(partition):
-            return False
-        return not self._feeds[self._copies[partition].host].lag(self._positions.next_for(partition))
+        return self._lag(partition) == 0
 
     def _is_near(self, partition: int) -> bool:
         """Whether a copy is level, or one step behind an owner that reads by itself."""

@@ -2,14 +2,15 @@
 
 One partition after the other, by the same steps as `cluster.leader.moves`: the group is told, the shard is copied to a
 host of another node, and the group is told again. Interrupted anywhere, the partition is where the group says. Where
-there is a second copy with all that the shard has, it is the shard from then on, and nothing is copied.
+there is a second copy with all that the shard has, it is the shard from then on, and nothing is copied. So it is with
+partitions on a node that has not answered for long; of jobs that run, their leader's core decides.
 """
 
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -19,6 +20,7 @@ from cluster.deployment.node_deployment import NodeDeployment
 from cluster.errors import ClusterError
 from cluster.leader.acceptances import KnownValues
 from cluster.leader.copying import copy_shard
+from cluster.leader.limits import LeaderLimits
 from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.runner import now_us
 from cluster.leader.supervisor import Leader
@@ -35,6 +37,9 @@ LOOK_S: Final = 0.5
 RETRY_S: Final = 5.0
 """Pause after something went wrong."""
 
+LOST_S: Final = LeaderLimits().node_lost_us / 1e6
+"""Seconds after which a node that is away is not waited for, as for jobs that run."""
+
 OPEN_TIMEOUT_S: Final = 60.0
 """Seconds that hosts have to start, to open shards and to give them up."""
 
@@ -50,17 +55,28 @@ def next_move(state: GroupState, job: Job, fit: tuple[str, ...]) -> tuple[Move, 
     return next(((move, places[move.target]) for move in moves if places.get(move.source) in leaving), None)
 
 
-def next_promotion(state: GroupState, job: Job, fit: tuple[str, ...]) -> int | None:
-    """Return a partition on a node that leaves whose second copy, on one that stays, is taken to have everything."""
-    leaving = {name for name, node in state.nodes.items() if node.is_draining}
+def next_promotion(job: Job, nodes: Collection[str], fit: tuple[str, ...]) -> int | None:
+    """Return a partition on one of some nodes whose second copy, on a node that may take it, has everything."""
     return next(
         (
             partition
             for partition, record in sorted(job.standbys.items())
-            if job.node_of(partition) in leaving and record.is_ready and job.host_nodes.get(record.host) in fit
+            if job.node_of(partition) in nodes and record.is_ready and job.host_nodes.get(record.host) in fit
         ),
         None,
     )
+
+
+class Silence:
+    """For how long nodes have not answered."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+
+    def look(self, nodes: Collection[str], answering: Collection[str], now_s: float) -> frozenset[str]:
+        """Take which of the nodes answer, and return those that have not for `LOST_S`."""
+        self._since_s = {node: self._since_s.get(node, now_s) for node in set(nodes) - set(answering)}
+        return frozenset(node for node, since_s in self._since_s.items() if now_s - since_s >= LOST_S)
 
 
 class RestingMover:
@@ -71,6 +87,7 @@ class RestingMover:
         self._use = use
         self._deployment = deployment
         self._group = group
+        self._silence = Silence()
 
     def start(self) -> None:
         """Look for ever, in a thread of its own."""
@@ -87,14 +104,20 @@ class RestingMover:
 
     def _look(self) -> None:
         epoch, state = self._group.led_epoch(), self._group.state()
-        if epoch is None or not any(node.is_draining for node in state.nodes.values()):
-            return
         there = self._deployment.present_nodes()
+        away = self._silence.look(state.nodes, there | self._deployment.answering_nodes(), time.monotonic())
+        leaving = {name for name, node in state.nodes.items() if node.is_draining}
+        if epoch is None or not (leaving or away):
+            return
         fit = tuple(sorted(name for name in there if name in state.nodes and not state.nodes[name].is_draining))
         for job in state.jobs.values():
             if job.status is JobStatus.RUNNING:
                 continue
-            copied, found = next_promotion(state, job, fit), next_move(state, job, fit)
+            lost = next_promotion(job, away, fit)
+            if lost is not None:
+                self._take_over(epoch, job, lost)
+                return
+            copied, found = next_promotion(job, leaving, fit), next_move(state, job, fit)
             if copied is None and found is None:
                 continue
             # Its hosts are not given back on the way.
@@ -108,7 +131,7 @@ class RestingMover:
 
     def _promote(self, epoch: int, job: Job, partition: int) -> bool:
         """Let a second copy be the shard if it has as much; return whether it is."""
-        record, owner = job.standbys[partition], job.owners[partition]
+        owner = job.owners[partition]
         source = self._deployment.start_host(job.job_id, owner, job.spec, job.host_nodes[owner])
         self._open_at_rest(epoch, job, owner, source)
         try:
@@ -121,17 +144,16 @@ class RestingMover:
             log.warning("a standby lacks rows", extra={"job": job.job_id, "partition": partition})
             return False
         source.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
-        self._propose(
-            StandbyPromoted(
-                epoch=epoch,
-                job_id=job.job_id,
-                partition=partition,
-                host=record.host,
-                generation=record.generation,
-            )
-        )
-        log.info("a standby of a job that does not run is the shard", extra={"job": job.job_id, "partition": partition})
+        self._take_over(epoch, job, partition)
         return True
+
+    def _take_over(self, epoch: int, job: Job, partition: int) -> None:
+        record, job_id = job.standbys[partition], job.job_id
+        generation = record.generation
+        self._propose(
+            StandbyPromoted(epoch=epoch, job_id=job_id, partition=partition, host=record.host, generation=generation)
+        )
+        log.info("a standby of a job that does not run is the shard", extra={"job": job_id, "partition": partition})
 
     def _reached_by_copy(self, epoch: int, job: Job, partition: int) -> Mapping[int, int]:
         """Return the offsets up to which the second copy of a partition has everything, by split."""

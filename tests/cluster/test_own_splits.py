@@ -172,7 +172,7 @@ def test_second_copies_read_splits_themselves_and_take_over_from_a_host_and_from
 
     first = together[0]
     client = Client(Home(first.directory / "home"))
-    submit(first, own_job("doubled", folder, batch_rows=8) + "standby: 1\n")
+    submit(first, own_job("doubled", folder, batch_rows=5) + "standby: 1\n")
 
     def when_ready() -> "Job":
         return eventually(lambda: next((job for job in [client.job("doubled")] if has_copies(job)), None), 120)

@@ -9,7 +9,7 @@ import pytest
 from cluster.errors import NoAnswerError
 from cluster.leader.placement import Move
 from cluster.node.lingering import HostUse
-from cluster.node.resting import RestingMover, next_move, next_promotion
+from cluster.node.resting import LOST_S, RestingMover, Silence, next_move, next_promotion
 from raft.commands import Accepted, Answer, AssignmentChanged, Command, MoveAbandoned, StandbyPromoted
 from raft.group import GroupState, Job, JobStatus, NodeRecord, StandbyRecord
 from raft.messages import check_proposal
@@ -94,7 +94,8 @@ def test_hosts_are_not_given_back_while_a_partition_moves() -> None:
 
     members: Any = Members()
     group: Any = SimpleNamespace(led_epoch=lambda: 1, state=lambda: replace(state("b"), jobs={"j": JOB}))
-    hosts: Any = SimpleNamespace(present_nodes=lambda: {"a", "c"}, start_host=look_at)
+    there = frozenset("abc")
+    hosts: Any = SimpleNamespace(present_nodes=lambda: there, answering_nodes=lambda: there, start_host=look_at)
     with pytest.raises(NoAnswerError):
         RestingMover(members, hosts, group, use)._look()
     assert is_over == [False]
@@ -115,11 +116,20 @@ COPIED = replace(
 
 
 def test_a_second_copy_that_is_ready_on_a_node_that_stays_may_take_over() -> None:
-    assert next_promotion(state("b"), COPIED, ("a", "c")) == 1
-    assert next_promotion(state("b", "c"), COPIED, ("a",)) is None
-    assert next_promotion(state("c"), COPIED, ("a", "b")) is None
+    assert next_promotion(COPIED, {"b"}, ("a", "c")) == 1
+    assert next_promotion(COPIED, {"b", "c"}, ("a",)) is None
+    assert next_promotion(COPIED, {"c"}, ("a", "b")) is None
     late = {**COPIED.standbys, 1: replace(COPIED.standbys[1], is_ready=False)}
-    assert next_promotion(state("b"), replace(COPIED, standbys=late), ("a", "c")) is None
+    assert next_promotion(replace(COPIED, standbys=late), {"b"}, ("a", "c")) is None
+
+
+def test_a_node_is_given_up_after_it_has_been_silent_for_long() -> None:
+    silence = Silence()
+    assert silence.look("abc", "ab", 0.0) == frozenset()
+    assert silence.look("abc", "ab", LOST_S - 0.1) == frozenset()
+    assert silence.look("abc", "ab", LOST_S) == {"c"}
+    assert silence.look("abc", "abc", LOST_S + 1) == frozenset()
+    assert silence.look("abc", "ab", LOST_S + 2) == frozenset()
 
 
 class Told:
@@ -161,3 +171,12 @@ def test_a_second_copy_takes_over_when_it_has_all_that_the_shard_has(reached: in
     told = [(one.host, one.generation) for one in members.taken if isinstance(one, StandbyPromoted)]
     assert told == [("host-2", 6)] * is_taken
     assert ("host-1" in hosts.released) == is_taken
+
+
+def test_a_second_copy_takes_over_from_a_node_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.node.resting.LOST_S", 0.0)
+    members: Any = Members()
+    group: Any = SimpleNamespace(led_epoch=lambda: 1, state=lambda: replace(state(), jobs={"j": COPIED}))
+    hosts: Any = SimpleNamespace(present_nodes=lambda: frozenset("ac"), answering_nodes=frozenset[str])
+    RestingMover(members, hosts, group, HostUse())._look()
+    assert [(one.partition, one.host) for one in members.taken] == [(1, "host-2")]
