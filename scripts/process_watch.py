@@ -32,6 +32,16 @@ def process_name(process: psutil.Process) -> str:
     return modules[0] if modules else Path(words[0]).name if words else process.name()
 
 
+def own_bytes(pid: int) -> int:
+    """Return the memory that a process has for itself, without what it maps of files, as it does whole databases.
+
+    Raises:
+        OSError: there is no such process, or this system does not say.
+    """
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:")), 0)
+
+
 class ProcessWatch:
     """Looks at the processes of a home until it is left."""
 
@@ -72,9 +82,8 @@ class ProcessWatch:
         sizes: Counter[str] = Counter()
         for pid, process in list(self._processes.items()):
             try:
-                with process.oneshot():
-                    spent, size = process.cpu_times(), process.memory_info().rss
-            except psutil.NoSuchProcess:
+                spent, size = process.cpu_times(), own_bytes(pid)
+            except (psutil.NoSuchProcess, OSError):
                 del self._processes[pid]
                 continue
             self._cpu_s[pid].append((time.time(), spent.user + spent.system))
@@ -90,7 +99,7 @@ class ProcessWatch:
         return found
 
     def sizes(self) -> list[tuple[float, Counter[str]]]:
-        """Return the times of all looks, in seconds since 1970, with the resident bytes of each kind of process."""
+        """Return the times of all looks, in seconds since 1970, with the memory of each kind of process, in bytes."""
         return self._sizes
 
 

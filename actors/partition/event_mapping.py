@@ -8,6 +8,7 @@ its anomalies.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -18,6 +19,7 @@ from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, ColumnType
 from actors.partition.assembly import build_store
 from actors.partition.episode_table import LATE_ORDINALS
 from actors.partition.part import Fields, Part, Saved
+from actors.partition.row_payloads import pack_rows
 from actors.shard import Shard
 from actors.shard.shard import Txn
 from actors.sink.anomaly_frames import raised_records
@@ -153,10 +155,7 @@ class RowEvents:
         self, split: int, frame: pl.DataFrame, offsets: Array, watermarks: Array, source_us: Array
     ) -> ColumnBatch:
         types, type_index = self._types(frame)
-        names = self._payload
-        rows = zip(*(frame[name].to_list() for name in names), strict=True)
-        # One packer for all: making one takes longer than packing a row.
-        pack = msgpack.Packer().pack
+        data, data_offsets = pack_rows(frame, self._payload)
         return ColumnBatch(
             server=split,
             types=types,
@@ -165,7 +164,8 @@ class RowEvents:
             instance=np.ones(len(offsets), np.int64),
             timestamp=watermarks,
             source_timestamp=source_us,
-            payloads=[pack(dict(zip(names, row, strict=True))) for row in rows],
+            payload_data=data,
+            payload_offsets=data_offsets,
         )
 
     def _types(self, frame: pl.DataFrame) -> tuple[list[tuple[str, ...]], Array]:
@@ -216,6 +216,14 @@ def _text(value: Any) -> str:
     return "NULL" if value is None else str(value)
 
 
+def _payloads(batch: ColumnBatch) -> Sequence[bytes]:
+    """Return the payload of each row."""
+    if batch.payloads is not None or batch.payload_offsets is None:
+        return batch.payloads or ()
+    data = batch.payload_data
+    return [data[start:end] for start, end in pairwise(batch.payload_offsets.tolist())]
+
+
 def _merge(parts: Sequence[ColumnBatch]) -> ColumnBatch:
     """Return rows and anomalies of one split as one batch, in the order of ids."""
     if len(parts) == 1:
@@ -224,7 +232,7 @@ def _merge(parts: Sequence[ColumnBatch]) -> ColumnBatch:
     sessions = np.concatenate([first.session, second.session])
     instances = np.concatenate([first.instance, second.instance])
     order = np.lexsort((instances, sessions))
-    payloads = [*(first.payloads or ()), *(second.payloads or ())]
+    payloads = [*_payloads(first), *_payloads(second)]
     assert first.source_timestamp is not None, "every event of a row has the row's time"
     assert second.source_timestamp is not None, "every anomaly has a time"
     return ColumnBatch(
