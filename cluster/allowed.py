@@ -1,9 +1,10 @@
-"""Which files of a machine jobs may touch, as its node was told: known to all processes that the node starts."""
+"""What jobs have of a process: which files they may touch, as its node was told, and what it was started with."""
 
 import os
 from collections.abc import Mapping
 
 from actors.allowed import EVERYTHING, AllowedPaths
+from actors.source.surroundings import Surroundings
 
 ALLOWED_VARIABLE = "TOCSIN_ALLOWED_PATHS"
 """Environment variable with the folders, between colons; none, or an empty one, allows everything."""
@@ -18,3 +19,8 @@ def allowed_here() -> AllowedPaths:
     """Return what this process may touch for a job."""
     folders = os.environ.get(ALLOWED_VARIABLE, "")
     return AllowedPaths.below(folders.split(os.pathsep)) if folders else EVERYTHING
+
+
+def surroundings_here(stdin: int | None = None) -> Surroundings:
+    """Return what the source of a job may use of this process: its variables, and its standard input if it is given."""
+    return Surroundings(stdin=stdin, environment=os.environ)

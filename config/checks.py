@@ -8,6 +8,7 @@ from actors.durations import duration_units
 from actors.engine.arguments import DURATION_MAX, OUTPUT_COLUMNS
 from actors.model import Schema
 from config.base import EVERY_NODE, fault, suggest
+from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.formats import CsvFormatSettings, LogFormatSettings
@@ -17,6 +18,7 @@ from config.sources import (
     FileSource,
     HostMetricsSource,
     InlineSource,
+    SourceSettings,
     StreamSource,
     format_of,
     log_of,
@@ -101,16 +103,27 @@ def _check_partition_by(job: JobSettings) -> None:
     if job.standby and (job.split_nodes or len(job.source_nodes) == 1):
         where = "each split is on one node" if job.split_nodes else f"the source is on {job.source_nodes[0]}"
         raise fault(("standby",), f"{where} alone, and no other could read what a standby needs; leave `standby` out")
+    if isinstance(source, KafkaSource):
+        # Only the broker knows how many there are.
+        return
     is_split_by_file = isinstance(source, FileSource) and reads_files_apart(job.key_columns, source)
     if is_split_by_file and getattr(source, "follow", False):
         text = "files that are followed become more splits, and a job's partitions are fixed; leave `partition_by` out"
         raise fault(("partition_by",), text)
-    count = source.splits if isinstance(source, StreamSource) else 1
-    count = len(job.split_nodes) or count
+    count = len(job.split_nodes) or split_count(source)
     if not is_split_by_file and job.partitions != count:
         text = f"with `partition_by: split` each split is one partition; the source has {count}: leave `partitions` out"
         way = ", or make `file` a key column, so that each file is a split" if isinstance(source, FileSource) else ""
         raise fault(("partitions",), text + way)
+
+
+def split_count(source: SourceSettings) -> int:
+    """Return how many splits a source has by what the job file says."""
+    if isinstance(source, NatsSource):
+        return max(len(source.subjects), 1)
+    if isinstance(source, RedisSource):
+        return len(source.streams)
+    return source.splits if isinstance(source, StreamSource) else 1
 
 
 def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:

@@ -133,12 +133,26 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
     source, sinks = data.get("source"), data.get("sinks")
     if isinstance(source, dict) and "path" in source:
         data["source"] = source | {"path": _absolute(source["path"], base)}
+    security = source.get("security") if isinstance(source, dict) else None
+    if isinstance(source, dict) and isinstance(security, dict):
+        data["source"] = data["source"] | {"security": _with_absolute_files(security, base)}
     if isinstance(sinks, list):
         data["sinks"] = [
             sink | {"path": _absolute(sink["path"], base)} if isinstance(sink, dict) and "path" in sink else sink
             for sink in sinks
         ]
     return data
+
+
+def _with_absolute_files(security: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Return the security of a source with absolute paths of files, and of the files that secrets are in."""
+    found = dict(security)
+    for name, value in security.items():
+        if name in ("ca", "certificate", "key", "credentials"):
+            found[name] = _absolute(value, base)
+        elif isinstance(value, str) and value.startswith("file:") and len(value) > len("file:"):
+            found[name] = f"file:{base / value.removeprefix('file:')}"
+    return found
 
 
 def _with_templates(data: dict[str, Any], base: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from config.base import (
     fault,
     time_text,
 )
+from config.brokers import begun
 from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
@@ -242,6 +243,13 @@ def _with_split_count(data: Any) -> Any:
     if isinstance(source, Mapping) and source.get("type") in ("stream", "host_metrics"):
         count, nodes = source.get("splits", 1), source.get("on")
     count = len(nodes) if isinstance(nodes, list | tuple) and len(nodes) > 1 else count
+    if isinstance(source, Mapping) and source.get("type") == "kafka":
+        # Only the broker knows how many partitions a topic has.
+        text = "say how many partitions the topic has: each is one of the job's with `partition_by: split`"
+        raise fault(("partitions",), text)
+    if isinstance(source, Mapping) and source.get("type") in ("nats", "redis"):
+        names = source.get("subjects" if source["type"] == "nats" else "streams")
+        count = max(len(names), 1) if isinstance(names, list | tuple) else 1
     return {**data, "partitions": count if isinstance(count, int) else 1}
 
 
@@ -384,6 +392,11 @@ class JobSettings(Settings):
         is_local = self.source.type in ("stream", "host_metrics")
         return self.source_nodes if self.partition_by == "split" and is_local and len(self.source_nodes) > 1 else ()
 
+    def begun(self, now_us: int) -> "JobSettings":
+        """Return the job as one that begins at this time, if its source begins at the newest records."""
+        source = begun(self.source, now_us)
+        return self if source is self.source else self.model_copy(update={"source": source})
+
     @property
     def host_ties(self) -> tuple[tuple[str, ...], ...]:
         """Nodes that the job's hosts are tied to: of each list, a host is on one of them."""
@@ -408,6 +421,8 @@ class JobSettings(Settings):
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
         for place in (data["source"], *data["sinks"]):
             place.pop("on", None)
+        # Once a job has begun it makes no difference where.
+        data["source"].pop("start", None)
         for form in (data["source"], data["source"].get("format")):
             if isinstance(form, dict) and form.get("explode", "") is None:
                 # Every record was a row when the first shards were made.

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from config.base import Count, Nodes, Settings, fault
+from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.formats import CsvFormatSettings, FormatSettings, LogFormatSettings, NdjsonFormatSettings
 from config.messages import StdinSource, with_named_format
 
@@ -140,7 +141,10 @@ SourceSettings: TypeAlias = Annotated[
     | ParquetSource
     | StreamSource
     | HostMetricsSource
-    | StdinSource,
+    | StdinSource
+    | KafkaSource
+    | NatsSource
+    | RedisSource,
     Field(discriminator="type"),
 ]
 """Any source."""

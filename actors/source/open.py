@@ -13,6 +13,7 @@ from actors.errors import SchemaError, SourceError
 from actors.shard import ShardMissingError
 from actors.source.decoding import RowRules
 from actors.source.format.csv import csv_format
+from actors.source.format.fields import FieldsFormat
 from actors.source.format.log import log_format
 from actors.source.format.ndjson import ndjson_format
 from actors.source.format.parquet import ParquetFile
@@ -20,6 +21,7 @@ from actors.source.format.text import TextFormat, field_names
 from actors.source.format.typed import ColumnsFormat, ValuesFormat
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
+from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
 from actors.source.transport.files import FileChoice, FileTransport
 from actors.source.transport.host_metrics import HostFeed, HostSampler
 from actors.source.transport.inline import InlineTransport
@@ -29,6 +31,7 @@ from actors.source.transport.pipe import PipeTransport
 from actors.source.transport.positions import PositionLog
 from actors.source.transport.stream_table import StreamTableTransport
 from actors.stream.table import DurableStreamTable, StreamLimits
+from config.brokers import FieldsForm, KafkaSource, NatsSource, RedisSource
 from config.formats import (
     CsvFormatSettings,
     FormatSettings,
@@ -72,8 +75,8 @@ class Places:
     allowed: AllowedPaths = EVERYTHING
     """Which files may be read."""
 
-    stdin: int | None = None
-    """Descriptor of the standard input, where a job may read it."""
+    around: Surroundings = NO_SURROUNDINGS
+    """What the process was started with."""
 
 
 def open_source(
@@ -82,7 +85,7 @@ def open_source(
     tables: Mapping[str, DurableStreamTable] | None = None,
     positions: Path | None = None,
     allowed: AllowedPaths = EVERYTHING,
-    stdin: int | None = None,
+    around: Surroundings = NO_SURROUNDINGS,
 ) -> Source:
     """Return the source of a job; the arguments are those of `Places`.
 
@@ -90,7 +93,7 @@ def open_source(
         SourceError: the source cannot be opened, or files are not those that were read before.
         SchemaError: the job's schema is not that of its stream table.
     """
-    places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed, stdin=stdin)
+    places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed, around=around)
     return SOURCES[type(job.source)](job, places)
 
 
@@ -205,7 +208,7 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
 def _open_stdin(job: JobSettings, places: Places) -> Source:
     source = job.source
     assert isinstance(source, StdinSource)
-    if places.stdin is None:
+    if places.around.stdin is None:
         raise SourceError(
             f"job {job.name!r} reads the standard input, which `tocsin run` alone has; a cluster reads files, stream "
             "tables and brokers"
@@ -215,7 +218,49 @@ def _open_stdin(job: JobSettings, places: Places) -> Source:
         limits = StreamLimits(size_bytes_max=SIZE_BYTES_MAX)
     form = open_text_format(job, source.format)
     journal = RecordJournal(places.streams / f"{job.name}-stdin", limits, "stdin")
-    return RecordSource(job.row_schema, PipeTransport(places.stdin, journal, form.framing), form)
+    return RecordSource(job.row_schema, PipeTransport(places.around.stdin, journal, form.framing), form)
+
+
+def _open_kafka(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, KafkaSource)
+    # Clients of brokers are imported where one is asked for.
+    from actors.source.access import broker_access
+    from actors.source.transport.kafka import KafkaTransport, client_settings
+
+    access = broker_access(source, places.allowed, places.around.environment)
+    settings = client_settings(source.brokers, source.security, access.secrets.get("password"), f"tocsin-{job.name}")
+    transport = KafkaTransport(settings, source.topic, source.start_ms, _positions(places))
+    return RecordSource(job.row_schema, transport, open_text_format(job, source.format))
+
+
+def _open_nats(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, NatsSource)
+    from actors.source.access import broker_access
+    from actors.source.transport.nats_stream import NatsTransport, connection_settings
+
+    access = broker_access(source, places.allowed, places.around.environment)
+    connection = connection_settings(source.servers, source.security, access.secrets, access.tls)
+    transport = NatsTransport(connection, source.stream, source.subjects, source.start_ms, _positions(places))
+    return RecordSource(job.row_schema, transport, open_text_format(job, source.format))
+
+
+def _open_redis(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, RedisSource)
+    from actors.source.access import broker_access
+    from actors.source.transport.redis_stream import RedisTransport, fields_of, open_client, texts_in
+
+    form = source.format
+    access = broker_access(source, places.allowed, places.around.environment)
+    client = open_client(source.url, source.security, access.secrets.get("password"))
+    given = (client, source.streams, source.sequence_bits)
+    if isinstance(form, FieldsForm):
+        entries = RedisTransport(*given, fields_of, source.start_ms, _positions(places))
+        return RecordSource(job.row_schema, entries, FieldsFormat(form, row_rules(job, form)))
+    texts = RedisTransport(*given, texts_in(source.field), source.start_ms, _positions(places))
+    return RecordSource(job.row_schema, texts, open_text_format(job, form))
 
 
 def _stream_limits(job: JobSettings) -> StreamLimits:
@@ -252,5 +297,8 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     StreamSource: _open_stream,
     HostMetricsSource: _open_stream,
     StdinSource: _open_stdin,
+    KafkaSource: _open_kafka,
+    NatsSource: _open_nats,
+    RedisSource: _open_redis,
 }
 """Settings of a source -> what opens it: a transport with a format."""

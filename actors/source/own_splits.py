@@ -12,6 +12,7 @@ from actors.allowed import AllowedPaths
 from actors.errors import SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source, SourceBatch, SplitInfo
+from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
 from config.settings import JobSettings
 
 POSITIONS_FOLDER = "splits"
@@ -24,11 +25,19 @@ class OwnSplits:
     `streams` is where stream tables are, `partitions` where the job's shards are.
     """
 
-    def __init__(self, job: JobSettings, streams: Path, partitions: Path, allowed: AllowedPaths) -> None:
+    def __init__(
+        self,
+        job: JobSettings,
+        streams: Path,
+        partitions: Path,
+        allowed: AllowedPaths,
+        around: Surroundings = NO_SURROUNDINGS,
+    ) -> None:
         self._job = job
         self._streams = streams
         self._partitions = partitions
         self._allowed = allowed
+        self._around = around
 
     def __call__(self, split: int) -> Source:
         """Return the source of the job, for one of its splits.
@@ -38,7 +47,7 @@ class OwnSplits:
             SchemaError: the job's schema is not that of its stream table.
         """
         positions = self._partitions / POSITIONS_FOLDER / f"{split:04d}"
-        source = open_source(self._job, self._streams, {}, positions, self._allowed)
+        source = open_source(self._job, self._streams, {}, positions, self._allowed, self._around)
         names = self._job.split_nodes
         return OneOfSeveral(source, split, names) if names else source
 

@@ -4,8 +4,9 @@ A *transport* brings records of splits and knows their offsets: files, a stream 
 A *format* turns records into rows: CSV, NDJSON, log lines, typed columns. They meet in a `Block`, and
 `actors.source.reading` makes a source of any pair, so that NDJSON over another transport is configuration.
 
-What a block holds is its *content*: `Texts` (bytes, a span for each record), `Columns` (what is typed already) or
-`Values` (plain Python values). A format names the content that it reads; that is all it knows of a transport.
+What a block holds is its *content*: `Texts` (bytes, a span for each record), `Columns` (what is typed already),
+`Fields` (named bytes) or `Values` (plain Python values). A format names the content that it reads; that is all it knows
+of a transport.
 """
 
 import codecs
@@ -129,6 +130,23 @@ class Values:
     def raw(self, record: int) -> bytes:
         """Return a record as JSON."""
         return record_text(dict(zip(self.names, self.rows[record], strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Records as fields with names, all of them bytes."""
+
+    rows: Sequence[Mapping[bytes, bytes]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def raw(self, record: int) -> bytes:
+        """Return a record as JSON."""
+        texts = {
+            name.decode(errors="replace"): value.decode(errors="replace") for name, value in self.rows[record].items()
+        }
+        return record_text(texts)
 
 
 BadRecord = tuple[int, str, bytes]

@@ -7,6 +7,7 @@ from typing import Any
 
 from actors.source.open import open_source
 from actors.source.protocol import Source
+from cluster.allowed import surroundings_here
 from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError
 from config.load import make_job
@@ -26,7 +27,7 @@ def source_input(job: JobSettings) -> Input:
     ended = with_end(job)
 
     def batches() -> Iterator[InputBatch]:
-        with closing(open_source(ended, Path())) as source:
+        with closing(open_source(ended, Path(), around=surroundings_here())) as source:
             yield from read_all(source, ended.limits.batch_rows_max)
 
     return batches

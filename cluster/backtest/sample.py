@@ -8,6 +8,7 @@ from pathlib import Path
 from actors.errors import TocsinError
 from actors.source.open import open_source
 from actors.split_reader import check_split_count
+from cluster.allowed import surroundings_here
 from cluster.backtest.counting import run_backtest
 from cluster.backtest.inputs import read_all, with_end
 from cluster.backtest.replay import InputBatch
@@ -47,7 +48,7 @@ def take_sample(job: JobSettings) -> Sample:
         ConfigError: each partition is to have a split, and there are more or fewer.
     """
     try:
-        with closing(open_source(with_end(job), Path())) as source:
+        with closing(open_source(with_end(job), Path(), around=surroundings_here())) as source:
             check_split_count(job, source)
             result = run_backtest(job, lambda: _first(read_all(source, ROW_COUNT)))
             remarks = source.remarks()

@@ -155,6 +155,7 @@ class Client:
 
         check_group(job, self.group_id)
         state = self.state()
+        job = job.begun(time.time_ns() // 1000)
         job = placed(job, self._nodes.submitted_at(state), state.leader_id, state.nodes)
         paths = wanted_everywhere(job, state.nodes)
         missing = self._nodes.ask_children("missing_here", paths) if paths else {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actors import host
 from actors.source.own_splits import OwnSplits
-from cluster.allowed import allowed_here
+from cluster.allowed import allowed_here, surroundings_here
 from config.settings import JobSettings
 
 
@@ -22,7 +22,7 @@ class PartitionHost(host.PartitionHost):
         # Ray of others starts workers with another one.
         os.umask(0o077)
         allowed = allowed_here()
-        splits = OwnSplits(JobSettings.from_bytes(job), Path(streams), Path(directory), allowed)
+        splits = OwnSplits(JobSettings.from_bytes(job), Path(streams), Path(directory), allowed, surroundings_here())
         super().__init__(job, directory, allowed, splits)
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from actors.errors import SinkError, SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source
-from cluster.allowed import allowed_here
+from cluster.allowed import allowed_here, surroundings_here
 from cluster.errors import NoAnswerError
 from cluster.leader import events, instructions
 from cluster.leader.again import read_again
@@ -194,7 +194,9 @@ class JobRunner:
             self._deployment.start_sampler(self._job_id, self._spec, "")
         positions = self._deployment.partitions_directory(self._job_id)
         streams = self._deployment.streams_directory()
-        self._source = open_source(self._settings, streams, positions=positions, allowed=allowed_here())
+        self._source = open_source(
+            self._settings, streams, positions=positions, allowed=allowed_here(), around=surroundings_here()
+        )
         self._reader = SplitReader(self._settings, self._source)
         earliest = self._reader.earliest()
         self._events.put(events.SourceOpened(now_us=now_us(), request=request.request, earliest=earliest))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.errors import SinkError, SourceError
+from actors.files import make_directory, replace_file
 from actors.host import PartitionHost
 from actors.model import AnomalyId, Schema
 from actors.partition.anomalies import Anomaly, AnomalyFilter
@@ -19,6 +20,7 @@ from actors.partition.values import null_comparisons
 from actors.source.open import open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.transport.host_metrics import HostFeed
+from cluster.allowed import surroundings_here
 from cluster.errors import ClusterError
 from cluster.leader.core import LeaderCore
 from cluster.leader.events import (
@@ -66,8 +68,8 @@ EPOCH = 0
 """An embedded run has no elections; a cluster that takes over its directory has a higher epoch."""
 
 
-STDIN = 0
-"""Descriptor of the standard input."""
+STARTED_FILE = "started"
+"""File, beside the partitions of a run, with the time of its first start, in microseconds since 1970."""
 
 
 class WatchedSource:
@@ -290,6 +292,7 @@ def run_file(path: Path, directory: Path, now_us: Callable[[], int]) -> Iterator
 @contextmanager
 def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> Iterator[EmbeddedJob]:
     """Open a job in this process, its partitions and stream tables below a directory."""
+    job = _begun(job, directory, now_us)
     with ExitStack() as stack:
         tables = {}
         feed = None
@@ -297,11 +300,25 @@ def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> It
             table = stack.enter_context(open_stream_table(job, directory / "streams"))
             tables[table.name] = table
             feed = open_host_feed(job, table)
-        source = open_source(job, directory / "streams", tables, directory / "partitions", stdin=STDIN)
+        source = open_source(
+            job, directory / "streams", tables, directory / "partitions", around=surroundings_here(stdin=0)
+        )
         stack.callback(source.close)
         running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us))
         running.feed = feed
         yield running
+
+
+def _begun(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> JobSettings:
+    """Return a job that begins at the newest records as one that began when the directory was used first."""
+    begun = job.begun(now_us())
+    if begun is job:
+        return job
+    path = directory / STARTED_FILE
+    if not path.exists():
+        make_directory(directory)
+        replace_file(path, str(now_us()).encode())
+    return job.begun(int(path.read_text()))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from actors.model import Schema
 from actors.source.open import open_source, open_text_format
 from actors.source.protocol import Source
 from actors.source.reading import RecordSource
+from actors.source.surroundings import Surroundings
 from actors.stream.table import DurableStreamTable
 from config.formats import CsvFormatSettings, LogFormatSettings, NdjsonFormatSettings, TextFormatSettings
 from tests.support.canonical import is_canonical
@@ -125,7 +126,7 @@ def make_pipe(directory: Path, form: dict[str, Any], lines: list[str]) -> Source
     path.write_text("\n".join(lines))
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        source = open_source(job, directory / "streams", stdin=descriptor)
+        source = open_source(job, directory / "streams", around=Surroundings(stdin=descriptor))
         # A pipe can be read once: what follows comes from its journal.
         read_split(source)
     finally:

@@ -9,6 +9,7 @@ import pytest
 from actors.errors import SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source
+from actors.source.surroundings import Surroundings
 from actors.source.transport.lines import LineFraming
 from actors.source.transport.pipe import RecordCutter
 from tests.support.jobs import make_trades_job
@@ -19,7 +20,7 @@ LINES = b"\xef\xbb\xbftime,sym,qty\r\n1,A,6\r\n\n22222222222222222222,B,5\n3,C,4
 
 def opened(folder: Path, descriptor: int, form: Any = "json", **settings: Any) -> Source:
     job = make_trades_job({"type": "stdin", "format": form}, **settings)
-    return open_source(job, folder / "streams", stdin=descriptor)
+    return open_source(job, folder / "streams", around=Surroundings(stdin=descriptor))
 
 
 def cut_in_pieces(content: bytes, size: int, **framing: Any) -> list[bytes]:
