@@ -16,7 +16,7 @@ from cluster.local.home import Home
 from raft.group import Job
 from tests.support.company import Entries, found, hosts, machine_of, said
 from tests.support.namespaces import Machine, Machines, can_make, ip
-from tests.support.trades import JOB
+from tests.support.trades import JOB, parquet
 
 pytestmark = [
     pytest.mark.skipif(not can_make(), reason="needs root and `ip` of iproute2"),
@@ -61,7 +61,7 @@ def test_many_jobs_share_hosts_of_several_machines_and_their_copies_take_over(
     files = []
     for name in names:
         file = first.directory / f"{name}.yaml"
-        file.write_text(JOB.format(name=name, path=few, hosts="shared", batch_rows=20) + "standby: 1\n")
+        file.write_text(JOB.format(name=name, source=parquet(few), hosts="shared", batch_rows=60) + "standby: 1\n")
         files.append(file)
     for file in files:
         said(first, "submit", str(file))
