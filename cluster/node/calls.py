@@ -5,7 +5,9 @@ call may be made twice, because proposals carry their request id and the others 
 """
 
 import http.client
+import socket
 import ssl
+from collections.abc import Iterator
 from queue import Empty, LifoQueue
 from typing import Any, Final
 
@@ -20,6 +22,15 @@ CALL_TIMEOUT_S: Final = 10.0
 
 RELAY_S: Final = 0.5
 """Seconds that a node has besides to say that somebody did not answer it in time."""
+
+CONNECT_S: Final = 5.0
+"""Seconds that a machine has to take a connection; its system does that, however busy its processes are."""
+
+PROBE_S: Final = 2
+"""Seconds without a word after which the system asks the other one whether it is there, and between such questions."""
+
+PROBE_COUNT: Final = 3
+"""Questions without an answer after which the connection is lost."""
 
 IDLE_CONNECTION_COUNT_MAX: Final = 8
 """Connections that are kept."""
@@ -78,8 +89,6 @@ class NodeClient:
             return self._exchange(self._connect(timeout_s), name, body)
 
     def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
-        if self._context is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=timeout_s)
         return _Connection(self._host, self._port, timeout_s, self._context)
 
     def _exchange(self, connection: http.client.HTTPConnection, name: str, body: bytes) -> tuple[int, bytes]:
@@ -114,16 +123,42 @@ class RelayedClient(NodeClient):
         return int(status), bytes(data)
 
 
-class _Connection(http.client.HTTPSConnection):
-    """A connection to whoever has a certificate of the cluster, which names no machine."""
+class _Connection(http.client.HTTPConnection):
+    """A connection to whoever has a certificate of the cluster, which names no machine; or without TLS to anybody.
 
-    def __init__(self, host: str, port: int, timeout_s: float, context: ssl.SSLContext) -> None:
-        super().__init__(host, port, timeout=timeout_s, context=context)
+    A machine that has died, or is cut off, is noticed in seconds, however long the answer may take.
+    """
+
+    def __init__(self, host: str, port: int, timeout_s: float, context: ssl.SSLContext | None) -> None:
+        super().__init__(host, port, timeout=min(timeout_s, CONNECT_S))
+        self._answer_timeout_s = timeout_s
         self._own_context = context
 
     def connect(self) -> None:
-        http.client.HTTPConnection.connect(self)
-        self.sock = self._own_context.wrap_socket(self.sock, server_hostname=SERVER_NAME)
+        super().connect()
+        self.sock.settimeout(self._answer_timeout_s)
+        for level, option, value in _PROBES:
+            self.sock.setsockopt(level, option, value)
+        if self._own_context is not None:
+            self.sock = self._own_context.wrap_socket(self.sock, server_hostname=SERVER_NAME)
+
+
+def _probes() -> Iterator[tuple[int, int, int]]:
+    """Yield the options of sockets by which the system looks whether the other machine is there, as far as it can."""
+    yield socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+    values = {
+        "TCP_KEEPIDLE": PROBE_S,
+        "TCP_KEEPINTVL": PROBE_S,
+        "TCP_KEEPCNT": PROBE_COUNT,
+        # Also while something that was sent is not acknowledged, when there are no probes.
+        "TCP_USER_TIMEOUT": 1000 * PROBE_S * (PROBE_COUNT + 1),
+    }
+    for name, value in values.items():
+        if hasattr(socket, name):
+            yield socket.IPPROTO_TCP, getattr(socket, name), value
+
+
+_PROBES: Final = tuple(_probes())
 
 
 class NodeClients:

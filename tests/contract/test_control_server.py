@@ -140,3 +140,17 @@ def _receive(stranger: socket.socket) -> bytes:
         return stranger.recv(1000)
     except ConnectionError:
         return b""
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="the system has no such option")
+def test_a_machine_that_is_gone_is_noticed_while_an_answer_is_waited_for(client: NodeClient) -> None:
+    assert client.call("add", 1, 2) == 3
+    (connection,) = client._idle.queue
+    found = {name: connection.sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in PROBES}
+    assert found == PROBES
+    assert connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert connection.sock.gettimeout() == 10.0
+
+
+PROBES = {"TCP_KEEPIDLE": 2, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 8000}
+"""Eight seconds, whatever the deadline of the call is."""
