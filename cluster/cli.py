@@ -98,7 +98,7 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             if error.errno == errno.EPIPE:
                 sys.exit(0)
-            say(f"error: the output cannot be written: {error.strerror}; make room, or write it elsewhere")
+            say(f"error: the output cannot be written: {error.strerror}; free space, or write it elsewhere")
             sys.exit(2)
         if error.filename is None:
             raise

@@ -255,7 +255,7 @@ def _keep_manifest(state: GroupState, command: SnapshotReplicated) -> Applied:
     check_partition(job, command.partition)
     holders = tuple(sorted(set(command.holders) & set(state.members)))
     if len(holders) < majority_of(len(state.members)):
-        raise RefusalError(f"{len(holders)} of {len(state.members)} members hold the snapshot, a majority is needed")
+        raise RefusalError(f"{len(holders)} of {len(state.members)} members store the snapshot, a majority is needed")
     if not command.next_offsets or list(command.next_offsets) != sorted(dict(command.next_offsets).items()):
         raise RefusalError("the offsets of a snapshot are one pair for each split, in ascending order")
     manifests = job.manifests.get(command.partition, ())

@@ -215,7 +215,7 @@ class Journal:
             self._env.set_mapsize(self._env.info()["map_size"] * 2)
             self.sync()
         except lmdb.DiskError as error:
-            raise JournalFullError(f"the journal cannot grow: {error}; make room on its disk") from error
+            raise JournalFullError(f"the journal cannot grow: {error}; free space on its disk") from error
         except lmdb.Error as error:
             raise JournalError(f"the journal cannot be written: {error}") from error
 
@@ -344,7 +344,7 @@ class Journal:
         try:
             self._read(stored)
         except (FormatError, struct.error) as error:
-            raise JournalDamagedError(f"the journal holds what no journal does: {error}") from error
+            raise JournalDamagedError(f"the journal has what no journal has: {error}") from error
         self._check_complete()
         self._stored = range(self.first_index, self.last_index + 1)
         self._count_bytes()

@@ -153,7 +153,7 @@ class SnapshotStore:
         with self._read() as txn:
             seal = txn.get(b"s" + name)
         if seal is None:
-            raise SnapshotStoreError(f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is not held here")
+            raise SnapshotStoreError(f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is not stored here")
         for index in range(_unpack(_SEAL, seal)[1]):
             yield self._chunk(name, index)
 
@@ -220,7 +220,7 @@ class SnapshotStore:
             yield
         except FilesLostError as error:
             raise SnapshotStoreLostError(
-                f"the snapshot store is lost: {error}; start the member anew, others hold its snapshots too"
+                f"the snapshot store is lost: {error}; start the member anew, others store its snapshots too"
             ) from None
 
     @contextlib.contextmanager
@@ -234,7 +234,7 @@ class SnapshotStore:
                 self._files.note_commit()
         except (lmdb.MapFullError, lmdb.DiskError) as error:
             raise SnapshotStoreFullError(
-                f"the snapshot store is full: {error}; make room or raise its limit"
+                f"the snapshot store is full: {error}; free space or raise its limit"
             ) from error
         except lmdb.Error as error:
             raise SnapshotStoreError(f"the snapshot store failed: {error}") from error

@@ -233,7 +233,7 @@ class Parts:
         if partition != self._number:
             raise SnapshotError(f"a snapshot of partition {partition} does not fit partition {self._number}")
         if any(self.marks.reached().values()):
-            raise SnapshotError(f"partition {self._number} holds rows already; restore into an empty directory")
+            raise SnapshotError(f"partition {self._number} has rows already; restore into an empty directory")
         self.check_fingerprint(fingerprint)
         return body
 

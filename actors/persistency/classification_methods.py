@@ -54,7 +54,7 @@ class ClassificationMethods:
         object.__setattr__(self, "segment_thresholds", thresholds)
         if not thresholds or not all(limit > 0 for limit in thresholds):
             raise PersistencyValueError(
-                f"segment_thresholds {thresholds} must hold at least one number, each finite and above 0"
+                f"segment_thresholds {thresholds} must have at least one number, each finite and above 0"
             )
         for name in METHOD_NAMES:
             if not isinstance(getattr(self, name), bool):

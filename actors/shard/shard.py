@@ -461,7 +461,7 @@ class Shard:
         try:
             meta = self.table(META_TABLE)
         except ShardMissingError:
-            raise ShardFormatError(f"{self._directory} holds an LMDB file that is no shard; check the path") from None
+            raise ShardFormatError(f"{self._directory} has an LMDB file that is no shard; check the path") from None
         with self.read() as txn:
             self._meta = self._checked_meta(txn, meta, identifier)
 

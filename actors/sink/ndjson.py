@@ -79,7 +79,7 @@ class NdjsonSink:
             if size < known_size:
                 raise self._changed(path, "was cut short")
             if known_size != size:
-                last, size = _mend(file, path, size, self._line_starts)
+                last, size = _repair(file, path, size, self._line_starts)
             fresh = [record for record in records if (record.id.offset, record.id.ordinal) > last]
             if fresh:
                 self._ends.pop(path, None)
@@ -100,7 +100,7 @@ class NdjsonSink:
         return [json_line(record).encode() + b"\n" for record in anomaly_records(self._job, records)]
 
 
-def _mend(file: io.FileIO, path: Path, size: int, line_starts: Sequence[bytes]) -> tuple[_Place, int]:
+def _repair(file: io.FileIO, path: Path, size: int, line_starts: Sequence[bytes]) -> tuple[_Place, int]:
     """Cut off what is no whole line at the end of a file; return the place of the last line and the size."""
     tail, start = b"", size
     while True:
@@ -141,7 +141,7 @@ def _place(line: bytes, path: Path) -> _Place | None:
 
 
 def _foreign(path: Path) -> SinkError:
-    return SinkError(f"sink ndjson: {path} holds other lines than anomalies; give the sink a folder of its own")
+    return SinkError(f"sink ndjson: {path} has other lines than anomalies; give the sink a folder of its own")
 
 
 def _read_at(file: io.FileIO, position: int, size: int) -> bytes:

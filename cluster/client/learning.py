@@ -48,7 +48,7 @@ def read_directory(job: JobSettings, directory: Path) -> list[VariableVerdict]:
                 stack.callback(shard.close)
                 found += read_verdicts(job, shard)
             except ShardMissingError as error:
-                raise ClusterError(f"{directory} holds no partition {number} of job {job.name!r}: {error}") from error
+                raise ClusterError(f"{directory} has no partition {number} of job {job.name!r}: {error}") from error
     return found
 
 
@@ -69,7 +69,7 @@ def accept_in_directory(
             place = _shard_directory(directory, number)
             if not place.is_dir():
                 raise ClusterError(
-                    f"{directory} holds no partition {number} of job {job.name!r}; run the job there first"
+                    f"{directory} has no partition {number} of job {job.name!r}; run the job there first"
                 )
             partitions.append(stack.enter_context(Partition.open(job, number, place)))
         check_groups(acceptance, [group for one in partitions for group in one.queries.near_groups(acceptance)])

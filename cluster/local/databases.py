@@ -192,7 +192,7 @@ def database_events(directory: Path, params: QueryParams) -> Iterator[Iterator[E
     with open_beside(directory) as shard:
         reader = _reader_of(shard)
         if reader is None:
-            raise ClusterError(f"{directory} holds no events; its job stores none")
+            raise ClusterError(f"{directory} has no events; its job stores none")
 
         def ask(partitions: Sequence[int], wanted: QueryParams) -> dict[int, QueryResult]:
             return dict.fromkeys(partitions, reader.query(wanted))
@@ -215,7 +215,7 @@ def database_anomalies(directory: Path, wanted: AnomalyFilter) -> Iterator[Itera
     """
     with open_beside(directory) as shard:
         if "anomalies" not in shard.table_names():
-            raise ClusterError(f"{directory} holds no anomalies; it is no partition's")
+            raise ClusterError(f"{directory} has no anomalies; it is no partition's")
         yield _scan(shard, wanted)
 
 

@@ -51,7 +51,7 @@ def tls_environment(directory: Path, settings: NodeSettings) -> Mapping[str, str
         for variable, content in contents.items():
             replace_file(paths[variable], content)
     except OSError as error:
-        raise ClusterError(f"{place} cannot be written: {error}; make room, or give it to who runs Tocsin") from error
+        raise ClusterError(f"{place} cannot be written: {error}; free space, or give it to who runs Tocsin") from error
     return {"RAY_USE_TLS": "1", **{variable: str(path) for variable, path in paths.items()}}
 
 

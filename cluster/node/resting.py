@@ -9,7 +9,6 @@ partitions on a node that has not answered for long; of jobs that run, their lea
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
@@ -26,7 +25,16 @@ from cluster.leader.runner import now_us
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
 from cluster.node.lingering import HostUse
-from raft.commands import AssignmentChanged, Command, MoveAbandoned, MoveFinished, MoveStarted, Refused, StandbyPromoted
+from raft.commands import (
+    AssignmentChanged,
+    Command,
+    MoveAbandoned,
+    MoveFinished,
+    MoveStarted,
+    Refused,
+    StandbyPromoted,
+    request_id,
+)
 from raft.group import GroupState, Job, JobStatus
 
 log = logging.getLogger(__name__)
@@ -205,6 +213,6 @@ class RestingMover:
             host.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
 
     def _propose(self, command: Command) -> None:
-        answer = self._leader.propose(replace(command, request_id=uuid.uuid4().hex))
+        answer = self._leader.propose(replace(command, request_id=request_id()))
         if isinstance(answer, Refused):
             raise ClusterError(answer.reason)

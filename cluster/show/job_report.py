@@ -197,11 +197,11 @@ def _detector_lines(detector: Mapping[str, Any]) -> list[str]:
 
 
 def _key_lines(each: Mapping[str, Any]) -> list[str]:
-    rows = f", and {each['row_size_bytes']} bytes for each row that its windows hold" if each["row_size_bytes"] else ""
+    rows = f", and {each['row_size_bytes']} bytes for each row that its windows have" if each["row_size_bytes"] else ""
     names = ", ".join(dict.fromkeys(state["of"] or state["what"] for state in each["keeps"]))
     own = sum(s["key_size_bytes"] + s["entry_size_bytes"] * (s["entry_count_max"] or 0) for s in each["keeps"])
     return [
-        f"each key takes about {each['size_bytes']} bytes{rows}; arrays have room to grow beside",
+        f"each key takes about {each['size_bytes']} bytes{rows}; arrays have space to grow beside",
         f"       of these {own} whatever the metrics: {names}",
     ]
 

@@ -25,7 +25,7 @@ A metric is an expression that is true for an anomaly. Its position among the me
 
 A window closes when a later row of its key reaches its end, before that row is tested; empty windows are not computed.
 Before the first window of a key, mixed metrics are not tested. With an aggregate in any metric, rows older than their
-key's latest row are late: they are counted, set aside and not tested. A metric fires on true only.
+key's latest row are late: they are counted, set aside and not tested. A metric raises an anomaly on true only.
 
 ## NULL
 
@@ -41,8 +41,8 @@ of the engine:
 | `or` | the other operand; NULL if both are | true if either operand is, else NULL if either is |
 | `not`, `xor` | NULL if any operand is | the same |
 
-So with `smallest` the metric `battery < 10` fires on every row without a battery, and with `unknown` it never does.
-The engine counts for each metric how many comparisons met NULL.
+So with `smallest` the metric `battery < 10` raises one on every row without a battery, and with `unknown` it never
+does. The engine counts for each metric how many comparisons met NULL.
 
 ## Expressions
 

@@ -60,7 +60,7 @@ class CsvReader:
         for line in np.flatnonzero((widths != self._width) & (lines.ends > lines.starts)).tolist():
             faults.setdefault(line, f"the line has {widths[line]} values, the file has {self._width} columns")
         if not lines.are_lines:
-            faults |= {line: "the record holds a line end" for line in range(len(lines)) if b"\n" in lines.raw(line)}
+            faults |= {line: "the record has a line end" for line in range(len(lines)) if b"\n" in lines.raw(line)}
         return faults | find_unreadable(lines, self._size_bytes_max)
 
     def _check_quotes(

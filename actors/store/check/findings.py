@@ -57,9 +57,9 @@ def header_faults(block: Block, columns: Columns) -> Iterator[str]:
     }
     for name, (stated, found) in expected.items():
         if stated != found:
-            yield f"its header states {name} {stated}, it holds {found}"
+            yield f"its header states {name} {stated}, it has {found}"
     if len(sources) and (block.source_min, block.source_max) != (int(sources.min()), int(sources.max())):
-        yield "its header states another range of source times than it holds"
+        yield "its header states another range of source times than it has"
 
 
 def ids_of(block: Block) -> str:

@@ -93,7 +93,7 @@ class LogWalk:
     def _faults(self, number: int, block: Block, columns: Columns) -> Iterator[str]:
         yield from header_faults(block, columns)
         if not (columns.server == self._server).all():
-            yield "holds events of another server"
+            yield "has events of another server"
         session, instance = columns.session, columns.instance
         grows = (session[1:] > session[:-1]) | ((session[1:] == session[:-1]) & (instance[1:] > instance[:-1]))
         if not grows.all() or (int(session[0]), int(instance[0])) <= self.last:

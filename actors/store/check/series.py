@@ -55,7 +55,7 @@ def check_series(
     place = f"series {series.number} by {series.order_by.value.lower()}"
     if series.order_by is not _SOURCE:
         if expected is not None and expected.count != series.count:
-            check.add("event_meta", place, f"counts {series.count} events, the log holds {expected.count} of them")
+            check.add("event_meta", place, f"counts {series.count} events, the log has {expected.count} of them")
         return
     found = Membership()
     mask = types.mask(series.pattern_set).array()
@@ -69,7 +69,7 @@ def check_series(
     if expected is None or not all(walk.is_whole for walk in walks):
         return
     if (found.count, found.digest) != (expected.count, expected.digest):
-        fault = f"its runs hold {found.count} events to compare and the log {expected.count}, which are not the same"
+        fault = f"its runs have {found.count} events to compare and the log {expected.count}, which are not the same"
         check.add("event_source", place, fault)
 
 
@@ -108,7 +108,7 @@ class _RunWalk:
             self._note(columns, np.arange(skip, len(columns)))
         place = f"run {run.number} of series {self._series.number}"
         if self.is_whole and (count, last) != (run.count, run.last_key):
-            fault = f"states {run.count} events up to {run.last_key}, it holds {count} up to {last}"
+            fault = f"states {run.count} events up to {run.last_key}, it has {count} up to {last}"
             self._check.add("event_meta", place, fault)
 
     def _note(self, columns: Columns, rows: Array) -> None:
@@ -120,7 +120,7 @@ class _RunWalk:
     def _faults(self, block: Block, columns: Columns, last: tuple[int, ...] | None) -> Iterator[str]:
         yield from header_faults(block, columns)
         if not columns.has_source.all() or not self._mask[columns.type_id].all():
-            yield "holds events that do not belong into the series"
+            yield "has events that do not belong into the series"
         if sort_by_source(columns) is not columns or (last is not None and _key_at(columns, 0) <= last):
             yield "is not in the order of source times"
         if _key_at(columns, 0)[0] < self._run.first_ticks and not self._run.skip:

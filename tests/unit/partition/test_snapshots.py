@@ -93,7 +93,7 @@ def test_a_shard_that_holds_rows_takes_no_snapshot(tmp_path: Path) -> None:
     snapshot = make_snapshot(tmp_path, 30)
     with Partition.open(JOB, 0, tmp_path) as partition:
         assert partition.received == {0: 0}
-        with pytest.raises(SnapshotError, match="holds rows already"):
+        with pytest.raises(SnapshotError, match="has rows already"):
             partition.restore(snapshot, 0)
 
 

@@ -239,9 +239,9 @@ def test_two_manifests_are_kept_and_older_snapshots_forgotten(group: Group) -> N
 
 
 def test_a_snapshot_that_a_minority_holds_is_refused(group: Group) -> None:
-    assert group.refusal(snapshot(1, holders=("m0",))) == "1 of 3 members hold the snapshot, a majority is needed"
+    assert group.refusal(snapshot(1, holders=("m0",))) == "1 of 3 members store the snapshot, a majority is needed"
     strangers = snapshot(2, holders=("m0", "x", "y"))
-    assert group.refusal(strangers) == "1 of 3 members hold the snapshot, a majority is needed"
+    assert group.refusal(strangers) == "1 of 3 members store the snapshot, a majority is needed"
 
 
 def test_a_snapshot_behind_the_newest_is_refused(group: Group) -> None:

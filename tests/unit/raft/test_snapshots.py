@@ -45,7 +45,7 @@ def test_chunks_may_come_in_any_order_and_twice(store: SnapshotStore) -> None:
 def test_an_unsealed_snapshot_is_not_shown(store: SnapshotStore) -> None:
     put(store)
     assert (store.holds("j", 0, DIGEST), store.list()) == (False, ())
-    with pytest.raises(SnapshotStoreError, match="is not held here"):
+    with pytest.raises(SnapshotStoreError, match="is not stored here"):
         store.read("j", 0, DIGEST)
 
 
@@ -105,7 +105,7 @@ def test_opening_keeps_what_is_sealed_and_drops_the_rest(tmp_path: Path) -> None
 def test_a_full_store_says_so_and_keeps_what_it_has(store: SnapshotStore) -> None:
     put(store)
     assert store.seal("j", 0, DIGEST, len(DATA))
-    with pytest.raises(SnapshotStoreFullError, match="make room or raise its limit"):
+    with pytest.raises(SnapshotStoreFullError, match="free space or raise its limit"):
         store.put_chunk("j", 1, DIGEST, 0, b"x" * (2 << 20))
     assert store.read("j", 0, DIGEST) == DATA
 

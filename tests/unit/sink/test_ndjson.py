@@ -88,7 +88,7 @@ def test_long_lines_are_found_again(tmp_path: Path) -> None:
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"name": "other"}\n')
-    with pytest.raises(SinkError, match="holds other lines than anomalies"):
+    with pytest.raises(SinkError, match="has other lines than anomalies"):
         NdjsonSink(tmp_path, JOB).write([record(0)])
     assert (tmp_path / FILE).read_text() == '{"name": "other"}\n'
 

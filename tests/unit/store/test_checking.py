@@ -178,7 +178,7 @@ def test_a_record_that_counts_otherwise_is_found(filled: Path) -> None:
     change_state(filled, one_less)
     assert [one.fault for one in checked(filled).findings] == [
         "counts 19 events, its runs 20",
-        "counts 19 events, the log holds 20 of them",
+        "counts 19 events, the log has 20 of them",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Latest events, and what any storage still holds of a server."""
+"""Latest events, and what any storage still has of a server."""
 
 from pathlib import Path
 
