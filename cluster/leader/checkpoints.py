@@ -3,7 +3,8 @@
 A checkpoint runs beside the rows. Hosts make the bytes between two batches, members fetch them from the hosts and
 answer with the digest when the bytes are durable; only then is the manifest proposed. One checkpoint runs at a time;
 several of its snapshots may be on their way, but a host makes one after the other. One that fails is dropped, and what
-has not been begun with it: the next is due soon, and nothing depended on it.
+has not been begun with it: the next is due soon, and nothing depended on it. Rows are slower meanwhile, so after each
+there is a pause in proportion to its time, however often checkpoints are wanted.
 """
 
 from collections import deque
@@ -43,6 +44,8 @@ class Checkpoints:
         self._member_ids = member_ids
         self._interval_rows = interval_rows
         self._taken_at_rows = 0
+        self._began_us = 0
+        self._pause_until_us = 0
         self._planned: deque[tuple[int, str]] = deque()
         # Numbers of the requests, with the hosts that are making the bytes.
         self._taking: dict[int, str] = {}
@@ -55,14 +58,16 @@ class Checkpoints:
         return bool(self._planned or self._taking or self._storing)
 
     def advance(self, owners: Mapping[int, str], row_count: int) -> None:
-        """Begin a checkpoint when enough rows have passed since the last and none is running."""
-        if not self.is_running and row_count - self._taken_at_rows >= self._interval_rows:
+        """Begin a checkpoint when enough rows have passed since the last, none is running, and its pause is over."""
+        is_due = row_count - self._taken_at_rows >= self._interval_rows
+        if is_due and not self.is_running and self._desk.elapsed_us >= self._pause_until_us:
             self._taken_at_rows = row_count
             self.begin(owners)
 
     def begin(self, owners: Mapping[int, str]) -> None:
         """Begin a checkpoint; none may be running."""
         assert not self.is_running, "one checkpoint at a time"
+        self._began_us = self._desk.elapsed_us
         if self._member_ids:
             self._planned.extend(owners.items())
             self._take_more()
@@ -141,6 +146,9 @@ class Checkpoints:
     def _give_back(self, number: int) -> None:
         self._storing.pop(number, None)
         self._desk.say(DropSnapshot(snapshot=number))
+        if not self.is_running:
+            took_us = self._desk.elapsed_us - self._began_us
+            self._pause_until_us = self._desk.elapsed_us + self._desk.limits.checkpoint_pause_factor * took_us
 
     def abandon(self) -> None:
         """Drop the checkpoint that runs, whose requests the desk forgets."""

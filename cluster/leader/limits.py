@@ -26,6 +26,9 @@ class LeaderLimits:
     snapshots_on_their_way_max: int = 4
     """Snapshots of a checkpoint that are made or stored at the same time: so many are in memory at once."""
 
+    checkpoint_pause_factor: int = 9
+    """Pause after a checkpoint, as a multiple of the time that it took: one runs for a tenth of the time at most."""
+
     copy_timeout_us: int = 600_000_000
     """A shard has so long to get to another node."""
 

@@ -1,8 +1,11 @@
 """What goes on beside the rows: moves, checkpoints, and values that are accepted."""
 
+import numpy as np
+import polars as pl
+
 from actors.partition.acceptances import Acceptance
 from actors.partition.values import OpenedPartition
-from cluster.leader.events import Answered, PartitionsOpened, SnapshotStored, SnapshotTaken
+from cluster.leader.events import Answered, PartitionsOpened, SnapshotStored, SnapshotTaken, SplitRead
 from cluster.leader.instructions import (
     AcceptValues,
     DropSnapshot,
@@ -17,6 +20,7 @@ from cluster.leader.instructions import (
     StoreSnapshot,
     TakeSnapshot,
 )
+from cluster.leader.reading import SplitBatch
 from cluster.leader.status import MoveProgress, Phase
 from raft.commands import (
     AcceptancePlaced,
@@ -216,6 +220,31 @@ def test_a_host_makes_one_snapshot_after_the_other_while_others_are_stored() -> 
         driver.reply(StoreSnapshot, SnapshotStored, digest=b"d", size_bytes=9)
     driver.accept()
     assert taken(driver) == [("host-1", 3), ("host-0", 4)]
+
+
+def test_after_a_checkpoint_there_is_a_pause_in_proportion_to_its_time() -> None:
+    driver = Driver(make_partition_job(partitions=1, snapshot_interval_rows=1), member_ids=MEMBERS)
+    driver.open({0: 0})
+    give_a_row(driver, 0)
+    driver.wait(2_000_000)
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 1})
+    for _ in MEMBERS:
+        driver.reply(StoreSnapshot, SnapshotStored, digest=b"d", size_bytes=9)
+    driver.accept()
+    give_a_row(driver, 1)
+    driver.wait(17_999_999)
+    assert taken(driver) == []
+    driver.wait(1)
+    assert taken(driver) == [("host-0", 0)]
+
+
+def give_a_row(driver: Driver, offset: int) -> None:
+    """Answer the read that waits with a row, and the batch that follows."""
+    request = driver.waiting(ReadSplit)[0]
+    rows = {0: (pl.DataFrame({"qty": [1]}), np.array([offset]))}
+    batch = SplitBatch(split=0, start=offset, end=offset + 1, rows=rows)
+    driver.reply_to(request, SplitRead, batch=batch)
+    driver.applied()
 
 
 def test_a_snapshot_that_fails_keeps_those_on_their_way_from_nothing() -> None:
