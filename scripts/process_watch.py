@@ -29,6 +29,9 @@ def process_name(process: psutil.Process) -> str:
     """Return what a process is."""
     words = process.cmdline()
     modules = [word for word in words if word.startswith(("cluster.", "ray::"))]
+    if modules and modules[0].startswith("ray::"):
+        # Ray says what an actor is doing, and of one that starts also its name.
+        return "ray::" + modules[0].rpartition(":")[2].partition(".")[0]
     return modules[0] if modules else Path(words[0]).name if words else process.name()
 
 

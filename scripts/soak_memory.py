@@ -4,8 +4,7 @@
 
 Runs jobs of so many rows, one after the other, as `bench_cluster.py` does, and looks at the memory that each kind of
 process has for itself (of Linux, without what is mapped of files). Printed is the mean of each minute in MiB. Fails if
-some kind has grown by more than a tenth and 32 MiB, from the second minute of a job to its last one: a
-job's first minute fills caches and windows.
+some kind has 5 % and 16 MiB more in the last minute of a job than in the one half-way: what comes first fills caches.
 """
 
 import argparse
@@ -27,8 +26,8 @@ from cluster.local.home import Home
 
 FILE_ROW_COUNT = 2_000_000
 
-GROWTH_MAX = 1.1
-GROWTH_BYTES_MAX = 32 << 20
+GROWTH_MAX = 1.05
+GROWTH_BYTES_MAX = 16 << 20
 
 Sizes = list[tuple[float, Counter[str]]]
 
@@ -65,10 +64,10 @@ def print_minutes(job: str, minutes: list[Counter[str]]) -> None:
 
 
 def grown(minutes: list[Counter[str]]) -> list[str]:
-    """Return the kinds of processes that have more in the last minute than in the second."""
-    if len(minutes) < 3:
+    """Return the kinds of processes that have more in the last minute than half-way."""
+    if len(minutes) < 4:
         return []
-    early, late = minutes[1], minutes[-1]
+    early, late = minutes[len(minutes) // 2], minutes[-1]
     return [
         name for name in late if late[name] > GROWTH_MAX * early[name] and late[name] > early[name] + GROWTH_BYTES_MAX
     ]

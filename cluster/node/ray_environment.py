@@ -12,7 +12,10 @@ machine must not give way to what makes it busy (Ray would start actors at nicen
 
 
 def ray_environment(token_path: Path) -> Mapping[str, str]:
-    """Return the variables that Ray must find: token authentication on, usage statistics off, quiet."""
+    """Return the variables that Ray must find: token authentication on, usage statistics off, quiet.
+
+    Nor does Ray keep a record of every call, which all its processes would work for and its head remember.
+    """
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token_path),
@@ -20,6 +23,7 @@ def ray_environment(token_path: Path) -> Mapping[str, str]:
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_METRICS_EXPORT_INTERVAL_MS": "60000",
+        "RAY_task_events_report_interval_ms": "0",
     }
 
 
