@@ -41,6 +41,8 @@ SILENCE_S = 2.0
 FORGET_S = 60.0
 """Seconds without a pull after which the server forgets a consumer."""
 
+_TROUBLE_LENGTH_MAX = 500
+
 T = TypeVar("T")
 
 
@@ -205,7 +207,10 @@ class NatsTransport:
         import nats
 
         async def note(error: Exception) -> None:
-            self._trouble = str(error) or type(error).__name__
+            # A server that refuses a login may close the connection before that is heard, and say it the next time.
+            said = str(error) or type(error).__name__
+            if said not in self._trouble:
+                self._trouble = f"{self._trouble}; {said}".removeprefix("; ")[-_TROUBLE_LENGTH_MAX:]
 
         async def forget() -> None:
             self._trouble = ""
