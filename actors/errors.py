@@ -34,7 +34,11 @@ class SourceError(TocsinError):
 
 
 class SinkError(TocsinError):
-    """A sink does not take anomalies."""
+    """A sink does not take anomalies, or only `taken_count` of those that it was given."""
+
+    def __init__(self, text: str, *, taken_count: int = 0) -> None:
+        super().__init__(text)
+        self.taken_count = taken_count
 
 
 class StaleEpochError(TocsinError):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import NotOpenError, SinkError, StaleEpochError
 from actors.frames import empty_frame
 from actors.host_batch import HostBatch
@@ -27,7 +26,7 @@ from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
-from actors.sink.open import open_sinks
+from actors.sink.open import NOWHERE, SinkPlaces, open_sinks
 from actors.sink.protocol import Sink, SinkRecord
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
@@ -41,7 +40,7 @@ class PartitionHost:
     """Owner of some partitions of one job."""
 
     def __init__(
-        self, job: bytes, directory: str, allowed: AllowedPaths = EVERYTHING, open_split: OpenSplit | None = None
+        self, job: bytes, directory: str, places: SinkPlaces = NOWHERE, open_split: OpenSplit | None = None
     ) -> None:
         self._job = JobSettings.from_bytes(job)
         self._readers = SplitReaders(self._job, open_split)
@@ -49,7 +48,7 @@ class PartitionHost:
         self._partitions: dict[int, Partition] = {}
         self._standbys = StandbyPartitions(self._open_standby)
         self._epoch = self._opened_epoch = 0
-        self._sinks: list[Sink] = open_sinks(self._job, allowed)
+        self._sinks: list[Sink] = open_sinks(self._job, places)
         self._turns = [threading.Lock() for _ in self._sinks]
         self._acceptances: dict[str, Acceptance] = {}
         self._outgoing: dict[int, OutgoingCopy] = {}
@@ -391,7 +390,12 @@ class PartitionHost:
             waiting = partition.outbox(sink, DELIVERY_COUNT_MAX)
             if not waiting:
                 return 0
-            self._sinks[sink].write([self._sink_record(partition.number, anomaly) for anomaly in waiting])
+            try:
+                self._sinks[sink].write([self._sink_record(partition.number, anomaly) for anomaly in waiting])
+            except SinkError as error:
+                if error.taken_count:
+                    partition.acknowledge(sink, waiting[: error.taken_count])
+                raise
             partition.acknowledge(sink, waiting)
         except ShardClosedError:
             # The partition has moved meanwhile; its next owner delivers what was not acknowledged.

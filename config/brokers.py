@@ -14,11 +14,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from config.base import Names, Nodes, Settings, check_type, fault
 from config.formats import CsvFormatSettings, FormatSettings
 from config.messages import JsonForm, LogForm, with_named_format
+from config.secrets import Secret
 
 EARLIEST, LATEST = "earliest", "latest"
-
-SECRET_PREFIXES = ("env:", "file:")
-"""How a reference to a secret begins."""
 
 
 class CsvMessages(CsvFormatSettings):
@@ -65,16 +63,6 @@ EntryFormat: TypeAlias = Annotated[
     BeforeValidator(_entry_form, json_schema_input_type=Literal["fields", "json", "ndjson", "csv", "log"] | _Entry),
 ]
 """How entries are written: a name, or a mapping with options."""
-
-
-def _checked_secret(text: str) -> str:
-    if not text.startswith(SECRET_PREFIXES) or text in SECRET_PREFIXES:
-        raise fault((), "a job file holds no secrets: write `env:NAME` for a variable, or `file:PATH` for a file")
-    return text
-
-
-Secret = Annotated[str, AfterValidator(_checked_secret)]
-"""Where a secret is: `env:NAME`, a variable of who reads the source, or `file:PATH`."""
 
 
 def _start_text(value: Any) -> Any:

@@ -13,6 +13,7 @@ from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.formats import CsvFormatSettings, LogFormatSettings
 from config.settings import JobSettings
+from config.sinks import NdjsonSinkSettings
 from config.sources import (
     HOST_METRICS_SCHEMA,
     FileSource,
@@ -24,6 +25,7 @@ from config.sources import (
     log_of,
     reads_files_apart,
 )
+from config.texts import text_faults
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -38,6 +40,7 @@ def job_faults(job: JobSettings) -> list[SettingError]:
         faults += _faults(_check_sinks, job) + _faults(_check_partition_by, job) + _faults(_check_nodes, job)
         for index in range(len(job.detectors)):
             faults += _faults(_check_detector, job, schema, index)
+    faults += text_faults(job)
     return faults or _faults(_check_does_something, job)
 
 
@@ -78,7 +81,17 @@ def _check_columns(job: JobSettings, schema: Schema) -> None:
 def _check_sinks(job: JobSettings) -> None:
     for index, sink in enumerate(job.sinks):
         if any(sink.identity == other.identity for other in job.sinks[:index]):
-            raise fault(("sinks", index), f"{sink.path!r} is the folder of another sink; give each a folder of its own")
+            way = (
+                "give each a folder of its own" if isinstance(sink, NdjsonSinkSettings) else "give one of them a `name`"
+            )
+            raise fault(("sinks", index), f"{sink.name or sink.place!r} is that of another sink; {way}")
+        for name in sink.where.key:
+            if name not in job.key_columns:
+                known = suggest(name, job.key_columns) if job.key_columns else "the job has none"
+                raise fault(("sinks", index, "where", "key", name), f"{name!r} is no key column; {known}")
+        if sink.only in ("episodes", "both") and not any(metric.has_episodes for metric in job.metrics):
+            text = "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`"
+            raise fault(("sinks", index, "only"), text)
 
 
 def _check_nodes(job: JobSettings) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from config.base import Count, DurationTicks, Names, Settings, as_list, time_text
+from config.rules import RuleSettings
 
 EVERY_VARIABLE = "*"
 """In `watch`: the variables of all templates, as far as the type of detector can watch their columns."""
@@ -37,7 +38,7 @@ class LearnSettings(Settings):
     """A moment, such as `2026-01-31T00:00:00`, from which rows are judged."""
 
 
-class DetectorSettings(Settings):
+class DetectorSettings(RuleSettings):
     """One detector."""
 
     type: str

@@ -4,16 +4,45 @@
 when the job was submitted; that takes a hundredth of the time, and no pydantic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgpack
 
 from actors.model import Schema
 
+RULE_WORDS = ("job", "id", "kind", "time", "metric", "type", "rule", "severity", "summary", "runbook", "key")
+EPISODE_WORDS = ("state", "start", "fired_at", "end", "last_true", "count", "peak", "duration")
+WINDOW_WORDS = ("window.start", "window.end", "window.rows")
+"""Names that texts about metrics and detectors may use, besides columns, labels and parts of metrics."""
 
-class MetricForm(Protocol):
+
+class RuleForm(Protocol):
+    """What is said of a metric or detector."""
+
+    @property
+    def id(self) -> str | None:
+        """Name for programs."""
+
+    @property
+    def severity(self) -> str | None:
+        """How bad it is."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Labels for receivers, templates."""
+
+    @property
+    def summary(self) -> str | None:
+        """A sentence for people, a template."""
+
+    @property
+    def runbook(self) -> str | None:
+        """Where it is written what to do, a template."""
+
+
+class MetricForm(RuleForm, Protocol):
     """How a metric is named."""
 
     @property
@@ -22,7 +51,7 @@ class MetricForm(Protocol):
 
     @property
     def describe(self) -> str | None:
-        """Text that replaces the condition in the output."""
+        """Text that replaces the condition in the output, a template."""
 
 
 class JobForm(Protocol):
@@ -49,12 +78,23 @@ class JobForm(Protocol):
         """Its metrics; detectors follow them in the count of types."""
 
     @property
-    def detectors(self) -> Sequence[object]:
+    def detectors(self) -> Sequence[RuleForm]:
         """Its detectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredMetric:
+class StoredRule:
+    """What stored settings say of a metric or detector."""
+
+    id: str | None
+    severity: str | None
+    labels: Mapping[str, str]
+    summary: str | None
+    runbook: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMetric(StoredRule):
     """A metric of stored settings."""
 
     when: str
@@ -70,7 +110,7 @@ class StoredForm:
     time_column: str
     key_columns: tuple[str, ...]
     metrics: tuple[StoredMetric, ...]
-    detectors: tuple[object, ...]
+    detectors: tuple[StoredRule, ...]
 
 
 def stored_form(spec: bytes) -> StoredForm:
@@ -82,6 +122,19 @@ def stored_form(spec: bytes) -> StoredForm:
         row_schema=schema,
         time_column=schema[job["time"]].name,
         key_columns=tuple(schema[name].name for name in job["key"]),
-        metrics=tuple(StoredMetric(when=one["when"], describe=one.get("describe")) for one in job["metrics"]),
-        detectors=tuple(job["detectors"]),
+        metrics=tuple(
+            StoredMetric(when=one["when"], describe=one.get("describe"), **_said(one)) for one in job["metrics"]
+        ),
+        detectors=tuple(StoredRule(**_said(one)) for one in job["detectors"]),
     )
+
+
+def rules_of(job: JobForm) -> tuple[RuleForm, ...]:
+    """Return the metrics and detectors of a job, in the order of their positions in the output."""
+    return (*job.metrics, *job.detectors)
+
+
+def _said(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stored settings say of a rule; those of before say nothing."""
+    found = {name: rule.get(name) for name in ("id", "severity", "summary", "runbook")}
+    return found | {"labels": rule.get("labels") or {}}

@@ -137,15 +137,22 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
     if isinstance(source, dict) and isinstance(security, dict):
         data["source"] = data["source"] | {"security": _with_absolute_files(security, base)}
     if isinstance(sinks, list):
-        data["sinks"] = [
-            sink | {"path": _absolute(sink["path"], base)} if isinstance(sink, dict) and "path" in sink else sink
-            for sink in sinks
-        ]
+        data["sinks"] = [_with_absolute_place(sink, base) if isinstance(sink, dict) else sink for sink in sinks]
     return data
 
 
+def _with_absolute_place(sink: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Return a sink with absolute paths."""
+    found = _with_absolute_files(sink, base)
+    if "path" in sink:
+        found["path"] = _absolute(sink["path"], base)
+    if isinstance(headers := sink.get("headers"), dict):
+        found["headers"] = _with_absolute_files(headers, base)
+    return found
+
+
 def _with_absolute_files(security: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Return the security of a source with absolute paths of files, and of the files that secrets are in."""
+    """Return settings with absolute paths of certificates and keys, and of the files that secrets are in."""
     found = dict(security)
     for name, value in security.items():
         if name in ("ca", "certificate", "key", "credentials"):

@@ -21,7 +21,6 @@ from config.base import (
     Count,
     DurationTicks,
     Names,
-    Nodes,
     Settings,
     SizeBytes,
     check_type,
@@ -33,6 +32,8 @@ from config.brokers import begun
 from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
+from config.rules import ABOUT_KEYS, RuleSettings
+from config.sinks import Sink, SinkBase
 from config.sources import HOST_METRICS_SCHEMA, SourceSettings, check_format, schema_of_log, with_type
 
 FORMAT_VERSION = 1
@@ -42,14 +43,14 @@ _PROCESS_KEYS = ("hosts", "linger", "standby", "flush", "limits", "snapshot_inte
 """Settings that decide how a job runs but not what it computes."""
 
 
-class MetricSettings(Settings):
+class MetricSettings(RuleSettings):
     """One metric: a condition over columns and windows."""
 
     when: str = Field(min_length=1)
     """Boolean expression, such as `avg(qty) > qty`."""
 
     describe: str | None = None
-    """Text that replaces the expression in the output."""
+    """Text that replaces the expression in the output, a template: `{src} is silent`."""
 
     hold: DurationTicks | None = Field(default=None, alias="for")
     """How long the condition must hold before an episode fires."""
@@ -106,28 +107,6 @@ class EpisodesSettings(Settings):
 
     deliver: bool = False
     """Whether sinks are told of episodes that fire or end."""
-
-
-class NdjsonSinkSettings(Settings):
-    """Anomalies as lines of JSON, a file per partition."""
-
-    type: Literal["ndjson"] = "ndjson"
-    path: str = Field(min_length=1)
-    """Folder, relative to the job file; made when it is missing."""
-
-    on: Nodes = ()
-    """Nodes that may write there, so that the job has its hosts on them; `every`, or none, means all."""
-
-    @model_validator(mode="after")
-    def _check_path(self) -> "NdjsonSinkSettings":
-        if "\0" in self.path:
-            raise fault(("path",), f"{self.path!r} holds NUL, which no path can; leave it out")
-        return self
-
-    @property
-    def identity(self) -> str:
-        """What a partition keeps its mark of the sink under; a sink with another one begins anew."""
-        return f"{self.type} {self.path}"
 
 
 DEFAULT_TIME_MIN = "1980-01-01"
@@ -298,8 +277,8 @@ class JobSettings(Settings):
     episodes: EpisodesSettings = EpisodesSettings()
     """Who is told about episodes."""
 
-    sinks: tuple[NdjsonSinkSettings, ...] = ()
-    """Who is told about anomalies, besides the table that is always kept."""
+    sinks: tuple[Sink, ...] = ()
+    """Where anomalies and episodes are delivered, besides the tables that are always kept."""
 
     partitions: Annotated[int, Field(gt=0, le=4096, strict=True)] = 4
     """Shares into which the keys are cut; fixed for the life of the job."""
@@ -404,6 +383,16 @@ class JobSettings(Settings):
         return tuple(tie for tie in (*ties, *(_named(sink.on) for sink in self.sinks)) if tie)
 
     @property
+    def delivers_episodes(self) -> bool:
+        """Whether some sink takes episodes."""
+        return any(self.sink_takes(sink)[1] for sink in self.sinks)
+
+    def sink_takes(self, sink: SinkBase) -> tuple[bool, bool]:
+        """Return whether a sink takes anomalies, and whether it takes episodes."""
+        only = sink.only or ("both" if self.episodes.deliver else "anomalies")
+        return only != "episodes", only != "anomalies"
+
+    @property
     def window_size_ticks(self) -> int | None:
         """Length of the window in ticks of the time column, or `None` without a window."""
         return None if self.window is None else duration_units(self.window.size, self.row_schema[self.time].type)
@@ -423,6 +412,7 @@ class JobSettings(Settings):
             place.pop("on", None)
         # Once a job has begun it makes no difference where.
         data["source"].pop("start", None)
+        _forget_what_decides_nothing(data)
         for form in (data["source"], data["source"].get("format")):
             if isinstance(form, dict) and form.get("explode", "") is None:
                 # Every record was a row when the first shards were made.
@@ -467,6 +457,18 @@ class JobSettings(Settings):
 
     def _plain(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _forget_what_decides_nothing(data: dict[str, Any]) -> None:
+    """Take out of a job's data what is said of its rules, and how its sinks deliver."""
+    for rule in (*data["metrics"], *data["detectors"]):
+        for name in ABOUT_KEYS:
+            rule.pop(name, None)
+    for sink in data["sinks"]:
+        for name in ("name", "where", "headers", "secret", "body", "timeout", "ca"):
+            sink.pop(name, None)
+        if sink["only"] is None:
+            del sink["only"]
 
 
 def _named(nodes: tuple[str, ...]) -> tuple[str, ...]:

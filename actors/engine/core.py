@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from actors.engine.arguments import CheckedSettings
+from actors.engine.episodes.evaluations import measured
 from actors.engine.episodes.tracker import EpisodeTracker, NoEpisodes
 from actors.engine.evaluated import Evaluated, found_anomalies, window_context
 from actors.engine.fingerprint import fingerprint_of
@@ -59,6 +60,8 @@ class Core:
         self.program = program = Program(settings.nulls == "smallest")
         self.nodes = [program.node(metric.term) for metric in settings.metrics]
         self.episodes = EpisodeTracker(settings, program) if settings.lifecycles else NoEpisodes()
+        peaks = [measured(node)[0] for node in self.nodes]
+        self.peak_texts = tuple(None if peak is None else peak.term.source for peak in peaks)
         self.keys = KeyNumbers([settings.schema[key].type.is_text for key in settings.key_columns])
         self.late = LateRows(settings.schema, settings.late_rows_max)
         self.presenter = Presenter(settings)

@@ -180,6 +180,11 @@ class AnomalyDetectionEngine:
         """Return the JSON text of a detail that `take_details` gave."""
         return self._core.details.render(metric_index, packed)
 
+    @property
+    def peak_texts(self) -> tuple[str | None, ...]:
+        """The text of what the `peak` of each metric's episodes is a value of; `None` where they have none."""
+        return self._core.peak_texts
+
     def explain(self, offset: int, ordinal: int = 0) -> Explanation:
         """Return why an anomaly of the latest batch was raised.
 

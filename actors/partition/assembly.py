@@ -25,6 +25,7 @@ class IdleEngine:
 
     fingerprint = "no metrics"
     metrics: tuple[()] = ()
+    peak_texts: tuple[()] = ()
 
     def __init__(self, job: JobSettings) -> None:
         types = polars_schema(job.row_schema)

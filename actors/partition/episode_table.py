@@ -23,6 +23,7 @@ from actors.model import AnomalyId
 from actors.partition.anomaly_table import decode_id, encode_id
 from actors.partition.part import Entry, Part, Tables
 from actors.partition.sealing import unseal
+from actors.sink.protocol import EPISODE_START
 
 if TYPE_CHECKING:
     from actors.engine.episodes.tracker import EpisodeChanges
@@ -185,6 +186,14 @@ def episode_fields(episode: Episode) -> dict[str, Any]:
         "split": episode.split,
         "offset": episode.offset,
     }
+
+
+def with_peak(detail: str | None, part: str | None) -> str | None:
+    """Return the detail of a notice with its peak among `values`, under the text of the part that it is a value of."""
+    if detail is None or part is None or not detail.startswith(EPISODE_START):
+        return detail
+    told = json.loads(detail)
+    return json.dumps({**told, "values": {part: told["episode"]["peak"]}}, ensure_ascii=False)
 
 
 def _encode_id(place: EpisodeId) -> bytes:

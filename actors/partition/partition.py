@@ -282,7 +282,8 @@ class Partition:
         """Return anomalies that one of the job's sinks has not taken, split after split, each split's oldest first."""
         with self._shard.read() as txn:
             waiting = self._parts.outbox.oldest(txn, sink, count_max)
-        return [decode_entry(key, value, self._parts.anomalies.render) for key, value in waiting]
+        found = [decode_entry(key, value, self._parts.anomalies.render) for key, value in waiting]
+        return [self._parts.with_peak(one) for one in found]
 
     def acknowledge(self, sink: int, taken: Sequence[Anomaly]) -> None:
         """Take anomalies that `outbox` gave for a sink out of it: the sink has them durably."""

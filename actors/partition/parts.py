@@ -1,17 +1,19 @@
 """All parts of one partition, made for its job and joined together."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgpack
 import polars as pl
 
 from actors.errors import DamagedEntryError, SnapshotError
+from actors.partition.anomalies import Anomaly
 from actors.partition.anomaly_table import AnomalyTable, merge_anomalies
 from actors.partition.assembly import stores_events
 from actors.partition.check import read_marks
 from actors.partition.detection import Learning
-from actors.partition.episode_table import EpisodeTable
+from actors.partition.episode_table import EpisodeTable, with_peak
 from actors.partition.event_mapping import StoredEvents
 from actors.partition.marks import Marks
 from actors.partition.metrics import Metrics, Offsets
@@ -91,7 +93,7 @@ class Parts:
         self.dead_letters = RecordTable("dead_letters", self.tables, limits.dead_letters_max)
         self.late_rows = RecordTable("late_rows", self.tables, limits.late_rows_max)
         texts = [metric.describe or metric.when for metric in job.metrics]
-        self.episodes = EpisodeTable(self.tables, texts, has_notices=bool(job.sinks) and job.episodes.deliver)
+        self.episodes = EpisodeTable(self.tables, texts, has_notices=job.delivers_episodes)
         self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes)
         self.learning = Learning(job, number)
         self.metrics.absent_type = len(job.metrics) + self.learning.type_count
@@ -106,6 +108,12 @@ class Parts:
         yield from (self.marks, self.metrics, self.learning, self.events)
         # The outbox counts what is pending in the tables, so it comes before them.
         yield from (self.outbox, self.anomalies, self.episodes, self.dead_letters, self.late_rows)
+
+    def with_peak(self, one: Anomaly) -> Anomaly:
+        """Return a notice with the value of its episode's peak, and an anomaly as it is."""
+        texts = self.metrics.engine.peak_texts
+        detail = with_peak(one.detail, texts[one.type]) if one.type < len(texts) else one.detail
+        return one if detail is one.detail else replace(one, detail=detail)
 
     @property
     def fingerprint(self) -> list[str]:

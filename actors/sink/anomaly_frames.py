@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from actors.frames import polars_schema, present_times, time_texts
-from actors.sink.lines import Raised, as_record, detail_text, json_data
+from actors.sink.lines import Raised, as_record, detail_text, json_data, metric_texts
+from actors.sink.texts import with_texts
 from config.form import JobForm
 
 
@@ -24,7 +25,7 @@ def anomaly_frame(job: JobForm, anomalies: Sequence[Raised]) -> pl.DataFrame:
             job.time_column: pl.Series([anomaly.time for anomaly in anomalies], dtype=pl.Int64),
             **keys,
             "type": pl.Series([anomaly.type for anomaly in anomalies], dtype=pl.Int32),
-            "metric": pl.Series([anomaly.metric for anomaly in anomalies], dtype=pl.String),
+            "metric": pl.Series(metric_texts(job, anomalies), dtype=pl.String),
             "detail": pl.Series([detail_text(time_kind, one.detail) for one in anomalies], dtype=pl.String),
             "split": pl.Series([anomaly.id.split for anomaly in anomalies], dtype=pl.Int64),
             "offset": pl.Series([anomaly.id.offset for anomaly in anomalies], dtype=pl.Int64),
@@ -42,7 +43,7 @@ def raised_records(job: JobForm, raised: pl.DataFrame) -> list[dict[str, Any]]:
     chosen = raised.select(job.time_column, *job.key_columns, "type", "metric")
     frame = chosen.with_columns(pl.Series("detail", details, dtype=pl.String))
     rows = json_records(present_times(schema, frame, months_as_text=True), ("detail",))
-    return [as_record(job, row) for row in rows]
+    return [with_texts(job, as_record(job, row)) for row in rows]
 
 
 def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:

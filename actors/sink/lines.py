@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from actors.model import AnomalyId, ColumnType
+from actors.sink.texts import described, values_of, with_texts
 from actors.time_text import time_text
 from config.form import JobForm
 
@@ -61,8 +62,11 @@ def column_names(job: JobForm) -> list[str]:
 
 
 def anomaly_records(job: JobForm, anomalies: Sequence[Raised]) -> list[dict[str, Any]]:
-    """Return anomalies as plain data for JSON."""
-    return [as_record(job, row) for row in anomaly_rows(job, anomalies)]
+    """Return anomalies as plain data for JSON, with what the job says of their metrics and detectors.
+
+    That is as much as there is of `rule`, `severity`, `labels`, `summary` and `runbook`.
+    """
+    return [with_texts(job, as_record(job, row)) for row in anomaly_rows(job, anomalies)]
 
 
 def as_record(job: JobForm, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def anomaly_rows(
     schema = job.row_schema
     time_kind = schema[job.time_column].type
     keys = [(name, schema[name].type) for name in job.key_columns]
-    return [
+    rows = [
         {
             job.time_column: time_text(time_kind, one.time),
             **{name: _plain(kind, value) for (name, kind), value in zip(keys, one.key, strict=True)},
@@ -100,6 +104,27 @@ def anomaly_rows(
         }
         for one in anomalies
     ]
+    if described(job):
+        for row, text in zip(rows, metric_texts(job, anomalies), strict=True):
+            row["metric"] = text
+    return rows
+
+
+def metric_texts(job: JobForm, anomalies: Sequence[Raised]) -> list[str]:
+    """Return the texts of the metrics of anomalies, with the values that they ask for."""
+    templates, schema = described(job), job.row_schema
+    kind = schema[job.time_column].type
+    found = []
+    for one in anomalies:
+        template = templates.get(one.type)
+        if template is None:
+            found.append(one.metric)
+            continue
+        key = {name: _plain(schema[name].type, value) for name, value in zip(job.key_columns, one.key, strict=True)}
+        record = {"time": time_text(kind, one.time), "key": key, "type": one.type}
+        values = values_of(job, record | {"detail": shown_detail(kind, one.detail)})
+        found.append(template.render(values))
+    return found
 
 
 def detail_text(kind: ColumnType, text: str | None) -> str | None:

@@ -1,23 +1,115 @@
 """Opening the sinks of a job. The table at the end says which there are; a new one is registered there alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from actors.allowed import EVERYTHING, AllowedPaths
+from actors.errors import SinkError
+from actors.secrets import SecretError, read_private, read_secret
 from actors.sink.ndjson import NdjsonSink
-from actors.sink.protocol import Sink
-from config.settings import JobSettings, NdjsonSinkSettings
+from actors.sink.protocol import Sink, SinkRecord
+from actors.sink.webhook import WebhookSink
+from config.form import rules_of
+from config.secrets import is_secret
+from config.settings import JobSettings
+from config.sinks import NdjsonSinkSettings, SinkBase, SinkWhere, WebhookSinkSettings
 
 
-def open_sinks(job: JobSettings, allowed: AllowedPaths = EVERYTHING) -> list[Sink]:
-    """Return the sinks that a job names, in their order; files, as far as allowed, are touched by the first write."""
-    return [SINKS[type(settings)](settings, job, allowed) for settings in job.sinks]
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SinkPlaces:
+    """What sinks need of where they run."""
+
+    allowed: AllowedPaths = EVERYTHING
+    """Which files may be touched."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables, among them secrets."""
+
+    now_s: Callable[[], int] = lambda: 0
+    """Seconds since 1970, for signatures."""
 
 
-def _open_ndjson(settings: NdjsonSinkSettings, job: JobSettings, allowed: AllowedPaths) -> Sink:
-    return NdjsonSink(Path(settings.path), job, allowed)
+NOWHERE = SinkPlaces()
+"""Sinks without secrets and clock."""
 
 
-SINKS: Mapping[type[Any], Callable[[Any, JobSettings, AllowedPaths], Sink]] = {NdjsonSinkSettings: _open_ndjson}
+class ChosenSink:
+    """A sink that is given what it takes of all that was raised; it is opened when something comes."""
+
+    def __init__(self, settings: SinkBase, job: JobSettings, places: SinkPlaces) -> None:
+        self._settings = settings
+        self._job = job
+        self._places = places
+        self._takes_anomalies, self._takes_episodes = job.sink_takes(settings)
+        self._is_choosy = not (self._takes_anomalies and self._takes_episodes) or settings.where != SinkWhere()
+        self._rules = rules_of(job)
+        self._sink: Sink | None = None
+
+    def write(self, anomalies: Sequence[SinkRecord]) -> None:
+        """Have the sink take those that it wants, durable when it returns.
+
+        Raises:
+            SinkError: it does not take them, or cannot be opened; `taken_count` of all that were given are done with.
+        """
+        chosen = [number for number, one in enumerate(anomalies) if self._wants(one)] if self._is_choosy else None
+        wanted = anomalies if chosen is None else [anomalies[number] for number in chosen]
+        if not wanted:
+            return
+        if self._sink is None:
+            self._sink = SINKS[type(self._settings)](self._settings, self._job, self._places)
+        try:
+            self._sink.write(wanted)
+        except SinkError as error:
+            if chosen is not None:
+                # What lies between those that were taken and the next one is not wanted.
+                error.taken_count = chosen[error.taken_count] if error.taken_count < len(chosen) else len(anomalies)
+            raise
+
+    def close(self) -> None:
+        """Close the sink; a second call does nothing."""
+        if self._sink is not None:
+            self._sink.close()
+            self._sink = None
+
+    def _wants(self, one: SinkRecord) -> bool:
+        if not (self._takes_episodes if one.is_episode else self._takes_anomalies):
+            return False
+        rule = self._rules[one.type] if one.type < len(self._rules) else None
+        key = dict(zip(self._job.key_columns, one.key, strict=True))
+        severity, name = (None, one.metric) if rule is None else (rule.severity, rule.id or one.metric)
+        return self._settings.where.takes(severity, name, key)
+
+
+def open_sinks(job: JobSettings, places: SinkPlaces = NOWHERE) -> list[Sink]:
+    """Return the sinks that a job names, in their order; each is opened by what comes first."""
+    return [ChosenSink(settings, job, places) for settings in job.sinks]
+
+
+def _open_ndjson(settings: NdjsonSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    return NdjsonSink(Path(settings.path), job, places.allowed)
+
+
+def _open_webhook(settings: WebhookSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    def secret(name: str, reference: str) -> str:
+        return read_secret(f"`{name}`", reference, places.allowed, places.environment)
+
+    try:
+        headers = {
+            name: secret(f"headers.{name}", value) if is_secret(value) else value
+            for name, value in settings.headers.items()
+        }
+        key = None if settings.secret is None else secret("secret", settings.secret).encode()
+        if settings.ca is not None:
+            read_private(settings.ca, "the file of `ca`", places.allowed)
+    except SecretError as error:
+        raise SinkError(f"sink {settings.identity}: {error}. What comes waits meanwhile") from error
+    return WebhookSink(settings, job, headers, key, places.now_s)
+
+
+SINKS: Mapping[type[Any], Callable[[Any, JobSettings, SinkPlaces], Sink]] = {
+    NdjsonSinkSettings: _open_ndjson,
+    WebhookSinkSettings: _open_webhook,
+}
 """Settings of a sink -> what opens it."""

@@ -12,6 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from actors.model import AnomalyId
 
+EPISODE_START = '{"episode": '
+"""How the detail of a notice begins: that an episode has fired or ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkRecord:
@@ -38,6 +41,11 @@ class SinkRecord:
     detail: str | None = None
     """JSON text with what a detector has to add, or `None`."""
 
+    @property
+    def is_episode(self) -> bool:
+        """Whether it says that an episode has fired or ended."""
+        return self.detail is not None and self.detail.startswith(EPISODE_START)
+
 
 @runtime_checkable
 class Sink(Protocol):
@@ -47,7 +55,7 @@ class Sink(Protocol):
         """Take anomalies, in order of ids within a partition and split, except known ones; durable when it returns.
 
         Raises:
-            SinkError: the sink does not take them; none counts as taken and the same call may be made again.
+            SinkError: the sink does not take all of them; the first `taken_count` are taken, the others come again.
         """
         ...
 

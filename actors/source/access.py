@@ -3,14 +3,11 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from actors.allowed import AllowedPaths
 from actors.errors import SourceError
+from actors.secrets import SecretError, read_private, read_secret
 from config.brokers import KafkaSource, NatsSource, RedisSource, secrets_of
-
-SECRET_SIZE_BYTES_MAX = 64 << 10
-"""Bytes of a file with a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -32,37 +29,26 @@ def broker_access(
     Raises:
         SourceError: a secret or a file is not there, or may not be read.
     """
+    try:
+        return _access(source, allowed, environment)
+    except SecretError as error:
+        raise SourceError(str(error)) from error
+
+
+def _access(
+    source: KafkaSource | NatsSource | RedisSource, allowed: AllowedPaths, environment: Mapping[str, str]
+) -> BrokerAccess:
     security = source.security
     for name in ("ca", "certificate", "key", "credentials"):
         path = getattr(security, name, None)
         if path is not None:
-            _read(path, f"the file of `security.{name}`", allowed)
-    secrets = {name: _secret(name, reference, allowed, environment) for name, reference in secrets_of(source).items()}
+            read_private(path, f"the file of `security.{name}`", allowed)
+    secrets = {
+        name: read_secret(f"`security.{name}`", reference, allowed, environment)
+        for name, reference in secrets_of(source).items()
+    }
     is_tls_here = isinstance(source, NatsSource) and security.tls
     return BrokerAccess(secrets=secrets, tls=_tls(source) if is_tls_here else None)
-
-
-def _secret(name: str, reference: str, allowed: AllowedPaths, environment: Mapping[str, str]) -> str:
-    kind, _, place = reference.partition(":")
-    if kind == "file":
-        return _read(place, f"the file of `security.{name}`", allowed).decode(errors="replace").strip("\r\n")
-    if place not in environment:
-        raise SourceError(
-            f"the variable {place} of `security.{name}` is not set in the process that reads the source; set it before "
-            "`tocsin run`, or before the node is started"
-        )
-    return environment[place]
-
-
-def _read(path: str, what: str, allowed: AllowedPaths) -> bytes:
-    refusal = allowed.refusal(path)
-    if refusal is not None:
-        raise SourceError(refusal)
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(SECRET_SIZE_BYTES_MAX)
-    except OSError as error:
-        raise SourceError(f"{what}, {path}, cannot be read: {error.strerror or error}") from error
 
 
 def _tls(source: KafkaSource | NatsSource | RedisSource) -> ssl.SSLContext:

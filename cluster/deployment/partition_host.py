@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actors import host
 from actors.source.own_splits import OwnSplits
-from cluster.allowed import allowed_here, surroundings_here
+from cluster.allowed import allowed_here, sink_places_here, surroundings_here
 from config.settings import JobSettings
 
 
@@ -23,7 +23,7 @@ class PartitionHost(host.PartitionHost):
         os.umask(0o077)
         allowed = allowed_here()
         splits = OwnSplits(JobSettings.from_bytes(job), Path(streams), Path(directory), allowed, surroundings_here())
-        super().__init__(job, directory, allowed, splits)
+        super().__init__(job, directory, sink_places_here(), splits)
 
 
 def allow_open_files() -> None:

@@ -20,7 +20,7 @@ from actors.partition.values import null_comparisons
 from actors.source.open import open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.transport.host_metrics import HostFeed
-from cluster.allowed import surroundings_here
+from cluster.allowed import sink_places_here, surroundings_here
 from cluster.errors import ClusterError
 from cluster.leader.core import LeaderCore
 from cluster.leader.events import (
@@ -131,7 +131,7 @@ class EmbeddedJob:
         self._request_count = 0
         self._todo: deque[Instruction] = deque()
         self._sink_error: SinkError | None = None
-        self._host = PartitionHost(job.to_bytes(), str(directory), open_split=lambda split: source)
+        self._host = PartitionHost(job.to_bytes(), str(directory), sink_places_here(), open_split=lambda split: source)
         try:
             self._reader = SplitReader(job, source)
             self._apply(JobSubmitted(job_id=job.name, spec=b"", partition_count=job.partitions, host_count=1))

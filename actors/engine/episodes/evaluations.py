@@ -51,12 +51,12 @@ class _Seen(NamedTuple):
 def watch_of(number: int, metric: Metric, rule: Lifecycle, program: Program) -> Watch:
     """Return how a metric is followed."""
     node = program.node(metric.term)
-    value, is_low = _measured(node)
+    value, is_low = measured(node)
     clear = None if rule.clear is None else program.node(rule.clear.term)
     return Watch(number, rule, metric.kind, node, clear, value, is_low)
 
 
-def _measured(node: Node) -> tuple[Node | None, bool]:
+def measured(node: Node) -> tuple[Node | None, bool]:
     """Return the varying side of the first comparison by size, and whether a small value is the extreme one."""
     name = node.term.function.name if node.term.function is not None else ""
     if name in (*_LOW, *_HIGH):
@@ -65,7 +65,7 @@ def _measured(node: Node) -> tuple[Node | None, bool]:
         return (varying, is_low) if varying.term.type in (Type.INT, Type.REAL) else (None, False)
     if node.term.is_aggregate:
         return None, False
-    below = (_measured(argument) for argument in node.arguments)
+    below = (measured(argument) for argument in node.arguments)
     return next((found for found in below if found[0] is not None), (None, False))
 
 

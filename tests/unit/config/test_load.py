@@ -144,7 +144,7 @@ detectors:
   - {type: oracle, depth: 5}
   - {type: new_value, watch: [sym, qyt], learn: {rows: 0}}
 sinks:
-  - {type: webhook, url: "http://x"}
+  - {type: pager, url: "http://x"}
   - {type: ndjson, pth: out}
 events: {store: true, series: [{order_by: timestmp}], latest: [["*", a]]}
 limits: {time_min: soon, time_max: later, map_size_bytes_max: 5 PB}
@@ -179,8 +179,8 @@ def test_every_mistake_of_every_kind_is_told_once_and_nothing_that_follows_from_
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("ndjson, path: out", "hook, url: x", "sinks[0].type (line 11): no such type, 'hook'; use one of ndjson"),
-        ("{path: data", "{type: kafka, topic: data", "source.type (line 10): no such type, 'kafka'; use one of inline"),
+        ("ndjson, path: out", "pager, to: x", "sinks[0].type (line 11): no such type, 'pager'; use one of ndjson"),
+        ("{path: data", "{type: pulsar, at: x", "source.type (line 10): no such type, 'pulsar'; use one of inline"),
         ("key: sym", "detectors: [{type: oracle, depth: 5}]", "detectors[0].type (line 4): no such type, 'oracle'"),
     ],
 )  # fmt: skip

@@ -70,10 +70,23 @@ def test_the_fingerprint_is_of_what_is_computed() -> None:
         {"flush": {"rows": 5}},
         {"snapshot_interval_rows": 7},
         {"limits": {"batch_rows_max": 9}},
-    ]
+        {"metrics": [{"when": when, "id": f"m{number}", "severity": "error", "labels": {"team": "a"},
+                      "summary": "{sym}", "runbook": "x"} for number, when in enumerate(["qty < 4"])]},
+    ]  # fmt: skip
     other = [{"key": []}, {"metrics": ["qty < 5"]}, {"partitions": 8}, {"engine": {"nulls": "smallest"}}]
     assert {make_trades_job(SOURCE, **change).fingerprint for change in same} == {job.fingerprint}
     assert len({job.fingerprint, *(make_trades_job(SOURCE, **change).fingerprint for change in other)}) == 5
+
+
+def test_how_a_sink_delivers_is_no_part_of_what_is_computed_and_what_it_takes_is() -> None:
+    def fingerprint(**sink: Any) -> str:
+        metric = {"when": "qty > 8", "for": 5}
+        return make_trades_job(SOURCE, metrics=[metric], window=None, sinks=[sink]).fingerprint
+
+    plain = {"type": "ndjson", "path": "/out"}
+    same = [{"name": "x"}, {"where": {"severity": "error"}}, {"on": "node-1"}]
+    assert {fingerprint(**plain, **one) for one in same} == {fingerprint(**plain)}
+    assert fingerprint(**plain, only="episodes") != fingerprint(**plain)
 
 
 def test_the_bounds_of_times_are_part_of_what_is_computed() -> None:

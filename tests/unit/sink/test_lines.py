@@ -1,6 +1,8 @@
 """Anomalies have one form: the records that are shown and written are those of the frame, value for value."""
 
+import json
 import random
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -9,9 +11,10 @@ from actors.frames import present_times, time_texts
 from actors.model import AnomalyId, Column, ColumnType, Schema
 from actors.partition.anomalies import Anomaly
 from actors.sink.anomaly_frames import anomaly_frame, json_records
-from actors.sink.lines import anomaly_rows, column_names
+from actors.sink.lines import anomaly_records, anomaly_rows, column_names
 from actors.time_text import time_text
 from config.form import stored_form
+from tests.support.jobs import make_trades_job
 from tests.support.partition_jobs import make_partition_job
 
 TEMPORAL = [kind for kind in ColumnType if kind.is_temporal]
@@ -96,3 +99,32 @@ def test_the_form_of_a_stored_job_is_that_of_its_settings() -> None:
     )
     assert [(one.when, one.describe) for one in form.metrics] == [("qty > 1", None), ("qty < 4", "few")]
     assert len(form.detectors) == len(job.detectors)
+
+
+def test_what_a_job_says_of_a_metric_is_shown_with_the_values_of_the_anomaly() -> None:
+    metric = {
+        "when": "avg(qty) > 5", "id": "busy", "severity": "warning", "labels": {"desk": "{sym}-desk"},
+        "summary": "{sym}: {avg(qty):.1f} for {duration}", "runbook": "wiki/{rule}", "describe": "{sym} is busy",
+    }  # fmt: skip
+    job = make_trades_job({"type": "stream", "name": "trades"}, metrics=[metric, "qty < 4"])
+    detail = json.dumps({"values": {"avg( qty )": 6.25}, "window": {"start": 1000, "end": 61000, "rows": 3}})
+    busy = Anomaly(
+        id=AnomalyId(split=0, offset=1, ordinal=0), time=61000, key=("A",), type=0, metric="x", detail=detail
+    )
+    plain = replace(busy, type=1, metric="qty < 4", detail=None)
+    absent = replace(busy, type=2, metric="absent for 5m", detail=None)
+    first, second, third = anomaly_records(job, [busy, plain, absent])
+    assert {name: first[name] for name in ("metric", "rule", "severity", "labels", "summary", "runbook")} == {
+        "metric": "A is busy", "rule": "busy", "severity": "warning", "labels": {"desk": "A-desk"},
+        "summary": "A: 6.2 for 1m", "runbook": "wiki/busy",
+    }  # fmt: skip
+    assert (second["metric"], third["metric"]) == ("qty < 4", "absent for 5m")
+    assert not {"rule", "severity", "labels", "summary", "runbook"} & (second.keys() | third.keys())
+    assert anomaly_frame(job, [busy, plain])["metric"].to_list() == ["A is busy", "qty < 4"]
+
+
+def test_the_form_that_is_stored_says_the_same_of_a_metric() -> None:
+    rule = {"when": "qty < 4", "id": "small", "severity": "info", "labels": {"a": "b"}, "summary": "{sym}"}
+    job = make_trades_job({"type": "stream", "name": "trades"}, metrics=[rule])
+    anomaly = Anomaly(id=AnomalyId(split=0, offset=1, ordinal=0), time=5, key=("A",), type=0, metric="x", detail=None)
+    assert anomaly_records(stored_form(job.to_bytes()), [anomaly]) == anomaly_records(job, [anomaly])

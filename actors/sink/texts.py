@@ -1,0 +1,107 @@
+"""What people have said of a metric or detector, with the values of one anomaly or episode in it."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+
+from actors.durations import show_duration
+from actors.templates import Template, TemplateError, Values, bare, parse_template
+from config.form import EPISODE_WORDS, JobForm, rules_of
+
+_EPISODE_FIELDS = frozenset(EPISODE_WORDS) - {"duration"}
+
+
+@lru_cache(maxsize=1024)
+def template_of(text: str) -> Template:
+    """Return a text as a template; a job of before may have one that is none, which stands for itself."""
+    try:
+        return parse_template(text)
+    except TemplateError:
+        return Template((text,))
+
+
+def described(job: JobForm) -> dict[int, Template]:
+    """Return, by the positions of metrics, the texts that have values in them."""
+    found = {}
+    for number, metric in enumerate(job.metrics):
+        template = None if metric.describe is None else template_of(metric.describe)
+        if template is not None and template.parts != (metric.describe,):
+            found[number] = template
+    return found
+
+
+def with_texts(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record with what the job says of its metric or detector, as far as it says anything."""
+    template = described(job).get(record.get("type", -1))
+    text = {} if template is None else {"metric": template.render(values_of(job, record))}
+    return {**record, **text, **rule_fields(job, record)}
+
+
+def rule_fields(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a record's metric or detector, as far as anything is."""
+    number = record.get("type")
+    if not isinstance(number, int) or number >= len(job.metrics) + len(job.detectors):
+        # A key that is absent, say.
+        return {}
+    rule = rules_of(job)[number]
+    named = {"rule": rule.id, "severity": rule.severity}
+    values = values_of(job, {**record, **named})
+    found = named | {
+        "labels": {name: template_of(text).render(values) for name, text in rule.labels.items()},
+        "summary": None if rule.summary is None else template_of(rule.summary).render(values),
+        "runbook": None if rule.runbook is None else template_of(rule.runbook).render(values),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def values_of(job: JobForm, record: Mapping[str, Any]) -> Values:
+    """Return what gives the values of names in the texts about a record, `None` for those that it has none of."""
+    detail = record.get("detail")
+    parts = detail if isinstance(detail, Mapping) else {}
+    episode, window, values = (_mapping(parts.get(name)) for name in ("episode", "window", "values"))
+    key = _mapping(record.get("key"))
+
+    def value(name: str) -> Any:
+        if name in key:
+            return "NULL" if key[name] is None else key[name]
+        for text, found in values.items():
+            if bare(text) == name:
+                return found
+        if name in _EPISODE_FIELDS:
+            return episode.get(name)
+        if name == "duration":
+            return _duration(episode or window)
+        if name.startswith("window."):
+            return window.get(name.removeprefix("window."))
+        if name.startswith("labels."):
+            return _mapping(record.get("labels")).get(name.removeprefix("labels."))
+        if name == "key":
+            return ", ".join("NULL" if one is None else str(one) for one in key.values()) or None
+        return job.name if name == "job" else record.get(name)
+
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _duration(parts: Mapping[str, Any]) -> str | None:
+    """Return how long an episode has lasted, up to its last row that was true while it goes on, or a window."""
+    start, end = (_moment(parts.get(name)) for name in ("start", "end"))
+    end = end or _moment(parts.get("last_true"))
+    if start is None or end is None:
+        return None
+    length = end - start
+    return show_duration(((length.days * 86_400 + length.seconds) * 1_000_000 + length.microseconds) * 1000)
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    if found is None and isinstance(text, date):
+        return datetime(text.year, text.month, text.day)
+    return found

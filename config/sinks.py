@@ -1,0 +1,170 @@
+"""Settings of sinks: where anomalies and episodes are delivered, and which of them."""
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from config.base import Names, Nodes, Settings, as_list, check_type, duration_seconds, fault
+from config.secrets import Secret
+
+SEVERITIES = ("info", "warning", "error", "critical")
+"""How bad something is, from the least on."""
+
+Severity = Literal["info", "warning", "error", "critical"]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+OWN_HEADERS = frozenset(("content-type", "content-length", "host", "transfer-encoding", "idempotency-key"))
+"""Headers of a request, in small letters, that follow from what is sent."""
+
+
+class SinkWhere(Settings):
+    """Which anomalies and episodes a sink takes: those that fit all that is given."""
+
+    severity: Annotated[
+        tuple[Severity, ...], BeforeValidator(as_list, json_schema_input_type=Severity | tuple[Severity, ...])
+    ] = ()
+    """Severities of the metric or detector; none means all."""
+
+    metric: Names = ()
+    """Patterns such as `disk*` of a metric's or detector's `id`, or of its text where it has none; none means all."""
+
+    key: dict[str, Names] = Field(default_factory=dict)
+    """Key column -> patterns such as `web-*` of its value, as it is printed."""
+
+    def takes(self, severity: str | None, metric: str, key: Mapping[str, Any]) -> bool:
+        """Return whether the sink takes what a metric says of a key."""
+        if self.severity and severity not in self.severity:
+            return False
+        if self.metric and not _fits(metric, self.metric):
+            return False
+        return all(_fits("NULL" if key[name] is None else str(key[name]), texts) for name, texts in self.key.items())
+
+
+class SinkBase(Settings):
+    """What all sinks have in common."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=100)
+    """Name by which the sink is known; `None` means its type and place. Another name makes it another sink."""
+
+    on: Nodes = ()
+    """Nodes that may deliver there, so that the job has its hosts on them; `every`, or none, means all."""
+
+    only: Literal["anomalies", "episodes", "both"] | None = None
+    """What is delivered. `None`: anomalies, and with `episodes: {deliver: true}` episodes as well."""
+
+    where: SinkWhere = SinkWhere()
+    """Which of them."""
+
+    @property
+    def place(self) -> str:
+        """Where it delivers, for people."""
+        raise NotImplementedError
+
+    @property
+    def identity(self) -> str:
+        """What a partition keeps its mark of the sink under; a sink with another one begins anew."""
+        return f"{getattr(self, 'type')} {self.place if self.name is None else self.name}"  # noqa: B009
+
+
+class NdjsonSinkSettings(SinkBase):
+    """Anomalies as lines of JSON, a file per partition."""
+
+    type: Literal["ndjson"] = "ndjson"
+    path: str = Field(min_length=1)
+    """Folder, relative to the job file; made when it is missing."""
+
+    @model_validator(mode="after")
+    def _check_path(self) -> "NdjsonSinkSettings":
+        if "\0" in self.path:
+            raise fault(("path",), f"{self.path!r} holds NUL, which no path can; leave it out")
+        return self
+
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return self.path
+
+
+class WebhookSinkSettings(SinkBase):
+    """Each anomaly or episode as one HTTP request with a body of JSON."""
+
+    type: Literal["webhook"] = "webhook"
+    url: str = Field(min_length=1)
+    """Address, `http://` or `https://`, that is posted to."""
+
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Header -> its value, or where the value is: `env:NAME` or `file:PATH`, read where it is delivered."""
+
+    secret: Secret | None = None
+    """Where the key is that signs bodies, `env:NAME` or `file:PATH`; `None` signs none."""
+
+    body: dict[str, Any] | None = None
+    """What is sent, a mapping whose texts are templates; `None` sends the record as it is."""
+
+    timeout: Annotated[
+        float,
+        BeforeValidator(duration_seconds, json_schema_input_type=float | str),
+        Field(gt=0, le=60, strict=True, allow_inf_nan=False),
+    ] = 10.0
+    """Seconds, or a duration such as `5s`, that the receiver has for an answer."""
+
+    ca: str | None = Field(default=None, min_length=1)
+    """File with the certificates that vouch for the receiver; `None` means those of the system."""
+
+    @model_validator(mode="after")
+    def _check_request(self) -> "WebhookSinkSettings":
+        parts = _url_parts(self.url)
+        if parts.username is not None or parts.password is not None:
+            text = (
+                "a job file holds no secrets: give `headers: {Authorization: env:NAME}` in place of a user in the url"
+            )
+            raise fault(("url",), text)
+        if self.ca is not None and parts.scheme == "http":
+            raise fault(("ca",), "an address of http has no certificate; leave it out, or write https")
+        for name, value in self.headers.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise fault(("headers", name), f"{name!r} cannot be the name of a header")
+            if name.lower() in OWN_HEADERS or name.lower().startswith("tocsin-"):
+                raise fault(("headers", name), "this header follows from what is sent; leave it out")
+            if any(ord(letter) < 32 or ord(letter) > 126 for letter in value):
+                raise fault(("headers", name), f"{value!r} holds letters that no header can; write printable ASCII")
+        return self
+
+    @property
+    def place(self) -> str:
+        """The address."""
+        return self.url
+
+
+SinkSettings: TypeAlias = NdjsonSinkSettings | WebhookSinkSettings
+
+SINK_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(SinkSettings))
+
+
+def _with_sink_type(sink: Any) -> Any:
+    # There were no other sinks once, and a type was not asked for.
+    is_typed = not isinstance(sink, Mapping) or "type" in sink or "url" in sink
+    return check_type(sink if is_typed else {"type": "ndjson", **sink}, SINK_TYPES)
+
+
+Sink = Annotated[Annotated[SinkSettings, Field(discriminator="type")], BeforeValidator(_with_sink_type)]
+
+
+def _fits(text: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+def _url_parts(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or any(letter.isspace() or ord(letter) < 33 or ord(letter) > 126 for letter in url):
+        raise fault(("url",), f"{url!r} is no address; write it like http://127.0.0.1:8000/hook")
+    return parts

@@ -1,0 +1,78 @@
+"""Texts about metrics and detectors, templates all of them: which names they may use, and what is wrong with them."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from actors.templates import TemplateError, bare, parse_template
+from config.base import fault, suggest
+from config.errors import Path, SettingError
+from config.form import EPISODE_WORDS, RULE_WORDS, WINDOW_WORDS
+from config.rules import RuleSettings
+from config.sinks import WebhookSinkSettings
+
+if TYPE_CHECKING:
+    from config.settings import JobSettings
+
+
+def text_faults(job: "JobSettings") -> list[SettingError]:
+    """Return what is wrong with the texts and ids of a job's rules, and with the bodies of its sinks."""
+    faults = _id_faults(job)
+    for path, text in _templates(job):
+        try:
+            template = parse_template(text)
+        except TemplateError as error:
+            faults.append(fault(path, str(error)))
+            continue
+        known = {bare(name): name for name in _names(job, path)}
+        for place in template.places:
+            # What has a bracket or a sign in it is part of a metric, which is looked at with its values.
+            if place.name not in known and re.fullmatch(r"[\w.]+", place.name):
+                names = sorted(known.values())
+                faults.append(fault(path, f"nothing is called {place.name!r} here; {suggest(place.name, names)}"))
+    return faults
+
+
+def _id_faults(job: "JobSettings") -> list[SettingError]:
+    seen: set[str] = set()
+    faults = []
+    for path, rule in _rules(job):
+        if rule.id is not None and rule.id in seen:
+            faults.append(fault((*path, "id"), f"{rule.id!r} is the id of another metric or detector"))
+        seen.add(rule.id or "")
+    return faults
+
+
+def _rules(job: "JobSettings") -> "Iterator[tuple[Path, RuleSettings]]":
+    for name, rules in (("metrics", job.metrics), ("detectors", job.detectors)):
+        for index, rule in enumerate(rules):
+            yield (name, index), rule
+
+
+def _templates(job: "JobSettings") -> Iterator[tuple[Path, str]]:
+    for path, rule in _rules(job):
+        for name in ("describe", "summary", "runbook"):
+            if (text := getattr(rule, name, None)) is not None:
+                yield (*path, name), text
+        yield from (((*path, "labels", name), text) for name, text in rule.labels.items())
+    for index, sink in enumerate(job.sinks):
+        if isinstance(sink, WebhookSinkSettings) and sink.body is not None:
+            yield from _texts_of(("sinks", index, "body"), sink.body)
+
+
+def _texts_of(path: Path, data: object) -> Iterator[tuple[Path, str]]:
+    if isinstance(data, str):
+        yield path, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from _texts_of((*path, str(key)), value)
+    elif isinstance(data, list | tuple):
+        for index, value in enumerate(data):
+            yield from _texts_of((*path, index), value)
+
+
+def _names(job: "JobSettings", path: Path) -> Iterator[str]:
+    """Give the names that a template at a path may use, besides parts of metrics."""
+    yield from (*job.row_schema.names, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS)
+    for _, rule in _rules(job):
+        yield from (f"labels.{name}" for name in rule.labels)

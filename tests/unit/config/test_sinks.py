@@ -1,0 +1,115 @@
+"""Settings of sinks, and what is said of metrics: what is refused, with the way out."""
+
+from typing import Any
+
+import pytest
+
+from config import ConfigError, make_job
+from config.sinks import SinkWhere
+
+JOB: dict[str, Any] = {
+    "job": "hot",
+    "schema": {"time": "TIMESTAMP", "host": "SYMBOL", "load": "DOUBLE"},
+    "time": "time",
+    "key": "host",
+    "metrics": [{"when": "load > 80", "for": "5s"}],
+    "source": {"type": "stream", "name": "loads"},
+}
+URL = "http://127.0.0.1:8000/hook"
+
+
+def error_of(**change: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        make_job(JOB | change)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sink", "message"),
+    [
+        ({"url": URL}, "`type` is missing; use one of ndjson, webhook"),
+        ({"type": "webhook"}, "sinks[0].url: missing"),
+        ({"type": "webhook", "url": "127.0.0.1:8000"}, "'127.0.0.1:8000' is no address; write it like http://"),
+        ({"type": "webhook", "url": "ftp://a/b"}, "is no address"),
+        ({"type": "webhook", "url": "http://a b/c"}, "is no address"),
+        ({"type": "webhook", "url": "http://a:99999/"}, "is no address"),
+        ({"type": "webhook", "url": "http://me:pw@a/"}, "a job file holds no secrets: give `headers: {Authorization"),
+        ({"type": "webhook", "url": URL, "secret": "hunter2"}, "a job file holds no secrets: write `env:NAME`"),
+        ({"type": "webhook", "url": URL, "ca": "/ca.pem"}, "an address of http has no certificate"),
+        ({"type": "webhook", "url": URL, "headers": {"a b": "c"}}, "'a b' cannot be the name of a header"),
+        ({"type": "webhook", "url": URL, "headers": {"a": "c\nd: e"}}, "holds letters that no header can"),
+        ({"type": "webhook", "url": URL, "headers": {"Idempotency-Key": "1"}}, "follows from what is sent; leave it"),
+        ({"type": "webhook", "url": URL, "timeout": "5m"}, "timeout"),
+        ({"type": "webhook", "url": URL, "body": {"a": ["{sym}"]}}, "sinks[0].body.a[0]: nothing is called 'sym' here"),
+        ({"type": "webhook", "url": URL, "body": {"a": "{"}}, "the brace at letter 1 is not closed"),
+        ({"path": "out", "where": {"key": {"hst": "a"}}}, "'hst' is no key column; did you mean 'host'?"),
+        ({"path": "out", "where": {"severity": "bad"}}, "sinks[0].where.severity"),
+        ({"path": "out", "only": "alarms"}, "sinks[0].only"),
+    ],
+)
+def test_a_sink_that_nobody_means_is_refused(sink: dict[str, Any], message: str) -> None:
+    assert message in error_of(sinks=[sink])
+
+
+def test_two_sinks_of_one_place_need_names() -> None:
+    hook = {"type": "webhook", "url": URL}
+    assert "is that of another sink; give one of them a `name`" in error_of(sinks=[hook, hook])
+    job = make_job(JOB | {"sinks": [hook, hook | {"name": "second"}]})
+    assert [sink.identity for sink in job.sinks] == [f"webhook {URL}", "webhook second"]
+
+
+def test_episodes_for_a_sink_need_a_metric_that_has_some() -> None:
+    message = error_of(metrics=["load > 80"], sinks=[{"path": "out", "only": "episodes"}])
+    assert "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`" in message
+
+
+def test_what_a_sink_takes_follows_from_the_job_unless_it_says_so() -> None:
+    def takes(deliver: bool, **sink: Any) -> list[tuple[bool, bool]]:
+        job = make_job(JOB | {"episodes": {"deliver": deliver}, "sinks": [{"path": "out", **sink}]})
+        return [job.sink_takes(one) for one in job.sinks]
+
+    assert takes(False) == [(True, False)]
+    assert takes(True) == [(True, True)]
+    assert takes(False, only="episodes") == [(False, True)]
+    assert takes(True, only="anomalies") == [(True, False)]
+    assert takes(False, only="both") == [(True, True)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"id": "a b"}, "metrics[0].id"),
+        ({"severity": "page"}, "metrics[0].severity"),
+        ({"labels": {"a-b": "c"}}, "'a-b' is no label; write letters, digits and underscores"),
+        ({"summary": "{hst} is hot"}, "metrics[0].summary: nothing is called 'hst' here; did you mean 'host'?"),
+        ({"describe": "{src} is silent"}, "metrics[0].describe: nothing is called 'src' here"),
+        ({"runbook": "http://wiki/{}"}, "a place {} is empty"),
+        ({"labels": {"a": "{load:zz}"}}, "'zz' in {load:zz} is no format"),
+    ],
+)
+def test_what_is_said_of_a_metric_is_looked_at(rule: dict[str, Any], message: str) -> None:
+    assert message in error_of(metrics=[JOB["metrics"][0] | rule])
+
+
+def test_an_id_is_unique_among_metrics_and_detectors() -> None:
+    detector = {"type": "new_value", "watch": "load", "learn": {"rows": 5}, "id": "a"}
+    message = error_of(metrics=[{"when": "load > 8", "id": "a"}], detectors=[detector])
+    assert "detectors[0].id: 'a' is the id of another metric or detector" in message
+
+
+@pytest.mark.parametrize(
+    ("where", "takes"),
+    [
+        ({}, True),
+        ({"severity": "error"}, False),
+        ({"severity": ["warning", "info"]}, True),
+        ({"metric": "disk*"}, True),
+        ({"metric": ["load", "net"]}, False),
+        ({"key": {"host": "web-?"}}, True),
+        ({"key": {"host": "NULL"}}, False),
+        ({"key": {"rack": "NULL"}}, True),
+        ({"metric": "disk*", "key": {"host": "db*"}}, False),
+    ],
+)
+def test_a_sink_takes_what_fits_all_that_is_given(where: dict[str, Any], takes: bool) -> None:
+    assert SinkWhere.model_validate(where).takes("warning", "disk.full", {"host": "web-1", "rack": None}) is takes
