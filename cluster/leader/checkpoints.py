@@ -148,7 +148,9 @@ class Checkpoints:
         self._desk.say(DropSnapshot(snapshot=number))
         if not self.is_running:
             took_us = self._desk.elapsed_us - self._began_us
-            self._pause_until_us = self._desk.elapsed_us + self._desk.limits.checkpoint_pause_factor * took_us
+            limits = self._desk.limits
+            pause_us = min(limits.checkpoint_pause_factor * took_us, limits.checkpoint_pause_us_max)
+            self._pause_until_us = self._desk.elapsed_us + pause_us
 
     def abandon(self) -> None:
         """Drop the checkpoint that runs, whose requests the desk forgets."""

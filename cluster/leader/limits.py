@@ -29,6 +29,9 @@ class LeaderLimits:
     checkpoint_pause_factor: int = 9
     """Pause after a checkpoint, as a multiple of the time that it took: one runs for a tenth of the time at most."""
 
+    checkpoint_pause_us_max: int = 60_000_000
+    """The longest of these pauses: a checkpoint that waited long for a member that is away has cost rows little."""
+
     copy_timeout_us: int = 600_000_000
     """A shard has so long to get to another node."""
 

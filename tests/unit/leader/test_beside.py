@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from actors.partition.acceptances import Acceptance
 from actors.partition.values import OpenedPartition
@@ -10,6 +11,7 @@ from cluster.leader.instructions import (
     AcceptValues,
     DropSnapshot,
     EndOtherHosts,
+    FlushDue,
     FlushHost,
     OpenPartitions,
     Propose,
@@ -222,17 +224,21 @@ def test_a_host_makes_one_snapshot_after_the_other_while_others_are_stored() -> 
     assert taken(driver) == [("host-1", 3), ("host-0", 4)]
 
 
-def test_after_a_checkpoint_there_is_a_pause_in_proportion_to_its_time() -> None:
+@pytest.mark.parametrize(("took_us", "pause_us"), [(2_000_000, 18_000_000), (20_000_000, 60_000_000)])
+def test_after_a_checkpoint_there_is_a_pause_in_proportion_to_its_time(took_us: int, pause_us: int) -> None:
     driver = Driver(make_partition_job(partitions=1, snapshot_interval_rows=1), member_ids=MEMBERS)
     driver.open({0: 0})
     give_a_row(driver, 0)
-    driver.wait(2_000_000)
+    driver.wait(took_us)
     driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 1})
     for _ in MEMBERS:
         driver.reply(StoreSnapshot, SnapshotStored, digest=b"d", size_bytes=9)
     driver.accept()
     give_a_row(driver, 1)
-    driver.wait(17_999_999)
+    driver.wait(pause_us // 2)
+    # Nothing may wait for a minute.
+    give_a_row(driver, 2)
+    driver.wait(pause_us // 2 - 1)
     assert taken(driver) == []
     driver.wait(1)
     assert taken(driver) == [("host-0", 0)]
@@ -245,6 +251,8 @@ def give_a_row(driver: Driver, offset: int) -> None:
     batch = SplitBatch(split=0, start=offset, end=offset + 1, rows=rows)
     driver.reply_to(request, SplitRead, batch=batch)
     driver.applied()
+    while driver.waiting(FlushDue):
+        driver.reply(FlushDue)
 
 
 def test_a_snapshot_that_fails_keeps_those_on_their_way_from_nothing() -> None:
