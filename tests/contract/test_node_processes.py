@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from cluster.local.home import Home
+from cluster.local.ports import free_ports
 from cluster.local.speed import slowness
 from cluster.node import child as module
 from cluster.node.child import LeaderChild
@@ -36,6 +39,47 @@ def test_a_supervisor_ends_when_its_node_cannot_run(tmp_path: Path) -> None:
     assert "the node cannot run" in said
     assert "node.json cannot be read" in said
     assert "Traceback" not in said
+
+
+SHORT_SILENCE = "import cluster.node.supervise as module; module.SILENCE_S_MAX = 2.0; module.main()"
+
+
+@pytest.mark.slow
+def test_a_node_process_beats_and_is_replaced_when_it_is_stopped(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    home.ensure_secrets(2)
+    own, raft = free_ports(2, "127.0.0.2")
+    directory = home.member_directory(2, "node-1")
+    members = {"node-1": f"127.0.0.2:{raft}"}
+    node = replace(settings(home.directory), address=f"127.0.0.2:{own}", raft_address=members["node-1"])
+    replace(node, members=members, carries_ray=False).write(directory)
+    command = [sys.executable, "-c", SHORT_SILENCE, str(directory)]
+    supervisor = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+
+    def pid() -> int:
+        found = [child for child in psutil.Process(supervisor.pid).children() if "node_main" in str(child.cmdline())]
+        return found[0].pid if found else 0
+
+    try:
+        eventually(lambda: "became leader" in node_log(directory))
+        first = pid()
+        # Several times as long as it may be silent.
+        eventually(lambda: time.time() - psutil.Process(first).create_time() > 6.0)
+        assert pid() == first
+        os.kill(first, signal.SIGSTOP)
+        eventually(lambda: pid() not in (0, first))
+        assert not psutil.pid_exists(first)
+        eventually(lambda: node_log(directory).count("became leader") == 2)
+    finally:
+        supervisor.terminate()
+        supervisor.wait(60 * slowness())
+
+
+def node_log(directory: Path) -> str:
+    """Return what a node has said."""
+    path = directory / "node.log"
+    return path.read_text() if path.exists() else ""
 
 
 def test_a_supervisor_ends_with_its_starter(tmp_path: Path) -> None:
