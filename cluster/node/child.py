@@ -39,6 +39,9 @@ RESTART_S_MAX: Final = 10.0
 
 RECORD_NAME: Final = "leader.json"
 
+END_S: Final = 5.0
+"""Seconds that one of a former node process has to end; then it waits for the system, and does nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildRecord:
@@ -59,12 +62,13 @@ class ChildRecord:
             record = shapes.record(cls, json.loads((directory / RECORD_NAME).read_bytes()))
         except (OSError, ValueError):
             return
-        process = find_process(record.pid, record.started)
-        if process is not None:
+        deadline_s = time.monotonic() + END_S
+        # It is not ours to wait for; where nobody does, it stays as one that has ended.
+        while (process := find_process(record.pid, record.started)) is not None and time.monotonic() < deadline_s:
             log.warning("a leader's process has outlived its node and ends", extra={"pid": record.pid})
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-                process.wait()
+            time.sleep(0.05)
 
 
 class LeaderChild:

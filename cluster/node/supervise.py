@@ -44,7 +44,7 @@ SILENCE_S_MAX: Final = 10.0
 """Seconds without a beat after which a node hangs, on a machine of usual speed; one that is stopped, on any."""
 
 START_S_MAX: Final = 120.0
-"""Seconds that a node has for its first beat, likewise."""
+"""Seconds that a node which is not stopped has for its first beat, on a machine of usual speed."""
 
 COUNTED_S_MAX: Final = 0.5
 """Of the time between two looks at most so much counts as silence: who did not look may have been stopped as well."""
@@ -67,10 +67,12 @@ class Silence:
         with contextlib.suppress(BlockingIOError):
             if os.read(self._pipe, 1 << 12):
                 self._silence_s, self._usual_s, self._limit_s = 0.0, SILENCE_S_MAX, None
-        if self._silence_s < self._usual_s:
+        if self._silence_s < SILENCE_S_MAX:
             return False
         if _is_stopped(pid):
             return True
+        if self._silence_s < self._usual_s:
+            return False
         if self._limit_s is None:
             # The speed is measured when it matters, since it is that of this moment.
             self._limit_s = self._usual_s * slowness_now()

@@ -144,6 +144,16 @@ def test_only_a_stopped_node_is_killed_at_once_when_all_shall_end(
     assert (world.started[0].kills, world.started[0].is_told) == (int(is_stopped), not is_stopped)
 
 
+def test_a_node_that_is_stopped_while_it_starts_is_replaced_as_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_is_stopped", lambda _: True)
+    world.pass_time(SILENCE_S_MAX - 1)
+    assert [process.kills for process in world.started] == [0]
+    world.pass_time(2)
+    assert world.started[0].kills == 1
+
+
 def test_a_node_that_starts_has_time(world: World) -> None:
     world.pass_time(3 * START_S_MAX - 2)
     assert [process.kills for process in world.started] == [0]
