@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from actors.partition.anomalies import AnomalyFilter
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
 from config.load import parse_job
@@ -73,7 +74,7 @@ def main() -> None:
 
             client, started_s = Client(home), time.monotonic()
             client.submit(parse_job(JOB, Path(name)))
-            while sum(stat.anomaly_count for stat in client.partition_stats("asked")) < ROW_COUNT // 2:
+            while len(client.anomalies("asked", AnomalyFilter(), ROW_COUNT)) < ROW_COUNT // 2:
                 if time.monotonic() - started_s > START_TIMEOUT_S:
                     sys.exit(f"the job found too little: {client.runner_status('asked')}")
                 time.sleep(0.2)
