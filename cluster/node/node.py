@@ -195,8 +195,11 @@ class NodeProcess:
     def _ask_to_be_admitted(self) -> None:
         identity = self._member.status().identity
         arguments = (self._settings.name, self._settings.raft_address, identity)
-        self._client_of(self._settings.seed).call("admit", *arguments)
-        self._stopping.wait(ADMIT_S)
+        try:
+            self._client_of(self._settings.seed).call("admit", *arguments)
+        finally:
+            # Refused, until its former self is expelled, it asks no more often.
+            self._stopping.wait(ADMIT_S)
 
     def _own_record(self) -> NodeRecord:
         known = self._member.state().nodes.get(self._settings.name)
