@@ -81,11 +81,13 @@ def undisturbed(company: list[Machine], few: Path, expected: Entries) -> Left:
 
 @pytest.fixture
 def begin_job(few: Path, eventually: Eventually) -> Iterator[Begin]:
-    """Return a function that begins a job under a name and waits until some machines have partitions of it."""
+    """Return a function that begins a job under a name and waits until it is in the middle, on some machines."""
     jobs: list[FedJob] = []
 
     def begin_on(submitter: Machine, name: str, *where: Machine, hosts: int = 3) -> FedJob:
         jobs.append(FedJob(submitter, name, few, hosts))
+        # All partitions have committed something, and delivered it.
+        eventually(lambda: len(delivered(submitter, name)) == 4, 120)
         eventually(lambda: all(copies(machine, name) for machine in where), 120)
         return jobs[-1]
 
@@ -231,12 +233,10 @@ def test_a_machine_that_is_brought_down_comes_back_with_what_it_had(
 
 
 def test_all_machines_lose_power_at_once_and_go_on_where_they_stood(
-    company: list[Machine], undisturbed: Left, begin_job: Begin, eventually: Eventually
+    company: list[Machine], undisturbed: Left, begin_job: Begin
 ) -> None:
     three = company[:3]
     job = begin_job(three[0], "blackout", *three)
-    # All have committed something, and delivered it.
-    eventually(lambda: len(delivered(three[0], "blackout")) == 4)
     for machine in three:
         machine.power_off()
     # Two are a majority, which `up` waits for.
