@@ -16,7 +16,7 @@ from actors.partition.anomaly_table import decode_entry
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
 from cluster.local.speed import slowness
-from tests.support.trades import write_trades
+from tests.support.trades import entries_alone, write_trades
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -77,13 +77,7 @@ def trades(long_trades: Path) -> Path:
 @pytest.fixture(scope="session")
 def long_expected(long_trades: Path) -> list[tuple[bytes, bytes]]:
     """Return the anomaly table of one undisturbed run in this process."""
-    from actors.source.open import open_source
-    from cluster.local.compare import undisturbed_entries
-    from tests.support.trades import trades_job
-
-    job = trades_job("undisturbed", long_trades)
-    ends = {0: ROW_COUNT}
-    return list(undisturbed_entries(job, open_source(job, long_trades.parent), ends, lambda: time.time_ns() // 1000))
+    return entries_alone(long_trades, ROW_COUNT)
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 
-from actors.partition.anomaly_table import decode_entry
 from cluster.local.speed import slowness
 from tests.support.bad_cable import bad_cable
 from tests.support.company import (
-    Entries,
     Left,
     begin,
     bystander,
@@ -38,6 +35,7 @@ from tests.support.company import (
 )
 from tests.support.fed_job import FedJob
 from tests.support.namespaces import Machine, Machines, can_make
+from tests.support.trades import entries_alone, write_trades
 
 pytestmark = [
     pytest.mark.skipif(not can_make(), reason="needs root and `ip` of iproute2"),
@@ -62,19 +60,19 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]
 
 
 @pytest.fixture(scope="module")
-def few(trades: Path) -> Path:
-    """Return a file of the first of the trades: all that a job stores is read again and again."""
-    path = trades.parent / "few.parquet"
-    pl.read_parquet(trades).head(FEW).write_parquet(path, row_group_size=5_000)
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of few trades: all that a job stores is read again and again."""
+    path = tmp_path_factory.mktemp("few") / "few.parquet"
+    write_trades(path, FEW, key_count=200, seed=7)
     return path
 
 
 @pytest.fixture(scope="module")
-def undisturbed(company: list[Machine], few: Path, expected: Entries) -> Left:
+def undisturbed(company: list[Machine], few: Path) -> Left:
     """Return what a job leaves behind to which nothing happens; it stays there."""
     submit(company[0], "undisturbed", few, keeps=True)
     left = left_behind(company[0], "undisturbed")
-    assert left[0] == [entry for entry in expected if decode_entry(*entry).id.offset < FEW]
+    assert left[0] == entries_alone(few, FEW)
     assert all(map(len, left))
     return left
 

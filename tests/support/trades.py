@@ -1,5 +1,6 @@
 """A file of trades and the job that watches it: row, window and mixed metrics, and one that looks back."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +53,14 @@ def parquet(path: Path) -> str:
 def trades_job(name: str, path: Path, *, hosts: int | str = 2, batch_rows: int = 1000) -> JobSettings:
     """Return the job of a file of trades."""
     return parse_job(JOB.format(name=name, source=parquet(path), hosts=hosts, batch_rows=batch_rows), path.parent)
+
+
+def entries_alone(path: Path, row_count: int) -> list[tuple[bytes, bytes]]:
+    """Return the anomaly table of the job of a file of trades that is run in this process, undisturbed."""
+    # Ray reads its environment when it is imported, which is prepared before.
+    from actors.source.open import open_source
+    from cluster.local.compare import undisturbed_entries
+
+    job = trades_job("undisturbed", path)
+    ends = {0: row_count}
+    return list(undisturbed_entries(job, open_source(job, path.parent), ends, lambda: time.time_ns() // 1000))
