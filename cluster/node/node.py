@@ -235,6 +235,9 @@ class NodeProcess:
         head, own = state.head, self._settings.name
         if head is None or not self._settings.carries_ray or own not in state.nodes:
             return
+        if isinstance(self._ray, RayKeeper) and head.node == own and head.address:
+            # It ran here, and the group says where it listened: one that is started anew is another generation.
+            self._ray.miss(head.generation)
         self._ray.follow(head.generation, None if head.node == own else head.address)
         found = self._ray.status
         is_new = found.phase is RayPhase.RUNNING and found.generation == head.generation and not head.address

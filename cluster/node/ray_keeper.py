@@ -114,6 +114,13 @@ class RayKeeper:
         """What Ray does here."""
         return self._status
 
+    def miss(self, generation: int) -> None:
+        """Know that the head of a generation ran here; when nothing is known of it any more, it has failed."""
+        is_starting = self._starting is not None and self._starting.is_alive()
+        if not is_starting and self._status.generation != generation:
+            problem = "the head of Ray has ended with its machine"
+            self._status = RayStatus(phase=RayPhase.FAILED, generation=generation, problem=problem)
+
     def follow(self, generation: int, head_address: str | None) -> None:
         """Have Ray of a generation run here, joined to a head, or (`None`) as the head itself."""
         if self._starting is not None:

@@ -115,3 +115,15 @@ def test_while_ray_is_started_anew_it_is_said_why(
     found = keeper.status
     starts.set()
     assert (found.phase, found.problem) == (RayPhase.STARTING, "raylet of Ray has ended: Ray is being started anew")
+
+
+def test_a_head_of_which_nothing_is_left_is_no_second_one_of_its_generation(tmp_path: Path) -> None:
+    keeper = RayKeeper(SETTINGS, tmp_path)
+    keeper.miss(1)
+    keeper.follow(1, None)
+    assert (keeper.status.phase, keeper.status.generation) == (RayPhase.FAILED, 1)
+
+
+def test_a_head_that_still_runs_is_not_missed(keeper: RayKeeper) -> None:
+    keeper.miss(1)
+    assert look(keeper) == (RayPhase.RUNNING, "")
