@@ -184,7 +184,9 @@ def restart_ray(rays: list[OthersMachine], is_missed: Callable[[], object]) -> N
 
 def alive_count(on: OthersMachine) -> int:
     """Return how many machines Ray has."""
-    program = "import ray; ray.init('auto', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+    # By its address: `auto` looks among all processes of the machine that the namespaces share.
+    init = f"ray.init('{on.machine.address}:{PORT}', _node_ip_address='{on.machine.address}', log_to_driver=False)"
+    program = f"import ray; {init}; print(sum(n['Alive'] for n in ray.nodes()))"
     command = on.machine.command(sys.executable, "-c", program)
     done = subprocess.run(command, env=on.environment, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
