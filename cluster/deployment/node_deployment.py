@@ -227,12 +227,14 @@ class NodeDeployment:
         """Return one of them, or `None`."""
         return deploy.find_stream(name)
 
-    def end_sampler_process(self, name: str) -> None:
-        """Kill the process of one that runs; Ray starts it again."""
+    def end_hung_sampler(self, name: str) -> bool:
+        """Kill the process of one that runs and does not answer, so that Ray starts it again; return whether it did."""
         found = deploy.find_stream(name)
-        pid = None if found is None else found.pid()
-        if found is not None and pid is not None:
-            self._end_process(found, name.rpartition("@")[2], pid)
+        pid = None if found is None else found.hung_pid()
+        if found is None or pid is None:
+            return False
+        self._end_process(found, name.rpartition("@")[2], pid)
+        return True
 
     def streams_directory(self) -> Path:
         """Return where stream tables are."""

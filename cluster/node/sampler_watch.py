@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 LOOK_S: Final = 1.0
 """Seconds between two looks."""
 
-SILENCE_US_MAX: Final = 10_000_000
-"""Silence, in microseconds, after which one counts as hung."""
+SILENCE_US_MAX: Final = 3_000_000
+"""Silence, in microseconds, after which one is looked at: it hangs, or it is only being started."""
 
 
 class Group(Protocol):
@@ -47,8 +47,8 @@ class Samplers(Protocol):
         """Return one that can be asked whether it is there, or `None`."""
         ...
 
-    def end_sampler_process(self, name: str) -> None:
-        """Kill one that runs; it is started again."""
+    def end_hung_sampler(self, name: str) -> bool:
+        """Kill one that runs and still does not answer within ten seconds; return whether it did hang."""
         ...
 
 
@@ -85,9 +85,9 @@ class SamplerWatch:
         self._follow(self._samplers.sampler_names() if is_wanted else frozenset())
         for name, silence_us in self._pulse.look().items():
             if silence_us >= SILENCE_US_MAX:
-                log.warning("what fills a stream table hangs and is ended", extra={"sampler": name})
                 self._forget(name)
-                self._samplers.end_sampler_process(name)
+                if self._samplers.end_hung_sampler(name):
+                    log.warning("what fills a stream table hung and is ended", extra={"sampler": name})
 
     def _follow(self, names: frozenset[str]) -> None:
         for name in self._followed - names:

@@ -34,6 +34,7 @@ class World:
         self.epoch: int | None = 1
         self.status = JobStatus.RUNNING
         self.answers = True
+        self.is_starting = False
         self.names = {NAME}
         self.ended: list[str] = []
         self._watch = SamplerWatch(self, self, lambda: self.now_us)
@@ -51,9 +52,12 @@ class World:
     def find_sampler(self, name: str) -> HostPort | None:
         return cast(HostPort, Sampler(self))
 
-    def end_sampler_process(self, name: str) -> None:
+    def end_hung_sampler(self, name: str) -> bool:
+        if self.is_starting:
+            return False
         self.ended.append(name)
         self.answers = True
+        return True
 
     def pass_time(self, seconds: int) -> list[str]:
         for _ in range(seconds):
@@ -81,6 +85,13 @@ def test_one_that_is_silent_is_ended_once_and_followed_again(world: World) -> No
     assert world.pass_time(20) == [NAME, NAME]
 
 
+def test_one_that_takes_long_to_start_is_left_alone_and_looked_at_again(world: World) -> None:
+    world.answers, world.is_starting = False, True
+    assert world.pass_time(60) == []
+    world.is_starting = False
+    assert world.pass_time(10) == [NAME]
+
+
 @pytest.mark.parametrize(("epoch", "status"), [(None, JobStatus.RUNNING), (1, JobStatus.STOPPED)])
 def test_only_who_leads_looks_and_only_while_jobs_run(world: World, epoch: int | None, status: JobStatus) -> None:
     world.answers = False
@@ -91,6 +102,6 @@ def test_only_who_leads_looks_and_only_while_jobs_run(world: World, epoch: int |
 def test_one_that_is_gone_is_not_missed(world: World) -> None:
     world.pass_time(5)
     world.answers = False
-    world.pass_time(5)
+    world.pass_time(2)
     world.names.clear()
     assert world.pass_time(60) == []
