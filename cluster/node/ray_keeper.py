@@ -4,10 +4,12 @@ Ray outlives the node process: one that starts again finds in its record what ru
 a head of Ray; a machine's processes belong to one, and end when the group has the next.
 """
 
+import contextlib
 import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -101,6 +103,7 @@ class RayKeeper:
         self._record = RayRecord.read(directory)
         self._status = RayStatus()
         self._starting: threading.Thread | None = None
+        self._starter: subprocess.Popen[str] | None = None
         self._retry_due_s = 0.0
         self._hung_since_s: float | None = None
         self._look: GcsLook | None = None
@@ -125,6 +128,8 @@ class RayKeeper:
         """Have Ray of a generation run here, joined to a head, or (`None`) as the head itself."""
         if self._starting is not None:
             if self._starting.is_alive():
+                if generation != self._status.generation:
+                    self._give_up_start()
                 return
             self._starting = None
         if generation != self._status.generation or self._is_to_be_tried_again(head_address):
@@ -151,6 +156,13 @@ class RayKeeper:
         if record is None or pid in record.pids.values():
             return False
         return kill_process(pid, record.starter_pid, record.started, record.directory)
+
+    def _give_up_start(self) -> None:
+        """End a start of a generation that is over: it may wait for a head that is gone for minutes."""
+        starter = self._starter
+        if starter is not None and starter.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(starter.pid, signal.SIGKILL)
 
     def _begin(self, generation: int, head_address: str) -> None:
         # Who looks has to learn why Ray is away, and what has ended may have been seen by nobody before.
@@ -200,6 +212,7 @@ class RayKeeper:
                 start_new_session=True,
                 env=self._environment,
             )
+        self._starter = starter
         started = psutil.Process(starter.pid).create_time()
         try:
             said, _ = starter.communicate(json.dumps(asdict(request)) + "\n", timeout=START_TIMEOUT_S * slowness())

@@ -127,3 +127,16 @@ def test_a_head_of_which_nothing_is_left_is_no_second_one_of_its_generation(tmp_
 def test_a_head_that_still_runs_is_not_missed(keeper: RayKeeper) -> None:
     keeper.miss(1)
     assert look(keeper) == (RayPhase.RUNNING, "")
+
+
+def test_a_start_that_waits_for_a_head_that_is_gone_ends_with_its_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RayKeeper, "_start", lambda *_: threading.Event().wait(20))
+    keeper = RayKeeper(SETTINGS, tmp_path)
+    keeper._starter = starter = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    keeper.follow(1, "a:3")
+    keeper.follow(1, "a:3")
+    assert starter.poll() is None
+    keeper.follow(2, "a:4")
+    assert starter.wait(20) == -signal.SIGKILL
