@@ -117,7 +117,9 @@ def _place(inner: str) -> Place:
         name, spec = inner[:cut], inner[cut + 1 :]
     if not bare(name):
         raise TemplateError("a place {} is empty; name what it is for, or write {{}} for braces")
-    if spec and (_NUMBER.search(spec) or not any(_fits(value, spec) for value in (1.5, 1, "a"))):
+    # The letter of a number, `c`, may be half of one, which no output can hold.
+    is_letter = spec.endswith("c")
+    if spec and (is_letter or _NUMBER.search(spec) or not any(_fits(value, spec) for value in (1.5, 1, "a"))):
         raise TemplateError(f"{spec!r} in {{{inner}}} is no format; write one of Python's, such as .1f or >8")
     return Place(bare(name), spec)
 
@@ -125,7 +127,7 @@ def _place(inner: str) -> Place:
 def _fits(value: Any, spec: str) -> bool:
     try:
         format(value, spec)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return False
     return True
 

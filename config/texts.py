@@ -14,6 +14,9 @@ from config.sinks import WebhookSinkSettings
 if TYPE_CHECKING:
     from config.settings import JobSettings
 
+_OF_BODIES = ("id", "kind", "summary", "runbook")
+"""Words for the bodies of webhooks alone: what a record gets last."""
+
 
 def text_faults(job: "JobSettings") -> list[SettingError]:
     """Return what is wrong with the texts and ids of a job's rules, and with the bodies of its sinks."""
@@ -73,6 +76,15 @@ def _texts_of(path: Path, data: object) -> Iterator[tuple[Path, str]]:
 
 def _names(job: "JobSettings", path: Path) -> Iterator[str]:
     """Give the names that a template at a path may use, besides parts of metrics."""
-    yield from (*job.row_schema.names, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS)
-    for _, rule in _rules(job):
-        yield from (f"labels.{name}" for name in rule.labels)
+    is_body = path[0] == "sinks"
+    unknown = set() if is_body else {*_OF_BODIES, path[2]}
+    if path[2] == "describe":
+        unknown.add("metric")
+    yield from (*job.row_schema.names, *(name for name in RULE_WORDS if name not in unknown))
+    yield from (*EPISODE_WORDS, *WINDOW_WORDS)
+    if path[2] == "labels":
+        # Labels are read first.
+        return
+    for place, rule in _rules(job):
+        if is_body or place == path[:2]:
+            yield from (f"labels.{name}" for name in rule.labels)

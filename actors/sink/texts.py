@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.durations import show_duration
 from actors.templates import Template, TemplateError, Values, bare, parse_template
-from config.form import EPISODE_WORDS, JobForm, rules_of
+from config.form import EPISODE_WORDS, JobForm, RuleForm, rules_of
 
 _EPISODE_FIELDS = frozenset(EPISODE_WORDS) - {"duration"}
 
@@ -40,14 +40,13 @@ def with_texts(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def rule_fields(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is said of a record's metric or detector, as far as anything is."""
-    number = record.get("type")
-    if not isinstance(number, int) or number >= len(job.metrics) + len(job.detectors):
-        # A key that is absent, say.
+    rule = _rule_of(job, record)
+    if rule is None:
         return {}
-    rule = rules_of(job)[number]
-    named = {"rule": rule.id, "severity": rule.severity}
-    values = values_of(job, {**record, **named})
-    found = named | {
+    values = values_of(job, record)
+    found = {
+        "rule": rule.id,
+        "severity": rule.severity,
         "labels": {name: template_of(text).render(values) for name, text in rule.labels.items()},
         "summary": None if rule.summary is None else template_of(rule.summary).render(values),
         "runbook": None if rule.runbook is None else template_of(rule.runbook).render(values),
@@ -61,6 +60,7 @@ def values_of(job: JobForm, record: Mapping[str, Any]) -> Values:
     parts = detail if isinstance(detail, Mapping) else {}
     episode, window, values = (_mapping(parts.get(name)) for name in ("episode", "window", "values"))
     key = _mapping(record.get("key"))
+    rule = _rule_of(job, record)
 
     def value(name: str) -> Any:
         if name in key:
@@ -75,12 +75,25 @@ def values_of(job: JobForm, record: Mapping[str, Any]) -> Values:
         if name.startswith("window."):
             return window.get(name.removeprefix("window."))
         if name.startswith("labels."):
-            return _mapping(record.get("labels")).get(name.removeprefix("labels."))
+            label = "" if rule is None else rule.labels.get(name.removeprefix("labels."), "")
+            # A label has no labels in it, so this ends; a job of before may have one that has.
+            return template_of(label).render(lambda one: None if one.startswith("labels.") else value(one)) or None
+        if name == "rule":
+            return None if rule is None else rule.id
+        if name == "severity":
+            return None if rule is None else rule.severity
         if name == "key":
             return ", ".join("NULL" if one is None else str(one) for one in key.values()) or None
         return job.name if name == "job" else record.get(name)
 
     return value
+
+
+def _rule_of(job: JobForm, record: Mapping[str, Any]) -> RuleForm | None:
+    """Return the metric or detector of a record, `None` where it has none: a key that is absent, say."""
+    number = record.get("type")
+    rules = rules_of(job)
+    return rules[number] if isinstance(number, int) and number < len(rules) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -46,6 +46,7 @@ def test_a_place_alone_is_the_value_itself() -> None:
         ("{}", "a place {} is empty"),
         ("{ :.1f}", "a place {} is empty"),
         ("{a:nonsense}", "'nonsense' in {a:nonsense} is no format"),
+        ("{a:c}", "'c' in {a:c} is no format"),
         ("{a:99999999}", "'99999999' in {a:99999999} is no format"),
         ("x" * (SIZE_MAX + 1), "a text of 4097 letters; write at most 4096"),
     ],

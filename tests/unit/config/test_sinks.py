@@ -84,6 +84,10 @@ def test_what_a_sink_takes_follows_from_the_job_unless_it_says_so() -> None:
         ({"summary": "{hst} is hot"}, "metrics[0].summary: nothing is called 'hst' here; did you mean 'host'?"),
         ({"describe": "{src} is silent"}, "metrics[0].describe: nothing is called 'src' here"),
         ({"runbook": "http://wiki/{}"}, "a place {} is empty"),
+        ({"summary": "{summary}"}, "nothing is called 'summary' here"),
+        ({"summary": "{id}"}, "nothing is called 'id' here"),
+        ({"describe": "{metric}"}, "nothing is called 'metric' here"),
+        ({"labels": {"a": "b", "c": "{labels.a}"}}, "nothing is called 'labels.a' here"),
         ({"labels": {"a": "{load:zz}"}}, "'zz' in {load:zz} is no format"),
     ],
 )

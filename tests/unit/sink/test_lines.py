@@ -128,3 +128,17 @@ def test_the_form_that_is_stored_says_the_same_of_a_metric() -> None:
     job = make_trades_job({"type": "stream", "name": "trades"}, metrics=[rule])
     anomaly = Anomaly(id=AnomalyId(split=0, offset=1, ordinal=0), time=5, key=("A",), type=0, metric="x", detail=None)
     assert anomaly_records(stored_form(job.to_bytes()), [anomaly]) == anomaly_records(job, [anomaly])
+
+
+def test_texts_may_name_what_else_is_said_of_the_metric() -> None:
+    said = "{rule} {severity} {labels.desk}"
+    rule = {
+        "when": "qty < 4", "id": "small", "severity": "info", "labels": {"desk": "{sym}-desk"},
+        "summary": said, "describe": said, "runbook": "wiki/{labels.desk}",
+    }  # fmt: skip
+    job = make_trades_job({"type": "stream", "name": "trades"}, metrics=[rule])
+    anomaly = Anomaly(id=AnomalyId(split=0, offset=1, ordinal=0), time=5, key=("A",), type=0, metric="x", detail=None)
+    (record,) = anomaly_records(job, [anomaly])
+    text = "small info A-desk"
+    assert (record["summary"], record["metric"], record["runbook"]) == (text, text, "wiki/A-desk")
+    assert anomaly_frame(job, [anomaly])["metric"].to_list() == [text]
