@@ -4,6 +4,7 @@ A job file holds no secrets: it travels through the group's log and is shown by 
 `env:NAME` or `file:PATH`, and who reads the source looks there.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, TypeAlias
@@ -17,6 +18,8 @@ from config.messages import JsonForm, LogForm, with_named_format
 from config.secrets import Secret
 
 EARLIEST, LATEST = "earliest", "latest"
+
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):[0-9]{1,5}")
 
 
 class CsvMessages(CsvFormatSettings):
@@ -124,6 +127,12 @@ class KafkaSecuritySettings(SecuritySettings):
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     """How the password is proven."""
 
+    @model_validator(mode="after")
+    def _check_login(self) -> "KafkaSecuritySettings":
+        if self.username is not None and self.password is None:
+            raise fault(("password",), "a username needs a `password`, such as env:VARIABLE")
+        return self
+
 
 class NatsSecuritySettings(SecuritySettings):
     """The same for NATS, which knows more kinds of secrets."""
@@ -169,6 +178,13 @@ class KafkaSource(BrokerSource):
 
     security: KafkaSecuritySettings = KafkaSecuritySettings()
     """How to log in."""
+
+    @model_validator(mode="after")
+    def _check_brokers(self) -> "KafkaSource":
+        for index, broker in enumerate(self.brokers):
+            if not _BROKER.fullmatch(broker):
+                raise fault(("brokers", index), f"{broker!r} is no address of a broker; write HOST:PORT")
+        return self
 
 
 class NatsSource(BrokerSource):

@@ -20,6 +20,7 @@ _TEXTS = {
     "bool_parsing": "must be true or false, not {value}",
     "string_type": "must be text, not {value}; put it in quotes if it is meant as text",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
     "tuple_type": "must be a list, not {value}",
     "dict_type": "must be a mapping of keys, not {value}",
     "model_type": "must be a mapping of keys, not {value}",

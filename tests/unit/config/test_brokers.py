@@ -37,7 +37,10 @@ def test_a_job_of_a_page_is_one(text: str) -> None:
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        (KAFKA | {"brokers": []}, "source.brokers"),
+        (KAFKA | {"brokers": []}, "source.brokers: must not be empty"),
+        (KAFKA | {"brokers": ["a"]}, "source.brokers[0]: 'a' is no address of a broker; write HOST:PORT"),
+        (KAFKA | {"brokers": ["a:x"]}, "is no address of a broker"),
+        (KAFKA | {"security": {"username": "a"}}, "source.security.password: a username needs"),
         (KAFKA | {"start": "yesterday"}, "neither `earliest`, `latest` nor a time"),
         (KAFKA | {"format": {"type": "csv", "header": True}}, "source.format.header: messages have no header"),
         (KAFKA | {"format": "fields"}, "no such type, 'fields'"),
