@@ -94,7 +94,7 @@ def anomaly_rows(
     rows = [
         {
             job.time_column: time_text(time_kind, one.time),
-            **{name: _plain(kind, value) for (name, kind), value in zip(keys, one.key, strict=True)},
+            **{name: plain_value(kind, value) for (name, kind), value in zip(keys, one.key, strict=True)},
             "type": one.type,
             "metric": one.metric,
             "detail": shown(time_kind, one.detail),
@@ -120,7 +120,9 @@ def metric_texts(job: JobForm, anomalies: Sequence[Raised]) -> list[str]:
         if template is None:
             found.append(one.metric)
             continue
-        key = {name: _plain(schema[name].type, value) for name, value in zip(job.key_columns, one.key, strict=True)}
+        key = {
+            name: plain_value(schema[name].type, value) for name, value in zip(job.key_columns, one.key, strict=True)
+        }
         record = {"time": time_text(kind, one.time), "key": key, "type": one.type}
         values = values_of(job, record | {"detail": shown_detail(kind, one.detail)})
         found.append(template.render(values))
@@ -159,7 +161,8 @@ def json_data(text: str | None) -> Any:
         return text
 
 
-def _plain(kind: ColumnType, value: Any) -> Any:
+def plain_value(kind: ColumnType, value: Any) -> Any:
+    """Return a value of a column as JSON shows it: times as ISO text."""
     if value is None:
         return None
     if kind.is_temporal:

@@ -8,6 +8,7 @@ from typing import Any
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SinkError
 from actors.secrets import SecretError, read_private, read_secret
+from actors.sink.lines import plain_value
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.protocol import Sink, SinkRecord
 from actors.sink.webhook import WebhookSink
@@ -77,7 +78,12 @@ class ChosenSink:
         if not (self._takes_episodes if one.is_episode else self._takes_anomalies):
             return False
         rule = self._rules[one.type] if one.type < len(self._rules) else None
-        key = dict(zip(self._job.key_columns, one.key, strict=True))
+        schema = self._job.row_schema
+        key = {
+            name: plain_value(schema[name].type, value)
+            for name, value in zip(self._job.key_columns, one.key, strict=True)
+            if name in self._settings.where.key
+        }
         severity, name = (None, one.metric) if rule is None else (rule.severity, rule.id or one.metric)
         return self._settings.where.takes(severity, name, key)
 

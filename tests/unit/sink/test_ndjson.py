@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -166,3 +167,25 @@ def test_times_keep_all_their_digits(tmp_path: Path) -> None:
     found = json.loads((tmp_path / FILE).read_text())
     assert (found["time"], found["key"]["sym"]) == ("2023-11-14T22:13:20.123456789Z", "2018-10")
     assert found["detail"] == {"learned_since": "2023-11-14T22:13:20.123456789Z"}
+
+
+@pytest.mark.parametrize(("kind", "value", "pattern"), [
+    ("DATE", 20454, "2026-01-01"), ("TIMESTAMP", 0, "1970-01-01T*"), ("SECOND", 36000, "10:*"), ("LONG", 5, "5"),
+    ("BOOL", True, "True"), ("DOUBLE", 1.5, "1.*"),
+])  # fmt: skip
+def test_a_sink_looks_at_keys_as_they_are_printed(tmp_path: Path, kind: str, value: Any, pattern: str) -> None:
+    job = make_job(
+        {
+            "job": "keys",
+            "schema": {"time": "TIMESTAMP", "at": kind, "load": "DOUBLE"},
+            "time": "time",
+            "key": "at",
+            "metrics": ["load > 1"],
+            "source": {"type": "stream", "name": "loads"},
+            "sinks": [{"path": str(tmp_path / "out"), "where": {"key": {"at": pattern}}}],
+        }
+    )
+    (sink,) = open_sinks(job)
+    sink.write([replace(record(0), key=(value,), type=0)])
+    sink.close()
+    assert list((tmp_path / "out").rglob("*.ndjson"))
