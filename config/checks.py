@@ -89,11 +89,6 @@ def _check_sinks(job: JobSettings) -> None:
             if name not in job.key_columns:
                 known = suggest(name, job.key_columns) if job.key_columns else "the job has none"
                 raise fault(("sinks", index, "where", "key", name), f"{name!r} is no key column; {known}")
-        rules = (*job.metrics, *job.detectors)
-        wanted = sink.where.severity
-        if wanted and not any(rule.severity in wanted for rule in rules):
-            text = f"no metric or detector has severity {' or '.join(wanted)}, so nothing would come; give one that"
-            raise fault(("sinks", index, "where", "severity"), text)
         if sink.only in ("episodes", "both") and not any(metric.has_episodes for metric in job.metrics):
             text = "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`"
             raise fault(("sinks", index, "only"), text)
