@@ -42,7 +42,10 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # The system wakes stopped processes of a group that loses its terminal; a paused server is to stay so.
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         due_s = time.monotonic() + START_S * slowness()
         while time.monotonic() < due_s:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
