@@ -7,9 +7,9 @@ from typing import Any
 
 from actors.source.open import open_source
 from actors.source.protocol import Source
-from cluster.allowed import surroundings_here
 from cluster.backtest.replay import Input, InputBatch
 from cluster.errors import BacktestError
+from cluster.surroundings import surroundings_here
 from config.load import make_job
 from config.settings import JobSettings
 from config.sources import FILE_SUFFIXES, FORMAT_TYPES

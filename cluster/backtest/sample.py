@@ -8,11 +8,11 @@ from pathlib import Path
 from actors.errors import TocsinError
 from actors.source.open import open_source
 from actors.split_reader import check_split_count
-from cluster.allowed import surroundings_here
 from cluster.backtest.counting import run_backtest
 from cluster.backtest.inputs import read_all, with_end
 from cluster.backtest.replay import InputBatch
 from cluster.backtest.summary import shown_time
+from cluster.surroundings import surroundings_here
 from config.errors import ConfigError
 from config.settings import JobSettings
 

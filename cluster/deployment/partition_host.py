@@ -7,7 +7,8 @@ from pathlib import Path
 
 from actors import host
 from actors.source.own_splits import OwnSplits
-from cluster.allowed import allowed_here, sink_places_here, surroundings_here
+from cluster.allowed import allowed_here
+from cluster.surroundings import sink_places_here, surroundings_here
 from config.settings import JobSettings
 
 

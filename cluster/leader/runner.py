@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from actors.errors import SinkError, SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source
-from cluster.allowed import allowed_here, surroundings_here
+from cluster.allowed import allowed_here
 from cluster.errors import NoAnswerError
 from cluster.leader import events, instructions
 from cluster.leader.again import read_again
@@ -32,6 +32,7 @@ from cluster.leader.pulse import Pulse
 from cluster.leader.reading import SplitReader
 from cluster.leader.status import Phase, PumpStat, RunnerStatus
 from cluster.leader.subscription import LeaderTask
+from cluster.surroundings import surroundings_here
 from config.settings import JobSettings
 from raft.group import GroupState
 

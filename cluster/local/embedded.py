@@ -20,7 +20,6 @@ from actors.partition.values import null_comparisons
 from actors.source.open import open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.transport.host_metrics import HostFeed
-from cluster.allowed import sink_places_here, surroundings_here
 from cluster.errors import ClusterError
 from cluster.leader.core import LeaderCore
 from cluster.leader.events import (
@@ -59,6 +58,7 @@ from cluster.leader.instructions import (
 from cluster.leader.reading import SplitReader
 from cluster.leader.status import Phase, PumpStat
 from cluster.leader.subscription import LeaderTask
+from cluster.surroundings import sink_places_here, surroundings_here
 from config.load import load_job
 from config.settings import JobSettings
 from raft.commands import Answer, Command, JobResumed, JobStopped, JobSubmitted, Refused

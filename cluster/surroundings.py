@@ -1,0 +1,18 @@
+"""What the sources and sinks of jobs may use of a process: what it was started with, and the time."""
+
+import os
+import time
+
+from actors.sink.open import SinkPlaces
+from actors.source.surroundings import Surroundings
+from cluster.allowed import allowed_here
+
+
+def surroundings_here(stdin: int | None = None) -> Surroundings:
+    """Return what the source of a job may use of this process: its variables, and its standard input if it is given."""
+    return Surroundings(stdin=stdin, environment=os.environ)
+
+
+def sink_places_here() -> SinkPlaces:
+    """Return what the sinks of a job may use of this process."""
+    return SinkPlaces(allowed=allowed_here(), environment=os.environ, now_s=lambda: int(time.time()))
