@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.client.access import GROUP_ID, Access
-from cluster.client.hosts import LOOK_TIMEOUT_S, WAIT_S, Hosts
+from cluster.client.hosts import HOST_TIMEOUT_S, LOOK_TIMEOUT_S, WAIT_S, Hosts
 from cluster.client.member_rows import MemberRow
 from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from cluster.client.event_pages import Ask, EventPage
     from config.settings import JobSettings
     from raft.commands import Command
-
-STAT_TIMEOUT_S = 3.0
-"""Seconds that a host has for its counters while a query waits for it."""
 
 PLACE_TIMEOUT_S = 30.0
 """Seconds in which a running job gives an accepted value its place; a failover in between is waited out."""
@@ -284,7 +281,7 @@ class Client:
         Raises:
             NoAnswerError: a host that runs did not give its own in time.
         """
-        found, silent = self._hosts.look(self.job(name), STAT_TIMEOUT_S)
+        found, silent = self._hosts.look(self.job(name), HOST_TIMEOUT_S)
         if silent:
             raise NoAnswerError("; ".join(silent))
         return found
