@@ -20,6 +20,7 @@ from cluster.deployment import deploy
 from cluster.leader.member_status import MemberView
 from cluster.local.home import Home
 from cluster.local.speed import slowness
+from cluster.node.security import NAMESPACE
 from tests.support.trades import trades_job
 
 FEW_ROW_COUNT = 8_000
@@ -118,7 +119,7 @@ def test_a_host_that_owns_nothing_ends_when_a_leader_takes_over(
     head = client.state().head
     assert head is not None
     # Before the job is started: it takes seconds, after which the job might be over, whose hosts all linger.
-    deploy.connect(head.address, head.address.rpartition(":")[0], deploy.NAMESPACE)
+    deploy.connect(head.address, head.address.rpartition(":")[0], NAMESPACE)
     try:
         start(client, "idle", long_trades, eventually)
         deploy.ensure_host(client.group_id, "idle", "host-3", client.job("idle").spec, home, "")

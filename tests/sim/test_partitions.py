@@ -188,8 +188,8 @@ ACCEPTED = [
 def with_accepted(monkeypatch: pytest.MonkeyPatch, accepted: list[bytes]) -> None:
     """Let undisturbed runs know accepted values from the beginning."""
 
-    def make_host(job: bytes, directory: str, **named: Any) -> PartitionHost:
-        host = PartitionHost(job, directory, **named)
+    def make_host(*given: Any, **named: Any) -> PartitionHost:
+        host = PartitionHost(*given, **named)
         host.accept(0, accepted)
         return host
 

@@ -18,7 +18,7 @@ def credentials(group: str = "g", password: str = PASSWORD) -> Credentials:
 
 def credentials_until(year: int) -> Credentials:
     """Return credentials of the right authority whose certificate is valid until the end of a year only."""
-    with mock.patch("raft.credentials._VALID_UNTIL", datetime.datetime(year, 12, 31, tzinfo=datetime.UTC)):
+    with mock.patch("raft.certificates._VALID_UNTIL", datetime.datetime(year, 12, 31, tzinfo=datetime.UTC)):
         short = Credentials.derive("g", PASSWORD)
     return Credentials(credentials().authority, short.certificate, short.key)
 
