@@ -6,7 +6,7 @@ lost to a text about it. What has no value is a dash, and a value that its forma
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,21 +92,6 @@ def parse_template(text: str) -> Template:
         else:
             literal, at = literal + letter, at + 1
     return Template(tuple([*parts, literal] if literal else parts))
-
-
-def render_all(data: Any, values: Values) -> Any:
-    """Return plain data with all its texts rendered as templates; keys stay as they are.
-
-    Raises:
-        TemplateError: a text is no template.
-    """
-    if isinstance(data, str):
-        return parse_template(data).value(values)
-    if isinstance(data, Mapping):
-        return {key: render_all(value, values) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [render_all(one, values) for one in data]
-    return data
 
 
 def _place(inner: str) -> Place:

@@ -11,10 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 from config.base import Names, Nodes, Settings, as_list, check_type, duration_seconds, fault
 from config.secrets import Secret
 
-SEVERITIES = ("info", "warning", "error", "critical")
-"""How bad something is, from the least on."""
-
 Severity = Literal["info", "warning", "error", "critical"]
+"""How bad something is, from the least on."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
