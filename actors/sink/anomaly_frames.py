@@ -43,7 +43,7 @@ def raised_records(job: JobForm, raised: pl.DataFrame) -> list[dict[str, Any]]:
     chosen = raised.select(job.time_column, *job.key_columns, "type", "metric")
     frame = chosen.with_columns(pl.Series("detail", details, dtype=pl.String))
     rows = json_records(present_times(schema, frame, months_as_text=True), ("detail",))
-    return [with_texts(job, as_record(job, row)) for row in rows]
+    return with_texts(job, [as_record(job, row) for row in rows])
 
 
 def json_records(frame: pl.DataFrame, json_columns: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def anomaly_records(job: JobForm, anomalies: Sequence[Raised]) -> list[dict[str,
 
     That is as much as there is of `rule`, `severity`, `labels`, `summary` and `runbook`.
     """
-    return [with_texts(job, as_record(job, row)) for row in anomaly_rows(job, anomalies)]
+    return with_texts(job, [as_record(job, row) for row in _plain_rows(job, anomalies, shown_detail)])
 
 
 def as_record(job: JobForm, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,11 +87,21 @@ def anomaly_rows(
     job: JobForm, anomalies: Sequence[Raised], detail: Callable[[ColumnType, str | None], Any] | None = None
 ) -> list[dict[str, Any]]:
     """Return anomalies as rows of plain values, with the details as data, or as `detail` makes them."""
-    shown = shown_detail if detail is None else detail
+    rows = _plain_rows(job, anomalies, shown_detail if detail is None else detail)
+    if described(job):
+        for row, text in zip(rows, metric_texts(job, anomalies), strict=True):
+            row["metric"] = text
+    return rows
+
+
+def _plain_rows(
+    job: JobForm, anomalies: Sequence[Raised], shown: Callable[[ColumnType, str | None], Any]
+) -> list[dict[str, Any]]:
+    """Return anomalies as rows whose metrics have the texts that are stored."""
     schema = job.row_schema
     time_kind = schema[job.time_column].type
     keys = [(name, schema[name].type) for name in job.key_columns]
-    rows = [
+    return [
         {
             job.time_column: time_text(time_kind, one.time),
             **{name: plain_value(kind, value) for (name, kind), value in zip(keys, one.key, strict=True)},
@@ -104,10 +114,6 @@ def anomaly_rows(
         }
         for one in anomalies
     ]
-    if described(job):
-        for row, text in zip(rows, metric_texts(job, anomalies), strict=True):
-            row["metric"] = text
-    return rows
 
 
 def metric_texts(job: JobForm, anomalies: Sequence[Raised]) -> list[str]:

@@ -1,7 +1,7 @@
 """What people have said of a metric or detector, with the values of one anomaly or episode in it."""
 
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -31,19 +31,27 @@ def described(job: JobForm) -> dict[int, Template]:
     return found
 
 
-def with_texts(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with what the job says of its metric or detector, as far as it says anything."""
-    template = described(job).get(record.get("type", -1))
-    text = {} if template is None else {"metric": template.render(values_of(job, record))}
-    return {**record, **text, **rule_fields(job, record)}
+def with_texts(job: JobForm, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return records with what the job says of their metrics and detectors, as far as it says anything."""
+    templates = described(job)
+    if not templates and not any(_says_anything(rule) for rule in rules_of(job)):
+        return list(records)
+    return [_with_texts(job, templates.get(record.get("type", -1)), record) for record in records]
 
 
-def rule_fields(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said of a record's metric or detector, as far as anything is."""
-    rule = _rule_of(job, record)
-    if rule is None:
-        return {}
+def _with_texts(job: JobForm, template: Template | None, record: dict[str, Any]) -> dict[str, Any]:
     values = values_of(job, record)
+    text = {} if template is None else {"metric": template.render(values)}
+    rule = _rule_of(job, record)
+    return {**record, **text, **({} if rule is None else _rule_fields(rule, values))}
+
+
+def _says_anything(rule: RuleForm) -> bool:
+    return bool(rule.id or rule.severity or rule.labels or rule.summary or rule.runbook)
+
+
+def _rule_fields(rule: RuleForm, values: Values) -> dict[str, Any]:
+    """Return what is said of a metric or detector, as far as anything is."""
     found = {
         "rule": rule.id,
         "severity": rule.severity,
@@ -112,9 +120,6 @@ def _duration(parts: Mapping[str, Any]) -> str | None:
 
 def _moment(text: Any) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    if found is None and isinstance(text, date):
-        return datetime(text.year, text.month, text.day)
-    return found

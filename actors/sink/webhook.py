@@ -20,6 +20,7 @@ from actors.errors import SinkError
 from actors.sink.lines import anomaly_records
 from actors.sink.protocol import SinkRecord
 from actors.sink.texts import template_of, values_of
+from actors.templates import Template
 from config.settings import JobSettings
 from config.sinks import WebhookSinkSettings
 
@@ -126,7 +127,7 @@ def _filled(data: Any, values: Callable[[str], Any]) -> Any:
         return {name: _filled(value, values) for name, value in data.items()}
     if isinstance(data, list):
         return [_filled(one, values) for one in data]
-    return data.value(values) if hasattr(data, "places") else data
+    return data.value(values) if isinstance(data, Template) else data
 
 
 def _reason(error: Exception) -> str:
