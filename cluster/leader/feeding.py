@@ -91,7 +91,7 @@ class AskedFeeds:
         self._desk.ask(request, then, partial(self._told.failed, feed), timeout_us)
 
 
-class RoutedFeeding:
+class RoutedFeeding(AskedFeeds):
     """Feeds of one job whose rows are routed by its leader."""
 
     def __init__(
@@ -103,13 +103,9 @@ class RoutedFeeding:
         feeds: Mapping[str, Feed],
         told: FeedingTold,
     ) -> None:
-        self._desk = desk
+        super().__init__(desk, settings, known, feeds, told)
         self._limits = settings.limits
         self._positions = positions
-        self._known = known
-        self._feeds = feeds
-        self._told = told
-        self._asked = AskedFeeds(desk, settings, known, feeds, told)
 
     def _all(self) -> list[RoutedFeed]:
         return [feed for feed in self._feeds.values() if isinstance(feed, RoutedFeed)]
@@ -129,9 +125,9 @@ class RoutedFeeding:
     def go_on(self, feed: Feed) -> None:
         """Send what may go, and read again what is lacking."""
         assert isinstance(feed, RoutedFeed), "rows are routed"
-        self._asked.tell_values(feed)
+        self.tell_values(feed)
         while (batch := feed.take_sendable()) is not None:
-            self._asked.ask(feed, SendBatch, lambda _: feed.answered(), batch=batch)
+            self.ask(feed, SendBatch, lambda _: feed.answered(), batch=batch)
         self._read(feed)
 
     def is_near(self, feed: Feed, partition: int) -> bool:
@@ -170,7 +166,7 @@ class RoutedFeeding:
     def _on_not_read(self, feed: RoutedFeed, failure: Failure) -> None:
         feed.is_reading = False
         feed.read_due_us = self._desk.elapsed_us + self._desk.limits.retry_us_min
-        if failure.kind is FailureKind.INPUT_GONE and self._asked.is_current(feed):
+        if failure.kind is FailureKind.INPUT_GONE and self.is_current(feed):
             self._told.gone(feed.partitions, failure.reason)
 
     def dues_us(self) -> list[int]:

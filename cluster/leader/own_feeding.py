@@ -22,7 +22,7 @@ from cluster.leader.reading import SplitBatch
 from config.settings import JobSettings
 
 
-class OwnFeeding:
+class OwnFeeding(AskedFeeds):
     """Feeds of one job whose hosts read their own splits."""
 
     def __init__(
@@ -34,12 +34,8 @@ class OwnFeeding:
         feeds: Mapping[str, Feed],
         told: FeedingTold,
     ) -> None:
-        self._desk = desk
+        super().__init__(desk, settings, known, feeds, told)
         self._positions = positions
-        self._known = known
-        self._feeds = feeds
-        self._told = told
-        self._asked = AskedFeeds(desk, settings, known, feeds, told)
         self._pace = Pace(settings.flush.period_ms * 1000, settings.limits.batches_in_flight_max)
         self._backoffs: dict[int, Backoff] = {}
 
@@ -56,14 +52,14 @@ class OwnFeeding:
     def go_on(self, feed: Feed) -> None:
         """Have the host read what its copies lack."""
         assert isinstance(feed, OwnFeed), "hosts read their own splits"
-        self._asked.tell_values(feed)
+        self.tell_values(feed)
         wanted = {} if feed.is_reading else feed.wanted(self._positions.next_offsets, self._desk.elapsed_us)
         if not wanted:
             return
         feed.is_reading = True
         ends = {split: end for split, (_, end) in wanted.items()}
         then = partial(self._on_read, feed, self._desk.elapsed_us, ends, feed.joinings())
-        self._asked.ask(
+        self.ask(
             feed,
             ReadSplits,
             then,
@@ -88,7 +84,7 @@ class OwnFeeding:
         self._pace.took(feed.host, self._desk.elapsed_us - asked_us)
         for progress in event.progress:
             split = progress.split
-            if self._asked.is_current(feed) and feed.take(progress, ends[split], joinings.get(split)):
+            if self.is_current(feed) and feed.take(progress, ends[split], joinings.get(split)):
                 self._judge(feed, progress)
 
     def _judge(self, feed: OwnFeed, progress: SplitProgress) -> None:
