@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from cluster.client.troubles import SaidTroubles
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from cluster.leader.placement import has_wanted_hosts
 from cluster.local.speed import has_passed
@@ -31,19 +32,14 @@ def wait_scaled(client: "Client", name: str, say: Callable[[str], None]) -> None
         NoAnswerError: nothing has moved for too long; the message says what is in the way.
     """
     job = client.job(name)
-    moved_s, said, due_s = time.monotonic(), "", 0.0
+    moved_s = time.monotonic()
+    troubles = SaidTroubles(client, name, SAY_S, "partitions move when that is over", say)
     while not has_wanted_hosts(job):
         if job.status is not JobStatus.RUNNING:
             raise ClusterError(f"job {name!r} is {job.status} before its partitions have moved; `tocsin jobs` shows it")
-        if time.monotonic() >= due_s:
-            due_s = time.monotonic() + SAY_S
-            status = client.runner_status(name)
-            trouble = "" if status is None else ", ".join(status.troubles)
-            if trouble not in ("", said):
-                say(f"{name}: {trouble}; partitions move when that is over")
-            said = trouble or said
+        troubles.look()
         if has_passed(moved_s, STILL_S):
-            why = said or "its leader names no trouble"
+            why = troubles.last or "its leader names no trouble"
             raise NoAnswerError(f"no partition of job {name!r} has moved for {STILL_S:.0f} s: {why}")
         time.sleep(LOOK_S)
         before = job

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cluster.client.troubles import SaidTroubles
 from cluster.errors import ClusterError
 from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
@@ -124,18 +125,11 @@ def follow_job(client: "Client") -> None:
 
 def wait_and_tell(client: "Client", name: str, say: Callable[[str], None]) -> JobSummary:
     """Wait until a job no longer runs and return its summary; say each trouble on the way when it begins."""
-    last = ""
-    due_s = 0.0
+    what_next = f"trying again, `tocsin stop {name}` gives up"
+    troubles = SaidTroubles(client, name, PROGRESS_PERIOD_S, what_next, say)
 
     def is_over(job: Job) -> bool:
-        nonlocal last, due_s
-        if time.monotonic() >= due_s:
-            due_s = time.monotonic() + PROGRESS_PERIOD_S
-            status = client.runner_status(name)
-            trouble = "" if status is None else ", ".join(status.troubles)
-            if trouble not in ("", last):
-                say(f"{name}: {trouble}; trying again, `tocsin stop {name}` gives up")
-            last = trouble or last
+        troubles.look()
         return job.status is not JobStatus.RUNNING
 
     client.wait(name, is_over, FOLLOW_TIMEOUT_S)
