@@ -6,6 +6,7 @@ The tree::
     ├── NotRunningError      there is no cluster, group or leader to talk to
     ├── AlreadyRunningError  a cluster of this home runs already
     ├── UnknownJobError      no job of that name
+    ├── NodeAwayError        a node that alone has what is asked for does not answer, and is not waited for
     ├── InputGoneError       a source no longer has what a second copy lacks
     ├── NoAnswerError        somebody did not answer in time
     │   └── SilentHostError  a host, which the message names
@@ -30,6 +31,10 @@ class AlreadyRunningError(ClusterError):
 
 class UnknownJobError(ClusterError):
     """The group has no job of that name."""
+
+
+class NodeAwayError(ClusterError):
+    """A node that alone has what is asked for has not answered for long; the message names it."""
 
 
 class InputGoneError(ClusterError):

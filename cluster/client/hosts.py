@@ -74,6 +74,7 @@ class Hosts:
             UnknownJobError: there is no such job.
             NoAnswerError: not all of them answered in time; the message says what was waited for.
             ShardLostError: a shard of a job that does not run is gone, damaged or another one.
+            NodeAwayError: a job that does not run has partitions on a node alone that has been away for long.
         """
         waiting, was_opened = _Waiting(wait_s, self._say), False
         job = self._job(name)

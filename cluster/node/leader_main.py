@@ -39,6 +39,7 @@ def main() -> None:
     from cluster.node.lingering import HostUse, LingeringHosts
     from cluster.node.resting import RestingMover
     from cluster.node.sampler_watch import SamplerWatch
+    from cluster.node.silence import Silence
 
     log.info("stands by for Ray")
     line = sys.stdin.readline()
@@ -56,11 +57,11 @@ def main() -> None:
     group = NodeGroup(settings, security)
     deployment = NodeDeployment(settings, group, Home(Path(settings.home)))
     leader = Leader(group, deployment)
-    use = HostUse()
-    calls = LeaderCalls(leader, deployment, group, use)
+    use, silence = HostUse(), Silence()
+    calls = LeaderCalls(leader, deployment, group, use, silence)
     server = ControlServer((settings.host, 0), security.server, calls.by_name)
     leader.start()
-    RestingMover(leader, deployment, group, use).start()
+    RestingMover(leader, deployment, group, use, silence).start()
     LingeringHosts(leader, deployment, group, use).start()
     SamplerWatch(group, deployment).start()
     if settings.spread is not None:

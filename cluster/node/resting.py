@@ -9,31 +9,26 @@ partitions on a node that has not answered for long; of jobs that run, their lea
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection
 from typing import Final
 
 from actors.errors import TocsinError
-from cluster.deployment.deploy import RayHost
 from cluster.deployment.node_deployment import NodeDeployment
-from cluster.errors import ClusterError
-from cluster.leader.acceptances import KnownValues
 from cluster.leader.copying import copy_shard
-from cluster.leader.limits import LeaderLimits
 from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
 from cluster.leader.runner import now_us
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
 from cluster.node.lingering import HostUse
+from cluster.node.resting_copies import RestingCopies
+from cluster.node.resting_hosts import OPEN_TIMEOUT_S, RestingHosts
+from cluster.node.silence import LOST_S, Silence
 from raft.commands import (
     AssignmentChanged,
-    Command,
     MoveAbandoned,
     MoveFinished,
     MoveStarted,
-    Refused,
     StandbyPromoted,
-    request_id,
 )
 from raft.group import GroupState, Job, JobStatus
 
@@ -45,11 +40,9 @@ LOOK_S: Final = 0.5
 RETRY_S: Final = 5.0
 """Pause after something went wrong."""
 
-LOST_S: Final = LeaderLimits().node_lost_us / 1e6
-"""Seconds after which a node that is away is not waited for, as for jobs that run."""
-
-OPEN_TIMEOUT_S: Final = 60.0
-"""Seconds that hosts have to start, to open shards and to give them up."""
+COPY_LOST_S: Final = 600.0
+"""Seconds after which second copies on a node that is away are made elsewhere: a machine that starts anew keeps them,
+and nothing that rests is copied meanwhile."""
 
 
 def next_move(state: GroupState, job: Job, fit: tuple[str, ...]) -> tuple[Move, str] | None:
@@ -75,27 +68,24 @@ def next_promotion(job: Job, nodes: Collection[str], fit: tuple[str, ...]) -> in
     )
 
 
-class Silence:
-    """For how long nodes have not answered."""
-
-    def __init__(self) -> None:
-        self._since_s: dict[str, float] = {}
-
-    def look(self, nodes: Collection[str], answering: Collection[str], now_s: float) -> frozenset[str]:
-        """Take which of the nodes answer, and return those that have not for `LOST_S`."""
-        self._since_s = {node: self._since_s.get(node, now_s) for node in set(nodes) - set(answering)}
-        return frozenset(node for node, since_s in self._since_s.items() if now_s - since_s >= LOST_S)
-
-
 class RestingMover:
     """Looks, while its process leads, whether something has to move."""
 
-    def __init__(self, leader: Leader, deployment: NodeDeployment, group: NodeGroup, use: HostUse) -> None:
-        self._leader = leader
+    def __init__(
+        self,
+        leader: Leader,
+        deployment: NodeDeployment,
+        group: NodeGroup,
+        use: HostUse,
+        silence: Silence,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._use = use
         self._deployment = deployment
         self._group = group
-        self._silence = Silence()
+        self._silence = silence
+        self._hosts = RestingHosts(leader, deployment)
+        self._copies = RestingCopies(leader, group, self._hosts, use, clock_s)
 
     def start(self) -> None:
         """Look for ever, in a thread of its own."""
@@ -105,50 +95,58 @@ class RestingMover:
         while True:
             time.sleep(LOOK_S)
             try:
-                self._look()
+                self.look()
             except Exception:
                 log.exception("partitions of a job that does not run stay on a node that leaves")
                 time.sleep(RETRY_S)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Move, or copy, one partition that has to be."""
         epoch, state = self._group.led_epoch(), self._group.state()
         there = self._deployment.present_nodes()
-        away = self._silence.look(state.nodes, there | self._deployment.answering_nodes(), time.monotonic())
-        leaving = {name for name, node in state.nodes.items() if node.is_draining}
-        if epoch is None or not (leaving or away):
+        self._silence.look(state.nodes, there | self._deployment.answering_nodes())
+        if epoch is None:
             return
+        away = self._silence.over(LOST_S)
+        leaving = frozenset(name for name, node in state.nodes.items() if node.is_draining)
         fit = tuple(sorted(name for name in there if name in state.nodes and not state.nodes[name].is_draining))
+        if (leaving or away) and self._clear(epoch, state, leaving, away, fit):
+            # The state is another one now.
+            return
+        self._copies.look(epoch, state, fit, self._silence.over(COPY_LOST_S) | leaving)
+
+    def _clear(
+        self, epoch: int, state: GroupState, leaving: Collection[str], away: Collection[str], fit: tuple[str, ...]
+    ) -> bool:
+        """Take one partition from a node that leaves or is away; return whether there was one that could be."""
         for job in state.jobs.values():
             if job.status is JobStatus.RUNNING:
                 continue
             lost = next_promotion(job, away, fit)
             if lost is not None:
                 self._take_over(epoch, job, lost)
-                return
+                return True
             copied, found = next_promotion(job, leaving, fit), next_move(state, job, fit)
             if copied is None and found is None:
                 continue
             # Its hosts are not given back on the way.
             with self._use.asking(job.job_id):
                 if copied is not None and self._promote(epoch, job, copied):
-                    return
+                    return True
                 if found is not None:
                     self._move(epoch, job, *found)
-                    # The state is another one now.
-                    return
+                    return True
+        return False
 
     def _promote(self, epoch: int, job: Job, partition: int) -> bool:
         """Let a second copy be the shard if it has as much; return whether it is."""
-        owner = job.owners[partition]
-        source = self._deployment.start_host(job.job_id, owner, job.spec, job.host_nodes[owner])
-        self._open_at_rest(epoch, job, owner, source)
+        source = self._hosts.open_owner(epoch, job, partition)
         try:
-            reached = self._reached_by_copy(epoch, job, partition)
+            has_all = self._hosts.copy_has_all(epoch, job, partition, source)
         except TocsinError as error:
             log.warning("a standby is of no use", extra={"job": job.job_id, "reason": str(error)})
             return False
-        shard = next(one for one in source.query("stat").wait(OPEN_TIMEOUT_S) if one.partition == partition)
-        if any(reached.get(split, 0) < offset for split, offset in shard.committed.items()):
+        if not has_all:
             log.warning("a standby lacks rows", extra={"job": job.job_id, "partition": partition})
             return False
         source.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
@@ -158,47 +156,28 @@ class RestingMover:
     def _take_over(self, epoch: int, job: Job, partition: int) -> None:
         record, job_id = job.standbys[partition], job.job_id
         generation = record.generation
-        self._propose(
+        self._hosts.propose(
             StandbyPromoted(epoch=epoch, job_id=job_id, partition=partition, host=record.host, generation=generation)
         )
         log.info("a standby of a job that does not run is the shard", extra={"job": job_id, "partition": partition})
 
-    def _reached_by_copy(self, epoch: int, job: Job, partition: int) -> Mapping[int, int]:
-        """Return the offsets up to which the second copy of a partition has everything, by split."""
-        record, known = job.standbys[partition], KnownValues()
-        known.see(job)
-        host = self._deployment.start_host(job.job_id, record.host, job.spec, job.host_nodes[record.host])
-        others = [number for number, one in job.standbys.items() if one.host == record.host]
-        arguments = (epoch, partition, record.generation, others, now_us(), known.all)
-        copy = host.stand_by(*arguments).wait(OPEN_TIMEOUT_S)
-        # Whoever is asked for it, or runs the job, opens it again.
-        host.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
-        return copy.reached
-
-    def _open_at_rest(self, epoch: int, job: Job, owner: str, host: RayHost) -> None:
-        # All of them, since a host that hears of a new epoch gives up those that are not named.
-        owned = [number for number, name in enumerate(job.owners) if name == owner]
-        generations = {number: job.generations[number] for number in owned}
-        host.open_at_rest(epoch, owned, now_us(), generations).wait(OPEN_TIMEOUT_S)
-
     def _move(self, epoch: int, job: Job, move: Move, node: str) -> None:
         job_id, partition, generation = job.job_id, move.partition, job.next_generation(move.partition)
         for moving in job.moves:
-            self._propose(MoveAbandoned(epoch=epoch, job_id=job_id, partition=moving))
+            self._hosts.propose(MoveAbandoned(epoch=epoch, job_id=job_id, partition=moving))
         pinned = ((move.target, node),)
-        self._propose(AssignmentChanged(epoch=epoch, job_id=job_id, owners=(), host_nodes=pinned))
-        source = self._deployment.start_host(job_id, move.source, job.spec, job.host_nodes[move.source])
+        self._hosts.propose(AssignmentChanged(epoch=epoch, job_id=job_id, owners=(), host_nodes=pinned))
+        source = self._hosts.open_owner(epoch, job, partition)
         target = self._deployment.start_host(job_id, move.target, job.spec, node)
-        self._open_at_rest(epoch, job, move.source, source)
         target.ready().wait(OPEN_TIMEOUT_S)
         self._make_room(epoch, job, partition, node)
-        self._propose(
+        self._hosts.propose(
             MoveStarted(epoch=epoch, job_id=job_id, partition=partition, source=move.source, target=move.target)
         )
         copy_shard(source, target, epoch, partition, generation, now_us)
         source.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
         # Opened at this generation when it is asked, or when the job runs again.
-        self._propose(
+        self._hosts.propose(
             MoveFinished(epoch=epoch, job_id=job_id, partition=partition, target=move.target, generation=generation)
         )
         log.info("a partition of a job that does not run has moved", extra={"job": job_id, "partition": partition})
@@ -211,8 +190,3 @@ class RestingMover:
         host = self._deployment.find_host(job.job_id, record.host)
         if host is not None:
             host.release(epoch, [partition], now_us()).wait(OPEN_TIMEOUT_S)
-
-    def _propose(self, command: Command) -> None:
-        answer = self._leader.propose(replace(command, request_id=request_id()))
-        if isinstance(answer, Refused):
-            raise ClusterError(answer.reason)

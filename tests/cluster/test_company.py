@@ -192,11 +192,9 @@ def test_a_machine_dies_for_good_and_another_one_rebuilds_what_it_had(
     assert job.left_behind(other) == undisturbed
     assert not nodes(other)[name]["answers"]
     # A job that had finished before keeps what it has there, and nobody answers without it.
-    asking = start(other, "query", "events", "undisturbed")
-    assert asking.stdout is not None
-    assert any(f"{name}, which has partitions of job" in line for line in asking.stdout)
-    asking.kill()
-    asking.communicate()
+    answer = said(other, "query", "events", "undisturbed", code=2)
+    assert f"{name}, which has partitions of job 'undisturbed', has not answered for" in answer
+    assert f"tocsin member expel {name}" in answer
     # Its home says that something runs, under numbers that mean nothing any more.
     begin(victim)
     eventually(lambda: is_healthy(other, name), 120)

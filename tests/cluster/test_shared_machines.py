@@ -75,6 +75,8 @@ def test_many_jobs_share_hosts_of_several_machines_and_their_copies_take_over(
     machine = machine_of(machines, gone)
     os.kill(hosts(machine)[0], 9)
     eventually(lambda: any(client.job(name).generations[0] > 1 for name in names), 120)
+    # Those that end meanwhile, without a copy that is ready, get theirs while they rest.
+    eventually(lambda: all(map(is_ready, client.state().jobs.values())), 240)
     machine.power_off()
     for name in names:
         assert client.wait_finished(name, 600).failed is None

@@ -16,11 +16,12 @@ from actors.shard import ShardLostError
 from cluster.client import hosts
 from cluster.client.client import Client
 from cluster.client.hosts import Hosts
-from cluster.errors import NoAnswerError
+from cluster.errors import NoAnswerError, NodeAwayError
 from cluster.local.home import Home
 from cluster.node.leader_calls import LeaderCalls
 from cluster.node.lingering import HostUse
-from raft.group import GroupState, Job, JobStatus
+from cluster.node.silence import LOST_S, Silence
+from raft.group import GroupState, Job, JobStatus, StandbyRecord
 from tests.support.partition_jobs import make_partition_job
 
 SETTINGS = make_partition_job(partitions=2)
@@ -43,10 +44,18 @@ class ClientOfHost(Client):
     """A client of one job that does not run, whose host is in this process."""
 
     def __init__(self, host: PartitionHost, status: JobStatus) -> None:
-        deployment = SimpleNamespace(
-            find_host=lambda *_: HostInProcess(host), start_host=lambda *_: HostInProcess(host), asking_ray=nullcontext
+        self.asked_count = 0
+
+        def find(*_: object) -> HostInProcess:
+            self.asked_count += 1
+            return HostInProcess(host)
+
+        deployment: Any = SimpleNamespace(
+            find_host=find, start_host=find, asking_ray=nullcontext, answering_nodes=self.answering_nodes
         )
-        calls = LeaderCalls(None, deployment, self, HostUse()).by_name  # type: ignore[arg-type]
+        self.now_s = 0.0
+        self.silence = Silence(lambda: self.now_s)
+        calls = LeaderCalls(None, deployment, self, HostUse(), self.silence).by_name  # type: ignore[arg-type]
         child = SimpleNamespace(call=lambda name, *arguments, timeout_s: calls[name](*arguments))
         nodes = SimpleNamespace(ready_children=lambda: ([child], ""))
         self._hosts = Hosts(nodes, self.job)  # type: ignore[arg-type]
@@ -97,8 +106,50 @@ def test_a_query_of_what_a_silent_node_has_names_the_node(
     if node == "here":
         client.open_for_queries(SETTINGS.name)
     else:
-        with pytest.raises(NoAnswerError, match=r"away, which has partitions of job .*, does not answer; start it"):
+        with pytest.raises(NoAnswerError, match=r"away, which has partitions of job .*, does not answer"):
             client.open_for_queries(SETTINGS.name)
+
+
+def away_for_long(host: PartitionHost, status: JobStatus) -> ClientOfHost:
+    """Return a client of a job whose host's node has been away for so long that nobody waits for it."""
+    client = ClientOfHost(host, status)
+    client._job = replace(client._job, host_nodes={"a": "away", "b": "here"})
+    client.silence.look({"away", "here"}, {"here"})
+    client.now_s += LOST_S
+    return client
+
+
+def test_what_a_dead_machine_alone_has_is_an_error_at_once_with_the_way_out(host: PartitionHost) -> None:
+    client = away_for_long(host, JobStatus.FINISHED)
+    words = rf"^away, which has partitions of job '{SETTINGS.name}', has not answered for {LOST_S:.0f} s: start it, or"
+    with pytest.raises(NodeAwayError, match=words):
+        client.anomaly_entries(SETTINGS.name)
+    with pytest.raises(NodeAwayError, match="`tocsin member expel away`"):
+        client.open_for_queries(SETTINGS.name)
+    # Nor is Ray asked, which may not know yet that the machine is dead.
+    assert client.asked_count == 0
+
+
+def test_what_a_dead_machine_has_of_a_job_that_runs_is_waited_for(host: PartitionHost) -> None:
+    assert away_for_long(host, JobStatus.RUNNING).anomaly_entries(SETTINGS.name) == []
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_a_second_copy_that_may_take_over_from_a_dead_machine_is_waited_for(
+    host: PartitionHost, is_ready: bool
+) -> None:
+    client = away_for_long(host, JobStatus.FINISHED)
+    client._job = replace(client._job, standbys={0: StandbyRecord(host="b", generation=2, is_ready=is_ready)})
+    if is_ready:
+        assert client.anomaly_entries(SETTINGS.name) == []
+    else:
+        with pytest.raises(NodeAwayError):
+            client.anomaly_entries(SETTINGS.name)
+
+
+def test_status_shows_what_is_open_on_other_machines_than_a_dead_one(host: PartitionHost) -> None:
+    client = away_for_long(host, JobStatus.FINISHED)
+    assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
 
 
 def test_a_query_opens_what_was_given_back_since_its_page_before(host: PartitionHost) -> None:

@@ -1,6 +1,5 @@
 """A shard gets to another node in chunks, whatever a host of before has left, and opens there at its generation."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,35 +10,11 @@ from actors.host import PartitionHost
 from actors.host_batch import HostBatch
 from actors.shard import transfer
 from cluster.leader.copying import copy_shard
+from tests.support.near_host import NearHost
 from tests.support.partition_jobs import make_batch, make_partition_job
 from tests.support.shard_copies import chunks_of
 
 JOB = make_partition_job(metrics=["qty > 8"], window=None)
-
-
-class Answered:
-    """A reply that is there at once."""
-
-    def __init__(self, action: Callable[[], Any]) -> None:
-        self._action = action
-
-    def when_done(self, take: Callable[[Any], None], fail: Callable[[Exception], None]) -> None:
-        try:
-            answer = self._action()
-        except Exception as error:
-            fail(error)
-        else:
-            take(answer)
-
-
-class Near:
-    """A host of this process as a port."""
-
-    def __init__(self, host: PartitionHost) -> None:
-        self._host = host
-
-    def __getattr__(self, name: str) -> Callable[..., Answered]:
-        return lambda *arguments: Answered(lambda: getattr(self._host, name)(*arguments))
 
 
 @pytest.fixture
@@ -56,7 +31,7 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def copy(source: PartitionHost, target: PartitionHost, epoch: int = 1) -> None:
-    copy_shard(Near(source), Near(target), epoch, 0, 2, lambda: 0)  # type: ignore[arg-type]
+    copy_shard(NearHost(source), NearHost(target), epoch, 0, 2, lambda: 0)  # type: ignore[arg-type]
 
 
 def test_a_copy_has_everything_and_opens_at_its_generation(

@@ -9,14 +9,16 @@ import pytest
 from cluster.errors import NoAnswerError
 from cluster.leader.placement import Move
 from cluster.node.lingering import HostUse
-from cluster.node.resting import LOST_S, RestingMover, Silence, next_move, next_promotion
+from cluster.node.resting import RestingMover, next_move, next_promotion
+from cluster.node.silence import LOST_S, Silence
 from raft.commands import Accepted, Answer, AssignmentChanged, Command, MoveAbandoned, StandbyPromoted
 from raft.group import GroupState, Job, JobStatus, NodeRecord, StandbyRecord
 from raft.messages import check_proposal
+from tests.support.partition_jobs import make_partition_job
 
 JOB = Job(
     job_id="j",
-    spec=b"",
+    spec=make_partition_job().to_bytes(),
     partition_count=3,
     host_count=2,
     status=JobStatus.FINISHED,
@@ -76,7 +78,7 @@ class NoHosts:
 def test_members_take_what_a_move_proposes() -> None:
     members: Any = Members()
     nowhere: Any = NoHosts()
-    mover = RestingMover(members, nowhere, members, HostUse())
+    mover = RestingMover(members, nowhere, members, HostUse(), Silence())
     job = replace(JOB, moves={0: "host-1"})
     with pytest.raises(NoAnswerError, match="host-1"):
         mover._move(1, job, Move(partition=1, source="host-1", target="host-2"), "c")
@@ -97,7 +99,7 @@ def test_hosts_are_not_given_back_while_a_partition_moves() -> None:
     there = frozenset("abc")
     hosts: Any = SimpleNamespace(present_nodes=lambda: there, answering_nodes=lambda: there, start_host=look_at)
     with pytest.raises(NoAnswerError):
-        RestingMover(members, hosts, group, use)._look()
+        RestingMover(members, hosts, group, use, Silence()).look()
     assert is_over == [False]
 
 
@@ -124,12 +126,19 @@ def test_a_second_copy_that_is_ready_on_a_node_that_stays_may_take_over() -> Non
 
 
 def test_a_node_is_given_up_after_it_has_been_silent_for_long() -> None:
-    silence = Silence()
-    assert silence.look("abc", "ab", 0.0) == frozenset()
-    assert silence.look("abc", "ab", LOST_S - 0.1) == frozenset()
-    assert silence.look("abc", "ab", LOST_S) == {"c"}
-    assert silence.look("abc", "abc", LOST_S + 1) == frozenset()
-    assert silence.look("abc", "ab", LOST_S + 2) == frozenset()
+    now_s = 0.0
+    silence = Silence(lambda: now_s)
+    silence.look("abc", "ab")
+    assert (silence.over(LOST_S), silence.lost_s("c")) == (frozenset(), None)
+    now_s = LOST_S - 0.1
+    silence.look("abc", "ab")
+    assert (silence.over(LOST_S), silence.lost_s("c")) == (frozenset(), None)
+    now_s = LOST_S
+    silence.look("abc", "ab")
+    assert (silence.over(LOST_S), silence.over(LOST_S + 1), silence.lost_s("c")) == ({"c"}, frozenset(), LOST_S)
+    assert silence.lost_s("a") is None
+    silence.look("abc", "abc")
+    assert (silence.over(0), silence.lost_s("c")) == (frozenset(), None)
 
 
 class Told:
@@ -167,7 +176,7 @@ class Hosts:
 def test_a_second_copy_takes_over_when_it_has_all_that_the_shard_has(reached: int | Exception, is_taken: bool) -> None:
     members: Any = Members()
     hosts: Any = Hosts(reached)
-    assert RestingMover(members, hosts, members, HostUse())._promote(1, COPIED, 1) == is_taken
+    assert RestingMover(members, hosts, members, HostUse(), Silence())._promote(1, COPIED, 1) == is_taken
     told = [(one.host, one.generation) for one in members.taken if isinstance(one, StandbyPromoted)]
     assert told == [("host-2", 6)] * is_taken
     assert ("host-1" in hosts.released) == is_taken
@@ -178,5 +187,5 @@ def test_a_second_copy_takes_over_from_a_node_that_is_silent(monkeypatch: pytest
     members: Any = Members()
     group: Any = SimpleNamespace(led_epoch=lambda: 1, state=lambda: replace(state(), jobs={"j": COPIED}))
     hosts: Any = SimpleNamespace(present_nodes=lambda: frozenset("ac"), answering_nodes=frozenset[str])
-    RestingMover(members, hosts, group, HostUse())._look()
+    RestingMover(members, hosts, group, HostUse(), Silence()).look()
     assert [(one.partition, one.host) for one in members.taken] == [(1, "host-2")]
