@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,7 +28,7 @@ from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
 from actors.sink.open import NOWHERE, SinkPlaces, open_sinks
-from actors.sink.protocol import Sink, SinkRecord
+from actors.sink.protocol import KeptSink, Sink, SinkRecord
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
 from config.settings import JobSettings
@@ -381,9 +382,20 @@ class PartitionHost:
                     count += self._deliver(partition, sink)
                 except SinkError as error:
                     failures.append(error)
-        if failures:
-            raise failures[0]
+            if failures:
+                raise failures[0]
+            if isinstance(keeper := self._sinks[sink], KeptSink):
+                keeper.keep(self._open_episodes)
         return count
+
+    def _open_episodes(self) -> list[SinkRecord]:
+        """Return notices of the episodes that go on here."""
+        found: list[SinkRecord] = []
+        for partition in list(self._partitions.values()):
+            # One that has moved meanwhile is the business of its next owner.
+            with suppress(ShardClosedError):
+                found += [self._sink_record(partition.number, one) for one in partition.open_notices()]
+        return found
 
     def _deliver(self, partition: Partition, sink: int) -> int:
         try:

@@ -1,6 +1,7 @@
 """What the sources and sinks of jobs may use of a process: what it was started with, and the time."""
 
 import os
+import sys
 import time
 
 from actors.sink.open import SinkPlaces
@@ -13,6 +14,16 @@ def surroundings_here(stdin: int | None = None) -> Surroundings:
     return Surroundings(stdin=stdin, environment=os.environ)
 
 
-def sink_places_here() -> SinkPlaces:
-    """Return what the sinks of a job may use of this process."""
-    return SinkPlaces(allowed=allowed_here(), environment=os.environ, now_s=lambda: int(time.time()))
+def sink_places_here(*, has_stdout: bool = False) -> SinkPlaces:
+    """Return what the sinks of a job may use of this process, its standard output where it has one for results."""
+    return SinkPlaces(
+        allowed=allowed_here(),
+        environment=os.environ,
+        now_s=lambda: int(time.time()),
+        print_line=_print_line if has_stdout else None,
+    )
+
+
+def _print_line(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -13,6 +13,7 @@ from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.formats import CsvFormatSettings, LogFormatSettings
 from config.settings import JobSettings
+from config.sink_checks import check_alerts
 from config.sinks import NdjsonSinkSettings
 from config.sources import (
     HOST_METRICS_SCHEMA,
@@ -37,7 +38,12 @@ def job_faults(job: JobSettings) -> list[SettingError]:
     if not faults:
         for check in (_check_columns, _check_window, _check_durations, _check_source, _check_events, _check_warm_start):
             faults += _faults(check, job, schema)
-        faults += _faults(_check_sinks, job) + _faults(_check_partition_by, job) + _faults(_check_nodes, job)
+        faults += (
+            _faults(_check_sinks, job)
+            + _faults(check_alerts, job)
+            + _faults(_check_partition_by, job)
+            + _faults(_check_nodes, job)
+        )
         for index in range(len(job.detectors)):
             faults += _faults(_check_detector, job, schema, index)
     faults += text_faults(job)

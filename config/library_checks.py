@@ -10,6 +10,7 @@ from config.detector_specs import detector_spec
 from config.errors import Path, SettingError
 from config.settings import JobSettings
 from config.specs import engine_spec, store_config
+from config.texts import value_faults
 
 _SETTINGS: dict[str, Path] = {
     "nothing_to_close": ("engine", "ticks_close_windows"),
@@ -25,7 +26,17 @@ def library_faults(job: JobSettings) -> list[SettingError]:
         faults += _faults(("detectors", index), partial(detector_spec, job, detector))
     if job.events.store or job.events.anomalies:
         faults += _faults(("events",), partial(store_config, job))
-    return faults
+    # What metrics have values of is known of those that can be read.
+    return faults or value_faults(job, partial(_value_texts, job))
+
+
+def _value_texts(job: JobSettings) -> tuple[tuple[str, ...], ...]:
+    """Return for each metric the texts of the parts that its anomalies have values of."""
+    if not job.metrics:
+        return ()
+    from actors.engine import AnomalyDetectionEngine
+
+    return AnomalyDetectionEngine.from_spec(engine_spec(job)).value_texts
 
 
 def _metric_faults(job: JobSettings) -> list[SettingError]:

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from actors.durations import duration_units
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
+from config.all_sinks import Sink
 from config.base import (
     EVERY_NODE,
     Count,
@@ -33,7 +34,7 @@ from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
 from config.rules import ABOUT_KEYS, RuleSettings
-from config.sinks import Sink, SinkBase
+from config.sinks import SinkBase
 from config.sources import HOST_METRICS_SCHEMA, SourceSettings, check_format, schema_of_log, with_type
 
 FORMAT_VERSION = 1

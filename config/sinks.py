@@ -1,14 +1,14 @@
-"""Settings of sinks: where anomalies and episodes are delivered, and which of them."""
+"""Settings of sinks: what all have, and those of files of lines and of webhooks; `config.all_sinks` names them all."""
 
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from config.base import Names, Nodes, Settings, as_list, check_type, duration_seconds, fault
+from config.base import Names, Nodes, Settings, as_list, duration_seconds, fault
 from config.secrets import Secret
 
 Severity = Literal["info", "warning", "error", "critical"]
@@ -18,6 +18,14 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 OWN_HEADERS = frozenset(("content-type", "content-length", "host", "transfer-encoding", "idempotency-key"))
 """Headers of a request, in small letters, that follow from what is sent."""
+
+
+Timeout = Annotated[
+    float,
+    BeforeValidator(duration_seconds, json_schema_input_type=float | str),
+    Field(gt=0, le=60, strict=True, allow_inf_nan=False),
+]
+"""Seconds, or a duration such as `5s`, that a receiver has for an answer."""
 
 
 class SinkWhere(Settings):
@@ -36,15 +44,23 @@ class SinkWhere(Settings):
 
     def takes(self, severity: str | None, metric: str, key: Mapping[str, Any]) -> bool:
         """Return whether the sink takes what a metric says of a key."""
+        return self.takes_rule(severity, metric) and self._takes_key(key)
+
+    def takes_rule(self, severity: str | None, metric: str) -> bool:
+        """Return whether the sink takes what a metric says of some keys."""
         if self.severity and severity not in self.severity:
             return False
-        if self.metric and not _fits(metric, self.metric):
-            return False
+        return not self.metric or _fits(metric, self.metric)
+
+    def _takes_key(self, key: Mapping[str, Any]) -> bool:
         return all(_fits("NULL" if key[name] is None else str(key[name]), texts) for name, texts in self.key.items())
 
 
 class SinkBase(Settings):
     """What all sinks have in common."""
+
+    is_kept: ClassVar[bool] = False
+    """Whether there is something to do as time passes, also when nothing comes."""
 
     name: str | None = Field(default=None, min_length=1, max_length=100)
     """Name by which the sink is known; `None` means its type and place. Another name makes it another sink."""
@@ -67,6 +83,11 @@ class SinkBase(Settings):
     def identity(self) -> str:
         """What a partition keeps its mark of the sink under; a sink with another one begins anew."""
         return f"{getattr(self, 'type')} {self.place if self.name is None else self.name}"  # noqa: B009
+
+    @property
+    def texts(self) -> Mapping[str, Any]:
+        """Settings whose texts are templates."""
+        return {}
 
 
 class NdjsonSinkSettings(SinkBase):
@@ -104,11 +125,7 @@ class WebhookSinkSettings(SinkBase):
     body: dict[str, Any] | None = None
     """What is sent, a mapping whose texts are templates; `None` sends the record as it is."""
 
-    timeout: Annotated[
-        float,
-        BeforeValidator(duration_seconds, json_schema_input_type=float | str),
-        Field(gt=0, le=60, strict=True, allow_inf_nan=False),
-    ] = 10.0
+    timeout: Timeout = 10.0
     """Seconds, or a duration such as `5s`, that the receiver has for an answer."""
 
     ca: str | None = Field(default=None, min_length=1)
@@ -116,21 +133,8 @@ class WebhookSinkSettings(SinkBase):
 
     @model_validator(mode="after")
     def _check_request(self) -> "WebhookSinkSettings":
-        parts = _url_parts(self.url)
-        if parts.username is not None or parts.password is not None:
-            text = (
-                "a job file holds no secrets: give `headers: {Authorization: env:NAME}` in place of a user in the url"
-            )
-            raise fault(("url",), text)
-        if self.ca is not None and parts.scheme == "http":
-            raise fault(("ca",), "an address of http has no certificate; leave it out, or write https")
-        for name, value in self.headers.items():
-            if not _HEADER_NAME.fullmatch(name):
-                raise fault(("headers", name), f"{name!r} cannot be the name of a header")
-            if name.lower() in OWN_HEADERS or name.lower().startswith("tocsin-"):
-                raise fault(("headers", name), "this header follows from what is sent; leave it out")
-            if any(ord(letter) < 32 or ord(letter) > 126 for letter in value):
-                raise fault(("headers", name), f"{value!r} holds letters that no header can; write printable ASCII")
+        check_address(self.url, self.ca, "http://127.0.0.1:8000/hook")
+        check_headers(self.headers)
         return self
 
     @property
@@ -138,31 +142,51 @@ class WebhookSinkSettings(SinkBase):
         """The address."""
         return self.url
 
-
-SinkSettings: TypeAlias = NdjsonSinkSettings | WebhookSinkSettings
-
-SINK_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(SinkSettings))
-
-
-def _with_sink_type(sink: Any) -> Any:
-    # There were no other sinks once, and a type was not asked for.
-    is_typed = not isinstance(sink, Mapping) or "type" in sink or "url" in sink
-    return check_type(sink if is_typed else {"type": "ndjson", **sink}, SINK_TYPES)
+    @property
+    def texts(self) -> Mapping[str, Any]:
+        """The body."""
+        return {} if self.body is None else {"body": self.body}
 
 
-Sink = Annotated[Annotated[SinkSettings, Field(discriminator="type")], BeforeValidator(_with_sink_type)]
+def check_address(url: str, ca: str | None, example: str) -> None:
+    """Check the address of a receiver and the file that vouches for it, the settings `url` and `ca`.
+
+    Raises:
+        SettingError: it is none such as `example`, or it holds a secret.
+    """
+    parts = _url_parts(url, example)
+    if parts.username is not None or parts.password is not None:
+        text = "a job file holds no secrets: give `headers: {Authorization: env:NAME}` in place of a user in the url"
+        raise fault(("url",), text)
+    if ca is not None and parts.scheme == "http":
+        raise fault(("ca",), "an address of http has no certificate; leave it out, or write https")
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Check what is given as `headers`.
+
+    Raises:
+        SettingError: one cannot be a header, or follows from what is sent.
+    """
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise fault(("headers", name), f"{name!r} cannot be the name of a header")
+        if name.lower() in OWN_HEADERS or name.lower().startswith("tocsin-"):
+            raise fault(("headers", name), "this header follows from what is sent; leave it out")
+        if any(ord(letter) < 32 or ord(letter) > 126 for letter in value):
+            raise fault(("headers", name), f"{value!r} holds letters that no header can; write printable ASCII")
 
 
 def _fits(text: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(text, pattern) for pattern in patterns)
 
 
-def _url_parts(url: str) -> Any:
+def _url_parts(url: str, example: str) -> Any:
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_good = False
     if not is_good or any(letter.isspace() or ord(letter) < 33 or ord(letter) > 126 for letter in url):
-        raise fault(("url",), f"{url!r} is no address; write it like http://127.0.0.1:8000/hook")
+        raise fault(("url",), f"{url!r} is no address; write it like {example}")
     return parts

@@ -1,7 +1,7 @@
 """Texts about metrics and detectors, templates all of them: which names they may use, and what is wrong with them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from actors.templates import TemplateError, bare, parse_template
@@ -9,17 +9,16 @@ from config.base import fault, suggest
 from config.errors import Path, SettingError
 from config.form import EPISODE_WORDS, RULE_WORDS, WINDOW_WORDS
 from config.rules import RuleSettings
-from config.sinks import WebhookSinkSettings
 
 if TYPE_CHECKING:
     from config.settings import JobSettings
 
-_OF_BODIES = ("id", "kind", "summary", "runbook")
-"""Words for the bodies of webhooks alone: what a record gets last."""
+_OF_SINKS = ("id", "kind", "summary", "runbook")
+"""Words for the texts of sinks alone: what a record gets last."""
 
 
 def text_faults(job: "JobSettings") -> list[SettingError]:
-    """Return what is wrong with the texts and ids of a job's rules, and with the bodies of its sinks."""
+    """Return what is wrong with the texts and ids of a job's rules, and with the texts of its sinks."""
     faults = _id_faults(job)
     for path, text in _templates(job):
         try:
@@ -29,11 +28,53 @@ def text_faults(job: "JobSettings") -> list[SettingError]:
             continue
         known = {bare(name): name for name in _names(job, path)}
         for place in template.places:
-            # What has a bracket or a sign in it is part of a metric, which is looked at with its values.
+            # What has a bracket or a sign in it is part of a metric: `value_faults` looks at it.
             if place.name not in known and re.fullmatch(r"[\w.]+", place.name):
                 names = sorted(known.values())
                 faults.append(fault(path, f"nothing is called {place.name!r} here; {suggest(place.name, names)}"))
     return faults
+
+
+def value_faults(job: "JobSettings", parts: Callable[[], Sequence[Sequence[str]]]) -> list[SettingError]:
+    """Return which names in texts no anomaly has a value of; `parts` gives the parts of each metric, if it is needed.
+
+    A name of a detector is left alone where its verdicts have values of columns.
+    """
+    faults = []
+    for path, text in _templates(job):
+        known = {bare(name) for name in _names(job, path)} - {bare(name) for name in _mere_columns(job)}
+        unknown = [place.name for place in parse_template(text).places if place.name not in known]
+        if not unknown or _tells_columns(job, path):
+            continue
+        of_rule = _parts_at(job, path, parts())
+        for name in unknown:
+            if name not in {bare(part) for part in of_rule}:
+                way = f"name a key column or one of {', '.join(of_rule)}" if of_rule else "name a key column"
+                faults.append(
+                    fault(path, f"{name!r} is neither part of the key nor of the metric, so it has no value; {way}")
+                )
+    return faults
+
+
+def _mere_columns(job: "JobSettings") -> set[str]:
+    """Return the columns that records have no field of."""
+    return {*job.row_schema.names} - {*job.key_columns, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS}
+
+
+def _tells_columns(job: "JobSettings", path: Path) -> bool:
+    """Return whether what a text is about may tell the values of any columns."""
+    if path[0] == "metrics":
+        return False
+    about = job.detectors if path[0] == "sinks" else (job.detectors[int(path[1])],)
+    return any(detector.type == "rule" for detector in about)
+
+
+def _parts_at(job: "JobSettings", path: Path, parts: Sequence[Sequence[str]]) -> list[str]:
+    """Return the parts of the metrics that a text is about."""
+    if path[0] == "detectors":
+        return []
+    chosen = parts if path[0] == "sinks" else parts[int(path[1]) : int(path[1]) + 1]
+    return list(dict.fromkeys(part for one in chosen for part in one))
 
 
 def _id_faults(job: "JobSettings") -> list[SettingError]:
@@ -59,14 +100,13 @@ def _templates(job: "JobSettings") -> Iterator[tuple[Path, str]]:
                 yield (*path, name), text
         yield from (((*path, "labels", name), text) for name, text in rule.labels.items())
     for index, sink in enumerate(job.sinks):
-        if isinstance(sink, WebhookSinkSettings) and sink.body is not None:
-            yield from _texts_of(("sinks", index, "body"), sink.body)
+        yield from _texts_of(("sinks", index), sink.texts)
 
 
 def _texts_of(path: Path, data: object) -> Iterator[tuple[Path, str]]:
     if isinstance(data, str):
         yield path, data
-    elif isinstance(data, dict):
+    elif isinstance(data, Mapping):
         for key, value in data.items():
             yield from _texts_of((*path, str(key)), value)
     elif isinstance(data, list | tuple):
@@ -77,7 +117,7 @@ def _texts_of(path: Path, data: object) -> Iterator[tuple[Path, str]]:
 def _names(job: "JobSettings", path: Path) -> Iterator[str]:
     """Give the names that a template at a path may use, besides parts of metrics."""
     is_body = path[0] == "sinks"
-    unknown = set() if is_body else {*_OF_BODIES, path[2]}
+    unknown = set() if is_body else {*_OF_SINKS, path[2]}
     if path[2] == "describe":
         unknown.add("metric")
     yield from (*job.row_schema.names, *(name for name in RULE_WORDS if name not in unknown))

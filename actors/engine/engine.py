@@ -185,6 +185,11 @@ class AnomalyDetectionEngine:
         """The text of what the `peak` of each metric's episodes is a value of; `None` where they have none."""
         return self._core.peak_texts
 
+    @property
+    def value_texts(self) -> tuple[tuple[str, ...], ...]:
+        """The texts of the parts of each metric that its anomalies have values of."""
+        return tuple(self._core.details.part_texts(index) for index in range(len(self.peak_texts)))
+
     def explain(self, offset: int, ordinal: int = 0) -> Explanation:
         """Return why an anomaly of the latest batch was raised.
 

@@ -285,6 +285,11 @@ class Partition:
         found = [decode_entry(key, value, self._parts.anomalies.render) for key, value in waiting]
         return [self._parts.with_peak(one) for one in found]
 
+    def open_notices(self) -> list[Anomaly]:
+        """Return what a sink is told when an episode fires, of all that go on."""
+        with self._shard.read() as txn:
+            return [self._parts.with_peak(one) for one in self._parts.episodes.open_notices(txn)]
+
     def acknowledge(self, sink: int, taken: Sequence[Anomaly]) -> None:
         """Take anomalies that `outbox` gave for a sink out of it: the sink has them durably."""
         ids = [anomaly.id for anomaly in taken]

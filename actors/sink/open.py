@@ -1,6 +1,7 @@
 """Opening the sinks of a job. The table at the end says which there are; a new one is registered there alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,16 @@ from typing import Any
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SinkError
 from actors.secrets import SecretError, read_private, read_secret
+from actors.sink.alertmanager import AlertmanagerSink
 from actors.sink.lines import plain_value
 from actors.sink.ndjson import NdjsonSink
-from actors.sink.protocol import Sink, SinkRecord
+from actors.sink.notify import NotifySink
+from actors.sink.protocol import KeptSink, OpenEpisodes, Sink, SinkRecord
+from actors.sink.stdout import StdoutSink
 from actors.sink.webhook import WebhookSink
 from config.form import rules_of
 from config.secrets import is_secret
+from config.service_sinks import AlertmanagerSinkSettings, NotifySinkSettings, StdoutSinkSettings
 from config.settings import JobSettings
 from config.sinks import NdjsonSinkSettings, SinkBase, SinkWhere, WebhookSinkSettings
 
@@ -29,7 +34,10 @@ class SinkPlaces:
     """Variables, among them secrets."""
 
     now_s: Callable[[], int] = lambda: 0
-    """Seconds since 1970, for signatures."""
+    """Seconds since 1970, for signatures and for what is done as time passes."""
+
+    print_line: Callable[[str], None] | None = None
+    """Prints a line on the standard output, which it has left when this returns; `None` where there is none."""
 
 
 NOWHERE = SinkPlaces()
@@ -58,21 +66,34 @@ class ChosenSink:
         wanted = anomalies if chosen is None else [anomalies[number] for number in chosen]
         if not wanted:
             return
-        if self._sink is None:
-            self._sink = SINKS[type(self._settings)](self._settings, self._job, self._places)
         try:
-            self._sink.write(wanted)
+            self._opened().write(wanted)
         except SinkError as error:
             if chosen is not None:
                 # What lies between those that were taken and the next one is not wanted.
                 error.taken_count = chosen[error.taken_count] if error.taken_count < len(chosen) else len(anomalies)
             raise
 
+    def keep(self, open_episodes: OpenEpisodes) -> None:
+        """Have the sink do what is due, if it is one that has anything to do as time passes.
+
+        Raises:
+            SinkError: it cannot be done now, or the sink cannot be opened.
+        """
+        if not self._settings.is_kept or not isinstance(sink := self._opened(), KeptSink):
+            return
+        sink.keep(lambda: [one for one in open_episodes() if self._wants(one)])
+
     def close(self) -> None:
         """Close the sink; a second call does nothing."""
         if self._sink is not None:
             self._sink.close()
             self._sink = None
+
+    def _opened(self) -> Sink:
+        if self._sink is None:
+            self._sink = SINKS[type(self._settings)](self._settings, self._job, self._places)
+        return self._sink
 
     def _wants(self, one: SinkRecord) -> bool:
         if not (self._takes_episodes if one.is_episode else self._takes_anomalies):
@@ -98,24 +119,55 @@ def _open_ndjson(settings: NdjsonSinkSettings, job: JobSettings, places: SinkPla
 
 
 def _open_webhook(settings: WebhookSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
-    def secret(name: str, reference: str) -> str:
-        return read_secret(f"`{name}`", reference, places.allowed, places.environment)
+    with _said_of(settings):
+        headers = _headers(settings, places)
+        key = None if settings.secret is None else _secret("secret", settings.secret, places).encode()
+    return WebhookSink(settings, job, headers, key, places.now_s)
 
+
+def _open_stdout(settings: StdoutSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    return StdoutSink(settings, job, places.print_line)
+
+
+def _open_alertmanager(settings: AlertmanagerSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    with _said_of(settings):
+        headers = _headers(settings, places)
+    return AlertmanagerSink(settings, job, headers, places.now_s)
+
+
+def _open_notify(settings: NotifySinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    with _said_of(settings):
+        return NotifySink(settings, job, _secret("url", settings.url, places))
+
+
+@contextmanager
+def _said_of(settings: SinkBase) -> Iterator[None]:
+    """Say of which sink it is that a secret or a file is missing."""
     try:
-        headers = {
-            name: secret(f"headers.{name}", value) if is_secret(value) else value
-            for name, value in settings.headers.items()
-        }
-        key = None if settings.secret is None else secret("secret", settings.secret).encode()
-        if settings.ca is not None:
-            read_private(settings.ca, "the file of `ca`", places.allowed)
+        yield
     except SecretError as error:
         raise SinkError(f"sink {settings.identity}: {error}. What comes waits meanwhile") from error
-    return WebhookSink(settings, job, headers, key, places.now_s)
+
+
+def _secret(name: str, reference: str, places: SinkPlaces) -> str:
+    return read_secret(f"`{name}`", reference, places.allowed, places.environment)
+
+
+def _headers(settings: WebhookSinkSettings | AlertmanagerSinkSettings, places: SinkPlaces) -> dict[str, str]:
+    """Return the headers of requests, with the secrets themselves, and look whether the file of `ca` may be read."""
+    if settings.ca is not None:
+        read_private(settings.ca, "the file of `ca`", places.allowed)
+    return {
+        name: _secret(f"headers.{name}", value, places) if is_secret(value) else value
+        for name, value in settings.headers.items()
+    }
 
 
 SINKS: Mapping[type[Any], Callable[[Any, JobSettings, SinkPlaces], Sink]] = {
     NdjsonSinkSettings: _open_ndjson,
     WebhookSinkSettings: _open_webhook,
+    StdoutSinkSettings: _open_stdout,
+    AlertmanagerSinkSettings: _open_alertmanager,
+    NotifySinkSettings: _open_notify,
 }
 """Settings of a sink -> what opens it."""

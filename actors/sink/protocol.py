@@ -6,7 +6,7 @@ leaves alone what is not above the last id it holds of that partition and split.
 durable. Which sinks a job has is decided in `actors.sink.open`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -61,4 +61,21 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Give back files and handles; a second call does nothing."""
+        ...
+
+
+OpenEpisodes = Callable[[], Sequence[SinkRecord]]
+"""Gives notices of the episodes that go on in the partitions here, also of those that the sink was not told of."""
+
+
+@runtime_checkable
+class KeptSink(Sink, Protocol):
+    """A sink that has something to do as time passes, also when nothing comes."""
+
+    def keep(self, open_episodes: OpenEpisodes) -> None:
+        """Do what is due; called several times a second, never while it writes.
+
+        Raises:
+            SinkError: it cannot be done now.
+        """
         ...

@@ -81,12 +81,17 @@ def run(
         running.run()
         if until_idle is not None:
             _wait_until_idle(running, job.flush.period_ms / 1000, until_idle)
-        show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
+        # What a sink prints is not printed twice.
+        is_printed = any(sink.type == "stdout" for sink in job.sinks)
+        if not is_printed:
+            show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
         has_end = running.stat().at_end
         if until_idle is None and (follow or (follow is None and not has_end)):
             say(f"{running.stat().row_count} rows so far; waiting for more until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 for found in _follow(running, job.flush.period_ms / 1000, limit):
+                    if is_printed:
+                        continue
                     show(show_anomalies(job, found, as_json=as_json, has_header=False))
         elif until_idle is None and not has_end:
             say(f"a source of type {job.source.type} like this one has no end; what comes later was not read")

@@ -9,6 +9,7 @@ from actors.source.open import stream_table_name
 from cluster.errors import ClusterError
 from config.base import EVERY_NODE
 from config.messages import StdinSource
+from config.service_sinks import StdoutSinkSettings
 from config.settings import JobSettings
 from config.sources import FileSource, HostMetricsSource, StreamSource
 from raft.group import NodeRecord
@@ -70,6 +71,8 @@ def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) ->
     """Return what is wrong with the nodes that a job names, in a cluster with these nodes, or `None`."""
     if isinstance(job.source, StdinSource):
         return f"job {job.name!r} reads the standard input, which a cluster has none of; use `tocsin run`"
+    if any(isinstance(sink, StdoutSinkSettings) for sink in job.sinks):
+        return f"job {job.name!r} prints on the standard output, which a cluster has none of; use `tocsin run`"
     ties = job.host_ties
     for name in (name for named in (job.source_nodes, *ties) for name in named):
         if name not in nodes:

@@ -131,7 +131,8 @@ class EmbeddedJob:
         self._request_count = 0
         self._todo: deque[Instruction] = deque()
         self._sink_error: SinkError | None = None
-        self._host = PartitionHost(job.to_bytes(), str(directory), sink_places_here(), open_split=lambda split: source)
+        places = sink_places_here(has_stdout=True)
+        self._host = PartitionHost(job.to_bytes(), str(directory), places, open_split=lambda split: source)
         try:
             self._reader = SplitReader(job, source)
             self._apply(JobSubmitted(job_id=job.name, spec=b"", partition_count=job.partitions, host_count=1))

@@ -32,7 +32,26 @@ def job_report(job: JobSettings) -> dict[str, Any]:
         "metrics": [] if costs is None else [_metric(job, cost) for cost in costs.metrics],
         "detectors": _detectors(job, build_detectors(job)),
         "each_key": None if costs is None else _each_key(costs),
+        "idle_sinks": _idle_sinks(job),
     }
+
+
+def _idle_sinks(job: JobSettings) -> list[str]:
+    """Return the sinks that no metric or detector has anything for."""
+    metrics = [(one.severity, one.id or one.describe or one.when, one.has_episodes) for one in job.metrics]
+    others: list[tuple[str | None, str, bool]] = []
+    for settings, detector in zip(job.detectors, build_detectors(job), strict=True):
+        others += [(settings.severity, settings.id or text, False) for text in detector.metrics]
+    if job.absent is not None:
+        others.append((None, f"absent for {job.absent}", False))
+    return [
+        sink.identity
+        for sink in job.sinks
+        if not any(
+            sink.where.takes_rule(severity, text) and (job.sink_takes(sink)[0] or has_episodes)
+            for severity, text, has_episodes in metrics + others
+        )
+    ]
 
 
 def _window(job: JobSettings) -> dict[str, Any] | None:
@@ -129,6 +148,8 @@ def show_report(report: Report) -> str:
         lines += ["", *_detector_lines(detector)]
     if report["each_key"] is not None and report["each_key"]["keeps"]:
         lines += ["", *_key_lines(report["each_key"])]
+    for sink in report["idle_sinks"]:
+        lines += ["", f"sink {sink} gets nothing: no metric or detector fits its `only` and `where`"]
     return "\n".join(lines)
 
 

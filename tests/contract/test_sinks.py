@@ -1,24 +1,30 @@
 """What every sink promises."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.model import AnomalyId
 from actors.sink.ndjson import NdjsonSink
-from actors.sink.open import open_sinks
+from actors.sink.open import NOWHERE, SinkPlaces, open_sinks
 from actors.sink.protocol import Sink, SinkRecord
+from tests.support.brokers import needs
 from tests.support.memory_sink import MemorySink
 from tests.support.partition_jobs import make_partition_job
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import receiving
 
 JOB = make_partition_job()
 
 Taken = Callable[[int], list[int]]
 """Gives the places of a partition's anomalies that a sink holds."""
+
+Made = tuple[Sink, Callable[[], Sink], Taken]
+"""A sink, what opens it again, and what it holds."""
 
 
 def record(place: int, partition: int = 0, split: int = 0) -> SinkRecord:
@@ -33,7 +39,7 @@ def record(place: int, partition: int = 0, split: int = 0) -> SinkRecord:
     )
 
 
-def make_memory(_: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
+def make_memory(_: Path) -> Made:
     sink = MemorySink()
     return (
         sink,
@@ -42,7 +48,7 @@ def make_memory(_: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
     )
 
 
-def make_ndjson(directory: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
+def make_ndjson(directory: Path) -> Made:
     def taken(partition: int) -> list[int]:
         found = []
         for path in sorted((directory / "out").glob(f"partition-{partition:04}-split-*.ndjson")):
@@ -55,54 +61,82 @@ def make_ndjson(directory: Path) -> tuple[Sink, Callable[[], Sink], Taken]:
     return open_again(), open_again, taken
 
 
-class WebhooksByPartition:
-    """Webhooks to one receiver, each of a job of its own: ids are unique within a job, and these tests repeat them."""
+class ByPartition:
+    """Sinks to one place, each of a job of its own: ids are unique within a job, and these tests repeat them."""
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
+    def __init__(self, settings: Mapping[str, Any], places: SinkPlaces) -> None:
+        self._settings = settings
+        self._places = places
         self._sinks: dict[int, Sink] = {}
 
     def write(self, anomalies: Sequence[SinkRecord]) -> None:
         for one in anomalies:
             if one.partition not in self._sinks:
-                webhook = {"type": "webhook", "url": self._receiver.url}
-                (self._sinks[one.partition],) = open_sinks(
-                    make_partition_job(job=f"job{one.partition}", sinks=[webhook])
-                )
+                job = make_partition_job(job=f"job{one.partition}", sinks=[self._settings])
+                (self._sinks[one.partition],) = open_sinks(job, self._places)
             self._sinks[one.partition].write([one])
 
     def close(self) -> None:
         for sink in self._sinks.values():
             sink.close()
+        self._sinks.clear()
 
 
-def make_webhook(receiver: Receiver) -> tuple[Sink, Callable[[], Sink], Taken]:
-    """Return a webhook to a receiver that knows records by their keys."""
+def made_by(settings: Mapping[str, Any], ids: Callable[[], Iterable[str]], places: SinkPlaces = NOWHERE) -> Made:
+    """Return a sink whose receiver has records under these ids, in order; it takes each of them once."""
 
     def taken(partition: int) -> list[int]:
-        found = [one.data for one in receiver.deduplicated()]
-        return [2 * one["offset"] + one["ordinal"] for one in found if one["job"] == f"job{partition}"]
+        found = [
+            one.removeprefix(f"job{partition}/") for one in dict.fromkeys(ids()) if one.startswith(f"job{partition}/")
+        ]
+        return [2 * offset + ordinal for _, offset, ordinal in (map(int, one.split("-")) for one in found)]
 
-    return WebhooksByPartition(receiver), lambda: WebhooksByPartition(receiver), taken
+    return ByPartition(settings, places), lambda: ByPartition(settings, places), taken
 
 
-@pytest.fixture(params=[make_memory, make_ndjson, make_webhook], ids=["memory", "ndjson", "webhook"])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sink, Callable[[], Sink], Taken]]:
-    if request.param is not make_webhook:
-        yield request.param(tmp_path)
-        return
+@contextmanager
+def webhook(_: Path) -> Iterator[Made]:
     with receiving() as receiver:
-        yield make_webhook(receiver)
+        settings = {"type": "webhook", "url": receiver.url}
+        yield made_by(settings, lambda: [one.headers["idempotency-key"] for one in receiver.posted])
 
 
-def test_is_a_sink_and_writing_nothing_does_nothing(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+@contextmanager
+def stdout(_: Path) -> Iterator[Made]:
+    lines: list[str] = []
+    places = SinkPlaces(print_line=lines.append)
+    yield made_by({"type": "stdout"}, lambda: [json.loads(line)["id"] for line in lines], places)
+
+
+@contextmanager
+def notify(_: Path) -> Iterator[Made]:
+    needs("apprise")
+    with receiving() as receiver:
+        places = SinkPlaces(environment={"PLACE": f"json://127.0.0.1:{receiver.port}"})
+        settings = {"type": "notify", "url": "env:PLACE", "only": "anomalies", "text": "{id}"}
+        yield made_by(settings, lambda: [one.data["message"] for one in receiver.posted], places)
+
+
+SERVICES = {"webhook": webhook, "stdout": stdout, "notify": notify}
+
+
+@pytest.fixture(params=["memory", "ndjson", *SERVICES])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
+    if request.param in SERVICES:
+        with SERVICES[request.param](tmp_path) as service:
+            yield service
+    else:
+        yield make_memory(tmp_path) if request.param == "memory" else make_ndjson(tmp_path)
+
+
+def test_is_a_sink_and_writing_nothing_does_nothing(made: Made) -> None:
     sink, _, taken = made
     assert isinstance(sink, Sink)
     sink.write([])
     assert taken(0) == []
 
 
-def test_keeps_the_order_of_each_partition(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+def test_keeps_the_order_of_each_partition(made: Made) -> None:
     sink, _, taken = made
     sink.write([record(0), record(0, partition=3), record(1), record(1, partition=3)])
     sink.write([record(2)])
@@ -111,7 +145,7 @@ def test_keeps_the_order_of_each_partition(made: tuple[Sink, Callable[[], Sink],
 
 
 @pytest.mark.parametrize("again", [[0], [0, 1], [1, 2], [0, 1, 2, 3]])
-def test_a_known_anomaly_is_left_alone(made: tuple[Sink, Callable[[], Sink], Taken], again: list[int]) -> None:
+def test_a_known_anomaly_is_left_alone(made: Made, again: list[int]) -> None:
     sink, _, taken = made
     sink.write([record(0), record(1)])
     sink.write([record(place) for place in again])
@@ -119,9 +153,7 @@ def test_a_known_anomaly_is_left_alone(made: tuple[Sink, Callable[[], Sink], Tak
 
 
 @pytest.mark.parametrize("again", [[0], [1, 2], [2]])
-def test_after_opening_again_known_anomalies_are_still_known(
-    made: tuple[Sink, Callable[[], Sink], Taken], again: list[int]
-) -> None:
+def test_after_opening_again_known_anomalies_are_still_known(made: Made, again: list[int]) -> None:
     sink, open_again, taken = made
     sink.write([record(0), record(1)])
     sink.close()
@@ -129,7 +161,7 @@ def test_after_opening_again_known_anomalies_are_still_known(
     assert taken(0) == list(range(max(2, again[-1] + 1)))
 
 
-def test_each_split_counts_for_itself(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+def test_each_split_counts_for_itself(made: Made) -> None:
     sink, open_again, taken = made
     sink.write([record(0), record(5, split=1), record(1)])
     open_again().write([record(4, split=1), record(2), record(5, split=1), record(6, split=1)])
@@ -137,7 +169,7 @@ def test_each_split_counts_for_itself(made: tuple[Sink, Callable[[], Sink], Take
     assert sorted(taken(0)) in ([0, 1, 2, 5, 6], [0, 1, 2, 4, 5, 6])
 
 
-def test_two_sinks_take_turns(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+def test_two_sinks_take_turns(made: Made) -> None:
     sink, open_again, taken = made
     other = open_again()
     sink.write([record(0)])
@@ -147,13 +179,13 @@ def test_two_sinks_take_turns(made: tuple[Sink, Callable[[], Sink], Taken]) -> N
     assert taken(0) == [0, 1, 2, 3]
 
 
-def test_text_of_any_kind_is_taken(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+def test_text_of_any_kind_is_taken(made: Made) -> None:
     sink, _, taken = made
     odd = replace(record(0), metric='"\n\u2028é', key=(None,), time=None, detail="no json")
     sink.write([odd, replace(record(1), detail='{"value": 5}')])
     assert taken(0) == [0, 1]
 
 
-def test_closing_twice_does_nothing(made: tuple[Sink, Callable[[], Sink], Taken]) -> None:
+def test_closing_twice_does_nothing(made: Made) -> None:
     made[0].close()
     made[0].close()

@@ -1,4 +1,4 @@
-"""Real servers of brokers, started from installable packages, each on a port and in a directory of its own."""
+"""Real servers of brokers and of what sinks deliver to, each on a port and in a directory of its own."""
 
 import importlib.util
 import shutil
@@ -124,5 +124,21 @@ def redis_command(directory: Path, *options: str) -> Callable[[int], Sequence[st
     def command(port: int) -> Sequence[str]:
         place = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory), "--save", ""]
         return [program, *place, "--appendonly", "yes", "--appendfsync", "always", *options]
+
+    return command
+
+
+def alertmanager_command(directory: Path, hook: str) -> Callable[[int], Sequence[str]]:
+    """Return what starts an Alertmanager that tells a webhook at once what has become of alerts."""
+    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if program is None:
+        pytest.skip("prometheus-alertmanager is not installed")
+    waits = "group_by: ['...'], group_wait: 1ms, group_interval: 20ms, repeat_interval: 1h"
+    receiver = f"{{name: hook, webhook_configs: [{{url: '{hook}', send_resolved: true}}]}}"
+    (directory / "alertmanager.yml").write_text(f"route: {{receiver: hook, {waits}}}\nreceivers: [{receiver}]\n")
+
+    def command(port: int) -> Sequence[str]:
+        files = [f"--config.file={directory}/alertmanager.yml", f"--storage.path={directory}/alertmanager"]
+        return [program, *files, f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
 
     return command

@@ -35,6 +35,10 @@ class NoDetails:
         """Return that there are none."""
         return []
 
+    def part_texts(self, metric_index: int) -> tuple[str, ...]:
+        """Return that no part of a metric has a value."""
+        return ()
+
     def keep(self, fired: Sequence[Firing]) -> None:
         """Keep nothing."""
 
@@ -67,6 +71,10 @@ class Details:
     def parts(self, metric_index: int) -> list[Node]:
         """Return the parts of a metric whose values are wanted."""
         return self._parts[metric_index]
+
+    def part_texts(self, metric_index: int) -> tuple[str, ...]:
+        """Return the texts of the parts of a metric whose values are kept."""
+        return tuple(self._names[metric_index]) if self._parts[metric_index] else ()
 
     def keep(self, fired: Sequence[Firing]) -> None:
         """Keep the details that a row by row test has packed."""

@@ -1,10 +1,12 @@
 """Settings of sinks, and what is said of metrics: what is refused, with the way out."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 
-from config import ConfigError, make_job
+from config import ConfigError, make_job, parse_job
 from config.sinks import SinkWhere
 
 JOB: dict[str, Any] = {
@@ -27,7 +29,7 @@ def error_of(**change: Any) -> str:
 @pytest.mark.parametrize(
     ("sink", "message"),
     [
-        ({"url": URL}, "`type` is missing; use one of ndjson, webhook"),
+        ({"url": URL}, "`type` is missing; use one of ndjson, webhook, stdout"),
         ({"type": "webhook"}, "sinks[0].url: missing"),
         ({"type": "webhook", "url": "127.0.0.1:8000"}, "'127.0.0.1:8000' is no address; write it like http://"),
         ({"type": "webhook", "url": "ftp://a/b"}, "is no address"),
@@ -42,6 +44,17 @@ def error_of(**change: Any) -> str:
         ({"type": "webhook", "url": URL, "timeout": "5m"}, "timeout"),
         ({"type": "webhook", "url": URL, "body": {"a": ["{sym}"]}}, "sinks[0].body.a[0]: nothing is called 'sym' here"),
         ({"type": "webhook", "url": URL, "body": {"a": "{"}}, "the brace at letter 1 is not closed"),
+        ({"type": "alertmanager", "url": "localhost:9093"}, "is no address; write it like http://127.0.0.1:9093"),
+        ({"type": "alertmanager", "url": URL, "only": "both"}, "sinks[0].only"),
+        ({"type": "alertmanager", "url": "http://a/api/v2/alerts"}, "is more than the address; write it like http://"),
+        ({"type": "alertmanager", "url": URL, "refresh": "1h30m"}, "sinks[0].refresh"),
+        ({"type": "alertmanager", "url": URL, "labels": {"a-b": "c"}}, "sinks[0].labels.a-b"),
+        ({"type": "alertmanager", "url": URL, "labels": {"a": "{load}"}}, "'load' changes while an episode lasts"),
+        ({"type": "alertmanager", "url": URL, "annotations": {"a": "{lod}"}}, "nothing is called 'lod' here"),
+        ({"type": "notify", "url": "mailto://me:pw@a"}, "a job file holds no secrets: write `env:NAME`"),
+        ({"type": "notify", "url": "env:A", "text": "{sym}"}, "sinks[0].text: nothing is called 'sym' here"),
+        ({"type": "stdout", "body": {"a": "{"}}, "the brace at letter 1 is not closed"),
+        ({"type": "std"}, "no such type, 'std'; did you mean 'stdout'?"),
         ({"path": "out", "where": {"key": {"hst": "a"}}}, "'hst' is no key column; did you mean 'host'?"),
         ({"path": "out", "where": {"severity": "bad"}}, "sinks[0].where.severity"),
         ({"path": "out", "only": "alarms"}, "sinks[0].only"),
@@ -93,6 +106,40 @@ def test_what_a_sink_takes_follows_from_the_job_unless_it_says_so() -> None:
 )
 def test_what_is_said_of_a_metric_is_looked_at(rule: dict[str, Any], message: str) -> None:
     assert message in error_of(metrics=[JOB["metrics"][0] | rule])
+
+
+def test_labels_of_alerts_stay_the_same_while_an_episode_lasts() -> None:
+    sinks = [{"type": "alertmanager", "url": "http://a:9093", "where": {"severity": "error"}}]
+    changing = {**JOB["metrics"][0], "labels": {"load": "{load:.0f}"}}
+    assert "metrics[0].labels.load: 'load' changes" in error_of(metrics=[changing | {"severity": "error"}], sinks=sinks)
+    # What the sink does not take may change.
+    make_job(JOB | {"metrics": [changing], "sinks": sinks})
+    odd = {"schema": {**JOB["schema"], "alertname": "SYMBOL"}, "key": ["alertname"], "sinks": sinks}
+    assert "'alertname' would be the label 'alertname', which another one is" in error_of(**odd)
+
+
+@pytest.mark.parametrize(
+    ("when", "summary", "message"),
+    [
+        ("load > 80", "{load} {host} {time} {count}", None),
+        ("load > 80", "{rack}", "'rack' is neither part of the key nor of the metric, so it has no value; name a key"),
+        ("avg(load) > 80", "{load}", "'load' is neither part of the key nor of the metric"),
+        ("avg(load) > 80", "{avg( load ):.1f}", None),
+        ("avg(load) > 80", "{sum(load)}", "name a key column or one of avg(load)"),
+    ],
+)
+def test_a_name_that_never_has_a_value_is_refused(when: str, summary: str, message: str | None) -> None:
+    job = JOB | {"schema": {**JOB["schema"], "rack": "SYMBOL"}, "window": {"size": "1m"}}
+    for change in (
+        {"metrics": [{"when": when, "for": "5s", "summary": summary}]},
+        {"metrics": [{"when": when}], "sinks": [{"type": "webhook", "url": URL, "body": {"a": summary}}]},
+    ):
+        text = json.dumps(job | change)
+        if message is None:
+            parse_job(text, "/tmp")
+            continue
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            parse_job(text, "/tmp")
 
 
 def test_an_id_is_unique_among_metrics_and_detectors() -> None:

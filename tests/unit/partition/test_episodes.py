@@ -71,6 +71,18 @@ def test_sinks_are_told_of_episodes_between_the_anomalies(tmp_path: Path) -> Non
         assert list(partition.stat().outbox_counts.values()) == [2]
 
 
+def test_what_goes_on_can_be_told_again(tmp_path: Path) -> None:
+    """Names of keys may be words for states."""
+    rows = [(at, sym, qty, "ann") for at in (1000, 1003) for sym, qty in (("resolved", 9), ("firing", 9), ("B", 1))]
+    with opened(tmp_path) as partition:
+        partition.apply(1, make_batch(JOB, 0, [*rows, (1004, "firing", 2, "ann"), (1020, "firing", 2, "ann")]), 0)
+        partition.flush(1, 0)
+        (found,) = partition.open_notices()
+        assert (found.key, found.time, found.id.offset) == (("resolved",), 1003, 0)
+        told = json.loads(str(found.detail))
+        assert (told["episode"]["state"], told["values"]) == ("firing", {"qty": 9})
+
+
 def test_an_episode_is_told_to_every_sink(tmp_path: Path) -> None:
     job = make_partition_job(metrics=[METRIC], window=None, episodes={"deliver": True}, **TWO_SINKS)
     with Partition.open(job, 0, tmp_path) as partition:

@@ -1,0 +1,64 @@
+"""Checks of sinks of one type that concern other settings of the job too."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from actors.templates import TemplateError, parse_template
+from config.base import fault
+from config.errors import Path
+from config.service_sinks import AlertmanagerSinkSettings
+
+if TYPE_CHECKING:
+    from config.settings import JobSettings
+
+_STABLE_WORDS = ("job", "rule", "severity", "key", "start", "fired_at")
+"""What stays the same while an episode lasts, besides key columns and labels."""
+
+
+def label_name(column: str) -> str:
+    """Return the label of an alert that a key column becomes."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", column)
+    return f"_{name}" if name[:1].isdigit() else name
+
+
+def check_alerts(job: "JobSettings") -> None:
+    """Check that the alerts of an episode have one set of labels, and no two episodes at a time the same.
+
+    Raises:
+        SettingError: a label changes while an episode lasts, or a key column is no label of its own.
+    """
+    for index, sink in enumerate(job.sinks):
+        if not isinstance(sink, AlertmanagerSinkSettings):
+            continue
+        names = [label_name(column) for column in job.key_columns]
+        for place, name in enumerate(names):
+            if name == "alertname" or name in names[:place]:
+                text = (
+                    f"{job.key_columns[place]!r} would be the label {name!r}, which another one is; name it otherwise"
+                )
+                raise fault(("key", place), text)
+        for path, text in _labels(job, index, sink):
+            _check_label(job, path, text)
+
+
+def _labels(job: "JobSettings", index: int, sink: AlertmanagerSinkSettings) -> Iterator[tuple[Path, str]]:
+    for number, metric in enumerate(job.metrics):
+        if metric.has_episodes and sink.where.takes_rule(metric.severity, metric.id or metric.describe or metric.when):
+            yield from ((("metrics", number, "labels", name), text) for name, text in metric.labels.items())
+    yield from ((("sinks", index, "labels", name), text) for name, text in sink.labels.items())
+
+
+def _check_label(job: "JobSettings", path: Path, text: str) -> None:
+    try:
+        places = parse_template(text).places
+    except TemplateError:
+        # That is said of all texts.
+        return
+    for place in places:
+        if place.name not in (*job.key_columns, *_STABLE_WORDS) and not place.name.startswith("labels."):
+            raise fault(
+                path,
+                f"{place.name!r} changes while an episode lasts, and Alertmanager would take it for another alert; "
+                "name key columns, or put it into a summary or an annotation",
+            )

@@ -1,0 +1,78 @@
+"""The jobs of the page about sinks run as they stand there, but for the addresses of servers."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster.local.embedded import run_file
+from tests.support.brokers import needs
+from tests.support.receiver import receiving
+from tests.support.repository import ROOT
+
+SECONDS = range(0, 90, 10)
+ROWS = "time,host,load\n" + "".join(
+    f"2026-01-01 00:0{at // 60}:{at % 60:02},web,{90 if at < 60 else 10}\n" for at in SECONDS
+)
+"""An episode that fires after 30 seconds and ends after 60."""
+
+PAGE = (ROOT / "docs" / "sinks.md").read_text()
+JOBS = {yaml.safe_load(job)["sinks"][0]["type"]: job for job in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)}
+
+Placed = tuple[str, Callable[[], list[Any]]]
+"""A job with the addresses of servers of ours, and what gives the states of the episode that these were told of."""
+
+
+@contextmanager
+def webhook(job: str, _: Path) -> Iterator[Placed]:
+    with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAT_TOKEN", "token")
+        placed = job.replace("https://chat.example.org/hook", receiver.url)
+        yield placed, lambda: [one.data["text"].partition(":")[0] for one in receiver.posted]
+        assert receiver.posted[0].headers["authorization"] == "token"
+
+
+@contextmanager
+def stdout(job: str, _: Path) -> Iterator[Placed]:
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr("sys.stdout.write", lines.append)
+        yield job, lambda: [json.loads(line)["what"].partition(" ")[2] for line in lines]
+
+
+@contextmanager
+def alertmanager(job: str, _: Path) -> Iterator[Placed]:
+    with receiving() as receiver:
+        placed = job.replace("http://127.0.0.1:9093", f"http://127.0.0.1:{receiver.port}")
+        yield placed, lambda: [alert["annotations"]["state"] for one in receiver.posted for alert in one.data]
+
+
+@contextmanager
+def notify(job: str, _: Path) -> Iterator[Placed]:
+    needs("apprise")
+    with receiving() as receiver, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPS_MAIL", f"json://127.0.0.1:{receiver.port}")
+        yield job, lambda: [one.data["title"].rpartition(" ")[2] for one in receiver.posted]
+
+
+PLACES = {"webhook": webhook, "stdout": stdout, "alertmanager": alertmanager, "notify": notify}
+
+
+def test_the_page_has_a_job_for_each_sink_and_a_place_for_each_is_here() -> None:
+    assert sorted(JOBS) == sorted(PLACES)
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_a_job_of_the_page_tells_of_its_episode(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "loads").mkdir()
+    (tmp_path / "loads" / "a.csv").write_text(ROWS)
+    with PLACES[kind](JOBS[kind], tmp_path) as (job, states):
+        (tmp_path / "job.yaml").write_text(job)
+        with run_file(tmp_path / "job.yaml", tmp_path / "state", lambda: 0) as (_, running):
+            running.run()
+        assert states() == ["firing", "resolved"]
