@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final, Protocol
 
+from cluster.node.looks import LedGroup, look_for_ever
 from config.settings import JobSettings
-from raft.group import GroupState, JobStatus
+from raft.group import JobStatus
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +81,6 @@ class LedJobs(Protocol):
         ...
 
 
-class Group(Protocol):
-    """The group, as far as it is looked at."""
-
-    def led_epoch(self) -> int | None:
-        """Return the epoch that this node's member leads, or `None`."""
-        ...
-
-    def state(self) -> GroupState:
-        """Return the newest state known here."""
-        ...
-
-
 class Hosts(Protocol):
     """What there is of hosts."""
 
@@ -111,7 +100,7 @@ class Hosts(Protocol):
 class LingeringHosts:
     """Looks, while its process leads, whose hosts nobody has asked for long enough."""
 
-    def __init__(self, leader: LedJobs, hosts: Hosts, group: Group, use: HostUse) -> None:
+    def __init__(self, leader: LedJobs, hosts: Hosts, group: LedGroup, use: HostUse) -> None:
         self._leader = leader
         self._hosts = hosts
         self._group = group
@@ -119,16 +108,8 @@ class LingeringHosts:
 
     def start(self) -> None:
         """Look for ever, in a thread of its own."""
-        threading.Thread(target=self._run, name="lingering", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(LOOK_S)
-            try:
-                self.look()
-            except Exception:
-                log.exception("hosts of jobs that do not run were not given back")
-                time.sleep(RETRY_S)
+        trouble = "hosts of jobs that do not run were not given back"
+        look_for_ever(self.look, every_s=LOOK_S, retry_s=RETRY_S, trouble=trouble)
 
     def look(self) -> None:
         """Give back what is due."""

@@ -7,7 +7,6 @@ partitions on a node that has not answered for long; of jobs that run, their lea
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Final
@@ -20,6 +19,7 @@ from cluster.leader.runner import now_us
 from cluster.leader.supervisor import Leader
 from cluster.node.group_port import NodeGroup
 from cluster.node.lingering import HostUse
+from cluster.node.looks import look_for_ever
 from cluster.node.resting_copies import RestingCopies
 from cluster.node.resting_hosts import OPEN_TIMEOUT_S, RestingHosts
 from cluster.node.silence import LOST_S, Silence
@@ -89,16 +89,8 @@ class RestingMover:
 
     def start(self) -> None:
         """Look for ever, in a thread of its own."""
-        threading.Thread(target=self._run, name="resting", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(LOOK_S)
-            try:
-                self.look()
-            except Exception:
-                log.exception("partitions of a job that does not run stay on a node that leaves")
-                time.sleep(RETRY_S)
+        trouble = "partitions of a job that does not run stay on a node that leaves"
+        look_for_ever(self.look, every_s=LOOK_S, retry_s=RETRY_S, trouble=trouble)
 
     def look(self) -> None:
         """Move, or copy, one partition that has to be."""

@@ -6,14 +6,14 @@ and that is gone before the next one can begin.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from cluster.leader.ports import HostPort
 from cluster.leader.pulse import Pulse
-from raft.group import GroupState, JobStatus
+from cluster.node.looks import LedGroup, look_for_ever
+from raft.group import JobStatus
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +22,6 @@ LOOK_S: Final = 1.0
 
 SILENCE_US_MAX: Final = 3_000_000
 """Silence, in microseconds, after which one is looked at: it hangs, or it is only being started."""
-
-
-class Group(Protocol):
-    """The group, as far as it is looked at."""
-
-    def led_epoch(self) -> int | None:
-        """Return the epoch that this node's member leads, or `None`."""
-        ...
-
-    def state(self) -> GroupState:
-        """Return the newest state known here."""
-        ...
 
 
 class Samplers(Protocol):
@@ -57,7 +45,7 @@ class SamplerWatch:
 
     def __init__(
         self,
-        group: Group,
+        group: LedGroup,
         samplers: Samplers,
         clock_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
     ) -> None:
@@ -68,15 +56,7 @@ class SamplerWatch:
 
     def start(self) -> None:
         """Look for ever, in a thread of its own."""
-        threading.Thread(target=self._run, name="sampler watch", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(LOOK_S)
-            try:
-                self.look()
-            except Exception:
-                log.exception("nobody has looked after what fills stream tables")
+        look_for_ever(self.look, every_s=LOOK_S, trouble="nobody has looked after what fills stream tables")
 
     def look(self) -> None:
         """Ask whom it is time to ask, and replace those that have been silent for too long."""
