@@ -48,25 +48,32 @@ def settings(text: str) -> JobSettings:
     return parse_job(text, "/")
 
 
-@pytest.fixture(scope="module")
-def folder(trades: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def split_up(trades: Path, made: Path) -> Path:
     """Return a folder with a file for each split, all of them with rows of all keys."""
-    made = tmp_path_factory.mktemp("splits")
     frame = pl.read_parquet(trades)
     for number in range(SPLIT_COUNT):
         frame[number::SPLIT_COUNT].write_parquet(made / f"part-{number}.parquet", row_group_size=10_000)
     return made
 
 
-@pytest.fixture(scope="module")
-def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Entries:
+def table_alone(folder: Path, directory: Path) -> Entries:
     """Return the anomaly table of one run in this process."""
     from cluster.local.embedded import open_job
 
     job = settings(own_job("undisturbed", folder, batch_rows=10_000))
-    with open_job(job, tmp_path_factory.mktemp("undisturbed"), lambda: time.time_ns() // 1000) as running:
+    with open_job(job, directory, lambda: time.time_ns() // 1000) as running:
         running.run()
         return running.anomaly_entries()
+
+
+@pytest.fixture(scope="module")
+def folder(trades: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return split_up(trades, tmp_path_factory.mktemp("splits"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Entries:
+    return table_alone(folder, tmp_path_factory.mktemp("undisturbed"))
 
 
 def test_a_host_and_the_leader_are_killed_while_hosts_read(
@@ -166,13 +173,18 @@ def together(tmp_path: Path) -> Iterator[list[Machine]]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_second_copies_read_splits_themselves_and_take_over_from_a_host_and_from_a_machine(
-    together: list[Machine], folder: Path, undisturbed: Entries, eventually: Callable[..., Any]
+    together: list[Machine], long_trades: Path, tmp_path: Path, eventually: Callable[..., Any]
 ) -> None:
     from cluster.client.client import Client
 
+    for name in ("splits", "alone"):
+        (tmp_path / name).mkdir()
+    folder = split_up(long_trades, tmp_path / "splits")
+    undisturbed = table_alone(folder, tmp_path / "alone")
     first = together[0]
     client = Client(Home(first.directory / "home"))
-    submit(first, own_job("doubled", folder, batch_rows=5) + "standby: 1\n")
+    # Rows one by one, so that some are left until a host has been replaced and copies are as far again.
+    submit(first, own_job("doubled", folder, batch_rows=1) + "standby: 1\n")
 
     def when_ready() -> "Job":
         return eventually(lambda: next((job for job in [client.job("doubled")] if has_copies(job)), None), 120)

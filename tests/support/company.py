@@ -29,7 +29,7 @@ from pathlib import Path
 from cluster.client.client import Client
 from cluster.local.home import Home
 client = Client(Home(Path(sys.argv[1])))
-client.wait_finished(sys.argv[2], 400)
+client.wait_finished(sys.argv[2], float(sys.argv[3]))
 for key, value in client.anomaly_entries(sys.argv[2]):
     print(key.hex(), value.hex())
 """
@@ -134,8 +134,10 @@ def submit(
 
 def table(machine: Machine, name: str) -> Entries:
     """Wait for the end of a job and return its anomaly table."""
-    command = machine.command(sys.executable, "-c", _TABLE, str(machine.directory / "home"), name)
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    timeout_s = 400 * slowness()
+    words = (str(machine.directory / "home"), name, str(timeout_s))
+    command = machine.command(sys.executable, "-c", _TABLE, *words)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s + 100 * slowness())
     assert ended.returncode == 0, ended.stderr
     output = ended.stdout
     return [(bytes.fromhex(key), bytes.fromhex(value)) for key, value in map(str.split, output.splitlines())]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cluster.local.speed import slowness
 from tests.support.company import Left, left_behind, said, submit
 from tests.support.namespaces import Machine
 
@@ -65,7 +66,7 @@ class FedJob:
         """Let the rest come, have the job stop when it has all, and return what it leaves behind."""
         self.finish()
         words = (sys.executable, "-c", _REST, str(machine.directory / "home"), self._name, str(self._count))
-        ended = subprocess.run(machine.command(*words), capture_output=True, text=True, timeout=600)
+        ended = subprocess.run(machine.command(*words), capture_output=True, text=True, timeout=600 * slowness())
         assert ended.returncode == 0, (ended.stderr, said(machine, "status", self._name))
         return left_behind(machine, self._name)
 
