@@ -117,7 +117,8 @@ class LeaderCalls:
             NodeAwayError: the node has been away for long.
         """
         job = self._group.state().jobs.get(job_id)
-        if job is None or job.status is JobStatus.RUNNING:
+        if job is None or job.status is JobStatus.RUNNING or host not in job.owners:
+            # Whoever asks one that owns nothing any more knows it in a moment.
             return
         node = job.host_nodes.get(host, "")
         away_s = self._silence.lost_s(node)

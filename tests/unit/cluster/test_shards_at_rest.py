@@ -147,6 +147,16 @@ def test_a_second_copy_that_may_take_over_from_a_dead_machine_is_waited_for(
             client.anomaly_entries(SETTINGS.name)
 
 
+def test_one_that_still_asks_a_dead_machine_whose_copies_have_taken_over_learns_who_has_them(
+    host: PartitionHost,
+) -> None:
+    client = away_for_long(host, JobStatus.FINISHED)
+    known, client._job = client._job, replace(client._job, owners=("b", "b"))
+    jobs = [known]
+    client._hosts = Hosts(client._hosts._nodes, lambda name: jobs.pop() if jobs else client.job(name))
+    assert client.anomaly_entries(SETTINGS.name) == []
+
+
 def test_status_shows_what_is_open_on_other_machines_than_a_dead_one(host: PartitionHost) -> None:
     client = away_for_long(host, JobStatus.FINISHED)
     assert [stat.partition for stat in client.partition_stats(SETTINGS.name)] == [0, 1]
