@@ -132,3 +132,11 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_at(file: io.FileIO, data: bytes, position: int) -> None:
+    """Write all of some bytes at a position of a file."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file.fileno(), view, position)
+        view, position = view[written:], position + written

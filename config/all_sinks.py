@@ -8,9 +8,16 @@ from pydantic import BeforeValidator, Field
 from config.base import check_type
 from config.service_sinks import AlertmanagerSinkSettings, NotifySinkSettings, StdoutSinkSettings
 from config.sinks import NdjsonSinkSettings, WebhookSinkSettings
+from config.store_sinks import ParquetSinkSettings, SqlSinkSettings
 
 SinkSettings: TypeAlias = (
-    NdjsonSinkSettings | WebhookSinkSettings | StdoutSinkSettings | AlertmanagerSinkSettings | NotifySinkSettings
+    NdjsonSinkSettings
+    | WebhookSinkSettings
+    | StdoutSinkSettings
+    | AlertmanagerSinkSettings
+    | NotifySinkSettings
+    | SqlSinkSettings
+    | ParquetSinkSettings
 )
 
 SINK_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(SinkSettings))

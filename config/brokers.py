@@ -269,7 +269,7 @@ def begun(source: Any, now_us: int) -> Any:
     return source.model_copy(update={"start": datetime.fromtimestamp(now_us / 1e6, UTC).isoformat()})
 
 
-def secrets_of(source: BrokerSource) -> Mapping[str, str]:
-    """Return where the secrets of a source are, by the names of their settings."""
-    security = getattr(source, "security", SecuritySettings())
+def secrets_of(place: Any) -> Mapping[str, str]:
+    """Return where the secrets of a source or sink are, by the names of their settings."""
+    security = getattr(place, "security", SecuritySettings())
     return {name: value for name, value in security if name in ("password", "token") and value is not None}

@@ -13,7 +13,7 @@ from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.formats import CsvFormatSettings, LogFormatSettings
 from config.settings import JobSettings
-from config.sink_checks import check_alerts
+from config.sink_checks import check_alerts, check_files
 from config.sinks import NdjsonSinkSettings
 from config.sources import (
     HOST_METRICS_SCHEMA,
@@ -41,6 +41,7 @@ def job_faults(job: JobSettings) -> list[SettingError]:
         faults += (
             _faults(_check_sinks, job)
             + _faults(check_alerts, job)
+            + _faults(check_files, job)
             + _faults(_check_partition_by, job)
             + _faults(_check_nodes, job)
         )

@@ -20,6 +20,7 @@ from config.errors import Path as Place
 from config.faults import find_faults
 from config.library_checks import library_faults
 from config.settings import JobSettings
+from config.store_sinks import SQLITE
 
 Look = Callable[[JobSettings], list[SettingError]]
 """Returns what is wrong with settings."""
@@ -146,6 +147,10 @@ def _with_absolute_place(sink: dict[str, Any], base: Path) -> dict[str, Any]:
     found = _with_absolute_files(sink, base)
     if "path" in sink:
         found["path"] = _absolute(sink["path"], base)
+    if isinstance(url := sink.get("url"), str) and url.startswith(SQLITE) and url != SQLITE:
+        found["url"] = f"{SQLITE}{base / url.removeprefix(SQLITE)}"
+    if isinstance(security := sink.get("security"), dict):
+        found["security"] = _with_absolute_files(security, base)
     if isinstance(headers := sink.get("headers"), dict):
         found["headers"] = _with_absolute_files(headers, base)
     return found

@@ -8,6 +8,7 @@ from actors.templates import TemplateError, parse_template
 from config.base import fault
 from config.errors import Path
 from config.service_sinks import AlertmanagerSinkSettings
+from config.store_sinks import FILE_COLUMNS, ParquetSinkSettings
 
 if TYPE_CHECKING:
     from config.settings import JobSettings
@@ -40,6 +41,19 @@ def check_alerts(job: "JobSettings") -> None:
                 raise fault(("key", place), text)
         for path, text in _labels(job, index, sink):
             _check_label(job, path, text)
+
+
+def check_files(job: "JobSettings") -> None:
+    """Check that Parquet files have room for the columns of the key.
+
+    Raises:
+        SettingError: a key column is called as another one is.
+    """
+    if not any(isinstance(sink, ParquetSinkSettings) for sink in job.sinks):
+        return
+    for place, name in enumerate(job.key_columns):
+        if name in FILE_COLUMNS:
+            raise fault(("key", place), f"Parquet files have a column {name!r} of their own; name the column otherwise")
 
 
 def _labels(job: "JobSettings", index: int, sink: AlertmanagerSinkSettings) -> Iterator[tuple[Path, str]]:

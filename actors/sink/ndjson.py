@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SinkError
-from actors.files import make_directory, open_locked, sync_directory
+from actors.files import make_directory, open_locked, sync_directory, write_at
 from actors.json_lines import json_line
 from actors.sink.lines import anomaly_records
 from actors.sink.protocol import SinkRecord
@@ -84,7 +84,7 @@ class NdjsonSink:
             if fresh:
                 self._ends.pop(path, None)
                 data = b"".join(self._lines(fresh))
-                _write_all(file, data, size)
+                write_at(file, data, size)
                 os.fsync(file.fileno())
                 last, size = (fresh[-1].id.offset, fresh[-1].id.ordinal), size + len(data)
             self._ends[path] = (last, size)
@@ -152,10 +152,3 @@ def _read_at(file: io.FileIO, position: int, size: int) -> bytes:
             break
         parts += part
     return parts
-
-
-def _write_all(file: io.FileIO, data: bytes, position: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file.fileno(), view, position)
-        view, position = view[written:], position + written

@@ -7,20 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from actors.allowed import EVERYTHING, AllowedPaths
-from actors.errors import SinkError
+from actors.errors import SinkError, SourceError
+from actors.files import make_directory
 from actors.secrets import SecretError, read_private, read_secret
 from actors.sink.alertmanager import AlertmanagerSink
 from actors.sink.lines import plain_value
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.notify import NotifySink
+from actors.sink.parquet import ParquetSink
 from actors.sink.protocol import KeptSink, OpenEpisodes, Sink, SinkRecord
+from actors.sink.sql import SqlSink, open_engine
 from actors.sink.stdout import StdoutSink
 from actors.sink.webhook import WebhookSink
+from actors.source.access import access_of
 from config.form import rules_of
 from config.secrets import is_secret
 from config.service_sinks import AlertmanagerSinkSettings, NotifySinkSettings, StdoutSinkSettings
 from config.settings import JobSettings
 from config.sinks import NdjsonSinkSettings, SinkBase, SinkWhere, WebhookSinkSettings
+from config.store_sinks import SQLITE, ParquetSinkSettings, SqlSinkSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -140,12 +145,34 @@ def _open_notify(settings: NotifySinkSettings, job: JobSettings, places: SinkPla
         return NotifySink(settings, job, _secret("url", settings.url, places))
 
 
+def _open_sql(settings: SqlSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    with _said_of(settings):
+        url = _secret("url", settings.url, places) if is_secret(settings.url) else settings.url
+        access = access_of(settings, places.allowed, places.environment, has_tls=True)
+    if url.startswith("sqlite:"):
+        path = url.removeprefix(SQLITE)
+        refusal = places.allowed.refusal(path)
+        if not url.startswith(SQLITE) or "?" in path or refusal is not None:
+            reason = refusal or "the address is no file of SQLite; it is like sqlite:////var/lib/alarms.db"
+            raise SinkError(f"sink {settings.identity}: {reason}. What comes waits meanwhile")
+        try:
+            make_directory(Path(path).parent)
+        except OSError as error:
+            reason = f"{error.filename or path} cannot be made: {error.strerror or error}"
+            raise SinkError(f"sink {settings.identity}: {reason}. What comes waits meanwhile") from error
+    return SqlSink(settings, job, open_engine(url, settings, access.secrets.get("password"), access.tls))
+
+
+def _open_parquet(settings: ParquetSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    return ParquetSink(settings, job, places.now_s, places.allowed)
+
+
 @contextmanager
 def _said_of(settings: SinkBase) -> Iterator[None]:
     """Say of which sink it is that a secret or a file is missing."""
     try:
         yield
-    except SecretError as error:
+    except (SecretError, SourceError) as error:
         raise SinkError(f"sink {settings.identity}: {error}. What comes waits meanwhile") from error
 
 
@@ -169,5 +196,7 @@ SINKS: Mapping[type[Any], Callable[[Any, JobSettings, SinkPlaces], Sink]] = {
     StdoutSinkSettings: _open_stdout,
     AlertmanagerSinkSettings: _open_alertmanager,
     NotifySinkSettings: _open_notify,
+    SqlSinkSettings: _open_sql,
+    ParquetSinkSettings: _open_parquet,
 }
 """Settings of a sink -> what opens it."""

@@ -3,11 +3,12 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from actors.allowed import AllowedPaths
 from actors.errors import SourceError
 from actors.secrets import SecretError, read_private, read_secret
-from config.brokers import KafkaSource, NatsSource, RedisSource, secrets_of
+from config.brokers import KafkaSource, NatsSource, RedisSource, SecuritySettings, secrets_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -21,6 +22,14 @@ class BrokerAccess:
     """Of clients that speak TLS by Python."""
 
 
+class Secured(Protocol):
+    """Settings of a source or sink of which a server wants to know who it is."""
+
+    @property
+    def security(self) -> SecuritySettings:
+        """How to log in."""
+
+
 def broker_access(
     source: KafkaSource | NatsSource | RedisSource, allowed: AllowedPaths, environment: Mapping[str, str]
 ) -> BrokerAccess:
@@ -30,29 +39,31 @@ def broker_access(
         SourceError: a secret or a file is not there, or may not be read.
     """
     try:
-        return _access(source, allowed, environment)
+        return access_of(source, allowed, environment, has_tls=isinstance(source, NatsSource))
     except SecretError as error:
         raise SourceError(str(error)) from error
 
 
-def _access(
-    source: KafkaSource | NatsSource | RedisSource, allowed: AllowedPaths, environment: Mapping[str, str]
-) -> BrokerAccess:
-    security = source.security
+def access_of(place: Secured, allowed: AllowedPaths, environment: Mapping[str, str], *, has_tls: bool) -> BrokerAccess:
+    """Return how a server is reached; `has_tls` says whether its client speaks TLS by Python.
+
+    Raises:
+        SecretError: a secret or a file is not there, or may not be read.
+        SourceError: certificates cannot be used.
+    """
+    security = place.security
     for name in ("ca", "certificate", "key", "credentials"):
         path = getattr(security, name, None)
         if path is not None:
             read_private(path, f"the file of `security.{name}`", allowed)
     secrets = {
         name: read_secret(f"`security.{name}`", reference, allowed, environment)
-        for name, reference in secrets_of(source).items()
+        for name, reference in secrets_of(place).items()
     }
-    is_tls_here = isinstance(source, NatsSource) and security.tls
-    return BrokerAccess(secrets=secrets, tls=_tls(source) if is_tls_here else None)
+    return BrokerAccess(secrets=secrets, tls=_tls(security) if has_tls and security.tls else None)
 
 
-def _tls(source: KafkaSource | NatsSource | RedisSource) -> ssl.SSLContext:
-    security = source.security
+def _tls(security: SecuritySettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=security.ca)
         if security.certificate is not None:

@@ -1,12 +1,14 @@
 """What every sink promises."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from actors.model import AnomalyId
@@ -117,7 +119,33 @@ def notify(_: Path) -> Iterator[Made]:
         yield made_by(settings, lambda: [one.data["message"] for one in receiver.posted], places)
 
 
-SERVICES = {"webhook": webhook, "stdout": stdout, "notify": notify}
+@contextmanager
+def sql(directory: Path) -> Iterator[Made]:
+    needs("sqlalchemy", "pg8000")
+    path = directory / "alarms.db"
+
+    def ids() -> list[str]:
+        with closing(sqlite3.connect(path)) as database:
+            is_there = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'alarms'").fetchall()
+            return [row[0] for row in database.execute("SELECT id FROM alarms ORDER BY rowid")] if is_there else []
+
+    yield made_by({"type": "sql", "url": f"sqlite:///{path}"}, ids)
+
+
+@contextmanager
+def parquet(directory: Path) -> Iterator[Made]:
+    def ids() -> list[str]:
+        found = [
+            one for path in sorted(directory.glob("out/*.parquet")) for one in pl.read_parquet(path)["id"].to_list()
+        ]
+        assert len(set(found)) == len(found)
+        return found
+
+    # Every write makes a file.
+    yield made_by({"type": "parquet", "path": str(directory / "out"), "roll": {"size": 1}}, ids)
+
+
+SERVICES = {"webhook": webhook, "stdout": stdout, "notify": notify, "sql": sql, "parquet": parquet}
 
 
 @pytest.fixture(params=["memory", "ndjson", *SERVICES])

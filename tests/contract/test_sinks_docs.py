@@ -2,11 +2,13 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
@@ -60,7 +62,30 @@ def notify(job: str, _: Path) -> Iterator[Placed]:
         yield job, lambda: [one.data["title"].rpartition(" ")[2] for one in receiver.posted]
 
 
-PLACES = {"webhook": webhook, "stdout": stdout, "alertmanager": alertmanager, "notify": notify}
+@contextmanager
+def sql(job: str, directory: Path) -> Iterator[Placed]:
+    needs("sqlalchemy", "pg8000")
+
+    def states() -> list[Any]:
+        with closing(sqlite3.connect(directory / "alarms.db")) as database:
+            return [row[0] for row in database.execute("SELECT state FROM alarms ORDER BY rowid")]
+
+    yield job, states
+
+
+@contextmanager
+def parquet(job: str, directory: Path) -> Iterator[Placed]:
+    yield job, lambda: pl.read_parquet(directory / "alarms" / "*.parquet")["state"].to_list()
+
+
+PLACES = {
+    "webhook": webhook,
+    "stdout": stdout,
+    "alertmanager": alertmanager,
+    "notify": notify,
+    "sql": sql,
+    "parquet": parquet,
+}
 
 
 def test_the_page_has_a_job_for_each_sink_and_a_place_for_each_is_here() -> None:

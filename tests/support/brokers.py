@@ -1,16 +1,19 @@
 """Real servers of brokers and of what sinks deliver to, each on a port and in a directory of its own."""
 
 import importlib.util
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cluster.local.speed import slowness
@@ -55,20 +58,26 @@ class Server:
         raise AssertionError(f"{self._command[0]} takes no connections")
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """End it as a crash does, with the processes that it has started."""
         if self._process is not None:
-            self._process.kill()
+            self._signal(signal.SIGKILL)
             self._process.wait()
 
     def pause(self) -> None:
         """Let it keep its connections and do nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         """Let it do what waits."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self._process.pid)
+            for one in [process, *process.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    one.send_signal(number)
 
 
 @contextmanager
@@ -140,5 +149,38 @@ def alertmanager_command(directory: Path, hook: str) -> Callable[[int], Sequence
     def command(port: int) -> Sequence[str]:
         files = [f"--config.file={directory}/alertmanager.yml", f"--storage.path={directory}/alertmanager"]
         return [program, *files, f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+
+    return command
+
+
+@contextmanager
+def shared_directory() -> Iterator[Path]:
+    """Make a directory that a server may have which runs as another user."""
+    with tempfile.TemporaryDirectory(prefix="tocsin-server-") as name:
+        yield Path(name)
+
+
+def postgres_command(directory: Path) -> Callable[[int], Sequence[str]]:
+    """Return what starts a PostgreSQL that keeps everything in a directory; its user is `postgres`, without a password.
+
+    It does not run as root, so then the directory is given to its own user.
+    """
+    needs("sqlalchemy", "pg8000")
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [
+        Path(found).parent for found in [shutil.which("initdb")] if found
+    ]
+    if not places:
+        pytest.skip("postgresql is not installed")
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        shutil.chown(directory, "postgres")
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    data = str(directory / "data")
+    made = [*as_user, str(places[-1] / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]
+    subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd=directory)
+
+    def command(port: int) -> Sequence[str]:
+        place = ["-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        return [*as_user, str(places[-1] / "postgres"), *place, "-c", "fsync=off", "-c", "shared_buffers=16MB"]
 
     return command

@@ -53,6 +53,21 @@ def error_of(**change: Any) -> str:
         ({"type": "alertmanager", "url": URL, "annotations": {"a": "{lod}"}}, "nothing is called 'lod' here"),
         ({"type": "notify", "url": "mailto://me:pw@a"}, "a job file holds no secrets: write `env:NAME`"),
         ({"type": "notify", "url": "env:A", "text": "{sym}"}, "sinks[0].text: nothing is called 'sym' here"),
+        (
+            {"type": "sql", "url": "mysql://a/b"},
+            "'mysql://a/b' is no address of a database that this sink knows; write",
+        ),
+        ({"type": "sql", "url": "sqlite:///:memory:"}, "names no file; write sqlite:///alarms.db"),
+        ({"type": "sql", "url": "sqlite:///a.db?mode=ro"}, "names no file"),
+        ({"type": "sql", "url": "postgresql://a:5432/b"}, "PostgreSQL wants a name; add `security: {username: NAME"),
+        ({"type": "sql", "url": "postgresql://me:pw@a/b"}, "a job file holds no secrets: log in by `security"),
+        ({"type": "sql", "url": "postgresql://a/", "security": {"username": "a"}}, "with the name of a database"),
+        ({"type": "sql", "url": "sqlite:///a.db", "security": {"username": "a"}}, "asks nobody to log in; leave it"),
+        ({"type": "sql", "url": "sqlite:///a.db", "table": "a b"}, "sinks[0].table"),
+        ({"type": "sql", "url": "sqlite:///a.db", "columns": {"id": "{id}"}}, "is what rows are known by; leave it"),
+        ({"type": "sql", "url": "sqlite:///a.db", "columns": {"a": "{sym}"}}, "sinks[0].columns.a: nothing is called"),
+        ({"type": "parquet", "path": "a", "roll": {"after": 0}}, "sinks[0].roll.after"),
+        ({"type": "parquet", "path": "a", "roll": {"size": "big"}}, "sinks[0].roll.size"),
         ({"type": "stdout", "body": {"a": "{"}}, "the brace at letter 1 is not closed"),
         ({"type": "std"}, "no such type, 'std'; did you mean 'stdout'?"),
         ({"path": "out", "where": {"key": {"hst": "a"}}}, "'hst' is no key column; did you mean 'host'?"),
@@ -108,12 +123,20 @@ def test_what_is_said_of_a_metric_is_looked_at(rule: dict[str, Any], message: st
     assert message in error_of(metrics=[JOB["metrics"][0] | rule])
 
 
+def test_a_file_of_sqlite_is_relative_to_the_job_file() -> None:
+    job = JOB | {"sinks": [{"type": "sql", "url": "sqlite:///data/a.db"}, {"type": "sql", "url": "sqlite:////b.db"}]}
+    found = parse_job(json.dumps(job), "/home/me").sinks
+    assert [sink.place for sink in found] == ["sqlite:////home/me/data/a.db alarms", "sqlite:////b.db alarms"]
+
+
 def test_labels_of_alerts_stay_the_same_while_an_episode_lasts() -> None:
     sinks = [{"type": "alertmanager", "url": "http://a:9093", "where": {"severity": "error"}}]
     changing = {**JOB["metrics"][0], "labels": {"load": "{load:.0f}"}}
     assert "metrics[0].labels.load: 'load' changes" in error_of(metrics=[changing | {"severity": "error"}], sinks=sinks)
     # What the sink does not take may change.
     make_job(JOB | {"metrics": [changing], "sinks": sinks})
+    file = {"schema": {**JOB["schema"], "rule": "SYMBOL"}, "key": ["rule"], "sinks": [{"type": "parquet", "path": "a"}]}
+    assert "Parquet files have a column 'rule' of their own" in error_of(**file)
     odd = {"schema": {**JOB["schema"], "alertname": "SYMBOL"}, "key": ["alertname"], "sinks": sinks}
     assert "'alertname' would be the label 'alertname', which another one is" in error_of(**odd)
 
