@@ -126,7 +126,8 @@ class RoutedFeeding(AskedFeeds):
         """Send what may go, and read again what is lacking."""
         assert isinstance(feed, RoutedFeed), "rows are routed"
         self.tell_values(feed)
-        while (batch := feed.take_sendable()) is not None:
+        lags = feed.lag(self._positions.next_offsets) > 0
+        while (batch := feed.take_sendable(lags=lags)) is not None:
             self.ask(feed, SendBatch, lambda _: feed.answered(), batch=batch)
         self._read(feed)
 

@@ -9,12 +9,16 @@ they have. A feed is never ahead of owners, so that a place among the rows that 
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from actors.host_batch import HostBatch
 from actors.partition.values import OpenedPartition
 from actors.split_reader import SplitProgress
 from cluster.leader.again import cut
 from cluster.leader.reading import SplitBatch
+
+CATCH_UP_FACTOR: Final = 2
+"""Copies that lag get so many times the batches at a time of owners: with as many they would lag while rows come."""
 
 
 class Feed:
@@ -147,9 +151,10 @@ class RoutedFeed(Feed):
         if batch.start <= at < end:
             self._take(cut(batch, end))
 
-    def take_sendable(self) -> HostBatch | None:
-        """Give the next batch to send."""
-        if not self._queue or self._in_flight_count >= self._in_flight_max:
+    def take_sendable(self, *, lags: bool = False) -> HostBatch | None:
+        """Give the next batch to send; one that `lags` has more of them on the way than owners have."""
+        in_flight_max = self._in_flight_max * (CATCH_UP_FACTOR if lags else 1)
+        if not self._queue or self._in_flight_count >= in_flight_max:
             return None
         self._in_flight_count += 1
         return self._queue.popleft()
@@ -161,7 +166,7 @@ class RoutedFeed(Feed):
     def validate(self) -> None:
         """Assert every invariant."""
         super().validate()
-        assert 0 <= self._in_flight_count <= self._in_flight_max
+        assert 0 <= self._in_flight_count <= self._in_flight_max * CATCH_UP_FACTOR
         assert len(self._queue) + self._in_flight_count <= self._waiting_max
         assert all(set(batch.partitions) <= self._partitions for batch in self._queue)
 
@@ -199,11 +204,15 @@ class OwnFeed(Feed):
         self._has_caught_up.discard(partition)
 
     def wanted(self, owned: Mapping[int, int], elapsed_us: int) -> dict[int, tuple[int, int]]:
-        """Return the first offset and the end of what is to be read, by split; `owned` is how far owners are."""
+        """Return the first offset and the end of what is to be read, by split; `owned` is how far owners are.
+
+        The split that lacks most comes first, since a request may not suffice for all of them.
+        """
+        lacking = {split: owned.get(split, 0) - start for split, start in sorted(self._next.items())}
         return {
-            split: (start, owned[split])
-            for split, start in sorted(self._next.items())
-            if start < owned.get(split, 0) and self.due_us.get(split, 0) <= elapsed_us
+            split: (self._next[split], owned[split])
+            for split in sorted(lacking, key=lacking.__getitem__, reverse=True)
+            if lacking[split] > 0 and self.due_us.get(split, 0) <= elapsed_us
         }
 
     def joinings(self) -> dict[int, int]:

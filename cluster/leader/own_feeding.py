@@ -1,8 +1,9 @@
 """Own feeding: hosts read the splits of their second copies, as far as owners have told that they are.
 
 An owner that reads on has more than its copy at nearly every moment: one step. That is read after a failover, and a
-partition that moves to its copy waits for it. A split whose source fails for the copy alone is tried again after a
-pause that grows, and `status` says so; the job does not wait.
+partition that moves to its copy waits for it. A copy that lacks more is read for with more batches at a time than its
+host's own splits: with as many it would lag for as long as the input lasts. A split whose source fails for the copy
+alone is tried again after a pause that grows, and `status` says so; the job does not wait.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk
 from cluster.leader.events import SplitsRead
 from cluster.leader.feeding import AskedFeeds, FeedingTold
-from cluster.leader.feeds import Feed, OwnFeed
+from cluster.leader.feeds import CATCH_UP_FACTOR, Feed, OwnFeed
 from cluster.leader.instructions import ReadSplits
 from cluster.leader.pace import Pace
 from cluster.leader.positions import Positions
@@ -58,13 +59,14 @@ class OwnFeeding(AskedFeeds):
             return
         feed.is_reading = True
         ends = {split: end for split, (_, end) in wanted.items()}
-        then = partial(self._on_read, feed, self._desk.elapsed_us, ends, feed.joinings())
+        factor = 1 if all(map(feed.has_caught_up, wanted)) else CATCH_UP_FACTOR
+        then = partial(self._on_read, feed, self._desk.elapsed_us, factor, ends, feed.joinings())
         self.ask(
             feed,
             ReadSplits,
             then,
             offsets={split: start for split, (start, _) in wanted.items()},
-            batch_count_max=self._pace.count(feed.host),
+            batch_count_max=factor * self._pace.count(feed.host),
             ends=ends,
         )
 
@@ -78,10 +80,16 @@ class OwnFeeding(AskedFeeds):
         return True
 
     def _on_read(
-        self, feed: OwnFeed, asked_us: int, ends: Mapping[int, int], joinings: Mapping[int, int], event: SplitsRead
+        self,
+        feed: OwnFeed,
+        asked_us: int,
+        factor: int,
+        ends: Mapping[int, int],
+        joinings: Mapping[int, int],
+        event: SplitsRead,
     ) -> None:
         feed.is_reading = False
-        self._pace.took(feed.host, self._desk.elapsed_us - asked_us)
+        self._pace.took(feed.host, (self._desk.elapsed_us - asked_us) // factor)
         for progress in event.progress:
             split = progress.split
             if self.is_current(feed) and feed.take(progress, ends[split], joinings.get(split)):

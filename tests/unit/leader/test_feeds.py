@@ -33,8 +33,8 @@ def feed() -> RoutedFeed:
     return feed
 
 
-def sent(feed: RoutedFeed) -> tuple[int, int, tuple[int, ...]] | None:
-    found = feed.take_sendable()
+def sent(feed: RoutedFeed, *, lags: bool = False) -> tuple[int, int, tuple[int, ...]] | None:
+    found = feed.take_sendable(lags=lags)
     feed.validate()
     return None if found is None else (found.start, found.end, found.partitions)
 
@@ -46,6 +46,17 @@ def test_a_feed_takes_what_comes_next_and_sends_no_more_than_may_be_on_the_way(f
     assert sent(feed) is None
     feed.answered()
     assert sent(feed) == (15, 20, (0, 1))
+
+
+def test_a_feed_that_lags_has_twice_as_much_on_the_way_until_it_does_not(feed: RoutedFeed) -> None:
+    feed.post(batch(10, 15))
+    feed.post(batch(15, 20))
+    assert [sent(feed, lags=True) for _ in range(3)] == [(10, 15, (0, 1)), (15, 20, (0, 1)), None]
+    feed.answered()
+    feed.post(batch(20, 25))
+    assert sent(feed) is None
+    feed.answered()
+    assert sent(feed) == (20, 25, (0, 1))
 
 
 def test_a_feed_without_room_is_behind_and_reads_again_by_itself(feed: RoutedFeed) -> None:

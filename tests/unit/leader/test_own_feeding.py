@@ -72,6 +72,35 @@ def test_a_host_reads_for_its_copies_what_owners_have_and_no_more(copies: Copies
     assert (request.offsets, request.ends) == ({0: 10}, {0: 25})
 
 
+def test_copies_that_lag_get_more_batches_until_they_have_all_that_owners_had(copies: Copies) -> None:
+    copies.owners.reach(0, 10, at_end=False)
+    (request,) = copies.asked()
+    assert request.batch_count_max == 2
+    period_us = JOB.flush.period_ms * 1000
+    copies.clock.pass_to(1)
+    copies.clock.pass_to(1 + period_us)
+    copies.reply(request, SplitProgress(split=0, start=0, end=6))
+    # A request for two that takes a flush period was one batch in half of it: no more, and no less.
+    (request,) = copies.asked()
+    assert request.batch_count_max == 2
+    copies.clock.pass_to(1 + 2 * period_us)
+    copies.reply(request, SplitProgress(split=0, start=6, end=10))
+    copies.owners.reach(0, 12, at_end=False)
+    (request,) = copies.asked()
+    assert request.batch_count_max == 1
+
+
+def test_the_copy_that_lacks_most_is_read_first(copies: Copies) -> None:
+    copies.owners.reach(0, 10, at_end=False)
+    copies.owners.reach(1, 30, at_end=False)
+    (request,) = copies.asked()
+    assert list(request.offsets) == [1, 0]
+    copies.reply(request, SplitProgress(split=1, start=0, end=25), SplitProgress(split=0, start=0, end=1))
+    (request,) = copies.asked()
+    assert request.offsets == {0: 1, 1: 25}
+    assert list(request.offsets) == [0, 1]
+
+
 def test_a_split_that_fails_for_the_copy_alone_waits_and_is_told(copies: Copies) -> None:
     copies.owners.reach(0, 10, at_end=False)
     copies.owners.reach(1, 7, at_end=False)
