@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeAlias, get_args
 from pydantic import BeforeValidator, Field
 
 from config.base import check_type
+from config.broker_sinks import KafkaSinkSettings, NatsSinkSettings, RedisSinkSettings
 from config.service_sinks import AlertmanagerSinkSettings, NotifySinkSettings, StdoutSinkSettings
 from config.sinks import NdjsonSinkSettings, WebhookSinkSettings
 from config.store_sinks import ParquetSinkSettings, SqlSinkSettings
@@ -18,6 +19,9 @@ SinkSettings: TypeAlias = (
     | NotifySinkSettings
     | SqlSinkSettings
     | ParquetSinkSettings
+    | KafkaSinkSettings
+    | NatsSinkSettings
+    | RedisSinkSettings
 )
 
 SINK_TYPES = tuple(kind.model_fields["type"].default for kind in get_args(SinkSettings))

@@ -5,7 +5,7 @@ A job file holds no secrets: it travels through the group's log and is shown by 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from config.secrets import Secret
 
 EARLIEST, LATEST = "earliest", "latest"
 
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@,\[\]]+):[0-9]{1,5}")
 
 
@@ -181,9 +182,8 @@ class KafkaSource(BrokerSource):
 
     @model_validator(mode="after")
     def _check_brokers(self) -> "KafkaSource":
-        for index, broker in enumerate(self.brokers):
-            if not _BROKER.fullmatch(broker):
-                raise fault(("brokers", index), f"{broker!r} is no address of a broker; write HOST:PORT")
+        check_brokers(self.brokers)
+        check_topic(self.topic)
         return self
 
 
@@ -211,6 +211,9 @@ class NatsSource(BrokerSource):
     def _check_urls(self) -> "NatsSource":
         for index, url in enumerate(self.servers):
             check_url(url, ("nats", "tls"), ("servers", index))
+        check_stream(self.stream)
+        for index, subject in enumerate(self.subjects):
+            check_subject(subject, ("subjects", index), is_filter=True)
         return self
 
 
@@ -239,10 +242,70 @@ class RedisSource(BrokerSource):
 
     @model_validator(mode="after")
     def _check_url(self) -> "RedisSource":
-        check_url(self.url, ("redis", "rediss"), ("url",))
+        check_redis_url(self.url)
         if len(set(self.streams)) < len(self.streams):
             raise fault(("streams",), "a stream is named twice; leave one out")
         return self
+
+
+def check_brokers(brokers: Sequence[str]) -> None:
+    """Check the addresses of brokers of Kafka.
+
+    Raises:
+        SettingError: one is none.
+    """
+    for index, broker in enumerate(brokers):
+        if not _BROKER.fullmatch(broker):
+            raise fault(("brokers", index), f"{broker!r} is no address of a broker; write HOST:PORT")
+
+
+def check_topic(topic: str) -> None:
+    """Check the name of a topic of Kafka.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+        text = "is no name of a topic; write at most 249 letters, digits, full stops, hyphens and underscores"
+        raise fault(("topic",), f"{topic!r} {text}")
+
+
+def check_stream(stream: str) -> None:
+    """Check the name of a stream of NATS.
+
+    Raises:
+        SettingError: it is none.
+    """
+    if not stream or any(letter.isspace() or letter in ".*>/\\" for letter in stream):
+        raise fault(("stream",), f"{stream!r} is no name of a stream; write no blanks, full stops, slashes, * and >")
+
+
+def check_subject(subject: str, path: tuple[str | int, ...], *, is_filter: bool) -> None:
+    """Check a subject of NATS, or a filter of subjects.
+
+    Raises:
+        SettingError: it is none.
+    """
+    words = subject.split(".")
+    wild = [number for number, word in enumerate(words) if "*" in word or ">" in word]
+    if any(not word or any(letter.isspace() or ord(letter) < 33 for letter in word) for word in words):
+        raise fault(path, f"{subject!r} is no subject; write words with a full stop between two, and no blanks")
+    if not is_filter and wild:
+        raise fault(path, f"{subject!r} has * or >, which only filters have; write the subject itself")
+    if any(words[number] != "*" and (words[number] != ">" or number < len(words) - 1) for number in wild):
+        raise fault(path, f"{subject!r} is no filter; * stands for a whole word, and > for the last ones")
+
+
+def check_redis_url(url: str) -> None:
+    """Check the URL of a Redis and its database.
+
+    Raises:
+        SettingError: it is none, or it holds a secret.
+    """
+    check_url(url, ("redis", "rediss"), ("url",))
+    database = urlsplit(url).path.removeprefix("/")
+    if database and not re.fullmatch(r"[0-9]{1,9}", database):
+        raise fault(("url",), f"{database!r} is no database of Redis, which have numbers; write redis://HOST:PORT/0")
 
 
 def check_url(url: str, schemes: tuple[str, ...], path: tuple[str | int, ...]) -> None:

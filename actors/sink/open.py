@@ -11,15 +11,20 @@ from actors.errors import SinkError, SourceError
 from actors.files import make_directory
 from actors.secrets import SecretError, read_private, read_secret
 from actors.sink.alertmanager import AlertmanagerSink
+from actors.sink.kafka import KafkaSink
 from actors.sink.lines import plain_value
+from actors.sink.nats_stream import NatsSink
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.notify import NotifySink
 from actors.sink.parquet import ParquetSink
 from actors.sink.protocol import KeptSink, OpenEpisodes, Sink, SinkRecord
+from actors.sink.redis_stream import RedisSink
 from actors.sink.sql import SqlSink, open_engine
 from actors.sink.stdout import StdoutSink
 from actors.sink.webhook import WebhookSink
 from actors.source.access import access_of
+from actors.source.transport import kafka, nats_stream, redis_stream
+from config.broker_sinks import KafkaSinkSettings, NatsSinkSettings, RedisSinkSettings
 from config.form import rules_of
 from config.secrets import is_secret
 from config.service_sinks import AlertmanagerSinkSettings, NotifySinkSettings, StdoutSinkSettings
@@ -167,6 +172,27 @@ def _open_parquet(settings: ParquetSinkSettings, job: JobSettings, places: SinkP
     return ParquetSink(settings, job, places.now_s, places.allowed)
 
 
+def _open_kafka(settings: KafkaSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    with _said_of(settings):
+        access = access_of(settings, places.allowed, places.environment, has_tls=False)
+    connection = kafka.connection_settings(settings.brokers, settings.security, access.secrets.get("password"))
+    return KafkaSink(settings, job, connection)
+
+
+def _open_nats(settings: NatsSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    with _said_of(settings):
+        access = access_of(settings, places.allowed, places.environment, has_tls=True)
+        connection = nats_stream.connection_settings(settings.servers, settings.security, access.secrets, access.tls)
+    return NatsSink(settings, job, connection)
+
+
+def _open_redis(settings: RedisSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
+    with _said_of(settings):
+        access = access_of(settings, places.allowed, places.environment, has_tls=False)
+        client = redis_stream.open_client(settings.url, settings.security, access.secrets.get("password"))
+    return RedisSink(settings, job, client)
+
+
 @contextmanager
 def _said_of(settings: SinkBase) -> Iterator[None]:
     """Say of which sink it is that a secret or a file is missing."""
@@ -198,5 +224,8 @@ SINKS: Mapping[type[Any], Callable[[Any, JobSettings, SinkPlaces], Sink]] = {
     NotifySinkSettings: _open_notify,
     SqlSinkSettings: _open_sql,
     ParquetSinkSettings: _open_parquet,
+    KafkaSinkSettings: _open_kafka,
+    NatsSinkSettings: _open_nats,
+    RedisSinkSettings: _open_redis,
 }
 """Settings of a sink -> what opens it."""

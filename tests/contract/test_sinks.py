@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from actors.model import AnomalyId
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.open import NOWHERE, SinkPlaces, open_sinks
 from actors.sink.protocol import Sink, SinkRecord
+from tests.support.broker_places import BROKERS, Broker
 from tests.support.brokers import needs
 from tests.support.memory_sink import MemorySink
 from tests.support.partition_jobs import make_partition_job
@@ -145,12 +146,48 @@ def parquet(directory: Path) -> Iterator[Made]:
     yield made_by({"type": "parquet", "path": str(directory / "out"), "roll": {"size": 1}}, ids)
 
 
+def broker(kind: str, servers: "Servers") -> Callable[[Path], AbstractContextManager[Made]]:
+    """Return what makes sinks to a place of their own at a broker."""
+
+    @contextmanager
+    def make(_: Path) -> Iterator[Made]:
+        found = servers.broker(kind)
+        found.renew()
+        more = {"subject": f"{found.name}.a"} if kind == "nats" else {}
+        yield made_by(found.settings(**more), found.ids)
+
+    return make
+
+
+class Servers:
+    """Brokers that are started when they are asked for."""
+
+    def __init__(self, stack: ExitStack, directory: Path) -> None:
+        self._stack = stack
+        self._directory = directory
+        self._brokers: dict[str, Broker] = {}
+
+    def broker(self, kind: str) -> Broker:
+        if kind not in self._brokers:
+            self._brokers[kind] = BROKERS[kind](self._stack, self._directory)
+        return self._brokers[kind]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    with ExitStack() as stack:
+        yield Servers(stack, tmp_path_factory.mktemp("servers"))
+
+
 SERVICES = {"webhook": webhook, "stdout": stdout, "notify": notify, "sql": sql, "parquet": parquet}
 
 
-@pytest.fixture(params=["memory", "ndjson", *SERVICES])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
-    if request.param in SERVICES:
+@pytest.fixture(params=["memory", "ndjson", *SERVICES, *BROKERS])
+def made(request: pytest.FixtureRequest, tmp_path: Path, servers: Servers) -> Iterator[Made]:
+    if request.param in BROKERS:
+        with broker(request.param, servers)(tmp_path) as place:
+            yield place
+    elif request.param in SERVICES:
         with SERVICES[request.param](tmp_path) as service:
             yield service
     else:

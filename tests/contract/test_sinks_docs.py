@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cluster.local.embedded import run_file
+from tests.support.broker_places import BROKERS
 from tests.support.brokers import needs
 from tests.support.receiver import receiving
 from tests.support.repository import ROOT
@@ -78,7 +79,20 @@ def parquet(job: str, directory: Path) -> Iterator[Placed]:
     yield job, lambda: pl.read_parquet(directory / "alarms" / "*.parquet")["state"].to_list()
 
 
+@contextmanager
+def broker(job: str, directory: Path) -> Iterator[Placed]:
+    kind = yaml.safe_load(job)["sinks"][0]["type"]
+    with ExitStack() as stack:
+        found = BROKERS[kind](stack, directory)
+        found.make("alarms")
+        placed = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{found.server.port}", job)
+        yield placed, lambda: [record["state"] for _, record in found.taken()]
+
+
 PLACES = {
+    "kafka": broker,
+    "nats": broker,
+    "redis": broker,
     "webhook": webhook,
     "stdout": stdout,
     "alertmanager": alertmanager,

@@ -75,11 +75,8 @@ class _Partition:
 def client_settings(
     brokers: Sequence[str], security: Any, password: str | None, group: str
 ) -> dict[str, str | int | bool]:
-    """Return the settings of a client; `security` is that of the job, `group` what brokers show it as."""
-    protocol = ("sasl_" if security.username else "") + ("ssl" if security.tls else "plaintext")
-    settings: dict[str, str | int | bool] = {
-        "bootstrap.servers": ",".join(brokers),
-        "client.id": "tocsin",
+    """Return the settings of a client that reads; `security` is that of the job, `group` what brokers show it as."""
+    return connection_settings(brokers, security, password) | {
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -89,12 +86,21 @@ def client_settings(
         "allow.auto.create.topics": False,
         "fetch.wait.max.ms": 100,
         "fetch.error.backoff.ms": 100,
+        "queued.max.messages.kbytes": 32_768,
+        "statistics.interval.ms": _LOOK_PERIOD_MS,
+    }
+
+
+def connection_settings(brokers: Sequence[str], security: Any, password: str | None) -> dict[str, str | int | bool]:
+    """Return how any client reaches brokers; `security` is that of the job."""
+    protocol = ("sasl_" if security.username else "") + ("ssl" if security.tls else "plaintext")
+    settings: dict[str, str | int | bool] = {
+        "bootstrap.servers": ",".join(brokers),
+        "client.id": "tocsin",
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 5_000,
         "socket.timeout.ms": 10_000,
-        "queued.max.messages.kbytes": 32_768,
         "topic.metadata.refresh.interval.ms": _LOOK_PERIOD_MS,
-        "statistics.interval.ms": _LOOK_PERIOD_MS,
         "log_level": 0,
         "security.protocol": protocol,
     }

@@ -8,10 +8,8 @@ A filter of subjects makes a split of its own, whose offsets have gaps. The clie
 """
 
 import asyncio
-import contextlib
 import json
 import ssl
-import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from actors.errors import SourceError
+from actors.source.loop_thread import LoopThread
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, Origin, Texts
 from actors.source.transport.positions import FileMark, PositionLog
@@ -101,9 +100,7 @@ class NatsTransport:
         self._consumers: dict[int, _Consumer] = {}
         self._servers = ", ".join(connection["servers"])
         self._trouble = ""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"nats {stream}", daemon=True)
-        self._thread.start()
+        self._loop = LoopThread(f"nats {stream}")
         self._client: Client | None = None
         try:
             self._client = self._call(self._connect(connection), 2 * CALL_TIMEOUT_S)
@@ -176,25 +173,15 @@ class NatsTransport:
         """Close the connection and end the thread; a second call does nothing."""
         client, self._client = self._client, None
         self._consumers.clear()
-        if client is not None:
-            with contextlib.suppress(SourceError):
-                self._call(client.close())
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(CALL_TIMEOUT_S)
-        if not self._loop.is_running() and not self._loop.is_closed():
-            self._loop.close()
+        self._loop.close(None if client is None else client.close())
 
     def _call(self, work: Coroutine[Any, Any, T], timeout_s: float = CALL_TIMEOUT_S) -> T:
         """Do something in the thread of the client, in bounded time."""
         from nats.errors import Error, NoServersError
         from nats.js.errors import NotFoundError
 
-        async def bounded() -> T:
-            return await asyncio.wait_for(work, timeout_s)
-
         try:
-            return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result(timeout_s + 1)
+            return self._loop.run(work, timeout_s)
         except NotFoundError as error:
             raise SourceError(f"there is no stream {self._stream!r} on {self._servers}: {error.description}") from error
         except (NoServersError, TimeoutError, OSError) as error:

@@ -18,6 +18,9 @@ JOB: dict[str, Any] = {
     "source": {"type": "stream", "name": "loads"},
 }
 URL = "http://127.0.0.1:8000/hook"
+KAFKA = {"type": "kafka", "brokers": "a:1", "topic": "a"}
+NATS = {"type": "nats", "servers": "nats://a", "subject": "a.{host}"}
+REDIS = {"type": "redis", "url": "redis://a", "stream": "a"}
 
 
 def error_of(**change: Any) -> str:
@@ -68,6 +71,22 @@ def error_of(**change: Any) -> str:
         ({"type": "sql", "url": "sqlite:///a.db", "columns": {"a": "{sym}"}}, "sinks[0].columns.a: nothing is called"),
         ({"type": "parquet", "path": "a", "roll": {"after": 0}}, "sinks[0].roll.after"),
         ({"type": "parquet", "path": "a", "roll": {"size": "big"}}, "sinks[0].roll.size"),
+        (KAFKA | {"brokers": "a"}, "sinks[0].brokers: 'a' is no address of a broker; write HOST:PORT"),
+        (KAFKA | {"topic": "a b"}, "'a b' is no name of a topic; write at most 249 letters"),
+        (KAFKA | {"key": "{sym}"}, "sinks[0].key: nothing is called 'sym' here"),
+        (KAFKA | {"timeout": "10ms"}, "sinks[0].timeout"),
+        (KAFKA | {"security": {"username": "a"}}, "a username needs a `password`"),
+        (NATS | {"servers": "http://a"}, "is no URL of a server; write nats://HOST:PORT"),
+        (NATS | {"subject": "a..b"}, "'a..b' is no subject; write words with a full stop between two"),
+        (NATS | {"subject": "a b"}, "is no subject"),
+        (NATS | {"subject": "a.*"}, "'a.*' has * or >, which only filters have; write the subject itself"),
+        (NATS | {"subject": "a.{sym}"}, "sinks[0].subject: nothing is called 'sym' here"),
+        (NATS | {"subject": "a.{"}, "sinks[0].subject: the brace at letter 3 is not closed"),
+        (NATS | {"stream": "a.b"}, "'a.b' is no name of a stream; write no blanks"),
+        (REDIS | {"url": "redis://a/alarms"}, "'alarms' is no database of Redis, which have numbers; write redis://"),
+        (REDIS | {"url": "redis://me:pw@a/0"}, "a job file holds no secrets: log in by `security"),
+        (REDIS | {"field": "id"}, "the field `id` holds the id of a record; name another one"),
+        (REDIS | {"maxlen": 0}, "sinks[0].maxlen"),
         ({"type": "stdout", "body": {"a": "{"}}, "the brace at letter 1 is not closed"),
         ({"type": "std"}, "no such type, 'std'; did you mean 'stdout'?"),
         ({"path": "out", "where": {"key": {"hst": "a"}}}, "'hst' is no key column; did you mean 'host'?"),
