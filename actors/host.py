@@ -21,6 +21,7 @@ from actors.frames import empty_frame
 from actors.host_batch import HostBatch
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomalies import Anomaly
+from actors.partition.capture import PartitionCapture
 from actors.partition.partition import Partition, PartitionStat, RoutedBatch, identifier_of
 from actors.partition.queries import QUERIES
 from actors.partition.values import OpenedPartition
@@ -307,12 +308,12 @@ class PartitionHost:
                 del self._partitions[number]
                 partition.close()
 
-    def snapshot(self, epoch: int, number: int, now_us: int) -> tuple[dict[int, int], bytes]:
-        """Return the offsets that a partition needs next, by split, and its snapshot there; its rows are durable."""
+    def capture(self, epoch: int, number: int, now_us: int) -> PartitionCapture:
+        """Return what a partition has now, to be made a snapshot of while rows go on; its rows are durable."""
         self._follow(epoch)
         partition = self._partition(number)
         partition.flush(epoch, now_us)
-        return partition.received, partition.snapshot()
+        return partition.capture()
 
     def begin_copy(self, epoch: int, number: int, generation: int, now_us: int) -> int:
         """Copy a partition that is open, as it is now, for another node; return the length of the copy in bytes.

@@ -1,13 +1,17 @@
 """Snapshot store: the snapshot bytes that one member holds for the group, in an LMDB environment of its own.
 
-A snapshot arrives in *chunks*, numbered from 0, under the SHA-256 *digest* of the whole. Sealing checks the digest and
-commits durably; only then is the snapshot held, and only then may the member say so. A snapshot that is not sealed is
-never shown, and is dropped when the store is opened. Manifests, which say what a majority holds, are in `raft.group`.
+A snapshot arrives in *chunks*, numbered from 0, under the SHA-256 *digest* of the whole, or as a file of this machine
+that is *adopted*. Sealing checks the digest and commits durably; only then is the snapshot held, and only then may the
+member say so. A snapshot that is not sealed is never shown, and is dropped when the store is opened. Manifests, which
+say what a majority holds, are in `raft.group`.
 
-Entries: `s` + job, partition, digest -> size, chunk count (sealed snapshots); `c` + the same + chunk index -> bytes.
+Entries: `s` + job, partition, digest -> size, chunk count (sealed snapshots); `c` + the same + chunk index -> bytes. An
+adopted one has no such entries and 0 for their number: it is in the folder `files`, under the SHA-256 of job,
+partition and digest.
 """
 
 import contextlib
+import errno
 import hashlib
 import struct
 import threading
@@ -21,15 +25,13 @@ import lmdb
 from actors.files import FILE_MODE, make_directory
 from actors.lmdb_file import DataFileError, check_data_file
 from actors.open_files import LOCK_FILE, FilesLostError, OpenFiles
+from raft.adopted_files import CHUNK_SIZE_BYTES_MAX, AdoptedFiles, chunk_count_of
 from raft.errors import SnapshotStoreError, SnapshotStoreFullError, SnapshotStoreLostError
 
 if TYPE_CHECKING:
     Txn = lmdb.Transaction[bytes]
 else:
     Txn = lmdb.Transaction
-
-CHUNK_SIZE_BYTES_MAX: Final = 8 << 20
-"""Largest chunk that is taken."""
 
 CHUNK_COUNT_MAX: Final = 1 << 16
 """Most chunks of one snapshot."""
@@ -64,9 +66,11 @@ class HeldSnapshot:
 class SnapshotStore:
     """Snapshots that one member holds. One process opens a store at a time; threads may share it."""
 
-    def __init__(self, env: lmdb.Environment, files: OpenFiles) -> None:
+    def __init__(self, env: lmdb.Environment, files: OpenFiles, adopted: AdoptedFiles, size_bytes_max: int) -> None:
         self._env = env
         self._files = files
+        self._adopted = adopted
+        self._size_bytes_max = size_bytes_max
         self._write_lock = threading.Lock()
         self._drop_unsealed()
 
@@ -82,7 +86,7 @@ class SnapshotStore:
             check_data_file(directory)
             env = lmdb.open(str(directory), size_bytes_max, mode=FILE_MODE, max_dbs=0, metasync=True)
             files = OpenFiles(directory, (LOCK_FILE,), lambda: int(env.info()["last_txnid"]))
-            return cls(env, files)
+            return cls(env, files, AdoptedFiles(directory / "files"), size_bytes_max)
         except (OSError, lmdb.Error, DataFileError) as error:
             raise SnapshotStoreError(f"cannot open the snapshot store {directory}: {error}") from error
 
@@ -125,6 +129,37 @@ class SnapshotStore:
         self._env.sync(True)
         return True
 
+    def adopt(self, job_id: str, partition: int, digest: bytes, size_bytes: int, path: Path) -> bool:
+        """Whether the store holds the snapshot that is a file of this machine, durably from now on.
+
+        The file is shared with whoever made it, who changes it no more and may remove it. False when it has another
+        length or digest.
+
+        Raises:
+            SnapshotStoreError: There is no such file of this user.
+            SnapshotStoreLostError: The store's files are gone, or others.
+            SnapshotStoreFullError: The store has reached its limit, or the disk is full.
+        """
+        if self.holds(job_id, partition, digest):
+            return True
+        if self.size_bytes() + size_bytes > self._size_bytes_max:
+            raise SnapshotStoreFullError(
+                f"the snapshot store is full; free space or raise its limit: {size_bytes} more"
+            )
+        name = _name(job_id, partition, digest)
+        try:
+            draft = self._adopted.share(path)
+            if not self._adopted.settle(draft, name, digest, size_bytes):
+                return False
+        except OSError as error:
+            kind = SnapshotStoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SnapshotStoreError
+            raise kind(f"the snapshot {path} cannot be taken: {error}") from error
+        with self._write() as txn:
+            txn.put(b"s" + name, _SEAL.pack(size_bytes, 0))
+            _drop_unsealed(txn, name[: -len(digest)])
+        self._env.sync(True)
+        return True
+
     def holds(self, job_id: str, partition: int, digest: bytes) -> bool:
         """Whether the snapshot is sealed here."""
         with self._read() as txn:
@@ -154,16 +189,22 @@ class SnapshotStore:
             seal = txn.get(b"s" + name)
         if seal is None:
             raise SnapshotStoreError(f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is not stored here")
-        for index in range(_unpack(_SEAL, seal)[1]):
+        _, chunk_count = _unpack(_SEAL, seal)
+        if not chunk_count:
+            yield from self._adopted.chunks(name)
+        for index in range(chunk_count):
             yield self._chunk(name, index)
 
     def read_chunk(self, job_id: str, partition: int, digest: bytes, index: int) -> bytes | None:
         """Return one chunk of a sealed snapshot, `b""` after the last; `None` when it is not held."""
         name = _name(job_id, partition, digest)
         with self._env.begin() as txn:
-            if txn.get(b"s" + name) is None:
+            seal = txn.get(b"s" + name)
+            if seal is None:
                 return None
-            return bytes(txn.get(b"c" + name + _INDEX.pack(index)) or b"")
+            if _unpack(_SEAL, bytes(seal))[1]:
+                return bytes(txn.get(b"c" + name + _INDEX.pack(index)) or b"")
+        return self._adopted.chunk(name, index)
 
     def list(self) -> tuple[HeldSnapshot, ...]:
         """Return the sealed snapshots, by job, partition and digest."""
@@ -175,7 +216,9 @@ class SnapshotStore:
         name = _name(job_id, partition, digest)
         with self._write() as txn:
             _delete_prefix(txn, b"c" + name)
-            return bool(txn.delete(b"s" + name))
+            was_sealed = bool(txn.delete(b"s" + name))
+        self._adopted.remove(name)
+        return was_sealed
 
     def size_bytes(self) -> int:
         """Return the bytes of the sealed snapshots."""
@@ -243,6 +286,9 @@ class SnapshotStore:
         """Drop the chunks that a crash left without a seal."""
         with self._write() as txn:
             _drop_unsealed(txn, b"")
+            with txn.cursor() as cursor:
+                sealed = [key[1:] for key in _keys(cursor, b"s")]
+        self._adopted.keep(sealed)
 
 
 def _name(job_id: str, partition: int, digest: bytes) -> bytes:
@@ -258,6 +304,7 @@ def _held(key: bytes, value: bytes) -> HeldSnapshot:
     job, suffix = key[1 : -_SUFFIX.size - 1], key[-_SUFFIX.size :]
     partition, digest = _unpack(_SUFFIX, suffix)
     size_bytes, chunk_count = _unpack(_SEAL, value)
+    chunk_count = chunk_count or chunk_count_of(size_bytes)
     job_id = job.decode(errors="replace")
     return HeldSnapshot(
         job_id=job_id, partition=partition, digest=digest, size_bytes=size_bytes, chunk_count=chunk_count

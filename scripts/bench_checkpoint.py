@@ -6,7 +6,8 @@ The job keeps all rows of its windows, since it wants medians: 64 bytes of rando
 on three nodes and two hosts, once without a checkpoint before its end and once with one when its state has the wanted
 size. Printed are the bytes of the four snapshots, the seconds from the rows that make the checkpoint due to the fourth
 manifest in the group's state, and how many times as long rows took as without: those read during the checkpoint, and
-those read until ten times as long after its beginning, before which no other one begins.
+those from its beginning to that of the next one, which is no sooner than after a pause in proportion to its time (the
+seconds that rows lost until they end, or the next one might begin, are spread over that time, which no rows last here).
 """
 
 import argparse
@@ -23,6 +24,7 @@ import numpy as np
 import polars as pl
 
 from cluster.client.client import Client
+from cluster.leader.limits import LeaderLimits
 from cluster.local.cluster import ClusterOptions, local_cluster, prepare_environment
 from cluster.local.home import Home
 from config import load
@@ -36,9 +38,6 @@ PARTITION_COUNT = 4
 
 LOOK_S = 0.05
 """Seconds between two looks at the job."""
-
-AFTER_FACTOR = 10
-"""The rows that follow, as a multiple of the time of a checkpoint."""
 
 
 @dataclass(slots=True)
@@ -115,6 +114,18 @@ def ratio(with_one: Course, without: Course, start_rows: int, until_s: float) ->
     return with_one.seconds_between(start_rows, end) / alone_s if alone_s else float("nan")
 
 
+def lost(with_one: Course, without: Course, start_rows: int, until_s: float) -> float:
+    """Return how many seconds longer rows took, from a number of them to those read at a time."""
+    end = min(with_one.rows_at(until_s), without.row_counts[-1])
+    return with_one.seconds_between(start_rows, end) - without.seconds_between(start_rows, end)
+
+
+def pause_s(took_s: float) -> float:
+    """Return the seconds in which no checkpoint begins after one that took so long."""
+    limits = LeaderLimits()
+    return min(limits.checkpoint_pause_factor * took_s, limits.checkpoint_pause_us_max / 1e6)
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -140,13 +151,15 @@ def main() -> int:
                 began_s = with_one.times_s[bisect_left(with_one.row_counts, due)]
                 took_s = with_one.stored_s - began_s
                 meanwhile = ratio(with_one, without, due, with_one.stored_s)
-                after = ratio(with_one, without, due, began_s + AFTER_FACTOR * took_s)
+                interval_s = took_s + pause_s(took_s)
+                lost_s = lost(with_one, without, due, began_s + interval_s)
+                after = interval_s / max(interval_s - lost_s, 1e-9)
                 found.append((took_s, meanwhile, after))
                 size = f"{with_one.size_bytes / 1e6:.0f} MB"
                 print(f"round {number}: {size} stored by a majority in {took_s:.2f} s; rows took {meanwhile:.2f} times")
-                print(f"as long meanwhile, and {after:.2f} until {AFTER_FACTOR} times that", flush=True)
+                print(f"as long meanwhile, and {after:.2f} over the {interval_s:.0f} s to the next one", flush=True)
     took_s, meanwhile, after = (statistics.median(each) for each in zip(*found, strict=True))
-    print(f"median: {took_s:.2f} s; rows {meanwhile:.2f} times as long meanwhile, {after:.2f} with what follows")
+    print(f"median: {took_s:.2f} s; rows {meanwhile:.3f} times as long meanwhile, {after:.3f} to the next one")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} over the last minute")
     return 0
 

@@ -302,10 +302,10 @@ class Core:
         return parts
 
     def state(self) -> EngineState:
-        """Return the whole state."""
+        """Return the whole state; no later row changes what is returned."""
         self.rows.settle()
         parts = {name: part.state() for name, part in self.parts().items()}
-        return EngineState(counts=self.counts, keys=self.keys.state(), parts=parts)
+        return EngineState(counts=dict(self.counts), keys=self.keys.state(), parts=parts)
 
     def load(self, state: EngineState) -> None:
         """Take over a state; this core must be new."""

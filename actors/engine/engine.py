@@ -34,7 +34,7 @@ from actors.engine.report.explain import Explanation
 from actors.engine.report.lookback import closed_windows, explain
 from actors.engine.report.output import Numbering
 from actors.engine.report.stat import EngineStat
-from actors.engine.snapshot import decode_snapshot, encode_snapshot
+from actors.engine.snapshot import EngineCapture, decode_snapshot
 from actors.engine.snapshot_files import NoSnapshotFiles, SnapshotFiles
 from actors.engine.spec import EngineOptions, EngineSpec, spec_of
 from actors.engine.vectors.vector import Array
@@ -279,13 +279,18 @@ class AnomalyDetectionEngine:
         with self._alone:
             self._core.validate()
 
+    def capture(self) -> EngineCapture:
+        """Return the whole state as it is now, to be made bytes of later, in any thread."""
+        with self._alone:
+            return EngineCapture(self.fingerprint, self._core.state())
+
     def snapshot(self) -> bytes:
         """Return the whole state as bytes; equal rows give equal bytes."""
         with self._alone:
             return self._snapshot()
 
     def _snapshot(self) -> bytes:
-        return encode_snapshot(self.fingerprint, self._core.state())
+        return b"".join(EngineCapture(self.fingerprint, self._core.state()).pieces())
 
     def restore(self, snapshot: bytes) -> None:
         """Take over the state of a snapshot; if that fails, the state stays as it was.

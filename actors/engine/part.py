@@ -11,7 +11,7 @@ class Part(Protocol):
     """One part of the state."""
 
     def state(self) -> dict[str, Array]:
-        """Return the state as arrays; equal rows give equal arrays."""
+        """Return the state as arrays that no later row changes; equal rows give equal arrays."""
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""

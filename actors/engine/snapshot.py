@@ -4,8 +4,10 @@ A snapshot is a msgpack list: magic text, format version, engine fingerprint, ch
 msgpack list of counters, keys and the state's arrays, each of them packed by itself.
 """
 
+import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +34,64 @@ class EngineState:
     """Arrays by part and name."""
 
 
-def encode_snapshot(fingerprint: str, state: EngineState) -> bytes:
-    """Return the bytes of a state."""
-    arrays = {part: {name: pack(array) for name, array in arrays.items()} for part, arrays in state.parts.items()}
-    body: bytes = msgpack.packb([dict(state.counts), [pack_series(values) for values in state.keys], arrays])
-    packed: bytes = msgpack.packb([MAGIC, VERSION, fingerprint, zlib.crc32(body), body])
-    return packed
+class Capture(ABC):
+    """A state at one moment, which is made bytes of later."""
+
+    @abstractmethod
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes in pieces, some of them empty; between two a caller may rest."""
+
+
+class WholeCapture(Capture):
+    """A state that is bytes already."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes."""
+        yield self._data
+
+
+class EngineCapture(Capture):
+    """The state of an engine at one moment: made between two batches, and bytes beside those that follow."""
+
+    def __init__(self, fingerprint: str, state: EngineState) -> None:
+        self._fingerprint = fingerprint
+        self._state = state
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes of the snapshot; the checksum of all comes first, so most of the work is done before it."""
+        packer, body = msgpack.Packer(), []
+        for piece in self._body(packer):
+            body.append(piece)
+            yield b""
+        checksum = 0
+        for piece in body:
+            checksum = zlib.crc32(piece, checksum)
+        head = [MAGIC, VERSION, self._fingerprint, checksum]
+        yield packer.pack_array_header(len(head) + 1) + b"".join(map(packer.pack, head))
+        yield bytes_head(sum(map(len, body)))
+        yield from body
+
+    def _body(self, packer: msgpack.Packer) -> Iterator[bytes]:
+        state = self._state
+        yield packer.pack_array_header(3) + packer.pack(dict(state.counts))
+        yield packer.pack([pack_series(values) for values in state.keys])
+        yield packer.pack_map_header(len(state.parts))
+        for part, arrays in state.parts.items():
+            yield packer.pack(part) + packer.pack_map_header(len(arrays))
+            for name, array in arrays.items():
+                yield packer.pack(name)
+                yield packer.pack(pack(array))
+
+
+def bytes_head(size_bytes: int) -> bytes:
+    """Return what msgpack puts before so many bytes."""
+    for code, form, limit in ((0xC4, ">BB", 1 << 8), (0xC5, ">BH", 1 << 16), (0xC6, ">BI", 1 << 32)):
+        if size_bytes < limit:
+            return struct.pack(form, code, size_bytes)
+    raise EngineSnapshotError(f"a state of {size_bytes} bytes is too large for a snapshot; use more partitions")
 
 
 def decode_snapshot(snapshot: Any, fingerprint: str) -> EngineState:

@@ -11,6 +11,7 @@ from actors.engine.episodes.tracker import EpisodeChanges
 from actors.engine.report.costs import EngineMemory
 from actors.engine.report.output import Numbering
 from actors.engine.report.stat import EngineStat
+from actors.engine.snapshot import Capture, WholeCapture
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from actors.shard import Shard
@@ -62,6 +63,10 @@ class IdleEngine:
 
     def render_detail(self, metric_index: int, packed: Any) -> None:
         """Return no text."""
+
+    def capture(self) -> Capture:
+        """Return no state, to be made bytes of later."""
+        return WholeCapture(self.snapshot())
 
     def snapshot(self) -> bytes:
         """Return the bytes of no state."""

@@ -73,7 +73,7 @@ class Part:
         """Take over what a shard has, into a part that has seen nothing."""
 
     def snapshot(self) -> Fields:
-        """Return what a snapshot carries, as it stands at the rows received so far."""
+        """Return what a snapshot carries at the rows received so far; a `Capture` stands for its bytes."""
         return {}
 
     def restore(self, body: Fields) -> None:

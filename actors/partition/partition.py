@@ -19,6 +19,7 @@ from actors.errors import BrokenPartitionError, OffsetGapError, SnapshotError, S
 from actors.partition.acceptances import Acceptance
 from actors.partition.anomalies import Anomaly
 from actors.partition.anomaly_table import decode_entry
+from actors.partition.capture import PartitionCapture
 from actors.partition.flushing import Flushing
 from actors.partition.gaps import explain_gap
 from actors.partition.older_copies import OlderCopies
@@ -257,9 +258,13 @@ class Partition:
         """Make a copy of what is committed, to be sent, and return its length in bytes."""
         return copy.make(self._shard)
 
+    def capture(self) -> PartitionCapture:
+        """Return engine, detectors and marks as they stand at the rows received so far, to be made bytes of later."""
+        return self._parts.capture()
+
     def snapshot(self) -> bytes:
-        """Return engine, detectors and marks as they stand at the rows received so far."""
-        return self._parts.snapshot()
+        """Return the same as bytes."""
+        return b"".join(self.capture().pieces())
 
     def restore(self, snapshot: bytes, now_us: int) -> None:
         """Take over a snapshot, into a shard that is still empty; history below it is recorded as a gap.

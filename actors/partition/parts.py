@@ -11,6 +11,7 @@ from actors.errors import DamagedEntryError, SnapshotError
 from actors.partition.anomalies import Anomaly
 from actors.partition.anomaly_table import AnomalyTable, merge_anomalies
 from actors.partition.assembly import stores_events
+from actors.partition.capture import PartitionCapture
 from actors.partition.check import read_marks
 from actors.partition.detection import Learning
 from actors.partition.episode_table import EpisodeTable, with_peak
@@ -21,7 +22,7 @@ from actors.partition.outbox import Outbox
 from actors.partition.part import Fields, Part, Saved
 from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import RecordTable, add_letters
-from actors.partition.sealing import seal, unseal
+from actors.partition.sealing import unseal
 from actors.partition.values import RoutedBatch
 from actors.partition.warm_start import warm_up
 from actors.shard import Shard
@@ -73,7 +74,8 @@ _SHARE = "share of "
 VERSION = 2
 """Version of the record, and of a partition's snapshot; values and snapshots of version 1 have no checksum."""
 
-_SNAPSHOT_KEY = b"snapshot"
+SNAPSHOT_KEY = b"snapshot"
+"""What the seal of a snapshot is made with."""
 
 
 class Parts:
@@ -219,12 +221,12 @@ class Parts:
                 "`partition_by` are fixed for the life of a job: put them back, or submit the job under a new name"
             )
 
-    def snapshot(self) -> bytes:
+    def capture(self) -> PartitionCapture:
         """Return engine, detectors and marks as they stand at the rows received so far."""
         body: dict[str, Any] = {"version": VERSION, "fingerprint": self.fingerprint, "partition": self._number}
         for part in self:
             body |= part.snapshot()
-        return seal(_SNAPSHOT_KEY, msgpack.packb(body))
+        return PartitionCapture(SNAPSHOT_KEY, self.marks.received, body)
 
     def checked_snapshot(self, snapshot: bytes) -> Fields:
         """Return what a snapshot of this partition carries.
@@ -233,7 +235,7 @@ class Parts:
             SnapshotError: the bytes are no snapshot of this partition, or the shard holds rows already.
         """
         try:
-            body: Fields = msgpack.unpackb(unseal(_SNAPSHOT_KEY, snapshot), strict_map_key=False)
+            body: Fields = msgpack.unpackb(unseal(SNAPSHOT_KEY, snapshot), strict_map_key=False)
             version, partition, fingerprint = body["version"], body["partition"], body["fingerprint"]
         except (ValueError, KeyError, TypeError, msgpack.UnpackException) as error:
             raise SnapshotError(f"these {len(snapshot)} bytes are no snapshot of a partition: {error}") from error

@@ -4,6 +4,9 @@ No value of an earlier version begins with that byte: those are msgpack lists, m
 empty. They have no checksum and are read as they are.
 """
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
 from actors.errors import DamagedEntryError
 from actors.store.disk import sealing
 
@@ -14,6 +17,11 @@ SEALED = b"\x02"
 def seal(key: bytes, value: bytes) -> bytes:
     """Return a value with the checksum of it and its key."""
     return sealing.seal(key, SEALED + value)
+
+
+def seal_pieces(key: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what `seal` returns for a value that comes in pieces, a piece at a time."""
+    yield from sealing.seal_pieces(key, chain((SEALED,), pieces))
 
 
 def unseal(key: bytes, stored: bytes) -> bytes:

@@ -5,10 +5,9 @@ that died; state comes back from the disk, never from Ray. Words: a *handle* is 
 made here.
 """
 
-import hashlib
 import importlib
 import logging
-import threading
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
 from actors.split_reader import SplitProgress
 from cluster.deployment.partition_host import PartitionHost
+from cluster.deployment.snapshot_writer import WrittenSnapshot
 from cluster.deployment.stream_host import StreamHost
 from cluster.errors import NoAnswerError, NotRunningError
 from cluster.local.home import Home
@@ -45,6 +45,7 @@ HOST_SILENCE_S = 10.0
 PULSE = "pulse"
 QUERY = "query"
 SINK = "sink"
+SNAPSHOT = "snapshot"
 """Groups of threads that every process of hosts has, beside those in which calls have an order."""
 
 
@@ -116,24 +117,41 @@ def _cause(error: BaseException) -> Exception:
 
 
 class TakenSnapshot:
-    """A snapshot that a host has taken: fetched and digested once, whichever of the members is first to get it."""
+    """A snapshot that a host captures between two batches, and writes beside them to a file of its machine.
 
-    def __init__(self, reply: RayReply[bytes]) -> None:
-        self._reply = reply
-        self._lock = threading.Lock()
-        self._fetched: tuple[bytes, bytes] | None = None
+    Members take it from there (`cluster.deployment.node_deployment`).
+    """
 
-    def fetch(self) -> tuple[bytes, bytes]:
-        """Return the bytes and their SHA-256.
+    def __init__(self, host: "RayHost", name: str, captured: RayReply[dict[int, int]], *, is_paced: bool) -> None:
+        self._host = host
+        self._captured = captured
+        self._is_paced = is_paced
+        self.name = name
+        """Name of the file."""
 
-        Raises:
-            NoAnswerError: the host is gone, and the bytes with it.
-        """
-        with self._lock:
-            if self._fetched is None:
-                data = self._reply.wait()
-                self._fetched = data, hashlib.sha256(data).digest()
-            return self._fetched
+        self.written: WrittenSnapshot | None = None
+        """The file, once it is there."""
+
+    @property
+    def host(self) -> str:
+        """Name of the host."""
+        return self._host.name
+
+    def when_done(self, take: Callable[[dict[int, int]], None], fail: Callable[[Exception], None]) -> None:
+        """Have one of the two called when the file is there, in a thread of Ray; it is given the offsets."""
+
+        def write(offsets: dict[int, int]) -> None:
+            def note(written: WrittenSnapshot) -> None:
+                self.written = written
+                take(offsets)
+
+            self._host.write_snapshot(self.name, is_paced=self._is_paced).when_done(note, fail)
+
+        self._captured.when_done(write, fail)
+
+    def drop(self) -> None:
+        """Have the file removed, or not written; nobody waits for that."""
+        self._host.query("drop_snapshot", self.name)
 
 
 class RayHost:
@@ -277,10 +295,18 @@ class RayHost:
         """Make the host give partitions up."""
         return RayReply(self._handle.release.remote(epoch, partitions, now_us))
 
-    def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[RayReply[dict[int, int]], TakenSnapshot]:
-        """Return its offsets, and the snapshot, which is fetched when a member is to have it."""
-        marks, reference = self._handle.snapshot.options(num_returns=2).remote(epoch, partition, now_us)
-        return RayReply(marks), TakenSnapshot(RayReply(reference))
+    def snapshot(self, epoch: int, partition: int, now_us: int, *, is_paced: bool) -> TakenSnapshot:
+        """Have the host capture a partition, after everything sent before, and write that beside what follows."""
+        name = uuid.uuid4().hex
+        captured: RayReply[dict[int, int]] = RayReply(
+            self._handle.capture_snapshot.remote(epoch, partition, now_us, name)
+        )
+        return TakenSnapshot(self, name, captured, is_paced=is_paced)
+
+    def write_snapshot(self, name: str, *, is_paced: bool) -> RayReply[WrittenSnapshot]:
+        """Have the host write what it captured under a name."""
+        write = self._handle.write_snapshot.options(concurrency_group=SNAPSHOT)
+        return RayReply(write.remote(name, is_paced))
 
     def query(self, method: str, *arguments: Any) -> RayReply[Any]:
         """Ask one of the reading methods, beside the stream of batches."""
@@ -343,7 +369,7 @@ def begin_host(
     # Queries and sinks have threads of their own, so that neither waits for a batch nor delays one, nor another sink.
     sink_count = len(JobSettings.from_bytes(job).sinks)
     options = {
-        "concurrency_groups": {PULSE: 1, QUERY: 2, SINK: max(sink_count, 1)},
+        "concurrency_groups": {PULSE: 1, QUERY: 2, SINK: max(sink_count, 1), SNAPSHOT: 1},
         **scheduling(node, guest),
     }
     directories = (str(place.partitions_directory(job_name)), str(place.streams_directory))

@@ -3,8 +3,9 @@
 import contextlib
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import ray
 
@@ -18,18 +19,20 @@ from cluster.node.group_port import NodeGroup
 from cluster.node.ray_guest import place_on, usable_raylet
 from cluster.node.ray_place import RayPlace
 from cluster.node.settings import NodeSettings
-from raft.snapshots import CHUNK_SIZE_BYTES_MAX
 
 T = TypeVar("T")
 
 TRANSFER_THREAD_COUNT = 6
-"""Snapshots that are being sent or fetched at the same time."""
+"""Members that store or give a snapshot at the same time."""
 
 CHUNK_TIMEOUT_S = 20.0
-"""Seconds that a member has to take or give one chunk of a snapshot."""
+"""Seconds that a member has to give one chunk of a snapshot."""
+
+STORE_TIMEOUT_S = 30.0
+"""Seconds that one has to store a snapshot, as long as leaders wait for that."""
 
 SILENT_TIMEOUT_S = 2.0
-"""Seconds that one has to take a chunk whose node has not answered lately: checkpoints wait for all members."""
+"""Seconds that one has whose node has not answered lately: checkpoints wait for all members."""
 
 
 class ThreadReply(Generic[T]):
@@ -54,28 +57,37 @@ class ThreadReply(Generic[T]):
 class NodeMember:
     """The member of a node, as a keeper of snapshots."""
 
-    def __init__(self, node: NodeClient, threads: ThreadPoolExecutor, *, answers: bool) -> None:
+    def __init__(
+        self,
+        node: NodeClient,
+        threads: ThreadPoolExecutor,
+        away_from: Callable[[str, str], str | None],
+        *,
+        answers: bool,
+    ) -> None:
+        """`away_from` gives, for job and host, the address of the host's node when that is on another machine."""
         self._node = node
         self._threads = threads
-        self._store_timeout_s = CHUNK_TIMEOUT_S if answers else SILENT_TIMEOUT_S
+        self._away_from = away_from
+        self._store_timeout_s = STORE_TIMEOUT_S if answers else SILENT_TIMEOUT_S
 
-    def store_snapshot(self, job_id: str, partition: int, reference: Any) -> ThreadReply[tuple[bytes, int]]:
-        """Store a snapshot that a host has taken."""
-        return ThreadReply(self._threads.submit(self._store, job_id, partition, reference))
+    def store_snapshot(self, job_id: str, partition: int, taken: TakenSnapshot) -> ThreadReply[tuple[bytes, int]]:
+        """Store a snapshot that a host has written."""
+        return ThreadReply(self._threads.submit(self._store, job_id, partition, taken))
 
     def read_snapshot(self, job_id: str, partition: int, digest: bytes) -> ThreadReply[bytes | None]:
         return ThreadReply(self._threads.submit(self._read, job_id, partition, digest))
 
     def _store(self, job_id: str, partition: int, taken: TakenSnapshot) -> tuple[bytes, int]:
-        snapshot, digest = taken.fetch()
-        view = memoryview(snapshot)
-        for index, start in enumerate(range(0, len(snapshot), CHUNK_SIZE_BYTES_MAX)):
-            chunk = bytes(view[start : start + CHUNK_SIZE_BYTES_MAX])
-            self._node.call(
-                "put_snapshot_chunk", job_id, partition, digest, index, chunk, timeout_s=self._store_timeout_s
-            )
-        self._node.call("seal_snapshot", job_id, partition, digest, len(snapshot), timeout_s=self._store_timeout_s)
-        return digest, len(snapshot)
+        written = taken.written
+        assert written is not None, "it is stored when it is there"
+        what = (job_id, partition, written.digest, written.size_bytes)
+        address = self._away_from(job_id, taken.host)
+        if address is None:
+            self._node.call("adopt_snapshot", *what, written.path, timeout_s=self._store_timeout_s)
+        else:
+            self._node.call("fetch_snapshot", *what, address, taken.name, timeout_s=self._store_timeout_s)
+        return written.digest, written.size_bytes
 
     def _read(self, job_id: str, partition: int, digest: bytes) -> bytes | None:
         chunks: list[bytes] = []
@@ -192,7 +204,14 @@ class NodeDeployment:
         client = self._group.client_of(member_id)
         if client is None:
             return None
-        return NodeMember(client, self._threads, answers=member_id in self._group.answering_nodes())
+        answers = member_id in self._group.answering_nodes()
+        return NodeMember(client, self._threads, partial(self._away_from, member_id), answers=answers)
+
+    def _away_from(self, member_id: str, job_id: str, host: str) -> str | None:
+        """Return the address of a host's node, or `None` when it is on the same machine as a member."""
+        nodes = self._group.state().nodes
+        node, member = nodes[self._node_of(job_id, host) or self._settings.name], nodes[member_id]
+        return None if node.machine == member.machine else node.address
 
     def answering_nodes(self) -> frozenset[str]:
         """Return the nodes that answer."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cluster.deployment import deploy
-from cluster.deployment.deploy import PULSE, QUERY, SINK, Handle, RayHost, RayReply
+from cluster.deployment.deploy import PULSE, QUERY, SINK, SNAPSHOT, Handle, RayHost, RayReply
 from cluster.deployment.host_pool import THREAD_COUNT, HostPool, Slot
 from cluster.errors import NoAnswerError
 from cluster.local.home import Home
@@ -27,7 +27,7 @@ EMPTY_S: Final = 10.0
 HOLD_ATTEMPT_COUNT: Final = 3
 """A pool may be about to end when it is asked."""
 
-_GROUPS: Final = {PULSE: 1, QUERY: 4, SINK: 16} | {f"thread-{number}": 1 for number in range(THREAD_COUNT)}
+_GROUPS: Final = {PULSE: 1, QUERY: 4, SINK: 16, SNAPSHOT: 1} | {f"thread-{number}": 1 for number in range(THREAD_COUNT)}
 """Threads of a pool; queries and sinks of all jobs have theirs beside those of the slots."""
 
 

@@ -1,14 +1,15 @@
 """Checkpoints: snapshots of all partitions, stored by a majority of the members before the log says so.
 
-A checkpoint runs beside the rows. Hosts make the bytes between two batches, members fetch them from the hosts and
-answer with the digest when the bytes are durable; only then is the manifest proposed. One checkpoint runs at a time;
-several of its snapshots may be on their way, but a host makes one after the other. One that fails is dropped, and what
-has not been begun with it: the next is due soon, and nothing depended on it. Rows are slower meanwhile, so after each
-there is a pause in proportion to its time, however often checkpoints are wanted.
+A checkpoint runs beside the rows. Hosts capture a partition between two batches and write its snapshot to a file
+beside them; members take that file, or fetch it from its node, and answer with the digest when the bytes are durable;
+only then is the manifest proposed. One checkpoint runs at a time. The hosts of a node write one snapshot after the
+other, slowly, while members store those before; when no rows go on, every host writes as fast as it can. A snapshot
+that fails is dropped, and what has not been begun with it: the next is due soon, and nothing depended on it. After each
+checkpoint there is a pause in proportion to its time, however often checkpoints are wanted.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -24,6 +25,7 @@ from raft.group import majority_of
 class _Storing:
     """A snapshot on its way to the members."""
 
+    host: str
     partition: int
     snapshot: int
     offsets: Mapping[int, int]
@@ -37,8 +39,18 @@ class _Storing:
 class Checkpoints:
     """Checkpoints of one job under one epoch; none without members."""
 
-    def __init__(self, desk: Desk, job_id: str, epoch: int, member_ids: tuple[str, ...], interval_rows: int) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        job_id: str,
+        epoch: int,
+        member_ids: tuple[str, ...],
+        interval_rows: int,
+        node_of: Callable[[str], str],
+    ) -> None:
+        """`node_of` gives the node of a host, empty when it may be anywhere."""
         self._desk = desk
+        self._node_of = node_of
         self._job_id = job_id
         self._epoch = epoch
         self._member_ids = member_ids
@@ -47,6 +59,7 @@ class Checkpoints:
         self._began_us = 0
         self._pause_until_us = 0
         self._planned: deque[tuple[int, str]] = deque()
+        self._do_rows_go_on = True
         # Numbers of the requests, with the hosts that are making the bytes.
         self._taking: dict[int, str] = {}
         # By the same numbers, which are those of the snapshots.
@@ -62,34 +75,49 @@ class Checkpoints:
         is_due = row_count - self._taken_at_rows >= self._interval_rows
         if is_due and not self.is_running and self._desk.elapsed_us >= self._pause_until_us:
             self._taken_at_rows = row_count
-            self.begin(owners)
+            self.begin(owners, do_rows_go_on=True)
 
-    def begin(self, owners: Mapping[int, str]) -> None:
+    def begin(self, owners: Mapping[int, str], *, do_rows_go_on: bool) -> None:
         """Begin a checkpoint; none may be running."""
         assert not self.is_running, "one checkpoint at a time"
+        self._do_rows_go_on = do_rows_go_on
         self._began_us = self._desk.elapsed_us
         if self._member_ids:
             self._planned.extend(owners.items())
             self._take_more()
 
     def _take_more(self) -> None:
-        """Have snapshots taken by hosts that are not taking one, as many as may be on their way."""
+        """Have snapshots taken by who is not taking one, as many as may be on their way."""
         for partition, host in list(self._planned):
-            if len(self._taking) + len(self._storing) >= self._desk.limits.snapshots_on_their_way_max:
-                return
-            if host not in self._taking.values():
+            if self._on_their_way(self._node_of(host)) >= self._desk.limits.snapshots_on_their_way_max:
+                continue
+            if self._taker(host) not in map(self._taker, self._taking.values()):
                 self._planned.remove((partition, host))
                 self._take(partition, host)
 
+    def _taker(self, host: str) -> str:
+        """Return what takes one snapshot after the other: the node of a host, or the host itself if no rows go on."""
+        return self._node_of(host) if self._do_rows_go_on else host
+
+    def _on_their_way(self, node: str) -> int:
+        hosts = [*self._taking.values(), *(storing.host for storing in self._storing.values())]
+        return sum(self._node_of(host) == node for host in hosts)
+
     def _take(self, partition: int, host: str) -> None:
-        request = TakeSnapshot(request=self._desk.next_number(), host=host, partition=partition)
-        self._taking[request.request] = host
-        self._desk.ask(request, partial(self._on_taken, partition), partial(self._on_not_taken, request.request))
+        number = self._desk.next_number()
+        request = TakeSnapshot(request=number, host=host, partition=partition, is_paced=self._do_rows_go_on)
+        self._taking[number] = host
+        self._desk.ask(
+            request,
+            partial(self._on_taken, partition),
+            partial(self._on_not_taken, number),
+            self._desk.limits.snapshot_timeout_us,
+        )
 
     def _on_taken(self, partition: int, event: SnapshotTaken) -> None:
         number = event.request
-        del self._taking[number]
-        storing = self._storing[number] = _Storing(partition, number, event.offsets, set(self._member_ids))
+        host = self._taking.pop(number)
+        storing = self._storing[number] = _Storing(host, partition, number, event.offsets, set(self._member_ids))
         for member in self._member_ids:
             self._store(storing, member)
         self._take_more()
@@ -171,8 +199,10 @@ class Checkpoints:
         """Assert every invariant."""
         assert not self._planned or self._taking or self._storing, "what waits waits for others"
         assert not self._taking.keys() & self._storing.keys()
-        assert len(set(self._taking.values())) == len(self._taking), "a host makes one after the other"
-        assert len(self._taking) + len(self._storing) <= self._desk.limits.snapshots_on_their_way_max
+        takers = list(map(self._taker, self._taking.values()))
+        assert len(set(takers)) == len(takers), "each makes one after the other"
+        for host in self._taking.values():
+            assert self._on_their_way(self._node_of(host)) <= self._desk.limits.snapshots_on_their_way_max
         for number, storing in self._storing.items():
             said = [member for holders in storing.holders.values() for member in holders]
             assert number == storing.snapshot

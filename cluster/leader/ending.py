@@ -75,7 +75,7 @@ class Ending:
         if self._stage is Stage.DELIVERING and self._is_delivered() and not self._checkpoints.is_running:
             self._stage = Stage.CHECKPOINT
             if not self.is_stop:
-                self._checkpoints.begin(self._lanes.owners)
+                self._checkpoints.begin(self._lanes.owners, do_rows_go_on=False)
         if self._stage is Stage.CHECKPOINT and not self._checkpoints.is_running:
             self._standbys.begin_end()
             self._stage = Stage.STANDBYS

@@ -207,6 +207,9 @@ class TakeSnapshot(HostRequest):
 
     partition: int
 
+    is_paced: bool
+    """Whether rows go on meanwhile, which are to be slowed little."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSnapshot(Request):

@@ -20,14 +20,17 @@ class LeaderLimits:
     host_silence_us: int = 10_000_000
     """A host that does not even say that it is there for so long hangs: it is ended, and started again."""
 
+    snapshot_timeout_us: int = 600_000_000
+    """A host has so long to make one snapshot, which is done beside the rows and slowly."""
+
     store_timeout_us: int = 30_000_000
     """Members have so long to store one snapshot."""
 
     snapshots_on_their_way_max: int = 4
-    """Snapshots of a checkpoint that are made or stored at the same time: so many are in memory at once."""
+    """Snapshots of a checkpoint that are made or stored at the same time on a machine: so many are on its disk."""
 
-    checkpoint_pause_factor: int = 9
-    """Pause after a checkpoint, as a multiple of the time that it took: one runs for a tenth of the time at most."""
+    checkpoint_pause_factor: int = 4
+    """Pause after a checkpoint, as a multiple of the time that it took: one runs for a fifth of the time at most."""
 
     checkpoint_pause_us_max: int = 60_000_000
     """The longest of these pauses: a checkpoint that waited long for a member that is away has cost rows little."""

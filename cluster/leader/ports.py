@@ -5,7 +5,7 @@ The Ray implementations are in `cluster.deployment`, above the leader; nothing h
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from actors.host_batch import HostBatch
 from actors.partition.values import OpenedPartition
@@ -132,15 +132,23 @@ class HostPort(Protocol):
         """Remove a copy that was sent, beside everything else."""
         ...
 
-    def snapshot(self, epoch: int, partition: int, now_us: int) -> tuple[Reply[dict[int, int]], object]:
-        """Return the offsets of a snapshot, and a reference by which members find its bytes."""
+    def snapshot(self, epoch: int, partition: int, now_us: int, *, is_paced: bool) -> "SnapshotReference":
+        """Capture a partition between two batches, and write its snapshot beside them; paced, it takes little CPU."""
+        ...
+
+
+class SnapshotReference(Reply[dict[int, int]], Protocol):
+    """By which members find a snapshot's bytes; as a reply it gives the offsets, once the bytes are there."""
+
+    def drop(self) -> None:
+        """Say that nobody wants the bytes any more."""
         ...
 
 
 class MemberPort(Protocol):
     """A member as a keeper of snapshots."""
 
-    def store_snapshot(self, job_id: str, partition: int, reference: object) -> Reply[tuple[bytes, int]]:
+    def store_snapshot(self, job_id: str, partition: int, taken: Any) -> Reply[tuple[bytes, int]]:
         """Store a snapshot durably; the answer is its digest and length."""
         ...
 

@@ -27,7 +27,7 @@ from cluster.leader.copying import copy_shard
 from cluster.leader.core import LeaderCore
 from cluster.leader.failures import failure_of
 from cluster.leader.instructions import Instruction, Request
-from cluster.leader.ports import Deployment, GroupPort, HostPort, MemberPort, Reply
+from cluster.leader.ports import Deployment, GroupPort, HostPort, MemberPort, Reply, SnapshotReference
 from cluster.leader.pulse import Pulse
 from cluster.leader.reading import SplitReader
 from cluster.leader.status import Phase, PumpStat, RunnerStatus
@@ -73,7 +73,7 @@ class JobRunner:
         self._starts: dict[str, instructions.StartHost] = {}
         self._starting = threading.Lock()
         self._pulse = Pulse(lambda: time.monotonic_ns() // 1000)
-        self._snapshots: dict[int, object] = {}
+        self._snapshots: dict[int, SnapshotReference] = {}
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(THREAD_COUNT, thread_name_prefix=f"beside {job_id}")
         # Of their own, so that a host that takes long to start or to end keeps nothing from being decided.
@@ -354,26 +354,28 @@ class JobRunner:
         self._beside(request, copy)
 
     def _take_snapshot(self, request: instructions.TakeSnapshot) -> None:
-        reply, reference = self._host(request.host).snapshot(self._epoch, request.partition, now_us())
-        self._snapshots[request.request] = reference
+        taken = self._host(request.host).snapshot(self._epoch, request.partition, now_us(), is_paced=request.is_paced)
+        self._snapshots[request.request] = taken
         self._take(
             request,
-            reply,
+            taken,
             lambda offsets: events.SnapshotTaken(now_us=now_us(), request=request.request, offsets=offsets),
         )
 
     def _store_snapshot(self, request: instructions.StoreSnapshot) -> None:
-        reference = self._snapshots[request.snapshot]
+        taken = self._snapshots[request.snapshot]
         self._take(
             request,
-            self._member(request.member).store_snapshot(self._job_id, request.partition, reference),
+            self._member(request.member).store_snapshot(self._job_id, request.partition, taken),
             lambda answer: events.SnapshotStored(
                 now_us=now_us(), request=request.request, digest=answer[0], size_bytes=answer[1]
             ),
         )
 
     def _drop_snapshot(self, instruction: instructions.DropSnapshot) -> None:
-        self._snapshots.pop(instruction.snapshot, None)
+        taken = self._snapshots.pop(instruction.snapshot, None)
+        if taken is not None:
+            taken.drop()
 
     def _read_snapshot(self, request: instructions.ReadSnapshot) -> None:
         self._take(

@@ -86,7 +86,9 @@ class Subscription:
         )
         """The partitions that change hosts."""
         interval_rows = settings.snapshot_interval_rows
-        self._checkpoints = Checkpoints(desk, task.job_id, task.epoch, task.member_ids, interval_rows)
+        self._checkpoints = Checkpoints(
+            desk, task.job_id, task.epoch, task.member_ids, interval_rows, self.places.node_of
+        )
         sinks = [sink.identity for sink in settings.sinks]
         self.deliveries = Deliveries(desk, settings.flush.period_ms * 1000, sinks)
         """What feeds the sinks."""

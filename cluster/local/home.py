@@ -107,6 +107,10 @@ class Home:
         """Directory of a job's shards."""
         return self.job_directory(job) / "partitions"
 
+    def outgoing_directory(self, job: str) -> Path:
+        """Directory of a job's snapshots on their way to the members."""
+        return outgoing_directory(self.partitions_directory(job))
+
     @property
     def streams_directory(self) -> Path:
         """Directory below which stream tables are, one folder for each."""
@@ -227,6 +231,11 @@ class Home:
         """Remember the members of a group and their addresses."""
         make_directory(self.group_path(group_id).parent)
         replace_file(self.group_path(group_id), json.dumps(addresses).encode())
+
+
+def outgoing_directory(partitions: Path) -> Path:
+    """Return where the snapshots of the shards in a directory are, on their way to the members."""
+    return partitions.with_name("outgoing")
 
 
 def _make_private(directory: Path) -> None:

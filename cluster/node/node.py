@@ -84,7 +84,7 @@ class NodeProcess:
         self._pending: dict[str, Future[None]] = {}
         self._incarnation = uuid.uuid4().hex
         self._ends_ray = False
-        self._snapshots = SnapshotCalls(SnapshotStore.open(directory / "snapshots"))
+        self._snapshots = SnapshotCalls(SnapshotStore.open(directory / "snapshots"), home, clients.at)
         member_settings = MemberSettings(
             name=settings.name,
             addresses=dict(settings.members),

@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from raft.adopted_files import CHUNK_SIZE_BYTES_MAX
 from raft.commands import ForgetSnapshots
-from raft.snapshots import CHUNK_SIZE_BYTES_MAX, SnapshotStore
+from raft.snapshots import SnapshotStore
 
 SnapshotName = tuple[str, int, bytes]
 """Job, partition and digest."""

@@ -446,10 +446,10 @@ class World:
             case instructions.ReleasePartitions(partitions=partitions):
                 host.release(epoch, list(partitions), now_us)
             case instructions.TakeSnapshot(partition=partition):
-                offsets, data = host.snapshot(epoch, partition, now_us)
-                leader.snapshots[number] = data
+                captured = host.capture(epoch, partition, now_us)
+                data = leader.snapshots[number] = b"".join(captured.pieces())
                 self.taken.append((partition, data))
-                return events.SnapshotTaken(now_us=0, request=number, offsets=offsets)
+                return events.SnapshotTaken(now_us=0, request=number, offsets=captured.offsets)
             case _:
                 raise AssertionError(f"no host does {request}")
         return events.Done(now_us=0, request=number)

@@ -126,9 +126,9 @@ class KeyedLog:
         )
 
     def state(self) -> dict[str, Array]:
-        """Return all entries, packed in key order."""
+        """Return all entries, packed in key order and copied."""
         positions = expand(self.starts, self.lengths)
-        lengths = self.lengths[: self._key_count]
+        lengths = self.lengths[: self._key_count].copy()
         packed = {f"column{i}": column[positions] for i, column in enumerate(self.columns)}
         return {"lengths": lengths, **packed}
 

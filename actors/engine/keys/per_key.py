@@ -60,8 +60,8 @@ class PerKey:
         return Kept(what=what, of=of, key_size_bytes=size_bytes, held_size_bytes=held_size_bytes(arrays, self._count))
 
     def state(self) -> dict[str, Array]:
-        """Return the arrays."""
-        return {name: array[: self._count] for name, array in self._arrays.items()}
+        """Return the arrays, copied."""
+        return {name: array[: self._count].copy() for name, array in self._arrays.items()}
 
     def load(self, state: dict[str, Array]) -> None:
         """Take over arrays that `state` gave."""

@@ -7,7 +7,7 @@ msgpack integer of four bytes, so that the last item of a msgpack map can be its
 
 import gc
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,15 @@ def seal(key: bytes, value: bytes) -> bytes:
     """Return a value with its seal."""
     value += _INTEGER
     return value + zlib.crc32(value, zlib.crc32(key)).to_bytes(4, "little")
+
+
+def seal_pieces(key: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a value, then its seal."""
+    checksum = zlib.crc32(key)
+    for piece in pieces:
+        checksum = zlib.crc32(piece, checksum)
+        yield piece
+    yield _INTEGER + zlib.crc32(_INTEGER, checksum).to_bytes(4, "little")
 
 
 def put_sealed(txn: "Txn", table: "Table", keys: Sequence[bytes], values: Sequence[bytes]) -> None:

@@ -123,6 +123,20 @@ def test_batch_cuts_change_neither_output_nor_state(
 
 @relaxed
 @given(engines(), streams(), st.integers(1, 39))
+def test_what_was_captured_is_the_snapshot_of_an_engine_that_stopped_there(
+    arguments: dict[str, Any], stream: list[tuple[Any, ...]], cut: int
+) -> None:
+    stopped, going = make(arguments), make(arguments)
+    run(stopped, stream[:cut], set())
+    run(going, stream[:cut], set())
+    captured = going.capture()
+    # Both ways of testing rows change arrays where they are.
+    run(going, stream[cut:] + stream, {len(stream) - cut})
+    assert b"".join(captured.pieces()) == stopped.snapshot()
+
+
+@relaxed
+@given(engines(), streams(), st.integers(1, 39))
 def test_a_snapshot_restored_elsewhere_continues_with_equal_output(
     arguments: dict[str, Any], stream: list[tuple[Any, ...]], cut: int
 ) -> None:

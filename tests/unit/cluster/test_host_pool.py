@@ -168,7 +168,7 @@ class Actor:
             self._method = method
             self._group = ""
 
-        def options(self, concurrency_group: str, num_returns: int = 1) -> "Actor.Method":
+        def options(self, concurrency_group: str) -> "Actor.Method":
             self._group = concurrency_group
             return self
 
@@ -183,11 +183,12 @@ def test_calls_of_a_host_go_to_its_thread_and_questions_to_those_of_all(pool: Po
     actor = Actor(pool)
     handle = SlotHandle(actor, ("two", HOST), thread)
     handle.open.remote(1, [0], {0: 0}, {}, 0)
-    marks, snapshot = handle.snapshot.options(num_returns=2).remote(1, 0, 0)
-    assert (marks, type(snapshot)) == ({0: 0}, bytes)
+    assert handle.capture_snapshot.remote(1, 0, 0, "one") == {0: 0}
+    written = handle.write_snapshot.options(concurrency_group="snapshot").remote("one", False)
+    assert Path(written.path).stat().st_size == written.size_bytes
     assert len(handle.stat.options(concurrency_group="query").remote()) == 1
     assert handle.pid.options(concurrency_group="pulse").remote() == pool.pid()
-    assert actor.groups == [f"thread-{thread}", f"thread-{thread}", "query", "pulse"]
+    assert actor.groups == [f"thread-{thread}", f"thread-{thread}", "snapshot", "query", "pulse"]
 
 
 class Process:

@@ -11,7 +11,7 @@ import pytest
 from actors.engine import AnomalyDetectionEngine, ArgumentError, EngineSnapshotError, LifecycleSettings
 from actors.engine.episodes.absence import AbsenceWatch
 from actors.engine.errors import ConcurrencyError
-from actors.engine.snapshot import encode_snapshot
+from actors.engine.snapshot import EngineCapture
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT"}
 
@@ -183,5 +183,5 @@ def test_a_snapshot_with_ticks_beside_the_rows_that_wait_is_taken_over() -> None
     parts = {name: dict(part) for name, part in state.parts.items()}
     parts["reorder"] |= parts.pop("ticks")
     other = make(**options)
-    other.restore(encode_snapshot(engine.fingerprint, replace(state, parts=parts)))
+    other.restore(b"".join(EngineCapture(engine.fingerprint, replace(state, parts=parts)).pieces()))
     assert other.snapshot() == engine.snapshot()

@@ -224,7 +224,18 @@ def test_a_host_makes_one_snapshot_after_the_other_while_others_are_stored() -> 
     assert taken(driver) == [("host-1", 3), ("host-0", 4)]
 
 
-@pytest.mark.parametrize(("took_us", "pause_us"), [(2_000_000, 18_000_000), (20_000_000, 60_000_000)])
+def test_while_rows_go_on_the_hosts_of_a_node_make_one_snapshot_after_the_other() -> None:
+    driver = Driver(make_partition_job(partitions=2, snapshot_interval_rows=1), 2, member_ids=MEMBERS)
+    driver.open({0: 0})
+    give_a_row(driver, 0)
+    assert taken(driver) == [("host-0", 0)]
+    assert driver.waiting(TakeSnapshot)[0].is_paced
+    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 1})
+    # The first one is stored meanwhile.
+    assert (taken(driver), len(driver.waiting(StoreSnapshot))) == ([("host-1", 1)], 3)
+
+
+@pytest.mark.parametrize(("took_us", "pause_us"), [(2_000_000, 8_000_000), (20_000_000, 60_000_000)])
 def test_after_a_checkpoint_there_is_a_pause_in_proportion_to_its_time(took_us: int, pause_us: int) -> None:
     driver = Driver(make_partition_job(partitions=1, snapshot_interval_rows=1), member_ids=MEMBERS)
     driver.open({0: 0})

@@ -49,7 +49,7 @@ def test_a_flush_acknowledges_nothing_and_names_the_partition(host: PartitionHos
     with pytest.raises(ShardLostError):
         host.apply(1, batch(8), 0)
     with pytest.raises(ShardLostError):
-        host.snapshot(1, 0, 0)
+        host.capture(1, 0, 0)
 
 
 def test_an_opening_may_name_all_that_a_host_shall_own(host: PartitionHost) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actors.errors import BrokenPartitionError
+from actors.partition import metrics
 from actors.partition.gaps import Gap, decode_gaps, encode_gaps
 from actors.partition.partition import Partition
 from actors.store.query.planner import QueryServerParams
@@ -130,6 +131,21 @@ def test_the_engine_is_saved_every_so_many_rows(tmp_path: Path) -> None:
             partition.flush(1, 0)
             marks.append(read_meta(partition)["engine"][0])
     assert marks == [0, 0, 12, 12, 25]
+
+
+def test_a_large_engine_is_saved_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "SNAPSHOT_BYTES_FREE", 0)
+    job = make_partition_job(snapshot_interval_rows=10)
+    marks = []
+    for epoch in (1, 2):
+        with Partition.open(job, 0, tmp_path) as partition:
+            partition.begin(epoch, {0: 0}, 0)
+            for end in (10, 20, 25):
+                send(partition, job, 30 * (epoch - 1) + end, epoch=epoch)
+                partition.flush(epoch, 0)
+                marks.append(read_meta(partition)["engine"][0])
+    # Each has some 600 bytes, so that nineteen rows are between two.
+    assert marks == [10, 10, 10, 30, 50, 50]
 
 
 def test_the_engine_mark_follows_while_no_row_has_come_since(tmp_path: Path) -> None:

@@ -75,6 +75,22 @@ def test_a_snapshot_holds_what_is_not_flushed_yet(tmp_path: Path) -> None:
         assert new.received == {0: 25}
 
 
+@pytest.mark.parametrize("cut", range(0, 60, 7))
+def test_what_was_captured_while_rows_go_on_is_the_snapshot_of_a_partition_that_stopped(
+    tmp_path: Path, cut: int
+) -> None:
+    job = make_partition_job(**LEARNING, **EVENTS, **SINKS, ticks="10ms", snapshot_interval_rows=5)
+    with Partition.open(job, 0, tmp_path / "going") as going, Partition.open(job, 0, tmp_path / "stopped") as stopped:
+        for partition in (going, stopped):
+            partition.begin(1, {0: 0}, 0)
+            send(partition, job, cut)
+        captured = going.capture()
+        send(going, job, 60)
+        going.flush(1, 0)
+        assert captured.offsets == stopped.received
+        assert b"".join(captured.pieces()) == stopped.snapshot()
+
+
 def test_a_snapshot_taken_during_a_replay_teaches_detectors_nothing_twice(tmp_path: Path) -> None:
     make_snapshot(tmp_path / "old", 30)
     with Partition.open(JOB, 0, tmp_path / "old") as old, Partition.open(JOB, 0, tmp_path / "new") as new:

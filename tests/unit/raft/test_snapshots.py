@@ -1,6 +1,8 @@
 """The snapshot store: what is sealed is held, and nothing else is shown."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +132,70 @@ def test_chunks_out_of_bounds_are_refused(
 ) -> None:
     with pytest.raises(SnapshotStoreError):
         store.put_chunk(job_id, 0, digest, index, data)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    """A file that has been written as a snapshot."""
+    path = tmp_path / "made"
+    path.write_bytes(DATA)
+    return path
+
+
+def test_a_file_is_adopted_and_stays_when_its_maker_removes_it(store: SnapshotStore, made: Path) -> None:
+    assert store.adopt("j", 0, DIGEST, len(DATA), made)
+    made.unlink()
+    assert store.adopt("j", 0, DIGEST, len(DATA), made)
+    assert store.read("j", 0, DIGEST) == DATA
+    assert [store.read_chunk("j", 0, DIGEST, index) for index in (0, 1)] == [DATA, b""]
+    held = HeldSnapshot(job_id="j", partition=0, digest=DIGEST, size_bytes=len(DATA), chunk_count=1)
+    assert store.list() == (held,)
+    store.validate()
+
+
+def test_a_file_of_another_disk_is_copied(store: SnapshotStore, made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert store.adopt("j", 0, DIGEST, len(DATA), made)
+    assert store.read("j", 0, DIGEST) == DATA
+
+
+@pytest.mark.parametrize(("digest", "size_bytes"), [(bytes(32), len(DATA)), (DIGEST, len(DATA) + 1)])
+def test_a_file_that_is_not_the_snapshot_is_not_adopted(
+    tmp_path: Path, store: SnapshotStore, made: Path, digest: bytes, size_bytes: int
+) -> None:
+    assert not store.adopt("j", 0, digest, size_bytes, made)
+    assert (store.list(), [*tmp_path.glob("snapshots/files/*")], made.exists()) == ((), [], True)
+
+
+def test_a_file_that_cannot_be_adopted_is_an_error(store: SnapshotStore, made: Path, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotStoreError, match="cannot be taken"):
+        store.adopt("j", 0, DIGEST, len(DATA), tmp_path / "missing")
+    with pytest.raises(SnapshotStoreFullError):
+        store.adopt("j", 0, DIGEST, 2 << 20, made)
+
+
+def test_an_adopted_file_goes_when_it_is_forgotten_or_was_never_sealed(tmp_path: Path, made: Path) -> None:
+    files = tmp_path / "snapshots" / "files"
+    with SnapshotStore.open(tmp_path / "snapshots") as store:
+        for partition in (0, 1):
+            assert store.adopt("j", partition, DIGEST, len(DATA), made)
+        assert store.forget("j", 0, DIGEST)
+        assert len([*files.iterdir()]) == 1
+        (files / "draft-1").write_bytes(b"x")
+    with SnapshotStore.open(tmp_path / "snapshots") as store:
+        assert [path.read_bytes() for path in files.iterdir()] == [DATA]
+        assert store.read("j", 1, DIGEST) == DATA
+
+
+def test_damage_of_an_adopted_file_is_noticed(store: SnapshotStore, made: Path, tmp_path: Path) -> None:
+    assert store.adopt("j", 0, DIGEST, len(DATA), made)
+    (file,) = tmp_path.glob("snapshots/files/*")
+    file.write_bytes(b"other")
+    with pytest.raises(SnapshotStoreError, match="is damaged"):
+        store.read("j", 0, DIGEST)
+    file.unlink()
+    with pytest.raises(SnapshotStoreError, match="cannot be read"):
+        store.read("j", 0, DIGEST)
