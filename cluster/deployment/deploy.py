@@ -145,7 +145,10 @@ class TakenSnapshot:
                 self.written = written
                 take(offsets)
 
-            self._host.write_snapshot(self.name, is_paced=self._is_paced).when_done(note, fail)
+            try:
+                self._host.write_snapshot(self.name, is_paced=self._is_paced).when_done(note, fail)
+            except Exception as error:  # nobody else would hear of it, in this thread
+                fail(error)
 
         self._captured.when_done(write, fail)
 

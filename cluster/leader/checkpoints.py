@@ -111,20 +111,22 @@ class Checkpoints:
             request,
             partial(self._on_taken, partition),
             partial(self._on_not_taken, number),
-            self._desk.limits.snapshot_timeout_us,
+            self._desk.limits.snapshot_timeout_us if self._do_rows_go_on else None,
         )
 
     def _on_taken(self, partition: int, event: SnapshotTaken) -> None:
         number = event.request
-        host = self._taking.pop(number)
+        host = self._taking.pop(number, None)
+        if host is None:
+            return
         storing = self._storing[number] = _Storing(host, partition, number, event.offsets, set(self._member_ids))
         for member in self._member_ids:
             self._store(storing, member)
         self._take_more()
 
     def _on_not_taken(self, number: int, failure: Failure) -> None:
-        del self._taking[number]
-        self._drop(number, failure)
+        if self._taking.pop(number, None) is not None:
+            self._drop(number, failure)
 
     def _store(self, storing: _Storing, member: str) -> None:
         number = self._desk.next_number()
@@ -180,12 +182,18 @@ class Checkpoints:
             pause_us = min(limits.checkpoint_pause_factor * took_us, limits.checkpoint_pause_us_max)
             self._pause_until_us = self._desk.elapsed_us + pause_us
 
+    def cut_short(self) -> None:
+        """Let members store what is there of the checkpoint that runs, and drop the rest, since no rows go on."""
+        self._planned.clear()
+        taking, self._taking = list(self._taking), {}
+        for number in taking:
+            self._give_back(number)
+
     def abandon(self) -> None:
         """Drop the checkpoint that runs, whose requests the desk forgets."""
-        self._planned.clear()
-        for number in [*self._taking, *self._storing]:
+        self.cut_short()
+        for number in list(self._storing):
             self._give_back(number)
-        self._taking.clear()
 
     def _drop(self, number: int, failure: Failure) -> None:
         """Drop a snapshot and begin no more; those that are on their way go on."""

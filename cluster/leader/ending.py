@@ -84,6 +84,7 @@ class Ending:
 
     def _flush(self) -> None:
         self._stage = Stage.FLUSHING
+        self._checkpoints.cut_short()
         self._flushing = set(self._lanes.hosts)
         for host in self._lanes.hosts:
             request = FlushHost(request=self._desk.next_number(), host=host)

@@ -235,6 +235,22 @@ def test_while_rows_go_on_the_hosts_of_a_node_make_one_snapshot_after_the_other(
     assert (taken(driver), len(driver.waiting(StoreSnapshot))) == ([("host-1", 1)], 3)
 
 
+def test_a_checkpoint_that_runs_when_the_rows_end_is_cut_short_for_the_last_one() -> None:
+    driver = Driver(make_partition_job(partitions=2, snapshot_interval_rows=1), 2, member_ids=MEMBERS)
+    driver.open({0: 0})
+    give_a_row(driver, 0)
+    (slow,) = driver.waiting(TakeSnapshot)
+    said = driver.give(3, at_end=True)
+    while driver.waiting(SendBatch):
+        said += driver.applied()
+    assert DropSnapshot(snapshot=slow.request) in said
+    driver.reply_to(slow, SnapshotTaken, offsets={0: 1})
+    assert driver.waiting(StoreSnapshot) == []
+    driver.flush()
+    assert taken(driver)[-2:] == [("host-0", 0), ("host-1", 1)]
+    assert not driver.waiting(TakeSnapshot)[-1].is_paced
+
+
 @pytest.mark.parametrize(("took_us", "pause_us"), [(2_000_000, 8_000_000), (20_000_000, 60_000_000)])
 def test_after_a_checkpoint_there_is_a_pause_in_proportion_to_its_time(took_us: int, pause_us: int) -> None:
     driver = Driver(make_partition_job(partitions=1, snapshot_interval_rows=1), member_ids=MEMBERS)
