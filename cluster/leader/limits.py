@@ -45,6 +45,9 @@ class LeaderLimits:
     idle_us: int = 10_000
     """Between two looks at a source that has nothing new."""
 
+    yield_us_max: int = 1_000_000
+    """The longest pause of an owner that reads by itself for a copy that has not been as far as it yet."""
+
     host_idle_us_max: int = 160_000
     """The longest pause between two looks of a host at splits of its own; it begins with `idle_us` and doubles."""
 

@@ -8,8 +8,12 @@ and the next one asks the partitions where they stand. A host that lost its lead
 
 A split whose source fails is tried again after a pause that grows, while the others go on. Only when it then lacks the
 rows that come next are the partitions opened anew, so that they know of the gap.
+
+Hosts that are as busy as they can be, and read for owners as for copies, would never let a copy get what it lacks. So
+an owner reads for half of the time as long as its copy is on the way and has not been as far yet.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from actors.split_reader import SplitProgress
@@ -26,10 +30,18 @@ from config.settings import JobSettings
 
 
 class OwnReading(RowMover):
-    """Has hosts read what one job's source has for them."""
+    """Has hosts read what one job's source has for them; `has_copy_to_come` says for which partitions they yield."""
 
-    def __init__(self, desk: Desk, settings: JobSettings, lanes: Lanes, positions: Positions) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        settings: JobSettings,
+        lanes: Lanes,
+        positions: Positions,
+        has_copy_to_come: Callable[[int], bool] = lambda _: False,
+    ) -> None:
         super().__init__(desk, settings, lanes, positions)
+        self._has_copy_to_come = has_copy_to_come
         self._pace = Pace(self._period_us, settings.limits.batches_in_flight_max)
         # When each host was asked that has not answered.
         self._asked: dict[str, int] = {}
@@ -95,12 +107,16 @@ class OwnReading(RowMover):
         self._host_due_us.clear()
 
     def _on_read(self, host: str, event: SplitsRead) -> None:
-        self._pace.took(host, self._desk.elapsed_us - self._asked.pop(host))
+        took_us = self._desk.elapsed_us - self._asked.pop(host)
+        self._pace.took(host, took_us)
         self._lanes.answered(host)
         for progress in event.progress:
             self._take(host, progress)
         if any(progress.end > progress.start for progress in event.progress):
             self._idle_counts[host] = 0
+            if any(self._has_copy_to_come(progress.split) for progress in event.progress):
+                pause_us = min(took_us, self._desk.limits.yield_us_max)
+                self._host_due_us[host] = self._desk.elapsed_us + pause_us
         else:
             count = self._idle_counts.get(host, 0)
             # Beyond every limit after a few; the power of a long silence would be a number of thousands of digits.

@@ -180,6 +180,12 @@ class Standbys:
         """Whether a copy is level, or one step behind an owner that reads by itself."""
         return self._fed(partition) and self._feeding.is_near(self._feeds[self._copies[partition].host], partition)
 
+    def is_to_come(self, partition: int) -> bool:
+        """Whether a partition's copy is given rows, and has not yet been as far as the shard."""
+        record = None if self._job is None else self._job.standbys.get(partition)
+        is_open = self._fed(partition) and partition not in self._troubles
+        return is_open and record is not None and not record.is_ready and not self._is_near(partition)
+
     def is_coming(self, partition: int, host: str) -> bool:
         """Whether a partition's copy on a host will soon have all that was sent, and could take over then."""
         copy = self._copies.get(partition)

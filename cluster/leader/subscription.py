@@ -72,7 +72,9 @@ class Subscription:
         )
         """Second copies."""
         reading = (desk, settings, self._lanes, self._positions)
-        self.sending = OwnReading(*reading) if is_own else Sending(*reading, self.standbys.post)
+        self.sending = (
+            OwnReading(*reading, self.standbys.is_to_come) if is_own else Sending(*reading, self.standbys.post)
+        )
         """What reads and sends, or has hosts read."""
         self.moves = Moves(
             desk,

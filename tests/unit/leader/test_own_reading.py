@@ -2,8 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from actors.partition.values import OpenedPartition
 from actors.split_reader import SplitProgress
+from cluster.leader.clock import ElapsedTime
+from cluster.leader.desk import Desk
 from cluster.leader.events import HostFlushed, PartitionsOpened, SplitsOpened, SplitsRead
 from cluster.leader.failures import FailureKind
 from cluster.leader.instructions import (
@@ -19,6 +23,10 @@ from cluster.leader.instructions import (
     SendBatch,
     StartHost,
 )
+from cluster.leader.lanes import Lanes
+from cluster.leader.limits import LeaderLimits
+from cluster.leader.own_reading import OwnReading
+from cluster.leader.positions import Positions
 from cluster.leader.status import JobSummary, Phase
 from raft.commands import ScaleRequested, SnapshotReplicated
 from tests.support.leader_driver import MEMBERS, Driver, kinds
@@ -99,6 +107,42 @@ def test_a_host_with_nothing_new_is_asked_again_after_pauses_that_grow() -> None
             pause += 10_000
         pauses.append(pause)
     assert pauses == [10_000, 20_000, 40_000, 80_000, 160_000, 160_000, 160_000]
+
+
+@pytest.mark.parametrize(("took_us", "pause_us"), [(30_000, 30_000), (5_000_000, 1_000_000)])
+def test_an_owner_reads_for_half_of_the_time_while_its_copy_is_to_come(took_us: int, pause_us: int) -> None:
+    clock = ElapsedTime()
+    clock.pass_to(1)
+    desk = Desk("n", clock, LeaderLimits(), 1.0)
+    marks = {number: OpenedPartition(needed={number: 0}, reached={}) for number in (0, 1)}
+    to_come = {1}
+    reading = OwnReading(
+        desk,
+        JOB,
+        Lanes({0: "host-0", 1: "host-1"}, 2, 4),
+        Positions(marks, {0: 0, 1: 0}, are_own=True),
+        to_come.__contains__,
+    )
+
+    def hosts_asked() -> dict[str, ReadSplits]:
+        reading.read()
+        reading.validate()
+        return {one.host: one for one in desk.take_out() if isinstance(one, ReadSplits)}
+
+    first = hosts_asked()
+    clock.pass_to(1 + took_us)
+    for split, host in enumerate(("host-0", "host-1")):
+        desk.settle(SplitsRead(now_us=0, request=first[host].request, progress=(went(split, 0, 3),)))
+    assert set(hosts_asked()) == {"host-0"}
+    clock.pass_to(took_us + pause_us)
+    assert set(hosts_asked()) == set()
+    clock.pass_to(1 + took_us + pause_us)
+    second = hosts_asked()
+    assert set(second) == {"host-1"}
+    # It has been as far.
+    to_come.clear()
+    desk.settle(SplitsRead(now_us=0, request=second["host-1"].request, progress=(went(1, 3, 6),)))
+    assert set(hosts_asked()) == {"host-1"}
 
 
 def test_hosts_flush_though_one_of_them_reads_on() -> None:
