@@ -1,17 +1,26 @@
 """What the sources and sinks of jobs may use of a process: what it was started with, and the time."""
 
 import os
+import random
 import sys
 import time
 
+from actors.allowed import EVERYTHING, AllowedPaths
 from actors.sink.open import SinkPlaces
-from actors.source.surroundings import Surroundings
+from actors.source.surroundings import FeedPlaces, Surroundings
 from cluster.allowed import allowed_here
 
 
 def surroundings_here(stdin: int | None = None) -> Surroundings:
     """Return what the source of a job may use of this process: its variables, and its standard input if it is given."""
     return Surroundings(stdin=stdin, environment=os.environ)
+
+
+def feed_places_here(allowed: AllowedPaths = EVERYTHING) -> FeedPlaces:
+    """Return what a feed may use of this process."""
+    return FeedPlaces(
+        environment=os.environ, now_us=lambda: time.time_ns() // 1000, random=random.random, allowed=allowed
+    )
 
 
 def sink_places_here(*, has_stdout: bool = False) -> SinkPlaces:

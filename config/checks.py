@@ -11,12 +11,14 @@ from config.base import EVERY_NODE, fault, suggest
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
-from config.formats import CsvFormatSettings, LogFormatSettings
+from config.formats import META_NAME, CsvFormatSettings, FormatSettings, LogFormatSettings
+from config.push import MqttSource
 from config.settings import JobSettings
 from config.sink_checks import check_alerts, check_files
 from config.sinks import NdjsonSinkSettings
 from config.sources import (
     HOST_METRICS_SCHEMA,
+    LOCAL_SOURCES,
     FileSource,
     HostMetricsSource,
     InlineSource,
@@ -104,11 +106,14 @@ def _check_sinks(job: JobSettings) -> None:
 def _check_nodes(job: JobSettings) -> None:
     """Check that what one machine alone can have is on no other."""
     source = job.source
-    if not isinstance(source, HostMetricsSource | StreamSource) or (len(source.on) < 2 and source.on != (EVERY_NODE,)):
+    if not isinstance(source, LOCAL_SOURCES) or (len(source.on) < 2 and source.on != (EVERY_NODE,)):
         return
     if job.partition_by == "key":
-        what = "a stream table" if isinstance(source, StreamSource) else "what a machine measures of itself"
+        what = "what a machine measures of itself" if isinstance(source, HostMetricsSource) else "a stream table"
         raise fault(("source", "on"), f"{what} is on one node; name it, or set `partition_by: split`: a split for each")
+    if isinstance(source, MqttSource) and not source.is_shared:
+        text = "each node would get every message; share them by topics such as `$share/GROUP/site/#`, or name one node"
+        raise fault(("source", "on"), text)
     if isinstance(source, StreamSource) and source.splits > 1:
         raise fault(("source", "splits"), "tables on several nodes are one split each; leave `splits` out")
     if any(sink.on for sink in job.sinks):
@@ -221,6 +226,7 @@ def _check_source(job: JobSettings, schema: Schema) -> None:
     source, form = job.source, format_of(job.source)
     place: Path = ("source",) if form is source else ("source", "format")
     if form is not None:
+        _check_meta(source, form, place)
         for name in form.columns:
             if schema.find(name) is None:
                 back = next((other for other, field in form.columns.items() if field == name), name)
@@ -230,7 +236,8 @@ def _check_source(job: JobSettings, schema: Schema) -> None:
                 raise fault(
                     (*place, "columns", name), f"no column {name!r} in the schema; {way} (column: name in the {where})"
                 )
-        if isinstance(form, CsvFormatSettings) and not form.header and form.columns:
+        named = [field for field in form.columns.values() if not META_NAME.fullmatch(field)]
+        if isinstance(form, CsvFormatSettings) and not form.header and named:
             what = "a file without a header has" if isinstance(source, FileSource) else "records without a header have"
             raise fault((*place, "columns"), f"{what} no names; leave `columns` out")
         if isinstance(form, LogFormatSettings):
@@ -239,13 +246,23 @@ def _check_source(job: JobSettings, schema: Schema) -> None:
         _check_rows(source, schema)
 
 
+def _check_meta(source: SourceSettings, form: FormatSettings, place: Path) -> None:
+    """Check that a source knows what columns want to have of it beside the bytes of records."""
+    known = getattr(source, "meta_names", ())
+    for column, field in form.columns.items():
+        match = META_NAME.fullmatch(field)
+        if match is not None and match["name"] not in known:
+            what = f"it knows {' and '.join(known)}" if known else f"a source of type {source.type} knows no such thing"
+            raise fault((*place, "columns", column), f"{field!r} is nothing that this source knows of a record; {what}")
+
+
 def _check_log(source: LogFormatSettings, schema: Schema, place: Path) -> None:
     """Check that lines have what the columns of the schema want, which other files say only when they are opened."""
     mapped = {name.lower(): field for name, field in source.columns.items()}
     fields = {name.lower() for name in source.fields}
     for column in schema.columns:
         field = mapped.get(column.name.lower(), column.name)
-        if field.lower() not in fields and field.lower() != "file":
+        if field.lower() not in fields and field.lower() != "file" and not META_NAME.fullmatch(field):
             text = f"no line has a field {field!r}; {suggest(field, (*source.fields, 'file'))}"
             raise fault(("schema", column.name), text)
     name = next((name for name, field in source.columns.items() if field.lower() == "event_id"), "event_id")

@@ -1,5 +1,6 @@
 """Settings of formats: how the rows of a source are written, whatever brings them."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -9,6 +10,9 @@ from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year,
 
 TIME_FORMATS = ("auto", "ticks", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 """Named time formats; any other is a pattern of `%` directives."""
+
+META_NAME = re.compile(r"(?P<name>\$(?:topic|sender|path|received))(?:\[(?P<level>[0-9]{1,3})\])?")
+"""What is known of a record beside its bytes, as `columns` name it; `$topic[1]` is a part between slashes."""
 
 
 def _null_as_text(value: Any) -> Any:

@@ -35,7 +35,7 @@ from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
 from config.rules import ABOUT_KEYS, RuleSettings
 from config.sinks import SinkBase
-from config.sources import HOST_METRICS_SCHEMA, SourceSettings, check_format, schema_of_log, with_type
+from config.sources import HOST_METRICS_SCHEMA, LOCAL_TYPES, SourceSettings, check_format, schema_of_log, with_type
 
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
@@ -220,7 +220,7 @@ def _with_split_count(data: Any) -> Any:
         return data
     source = with_type(data.get("source"))
     count, nodes = 1, None
-    if isinstance(source, Mapping) and source.get("type") in ("stream", "host_metrics"):
+    if isinstance(source, Mapping) and source.get("type") in LOCAL_TYPES:
         count, nodes = source.get("splits", 1), source.get("on")
     count = len(nodes) if isinstance(nodes, list | tuple) and len(nodes) > 1 else count
     if isinstance(source, Mapping) and source.get("type") == "kafka":
@@ -369,7 +369,7 @@ class JobSettings(Settings):
     @property
     def split_nodes(self) -> tuple[str, ...]:
         """Node of each split, where each is on a node of its own; otherwise none."""
-        is_local = self.source.type in ("stream", "host_metrics")
+        is_local = self.source.type in LOCAL_TYPES
         return self.source_nodes if self.partition_by == "split" and is_local and len(self.source_nodes) > 1 else ()
 
     def begun(self, now_us: int) -> "JobSettings":

@@ -9,6 +9,7 @@ from config.base import Count, Nodes, Settings, fault
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.formats import CsvFormatSettings, FormatSettings, LogFormatSettings, NdjsonFormatSettings
 from config.messages import StdinSource, with_named_format
+from config.push import MqttSource, PushSource
 
 FILE_SUFFIXES = {
     ".csv": "csv",
@@ -144,11 +145,18 @@ SourceSettings: TypeAlias = Annotated[
     | StdinSource
     | KafkaSource
     | NatsSource
-    | RedisSource,
+    | RedisSource
+    | MqttSource,
     Field(discriminator="type"),
 ]
 """Any source."""
 
+
+LOCAL_SOURCES = (StreamSource, HostMetricsSource, PushSource)
+"""Sources of stream tables, each of which is on one node."""
+
+LOCAL_TYPES = ("stream", "host_metrics", "mqtt")
+"""Types of such sources."""
 
 FILE_COLUMN = "file"
 """Column that holds the name of the file."""

@@ -9,6 +9,7 @@ from actors.allowed import AllowedPaths
 from actors.errors import SourceError
 from actors.secrets import SecretError, read_private, read_secret
 from config.brokers import KafkaSource, NatsSource, RedisSource, SecuritySettings, secrets_of
+from config.push import MqttSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -31,7 +32,7 @@ class Secured(Protocol):
 
 
 def broker_access(
-    source: KafkaSource | NatsSource | RedisSource, allowed: AllowedPaths, environment: Mapping[str, str]
+    source: KafkaSource | NatsSource | RedisSource | MqttSource, allowed: AllowedPaths, environment: Mapping[str, str]
 ) -> BrokerAccess:
     """Return how the broker of a source is reached.
 
@@ -39,7 +40,7 @@ def broker_access(
         SourceError: a secret or a file is not there, or may not be read.
     """
     try:
-        return access_of(source, allowed, environment, has_tls=isinstance(source, NatsSource))
+        return access_of(source, allowed, environment, has_tls=isinstance(source, NatsSource | MqttSource))
     except SecretError as error:
         raise SourceError(str(error)) from error
 

@@ -20,6 +20,8 @@ from actors.source.format.parquet import ParquetFile
 from actors.source.format.text import TextFormat, field_names
 from actors.source.format.typed import ColumnsFormat, ValuesFormat
 from actors.source.protocol import Source
+from actors.source.push import journal
+from actors.source.push.journal import JournalTransport
 from actors.source.reading import RecordSource
 from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
 from actors.source.transport.files import FileChoice, FileTransport
@@ -40,6 +42,7 @@ from config.formats import (
     TextFormatSettings,
 )
 from config.messages import StdinSource
+from config.push import MqttSource, PushSource
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
@@ -107,7 +110,12 @@ def stream_table_name(job: JobSettings) -> str | None:
     """Return the name of the stream table that a job reads, or `None` when it reads something else."""
     if isinstance(job.source, StreamSource):
         return job.source.name
-    return f"{job.name}-host-metrics" if isinstance(job.source, HostMetricsSource) else None
+    return f"{job.name}-{job.source.type.replace('_', '-')}" if is_fed(job) else None
+
+
+def is_fed(job: JobSettings) -> bool:
+    """Return whether a job has a stream table of its own, which something fills on the node that has it."""
+    return isinstance(job.source, HostMetricsSource | PushSource)
 
 
 def open_stream_table(job: JobSettings, stream_directory: Path) -> DurableStreamTable:
@@ -120,9 +128,12 @@ def open_stream_table(job: JobSettings, stream_directory: Path) -> DurableStream
     name = stream_table_name(job)
     if name is None:
         raise SourceError(f"job {job.name!r} reads {job.source.type}, not a stream table; there is none to open")
+    if isinstance(job.source, PushSource):
+        # What feeds the journal bounds it, since it knows what was read.
+        return DurableStreamTable.open(stream_directory / name, journal.SCHEMA, split_count=journal.SPLIT_COUNT)
     split_count = job.source.splits if isinstance(job.source, StreamSource) else 1
     return DurableStreamTable.open(
-        stream_directory / name, job.row_schema, split_count=split_count, limits=_stream_limits(job)
+        stream_directory / name, job.row_schema, split_count=split_count, limits=stream_limits(job)
     )
 
 
@@ -205,6 +216,23 @@ def _open_stream(job: JobSettings, places: Places) -> Source:
     return RecordSource(job.row_schema, transport, ColumnsFormat(row_rules(job), {}))
 
 
+def _open_push(job: JobSettings, places: Places) -> Source:
+    source, name = job.source, stream_table_name(job)
+    assert isinstance(source, PushSource)
+    assert name is not None
+    form = open_text_format(job, source.format)
+    table = places.tables.get(name)
+    owns_table = table is None
+    if table is None:
+        try:
+            table = DurableStreamTable.open_to_read(places.streams / name, journal.SCHEMA)
+        except ShardMissingError:
+            raise SourceError(f"nothing has filled the stream table {name!r} in {places.streams} yet") from None
+    place_name = next(iter(source.meta_names), "$place")
+    transport = JournalTransport(table, place_name, _positions(places), owns_table=owns_table)
+    return RecordSource(job.row_schema, transport, form)
+
+
 def _open_stdin(job: JobSettings, places: Places) -> Source:
     source = job.source
     assert isinstance(source, StdinSource)
@@ -213,7 +241,7 @@ def _open_stdin(job: JobSettings, places: Places) -> Source:
             f"job {job.name!r} reads the standard input, which `tocsin run` alone has; a cluster reads files, stream "
             "tables and brokers"
         )
-    limits = _stream_limits(job)
+    limits = stream_limits(job)
     if limits == StreamLimits():
         limits = StreamLimits(size_bytes_max=SIZE_BYTES_MAX)
     form = open_text_format(job, source.format)
@@ -263,7 +291,8 @@ def _open_redis(job: JobSettings, places: Places) -> Source:
     return RecordSource(job.row_schema, texts, open_text_format(job, form))
 
 
-def _stream_limits(job: JobSettings) -> StreamLimits:
+def stream_limits(job: JobSettings) -> StreamLimits:
+    """Return what a job says of how much of its stream table is kept."""
     return StreamLimits(row_count_max=job.limits.stream_rows_max, size_bytes_max=job.limits.stream_bytes_max)
 
 
@@ -300,5 +329,6 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     KafkaSource: _open_kafka,
     NatsSource: _open_nats,
     RedisSource: _open_redis,
+    MqttSource: _open_push,
 }
 """Settings of a source -> what opens it: a transport with a format."""

@@ -12,7 +12,7 @@ of a transport.
 import codecs
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -72,12 +72,23 @@ class Texts:
     are_lines: bool
     """Whether each record is a line of the content, and no record holds a line end."""
 
+    meta: Mapping[str, pl.Series] = field(default_factory=dict)
+    """What is known of each record beside its bytes, by names such as `$topic`."""
+
+    tails: Mapping[int, bytes] = field(default_factory=dict)
+    """Line ends that were taken for no part of a record, of messages that had any."""
+
     def __len__(self) -> int:
         return self.starts.size
 
     def raw(self, record: int) -> bytes:
         """Return the bytes of a record."""
         return self.content[self.starts[record] : self.ends[record]]
+
+    def messages(self) -> list[bytes]:
+        """Return the records as they came, for formats that are no text."""
+        spans = enumerate(zip(self.starts.tolist(), self.ends.tolist(), strict=True))
+        return [self.content[start:end] + self.tails.get(number, b"") for number, (start, end) in spans]
 
     @classmethod
     def of_lines(cls, content: bytes) -> "Texts":
@@ -93,13 +104,24 @@ class Texts:
         return cls(content=content, starts=starts, ends=ends - ((before == 13) & (ends > starts)), are_lines=True)
 
     @classmethod
-    def of_messages(cls, messages: Sequence[bytes]) -> "Texts":
-        """Return messages, each a record by itself; a line end that closes one does not belong to it."""
+    def of_messages(cls, messages: Sequence[bytes], meta: Mapping[str, pl.Series] | None = None) -> "Texts":
+        """Return messages, each a record by itself; a line end that closes one does not belong to its text."""
         bare = [message.removesuffix(b"\n").removesuffix(b"\r") for message in messages]
         lengths = np.fromiter(map(len, bare), dtype=np.int64, count=len(bare))
         starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths + 1)))[:-1]
         content = b"".join(message + b"\n" for message in bare)
-        return cls(content=content, starts=starts, ends=starts + lengths, are_lines=content.count(b"\n") == len(bare))
+        return cls(
+            content=content,
+            starts=starts,
+            ends=starts + lengths,
+            are_lines=content.count(b"\n") == len(bare),
+            meta=meta or {},
+            tails={
+                number: message[len(text) :]
+                for number, (message, text) in enumerate(zip(messages, bare, strict=True))
+                if message.endswith(b"\n")
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

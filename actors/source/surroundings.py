@@ -1,7 +1,9 @@
-"""What a source may need of the process that reads it."""
+"""What a source, and what feeds it, may need of its process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from actors.allowed import EVERYTHING, AllowedPaths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -16,3 +18,20 @@ class Surroundings:
 
 
 NO_SURROUNDINGS = Surroundings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class FeedPlaces:
+    """What a feed needs of the process that it runs in."""
+
+    environment: Mapping[str, str]
+    """Variables, among them secrets."""
+
+    now_us: Callable[[], int]
+    """The time, in microseconds since 1970."""
+
+    random: Callable[[], float]
+    """A number from 0 to 1, another one each time."""
+
+    allowed: AllowedPaths = EVERYTHING
+    """Which files may be read."""

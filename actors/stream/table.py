@@ -7,6 +7,7 @@ the table; others may read it. The tables of the shard are `stream` (schema and 
 
 import struct
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -157,6 +158,11 @@ class DurableStreamTable:
         """Name of the table: that of its folder."""
         return self._shard.directory.name
 
+    @property
+    def directory(self) -> Path:
+        """Folder of the table."""
+        return self._shard.directory
+
     def append(self, rows: Rows, split: int = 0) -> int:
         """Append rows to a split and return the offset of the first; durable when it returns.
 
@@ -165,9 +171,22 @@ class DurableStreamTable:
             SourceError: there is no such split.
             ShardError: the disk is full, or the table is open for reading only; nothing is appended.
         """
-        self._check_split(split)
-        frame = to_frame(self._schema, rows)
-        return self._shard.write(lambda txn: self._append(txn, split, frame))
+        return self.append_together({split: rows})[split]
+
+    def append_together(self, parts: Mapping[int, Rows]) -> dict[int, int]:
+        """Append rows to several splits in one transaction, and return the offset of the first in each.
+
+        Raises:
+            SchemaError: the rows do not fit the schema; nothing is appended.
+            SourceError: there is no such split.
+            ShardError: the disk is full, or the table is open for reading only; nothing is appended.
+        """
+        for split in parts:
+            self._check_split(split)
+        frames = {split: to_frame(self._schema, rows) for split, rows in parts.items()}
+        return self._shard.write(
+            lambda txn: {split: self._append(txn, split, frame) for split, frame in frames.items()}
+        )
 
     def read(self, split: int, offset: int, row_count_max: int) -> tuple[pl.DataFrame, int]:
         """Return at most `row_count_max` rows from `offset` on, and the offset to read next.

@@ -12,9 +12,9 @@ from cluster.errors import BacktestError
 from cluster.surroundings import surroundings_here
 from config.load import make_job
 from config.settings import JobSettings
-from config.sources import FILE_SUFFIXES, FORMAT_TYPES
+from config.sources import FILE_SUFFIXES, FORMAT_TYPES, LOCAL_TYPES
 
-_LIVE_SOURCES = ("stream", "host_metrics", "stdin")
+_LIVE_SOURCES = (*LOCAL_TYPES, "stdin")
 """Sources that are not a record by themselves."""
 
 

@@ -1,8 +1,8 @@
-"""The process that fills a job's own stream table with what this machine measures.
+"""The process that fills a job's own stream table: with what this machine measures, or what others push.
 
-A plain class that `cluster.deployment.deploy` turns into a Ray actor. It samples in a thread of its own, so that no
-election, no restart of a host and no slow leader stops the journal: what was measured is replayed to whoever leads
-later.
+A plain class that `cluster.deployment.deploy` turns into a Ray actor. It works in threads of its own, so that no
+election, no restart of a host and no slow leader stops the journal: what was measured or has arrived is replayed to
+whoever leads later.
 """
 
 import logging
@@ -12,6 +12,10 @@ import time
 from pathlib import Path
 
 from actors.source.open import open_host_feed, open_stream_table
+from actors.source.push.feeds import Feed, open_feed
+from cluster.allowed import allowed_here
+from cluster.surroundings import feed_places_here
+from config.push import PushSource
 from config.settings import JobSettings
 
 log = logging.getLogger(__name__)
@@ -25,8 +29,13 @@ class StreamHost:
         os.umask(0o077)
         settings = JobSettings.from_bytes(job)
         self._table = open_stream_table(settings, Path(directory))
-        self._feed = open_host_feed(settings, self._table)
         self._stopping = threading.Event()
+        self._pushed: Feed | None = None
+        self._thread: threading.Thread | None = None
+        if isinstance(settings.source, PushSource):
+            self._pushed = open_feed(settings, self._table, feed_places_here(allowed_here()))
+            return
+        self._feed = open_host_feed(settings, self._table)
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._thread.start()
 
@@ -49,7 +58,10 @@ class StreamHost:
         return os.getpid()
 
     def stop(self) -> None:
-        """Take no more samples; the table stays open for nobody."""
+        """Take no more samples, and receive no more; the table stays open for nobody."""
         self._stopping.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
+        if self._pushed is not None:
+            self._pushed.close()
         self._table.close()

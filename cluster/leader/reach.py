@@ -11,7 +11,7 @@ from config.base import EVERY_NODE
 from config.messages import StdinSource
 from config.service_sinks import StdoutSinkSettings
 from config.settings import JobSettings
-from config.sources import FileSource, HostMetricsSource, StreamSource
+from config.sources import LOCAL_SOURCES, FileSource
 from raft.group import NodeRecord
 
 
@@ -44,7 +44,7 @@ def placed(job: JobSettings, here: str, leader: str, nodes: Mapping[str, NodeRec
         ClusterError: nobody could read its source, or write its sinks, on the nodes that it names.
     """
     source = job.source
-    if isinstance(source, StreamSource | HostMetricsSource) and is_on_several_machines(nodes):
+    if isinstance(source, LOCAL_SOURCES) and is_on_several_machines(nodes):
         if source.on == (EVERY_NODE,):
             names = _one_on_each_machine(nodes)
             job = job.model_copy(update={"source": source.model_copy(update={"on": names}), "partitions": len(names)})
@@ -81,7 +81,7 @@ def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) ->
         if not nodes[name].carries_ray:
             return f"job {job.name!r} names the node {name!r}, which has no hosts; name another one of its machine"
     able = [name for name, node in nodes.items() if node.carries_ray]
-    is_own, is_local = job.partition_by == "split", isinstance(job.source, StreamSource | HostMetricsSource)
+    is_own, is_local = job.partition_by == "split", isinstance(job.source, LOCAL_SOURCES)
     if job.standby and is_own and is_local and len(able) > 1:
         return (
             f"the stream table of job {job.name!r} is on one node, so no host of another could read its splits for a "

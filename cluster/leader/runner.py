@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from actors.errors import SinkError, SourceError
-from actors.source.open import open_source
+from actors.source.open import is_fed, open_source
 from actors.source.protocol import Source
 from cluster.allowed import allowed_here
 from cluster.errors import NoAnswerError
@@ -191,7 +191,7 @@ class JobRunner:
 
     def _open_source(self, request: instructions.OpenSource) -> None:
         self._close_source()
-        if self._settings.source.type == "host_metrics":
+        if is_fed(self._settings):
             self._deployment.start_sampler(self._job_id, self._spec, "")
         positions = self._deployment.partitions_directory(self._job_id)
         streams = self._deployment.streams_directory()
@@ -274,7 +274,7 @@ class JobRunner:
         host = self._host(request.host)
 
         def open_splits() -> None:
-            if self._settings.source.type == "host_metrics":
+            if is_fed(self._settings):
                 self._deployment.start_sampler(self._job_id, self._spec, request.host)
             self._take(
                 request,

@@ -17,8 +17,9 @@ from actors.host import PartitionHost
 from actors.model import AnomalyId, Schema
 from actors.partition.anomalies import Anomaly, AnomalyFilter
 from actors.partition.values import null_comparisons
-from actors.source.open import open_host_feed, open_source, open_stream_table
+from actors.source.open import is_fed, open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
+from actors.source.push.feeds import open_feed
 from actors.source.transport.host_metrics import HostFeed
 from cluster.errors import ClusterError
 from cluster.leader.core import LeaderCore
@@ -58,8 +59,9 @@ from cluster.leader.instructions import (
 from cluster.leader.reading import SplitReader
 from cluster.leader.status import Phase, PumpStat
 from cluster.leader.subscription import LeaderTask
-from cluster.surroundings import sink_places_here, surroundings_here
+from cluster.surroundings import feed_places_here, sink_places_here, surroundings_here
 from config.load import load_job
+from config.push import PushSource
 from config.settings import JobSettings
 from raft.commands import Answer, Command, JobResumed, JobStopped, JobSubmitted, Refused
 from raft.group import GroupState, answer_to, apply
@@ -297,10 +299,14 @@ def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> It
     with ExitStack() as stack:
         tables = {}
         feed = None
-        if job.source.type == "host_metrics":
+        if is_fed(job):
             table = stack.enter_context(open_stream_table(job, directory / "streams"))
             tables[table.name] = table
-            feed = open_host_feed(job, table)
+            if isinstance(job.source, PushSource):
+                pushed = open_feed(job, table, feed_places_here())
+                stack.callback(pushed.close)
+            else:
+                feed = open_host_feed(job, table)
         source = open_source(
             job, directory / "streams", tables, directory / "partitions", around=surroundings_here(stdin=0)
         )

@@ -135,7 +135,7 @@ def csv_format(settings: CsvFormatSettings, rules: RowRules) -> TextFormat:
         return CsvReader(settings, names, find_columns(names, fields, origin.name))
 
     framing = LineFraming(has_header=settings.header, record_size_bytes_max=settings.record_size_bytes_max)
-    return TextFormat(rules, fields, framing, open_reader)
+    return TextFormat(rules, fields, framing, open_reader, columns=settings.columns)
 
 
 def read_names(header: bytes, path: str, separator: str) -> list[str]:

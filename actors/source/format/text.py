@@ -10,6 +10,7 @@ from actors.source.decoding import RowDecoder, RowRules
 from actors.source.protocol import Offsets
 from actors.source.records import DecodedRows, Origin, Texts
 from actors.source.transport.lines import LineFraming
+from config.formats import META_NAME
 from config.sources import FILE_COLUMN
 
 
@@ -26,7 +27,10 @@ class TextReader(Protocol):
 
 
 class TextFormat:
-    """Records of text; `open_reader` makes the reader of an origin, and `framing` cuts files into records."""
+    """Records of text; `open_reader` makes the reader of an origin, and `framing` cuts files into records.
+
+    `columns` are those of the settings, some of which may name what is known of records beside their bytes.
+    """
 
     def __init__(
         self,
@@ -36,11 +40,13 @@ class TextFormat:
         open_reader: Callable[[Origin], TextReader],
         *,
         rows_max: int = 1,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         self.fields = fields
         self.framing = framing
         self.rows_max = rows_max
         self._names = rules.schema.names
+        self._meta = meta_fields(rules.schema, columns or {})
         self._rows = RowDecoder(rules)
         self._open_reader = open_reader
 
@@ -54,9 +60,24 @@ class TextFormat:
 
         def decode(texts: Texts) -> DecodedRows:
             columns, numbers, faults = reader.read(texts)
+            if self._meta:
+                columns = {**columns, **self._meta_columns(texts, numbers)}
             return self._rows.decode(with_stem(columns, self._names, origin, numbers.size)).among(numbers, faults)
 
         return decode
+
+    def _meta_columns(self, texts: Texts, places: Offsets) -> dict[str, pl.Series]:
+        """Return the columns of rows that come from what is known of their records beside the bytes."""
+        records = pl.Series(places // self.rows_max, dtype=pl.UInt32)
+        return {column: meta_values(texts, name, level)[records] for column, (name, level) in self._meta.items()}
+
+
+def meta_values(texts: Texts, name: str, level: int | None) -> pl.Series:
+    """Return what is known of each record under a name; with a level, the part of that number between slashes."""
+    values = texts.meta.get(name)
+    if values is None:
+        return pl.Series([None] * len(texts), dtype=pl.Null)
+    return values if level is None else values.str.split("/").list.get(level, null_on_oob=True)
 
 
 def with_stem(
@@ -69,7 +90,26 @@ def with_stem(
 
 
 def field_names(schema: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return the name in the records of each column of the schema, without the column `file` unless it is mapped."""
+    """Return the name in the records of each column of the schema, without the column `file` unless it is mapped.
+
+    What is known of records beside their bytes has names too, such as `$topic`, and is left out: readers look for no
+    such.
+    """
     folded = {name.lower(): field for name, field in mapping.items()}
     wanted = {name: folded.get(name.lower(), name) for name in schema.names}
-    return {name: field for name, field in wanted.items() if name.lower() != FILE_COLUMN or name.lower() in folded}
+    return {
+        name: field
+        for name, field in wanted.items()
+        if (name.lower() != FILE_COLUMN or name.lower() in folded) and not META_NAME.fullmatch(field)
+    }
+
+
+def meta_fields(schema: Schema, mapping: Mapping[str, str]) -> dict[str, tuple[str, int | None]]:
+    """Return the columns of what is known of records beside their bytes: its name, and the level if one is meant."""
+    found: dict[str, tuple[str, int | None]] = {}
+    for column, field in mapping.items():
+        match = META_NAME.fullmatch(field)
+        if match is not None:
+            level = match["level"]
+            found[schema[column].name] = match["name"], None if level is None else int(level)
+    return found

@@ -25,7 +25,7 @@ PAGES = [
     pytest.param(text, id=f"{page.stem}-{number}")
     for page in sorted((ROOT / "docs").glob("*.md"))
     for number, text in enumerate(re.findall(r"```yaml\n(job: .*?)```", page.read_text(), re.DOTALL))
-    if page.stem in ("brokers", "sources")
+    if page.stem in ("brokers", "sources", "push")
 ]
 
 

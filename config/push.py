@@ -1,0 +1,116 @@
+"""Settings of sources that others push into: MQTT.
+
+What arrives is kept in a journal on the node that receives it, before anybody is told that it is kept.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from config.base import DurationSeconds, Names, Nodes, Settings, fault
+from config.brokers import MessageFormat, SecuritySettings, check_url
+
+_SHARED = re.compile(r"\$share/[^/+#]+/(.+)")
+
+
+class PushSource(Settings):
+    """What sources that others push into have in common."""
+
+    meta_names: ClassVar[tuple[str, ...]] = ()
+    """What is known of a record beside its bytes."""
+
+    format: Any
+    """How records are written."""
+
+    on: Nodes = ()
+    """The node that receives and keeps; without one, that which the job is submitted at."""
+
+
+class MqttSource(PushSource):
+    """Topics of an MQTT broker, of which a persistent session gets every message."""
+
+    meta_names: ClassVar[tuple[str, ...]] = ("$topic", "$received")
+
+    type: Literal["mqtt"] = "mqtt"
+
+    url: str
+    """`mqtt://host:port`, or `mqtts://` for TLS."""
+
+    topics: Annotated[Names, Field(min_length=1)]
+    """Filters of topics, with `+` for one level and `#` for all that follow; no two may match the same topic."""
+
+    format: MessageFormat
+    """How messages are written: the name of a format, or a mapping of one with its options."""
+
+    client_id: str | None = Field(default=None, min_length=1, max_length=65_535)
+    """Name of the session; `None` makes one of the job's name and the topics."""
+
+    session_expiry: DurationSeconds = 7 * 86_400.0
+    """How long the broker keeps the session, and the messages for it, while nobody is connected."""
+
+    security: SecuritySettings = SecuritySettings()
+    """How to log in."""
+
+    @model_validator(mode="after")
+    def _check_mqtt(self) -> "MqttSource":
+        check_url(self.url, ("mqtt", "mqtts"), ("url",))
+        if urlsplit(self.url).path.strip("/"):
+            raise fault(("url",), f"{self.url!r} has a path; topics are named by `topics`")
+        for index, topic in enumerate(self.topics):
+            reason = _filter_fault(_bare(topic))
+            if reason is not None:
+                raise fault(("topics", index), f"{topic!r} is no filter of topics: {reason}")
+        for index, other in _overlaps([_bare(topic) for topic in self.topics]):
+            text = f"{self.topics[index]!r} and {self.topics[other]!r} match the same topics, whose messages would come"
+            raise fault(("topics", other), f"{text} twice; make them apart")
+        return self
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.security.tls or self.url.startswith("mqtts:")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several sessions get each message once, together."""
+        return all(_SHARED.fullmatch(topic) for topic in self.topics)
+
+
+def _bare(topic: str) -> str:
+    """Return a filter without the group of sessions that shares it."""
+    match = _SHARED.fullmatch(topic)
+    return topic if match is None else match[1]
+
+
+def _filter_fault(topic: str) -> str | None:
+    levels = topic.split("/")
+    if not topic or "\0" in topic or len(topic.encode()) > 65_535:
+        return "it is empty, too long, or holds a NUL"
+    if any("#" in level for level in levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"):
+        return "`#` may only be the last level"
+    if any("+" in level and level != "+" for level in levels):
+        return "`+` stands for a whole level"
+    return None
+
+
+def _overlaps(topics: list[str]) -> Iterator[tuple[int, int]]:
+    for index, topic in enumerate(topics):
+        for other in range(index + 1, len(topics)):
+            if _match_the_same(topic.split("/"), topics[other].split("/")):
+                yield index, other
+
+
+def _match_the_same(one: list[str], other: list[str]) -> bool:
+    """Return whether some topic is matched by both filters."""
+    for number in range(max(len(one), len(other)) + 1):
+        left, right = (levels[number] if number < len(levels) else None for levels in (one, other))
+        if left == "#" or right == "#":
+            return True
+        if left is None or right is None:
+            return left is right
+        if left != right and "+" not in (left, right):
+            return False
+    return True
