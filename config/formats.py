@@ -11,7 +11,7 @@ from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year,
 TIME_FORMATS = ("auto", "ticks", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 """Named time formats; any other is a pattern of `%` directives."""
 
-META_NAME = re.compile(r"(?P<name>\$(?:topic|sender|path|received))(?:\[(?P<level>[0-9]{1,3})\])?")
+META_NAME = re.compile(r"(?P<name>\$(?:topic|path|sender|received))(?:\[(?P<level>[0-9]{1,3})\])?")
 """What is known of a record beside its bytes, as `columns` name it; `$topic[1]` is a part between slashes."""
 
 

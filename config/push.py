@@ -1,4 +1,4 @@
-"""Settings of sources that others push into: MQTT.
+"""Settings of sources that others push into: MQTT, HTTP.
 
 What arrives is kept in a journal on the node that receives it, before anybody is told that it is kept.
 """
@@ -10,8 +10,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from config.base import DurationSeconds, Names, Nodes, Settings, fault
+from config.base import DurationSeconds, Names, Nodes, Settings, SizeBytes, fault
 from config.brokers import MessageFormat, SecuritySettings, check_url
+from config.messages import LineFormat
+from config.secrets import Secret
+
+LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:/@,\[\]]+)):(?P<port>[0-9]{1,5})")
+"""An address to listen at."""
 
 _SHARED = re.compile(r"\$share/[^/+#]+/(.+)")
 
@@ -27,6 +32,59 @@ class PushSource(Settings):
 
     on: Nodes = ()
     """The node that receives and keeps; without one, that which the job is submitted at."""
+
+
+class ListenSecurity(Settings):
+    """Who may send, and how connections are protected."""
+
+    certificate: str | None = None
+    """File of the certificate (PEM) of this server; with it, connections are TLS."""
+
+    key: str | None = None
+    """File of its key (PEM)."""
+
+    ca: str | None = None
+    """File of certificates (PEM) of which a sender must show one, or one that they have signed."""
+
+    @model_validator(mode="after")
+    def _check_listen_security(self) -> "ListenSecurity":
+        if (self.certificate is None) != (self.key is None):
+            raise fault(("key",), "`certificate` and `key` belong together; give both")
+        if self.ca is not None and self.certificate is None:
+            raise fault(("ca",), "senders show certificates over TLS alone; give `certificate` and `key` too")
+        return self
+
+
+class HttpSecurity(ListenSecurity):
+    """The same for HTTP, where a sender may show a token."""
+
+    token: Secret | None = None
+    """Where the token is that a sender must show."""
+
+
+class HttpSource(PushSource):
+    """What others send by HTTP: the records of bodies."""
+
+    meta_names: ClassVar[tuple[str, ...]] = ("$path", "$received")
+
+    type: Literal["http"] = "http"
+
+    listen: str
+    """Address to listen at, `host:port`."""
+
+    format: LineFormat
+    """How bodies are written: the name of a format, or a mapping of one with its options."""
+
+    body_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 16 << 20
+    """Longest body, also when it is unpacked."""
+
+    security: HttpSecurity = HttpSecurity()
+    """Who may send."""
+
+    @model_validator(mode="after")
+    def _check_listen(self) -> "HttpSource":
+        check_listen(self.listen, ("listen",))
+        return self
 
 
 class MqttSource(PushSource):
@@ -77,6 +135,17 @@ class MqttSource(PushSource):
     def is_shared(self) -> bool:
         """Whether several sessions get each message once, together."""
         return all(_SHARED.fullmatch(topic) for topic in self.topics)
+
+
+def check_listen(place: str, path: tuple[str | int, ...]) -> None:
+    """Check an address to listen at.
+
+    Raises:
+        SettingError: it is none.
+    """
+    match = LISTEN.fullmatch(place)
+    if match is None or int(match["port"]) > 65_535:
+        raise fault(path, f"{place!r} is no address to listen at; write HOST:PORT, such as 127.0.0.1:8086")
 
 
 def _bare(topic: str) -> str:

@@ -9,7 +9,7 @@ from config.base import Count, Nodes, Settings, fault
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.formats import CsvFormatSettings, FormatSettings, LogFormatSettings, NdjsonFormatSettings
 from config.messages import StdinSource, with_named_format
-from config.push import MqttSource, PushSource
+from config.push import HttpSource, MqttSource, PushSource
 
 FILE_SUFFIXES = {
     ".csv": "csv",
@@ -146,7 +146,8 @@ SourceSettings: TypeAlias = Annotated[
     | KafkaSource
     | NatsSource
     | RedisSource
-    | MqttSource,
+    | MqttSource
+    | HttpSource,
     Field(discriminator="type"),
 ]
 """Any source."""
@@ -155,7 +156,7 @@ SourceSettings: TypeAlias = Annotated[
 LOCAL_SOURCES = (StreamSource, HostMetricsSource, PushSource)
 """Sources of stream tables, each of which is on one node."""
 
-LOCAL_TYPES = ("stream", "host_metrics", "mqtt")
+LOCAL_TYPES = ("stream", "host_metrics", "mqtt", "http")
 """Types of such sources."""
 
 FILE_COLUMN = "file"

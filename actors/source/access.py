@@ -9,18 +9,49 @@ from actors.allowed import AllowedPaths
 from actors.errors import SourceError
 from actors.secrets import SecretError, read_private, read_secret
 from config.brokers import KafkaSource, NatsSource, RedisSource, SecuritySettings, secrets_of
-from config.push import MqttSource
+from config.push import HttpSource, MqttSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class BrokerAccess:
-    """How a broker is reached, with the secrets themselves."""
+    """How a broker is reached, or senders reach a source, with the secrets themselves."""
 
     secrets: Mapping[str, str]
     """By the names of their settings."""
 
     tls: ssl.SSLContext | None
-    """Of clients that speak TLS by Python."""
+    """Of what speaks TLS by Python."""
+
+
+def listen_access(source: HttpSource, allowed: AllowedPaths, environment: Mapping[str, str]) -> BrokerAccess:
+    """Return how senders reach a source that listens.
+
+    Raises:
+        SourceError: a secret or a file is not there, or may not be read.
+    """
+    security = source.security
+    try:
+        for name in ("ca", "certificate", "key"):
+            path = getattr(security, name)
+            if path is not None:
+                read_private(path, f"the file of `security.{name}`", allowed)
+        secrets = {
+            name: read_secret(f"`security.{name}`", reference, allowed, environment)
+            for name, reference in secrets_of(source).items()
+        }
+    except SecretError as error:
+        raise SourceError(str(error)) from error
+    if security.certificate is None:
+        return BrokerAccess(secrets=secrets, tls=None)
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(security.certificate, security.key)
+        if security.ca is not None:
+            context.load_verify_locations(security.ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise SourceError(f"the certificates of `security` cannot be used: {error}") from error
+    return BrokerAccess(secrets=secrets, tls=context)
 
 
 class Secured(Protocol):

@@ -42,7 +42,7 @@ from config.formats import (
     TextFormatSettings,
 )
 from config.messages import StdinSource
-from config.push import MqttSource, PushSource
+from config.push import HttpSource, MqttSource, PushSource
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
@@ -330,5 +330,6 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     NatsSource: _open_nats,
     RedisSource: _open_redis,
     MqttSource: _open_push,
+    HttpSource: _open_push,
 }
 """Settings of a source -> what opens it: a transport with a format."""

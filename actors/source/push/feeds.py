@@ -6,12 +6,12 @@ from typing import Any, Protocol
 import xxhash
 
 from actors.errors import SourceError
-from actors.source.open import stream_limits
+from actors.source.open import open_text_format, stream_limits
 from actors.source.push.journal import PushJournal
 from actors.source.push.keeper import Keeper
 from actors.source.surroundings import FeedPlaces
 from actors.stream.table import DurableStreamTable
-from config.push import MqttSource
+from config.push import HttpSource, MqttSource
 from config.settings import JobSettings
 
 
@@ -52,5 +52,25 @@ def _open_mqtt(job: JobSettings, table: DurableStreamTable, places: FeedPlaces) 
     return MqttFeed(source, client_id, access, keeper, places.now_us, places.random)
 
 
-FEEDS: Mapping[type[Any], Callable[[JobSettings, DurableStreamTable, FeedPlaces], Feed]] = {MqttSource: _open_mqtt}
+def _open_http(job: JobSettings, table: DurableStreamTable, places: FeedPlaces) -> Feed:
+    source = job.source
+    assert isinstance(source, HttpSource)
+    from actors.source.access import listen_access
+    from actors.source.push.bodies import BodyCutter
+    from actors.source.push.http import KEYS_MAX, HttpFeed
+
+    access = listen_access(source, places.allowed, places.environment)
+    form = open_text_format(job, source.format)
+    keeper = Keeper(PushJournal(table, stream_limits(job), KEYS_MAX), must_keep=False)
+    try:
+        return HttpFeed(source, access, BodyCutter(source.format, form, table.name), keeper, places.now_us)
+    except BaseException:
+        keeper.close()
+        raise
+
+
+FEEDS: Mapping[type[Any], Callable[[JobSettings, DurableStreamTable, FeedPlaces], Feed]] = {
+    MqttSource: _open_mqtt,
+    HttpSource: _open_http,
+}
 """Settings of a push source -> what begins to receive."""

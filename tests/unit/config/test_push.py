@@ -8,6 +8,7 @@ import pytest
 from config import ConfigError
 from tests.support.jobs import make_trades_job
 
+HTTP = {"type": "http", "listen": "127.0.0.1:8086", "format": "json"}
 MQTT = {"type": "mqtt", "url": "mqtt://127.0.0.1", "topics": ["site/+/temp"], "format": "json"}
 
 
@@ -25,6 +26,12 @@ MQTT = {"type": "mqtt", "url": "mqtt://127.0.0.1", "topics": ["site/+/temp"], "f
             MQTT | {"format": {"type": "json", "columns": {"sym": "$sender"}}},
             "source.format.columns.sym: '$sender' is nothing that this source knows of a record; it knows $topic and",
         ),
+        (HTTP | {"listen": "8086"}, "source.listen: '8086' is no address to listen at; write HOST:PORT"),
+        (HTTP | {"listen": "a:70000"}, "is no address to listen at"),
+        (HTTP | {"security": {"token": "secret"}}, "a job file holds no secrets"),
+        (HTTP | {"security": {"certificate": "c"}}, "`certificate` and `key` belong together"),
+        (HTTP | {"security": {"ca": "c"}}, "senders show certificates over TLS alone"),
+        (HTTP | {"format": {"type": "json", "columns": {"sym": "$topic"}}}, "it knows $path and $received"),
     ],
 )
 def test_a_mistake_in_a_push_source_is_named(source: dict[str, Any], text: str) -> None:
