@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from config.base import Names, Nodes, Settings, check_type, fault
 from config.formats import CsvFormatSettings, FormatSettings
-from config.messages import JsonForm, LogForm, with_named_format
+from config.messages import InfluxForm, JsonForm, LogForm, MsgpackForm, with_named_format
 from config.secrets import Secret
 
 EARLIEST, LATEST = "earliest", "latest"
@@ -47,24 +47,25 @@ class FieldsForm(FormatSettings):
 
 
 def _message_form(form: Any) -> Any:
-    return check_type(with_named_format(form), ("json", "csv", "log"))
+    return check_type(with_named_format(form), ("json", "csv", "log", "influx", "msgpack"))
 
 
 def _entry_form(form: Any) -> Any:
-    return check_type(with_named_format(form), ("fields", "json", "csv", "log"))
+    return check_type(with_named_format(form), ("fields", "json", "csv", "log", "influx", "msgpack"))
 
 
-_Message: TypeAlias = CsvMessages | JsonForm | LogForm
+_Name: TypeAlias = Literal["json", "ndjson", "csv", "log", "influx", "msgpack"]
+_Message: TypeAlias = CsvMessages | JsonForm | LogForm | InfluxForm | MsgpackForm
 MessageFormat: TypeAlias = Annotated[
     Annotated[_Message, Field(discriminator="type")],
-    BeforeValidator(_message_form, json_schema_input_type=Literal["json", "ndjson", "csv", "log"] | _Message),
+    BeforeValidator(_message_form, json_schema_input_type=_Name | _Message),
 ]
 """How messages are written: a name, or a mapping with options."""
 
-_Entry: TypeAlias = FieldsForm | CsvMessages | JsonForm | LogForm
+_Entry: TypeAlias = FieldsForm | CsvMessages | JsonForm | LogForm | InfluxForm | MsgpackForm
 EntryFormat: TypeAlias = Annotated[
     Annotated[_Entry, Field(discriminator="type")],
-    BeforeValidator(_entry_form, json_schema_input_type=Literal["fields", "json", "ndjson", "csv", "log"] | _Entry),
+    BeforeValidator(_entry_form, json_schema_input_type=Literal["fields"] | _Name | _Entry),
 ]
 """How entries are written: a name, or a mapping with options."""
 
@@ -175,7 +176,7 @@ class KafkaSource(BrokerSource):
     """Name of the topic."""
 
     format: MessageFormat
-    """How messages are written: `json`, `csv` or `log`, or a mapping of one with its options."""
+    """How messages are written: the name of a format, or a mapping of one with its options."""
 
     security: KafkaSecuritySettings = KafkaSecuritySettings()
     """How to log in."""
@@ -202,7 +203,7 @@ class NatsSource(BrokerSource):
     """Filters of subjects, such as `site.*.level`, each a split; none means everything, as one split."""
 
     format: MessageFormat
-    """How messages are written: `json`, `csv` or `log`, or a mapping of one with its options."""
+    """How messages are written: the name of a format, or a mapping of one with its options."""
 
     security: NatsSecuritySettings = NatsSecuritySettings()
     """How to log in."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from config.base import Settings, SizeBytes, fault
+from config.base import Names, Settings, SizeBytes, fault
 from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year, regex_of_text
 
 TIME_FORMATS = ("auto", "ticks", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -100,6 +100,26 @@ class NdjsonFormatSettings(TextFormatSettings):
     def rows_max(self) -> int:
         """Rows that a record may become."""
         return 1 if self.explode is None else self.explode_rows_max
+
+
+class MsgpackFormatSettings(NdjsonFormatSettings):
+    """A MessagePack object for each record, or an array of the schema's columns."""
+
+
+class InfluxFormatSettings(TextFormatSettings):
+    """A line of InfluxDB's line protocol for each record."""
+
+    time_format: str = "epoch_ns"
+    """Of the time of lines nothing need be said; see `precision`."""
+
+    precision: Literal["ns", "us", "ms", "s"] = "ns"
+    """Unit of the times of lines, unless a request says another one."""
+
+    measurements: Names = ()
+    """Measurements whose lines are rows; those of others are no records. None means all."""
+
+    missing: Annotated[_Missing, BeforeValidator(_null_as_text, json_schema_input_type=_Missing | None)] = "null"
+    """What a line without a column's tag or field means: NULL, or a dead letter."""
 
 
 RESERVED_FIELDS = ("event_id", "template", "variables")

@@ -9,10 +9,16 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BeforeValidator, Field
 
 from config.base import Settings, check_type
-from config.formats import CsvFormatSettings, LogFormatSettings, NdjsonFormatSettings
+from config.formats import (
+    CsvFormatSettings,
+    InfluxFormatSettings,
+    LogFormatSettings,
+    MsgpackFormatSettings,
+    NdjsonFormatSettings,
+)
 
-FORMAT_NAMES = ("json", "csv", "log")
-"""Names of the formats of text."""
+FORMAT_NAMES = ("json", "csv", "log", "influx")
+"""Names of the formats of lines."""
 
 
 class CsvForm(CsvFormatSettings):
@@ -33,6 +39,18 @@ class LogForm(LogFormatSettings):
     type: Literal["log"] = "log"
 
 
+class InfluxForm(InfluxFormatSettings):
+    """Lines of InfluxDB's line protocol."""
+
+    type: Literal["influx"] = "influx"
+
+
+class MsgpackForm(MsgpackFormatSettings):
+    """A MessagePack object, or array, for each record."""
+
+    type: Literal["msgpack"] = "msgpack"
+
+
 def with_named_format(form: Any) -> Any:
     """Return a format as a mapping where it is a name."""
     named = {"type": form} if isinstance(form, str) else form
@@ -45,13 +63,26 @@ def _line_form(form: Any) -> Any:
     return check_type(with_named_format(form), FORMAT_NAMES)
 
 
+_Line: TypeAlias = CsvForm | JsonForm | LogForm | InfluxForm
 LineFormat: TypeAlias = Annotated[
-    Annotated[CsvForm | JsonForm | LogForm, Field(discriminator="type")],
-    BeforeValidator(
-        _line_form, json_schema_input_type=Literal["json", "ndjson", "csv", "log"] | CsvForm | JsonForm | LogForm
-    ),
+    Annotated[_Line, Field(discriminator="type")],
+    BeforeValidator(_line_form, json_schema_input_type=Literal["json", "ndjson", "csv", "log", "influx"] | _Line),
 ]
 """How lines are written: a name, or a mapping with options."""
+
+
+def _body_form(form: Any) -> Any:
+    return check_type(with_named_format(form), (*FORMAT_NAMES, "msgpack"))
+
+
+_Body: TypeAlias = CsvForm | JsonForm | LogForm | InfluxForm | MsgpackForm
+BodyFormat: TypeAlias = Annotated[
+    Annotated[_Body, Field(discriminator="type")],
+    BeforeValidator(
+        _body_form, json_schema_input_type=Literal["json", "ndjson", "csv", "log", "influx", "msgpack"] | _Body
+    ),
+]
+"""How bodies are written: a name, or a mapping with options."""
 
 
 class StdinSource(Settings):
@@ -60,4 +91,4 @@ class StdinSource(Settings):
     type: Literal["stdin"] = "stdin"
 
     format: LineFormat
-    """How lines are written: `json`, `csv` or `log`, or a mapping of one with its options."""
+    """How lines are written: `json`, `csv`, `log` or `influx`, or a mapping of one with its options."""

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from config.base import DurationSeconds, Names, Nodes, Settings, SizeBytes, fault
 from config.brokers import MessageFormat, SecuritySettings, check_url
-from config.messages import LineFormat
+from config.messages import BodyFormat
 from config.secrets import Secret
 
 LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:/@,\[\]]+)):(?P<port>[0-9]{1,5})")
@@ -72,7 +72,7 @@ class HttpSource(PushSource):
     listen: str
     """Address to listen at, `host:port`."""
 
-    format: LineFormat
+    format: BodyFormat
     """How bodies are written: the name of a format, or a mapping of one with its options."""
 
     body_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 16 << 20

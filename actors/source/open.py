@@ -14,7 +14,9 @@ from actors.shard import ShardMissingError
 from actors.source.decoding import RowRules
 from actors.source.format.csv import csv_format
 from actors.source.format.fields import FieldsFormat
+from actors.source.format.influx import influx_format
 from actors.source.format.log import log_format
+from actors.source.format.msgpack import msgpack_format
 from actors.source.format.ndjson import ndjson_format
 from actors.source.format.parquet import ParquetFile
 from actors.source.format.text import TextFormat, field_names
@@ -37,7 +39,9 @@ from config.brokers import FieldsForm, KafkaSource, NatsSource, RedisSource
 from config.formats import (
     CsvFormatSettings,
     FormatSettings,
+    InfluxFormatSettings,
     LogFormatSettings,
+    MsgpackFormatSettings,
     NdjsonFormatSettings,
     TextFormatSettings,
 )
@@ -312,6 +316,9 @@ def _positions(places: Places) -> PositionLog:
 
 TEXT_FORMATS: Mapping[type[Any], Callable[[Any, RowRules], TextFormat]] = {
     CsvFormatSettings: csv_format,
+    # Before that of objects, from whose settings its own derive.
+    MsgpackFormatSettings: msgpack_format,
+    InfluxFormatSettings: influx_format,
     NdjsonFormatSettings: ndjson_format,
     LogFormatSettings: log_format,
 }

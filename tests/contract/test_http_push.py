@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 import urllib3
 
@@ -152,6 +153,28 @@ def test_csv_has_its_header_in_each_body(tmp_path: Path) -> None:
     with fed(job_of({"type": "csv", "header": False}), tmp_path) as one:
         assert push(one, b"4,A,4\n")[0] == 204
         assert one.now(3) == rows_of([4])
+
+
+def test_line_protocol_comes_as_telegraf_sends_it(tmp_path: Path) -> None:
+    form = {"type": "influx", "columns": {"sym": "host", "qty": "n"}}
+    with fed(job_of(form, security={"token": "env:TOKEN"}), tmp_path, environment={"TOKEN": "t"}) as one:
+        body = gzip.compress(b'm,host=A n=1i,x="a\nb" 1000000\nm,host=A n=2i 2000000\n')
+        path = "/api/v2/write?bucket=b&org=o&precision=ns"
+        assert push(one, body, path=path, Authorization="Token t", Content_Encoding="gzip")[0] == 204
+        assert push(one, b"m,host=A n=3i 3", path="/write?db=a&precision=ms", Authorization="Token t")[0] == 204
+        assert push(one, b"m,host=A n=4i", path="/write", Authorization="Token t")[0] == 204
+        assert push(one, b"m,host=A n=3i 3", path="/write?precision=y", Authorization="Token t")[0] == 400
+        found = one.now()
+        assert found[:3] == rows_of([1, 2, 3])
+        assert found[3][0] > 1_700_000_000_000
+        assert found[3][1:] == ("A", 4)
+
+
+def test_a_body_of_msgpack_is_an_object_or_with_explode_several(tmp_path: Path) -> None:
+    with fed(job_of({"type": "msgpack", "explode": "."}), tmp_path) as one:
+        assert push(one, msgpack.packb([{"time": 1, "sym": "A", "qty": 1}, [10, "A", 10]]))[0] == 204
+        assert push(one, b"\xc1")[0] == 400
+        assert one.now() == rows_of([1, 10])
 
 
 def test_only_who_has_the_token_may_send(tmp_path: Path) -> None:

@@ -57,7 +57,12 @@ class NdjsonReader:
         objects = _parse_together(list(texts.values()))
         if objects is None:
             objects = _parse_one_by_one(texts, faults)
-        numbers = [number for number in texts if number not in faults]
+        return self.rows_of([number for number in texts if number not in faults], objects, faults)
+
+    def rows_of(
+        self, numbers: Sequence[int], objects: Sequence[dict[str, Any]], faults: dict[int, str]
+    ) -> tuple[dict[str, list[Any]], Offsets, dict[int, str]]:
+        """Return what `read` does, of the objects of good records; `faults` has what is wrong with the others."""
         found: Sequence[Any] = objects
         if self._list is not None:
             faults = {number * self._rows_max: reason for number, reason in faults.items()}

@@ -6,19 +6,29 @@ mistake of its sender, who is told.
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import polars as pl
+
 from actors.errors import SourceError, TocsinError
+from actors.source.format.influx import PRECISIONS, cut_lines, precision_header
 from actors.source.format.text import TextFormat
 from actors.source.records import DecodedRows, Origin, Texts
 from actors.source.transport.pipe import RecordCutter
-from config.formats import CsvFormatSettings, FormatSettings, NdjsonFormatSettings
+from config.formats import (
+    CsvFormatSettings,
+    FormatSettings,
+    InfluxFormatSettings,
+    MsgpackFormatSettings,
+    NdjsonFormatSettings,
+)
 
 LOOKED_AT_MAX = 1_000
 """Records of a body that are looked at, at most, until one can be read."""
 
 _HEADER_COUNT_MAX = 64
+_SOME_TIME_US = 1_767_225_600_000_000
 
 
 class BodyError(TocsinError):
@@ -34,17 +44,25 @@ class BodyCutter:
         self._name = name
         self._decoders: OrderedDict[str | None, Callable[[Texts], DecodedRows]] = OrderedDict()
 
-    def cut(self, body: bytes, content_type: str) -> tuple[list[bytes], str | None]:
-        """Return the records of a body, and what it says of how they are written.
+    def cut(self, body: bytes, content_type: str, query: Mapping[str, str]) -> tuple[list[bytes], str | None]:
+        """Return the records of a body, and what its sender says of how they are written.
 
         Raises:
             BodyError: it holds none that can be read.
         """
+        if isinstance(self._settings, MsgpackFormatSettings):
+            if not body:
+                raise BodyError("the body holds no records")
+            self._look([body], None)
+            return [body], None
         try:
             body.decode()
         except UnicodeDecodeError as error:
             raise BodyError(f"the body is not UTF-8 text: byte {error.start} is {body[error.start]:#04x}") from None
-        records, header = self._records(body, content_type)
+        if isinstance(self._settings, InfluxFormatSettings):
+            records, header = cut_lines(body), _precision_of(query)
+        else:
+            records, header = self._records(body, content_type)
         records = [record for record in records if record.strip()]
         if not records:
             raise BodyError("the body holds no records")
@@ -75,11 +93,16 @@ class BodyCutter:
             raise BodyError(str(error)) from error
         reason = ""
         for looked_at in (records[:1], records[1:LOOKED_AT_MAX]):
-            found = decode(Texts.of_messages(looked_at)) if looked_at else None
+            found = decode(Texts.of_messages(looked_at, self._meta(len(looked_at)))) if looked_at else None
             if found is not None and (found.frame.height or not found.faults):
                 return
             reason = reason or (next(iter(found.faults.values())) if found is not None else "")
         raise BodyError(f"no record of the body can be read; of one: {reason}")
+
+    @staticmethod
+    def _meta(count: int) -> dict[str, pl.Series]:
+        # Some time, so that a record that has none of its own is one that can be read.
+        return {"$received": pl.repeat(_SOME_TIME_US, count, dtype=pl.Int64, eager=True).cast(pl.Datetime("us"))}
 
     def _decoder(self, header: str | None) -> Callable[[Texts], DecodedRows]:
         decode = self._decoders.pop(header, None)
@@ -90,6 +113,20 @@ class BodyCutter:
         while len(self._decoders) > _HEADER_COUNT_MAX:
             self._decoders.popitem(last=False)
         return decode
+
+
+def _precision_of(query: Mapping[str, str]) -> str | None:
+    """Return what a request says of the unit of its times.
+
+    Raises:
+        BodyError: it is no unit.
+    """
+    precision = query.get("precision")
+    if precision is None:
+        return None
+    if precision not in PRECISIONS:
+        raise BodyError(f"there is no precision {precision!r}; use one of {', '.join(PRECISIONS)}")
+    return precision_header(precision)
 
 
 def _whole_json(body: bytes) -> list[bytes] | None:

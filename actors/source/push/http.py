@@ -9,6 +9,7 @@ The server runs in a thread with an event loop of its own; the keeper answers fr
 import asyncio
 import base64
 import binascii
+import contextlib
 import hmac
 import logging
 import socket
@@ -149,7 +150,7 @@ class HttpFeed:
             raise _come_back("the job does not keep up with what was sent before")
         body = await self._body(request)
         try:
-            records, header = self._cutter.cut(body, request.content_type)
+            records, header = self._cutter.cut(body, request.content_type, request.query)
         except BodyError as error:
             raise _RefusedError(400, str(error)) from error
         return _response(await self._keep(records, header, request.path, key, body))
@@ -162,13 +163,18 @@ class HttpFeed:
             if not done.done():
                 done.set_result(outcome)
 
+        def tell(outcome: Outcome) -> None:
+            # The loop is closed where this source is.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, outcome)
+
         mark = None
         if key is not None:
             digest = xxhash.xxh3_128(body)
             digest.update(path.encode("utf-8", "surrogatepass"))
             mark = Mark(key=key, digest=digest.hexdigest())
         arrival = Arrival(records=records, place=path, received_us=self._now_us(), header=header, mark=mark)
-        self._keeper.submit(arrival, lambda outcome: loop.call_soon_threadsafe(settle, outcome), may_be_known=True)
+        self._keeper.submit(arrival, tell, may_be_known=True)
         found: Outcome = await done
         return found
 
