@@ -28,7 +28,7 @@ from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
-from actors.sink.open import NOWHERE, SinkPlaces, open_sinks
+from actors.sink.open import NOWHERE, ChosenSink, SinkPlaces, open_sinks
 from actors.sink.protocol import KeptSink, Sink, SinkRecord
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
@@ -401,19 +401,21 @@ class PartitionHost:
     def _deliver(self, partition: Partition, sink: int) -> int:
         try:
             waiting = partition.outbox(sink, DELIVERY_COUNT_MAX)
-            if not waiting:
-                return 0
-            try:
-                self._sinks[sink].write([self._sink_record(partition.number, anomaly) for anomaly in waiting])
-            except SinkError as error:
-                if error.taken_count:
-                    partition.acknowledge(sink, waiting[: error.taken_count])
-                raise
-            partition.acknowledge(sink, waiting)
+            records = [self._sink_record(partition.number, anomaly) for anomaly in waiting]
+            count, place = 0, self._sinks[sink]
+            for part in place.parts(records) if isinstance(place, ChosenSink) else filter(None, [records]):
+                try:
+                    place.write(part)
+                except SinkError as error:
+                    if error.taken_count:
+                        partition.acknowledge(sink, waiting[count : count + error.taken_count])
+                    raise
+                partition.acknowledge(sink, waiting[count : count + len(part)])
+                count += len(part)
         except ShardClosedError:
             # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
             return 0
-        return len(waiting)
+        return count
 
     def _sink_record(self, number: int, anomaly: Anomaly) -> SinkRecord:
         return SinkRecord(

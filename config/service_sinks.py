@@ -85,6 +85,10 @@ class AlertmanagerSinkSettings(SinkBase):
 class NotifySinkSettings(SinkBase):
     """Each episode, or anomaly, as a notification by one of the services of Apprise: mail, Slack and others."""
 
+    # Services know no ids, and some take seconds for each.
+    mark_count: ClassVar[int] = 1
+    turn_count: ClassVar[int] = 20
+
     type: Literal["notify"] = "notify"
     url: Secret
     """Where the address of a service in the form of Apprise is, `env:NAME` or `file:PATH`: it holds passwords."""

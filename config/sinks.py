@@ -62,6 +62,12 @@ class SinkBase(Settings):
     is_kept: ClassVar[bool] = False
     """Whether there is something to do as time passes, also when nothing comes."""
 
+    mark_count: ClassVar[int] = 1000
+    """Records after which it is marked that the sink has them: so many come again if the process dies before that."""
+
+    turn_count: ClassVar[int] = 1000
+    """Records that it is given before others have their turn."""
+
     name: str | None = Field(default=None, min_length=1, max_length=100)
     """Name by which the sink is known; `None` means its type and place. Another name makes it another sink."""
 
@@ -111,6 +117,8 @@ class NdjsonSinkSettings(SinkBase):
 
 class WebhookSinkSettings(SinkBase):
     """Each anomaly or episode as one HTTP request with a body of JSON."""
+
+    mark_count: ClassVar[int] = 20
 
     type: Literal["webhook"] = "webhook"
     url: str = Field(min_length=1)

@@ -84,6 +84,19 @@ class ChosenSink:
                 error.taken_count = chosen[error.taken_count] if error.taken_count < len(chosen) else len(anomalies)
             raise
 
+    def parts(self, anomalies: Sequence[SinkRecord]) -> Iterator[Sequence[SinkRecord]]:
+        """Give anomalies in parts after each of which it is to be marked that the sink has them; not all, perhaps."""
+        mark_count, left = self._settings.mark_count, self._settings.turn_count
+        start = wanted = 0
+        for end, one in enumerate(anomalies, 1):
+            if not (self._is_choosy and not self._wants(one)):
+                wanted, left = wanted + 1, left - 1
+            if wanted == mark_count or not left or end == len(anomalies):
+                yield anomalies[start:end]
+                start, wanted = end, 0
+            if not left:
+                return
+
     def keep(self, open_episodes: OpenEpisodes) -> None:
         """Have the sink do what is due, if it is one that has anything to do as time passes.
 

@@ -52,6 +52,22 @@ def test_null_is_the_smallest_value_where_a_job_says_so(tmp_path: Path) -> None:
     assert "2 comparisons met NULL, which counts as the smallest value" in ends[1].stderr
 
 
+def test_what_a_sink_prints_is_printed_in_place_of_the_anomalies(tmp_path: Path) -> None:
+    body = "{what: '{metric}', level: '{level}'}"
+    sinks = f"sinks: [{{type: stdout, where: {{metric: 'level > 9'}}, body: {body}}}]"
+    result = ended(run, job_file(tmp_path, job=JOB + sinks), "--json")
+    printed = [json.loads(line) for line in result.stdout.splitlines()]
+    assert printed == [{"what": "level > 9", "level": level} for level in (10.0, 20.0, 30.0, 40.0)]
+    assert "7 new anomalies" in result.stderr
+
+
+def test_a_check_says_which_sinks_get_nothing(tmp_path: Path) -> None:
+    sinks = "sinks: [{path: a, where: {severity: critical}}, {path: b, where: {metric: 'level*'}}]"
+    said = ended(check, job_file(tmp_path, job=JOB + sinks)).stdout
+    assert f"sink ndjson {tmp_path}/a gets nothing: no metric or detector fits its `only` and `where`" in said
+    assert f"{tmp_path}/b" not in said
+
+
 @pytest.mark.parametrize("command", [run, backtest, check])
 def test_nothing_but_dead_letters_is_no_success(tmp_path: Path, command: object) -> None:
     result = ended(command, job_file(tmp_path, "time,level\nsoon,1\nlater,2\n"))

@@ -67,6 +67,11 @@ def test_a_job_that_reads_the_standard_input_is_refused() -> None:
     assert "reads the standard input, which a cluster has none of" in (misplaced(job, "a-0", NODES) or "")
 
 
+def test_a_job_that_prints_on_the_standard_output_is_refused() -> None:
+    job = make_partition_job(sinks=[{"type": "stdout"}])
+    assert "prints on the standard output, which a cluster has none of" in (misplaced(job, "a-0", NODES) or "")
+
+
 def test_a_table_is_where_its_job_is_submitted_unless_it_is_said_or_there_is_one_machine() -> None:
     job = make_partition_job(source=STREAM)
     assert placed(job, "b-0", "b-0", NODES).source_nodes == ("b-0",)
