@@ -157,7 +157,6 @@ class SnapshotStore:
         with self._write() as txn:
             txn.put(b"s" + name, _SEAL.pack(size_bytes, 0))
             _drop_unsealed(txn, name[: -len(digest)])
-        self._env.sync(True)
         return True
 
     def holds(self, job_id: str, partition: int, digest: bytes) -> bool:

@@ -83,7 +83,20 @@ class EngineCapture(Capture):
             yield packer.pack(part) + packer.pack_map_header(len(arrays))
             for name, array in arrays.items():
                 yield packer.pack(name)
-                yield packer.pack(pack(array))
+                yield from _pieces_of(packer, pack(array))
+
+
+def _pieces_of(packer: msgpack.Packer, value: Any) -> Iterator[bytes]:
+    """Yield what msgpack makes of a value, with bytes as they are: a copy would keep other threads waiting."""
+    if isinstance(value, list):
+        yield packer.pack_array_header(len(value))
+        for part in value:
+            yield from _pieces_of(packer, part)
+    elif isinstance(value, bytes):
+        yield bytes_head(len(value))
+        yield value
+    else:
+        yield packer.pack(value)
 
 
 def bytes_head(size_bytes: int) -> bytes:

@@ -20,7 +20,7 @@ from actors.errors import NotOpenError
 from actors.files import FileLockedError, make_directory, open_locked
 from actors.partition.capture import PartitionCapture
 
-CORE_SHARE: Final = 0.1
+CORE_SHARE: Final = 1 / 9
 """Share of one core that writing takes while rows go on: 100 MB of real numbers take four seconds then."""
 
 SYNC_BYTES: Final = 4 << 20

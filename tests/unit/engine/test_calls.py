@@ -5,6 +5,7 @@ from random import Random
 from threading import Thread
 from typing import Any
 
+import msgpack
 import polars as pl
 import pytest
 
@@ -185,3 +186,12 @@ def test_a_snapshot_with_ticks_beside_the_rows_that_wait_is_taken_over() -> None
     other = make(**options)
     other.restore(b"".join(EngineCapture(engine.fingerprint, replace(state, parts=parts)).pieces()))
     assert other.snapshot() == engine.snapshot()
+
+
+def test_a_snapshot_in_pieces_is_what_msgpack_makes_of_the_whole() -> None:
+    engine = make("sum(qty) > 5")
+    engine.append([(n, "ABC"[n % 3], n) for n in range(20)])
+    whole = engine.snapshot()
+    magic, version, fingerprint, checksum, body = msgpack.unpackb(whole)
+    assert whole == msgpack.packb([magic, version, fingerprint, checksum, body])
+    assert body == msgpack.packb(msgpack.unpackb(body))
