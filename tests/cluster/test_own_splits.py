@@ -183,8 +183,8 @@ def test_second_copies_read_splits_themselves_and_take_over_from_a_host_and_from
     undisturbed = table_alone(folder, tmp_path / "alone")
     first = together[0]
     client = Client(Home(first.directory / "home"))
-    # Rows one by one, so that some are left until a host has been replaced and copies are as far again.
-    submit(first, own_job("doubled", folder, batch_rows=1) + "standby: 1\n")
+    # Few rows at a time, so that some are left until a host has been replaced and copies are as far again.
+    submit(first, own_job("doubled", folder, batch_rows=4) + "standby: 1\n")
 
     def when_ready() -> "Job":
         return eventually(lambda: next((job for job in [client.job("doubled")] if has_copies(job)), None), 120)

@@ -86,4 +86,5 @@ def test_many_jobs_share_hosts_of_several_machines_and_their_copies_take_over(
     jobs = [client.job(name) for name in names]
     owned = Counter(job.node_of(number) for job in jobs for number in range(job.partition_count))
     assert gone not in owned
-    assert all(set(job.host_nodes.values()) - {gone} == nodes_with_hosts - {gone} for job in jobs)
+    # Copies of jobs that rest wait for the machine where it may come back, others are elsewhere now.
+    assert all(len(job.standbys) == job.partition_count for job in jobs)
