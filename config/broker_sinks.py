@@ -79,6 +79,9 @@ class NatsSinkSettings(SinkBase):
     body: dict[str, Any] | None = None
     """What a message holds, a mapping whose texts are templates; `None`: the record as it is."""
 
+    timeout: Timeout = 5.0
+    """Seconds, or a duration such as `5s`, that servers have to take a message."""
+
     security: NatsSecuritySettings = NatsSecuritySettings()
     """How to log in."""
 
@@ -126,6 +129,9 @@ class RedisSinkSettings(SinkBase):
 
     body: dict[str, Any] | None = None
     """What the field holds, a mapping whose texts are templates; `None`: the record as it is."""
+
+    timeout: Timeout = 5.0
+    """Seconds, or a duration such as `5s`, that the server has for an answer."""
 
     security: SecuritySettings = SecuritySettings()
     """How to log in."""

@@ -21,9 +21,6 @@ from config.settings import JobSettings
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
-ANSWER_TIMEOUT_S = 3.0
-"""Longest wait for an answer."""
-
 ID_HEADER = "Nats-Msg-Id"
 
 
@@ -54,12 +51,12 @@ class NatsSink:
             if self._loop is None:
                 self._loop = LoopThread(f"nats {self._settings.subject}")
             for record in records:
-                self._loop.run(self._publish(record), 2 * ANSWER_TIMEOUT_S)
+                self._loop.run(self._publish(record), 2 * self._settings.timeout)
                 done += 1
         except (Error, TimeoutError, OSError) as error:
             # A message that the client still has must not come after what is sent again.
             self.close()
-            reason = self._trouble or str(error) or f"no answer in {ANSWER_TIMEOUT_S:.0f} seconds"
+            reason = self._trouble or str(error) or f"no answer in {self._settings.timeout:g} seconds"
             raise SinkError(
                 f"sink {self._settings.identity}: {records[done]['id']} was not taken: {reason}. It is tried again; "
                 "what comes after it waits",
@@ -80,7 +77,7 @@ class NatsSink:
         values = values_of(self._job, record)
         subject = self._subject.render(lambda name: _word(values(name)))
         try:
-            await client.jetstream(timeout=ANSWER_TIMEOUT_S).publish(
+            await client.jetstream(timeout=self._settings.timeout).publish(
                 subject,
                 self._contents.json_of(record),
                 stream=self._settings.stream,
@@ -103,12 +100,12 @@ class NatsSink:
                 nats.connect(
                     **self._connection,
                     name="tocsin",
-                    connect_timeout=2,
+                    connect_timeout=min(2, self._settings.timeout),
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     error_cb=note,
                 ),
-                ANSWER_TIMEOUT_S,
+                self._settings.timeout,
             )
         return self._client
 

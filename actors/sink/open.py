@@ -202,7 +202,9 @@ def _open_nats(settings: NatsSinkSettings, job: JobSettings, places: SinkPlaces)
 def _open_redis(settings: RedisSinkSettings, job: JobSettings, places: SinkPlaces) -> Sink:
     with _said_of(settings):
         access = access_of(settings, places.allowed, places.environment, has_tls=False)
-        client = redis_stream.open_client(settings.url, settings.security, access.secrets.get("password"))
+        client = redis_stream.open_client(
+            settings.url, settings.security, access.secrets.get("password"), settings.timeout
+        )
     return RedisSink(settings, job, client)
 
 

@@ -218,8 +218,8 @@ def _removed(info: Mapping[str, Any]) -> int:
     return int(info["entries-added"]) - int(info["length"])
 
 
-def open_client(url: str, security: Any, password: str | None) -> "redis.Redis":
-    """Return a client, which connects when it is asked something.
+def open_client(url: str, security: Any, password: str | None, timeout_s: float = CALL_TIMEOUT_S) -> "redis.Redis":
+    """Return a client, which connects when it is asked something; `timeout_s` is the longest wait for an answer.
 
     Raises:
         SourceError: the client is not installed, or the settings are none.
@@ -243,8 +243,8 @@ def open_client(url: str, security: Any, password: str | None) -> "redis.Redis":
             url,
             username=security.username,
             password=password,
-            socket_timeout=CALL_TIMEOUT_S,
-            socket_connect_timeout=CALL_TIMEOUT_S,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             protocol=2,
             decode_responses=False,
             **secure,
