@@ -51,6 +51,9 @@ class _Waiting:
     since_s: int = 0
     """When the first of the lines came, in seconds since 1970."""
 
+    head: bytes = b""
+    """First line of the hidden file; each time that it begins anew it has another one."""
+
     size: int = -1
     """Bytes of the hidden file as this process has left it; -1: it was not read yet."""
 
@@ -103,15 +106,15 @@ class ParquetSink:
                         pass
             self._looked_s = now_s
         for path, known in list(self._waiting.items()):
-            if known.lines and not 0 <= now_s - known.since_s < self._settings.roll.after:
-                self._roll_at(path)
+            if self._is_due(known, now_s):
+                self._roll_at(path, lambda waiting: self._is_due(waiting, now_s))
 
     def close(self) -> None:
         """Make files of everything that waits; what cannot be written goes on waiting."""
         for path, known in list(self._waiting.items()):
             if known.lines:
                 with suppress(SinkError):
-                    self._roll_at(path)
+                    self._roll_at(path, lambda waiting: bool(waiting.lines))
         self._waiting.clear()
         self._looked_s = None
 
@@ -122,10 +125,13 @@ class ParquetSink:
             return sorted(path for path in self._directory.iterdir() if _HIDDEN.fullmatch(path.name))
         return []
 
-    def _roll_at(self, path: Path) -> None:
+    def _is_due(self, waiting: _Waiting, now_s: int) -> bool:
+        return bool(waiting.lines) and not 0 <= now_s - waiting.since_s < self._settings.roll.after
+
+    def _roll_at(self, path: Path, is_due: Callable[[_Waiting], bool]) -> None:
         with self._opened(path) as (file, waiting):
-            # Another process may have made the file meanwhile.
-            if waiting.lines:
+            # Another process may have made the file meanwhile, and what it has now may be newer.
+            if is_due(waiting):
                 self._roll(path, file, waiting)
 
     @contextmanager
@@ -140,7 +146,7 @@ class ParquetSink:
             is_new = not path.exists()
             with open_locked(path, wait=True) as file:
                 waiting = self._waiting.get(path)
-                if waiting is None or waiting.size != os.fstat(file.fileno()).st_size:
+                if waiting is None or not _is_as_left(file, waiting):
                     waiting = self._waiting[path] = self._read(path, file)
                 yield file, waiting
             if is_new:
@@ -170,7 +176,7 @@ class ParquetSink:
         size = len(whole) + 1 if first else 0
         if torn:
             file.truncate(size)
-        return _Waiting(lines=kept, last=last, since_s=since_s, size=size)
+        return _Waiting(lines=kept, last=last, since_s=since_s, head=first, size=size)
 
     def _last_made(self, path: Path) -> _Place:
         """Return the place of the last record that is in a file."""
@@ -197,10 +203,10 @@ class ParquetSink:
     def _begin(self, file: io.FileIO, waiting: _Waiting) -> None:
         """Begin a hidden file anew, with the place of the last record that is in a file."""
         waiting.since_s, waiting.size = self._now_s(), -1
-        head = json.dumps({"since_s": waiting.since_s, "last": waiting.last}).encode() + b"\n"
+        waiting.head = json.dumps({"since_s": waiting.since_s, "last": waiting.last}).encode()
         file.truncate(0)
-        write_at(file, head, 0)
-        waiting.size = len(head)
+        write_at(file, waiting.head + b"\n", 0)
+        waiting.size = len(waiting.head) + 1
 
     def _roll(self, path: Path, file: io.FileIO, waiting: _Waiting) -> None:
         """Make a file of what waits."""
@@ -214,6 +220,12 @@ class ParquetSink:
         waiting.lines = []
         self._begin(file, waiting)
         os.fsync(file.fileno())
+
+
+def _is_as_left(file: io.FileIO, waiting: _Waiting) -> bool:
+    """Return whether nobody else has written a hidden file: with one first line it only grows."""
+    size = os.fstat(file.fileno()).st_size
+    return size == waiting.size and os.pread(file.fileno(), len(waiting.head), 0) == waiting.head
 
 
 def _frame(job: JobSettings, records: Sequence[SinkRecord]) -> pl.DataFrame:

@@ -147,6 +147,23 @@ def test_nothing_is_missing_or_doubled_after_a_crash(folder: Folder, crash: Call
     assert folder.offsets() == [0, 1, 2, 3]
 
 
+def test_two_that_have_one_folder_make_one_file_of_what_waits(folder: Folder) -> None:
+    """What one knows of the other's hidden file is old though the file is as long as before."""
+    one, other = folder.open(roll={"after": "10s"}), folder.open(roll={"after": "10s"})
+    one.write(RECORDS[:1])
+    other.keep(nothing)
+    folder.now_s += 10
+    one.keep(nothing)
+    one.write(RECORDS[1:2])
+    other.keep(nothing)
+    assert folder.offsets() == [0]
+    folder.now_s += 10
+    other.keep(nothing)
+    one.keep(nothing)
+    one.close()
+    assert folder.offsets() == [0, 1]
+
+
 def test_files_may_be_taken_away(folder: Folder) -> None:
     sink = folder.open(roll={"size": 100})
     sink.write(RECORDS[:2])
