@@ -7,6 +7,7 @@ The tree::
     ├── AlreadyRunningError  a cluster of this home runs already
     ├── UnknownJobError      no job of that name
     ├── NodeAwayError        a node that alone has what is asked for does not answer, and is not waited for
+    ├── NothingReadError     none of the records became a row
     ├── InputGoneError       a source no longer has what a second copy lacks
     ├── NoAnswerError        somebody did not answer in time
     │   └── SilentHostError  a host, which the message names
@@ -55,3 +56,7 @@ class BacktestError(ClusterError):
 
 class TooManyAnomaliesError(BacktestError):
     """There are more anomalies than can be compared."""
+
+
+class NothingReadError(ClusterError):
+    """There were records, and none became a row."""

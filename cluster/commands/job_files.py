@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -75,7 +75,7 @@ def run(
     limit = limit or ALL
     with ExitStack() as stack:
         place = directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
-        job, running = stack.enter_context(run_file(job_file, place, now_us))
+        job, running = stack.enter_context(run_file(job_file, place, now_us, _say_early))
         if job.standby:
             say("`standby` needs a cluster of several machines; this run keeps each partition once")
         running.run()
@@ -97,6 +97,11 @@ def run(
             say(f"a source of type {job.source.type} like this one has no end; what comes later was not read")
         if not _say_summary(job, running, limit):
             sys.exit(1)
+
+
+def _say_early(remarks: Sequence[str]) -> None:
+    """Say what is odd about the first records, while others are read."""
+    say_lines([f"so far: {remark}" for remark in remarks])
 
 
 def _say_summary(job: "JobSettings", running: "EmbeddedJob", limit: int) -> bool:

@@ -5,7 +5,7 @@ in the order of their offsets, so its anomalies are those of any cluster, byte f
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -74,12 +74,21 @@ STARTED_FILE = "started"
 """File, beside the partitions of a run, with the time of its first start, in microseconds since 1970."""
 
 
-class WatchedSource:
-    """A source, and the times of the rows that were read from it."""
+REMARKED_RECORD_COUNT = 1000
+"""Records after which what is odd about them is said, though more may come."""
 
-    def __init__(self, source: Source, time_column: str) -> None:
+Say = Callable[[Sequence[str]], None]
+"""Takes what people should know at once."""
+
+
+class WatchedSource:
+    """A source, and the times of the rows that were read from it; `say` is told early what is odd about them."""
+
+    def __init__(self, source: Source, time_column: str, say: Say) -> None:
         self._source = source
         self._time_column = time_column
+        self._say: Say | None = say
+        self._record_count = 0
         self.times: tuple[int, int] | None = None
         """Earliest and latest time, in ticks; `None` before the first row."""
 
@@ -99,6 +108,10 @@ class WatchedSource:
     def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
         """Return records, and note their times."""
         batch = self._source.read(split, offset, row_count_max)
+        self._record_count += len(batch.offsets) + len(batch.dead_letters)
+        if self._say is not None and self._record_count >= REMARKED_RECORD_COUNT:
+            self._say(self._source.remarks())
+            self._say = None
         times = batch.frame[self._time_column].drop_nulls()
         if len(times):
             known = [*(self.times or ()), times.min(), times.max()]
@@ -120,13 +133,20 @@ class EmbeddedJob:
     one applies what it proposes.
     """
 
-    def __init__(self, job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        job: JobSettings,
+        source: Source,
+        directory: Path,
+        now_us: Callable[[], int],
+        say: Say = lambda _: None,
+    ) -> None:
         self._now_us = now_us
         self.feed: HostFeed | None = None
         """Measures this machine before every run, when that is the job's source."""
         self._returned: set[AnomalyId] = set()
         self._counted = 0
-        self._source = source = WatchedSource(source, job.time_column)
+        self._source = source = WatchedSource(source, job.time_column, say)
         self._job = job
         self._core = LeaderCore(LeaderTask(job_id=job.name, epoch=EPOCH), job, "embedded")
         self._group = GroupState()
@@ -285,16 +305,23 @@ class EmbeddedJob:
 
 
 @contextmanager
-def run_file(path: Path, directory: Path, now_us: Callable[[], int]) -> Iterator[tuple[JobSettings, EmbeddedJob]]:
+def run_file(
+    path: Path, directory: Path, now_us: Callable[[], int], say: Say = lambda _: None
+) -> Iterator[tuple[JobSettings, EmbeddedJob]]:
     """Open the job of a file in this process, its partitions and stream tables below a directory."""
     job = load_job(path)
-    with open_job(job, directory, now_us) as running:
+    with open_job(job, directory, now_us, say) as running:
         yield job, running
 
 
 @contextmanager
-def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> Iterator[EmbeddedJob]:
-    """Open a job in this process, its partitions and stream tables below a directory."""
+def open_job(
+    job: JobSettings, directory: Path, now_us: Callable[[], int], say: Say = lambda _: None
+) -> Iterator[EmbeddedJob]:
+    """Open a job in this process, its partitions and stream tables below a directory.
+
+    What is odd about the first `REMARKED_RECORD_COUNT` records goes to `say` as soon as they are read.
+    """
     job = _begun(job, directory, now_us)
     with ExitStack() as stack:
         tables = {}
@@ -311,7 +338,7 @@ def open_job(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> It
             job, directory / "streams", tables, directory / "partitions", around=surroundings_here(stdin=0)
         )
         stack.callback(source.close)
-        running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us))
+        running = stack.enter_context(embedded_job(job, source, directory / "partitions", now_us, say))
         running.feed = feed
         yield running
 
@@ -329,9 +356,11 @@ def _begun(job: JobSettings, directory: Path, now_us: Callable[[], int]) -> JobS
 
 
 @contextmanager
-def embedded_job(job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int]) -> Iterator[EmbeddedJob]:
+def embedded_job(
+    job: JobSettings, source: Source, directory: Path, now_us: Callable[[], int], say: Say = lambda _: None
+) -> Iterator[EmbeddedJob]:
     """Open a job in this process and close it afterwards."""
-    running = EmbeddedJob(job, source, directory, now_us)
+    running = EmbeddedJob(job, source, directory, now_us, say)
     try:
         yield running
     finally:

@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from actors.sink.anomaly_frames import anomaly_frame
+from cluster.errors import NothingReadError
 from cluster.local.embedded import open_job
+from cluster.show.present import show_nothing_but_letters
 from config.load import checked_path, load_job
 from config.settings import JobSettings
 
@@ -23,6 +25,7 @@ def run(job: JobSettings | str | Path, directory: str | Path | None = None) -> p
 
     Raises:
         ConfigError: the job cannot be used.
+        NothingReadError: there were records, and none became a row.
         TocsinError: the source cannot be read, or the directory holds something else.
     """
     settings = job if isinstance(job, JobSettings) else load_job(job)
@@ -31,4 +34,7 @@ def run(job: JobSettings | str | Path, directory: str | Path | None = None) -> p
         place = Path(kept or stack.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-")))
         running = stack.enter_context(open_job(settings, place, lambda: time.time_ns() // 1000))
         running.run()
+        stat = running.stat()
+        if stat.dead_letter_count and not stat.row_count:
+            raise NothingReadError("; ".join([show_nothing_but_letters(stat.dead_letter_count), *running.remarks()]))
         return anomaly_frame(settings, running.new_anomalies(sys.maxsize))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3  # noqa: F401  when it is imported it looks with a socket whether there is IPv6
 
 _sleep = time.sleep
 _running = False

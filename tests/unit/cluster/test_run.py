@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import tocsin
 from actors.errors import SourceError
 from cluster.commands.backtests import backtest
 from cluster.commands.job_files import check, run
 from cluster.commands.terminal import limited
+from cluster.errors import NothingReadError
 from tests.support.repository import ROOT
 
 JOB = """
@@ -66,6 +68,20 @@ def test_a_check_says_which_sinks_get_nothing(tmp_path: Path) -> None:
     said = ended(check, job_file(tmp_path, job=JOB + sinks)).stdout
     assert f"sink ndjson {tmp_path}/a gets nothing: no metric or detector fits its `only` and `where`" in said
     assert f"{tmp_path}/b" not in said
+
+
+def test_a_column_that_no_record_has_is_said_before_the_others_are_read(tmp_path: Path) -> None:
+    path = Path(job_file(tmp_path, "time,level\n" + "2026-01-01T00:00:00,\n" * 1500 + "2026-01-01T00:00:01,1\n"))
+    path.write_text(f"{JOB}limits: {{batch_rows_max: 500}}\n")
+    said = ended(run, str(path)).stderr.splitlines()
+    assert said[0] == "so far: column 'level' is NULL in all 1000 rows; is the column right?"
+    assert not any("is NULL in all" in line for line in said[1:])
+
+
+def test_nothing_but_dead_letters_is_an_error_in_python(tmp_path: Path) -> None:
+    path = job_file(tmp_path, "time,level\n1767225600,1\n1767225601,2\n", JOB.replace("DATETIME", "TIMESTAMP"))
+    with pytest.raises(NothingReadError, match=r"none of 2 records .*; every record is a dead letter.*time_format: epoch_s"):
+        tocsin.run(path)
 
 
 @pytest.mark.parametrize("command", [run, backtest, check])
