@@ -205,6 +205,7 @@ def _check_durations(job: JobSettings, schema: Schema) -> None:
         (("engine", "idle_key_ttl"), job.engine.idle_key_ttl),
         (("ticks",), job.ticks),
         (("absent",), job.absent),
+        (("limits", "ahead_max"), None if job.limits.ahead_max == "off" else job.limits.ahead_max),
     ]
     for index, metric in enumerate(job.metrics):
         durations.append((("metrics", index, "for"), metric.hold))

@@ -148,6 +148,11 @@ class LimitsSettings(Settings):
     stream_bytes_max: SizeBytes | None = None
     """Bytes of each split that the job's stream table keeps; `None` means no limit."""
 
+    ahead_max: Annotated[
+        DurationTicks | Literal["off"] | None, BeforeValidator(lambda value: "off" if value is False else value)
+    ] = None
+    """How far a row may be ahead of most keys of its split; `None`: an hour, or more where the job looks further."""
+
     time_min: Annotated[str, BeforeValidator(time_text)] = DEFAULT_TIME_MIN
     """Earliest time that a row may have; later than what seconds since 1970 give when they are read as milliseconds."""
 
@@ -424,6 +429,8 @@ class JobSettings(Settings):
         # The default was another one when the first shards were made; they stay those of the same job.
         time_min = _FIRST_TIME_MIN if self.limits.time_min == DEFAULT_TIME_MIN else self.limits.time_min
         data["times"] = [time_min, self.limits.time_max]
+        if self.limits.ahead_max is not None:
+            data["ahead_max"] = self.limits.ahead_max
         return hashlib.blake2b(_pack(data), digest_size=16).hexdigest()
 
     def to_bytes(self) -> bytes:

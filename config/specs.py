@@ -5,7 +5,7 @@ The libraries are imported when they are asked for, so reading a job file loads 
 
 from typing import TYPE_CHECKING, Any
 
-from actors.durations import duration_units
+from actors.durations import NANOSECONDS, duration_units, nanoseconds_per_unit, show_duration
 from actors.errors import TocsinError
 from config.errors import ConfigError
 from config.settings import JobSettings
@@ -13,6 +13,8 @@ from config.settings import JobSettings
 if TYPE_CHECKING:
     from actors.engine import EngineSpec, LifecycleSettings
     from actors.store.config import StoreConfig
+
+HOUR_NS = 3600 * NANOSECONDS
 
 
 def engine_spec(job: JobSettings) -> "EngineSpec":
@@ -81,6 +83,25 @@ def metric_ticks(job: JobSettings, duration: int | str | None) -> int:
         ValueError: it is no duration, or no whole number of ticks.
     """
     return 0 if duration is None else duration_units(duration, job.row_schema[job.time_column].type)
+
+
+def ahead_limit(job: JobSettings) -> tuple[int, str] | None:
+    """Return how far a row may be ahead of most keys of its split, in ticks and for people; `None`: as far as it likes.
+
+    Without ticks the time of one key is no matter of the others, so that nothing is asked unless the job says so.
+    """
+    given, kind = job.limits.ahead_max, job.row_schema[job.time].type
+    if given == "off" or (given is None and job.ticks is None):
+        return None
+    if given is not None:
+        return metric_ticks(job, given), str(given)
+    unit_ns = nanoseconds_per_unit(kind)
+    hour = 1 if unit_ns is None else max(1, HOUR_NS // unit_ns)
+    # Keys that come less often than that are apart by themselves.
+    reach = 2 * max(metric_ticks(job, job.ticks), metric_ticks(job, job.absent), job.window_size_ticks or 0)
+    if reach <= hour:
+        return hour, "1h"
+    return reach, f"{reach} units" if unit_ns is None else show_duration(reach * unit_ns)
 
 
 def _lifecycles(job: JobSettings) -> "tuple[LifecycleSettings | None, ...]":

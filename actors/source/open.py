@@ -11,6 +11,7 @@ from typing import Any
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SchemaError, SourceError
 from actors.shard import ShardMissingError
+from actors.source.ahead import LOOK_BACK, AheadSource
 from actors.source.decoding import RowRules
 from actors.source.format.csv import csv_format
 from actors.source.format.fields import FieldsFormat
@@ -59,8 +60,10 @@ from config.sources import (
     NdjsonSource,
     ParquetSource,
     StreamSource,
+    format_of,
     reads_files_apart,
 )
+from config.specs import ahead_limit
 
 POSITIONS_FILE = "source.positions"
 """Name of the file, beside the shards of a job, that says what has been read of the job's files."""
@@ -101,7 +104,21 @@ def open_source(
         SchemaError: the job's schema is not that of its stream table.
     """
     places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed, around=around)
-    return SOURCES[type(job.source)](job, places)
+    source = SOURCES[type(job.source)](job, places)
+    limit = ahead_limit(job)
+    if limit is None or not job.key_columns:
+        return source
+    columns = (job.time_column, *job.key_columns)
+    return AheadSource(source, columns, *limit, _look_back(job))
+
+
+def _look_back(job: JobSettings) -> int:
+    """Return the offsets after which a key has no say in what the time of a split is."""
+    source, form = job.source, format_of(job.source)
+    if isinstance(source, RedisSource):
+        # Offsets are times there.
+        return REDIS_LOOK_BACK_MS << source.sequence_bits
+    return LOOK_BACK * (form.rows_max if isinstance(form, NdjsonFormatSettings) else 1)
 
 
 def open_text_format(job: JobSettings, settings: TextFormatSettings) -> TextFormat:
@@ -313,6 +330,9 @@ def _file_choice(job: JobSettings, places: Places, source: FileSource, *, follow
 def _positions(places: Places) -> PositionLog:
     return PositionLog(None if places.positions is None else places.positions / POSITIONS_FILE)
 
+
+REDIS_LOOK_BACK_MS = 60_000
+"""Milliseconds after which a key has no say, in streams of Redis."""
 
 TEXT_FORMATS: Mapping[type[Any], Callable[[Any, RowRules], TextFormat]] = {
     CsvFormatSettings: csv_format,

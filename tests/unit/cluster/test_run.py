@@ -80,7 +80,9 @@ def test_a_column_that_no_record_has_is_said_before_the_others_are_read(tmp_path
 
 def test_nothing_but_dead_letters_is_an_error_in_python(tmp_path: Path) -> None:
     path = job_file(tmp_path, "time,level\n1767225600,1\n1767225601,2\n", JOB.replace("DATETIME", "TIMESTAMP"))
-    with pytest.raises(NothingReadError, match=r"none of 2 records .*; every record is a dead letter.*time_format: epoch_s"):
+    with pytest.raises(
+        NothingReadError, match=r"none of 2 records .*; every record is a dead letter.*time_format: epoch_s"
+    ):
         tocsin.run(path)
 
 
