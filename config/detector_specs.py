@@ -18,7 +18,7 @@ from config.sources import log_of
 from config.units import time_units
 
 if TYPE_CHECKING:
-    from actors.detectors import LearnPhase
+    from actors.detectors import Detector, LearnPhase
     from actors.detectors.specs import GroupSpec
 
 SETTING_FIELDS: Mapping[str, str] = {
@@ -47,6 +47,20 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
     Raises:
         ConfigError: a detector of that type does not exist, or refuses its settings.
     """
+    # Making the detector, which costs little, is what tells whether columns are there and fit.
+    return _made(job, detector).spec
+
+
+def make_detectors(job: JobSettings) -> "list[Detector]":
+    """Return a job's detectors in their order, having learnt nothing.
+
+    Raises:
+        ConfigError: a detector of that type does not exist, or refuses its settings.
+    """
+    return [_made(job, detector) for detector in job.detectors]
+
+
+def _made(job: JobSettings, detector: DetectorSettings) -> "Detector":
     from actors.detectors import make_detector
     from actors.detectors.registry import find_kind
 
@@ -56,11 +70,9 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
     try:
         _refuse_other_settings(kind, detector)
         spec = kind(**_arguments(job, detector, kind))
-        # Making the detector, which costs little, is what tells whether columns are there and fit.
-        make_detector(spec, job.row_schema, job.time_column, job.key_columns)
+        return make_detector(spec, job.row_schema, job.time_column, job.key_columns)
     except (TocsinError, TypeError, ValueError) as error:
         raise ConfigError(str(error)) from error
-    return spec
 
 
 def _refuse_other_settings(kind: "type[GroupSpec]", detector: DetectorSettings) -> None:

@@ -8,6 +8,7 @@ hosts it runs on and how often it writes do not.
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
 
 import msgpack
@@ -342,17 +343,17 @@ class JobSettings(Settings):
     @property
     def row_schema(self) -> Schema:
         """Columns of a row."""
-        return Schema.from_mapping(self.schema_types)
+        return _schema_of(tuple(self.schema_types.items()))
 
     @property
     def time_column(self) -> str:
         """Name of the time column, spelt as in the schema."""
-        return self.row_schema[self.time].name
+        return _names_in(tuple(self.schema_types.items()), (self.time,))[0]
 
     @property
     def key_columns(self) -> tuple[str, ...]:
         """Names of the key columns, spelt as in the schema."""
-        return tuple(self.row_schema[name].name for name in self.key)
+        return _names_in(tuple(self.schema_types.items()), self.key)
 
     def partitions_of_key(self, key: Sequence[Any]) -> tuple[int, ...]:
         """Return the partitions that may have rows of a key."""
@@ -477,6 +478,19 @@ def _forget_what_decides_nothing(data: dict[str, Any]) -> None:
             sink.pop(name, None)
         if sink["only"] is None:
             del sink["only"]
+
+
+@lru_cache(maxsize=256)
+def _schema_of(types: tuple[tuple[str, str], ...]) -> Schema:
+    """Return columns of such names and types: they are asked for with each anomaly, and cost more than that one."""
+    return Schema.from_mapping(dict(types))
+
+
+@lru_cache(maxsize=1024)
+def _names_in(types: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of columns spelt as in the schema."""
+    schema = _schema_of(types)
+    return tuple(schema[name].name for name in names)
 
 
 def _named(nodes: tuple[str, ...]) -> tuple[str, ...]:

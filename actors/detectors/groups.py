@@ -185,6 +185,9 @@ class Groups:
             return None, np.zeros(0, np.int64), np.zeros(0, np.int64)
         if not self._columns:
             return None, np.array([len(frame)]), np.array([self.code(())])
+        columns = [frame.get_column(name) for name in self._columns]
+        if len(frame) <= _FEW_ROWS and not any(column.dtype.is_float() for column in columns):
+            return self._sort_few(columns)
         rows = pl.int_range(len(frame), dtype=pl.Int64, eager=True).alias(_ROW)
         grouped = frame.select(self._columns).with_columns(rows).group_by(self._columns, maintain_order=True).agg(_ROW)
         order = grouped[_ROW].explode().to_numpy()
@@ -192,6 +195,16 @@ class Groups:
         ids = zip(*(grouped[name].to_list() for name in self._columns), strict=True)
         known = self._codes
         codes = np.array([known[group] if group in known else self.code(group) for group in ids], np.int64)
+        return (None if len(codes) == 1 else order), lengths, codes
+
+    def _sort_few(self, columns: Sequence[pl.Series]) -> tuple[Ints | None, Ints, Ints]:
+        """Return what `_sort` does for few rows, at a tenth of its time; NaN and zeros with a sign are none of them."""
+        places: dict[GroupId, list[int]] = {}
+        for place, group in enumerate(zip(*(column.to_list() for column in columns), strict=True)):
+            places.setdefault(group, []).append(place)
+        lengths = np.array([len(rows) for rows in places.values()], np.int64)
+        codes = np.array([self.code(group) for group in places], np.int64)
+        order = np.array([place for rows in places.values() for place in rows], np.int64)
         return (None if len(codes) == 1 else order), lengths, codes
 
     def _grow(self, size: int) -> None:
@@ -242,6 +255,9 @@ def segments(batch: GroupedRows) -> Iterable[tuple[int, int, int]]:
     """Return group, first row and end of each group of a batch."""
     return zip(batch.group_codes.tolist(), batch.starts.tolist(), batch.ends.tolist(), strict=True)
 
+
+_FEW_ROWS = 128
+"""Rows up to this number are sorted in Python, which costs less than calls of Polars."""
 
 _ROW = "\0row"
 _NO_TIME = np.iinfo(np.int64).min

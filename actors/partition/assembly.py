@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from actors.detectors import Detector, make_detector
+from actors.detectors import Detector
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.episodes.episode import Episode
 from actors.engine.episodes.tracker import EpisodeChanges
@@ -16,7 +16,7 @@ from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from actors.shard import Shard
 from actors.store import EventStore
-from config.detector_specs import detector_specs
+from config.detector_specs import make_detectors
 from config.settings import JobSettings
 from config.specs import engine_spec, store_config
 
@@ -106,7 +106,7 @@ def build_engine(job: JobSettings) -> AnomalyDetectionEngine | IdleEngine:
 
 def build_detectors(job: JobSettings) -> list[Detector]:
     """Return the job's detectors in their order, having learnt nothing."""
-    return [make_detector(spec, job.row_schema, job.time_column, job.key_columns) for spec in detector_specs(job)]
+    return make_detectors(job)
 
 
 def stores_events(job: JobSettings) -> bool:
