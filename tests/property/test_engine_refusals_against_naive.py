@@ -71,13 +71,13 @@ def test_a_name_that_cannot_be_used_is_refused(name: str) -> None:
         AnomalyDetectionEngine(name, ["qty > 3"], Schema.from_mapping(SCHEMA), "time")
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.text(max_size=40))
 def test_any_text_is_taken_or_refused(text: str) -> None:
     code_of(text)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.text(alphabet="qtyx sumprev()[]<>=!+-*/%,:.'\"`0123&|\\", max_size=30))
 def test_any_text_of_the_alphabet_is_taken_or_refused(text: str) -> None:
     code_of(text)

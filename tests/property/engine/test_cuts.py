@@ -103,7 +103,7 @@ def run(engine: AnomalyDetectionEngine, stream: list[tuple[Any, ...]], cuts: set
 
 
 relaxed = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

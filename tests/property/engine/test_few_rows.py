@@ -89,7 +89,7 @@ def told(engine: AnomalyDetectionEngine, stream: list[tuple[Any, ...]], cuts: se
     return [part.rows() if hasattr(part, "rows") else part for batch in found for part in batch]
 
 
-relaxed = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @relaxed

@@ -75,7 +75,7 @@ def check(given: dict[str, Any], stream: Stream, size: int, cuts: set[int], few_
     assert vectors.stat().late_row_count == late_count
 
 
-@settings(relaxed, max_examples=20)
+@settings(relaxed, max_examples=12)
 @given(forgetful(), streams() | phases(), sizes, cuts_, st.integers(1, 40))
 def test_keys_are_forgotten_as_one_row_at_a_time_would(
     given: dict[str, Any], stream: Stream, size: int, cuts: set[int], few_rows_max: int
@@ -92,7 +92,7 @@ def test_keys_are_forgotten_as_one_row_at_a_time_would_in_thousands_of_cases(
     check(given, stream, size, cuts, few_rows_max)
 
 
-@settings(relaxed, max_examples=10)
+@settings(relaxed, max_examples=6)
 @given(forgetful(), streams() | phases(), sizes, cuts_)
 def test_an_engine_that_forgets_goes_on_from_a_snapshot(
     given: dict[str, Any], stream: Stream, size: int, cuts: set[int]

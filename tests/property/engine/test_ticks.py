@@ -117,7 +117,7 @@ def naive_run(given: dict[str, Any], stream: Stream, ticks: dict[int, int]) -> t
     return found, len(naive.late_offsets)
 
 
-relaxed = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+relaxed = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 sizes = st.sampled_from([1, 3, 7, 20])
 cuts_ = st.sets(st.integers(1, 39), max_size=8)
 
@@ -153,7 +153,7 @@ def test_ticks_close_windows_as_one_row_at_a_time_would_in_thousands_of_cases(
     check(given, stream, size, cuts, few_rows_max)
 
 
-@settings(relaxed, max_examples=15)
+@settings(relaxed, max_examples=10)
 @given(arguments(), streams(), sizes, st.integers(1, 39), st.booleans())
 def test_an_engine_goes_on_from_a_snapshot_before_or_after_a_tick(
     given: dict[str, Any], stream: Stream, size: int, cut: int, before: bool
@@ -183,7 +183,7 @@ def restored(given: dict[str, Any], engine: AnomalyDetectionEngine, symbol: str 
     return other
 
 
-@settings(relaxed, max_examples=15)
+@settings(relaxed, max_examples=10)
 @given(arguments(), streams(), sizes, cuts_, st.sampled_from([1, 2, 5, 20]))
 def test_ticks_let_rows_go_that_wait(
     given: dict[str, Any], stream: Stream, size: int, cuts: set[int], lateness: int

@@ -77,7 +77,7 @@ def found_rows(spec: Any, rows: Any) -> list[int]:
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: type(spec).__name__)
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 40), max_size=3), restarts=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_neither_cuts_nor_restarts_change_what_is_found_and_stored(
     spec: Any, rows: Any, cuts: list[int], restarts: bool
 ) -> None:
@@ -100,21 +100,21 @@ def test_neither_cuts_nor_restarts_change_what_is_found_and_stored(
 
 
 @given(rows=ROWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=18, deadline=None)
 def test_ranges_equal_their_definition(rows: Any) -> None:
     expected = naive_ranges([(row[0], row[1], row[3]) for row in rows], 5)
     assert found_rows(ValueRangeSpec(name="d", variables=("qty",), learn=LEARN), rows) == expected
 
 
 @given(rows=ROWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=18, deadline=None)
 def test_charsets_equal_their_definition(rows: Any) -> None:
     expected = naive_charsets([(row[0], row[1], row[5]) for row in rows], 5)
     assert found_rows(CharsetSpec(name="d", variables=("user",), learn=LEARN), rows) == expected
 
 
 @given(rows=ROWS, length=st.integers(2, 4), report=st.sampled_from(["every", "once"]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=18, deadline=None)
 def test_sequences_equal_their_definition(rows: Any, length: int, report: str) -> None:
     spec = EventSequenceSpec(name="d", event_id_columns=("ev",), length=length, learn=LEARN, report=report)
     expected = naive_sequences([(row[0], row[1], row[2]) for row in rows], 5, length, report == "once")
@@ -122,7 +122,7 @@ def test_sequences_equal_their_definition(rows: Any, length: int, report: str) -
 
 
 @given(rows=ROWS, window=st.integers(1, 9), by_time=st.booleans(), distance_max=st.sampled_from([0.0, 0.5, 1.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=18, deadline=None)
 def test_counts_equal_their_definition(rows: Any, window: int, by_time: bool, distance_max: float) -> None:
     size: Any = {"window_ticks": window} if by_time else {"window_row_count": window}
     spec = CountVectorSpec(name="d", event_id_columns=("ev",), learn=LEARN, distance_max=distance_max, **size)

@@ -69,7 +69,7 @@ ARGUMENTS = st.tuples(
 
 
 @given(ARGUMENTS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_it_equals_the_naive_detector_however_batches_are_cut(arguments: Any) -> None:
     check(*arguments)
 
@@ -82,7 +82,7 @@ def test_it_equals_the_naive_detector_in_thousands_of_cases(arguments: Any) -> N
 
 
 @given(ROWS, st.integers(0, 60), st.none() | st.integers(1, 20), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_restart_at_any_row_changes_nothing(rows: list[Any], cut: int, age: int | None, by_entries: bool) -> None:
     spec = NewValueSpec(name="new", variables=("qty", "user"), learn=LearnPhase(row_count=4), expire_after=age)
     whole = run(make_detector(spec, SCHEMA, "time", ["sym"]), rows, [])

@@ -42,7 +42,7 @@ def cases(draw: Any) -> tuple[Any, ...]:
 
 
 @given(cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_verdicts_and_means_equal_the_formulas(case: tuple[Any, ...]) -> None:
     check(*case)
 
@@ -55,7 +55,7 @@ def test_verdicts_and_means_equal_the_formulas_thousands_of_times(case: tuple[An
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(-1, 70))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_run_list_counts_like_a_list(series: list[bool], end: int) -> None:
     runs = RLEList(series)
     assert (list(runs), len(runs)) == (series, len(series))
@@ -69,7 +69,7 @@ def test_a_run_list_counts_like_a_list(series: list[bool], end: int) -> None:
     st.sampled_from([{}, {"segmentation": "both"}, {"max_distinct": 3}, {"expire_after": 4.0}]),
     st.sets(st.integers(0, 60)),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_reads_between_events_change_nothing(events: Any, arguments: Any, reads: set[int]) -> None:
     quiet, read = (EventPersistency(EventStabilityTracker, event_data_kwargs=arguments) for _ in range(2))
     for index, (event_id, names, value) in enumerate(events):
@@ -88,7 +88,7 @@ def test_reads_between_events_change_nothing(events: Any, arguments: Any, reads:
 
 
 @given(SERIES, SERIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_merging_equals_one_tracker_of_everything(left: list[int], right: list[int]) -> None:
     one, two, whole = (SingleStabilityTracker() for _ in range(3))
     one.add_block(left, [None] * len(left))

@@ -226,7 +226,7 @@ def check(log: list[Command]) -> None:
         assert encode_state(restored) == encode_state(state)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(logs)
 def test_any_log_keeps_the_invariants_and_survives_dump_and_restore(log: list[Command]) -> None:
     check(log)

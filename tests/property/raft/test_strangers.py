@@ -146,7 +146,7 @@ def subclasses(kind: type) -> set[type]:
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(data=st.binary(max_size=60))
 @example(data=ODD_FRAMES[1])
 def test_any_bytes_are_a_value_or_an_error_of_ours(kind: str, data: bytes) -> None:

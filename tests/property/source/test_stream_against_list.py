@@ -80,5 +80,5 @@ class StreamMachine(RuleBasedStateMachine):
         self._folder.cleanup()
 
 
-StreamMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+StreamMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestStreamAgainstList = StreamMachine.TestCase

@@ -76,7 +76,7 @@ def test_inline_values_of_any_kind(rows: list[tuple[object, ...]], batch: int) -
 
 
 @pytest.mark.parametrize("kind", list(ColumnType))
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     values=SERIES,
     time_format=st.sampled_from(["auto", "ticks", "epoch_s", "epoch_ns", "%Y-%m-%d"]),

@@ -229,7 +229,7 @@ def _batch(server: int, events: list[Event]) -> ColumnBatch:
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(
-    max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=QUIET
+    max_examples=14, stateful_step_count=30, deadline=None, suppress_health_check=QUIET
 )
 
 
