@@ -63,6 +63,7 @@ def test_strangers_of_another_machine_get_in_nowhere(machines: list[Machine]) ->
     assert {name: row["role"] for name, row in after.items()} == {name: row["role"] for name, row in rows.items()}
 
 
+@pytest.mark.slow
 def test_the_machine_with_the_head_of_ray_dies_and_the_job_goes_on(
     machines: list[Machine], trades: Path, expected: Entries, eventually: Callable[..., Any]
 ) -> None:
