@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 import numpy as np
@@ -200,9 +200,7 @@ def _decode(values: Sequence[bytes], *, is_sealed: bool) -> Iterator[Entry]:
 def save_entries(txn: Txn, table: Table, entries: Mapping[int, Entry]) -> None:
     """Write entries."""
     type_ids = sorted(entries)
-    # One packer for all: making one takes as long as packing an entry.
-    pack = msgpack.Packer().pack
-    put_sealed(txn, table, list(map(_KEY.pack, type_ids)), [pack(_plain(entries[type_id])) for type_id in type_ids])
+    put_sealed(txn, table, list(map(_KEY.pack, type_ids)), _packed([entries[type_id] for type_id in type_ids]))
 
 
 def all_hold(conditions: Iterable[Condition], entry: Entry) -> bool:
@@ -227,24 +225,37 @@ def entry_event(types: TypeTable, type_id: int, entry: Entry) -> Event:
 
 
 def entries_at(columns: Columns, rows: Array) -> Iterator[Entry]:
-    """Yield rows of columns as entries."""
+    """Return rows of columns as entries, one after the other."""
+    data, has_source = columns.data, columns.has_source[rows]
+    sources = columns.source_time[rows].tolist()
+    if not has_source.all():
+        sources = [ticks if is_there else None for ticks, is_there in zip(sources, has_source.tolist(), strict=True)]
+    begins, ends = columns.offsets[rows].tolist(), columns.offsets[rows + 1].tolist()
     fields = zip(
         columns.time[rows].tolist(),
-        columns.source_time[rows].tolist(),
-        columns.has_source[rows].tolist(),
+        sources,
         columns.server[rows].tolist(),
         columns.session[rows].tolist(),
         columns.instance[rows].tolist(),
         columns.kind[rows].tolist(),
-        columns.offsets[rows].tolist(),
-        columns.offsets[rows + 1].tolist(),
+        [data[begin:end] for begin, end in zip(begins, ends, strict=True)],
         strict=True,
     )
-    for ticks, source, has_source, server, session, instance, kind, begin, end in fields:
-        payload = columns.data[begin:end]
-        yield Entry(ticks, source if has_source else None, server, session, instance, kind, payload)
+    return map(_ENTRY, fields)
 
 
-def _plain(entry: Entry) -> list[Any]:
-    source = (None, None) if entry.source_ticks is None else divmod(entry.source_ticks, US_PER_S)
-    return [*divmod(entry.ticks, US_PER_S), *source, *entry[2:]]
+def _packed(entries: Sequence[Entry]) -> list[bytes]:
+    """Return entries as they are stored, each as a list: seconds and microseconds of both times, and the rest."""
+    if not entries:
+        return []
+    ticks, sources, *rest = zip(*entries, strict=True)
+    fields = zip(
+        [one // US_PER_S for one in ticks],
+        [one % US_PER_S for one in ticks],
+        [None if one is None else one // US_PER_S for one in sources],
+        [None if one is None else one % US_PER_S for one in sources],
+        *rest,
+        strict=True,
+    )
+    # One packer for all: making one takes as long as packing an entry.
+    return list(map(msgpack.Packer().pack, fields))
