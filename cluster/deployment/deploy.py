@@ -122,10 +122,10 @@ class TakenSnapshot:
     Members take it from there (`cluster.deployment.node_deployment`).
     """
 
-    def __init__(self, host: "RayHost", name: str, captured: RayReply[dict[int, int]], *, is_paced: bool) -> None:
+    def __init__(self, host: "RayHost", name: str, captured: RayReply[dict[int, int]], core_share: float) -> None:
         self._host = host
         self._captured = captured
-        self._is_paced = is_paced
+        self._core_share = core_share
         self.name = name
         """Name of the file."""
 
@@ -146,7 +146,7 @@ class TakenSnapshot:
                 take(offsets)
 
             try:
-                self._host.write_snapshot(self.name, is_paced=self._is_paced).when_done(note, fail)
+                self._host.write_snapshot(self.name, self._core_share).when_done(note, fail)
             except Exception as error:  # nobody else would hear of it, in this thread
                 fail(error)
 
@@ -298,18 +298,18 @@ class RayHost:
         """Make the host give partitions up."""
         return RayReply(self._handle.release.remote(epoch, partitions, now_us))
 
-    def snapshot(self, epoch: int, partition: int, now_us: int, *, is_paced: bool) -> TakenSnapshot:
+    def snapshot(self, epoch: int, partition: int, now_us: int, core_share: float) -> TakenSnapshot:
         """Have the host capture a partition, after everything sent before, and write that beside what follows."""
         name = uuid.uuid4().hex
         captured: RayReply[dict[int, int]] = RayReply(
             self._handle.capture_snapshot.remote(epoch, partition, now_us, name)
         )
-        return TakenSnapshot(self, name, captured, is_paced=is_paced)
+        return TakenSnapshot(self, name, captured, core_share)
 
-    def write_snapshot(self, name: str, *, is_paced: bool) -> RayReply[WrittenSnapshot]:
+    def write_snapshot(self, name: str, core_share: float) -> RayReply[WrittenSnapshot]:
         """Have the host write what it captured under a name."""
         write = self._handle.write_snapshot.options(concurrency_group=SNAPSHOT)
-        return RayReply(write.remote(name, is_paced))
+        return RayReply(write.remote(name, core_share))
 
     def query(self, method: str, *arguments: Any) -> RayReply[Any]:
         """Ask one of the reading methods, beside the stream of batches."""

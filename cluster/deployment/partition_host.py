@@ -35,9 +35,9 @@ class PartitionHost(host.PartitionHost):
         self._snapshots.keep(name, epoch, number, captured)
         return captured.offsets
 
-    def write_snapshot(self, name: str, is_paced: bool) -> WrittenSnapshot:
+    def write_snapshot(self, name: str, core_share: float) -> WrittenSnapshot:
         """Write what was captured to a file, beside everything else."""
-        return self._snapshots.write(name, is_paced=is_paced)
+        return self._snapshots.write(name, core_share)
 
     def drop_snapshot(self, name: str) -> None:
         """Remove a snapshot that is not needed any more."""

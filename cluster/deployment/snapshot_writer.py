@@ -20,9 +20,6 @@ from actors.errors import NotOpenError
 from actors.files import FileLockedError, make_directory, open_locked
 from actors.partition.capture import PartitionCapture
 
-CORE_SHARE: Final = 1 / 9
-"""Share of one core that writing takes while rows go on: 100 MB of real numbers take four seconds then."""
-
 SYNC_BYTES: Final = 4 << 20
 """Bytes after which a file is put on disk, so that no flush of a shard has to wait for all of it."""
 
@@ -77,8 +74,8 @@ class SnapshotWriter:
         for one in old:
             self.drop(one)
 
-    def write(self, name: str, *, is_paced: bool) -> WrittenSnapshot:
-        """Write a capture to a file, durably; paced, it takes a small share of one core.
+    def write(self, name: str, core_share: float) -> WrittenSnapshot:
+        """Write a capture to a file, durably, with a share of one core.
 
         Raises:
             NotOpenError: it was dropped.
@@ -92,7 +89,7 @@ class SnapshotWriter:
             kept.file = open_locked(self._directory / name, wait=False)
             kept.is_writing = True
         try:
-            digest, size_bytes = self._write(name, kept.file, capture, is_paced=is_paced)
+            digest, size_bytes = self._write(name, kept.file, capture, core_share)
         finally:
             with self._lock:
                 kept.is_writing = False
@@ -100,7 +97,7 @@ class SnapshotWriter:
                     kept.file.close()
         return WrittenSnapshot(path=str(self._directory / name), digest=digest, size_bytes=size_bytes)
 
-    def _write(self, name: str, file: io.FileIO, capture: PartitionCapture, *, is_paced: bool) -> tuple[bytes, int]:
+    def _write(self, name: str, file: io.FileIO, capture: PartitionCapture, core_share: float) -> tuple[bytes, int]:
         hashed, size_bytes, unsynced = hashlib.sha256(), 0, 0
         began_s, used_s = self._clock_s(), time.thread_time()
         for piece in capture.pieces():
@@ -112,8 +109,8 @@ class SnapshotWriter:
             if unsynced >= SYNC_BYTES:
                 os.fdatasync(file.fileno())
                 unsynced = 0
-            if is_paced:
-                early_s = began_s + (time.thread_time() - used_s) / CORE_SHARE - self._clock_s()
+            if core_share < 1:
+                early_s = began_s + (time.thread_time() - used_s) / core_share - self._clock_s()
                 if early_s >= REST_S:
                     self._rest(early_s)
         os.fdatasync(file.fileno())

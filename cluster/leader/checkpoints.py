@@ -2,13 +2,14 @@
 
 A checkpoint runs beside the rows. Hosts capture a partition between two batches and write its snapshot to a file
 beside them; members take that file, or fetch it from its node, and answer with the digest when the bytes are durable;
-only then is the manifest proposed. One checkpoint runs at a time. The hosts of a node write one snapshot after the
-other, slowly, while members store those before; when no rows go on, every host writes as fast as it can. A snapshot
+only then is the manifest proposed. One checkpoint runs at a time. While rows go on, partitions are
+captured as soon as there is room, since a state that grows would be larger later, and the hosts of a node share a part
+of a core to write them; when no rows go on, every host writes one after the other as fast as it can. A snapshot
 that fails is dropped, and what has not been begun with it: the next is due soon, and nothing depended on it. After each
 checkpoint there is a pause in proportion to its time, however often checkpoints are wanted.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,6 +61,8 @@ class Checkpoints:
         self._pause_until_us = 0
         self._planned: deque[tuple[int, str]] = deque()
         self._do_rows_go_on = True
+        # Hosts that write, by node.
+        self._sharers: Counter[str] = Counter()
         # Numbers of the requests, with the hosts that are making the bytes.
         self._taking: dict[int, str] = {}
         # By the same numbers, which are those of the snapshots.
@@ -82,6 +85,7 @@ class Checkpoints:
         assert not self.is_running, "one checkpoint at a time"
         self._do_rows_go_on = do_rows_go_on
         self._began_us = self._desk.elapsed_us
+        self._sharers = Counter(map(self._node_of, set(owners.values())))
         if self._member_ids:
             self._planned.extend(owners.items())
             self._take_more()
@@ -91,13 +95,9 @@ class Checkpoints:
         for partition, host in list(self._planned):
             if self._on_their_way(self._node_of(host)) >= self._desk.limits.snapshots_on_their_way_max:
                 continue
-            if self._taker(host) not in map(self._taker, self._taking.values()):
+            if self._do_rows_go_on or host not in self._taking.values():
                 self._planned.remove((partition, host))
                 self._take(partition, host)
-
-    def _taker(self, host: str) -> str:
-        """Return what takes one snapshot after the other: the node of a host, or the host itself if no rows go on."""
-        return self._node_of(host) if self._do_rows_go_on else host
 
     def _on_their_way(self, node: str) -> int:
         hosts = [*self._taking.values(), *(storing.host for storing in self._storing.values())]
@@ -105,7 +105,10 @@ class Checkpoints:
 
     def _take(self, partition: int, host: str) -> None:
         number = self._desk.next_number()
-        request = TakeSnapshot(request=number, host=host, partition=partition, is_paced=self._do_rows_go_on)
+        share = (
+            self._desk.limits.snapshot_core_share / self._sharers[self._node_of(host)] if self._do_rows_go_on else 1.0
+        )
+        request = TakeSnapshot(request=number, host=host, partition=partition, core_share=share)
         self._taking[number] = host
         self._desk.ask(
             request,
@@ -207,8 +210,8 @@ class Checkpoints:
         """Assert every invariant."""
         assert not self._planned or self._taking or self._storing, "what waits waits for others"
         assert not self._taking.keys() & self._storing.keys()
-        takers = list(map(self._taker, self._taking.values()))
-        assert len(set(takers)) == len(takers), "each makes one after the other"
+        is_one_each = len(set(self._taking.values())) == len(self._taking)
+        assert self._do_rows_go_on or is_one_each, "each makes one after the other"
         for host in self._taking.values():
             assert self._on_their_way(self._node_of(host)) <= self._desk.limits.snapshots_on_their_way_max
         for number, storing in self._storing.items():

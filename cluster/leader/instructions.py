@@ -207,8 +207,8 @@ class TakeSnapshot(HostRequest):
 
     partition: int
 
-    is_paced: bool
-    """Whether rows go on meanwhile, which are to be slowed little."""
+    core_share: float
+    """Share of one core that the host may take to write it: little while rows go on, else 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,8 +132,8 @@ class HostPort(Protocol):
         """Remove a copy that was sent, beside everything else."""
         ...
 
-    def snapshot(self, epoch: int, partition: int, now_us: int, *, is_paced: bool) -> "SnapshotReference":
-        """Capture a partition between two batches, and write its snapshot beside them; paced, it takes little CPU."""
+    def snapshot(self, epoch: int, partition: int, now_us: int, core_share: float) -> "SnapshotReference":
+        """Capture a partition between two batches, and write its snapshot beside them with a share of one core."""
         ...
 
 

@@ -354,7 +354,7 @@ class JobRunner:
         self._beside(request, copy)
 
     def _take_snapshot(self, request: instructions.TakeSnapshot) -> None:
-        taken = self._host(request.host).snapshot(self._epoch, request.partition, now_us(), is_paced=request.is_paced)
+        taken = self._host(request.host).snapshot(self._epoch, request.partition, now_us(), request.core_share)
         self._snapshots[request.request] = taken
         self._take(
             request,

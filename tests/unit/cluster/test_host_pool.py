@@ -184,7 +184,7 @@ def test_calls_of_a_host_go_to_its_thread_and_questions_to_those_of_all(pool: Po
     handle = SlotHandle(actor, ("two", HOST), thread)
     handle.open.remote(1, [0], {0: 0}, {}, 0)
     assert handle.capture_snapshot.remote(1, 0, 0, "one") == {0: 0}
-    written = handle.write_snapshot.options(concurrency_group="snapshot").remote("one", False)
+    written = handle.write_snapshot.options(concurrency_group="snapshot").remote("one", 1.0)
     assert Path(written.path).stat().st_size == written.size_bytes
     assert len(handle.stat.options(concurrency_group="query").remote()) == 1
     assert handle.pid.options(concurrency_group="pulse").remote() == pool.pid()

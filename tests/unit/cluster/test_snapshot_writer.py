@@ -52,10 +52,10 @@ def writer(tmp_path: Path) -> Iterator[SnapshotWriter]:
     assert not [*tmp_path.glob("outgoing/*")]
 
 
-@pytest.mark.parametrize("is_paced", [True, False])
-def test_a_file_has_the_bytes_of_the_capture_until_it_is_dropped(writer: SnapshotWriter, is_paced: bool) -> None:
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_file_has_the_bytes_of_the_capture_until_it_is_dropped(writer: SnapshotWriter, share: float) -> None:
     writer.keep("one", 1, 0, captured(Pieces()))
-    written = writer.write("one", is_paced=is_paced)
+    written = writer.write("one", share)
     data = Path(written.path).read_bytes()
     assert data == b"".join(captured(Pieces()).pieces())
     assert (written.digest, written.size_bytes) == (hashlib.sha256(data).digest(), len(data))
@@ -67,7 +67,7 @@ def test_a_file_has_the_bytes_of_the_capture_until_it_is_dropped(writer: Snapsho
 def test_one_that_is_dropped_while_it_is_written_ends_there(writer: SnapshotWriter) -> None:
     writer.keep("one", 1, 0, captured(Dropped(writer, "one")))
     with pytest.raises(NotOpenError, match="is not wanted any more"):
-        writer.write("one", is_paced=False)
+        writer.write("one", 1.0)
 
 
 def test_a_later_capture_and_a_later_leader_take_the_place_of_earlier_ones(writer: SnapshotWriter) -> None:
@@ -75,11 +75,11 @@ def test_a_later_capture_and_a_later_leader_take_the_place_of_earlier_ones(write
         writer.keep(name, epoch, partition, captured(Pieces()))
         if name == "c":
             with pytest.raises(NotOpenError):
-                writer.write("a", is_paced=False)
-            writer.write("b", is_paced=False)
+                writer.write("a", 1.0)
+            writer.write("b", 1.0)
     with pytest.raises(NotOpenError):
-        writer.write("b", is_paced=False)
-    writer.write("d", is_paced=False)
+        writer.write("b", 1.0)
+    writer.write("d", 1.0)
 
 
 def test_what_a_dead_process_has_left_is_removed_and_what_another_one_wants_stays(tmp_path: Path) -> None:
@@ -94,8 +94,8 @@ def test_while_rows_go_on_the_writer_rests_eight_times_as_long_as_it_works(tmp_p
     writer = SnapshotWriter(tmp_path, lambda: sum(rests), rests.append)
     writer.keep("fast", 1, 0, captured(Pieces([b"x"] * 20)))
     writer.keep("slow", 1, 1, captured(Pieces([b"x"] * 20)))
-    writer.write("fast", is_paced=False)
+    writer.write("fast", 1.0)
     assert rests == []
-    writer.write("slow", is_paced=True)
+    writer.write("slow", 1 / 9)
     # Twenty hashes of a mebibyte, each of which takes 0.4 ms at least.
     assert sum(rests) > 0.05

@@ -224,22 +224,21 @@ def test_a_host_makes_one_snapshot_after_the_other_while_others_are_stored() -> 
     assert taken(driver) == [("host-1", 3), ("host-0", 4)]
 
 
-def test_while_rows_go_on_the_hosts_of_a_node_make_one_snapshot_after_the_other() -> None:
-    driver = Driver(make_partition_job(partitions=2, snapshot_interval_rows=1), 2, member_ids=MEMBERS)
+def test_while_rows_go_on_partitions_are_captured_together_and_hosts_of_a_node_share_a_part_of_a_core() -> None:
+    driver = Driver(make_partition_job(partitions=6, snapshot_interval_rows=1), 2, member_ids=MEMBERS)
     driver.open({0: 0})
     give_a_row(driver, 0)
-    assert taken(driver) == [("host-0", 0)]
-    assert driver.waiting(TakeSnapshot)[0].is_paced
-    driver.reply(TakeSnapshot, SnapshotTaken, offsets={0: 1})
-    # The first one is stored meanwhile.
-    assert (taken(driver), len(driver.waiting(StoreSnapshot))) == ([("host-1", 1)], 3)
+    while driver.waiting(SendBatch):
+        driver.applied()
+    assert taken(driver) == [("host-0", 0), ("host-1", 1), ("host-0", 2), ("host-1", 3)]
+    assert {one.core_share for one in driver.waiting(TakeSnapshot)} == {1 / 18}
 
 
 def test_a_checkpoint_that_runs_when_the_rows_end_is_cut_short_for_the_last_one() -> None:
     driver = Driver(make_partition_job(partitions=2, snapshot_interval_rows=1), 2, member_ids=MEMBERS)
     driver.open({0: 0})
     give_a_row(driver, 0)
-    (slow,) = driver.waiting(TakeSnapshot)
+    slow, _ = driver.waiting(TakeSnapshot)
     said = driver.give(3, at_end=True)
     while driver.waiting(SendBatch):
         said += driver.applied()
@@ -248,7 +247,7 @@ def test_a_checkpoint_that_runs_when_the_rows_end_is_cut_short_for_the_last_one(
     assert driver.waiting(StoreSnapshot) == []
     driver.flush()
     assert taken(driver)[-2:] == [("host-0", 0), ("host-1", 1)]
-    assert not driver.waiting(TakeSnapshot)[-1].is_paced
+    assert driver.waiting(TakeSnapshot)[-1].core_share == 1
 
 
 @pytest.mark.parametrize(("took_us", "pause_us"), [(2_000_000, 8_000_000), (20_000_000, 60_000_000)])
