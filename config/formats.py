@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -120,6 +121,29 @@ class InfluxFormatSettings(TextFormatSettings):
 
     missing: Annotated[_Missing, BeforeValidator(_null_as_text, json_schema_input_type=_Missing | None)] = "null"
     """What a line without a column's tag or field means: NULL, or a dead letter."""
+
+
+class SyslogFormatSettings(TextFormatSettings):
+    """Messages of syslog, RFC 5424 or 3164."""
+
+    record_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 64 << 10
+    """Longer messages are dead letters."""
+
+    time_format: str = "epoch_ns"
+    """Nothing need be said of the times of messages."""
+
+    timezone: str = "UTC"
+    """Zone of times that name none, such as `Europe/Berlin`."""
+
+    @model_validator(mode="after")
+    def _check_zone(self) -> "SyslogFormatSettings":
+        try:
+            ZoneInfo(self.timezone)
+        except (ValueError, OSError, KeyError):
+            raise fault(
+                ("timezone",), f"there is no time zone {self.timezone!r}; write one such as Europe/Berlin"
+            ) from None
+        return self
 
 
 RESERVED_FIELDS = ("event_id", "template", "variables")

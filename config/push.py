@@ -1,24 +1,29 @@
-"""Settings of sources that others push into: MQTT, HTTP.
+"""Settings of sources that others push into: MQTT, HTTP, syslog.
 
 What arrives is kept in a journal on the node that receives it, before anybody is told that it is kept.
 """
 
 import re
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from config.base import DurationSeconds, Names, Nodes, Settings, SizeBytes, fault
+from config.base import DurationSeconds, Names, Nodes, Settings, SizeBytes, as_list, check_type, fault
 from config.brokers import MessageFormat, SecuritySettings, check_url
-from config.messages import BodyFormat
+from config.formats import SyslogFormatSettings
+from config.messages import BodyFormat, with_named_format
 from config.secrets import Secret
 
 LISTEN = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:/@,\[\]]+)):(?P<port>[0-9]{1,5})")
 """An address to listen at."""
 
 _SHARED = re.compile(r"\$share/[^/+#]+/(.+)")
+
+
+def _syslog_form(form: Any) -> Any:
+    return check_type(with_named_format(form), ("syslog",)) if isinstance(form, str | Mapping) else form
 
 
 class PushSource(Settings):
@@ -84,6 +89,58 @@ class HttpSource(PushSource):
     @model_validator(mode="after")
     def _check_listen(self) -> "HttpSource":
         check_listen(self.listen, ("listen",))
+        return self
+
+
+class SyslogForm(SyslogFormatSettings):
+    """Messages of syslog."""
+
+    type: Literal["syslog"] = "syslog"
+
+
+SyslogFormat: TypeAlias = Annotated[
+    SyslogForm, BeforeValidator(_syslog_form, json_schema_input_type=Literal["syslog"] | SyslogForm)
+]
+Protocols: TypeAlias = Annotated[
+    tuple[Literal["tcp", "udp"], ...], BeforeValidator(as_list), Field(min_length=1, max_length=2)
+]
+
+SYSLOG_SCHEMA = {
+    "time": "TIMESTAMP",
+    "host": "SYMBOL",
+    "app": "SYMBOL",
+    "facility": "SYMBOL",
+    "level": "SYMBOL",
+    "severity": "INT",
+    "message": "STRING",
+}
+"""Columns of a job of syslog that names none."""
+
+
+class SyslogSource(PushSource):
+    """Messages of syslog, from whoever sends them here."""
+
+    meta_names: ClassVar[tuple[str, ...]] = ("$sender", "$received")
+
+    type: Literal["syslog"] = "syslog"
+
+    listen: str
+    """Address to listen at, `host:port`."""
+
+    protocols: Protocols = ("tcp", "udp")
+    """How messages come; those of TLS come by TCP."""
+
+    format: SyslogFormat = SyslogForm()
+    """`syslog`, or a mapping with the options of that format."""
+
+    security: ListenSecurity = ListenSecurity()
+    """How connections are protected."""
+
+    @model_validator(mode="after")
+    def _check_syslog(self) -> "SyslogSource":
+        check_listen(self.listen, ("listen",))
+        if self.security.certificate is not None and "udp" in self.protocols:
+            raise fault(("protocols",), "TLS is over TCP alone; say `protocols: tcp`")
         return self
 
 

@@ -9,7 +9,7 @@ from config.base import Count, Nodes, Settings, fault
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.formats import CsvFormatSettings, FormatSettings, LogFormatSettings, NdjsonFormatSettings
 from config.messages import StdinSource, with_named_format
-from config.push import HttpSource, MqttSource, PushSource
+from config.push import SYSLOG_SCHEMA, HttpSource, MqttSource, PushSource, SyslogSource
 
 FILE_SUFFIXES = {
     ".csv": "csv",
@@ -147,16 +147,20 @@ SourceSettings: TypeAlias = Annotated[
     | NatsSource
     | RedisSource
     | MqttSource
-    | HttpSource,
+    | HttpSource
+    | SyslogSource,
     Field(discriminator="type"),
 ]
 """Any source."""
 
 
+LOG_SCHEMAS = {"syslog": SYSLOG_SCHEMA}
+"""Columns that sources of logs bring, by their type."""
+
 LOCAL_SOURCES = (StreamSource, HostMetricsSource, PushSource)
 """Sources of stream tables, each of which is on one node."""
 
-LOCAL_TYPES = ("stream", "host_metrics", "mqtt", "http")
+LOCAL_TYPES = ("stream", "host_metrics", "mqtt", "http", "syslog")
 """Types of such sources."""
 
 FILE_COLUMN = "file"
@@ -218,6 +222,8 @@ def check_format(source: Any) -> None:
 
 def schema_of_log(source: Any) -> dict[str, str] | None:
     """Return the columns that a log brings, of a source as plain data, or `None` when it is another source."""
+    if isinstance(source, Mapping) and source.get("type") in LOG_SCHEMAS:
+        return LOG_SCHEMAS[source["type"]]
     if not brings_log(source):
         return None
     kind = LogSource if source["type"] == "log" else LogFormatSettings
@@ -233,6 +239,8 @@ def brings_log(source: Any) -> bool:
     """Return whether a source as plain data reads a log, which brings its own columns."""
     if not isinstance(source, Mapping):
         return False
+    if source.get("type") in LOG_SCHEMAS:
+        return True
     form = with_named_format(source.get("format"))
     named = form.get("type") if isinstance(form, Mapping) and source.get("type") not in FILE_TYPES else None
     return source.get("type") == "log" or named == "log"

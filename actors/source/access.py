@@ -9,7 +9,7 @@ from actors.allowed import AllowedPaths
 from actors.errors import SourceError
 from actors.secrets import SecretError, read_private, read_secret
 from config.brokers import KafkaSource, NatsSource, RedisSource, SecuritySettings, secrets_of
-from config.push import HttpSource, MqttSource
+from config.push import HttpSource, MqttSource, SyslogSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -23,7 +23,9 @@ class BrokerAccess:
     """Of what speaks TLS by Python."""
 
 
-def listen_access(source: HttpSource, allowed: AllowedPaths, environment: Mapping[str, str]) -> BrokerAccess:
+def listen_access(
+    source: HttpSource | SyslogSource, allowed: AllowedPaths, environment: Mapping[str, str]
+) -> BrokerAccess:
     """Return how senders reach a source that listens.
 
     Raises:

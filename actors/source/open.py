@@ -20,6 +20,7 @@ from actors.source.format.log import log_format
 from actors.source.format.msgpack import msgpack_format
 from actors.source.format.ndjson import ndjson_format
 from actors.source.format.parquet import ParquetFile
+from actors.source.format.syslog import syslog_format
 from actors.source.format.text import TextFormat, field_names
 from actors.source.format.typed import ColumnsFormat, ValuesFormat
 from actors.source.protocol import Source
@@ -44,10 +45,11 @@ from config.formats import (
     LogFormatSettings,
     MsgpackFormatSettings,
     NdjsonFormatSettings,
+    SyslogFormatSettings,
     TextFormatSettings,
 )
 from config.messages import StdinSource
-from config.push import HttpSource, MqttSource, PushSource
+from config.push import HttpSource, MqttSource, PushSource, SyslogSource
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
@@ -339,6 +341,7 @@ TEXT_FORMATS: Mapping[type[Any], Callable[[Any, RowRules], TextFormat]] = {
     # Before that of objects, from whose settings its own derive.
     MsgpackFormatSettings: msgpack_format,
     InfluxFormatSettings: influx_format,
+    SyslogFormatSettings: syslog_format,
     NdjsonFormatSettings: ndjson_format,
     LogFormatSettings: log_format,
 }
@@ -358,5 +361,6 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     RedisSource: _open_redis,
     MqttSource: _open_push,
     HttpSource: _open_push,
+    SyslogSource: _open_push,
 }
 """Settings of a source -> what opens it: a transport with a format."""

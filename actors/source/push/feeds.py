@@ -11,7 +11,7 @@ from actors.source.push.journal import PushJournal
 from actors.source.push.keeper import Keeper
 from actors.source.surroundings import FeedPlaces
 from actors.stream.table import DurableStreamTable
-from config.push import HttpSource, MqttSource
+from config.push import HttpSource, MqttSource, SyslogSource
 from config.settings import JobSettings
 
 
@@ -69,8 +69,24 @@ def _open_http(job: JobSettings, table: DurableStreamTable, places: FeedPlaces) 
         raise
 
 
+def _open_syslog(job: JobSettings, table: DurableStreamTable, places: FeedPlaces) -> Feed:
+    source = job.source
+    assert isinstance(source, SyslogSource)
+    from actors.source.access import listen_access
+    from actors.source.push.syslog import SyslogFeed
+
+    access = listen_access(source, places.allowed, places.environment)
+    keeper = Keeper(PushJournal(table, stream_limits(job), 1), must_keep=True)
+    try:
+        return SyslogFeed(source, access, keeper, places.now_us, source.format.record_size_bytes_max)
+    except BaseException:
+        keeper.close()
+        raise
+
+
 FEEDS: Mapping[type[Any], Callable[[JobSettings, DurableStreamTable, FeedPlaces], Feed]] = {
     MqttSource: _open_mqtt,
     HttpSource: _open_http,
+    SyslogSource: _open_syslog,
 }
 """Settings of a push source -> what begins to receive."""

@@ -9,6 +9,7 @@ from config import ConfigError
 from tests.support.jobs import make_trades_job
 
 HTTP = {"type": "http", "listen": "127.0.0.1:8086", "format": "json"}
+SYSLOG = {"type": "syslog", "listen": "127.0.0.1:514"}
 MQTT = {"type": "mqtt", "url": "mqtt://127.0.0.1", "topics": ["site/+/temp"], "format": "json"}
 
 
@@ -32,6 +33,10 @@ MQTT = {"type": "mqtt", "url": "mqtt://127.0.0.1", "topics": ["site/+/temp"], "f
         (HTTP | {"security": {"certificate": "c"}}, "`certificate` and `key` belong together"),
         (HTTP | {"security": {"ca": "c"}}, "senders show certificates over TLS alone"),
         (HTTP | {"format": {"type": "json", "columns": {"sym": "$topic"}}}, "it knows $path and $received"),
+        (SYSLOG | {"protocols": "sctp"}, "source.protocols"),
+        (SYSLOG | {"format": "json"}, "no such type, 'json'"),
+        (SYSLOG | {"format": {"type": "syslog", "timezone": "Mars"}}, "there is no time zone 'Mars'"),
+        (SYSLOG | {"security": {"certificate": "c", "key": "k"}}, "TLS is over TCP alone; say `protocols: tcp`"),
     ],
 )
 def test_a_mistake_in_a_push_source_is_named(source: dict[str, Any], text: str) -> None:
