@@ -146,6 +146,13 @@ class SyslogFormatSettings(TextFormatSettings):
         return self
 
 
+class JournaldFormatSettings(TextFormatSettings):
+    """Entries of systemd's journal, as `journalctl --output=json` writes them."""
+
+    time_format: str = "epoch_us"
+    """Nothing need be said of the times of entries."""
+
+
 RESERVED_FIELDS = ("event_id", "template", "variables")
 """Fields of a log line that come from its template."""
 

@@ -132,8 +132,9 @@ def _not_plain(value: Any, path: Place) -> Iterator[SettingError]:
 
 def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
     source, sinks = data.get("source"), data.get("sinks")
-    if isinstance(source, dict) and "path" in source:
-        data["source"] = source | {"path": _absolute(source["path"], base)}
+    for name in ("path", "directory"):
+        if isinstance(source, dict) and name in source:
+            data["source"] = source = source | {name: _absolute(source[name], base)}
     security = source.get("security") if isinstance(source, dict) else None
     if isinstance(source, dict) and isinstance(security, dict):
         data["source"] = data["source"] | {"security": _with_absolute_files(security, base)}

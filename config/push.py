@@ -1,4 +1,4 @@
-"""Settings of sources that others push into: MQTT, HTTP, syslog.
+"""Settings of sources that others push into: MQTT, HTTP, syslog, the journal of systemd.
 
 What arrives is kept in a journal on the node that receives it, before anybody is told that it is kept.
 """
@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from config.base import DurationSeconds, Names, Nodes, Settings, SizeBytes, as_list, check_type, fault
 from config.brokers import MessageFormat, SecuritySettings, check_url
-from config.formats import SyslogFormatSettings
+from config.formats import JournaldFormatSettings, SyslogFormatSettings
 from config.messages import BodyFormat, with_named_format
 from config.secrets import Secret
 
@@ -24,6 +24,10 @@ _SHARED = re.compile(r"\$share/[^/+#]+/(.+)")
 
 def _syslog_form(form: Any) -> Any:
     return check_type(with_named_format(form), ("syslog",)) if isinstance(form, str | Mapping) else form
+
+
+def _journald_form(form: Any) -> Any:
+    return check_type(with_named_format(form), ("journald",)) if isinstance(form, str | Mapping) else form
 
 
 class PushSource(Settings):
@@ -142,6 +146,47 @@ class SyslogSource(PushSource):
         if self.security.certificate is not None and "udp" in self.protocols:
             raise fault(("protocols",), "TLS is over TCP alone; say `protocols: tcp`")
         return self
+
+
+class JournaldForm(JournaldFormatSettings):
+    """Entries of systemd's journal."""
+
+    type: Literal["journald"] = "journald"
+
+
+JOURNALD_SCHEMA = {
+    "time": "TIMESTAMP",
+    "host": "SYMBOL",
+    "unit": "SYMBOL",
+    "app": "SYMBOL",
+    "severity": "INT",
+    "message": "STRING",
+}
+"""Columns of a job of the journal that names none."""
+
+JournaldFormat: TypeAlias = Annotated[
+    JournaldForm, BeforeValidator(_journald_form, json_schema_input_type=Literal["journald"] | JournaldForm)
+]
+
+
+class JournaldSource(PushSource):
+    """Entries of systemd's journal, as they come."""
+
+    meta_names: ClassVar[tuple[str, ...]] = ("$received",)
+
+    type: Literal["journald"] = "journald"
+
+    units: Names = ()
+    """Units whose entries are read, such as `nginx.service`; none means all."""
+
+    directory: str | None = None
+    """Folder of journal files, in place of this machine's own."""
+
+    start: Literal["earliest", "latest"] = "latest"
+    """Where a job begins that has read nothing yet: at what is kept, or at what comes."""
+
+    format: JournaldFormat = JournaldForm()
+    """`journald`, or a mapping with the options of that format."""
 
 
 class MqttSource(PushSource):

@@ -9,7 +9,15 @@ from config.base import Count, Nodes, Settings, fault
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.formats import CsvFormatSettings, FormatSettings, LogFormatSettings, NdjsonFormatSettings
 from config.messages import StdinSource, with_named_format
-from config.push import SYSLOG_SCHEMA, HttpSource, MqttSource, PushSource, SyslogSource
+from config.push import (
+    JOURNALD_SCHEMA,
+    SYSLOG_SCHEMA,
+    HttpSource,
+    JournaldSource,
+    MqttSource,
+    PushSource,
+    SyslogSource,
+)
 
 FILE_SUFFIXES = {
     ".csv": "csv",
@@ -148,19 +156,20 @@ SourceSettings: TypeAlias = Annotated[
     | RedisSource
     | MqttSource
     | HttpSource
-    | SyslogSource,
+    | SyslogSource
+    | JournaldSource,
     Field(discriminator="type"),
 ]
 """Any source."""
 
 
-LOG_SCHEMAS = {"syslog": SYSLOG_SCHEMA}
+LOG_SCHEMAS = {"syslog": SYSLOG_SCHEMA, "journald": JOURNALD_SCHEMA}
 """Columns that sources of logs bring, by their type."""
 
 LOCAL_SOURCES = (StreamSource, HostMetricsSource, PushSource)
 """Sources of stream tables, each of which is on one node."""
 
-LOCAL_TYPES = ("stream", "host_metrics", "mqtt", "http", "syslog")
+LOCAL_TYPES = ("stream", "host_metrics", "mqtt", "http", "syslog", "journald")
 """Types of such sources."""
 
 FILE_COLUMN = "file"

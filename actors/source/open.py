@@ -16,6 +16,7 @@ from actors.source.decoding import RowRules
 from actors.source.format.csv import csv_format
 from actors.source.format.fields import FieldsFormat
 from actors.source.format.influx import influx_format
+from actors.source.format.journald import journald_format
 from actors.source.format.log import log_format
 from actors.source.format.msgpack import msgpack_format
 from actors.source.format.ndjson import ndjson_format
@@ -42,6 +43,7 @@ from config.formats import (
     CsvFormatSettings,
     FormatSettings,
     InfluxFormatSettings,
+    JournaldFormatSettings,
     LogFormatSettings,
     MsgpackFormatSettings,
     NdjsonFormatSettings,
@@ -49,7 +51,7 @@ from config.formats import (
     TextFormatSettings,
 )
 from config.messages import StdinSource
-from config.push import HttpSource, MqttSource, PushSource, SyslogSource
+from config.push import HttpSource, JournaldSource, MqttSource, PushSource, SyslogSource
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
@@ -342,6 +344,7 @@ TEXT_FORMATS: Mapping[type[Any], Callable[[Any, RowRules], TextFormat]] = {
     MsgpackFormatSettings: msgpack_format,
     InfluxFormatSettings: influx_format,
     SyslogFormatSettings: syslog_format,
+    JournaldFormatSettings: journald_format,
     NdjsonFormatSettings: ndjson_format,
     LogFormatSettings: log_format,
 }
@@ -362,5 +365,6 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     MqttSource: _open_push,
     HttpSource: _open_push,
     SyslogSource: _open_push,
+    JournaldSource: _open_push,
 }
 """Settings of a source -> what opens it: a transport with a format."""

@@ -82,7 +82,7 @@ class SyslogReader:
 
 
 def syslog_format(settings: SyslogFormatSettings, rules: RowRules) -> TextFormat:
-    """Return the format of syslog."""
+    """Return what makes rows of the messages of both RFCs."""
     fields = field_names(rules.schema, settings.columns)
     objects = NdjsonReader(NdjsonFormatSettings(missing="null"), fields)
 

@@ -11,7 +11,7 @@ from actors.source.push.journal import PushJournal
 from actors.source.push.keeper import Keeper
 from actors.source.surroundings import FeedPlaces
 from actors.stream.table import DurableStreamTable
-from config.push import HttpSource, MqttSource, SyslogSource
+from config.push import HttpSource, JournaldSource, MqttSource, SyslogSource
 from config.settings import JobSettings
 
 
@@ -84,9 +84,24 @@ def _open_syslog(job: JobSettings, table: DurableStreamTable, places: FeedPlaces
         raise
 
 
+def _open_journald(job: JobSettings, table: DurableStreamTable, places: FeedPlaces) -> Feed:
+    source = job.source
+    assert isinstance(source, JournaldSource)
+    from actors.source.push.journald import JournaldFeed, follow_command
+
+    if source.directory is not None and (refusal := places.allowed.refusal(source.directory)) is not None:
+        raise SourceError(refusal)
+    journal = PushJournal(table, stream_limits(job), 1)
+    keeper = Keeper(journal, must_keep=True)
+    return JournaldFeed(
+        follow_command(source.directory, source.units), source.start, journal, keeper, places.now_us, places.random
+    )
+
+
 FEEDS: Mapping[type[Any], Callable[[JobSettings, DurableStreamTable, FeedPlaces], Feed]] = {
     MqttSource: _open_mqtt,
     HttpSource: _open_http,
     SyslogSource: _open_syslog,
+    JournaldSource: _open_journald,
 }
 """Settings of a push source -> what begins to receive."""
