@@ -418,7 +418,8 @@ class JobSettings(Settings):
         for place in (data["source"], *data["sinks"]):
             place.pop("on", None)
         # Once a job has begun it makes no difference where.
-        data["source"].pop("start", None)
+        for name in ("start", "rotated", "lost"):
+            data["source"].pop(name, None)
         _forget_what_decides_nothing(data)
         for form in (data["source"], data["source"].get("format")):
             if isinstance(form, dict) and form.get("explode", "") is None:

@@ -29,6 +29,9 @@ FILE_SUFFIXES = {
 }
 """Source type that a file name suggests."""
 
+PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
+"""Endings of compressed files, after that of what is in them."""
+
 FORMAT_TYPES = {"csv": "csv", "json": "ndjson", "ndjson": "ndjson", "log": "log", "parquet": "parquet"}
 """Source type of files of a format."""
 
@@ -82,6 +85,19 @@ class GrowingFileSource(FileSource):
 
     follow: bool = False
     """Whether files grow: keep reading whole lines, and never end."""
+
+    rotated: str | None = Field(default=None, min_length=1)
+    """Pattern of the files that a followed file has become; `None` finds them beside it, by a number or date."""
+
+    lost: Literal["refuse", "gap"] = "refuse"
+    """What it means that a followed file, or one that it has become, is found nowhere: an error, or a gap."""
+
+    @model_validator(mode="after")
+    def _check_rotation(self) -> "GrowingFileSource":
+        for name in ("rotated", "lost"):
+            if not self.follow and getattr(self, name) not in (None, "refuse"):
+                raise fault((name,), f"`{name}` is about files that are followed; give `follow: true`")
+        return self
 
 
 class CsvSource(CsvFormatSettings, GrowingFileSource):
@@ -176,6 +192,12 @@ FILE_COLUMN = "file"
 """Column that holds the name of the file."""
 
 
+def without_packing(name: str) -> str:
+    """Return the name of a file without the ending of its compression, if it has one."""
+    packing = next((suffix for suffix in PACKED_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(packing)]
+
+
 def reads_files_apart(key_columns: Sequence[str], source: FileSource) -> bool:
     """Return whether each file is a split of its own, because its name is part of the key."""
     return any(name.lower() == FILE_COLUMN for name in key_columns) and FILE_COLUMN not in source.columns
@@ -210,7 +232,7 @@ def with_type(source: Any) -> Any:
     first = path[0] if isinstance(path, list) and path else path
     if isinstance(first, str):
         for suffix, kind in FILE_SUFFIXES.items():
-            if first.lower().endswith(suffix):
+            if without_packing(first).lower().endswith(suffix):
                 return {"type": kind, **plain}
     return source
 

@@ -5,6 +5,7 @@ The tables at the end say which formats and which transports there are; a new on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,19 @@ from actors.source.protocol import Source
 from actors.source.push import journal
 from actors.source.push.journal import JournalTransport
 from actors.source.reading import RecordSource
+from actors.source.records import Texts
 from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
-from actors.source.transport.files import FileChoice, FileTransport
+from actors.source.transport.contents import FileContent
+from actors.source.transport.files import FileChoice, FileTransport, RecordFile
+from actors.source.transport.followed import FollowedFile
+from actors.source.transport.generation import FollowedChoice
 from actors.source.transport.host_metrics import HostFeed, HostSampler
 from actors.source.transport.inline import InlineTransport
 from actors.source.transport.journal import SIZE_BYTES_MAX, RecordJournal
 from actors.source.transport.lines import LineFile
 from actors.source.transport.pipe import PipeTransport
 from actors.source.transport.positions import PositionLog
+from actors.source.transport.segments import SegmentLog
 from actors.source.transport.stream_table import StreamTableTransport
 from actors.stream.table import DurableStreamTable, StreamLimits
 from config.brokers import FieldsForm, KafkaSource, NatsSource, RedisSource
@@ -71,6 +77,10 @@ from config.specs import ahead_limit
 
 POSITIONS_FILE = "source.positions"
 """Name of the file, beside the shards of a job, that says what has been read of the job's files."""
+
+
+SEGMENTS_FILE = "source.segments"
+"""Name of the file beside it that says which rotated files were read one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,10 +210,23 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
     assert isinstance(source, TextFormatSettings)
     form = open_text_format(job, source)
 
-    def open_file(path: Path, is_complete: bool) -> LineFile:
-        return LineFile(path, form.framing, is_complete=is_complete, check=form.decoder)
-
     choice = _file_choice(job, places, source, follow=source.follow)
+    segments = SegmentLog(None if places.positions is None else places.positions / SEGMENTS_FILE)
+
+    def open_lines(path: Path, content: FileContent | None = None, known_as: Path | None = None) -> LineFile:
+        is_complete = not source.follow
+        check = form.decoder
+        return LineFile(path, form.framing, is_complete=is_complete, check=check, content=content, known_as=known_as)
+
+    def open_file(number: int, path: Path, is_complete: bool) -> RecordFile[Texts]:
+        del is_complete
+        if not choice.survives_rotation:
+            return open_lines(path)
+        followed = FollowedChoice(
+            number=number, path=path, rotated=source.rotated, accepts_loss=source.lost == "gap", allowed=places.allowed
+        )
+        return FollowedFile(followed, partial(open_lines, known_as=path), segments)
+
     return RecordSource(job.row_schema, FileTransport(choice, open_file, _positions(places)), form)
 
 
@@ -211,7 +234,8 @@ def _open_parquet_files(job: JobSettings, places: Places) -> Source:
     source = job.source
     assert isinstance(source, ParquetSource)
 
-    def open_file(path: Path, is_complete: bool) -> ParquetFile:
+    def open_file(number: int, path: Path, is_complete: bool) -> ParquetFile:
+        del number
         assert is_complete
         return ParquetFile(source, job.row_schema, path)
 

@@ -12,7 +12,7 @@ from cluster.errors import BacktestError
 from cluster.surroundings import surroundings_here
 from config.load import make_job
 from config.settings import JobSettings
-from config.sources import FILE_SUFFIXES, FORMAT_TYPES, LOCAL_TYPES
+from config.sources import FILE_SUFFIXES, FORMAT_TYPES, LOCAL_TYPES, without_packing
 
 _LIVE_SOURCES = (*LOCAL_TYPES, "stdin")
 """Sources that are not a record by themselves."""
@@ -56,7 +56,7 @@ def with_source(job: JobSettings, path: Path) -> JobSettings:
         BacktestError: the name of the file does not say what it is.
         ConfigError: the job cannot read such a file.
     """
-    kind = FILE_SUFFIXES.get(path.suffix.lower())
+    kind = FILE_SUFFIXES.get(Path(without_packing(path.name)).suffix.lower())
     own = job.source.model_dump(mode="json")
     if isinstance(own.get("format"), dict):
         # What brings the records is another thing now; how they are written is not.

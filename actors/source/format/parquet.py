@@ -88,6 +88,9 @@ class ParquetFile:
             self._mark = mark
             self._open()
 
+    def close(self) -> None:
+        """Do nothing: the file is only open during a read."""
+
     def _open(self) -> FileMark:
         """Return what the file is, after a look at its columns; it must be what it was at the first look."""
         stat = self._look()

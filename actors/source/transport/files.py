@@ -9,7 +9,7 @@ error, in this process and after a restart.
 import glob
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol
@@ -18,8 +18,11 @@ from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SourceError
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, C, C_co
+from actors.source.transport.contents import check_allowed, stem_of
+from actors.source.transport.followed import FollowedFile
 from actors.source.transport.positions import WAY_OUT, FileMark, PositionLog, grew_too_late
-from config.sources import FILE_COLUMN
+from actors.source.transport.rotated import rotated_tail
+from config.sources import FILE_COLUMN, without_packing
 
 
 class RecordFile(Protocol[C_co]):
@@ -47,6 +50,10 @@ class RecordFile(Protocol[C_co]):
         """Go on where another process has read to, if the file still holds what was read then."""
         ...
 
+    def close(self) -> None:
+        """Close what is open."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChoice:
@@ -66,12 +73,24 @@ class FileChoice:
     allowed: AllowedPaths = EVERYTHING
     """What may be read."""
 
+    @property
+    def survives_rotation(self) -> bool:
+        """Whether each file that is followed goes on when it is rotated: one that is named, or each that is a split."""
+        is_one = len(self.paths) == 1 and not glob.has_magic(self.paths[0]) and not os.path.isdir(self.paths[0])
+        return self.follow and (self.is_split_by_file or is_one)
+
 
 class FileTransport(Generic[C]):
-    """Brings the records of files; `open_file` makes a `RecordFile` of a path and of whether the file is complete."""
+    """Brings the records of files.
+
+    `open_file` makes a `RecordFile` of the number of a file, its path, and whether it is complete.
+    """
 
     def __init__(
-        self, choice: FileChoice, open_file: Callable[[Path, bool], RecordFile[C]], positions: PositionLog | None = None
+        self,
+        choice: FileChoice,
+        open_file: Callable[[int, Path, bool], RecordFile[C]],
+        positions: PositionLog | None = None,
     ) -> None:
         self._choice = choice
         self._open_file = open_file
@@ -93,9 +112,12 @@ class FileTransport(Generic[C]):
         return self._split_infos()
 
     def earliest_offset(self, split: int) -> int:
-        """Return 0: a file holds all its records."""
-        del split
-        return 0
+        """Return the first record that is left of a file that was rotated, else 0: a file holds all its records."""
+        number = split if self._choice.is_split_by_file else 0
+        if number >= len(self._files):
+            return 0
+        file = self._file(number)
+        return file.earliest() if isinstance(file, FollowedFile) else 0
 
     def block_at(self, split: int, offset: int, record_count: int) -> Block[C] | None:
         """Return a block with an offset, or `None` at the end; its length is that of the blocks of files."""
@@ -124,7 +146,9 @@ class FileTransport(Generic[C]):
         return None
 
     def close(self) -> None:
-        """Do nothing: files are only open during a read."""
+        """Close the files that are followed; others are only open during a read."""
+        for file in self._files:
+            file.close()
 
     def _file(self, number: int) -> RecordFile[C]:
         """Return a file; the first time it must hold what was read of it before this process."""
@@ -158,7 +182,7 @@ class FileTransport(Generic[C]):
 
     def _split_infos(self) -> tuple[SplitInfo, ...]:
         if self._choice.is_split_by_file:
-            return tuple(SplitInfo(number=number, name=file.path.stem) for number, file in enumerate(self._files))
+            return tuple(SplitInfo(number=number, name=stem_of(file.path)) for number, file in enumerate(self._files))
         name = self._files[0].path.name if len(self._files) == 1 else ", ".join(self._choice.paths)
         return (SplitInfo(number=0, name=name),)
 
@@ -169,27 +193,29 @@ class FileTransport(Generic[C]):
         marks = self._positions.marks
         read = [] if self._files else self._positions.paths()
         known = read or [file.path for file in self._files]
+        if self._choice.survives_rotation:
+            paths = _without_rotated(paths, known)
         if paths[: len(known)] != known:
             raise _changed_choice(known, paths, is_followed=not read)
         for number, path in enumerate(paths[len(self._files) :], len(self._files)):
             if self._files and not self._choice.is_split_by_file:
                 self._files[-1].is_complete = True
-            self._files.append(self._open_file(path, not self._choice.follow))
+            self._files.append(self._open_file(number, path, not self._choice.follow))
             if self._choice.is_split_by_file and number not in marks:
                 # The number of the split belongs to this file from now on, read or not.
                 self._positions.put(self._files[-1].mark(number))
         if self._choice.is_split_by_file:
             self._check_stems()
-        elif self._choice.follow:
+        elif self._choice.follow and not self._choice.survives_rotation:
             self._check_closed()
 
     def _check_stems(self) -> None:
         stems: dict[str, Path] = {}
         for file in self._files:
-            other = stems.setdefault(file.path.stem, file.path)
+            other = stems.setdefault(stem_of(file.path), file.path)
             if other != file.path:
                 raise SourceError(
-                    f"{other} and {file.path} are both {file.path.stem!r}, but `{FILE_COLUMN}` is a key; rename one"
+                    f"{other} and {file.path} are both {stem_of(file.path)!r}, but `{FILE_COLUMN}` is a key; rename one"
                 )
 
 
@@ -202,7 +228,7 @@ def find_files(choice: FileChoice) -> list[Path]:
     found: set[Path] = set()
     for text in choice.paths:
         # Before anything is looked for: whether it is there is no business of the job either.
-        _check_allowed(choice.allowed, text)
+        check_allowed(choice.allowed, text)
         try:
             here = _find(text, choice.suffixes)
         except OSError as error:
@@ -210,15 +236,23 @@ def find_files(choice: FileChoice) -> list[Path]:
         if not here and not choice.follow:
             raise SourceError(_explain_nothing(text, choice.suffixes))
         for path in here:
-            _check_allowed(choice.allowed, path)
+            check_allowed(choice.allowed, path)
         found.update(here)
-    return sorted(found, key=lambda path: (path.name, str(path)))
+    return _sorted(found)
 
 
-def _check_allowed(allowed: AllowedPaths, path: str | Path) -> None:
-    refusal = allowed.refusal(path)
-    if refusal is not None:
-        raise SourceError(refusal)
+def _without_rotated(paths: Sequence[Path], known: Sequence[Path]) -> list[Path]:
+    """Return the files without those that others have become, and with those that have no file of their name now."""
+    beside = {path.parent: [one for one in paths if one.parent == path.parent] for path in paths}
+    return _sorted(
+        path
+        for path in {*paths, *known}
+        if path in known or not any(rotated_tail(other.name, path.name) for other in beside[path.parent])
+    )
+
+
+def _sorted(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: (path.name, str(path)))
 
 
 def _size(path: Path) -> int:
@@ -231,12 +265,16 @@ def _size(path: Path) -> int:
 def _find(text: str, suffixes: Sequence[str]) -> list[Path]:
     path = Path(text)
     if path.is_dir():
-        return [entry for entry in path.iterdir() if entry.suffix.lower() in suffixes and entry.is_file()]
+        return [entry for entry in path.iterdir() if _suffix(entry) in suffixes and entry.is_file()]
     if path.is_file():
         return [path]
     if path.exists():
         raise SourceError(f"{text} is no file but a pipe or a device, which cannot be read again from any position")
     return [Path(match) for match in glob.glob(text, recursive=True) if os.path.isfile(match)]
+
+
+def _suffix(path: Path) -> str:
+    return Path(without_packing(path.name)).suffix.lower()
 
 
 def _explain_nothing(text: str, suffixes: Sequence[str]) -> str:

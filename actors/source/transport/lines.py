@@ -8,9 +8,8 @@ all that belongs to its lines.
 """
 
 import bisect
-import io
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,15 @@ import numpy as np
 from actors.errors import SourceError
 from actors.source.protocol import RAW_SIZE_BYTES_MAX
 from actors.source.records import Block, Origin, Texts
-from actors.source.transport.positions import WAY_OUT, FileMark, ReadPrefix, became_shorter, was_changed
+from actors.source.transport.contents import FileContent, content_of, stem_of
+from actors.source.transport.positions import (
+    WAY_OUT,
+    FileChangedError,
+    FileMark,
+    ReadPrefix,
+    became_shorter,
+    was_changed,
+)
 
 BLOCK_SIZE_BYTES = 1 << 20
 """Bytes that are read and decoded at once, unless lines are longer."""
@@ -30,10 +37,6 @@ Beginnings = Callable[[bytes], Sequence[int]]
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _NO_TEXT = (
-    (b"\x1f\x8b", "is compressed (gzip); unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "is compressed (zstd); unpack it first"),
-    (b"\xfd7zXZ\x00", "is compressed (xz); unpack it first"),
-    (b"BZh91AY&SY", "is compressed (bzip2); unpack it first"),
     (b"PK\x03\x04", "is an archive or a workbook (zip); unpack it, or save it as text, first"),
     (b"PAR1\x15", "is Parquet; give `type: parquet`"),
     (b"\xff\xfe", "is UTF-16 or UTF-32; save it as UTF-8"),
@@ -77,14 +80,25 @@ class _Lines:
 class LineFile:
     """The lines of one file. `is_complete` tells whether its last line counts even without a line end.
 
+    A file that is one of several of a name is `known_as` that name; what follows a last line without an end is another
+    line then. `content` is what it holds, where that is not to be opened by its path.
     `check` is given the origin of the records as soon as it is known, and may raise `SourceError`.
     """
 
     def __init__(
-        self, path: Path, framing: LineFraming, *, is_complete: bool, check: Callable[[Origin], object] | None = None
+        self,
+        path: Path,
+        framing: LineFraming,
+        *,
+        is_complete: bool,
+        check: Callable[[Origin], object] | None = None,
+        content: FileContent | None = None,
+        known_as: Path | None = None,
     ) -> None:
         self.path = path
         self.is_complete = is_complete
+        self._content = content
+        self._known_as = known_as
         self._framing = framing
         self._check = check
         # The end of lines that belong together shows in the line after them.
@@ -104,18 +118,55 @@ class LineFile:
                 long, or does not hold any more what was read before.
         """
         with self._open() as file:
-            origin = self._find_origin(file.fileno())
+            origin = self._find_origin(file)
             if origin is None:
                 return None
-            self._end_last_line(file.fileno())
+            self._end_last_line(file)
             first, position = self._nearest(record)
-            while (found := self._scan(file.fileno(), position)) is not None:
+            while (found := self._scan(file, position)) is not None:
                 block = self._block(origin, first, found)
-                self._advance(file.fileno(), first + found.record_count, position, found)
+                self._advance(file, first + found.record_count, position, found)
                 first, position = first + found.record_count, found.next_position
                 if record < first:
                     return block
         return None
+
+    @property
+    def end_record(self) -> int:
+        """Number after the last record that was read."""
+        return self._end_record
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that were read."""
+        return self._prefix.size_bytes
+
+    @property
+    def digest(self) -> str:
+        """Digest of the bytes that were read."""
+        return self._prefix.digest
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Size and digest of the first bytes that were read."""
+        return self._prefix.head
+
+    def is_changed(self) -> bool:
+        """Return whether the file does not begin any more with what was read."""
+        with self._open() as file:
+            try:
+                self._prefix.check(file)
+            except FileChangedError:
+                return True
+        return False
+
+    def has_more(self) -> bool:
+        """Return whether there is a record after those that were read."""
+        with self._open() as file:
+            if self._find_origin(file) is None:
+                return False
+            self._end_last_line(file)
+            return self._scan(file, self._prefix.size_bytes) is not None
 
     def record_count(self) -> int:
         """Return the records there are now.
@@ -146,27 +197,32 @@ class LineFile:
         if not mark.size_bytes:
             return
         with self._open() as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < mark.size_bytes:
+            size = file.size()
+            if size is not None and size < mark.size_bytes:
                 raise became_shorter(self.path, mark.size_bytes, size)
-            if self._find_origin(file.fileno()) is None or self._prefix.size_bytes > mark.size_bytes:
+            if self._find_origin(file) is None or self._prefix.size_bytes > mark.size_bytes:
                 raise was_changed(self.path, mark.size_bytes)
-            self._prefix.extend_from(file.fileno(), mark.size_bytes)
+            self._prefix.extend_from(file, mark.size_bytes)
             if self._prefix.digest != mark.digest:
                 raise was_changed(self.path, mark.size_bytes)
-            self._prefix.check(file.fileno())
+            self._prefix.check(file)
         if mark.record_count:
             self._records.append(mark.record_count)
             self._positions.append(mark.size_bytes)
         self._end_record = mark.record_count
 
-    def _end_last_line(self, descriptor: int) -> None:
+    def close(self) -> None:
+        """Do nothing: the file is only open during a read."""
+
+    def _end_last_line(self, file: FileContent) -> None:
         """Take the line end that the last line read has got since; it must not have got anything else."""
         if self._prefix.tail in (b"", _BYTE_ORDER_MARK) or self._prefix.tail.endswith(b"\n"):
             return
-        more = os.pread(descriptor, 2, self._prefix.size_bytes)
+        more = file.read(2, self._prefix.size_bytes)
         ending = more if more == b"\r\n" else more[:1]
         if ending.strip(b"\r\n"):
+            if self._known_as is not None:
+                return
             raise SourceError(
                 f"{self.path}: the last line was read without a line end and has grown since. Write whole lines, and "
                 f"use `follow` for files that grow. {WAY_OUT}"
@@ -192,12 +248,12 @@ class LineFile:
         at = bisect.bisect_right(self._records, record) - 1
         return self._records[at], self._positions[at]
 
-    def _advance(self, descriptor: int, record: int, position: int, found: "_Lines") -> None:
+    def _advance(self, file: FileContent, record: int, position: int, found: "_Lines") -> None:
         """Note that the file was read as far as some lines that begin at a position."""
         if record <= self._end_record:
             return
         if found.is_too_long:
-            self._prefix.extend_from(descriptor, found.next_position)
+            self._prefix.extend_from(file, found.next_position)
         else:
             self._prefix.extend(found.content[self._prefix.size_bytes - position :])
         self._end_record = record
@@ -206,17 +262,18 @@ class LineFile:
             self._records.append(record)
             self._positions.append(found.next_position)
 
-    def _find_origin(self, descriptor: int) -> Origin | None:
+    def _find_origin(self, file: FileContent) -> Origin | None:
         """Return where the records come from, or `None` as long as the header is not written."""
-        self._prefix.check(descriptor)
+        self._prefix.check(file)
         if self._origin is None:
-            start = self._read(descriptor, 0)
+            start = self._read(file, 0)
             self._check_is_text(start)
             skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
             header, position = self._find_header(start, skipped) if self._framing.has_header else (None, skipped)
             if position is None:
                 return None
-            origin = Origin(name=str(self.path), stem=self.path.stem, header=header)
+            path = self._known_as or self.path
+            origin = Origin(name=str(path), stem=stem_of(path), header=header)
             if self._check is not None:
                 self._check(origin)
             self._prefix.extend(start[:position])
@@ -242,24 +299,27 @@ class LineFile:
         end = len(start) if end < 0 else end
         return start[skipped:end].rstrip(b"\r"), min(end + 1, len(start))
 
-    def _open(self) -> io.FileIO:
-        try:
-            return io.FileIO(self.path)
-        except OSError as error:
-            raise SourceError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+    @contextmanager
+    def _open(self) -> Iterator[FileContent]:
+        content = self._content or content_of(self.path)
+        with content.opened():
+            if content.is_packed:
+                # What is unpacked already is not unpacked again by the next read.
+                self._content = content
+            yield content
 
-    def _scan(self, descriptor: int, position: int) -> _Lines | None:
-        data = self._read(descriptor, position)
+    def _scan(self, file: FileContent, position: int) -> _Lines | None:
+        data = self._read(file, position)
         end = data.rfind(b"\n") + 1
         if self._framing.beginnings is not None:
             is_all = self.is_complete and len(data) < self._block_size_bytes
             end = len(data) if is_all else self._last_beginning(data[:end])
             if not end and len(data) == self._block_size_bytes:
-                return self._scan_long_record(descriptor, position, data)
+                return self._scan_long_record(file, position, data)
             if not end:
                 return None
         if not end and len(data) >= self._block_size_bytes:
-            return self._scan_long_line(descriptor, position, data)
+            return self._scan_long_line(file, position, data)
         if not end:
             if not data or not self.is_complete:
                 return None
@@ -273,7 +333,7 @@ class LineFile:
         assert self._framing.beginnings is not None
         return max(self._framing.beginnings(content), default=0)
 
-    def _scan_long_record(self, descriptor: int, position: int, data: bytes) -> _Lines | None:
+    def _scan_long_record(self, file: FileContent, position: int, data: bytes) -> _Lines | None:
         assert self._framing.beginnings is not None
         content, count, at_line_start = data[:RAW_SIZE_BYTES_MAX], 0, False
         while data:
@@ -286,25 +346,22 @@ class LineFile:
             if found is not None:
                 break
             at_line_start = data[end - 1 : end] == b"\n"
-            data = self._read(descriptor, position)
+            data = self._read(file, position)
         if not data and not self.is_complete:
             return None
         count += not data and not at_line_start
         return _Lines(record_count=count, content=content, next_position=position, is_too_long=True)
 
-    def _scan_long_line(self, descriptor: int, position: int, data: bytes) -> _Lines | None:
+    def _scan_long_line(self, file: FileContent, position: int, data: bytes) -> _Lines | None:
         start, content = position, data[:RAW_SIZE_BYTES_MAX]
         while data and b"\n" not in data:
             position += len(data)
-            data = self._read(descriptor, position)
+            data = self._read(file, position)
         if not data and not self.is_complete:
             return None
         position += data.find(b"\n") + 1 if data else 0
         assert position > start
         return _Lines(record_count=1, content=content, next_position=position, is_too_long=True)
 
-    def _read(self, descriptor: int, position: int) -> bytes:
-        try:
-            return os.pread(descriptor, self._block_size_bytes, position)
-        except OSError as error:
-            raise SourceError(f"{self.path}: cannot be read: {error.strerror or error}") from error
+    def _read(self, file: FileContent, position: int) -> bytes:
+        return file.read(self._block_size_bytes, position)

@@ -18,6 +18,7 @@ import xxhash
 
 from actors.errors import SourceError
 from actors.files import make_directory, private_opener, replace_file, sync_directory
+from actors.source.transport.contents import FileContent, Stamp
 
 FORMAT_VERSION = 2
 """Version of a line of the log; lines of version 1 have no checksum."""
@@ -56,7 +57,7 @@ class ReadPrefix:
         self._path = path
         self._hash = xxhash.xxh3_128()
         self._head = self._tail = b""
-        self._inode: tuple[int, int] | None = None
+        self._stamp: Stamp | None = None
         self.size_bytes = 0
 
     @property
@@ -69,6 +70,11 @@ class ReadPrefix:
         """The last bytes that were read."""
         return self._tail
 
+    @property
+    def head(self) -> tuple[int, str]:
+        """Size and digest of the first bytes."""
+        return len(self._head), xxhash.xxh3_128_hexdigest(self._head)
+
     def extend(self, data: bytes) -> None:
         """Take the bytes that follow."""
         self._hash.update(data)
@@ -76,35 +82,37 @@ class ReadPrefix:
         self._tail = (self._tail + data[-_TAIL_SIZE_BYTES:])[-_TAIL_SIZE_BYTES:]
         self.size_bytes += len(data)
 
-    def extend_from(self, descriptor: int, end: int) -> None:
+    def extend_from(self, content: FileContent, end: int) -> None:
         """Take the bytes of the file up to a position, which must be there."""
         while self.size_bytes < end:
-            data = os.pread(descriptor, min(_CHUNK_SIZE_BYTES, end - self.size_bytes), self.size_bytes)
+            data = content.read(min(_CHUNK_SIZE_BYTES, end - self.size_bytes), self.size_bytes)
             if not data:
                 raise became_shorter(self._path, end, self.size_bytes)
             self.extend(data)
 
-    def check(self, descriptor: int) -> None:
+    def check(self, content: FileContent) -> None:
         """Check that the file still begins with what was read, by a look at both ends, or at all of another inode.
 
         Raises:
-            SourceError: it does not.
+            FileChangedError: it does not.
         """
-        stat = os.fstat(descriptor)
-        if stat.st_size < self.size_bytes:
-            raise became_shorter(self._path, self.size_bytes, stat.st_size)
-        inode = (stat.st_dev, stat.st_ino)
-        if inode == self._inode or self._inode is None:
-            tail_start = self.size_bytes - len(self._tail)
-            same = os.pread(descriptor, len(self._head), 0) == self._head
-            same = same and os.pread(descriptor, len(self._tail), tail_start) == self._tail
+        size, stamp = content.size(), content.stamp()
+        if size is not None and size < self.size_bytes:
+            raise became_shorter(self._path, self.size_bytes, size)
+        if stamp == self._stamp or self._stamp is None:
+            same = content.is_packed or self._has_both_ends(content)
         else:
             again = ReadPrefix(self._path)
-            again.extend_from(descriptor, self.size_bytes)
+            again.extend_from(content, self.size_bytes)
             same = again.digest == self.digest
         if not same:
             raise was_changed(self._path, self.size_bytes)
-        self._inode = inode
+        self._stamp = stamp
+
+    def _has_both_ends(self, content: FileContent) -> bool:
+        tail_start = self.size_bytes - len(self._tail)
+        same = content.read(len(self._head), 0) == self._head
+        return same and content.read(len(self._tail), tail_start) == self._tail
 
 
 class PositionLog:
@@ -186,19 +194,23 @@ class PositionLog:
         self._size_bytes = len(whole)
 
 
-def became_shorter(path: Path, size_bytes: int, now_bytes: int) -> SourceError:
-    """Return the error for a file that has lost what was read."""
-    return SourceError(
+class FileChangedError(SourceError):
+    """A file does not begin any more with what was read of it."""
+
+
+def became_shorter(path: Path, size_bytes: int, now_bytes: int, other_way: str = "") -> FileChangedError:
+    """Return the error for a file that has lost what was read; `other_way` is one more way out."""
+    return FileChangedError(
         f"{path}: the file has become shorter (from at least {size_bytes} to {now_bytes} bytes), so rows that were "
-        f"read are gone. {WAY_OUT}"
+        f"read are gone. {WAY_OUT}{other_way and f', {other_way}'}"
     )
 
 
-def was_changed(path: Path, size_bytes: int) -> SourceError:
-    """Return the error for a file that holds something else where it was read."""
-    return SourceError(
+def was_changed(path: Path, size_bytes: int, other_way: str = "") -> FileChangedError:
+    """Return the error for a file that holds something else where it was read; `other_way` is one more way out."""
+    return FileChangedError(
         f"{path}: the file was replaced or changed: its first {size_bytes} bytes are not those that were read. "
-        f"{WAY_OUT}"
+        f"{WAY_OUT}{other_way and f', {other_way}'}"
     )
 
 
