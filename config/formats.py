@@ -1,8 +1,10 @@
 """Settings of formats: how the rows of a source are written, whatever brings them."""
 
+import codecs
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -19,6 +21,40 @@ META_NAME = re.compile(r"(?P<name>\$(?:topic|path|sender|received))(?:\[(?P<leve
 def _null_as_text(value: Any) -> Any:
     """Return `null` for YAML's own null, which looks the same; anything else is left to be checked."""
     return "null" if value is None else value
+
+
+def check_zone(name: str) -> None:
+    """Check that a time zone is known.
+
+    Raises:
+        SettingError: it is not.
+    """
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise fault(("timezone",), f"there is no time zone {name!r}; write one such as Europe/Berlin") from None
+
+
+def is_byte_encoding(name: str) -> bool:
+    """Return whether an encoding is UTF-8, or has one byte for each character and ASCII as its first half."""
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return False
+    return known in ("utf-8", "ascii", "cp437", "cp850", "cp852", "mac-roman") or known.startswith(_BYTE_ENCODINGS)
+
+
+_BYTE_ENCODINGS = ("iso8859-", "cp125", "koi8-")
+"""Beginnings of the names of such families, as Python writes them."""
+
+DIALECT: Mapping[str, Any] = {
+    "timezone": None,
+    "repeated_hour": "first",
+    "encoding": "utf-8",
+    "decimal": ".",
+    "thousands": None,
+}
+"""What texts are like unless a job says otherwise, as it always was."""
 
 
 class FormatSettings(Settings):
@@ -51,8 +87,42 @@ class FormatSettings(Settings):
 class TextFormatSettings(FormatSettings):
     """What the formats of text have in common."""
 
+    dialect: ClassVar[tuple[str, ...]] = ("timezone", "repeated_hour", "encoding", "decimal", "thousands")
+    """Keys of those below that mean something to the format."""
+
     record_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 1 << 20
     """Longer lines are dead letters; at most 1 GiB."""
+
+    timezone: str | None = None
+    """Zone, such as `Europe/Zurich`, of times without an offset; `None` means UTC."""
+
+    repeated_hour: Literal["first", "second", "refuse"] = "first"
+    """Which hour a local time means that there was twice, because clocks were put back."""
+
+    encoding: str = "utf-8"
+    """How text is encoded, one byte a character unless it is UTF-8: `latin-1`, `cp1252`, `iso8859-15` ..."""
+
+    decimal: Literal[".", ","] = "."
+    """What stands between the whole part and the fraction of numbers that are text."""
+
+    thousands: str | None = Field(default=None, min_length=1, max_length=1)
+    """Character between groups of three digits of numbers that are text, such as `.` or `'`."""
+
+    @model_validator(mode="after")
+    def _check_dialect(self) -> "TextFormatSettings":
+        if self.timezone is not None:
+            check_zone(self.timezone)
+        if self.repeated_hour != "first" and self.timezone is None:
+            raise fault(("repeated_hour",), "there is no such hour in UTC; give `timezone`")
+        if not is_byte_encoding(self.encoding):
+            way = "use utf-8, or one of one byte a character, such as latin-1 or cp1252; save UTF-16 as UTF-8"
+            raise fault(("encoding",), f"{self.encoding!r} is not read; {way}")
+        for name, usual in DIALECT.items():
+            if name not in self.dialect and getattr(self, name) != usual:
+                raise fault((name,), f"`{name}` means nothing to this format; leave it out")
+        if self.thousands is not None and (self.thousands.isalnum() or self.thousands in f'+-{self.decimal}"\r\n'):
+            raise fault(("thousands",), f"{self.thousands!r} cannot stand between digits here")
+        return self
 
 
 class CsvFormatSettings(TextFormatSettings):
@@ -67,6 +137,9 @@ class CsvFormatSettings(TextFormatSettings):
     null_values: tuple[str, ...] = ()
     """Text that means NULL, besides an empty value."""
 
+    time_columns: tuple[str, ...] = Field(default=(), max_length=4)
+    """Names in the records whose values, with a blank between them, are the time: a date and a time of day."""
+
     @model_validator(mode="after")
     def _check_csv_format(self) -> "CsvFormatSettings":
         if not self.separator.isascii() or self.separator in '"\r\n':
@@ -80,6 +153,7 @@ _Missing: TypeAlias = Literal["refuse", "null"]
 class NdjsonFormatSettings(TextFormatSettings):
     """A JSON object for each record."""
 
+    dialect: ClassVar[tuple[str, ...]] = ("timezone", "repeated_hour", "encoding")
     values_are_text: ClassVar[bool] = False
 
     missing: Annotated[_Missing, BeforeValidator(_null_as_text, json_schema_input_type=_Missing | None)] = "refuse"
@@ -106,9 +180,13 @@ class NdjsonFormatSettings(TextFormatSettings):
 class MsgpackFormatSettings(NdjsonFormatSettings):
     """A MessagePack object for each record, or an array of the schema's columns."""
 
+    dialect: ClassVar[tuple[str, ...]] = ("timezone", "repeated_hour")
+
 
 class InfluxFormatSettings(TextFormatSettings):
     """A line of InfluxDB's line protocol for each record."""
+
+    dialect: ClassVar[tuple[str, ...]] = ()
 
     time_format: str = "epoch_ns"
     """Of the time of lines nothing need be said; see `precision`."""
@@ -126,6 +204,8 @@ class InfluxFormatSettings(TextFormatSettings):
 class SyslogFormatSettings(TextFormatSettings):
     """Messages of syslog, RFC 5424 or 3164."""
 
+    dialect: ClassVar[tuple[str, ...]] = ("timezone",)
+
     record_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 64 << 10
     """Longer messages are dead letters."""
 
@@ -135,19 +215,11 @@ class SyslogFormatSettings(TextFormatSettings):
     timezone: str = "UTC"
     """Zone of times that name none, such as `Europe/Berlin`."""
 
-    @model_validator(mode="after")
-    def _check_zone(self) -> "SyslogFormatSettings":
-        try:
-            ZoneInfo(self.timezone)
-        except (ValueError, OSError, KeyError):
-            raise fault(
-                ("timezone",), f"there is no time zone {self.timezone!r}; write one such as Europe/Berlin"
-            ) from None
-        return self
-
 
 class JournaldFormatSettings(TextFormatSettings):
     """Entries of systemd's journal, as `journalctl --output=json` writes them."""
+
+    dialect: ClassVar[tuple[str, ...]] = ()
 
     time_format: str = "epoch_us"
     """Nothing need be said of the times of entries."""

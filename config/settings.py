@@ -34,6 +34,7 @@ from config.brokers import begun
 from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
+from config.formats import DIALECT
 from config.rules import ABOUT_KEYS, RuleSettings
 from config.sinks import SinkBase
 from config.sources import HOST_METRICS_SCHEMA, LOCAL_TYPES, SourceSettings, check_format, schema_of_log, with_type
@@ -425,6 +426,8 @@ class JobSettings(Settings):
             if isinstance(form, dict) and form.get("explode", "") is None:
                 # Every record was a row when the first shards were made.
                 del form["explode"], form["explode_rows_max"]
+            if isinstance(form, dict):
+                _forget_usual_dialect(form)
         if self.partition_by == "key":
             # There was no choice when the first shards were made.
             del data["partition_by"]
@@ -492,6 +495,15 @@ def _names_in(types: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> tup
     """Return names of columns spelt as in the schema."""
     schema = _schema_of(types)
     return tuple(schema[name].name for name in names)
+
+
+def _forget_usual_dialect(form: dict[str, Any]) -> None:
+    """Take out of a format what was not there when the first shards were made, as far as it says what was so then."""
+    for name, usual in (*DIALECT.items(), ("time_columns", [])):
+        if form.get(name, "") == usual:
+            del form[name]
+    if "timezone" not in form:
+        form.pop("repeated_hour", None)
 
 
 def _named(nodes: tuple[str, ...]) -> tuple[str, ...]:

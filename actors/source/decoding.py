@@ -5,6 +5,7 @@ matter beside which others it is read. A value that does not fit its column make
 column but the time column. A number that is not finite is NULL in a DOUBLE column and does not fit an integer one.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,20 +20,26 @@ from actors.model import TIMES_OF_DAY, Column, ColumnType, Schema
 from actors.source.records import DecodedRows, value_at
 from actors.source.times import (
     FINE,
+    HOUR_TWICE,
+    NO_SUCH_HOUR,
     OUT_OF_RANGE,
     UNREADABLE,
     WRONG_TYPE,
     Faults,
+    LocalTimes,
     TimeDecoder,
     is_point_in_time,
     likely_time_format,
     temporal_unit_ns,
 )
 
-MISSING_TIME, UNCLEAR_TIME = 4, 5
+MISSING_TIME, UNCLEAR_TIME = 6, 7
 
 _USUAL_TIMES = (datetime(1980, 1, 1), datetime(2100, 1, 1))
 """Where a number is taken for a time, in hints about columns without bounds."""
+
+_WORDS = ("nan", "inf", "+inf", "-inf", "infinity", "-infinity")
+"""Texts that are numbers in any notation."""
 
 _TRUE = ("true", "1", "t", "yes")
 _FALSE = ("false", "0", "f", "no")
@@ -59,6 +66,15 @@ class RowRules:
 
     parse_text: bool = True
     """Whether text may stand for numbers and Booleans (in files without types)."""
+
+    local: LocalTimes | None = None
+    """Of which zone times without an offset are; `None` means UTC."""
+
+    decimal: str = "."
+    """What stands before the fraction of a number that is text."""
+
+    thousands: str | None = None
+    """What may stand between groups of three digits of a number that is text."""
 
 
 class RowDecoder:
@@ -126,7 +142,10 @@ class _ColumnDecoder:
         self._has_time_format = rules.has_time_format
         self._is_time_column = is_time_column
         self._bounds = rules.time_bounds if is_time_column else None
-        self._times = TimeDecoder(column, rules.time_format, self._bounds) if column.type.is_temporal else None
+        is_temporal = column.type.is_temporal
+        self._times = TimeDecoder(column, rules.time_format, self._bounds, rules.local) if is_temporal else None
+        self._local = rules.local
+        self._decimal, self._thousands = rules.decimal, rules.thousands
         # Nanoseconds since midnight look like seconds or milliseconds since 1970, and nobody would see the mistake.
         may_be_unclear = rules.has_time_format and rules.time_format == "auto"
         self._are_numbers_unclear = may_be_unclear and is_time_column and column.type is ColumnType.NANOTIME
@@ -158,6 +177,10 @@ class _ColumnDecoder:
         if fault == UNCLEAR_TIME:
             ways = f"give the source `time_format: ticks` if it is nanoseconds since midnight{way and f'; {way}'}"
             return f"the time, column {name!r}, is {shown}, a number that may count from midnight or from 1970: {ways}"
+        if fault in (NO_SUCH_HOUR, HOUR_TWICE) and self._local is not None:
+            what = "did not exist" if fault == NO_SUCH_HOUR else "was there twice"
+            put = "forward" if fault == NO_SUCH_HOUR else "back"
+            return f"column {name!r} is {shown}, a time that {what} in {self._local.zone}, where clocks were put {put}"
         if fault == OUT_OF_RANGE and self._bounds is not None and self._column.type.has_date:
             low, high = (bound.isoformat(sep=" ") for bound in self._bounds)
             way = way or "if it is right, change `limits.time_min` or `limits.time_max`"
@@ -191,7 +214,8 @@ class _ColumnDecoder:
             return self._from_text(values) if self._parse_text else self._all_wrong(values)
         return self._from_typed(values)
 
-    def _from_text(self, values: pl.Series) -> tuple[pl.Series, Faults]:
+    def _from_text(self, given: pl.Series) -> tuple[pl.Series, Faults]:
+        values = self._plain_numbers(given)
         if self._column.type is ColumnType.BOOL:
             lower = values.str.strip_chars().str.to_lowercase()
             decoded = pl.select(
@@ -205,8 +229,22 @@ class _ColumnDecoder:
             decoded = values.cast(physical_type(self._column.type), strict=False)
             if decoded.null_count() > values.null_count():
                 decoded = values.str.strip_chars().cast(physical_type(self._column.type), strict=False)
-        faults = (decoded.is_null() & values.is_not_null()).to_numpy().astype(np.uint8) * UNREADABLE
+        faults = (decoded.is_null() & given.is_not_null()).to_numpy().astype(np.uint8) * UNREADABLE
         return to_physical(decoded, self._column), faults
+
+    def _plain_numbers(self, values: pl.Series) -> pl.Series:
+        """Return texts of numbers in the notation of programs, NULL where they are none in that of the source."""
+        if (self._decimal, self._thousands) == (".", None) or self._column.type is ColumnType.BOOL:
+            return values
+        decimal, thousands = re.escape(self._decimal), re.escape(self._thousands or "")
+        texts = pl.col("").str.strip_chars()
+        whole = rf"(?:\d+|\d{{1,3}}(?:{thousands}\d{{3}})+)" if thousands else r"\d+"
+        number = rf"^[+-]?(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?$"
+        plain = texts.str.replace_all(self._thousands, "", literal=True) if self._thousands else texts
+        plain = plain.str.replace(self._decimal, ".", literal=True)
+        is_word = texts.str.to_lowercase().is_in(_WORDS)
+        chosen = pl.when(texts.str.contains(number)).then(plain).when(is_word).then(texts)
+        return values.alias("").to_frame().select(chosen).to_series()
 
     def _from_typed(self, values: pl.Series) -> tuple[pl.Series, Faults]:
         kind, wanted = self._column.type, physical_type(self._column.type)

@@ -31,6 +31,7 @@ from actors.source.push.journal import JournalTransport
 from actors.source.reading import RecordSource
 from actors.source.records import Texts
 from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
+from actors.source.times import LocalTimes
 from actors.source.transport.contents import FileContent
 from actors.source.transport.files import FileChoice, FileTransport, RecordFile
 from actors.source.transport.followed import FollowedFile
@@ -187,7 +188,12 @@ def open_host_feed(job: JobSettings, table: DurableStreamTable) -> HostFeed:
 
 def row_rules(job: JobSettings, form: FormatSettings | None = None) -> RowRules:
     """Return what makes a record of a format a row of a job; `None` is the format of what is typed already."""
+    text = form if isinstance(form, TextFormatSettings) else None
+    zone = None if text is None else text.timezone
     return RowRules(
+        local=None if zone is None or text is None else LocalTimes(zone=zone, repeated_hour=text.repeated_hour),
+        decimal="." if text is None else text.decimal,
+        thousands=None if text is None else text.thousands,
         schema=job.row_schema,
         time_column=job.time_column,
         time_format="auto" if form is None else form.whole_time_format,

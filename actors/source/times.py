@@ -14,7 +14,7 @@ long); the one format that fits takes 1.6 times as long. Patterns with `%` are l
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ Faults: TypeAlias = npt.NDArray[np.uint8]
 
 Ticks: TypeAlias = npt.NDArray[np.int64]
 
-FINE, UNREADABLE, OUT_OF_RANGE, WRONG_TYPE = 0, 1, 2, 3
+FINE, UNREADABLE, OUT_OF_RANGE, WRONG_TYPE, NO_SUCH_HOUR, HOUR_TWICE = 0, 1, 2, 3, 4, 5
 
 _DAY_NS = 86_400_000_000_000
 _EPOCH_NS = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1_000, "epoch_ns": 1}
@@ -40,6 +40,36 @@ _DAY_COUNT_MAX = 90_000_000
 
 _DAYS_OF_MONTH = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _INT64 = np.iinfo(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalTimes:
+    """Times by the clocks of a place, where text says no offset."""
+
+    zone: str
+    """Its name, such as `Europe/Zurich`."""
+
+    repeated_hour: str = "first"
+    """Which hour is meant where clocks were put back: `first`, `second`, or `refuse` for neither."""
+
+    def to_utc(self, ticks: Ticks, kind: ColumnType) -> tuple[Ticks, Faults]:
+        """Return the ticks in UTC of local ones, and the faults of those that are none."""
+        tick_ns = tick_length_ns(kind)
+        per_second = max(1_000_000_000 // tick_ns, 1)
+        seconds = ticks // per_second * max(tick_ns // 1_000_000_000, 1)
+        # Beyond the calendar it does not matter: bounds refuse it.
+        seconds = np.clip(seconds, -_SECOND_MAX, _SECOND_MAX)
+        clock = pl.Series(seconds * 1_000_000).cast(pl.Datetime("us"))
+        side: Any = {"first": "earliest", "second": "latest"}.get(self.repeated_hour, "null")
+        utc = clock.dt.replace_time_zone(self.zone, ambiguous=side, non_existent="null")
+        missing = utc.is_null().to_numpy()
+        faults = np.zeros(ticks.size, dtype=np.uint8)
+        if missing.any():
+            known = clock.dt.replace_time_zone(self.zone, ambiguous="earliest", non_existent="null")
+            faults[missing] = np.where(known.is_null().to_numpy(), NO_SUCH_HOUR, HOUR_TWICE)[missing]
+        ahead_s = seconds - utc.cast(pl.Int64).fill_null(0).to_numpy() // 1_000_000
+        ahead = ahead_s * 1_000_000_000 // tick_ns
+        return np.where(missing, 0, ticks - np.where(missing, 0, ahead)), faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +96,16 @@ class TimeRange:
 class TimeDecoder:
     """Turns the values of one temporal column into ticks."""
 
-    def __init__(self, column: Column, time_format: str, bounds: tuple[datetime, datetime] | None) -> None:
+    def __init__(
+        self,
+        column: Column,
+        time_format: str,
+        bounds: tuple[datetime, datetime] | None,
+        local: LocalTimes | None = None,
+    ) -> None:
         self._column = column
+        has_clock = column.type in UNITS_PER_SECOND and column.type.has_date
+        self._local = local if has_clock else None
         self._kind = column.type
         self._time_format = time_format
         self._range = TimeRange.for_column(column.type, bounds)
@@ -135,13 +173,24 @@ class TimeDecoder:
             return self._from_epoch_text(values)
         if self._time_format == "ticks":
             return self._from_tick_text(values)
-        ticks, faults = parse_times(values.fill_null(""), self._kind)
+        is_local = np.zeros(len(values), dtype=np.bool_)
+        ticks, faults = parse_times(values.fill_null(""), self._kind, is_local)
         rest = np.flatnonzero(faults)
         if rest.size:
             stripped = values[rest].str.strip_chars()
-            again, still = parse_times(stripped.fill_null(""), self._kind)
+            is_rest_local = np.zeros(rest.size, dtype=np.bool_)
+            again, still = parse_times(stripped.fill_null(""), self._kind, is_rest_local)
             numbers, no_numbers = self._from_tick_text(stripped, still)
             ticks[rest], faults[rest] = np.where(still == FINE, again, numbers), no_numbers
+            is_local[rest] = is_rest_local & (still == FINE)
+        return self._in_utc(ticks, faults, is_local)
+
+    def _in_utc(self, ticks: Ticks, faults: Faults, is_local: npt.NDArray[np.bool_]) -> tuple[Ticks, Faults]:
+        if self._local is None:
+            return ticks, faults
+        rows = np.flatnonzero(is_local & (faults == FINE))
+        if rows.size:
+            ticks[rows], faults[rows] = self._local.to_utc(ticks[rows], self._kind)
         return ticks, faults
 
     def _from_tick_text(self, values: pl.Series, else_faults: Faults | None = None) -> tuple[Ticks, Faults]:
@@ -180,7 +229,9 @@ class TimeDecoder:
         except pl.exceptions.PolarsError:
             return np.zeros(len(values), dtype=np.int64), np.full(len(values), UNREADABLE, dtype=np.uint8)
         faults = np.where(parsed.is_null().to_numpy(), UNREADABLE, FINE).astype(np.uint8)
-        return to_physical(parsed, self._column).fill_null(0).to_numpy().copy(), faults
+        ticks = to_physical(parsed, self._column).fill_null(0).to_numpy().copy()
+        has_offset = "%z" in self._time_format or "%:z" in self._time_format or "%#z" in self._time_format
+        return self._in_utc(ticks, faults, np.full(len(values), not has_offset))
 
 
 def likely_time_format(value: object, bounds: tuple[datetime, datetime]) -> tuple[str, datetime] | None:
@@ -219,8 +270,10 @@ def temporal_unit_ns(dtype: pl.DataType, kind: ColumnType) -> int | None:
     return _DAY_NS if dtype == pl.Date else None
 
 
-def parse_times(values: pl.Series, kind: ColumnType) -> tuple[Ticks, Faults]:
-    """Return ticks and faults of texts without NULL, by the grammar above."""
+def parse_times(
+    values: pl.Series, kind: ColumnType, is_local: npt.NDArray[np.bool_] | None = None
+) -> tuple[Ticks, Faults]:
+    """Return ticks and faults of texts without NULL, by the grammar above; `is_local` is told which say no offset."""
     lengths = values.str.len_bytes().to_numpy()
     ticks = np.zeros(len(values), dtype=np.int64)
     faults = np.full(len(values), UNREADABLE, dtype=np.uint8)
@@ -231,7 +284,21 @@ def parse_times(values: pl.Series, kind: ColumnType) -> tuple[Ticks, Faults]:
         group = values if rows.size == len(values) else values[rows]
         letters = np.frombuffer(str(group.str.join("").item()).encode(), dtype=np.uint8).reshape(-1, int(length))
         ticks[rows], faults[rows] = _parse_equal_lengths(np.ascontiguousarray(letters.T), kind)
+        if is_local is not None:
+            is_local[rows] = _have_no_offset(letters)
     return ticks, faults
+
+
+def _have_no_offset(letters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Return which texts of one length end without an offset; `letters[i]` holds the i-th of them."""
+    length = letters.shape[1]
+    none = np.ones(letters.shape[0], dtype=np.bool_)
+    if length >= 16:
+        none &= (letters[:, -1] != ord("Z")) & (letters[:, -1] != ord("z"))
+    for size in (5, 6):
+        if length >= 16 + size:
+            none &= (letters[:, -size] != ord("+")) & (letters[:, -size] != ord("-"))
+    return none
 
 
 def _parse_equal_lengths(letters: npt.NDArray[np.uint8], kind: ColumnType) -> tuple[Ticks, Faults]:

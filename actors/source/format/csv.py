@@ -15,7 +15,7 @@ import polars as pl
 
 from actors.errors import SourceError
 from actors.source.decoding import RowRules
-from actors.source.format.text import TextFormat, field_names
+from actors.source.format.text import TextFormat, TextReader, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Origin, Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
@@ -125,17 +125,41 @@ class CsvReader:
         return merged, np.array(good, dtype=np.int64), faults
 
 
+class _JoinedTimes:
+    """Reads lines whose time stands in several columns."""
+
+    def __init__(self, reader: CsvReader, time_column: str, parts: Sequence[str]) -> None:
+        self._reader = reader
+        self._time_column = time_column
+        self._parts = parts
+
+    def read(self, lines: Texts) -> tuple[dict[str, pl.Series], Offsets, dict[int, str]]:
+        """Return the raw columns, with one time of all its parts; it is NULL when one of them is."""
+        columns, numbers, faults = self._reader.read(lines)
+        parts = pl.DataFrame({part: columns.pop(part) for part in self._parts})
+        trimmed = [pl.col(part).str.strip_chars() for part in self._parts]
+        columns[self._time_column] = parts.select(pl.concat_str(trimmed, separator=" ")).to_series()
+        return columns, numbers, faults
+
+
 def csv_format(settings: CsvFormatSettings, rules: RowRules) -> TextFormat:
     """Return the format of separated values; names come from the header of an origin, or are those of the schema."""
     fields = field_names(rules.schema, settings.columns)
+    time_column = rules.schema[rules.time_column].name
+    parts = {f"{time_column}\0{place}": name for place, name in enumerate(settings.time_columns)}
+    in_file: dict[str, str] = {}
+    for column, field in fields.items():
+        in_file |= parts if parts and column == time_column else {column: field}
 
-    def open_reader(origin: Origin) -> CsvReader:
+    def open_reader(origin: Origin) -> TextReader:
         has_header = origin.header is not None
-        names = read_names(origin.header or b"", origin.name, settings.separator) if has_header else [*fields.values()]
-        return CsvReader(settings, names, find_columns(names, fields, origin.name))
+        names = read_names(origin.header or b"", origin.name, settings.separator) if has_header else [*in_file.values()]
+        reader = CsvReader(settings, names, find_columns(names, in_file, origin.name))
+        return _JoinedTimes(reader, time_column, tuple(parts)) if parts else reader
 
     framing = LineFraming(has_header=settings.header, record_size_bytes_max=settings.record_size_bytes_max)
-    return TextFormat(rules, fields, framing, open_reader, columns=settings.columns)
+    shown = fields | ({time_column: " ".join(settings.time_columns)} if parts else {})
+    return TextFormat(rules, shown, framing, open_reader, columns=settings.columns, encoding=settings.encoding)
 
 
 def read_names(header: bytes, path: str, separator: str) -> list[str]:

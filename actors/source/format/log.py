@@ -143,7 +143,7 @@ def log_format(settings: LogFormatSettings, rules: RowRules) -> TextFormat:
     # A template may be there for messages that have not come yet.
     always = {name.lower() for name in (*settings.format_pattern.variables, "message")}
     expected = {column: field for column, field in fields.items() if field.lower() in always}
-    return TextFormat(rules, expected, framing, open_reader, columns=settings.columns)
+    return TextFormat(rules, expected, framing, open_reader, columns=settings.columns, encoding=settings.encoding)
 
 
 WHOLE = "\0whole"

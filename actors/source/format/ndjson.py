@@ -211,7 +211,15 @@ def ndjson_format(settings: NdjsonFormatSettings, rules: RowRules) -> TextFormat
     fields = field_names(rules.schema, settings.columns)
     reader = NdjsonReader(settings, fields)
     framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max)
-    return TextFormat(rules, fields, framing, lambda _: reader, rows_max=settings.rows_max, columns=settings.columns)
+    return TextFormat(
+        rules,
+        fields,
+        framing,
+        lambda _: reader,
+        rows_max=settings.rows_max,
+        columns=settings.columns,
+        encoding=settings.encoding,
+    )
 
 
 def _texts(lines: Texts, faults: Mapping[int, str]) -> dict[int, str]:

@@ -1,6 +1,9 @@
 """What the formats of text have in common: a reader takes records apart, the rules of the source make rows of them."""
 
+import codecs
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import polars as pl
@@ -41,7 +44,9 @@ class TextFormat:
         *,
         rows_max: int = 1,
         columns: Mapping[str, str] | None = None,
+        encoding: str = "utf-8",
     ) -> None:
+        self._encoding = None if codecs.lookup(encoding).name == "utf-8" else encoding
         self.fields = fields
         self.framing = framing
         self.rows_max = rows_max
@@ -56,10 +61,14 @@ class TextFormat:
         Raises:
             SourceError: the origin cannot have rows of this format.
         """
+        if self._encoding is not None and origin.header is not None:
+            origin = replace(origin, header=origin.header.decode(self._encoding, "replace").encode())
         reader = self._open_reader(origin)
 
         def decode(texts: Texts) -> DecodedRows:
+            texts, bad = (texts, []) if self._encoding is None else _as_utf8(texts, self._encoding)
             columns, numbers, faults = reader.read(texts)
+            faults |= {record * self.rows_max: f"the line is not text in {self._encoding}" for record in bad}
             if self._meta:
                 columns = {**columns, **self._meta_columns(texts, numbers)}
             return self._rows.decode(with_stem(columns, self._names, origin, numbers.size)).among(numbers, faults)
@@ -78,6 +87,23 @@ def meta_values(texts: Texts, name: str, level: int | None) -> pl.Series:
     if values is None:
         return pl.Series([None] * len(texts), dtype=pl.Null)
     return values if level is None else values.str.split("/").list.get(level, null_on_oob=True)
+
+
+def _as_utf8(texts: Texts, encoding: str) -> tuple[Texts, list[int]]:
+    """Return texts in UTF-8, and the numbers of those that are none in their encoding, which are empty then."""
+    if texts.are_lines:
+        with contextlib.suppress(UnicodeDecodeError):
+            whole = Texts.of_lines(texts.content.decode(encoding).encode())
+            if len(whole) == len(texts):
+                return replace(whole, meta=texts.meta), []
+    messages, bad = [], []
+    for record in range(len(texts)):
+        try:
+            messages.append(texts.raw(record).decode(encoding).encode())
+        except UnicodeDecodeError:
+            messages.append(b"")
+            bad.append(record)
+    return replace(Texts.of_messages(messages), meta=texts.meta), bad
 
 
 def with_stem(

@@ -1,8 +1,5 @@
 """Files that nobody meant to be read: an error that names the file, or every record a row or a dead letter."""
 
-import bz2
-import gzip
-import lzma
 import os
 from pathlib import Path
 from typing import Any
@@ -39,10 +36,6 @@ CONTENTS = {
 }
 LOG = {"type": "log", "format": r"(?P<time>[^,]*),(?P<sym>[^,]*),(?P<qty>.*)"}
 NO_TEXT = {
-    "gzip": (gzip.compress(TEXT.encode()), "gzip"),
-    "bzip2": (bz2.compress(TEXT.encode()), "bzip2"),
-    "xz": (lzma.compress(TEXT.encode()), "xz"),
-    "zstd": (b"\x28\xb5\x2f\xfd\x04\x00", "zstd"),
     "a workbook": (b"PK\x03\x04\x14\x00", "zip"),
     "Parquet": (b"PAR1\x15\x04", "type: parquet"),
     "UTF-16": (TEXT.encode("utf-16"), "save it as UTF-8"),
