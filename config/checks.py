@@ -98,8 +98,10 @@ def _check_sinks(job: JobSettings) -> None:
             if name not in job.key_columns:
                 known = suggest(name, job.key_columns) if job.key_columns else "the job has none"
                 raise fault(("sinks", index, "where", "key", name), f"{name!r} is no key column; {known}")
-        if sink.only in ("episodes", "both") and not any(metric.has_episodes for metric in job.metrics):
-            text = "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`"
+        if sink.only in ("episodes", "both") and not job.has_episodes:
+            text = (
+                "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`; or `absent`"
+            )
             raise fault(("sinks", index, "only"), text)
 
 

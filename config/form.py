@@ -13,7 +13,7 @@ import msgpack
 from actors.model import Schema
 
 RULE_WORDS = ("job", "id", "kind", "time", "metric", "type", "rule", "severity", "summary", "runbook", "key")
-EPISODE_WORDS = ("state", "start", "fired_at", "end", "last_true", "count", "peak", "duration")
+EPISODE_WORDS = ("state", "since", "start", "fired_at", "end", "last_true", "count", "peak", "duration")
 WINDOW_WORDS = ("window.start", "window.end", "window.rows")
 """Names that texts about metrics and detectors may use, besides columns, labels and parts of metrics."""
 

@@ -391,6 +391,11 @@ class JobSettings(Settings):
         return tuple(tie for tie in (*ties, *(_named(sink.on) for sink in self.sinks)) if tie)
 
     @property
+    def has_episodes(self) -> bool:
+        """Whether anything becomes episodes."""
+        return self.absent is not None or any(metric.has_episodes for metric in self.metrics)
+
+    @property
     def delivers_episodes(self) -> bool:
         """Whether some sink takes episodes."""
         return any(self.sink_takes(sink)[1] for sink in self.sinks)

@@ -39,6 +39,7 @@ def engine_spec(job: JobSettings) -> "EngineSpec":
         max_lateness=metric_ticks(job, job.engine.max_lateness),
         ticks_close_windows=job.engine.ticks_close_windows,
         idle_key_ttl=metric_ticks(job, job.engine.idle_key_ttl),
+        absent_after=metric_ticks(job, job.absent),
     )
 
 

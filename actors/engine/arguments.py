@@ -73,6 +73,9 @@ class CheckedSettings:
     max_lateness: int
     ticks_close_windows: bool
     idle_key_ttl: int
+    absent_after: int
+    """How far apart rows of a key may be for a pending episode to go on; 0 means any distance."""
+
     late_rows_max: int
     snapshot_dir: Path | None
     snapshot_interval_rows: int | None
@@ -87,6 +90,7 @@ class CheckedSettings:
         """First and last time, in units, that all that is computed of a time fits into 64 bits with."""
         lifetimes = (rule.hold + rule.keep_firing for rule in self.lifecycles if rule is not None)
         reach = 2 * (self.window_size or 0) + self.alignment + self.max_lateness + self.idle_key_ttl
+        reach += self.absent_after if self.lifecycles else 0
         reach += max(lifetimes, default=0)
         return -(1 << 63) + _LOOK_BACK_MAX + reach, (1 << 63) - 1 - reach
 
@@ -129,6 +133,7 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
         max_lateness=max_lateness,
         ticks_close_windows=closes,
         idle_key_ttl=_units("idle_key_ttl", spec.idle_key_ttl, time.type, 0),
+        absent_after=_units("absent_after", spec.absent_after, time.type, 0),
         late_rows_max=_count("late_rows_max", spec.late_rows_max),
         snapshot_dir=folder,
         snapshot_interval_rows=interval,

@@ -165,7 +165,7 @@ class Core:
 
     def test(self, batch: Batch, is_dated: bool) -> pl.DataFrame:
         """Test rows by vectors."""
-        layout = self._sort(batch) if self.is_sorted else single_key(batch.row_count)
+        layout, before = self._sort(batch) if self.is_sorted else (single_key(batch.row_count), None)
         if not batch.row_count:
             return self.presenter.empty(is_dated)
         times = batch.column(self.settings.time_column).values
@@ -173,7 +173,9 @@ class Core:
         closings = self._windows.advance(layout, times, rows)
         rows = rows.with_aggregates(closings.held.values)
         windows = window_context(closings)
-        evaluated = Evaluated(batch=batch, layout=layout, times=times, closings=closings, windows=windows, rows=rows)
+        evaluated = Evaluated(
+            batch=batch, layout=layout, times=times, closings=closings, windows=windows, rows=rows, before=before
+        )
         return self._report(evaluated, is_dated)
 
     def _report(self, evaluated: Evaluated, is_dated: bool) -> pl.DataFrame:
@@ -187,8 +189,8 @@ class Core:
         self.details.collect(evaluated)
         return self.presenter.frame(evaluated, is_dated)
 
-    def _sort(self, batch: Batch) -> Layout:
-        """Sort a batch by key and leave out late rows."""
+    def _sort(self, batch: Batch) -> tuple[Layout, Array | None]:
+        """Sort a batch by key and leave out late rows; return also each key's latest time before, if that is known."""
         frame, names = batch.frame, self.settings.key_columns
         if names:
             numbers = self.keys.number([frame.get_column(name) for name in names], frame.height)
@@ -196,7 +198,7 @@ class Core:
         else:
             layout = single_key(frame.height)
         if not self._times.is_kept:
-            return layout
+            return layout, None
         times = batch.column(self.settings.time_column).values
         found = self._times.accepted(times, layout)
         if found is not None:
@@ -208,8 +210,9 @@ class Core:
             batch.keep(accepted)
             layout = relaid(layout, accepted)
             times = batch.column(self.settings.time_column).values
+        before = self._times.before(layout.numbers)
         self._times.note(layout, times, self.split)
-        return layout
+        return layout, before
 
     def _discard_late(self, batch: Batch, late: Array, late_by: Array) -> None:
         self.counts["late"] += len(late)
@@ -252,12 +255,19 @@ class Core:
             ascending = np.sort(chosen)
             with np.errstate(all="ignore"):
                 layout, times, closings = self._windows.close(numbers[ascending], panes[ascending])
+                before = self._times.before(layout.numbers)
                 self._times.reach(layout.numbers, times)
                 batch = key_rows(self.settings, self.keys, numbers[chosen], times, np.full(len(chosen), at))
                 batch.ordinals = numbering.ordinals(start + first, len(chosen))
                 windows = window_context(closings)
                 evaluated = Evaluated(
-                    batch=batch, layout=layout, times=times, closings=closings, windows=windows, is_tick=True
+                    batch=batch,
+                    layout=layout,
+                    times=times,
+                    closings=closings,
+                    windows=windows,
+                    is_tick=True,
+                    before=before,
                 )
                 found.append(self._report(evaluated, is_dated))
         return found

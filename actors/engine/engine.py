@@ -233,6 +233,17 @@ class AnomalyDetectionEngine:
         at = self._core.counts["next_offset"] - 1 if offset is None else checked_offset(offset)
         return self._core.advance(moment, at, numbering, is_dated)
 
+    def note_absent(self, since: Mapping[tuple[Any, ...], int], offset: int) -> None:
+        """Take that keys of the split are absent, each since a time, as seen at a row.
+
+        Their firing episodes have no data until their next row, pending ones come to nothing. Keys as in `Episode.key`.
+
+        Raises:
+            ArgumentError: the offset cannot be used.
+        """
+        with self._alone:
+            self._core.episodes.note_absent(since, checked_offset(offset))
+
     def take_episodes(self) -> EpisodeChanges:
         """Return what has become of episodes since the last call; nothing without lifecycles."""
         with self._alone:

@@ -35,6 +35,8 @@ class Evaluated(NamedTuple):
     """Whether the rows only stand for keys whose windows a tick closed, so that metrics of rows are not tested."""
 
     anomalies: Anomalies = NO_ANOMALIES
+    before: Array | None = None
+    """Latest time of each segment's key before, the least number there is for none; `None` where nobody asks."""
 
     def find(self, offset: int, ordinal: int) -> int | None:
         """Return which of the anomalies has an id."""

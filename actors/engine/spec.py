@@ -63,6 +63,9 @@ class EngineSpec:
     idle_key_ttl: Duration = 0
     """How long a key may be without rows before a tick forgets it; 0 means that none is."""
 
+    absent_after: Duration = 0
+    """How far apart rows of a key may be for a pending episode to go on; 0 means any distance."""
+
     late_rows_max: int = 10_000
     """Late rows kept for `take_late`."""
 
@@ -85,6 +88,7 @@ class EngineOptions(TypedDict, total=False):
     max_lateness: Duration
     ticks_close_windows: bool
     idle_key_ttl: Duration
+    absent_after: Duration
     late_rows_max: int
     snapshot_dir: str | Path | None
     snapshot_interval_rows: int | None

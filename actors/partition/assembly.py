@@ -1,5 +1,6 @@
 """The parts of a partition, built from the settings of its job."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -48,6 +49,9 @@ class IdleEngine:
     def advance_physical(self, time: int, offset: int, numbering: Numbering) -> pl.DataFrame:
         """Let time pass and return no anomalies."""
         return self._nothing
+
+    def note_absent(self, since: Mapping[tuple[Any, ...], int], offset: int) -> None:
+        """Take nothing: no key has an episode."""
 
     def take_episodes(self) -> EpisodeChanges:
         """Return no episodes."""

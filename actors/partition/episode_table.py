@@ -1,4 +1,6 @@
-"""The episodes of one partition: a table of all of them, and notices for the sinks of those that fired or ended.
+"""The episodes of one partition: a table of all of them, and notices for the sinks of those that have turned.
+
+That is: fired, lost their key, found it again, or ended.
 
 An episode is stored under split, offset of the row that began it, metric and start (and, for those that began at a
 tick, what sets them apart), so a replay overwrites it. A
@@ -10,7 +12,7 @@ several partitions see that something has come to an end. Everything here takes 
 import heapq
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -49,7 +51,7 @@ class EpisodeFilter:
     """Which episodes a query wants; `None` means all."""
 
     state: str | None = None
-    """`pending`, `firing` or `resolved`."""
+    """`pending`, `firing`, `no data` or `resolved`."""
 
     key: tuple[Any, ...] | None = None
     """The key, compared as text so that what people type finds it."""
@@ -93,7 +95,7 @@ class LateOrdinals:
 class EpisodeTable(Part):
     """Episodes and notices of one partition; what is not written yet is pending."""
 
-    def __init__(self, tables: Tables, texts: Sequence[str], *, has_notices: bool) -> None:
+    def __init__(self, tables: Tables, texts: Mapping[int, str], *, has_notices: bool) -> None:
         self._episodes, self._notices = (tables[name] for name in TABLES)
         self._texts = texts
         self._has_notices = has_notices
@@ -111,11 +113,10 @@ class EpisodeTable(Part):
             return
         for offset, episode in changes.notices:
             place = AnomalyId(split=split, offset=offset, ordinal=ordinals.next(offset))
-            time = episode.fired_at if episode.state is EpisodeState.FIRING else episode.end
             detail = json.dumps({"episode": episode_fields(episode)}, ensure_ascii=False)
             text = self._texts[episode.type]
             self._pending_notices.append(
-                (encode_id(place), msgpack.packb((time, episode.key, episode.type, text, detail)))
+                (encode_id(place), msgpack.packb((episode.since, episode.key, episode.type, text, detail)))
             )
 
     def skip(self, changes: "EpisodeChanges", ordinals: LateOrdinals) -> None:
@@ -159,14 +160,14 @@ class EpisodeTable(Part):
                 if not any(word in value for word in _OPEN_WORDS):
                     continue
                 one = _decode(key, value)
-                if one.state in _NOT_OPEN:
+                if one.state in _NOT_OPEN or one.end is not None:
                     continue
                 detail = json.dumps({"episode": episode_fields(one)}, ensure_ascii=False)
                 place = AnomalyId(split=one.split, offset=one.offset, ordinal=one.ordinal)
                 found.append(
                     Anomaly(
                         id=place,
-                        time=one.fired_at,
+                        time=one.since,
                         key=one.key,
                         type=one.type,
                         metric=self._texts[one.type],
@@ -207,6 +208,8 @@ def episode_fields(episode: Episode) -> dict[str, Any]:
     """Return an episode as plain values, for programs; times are in ticks."""
     return {
         "state": str(episode.state),
+        # Of others the times below say it.
+        **({} if episode.turned_at is None else {"since": episode.since}),
         "start": episode.start,
         "fired_at": episode.fired_at,
         "end": episode.end,
@@ -233,13 +236,14 @@ def _encode_id(place: EpisodeId) -> bytes:
 
 def _encode(episode: Episode) -> bytes:
     times = (str(episode.state), episode.fired_at, episode.end, episode.last_true)
-    return bytes(msgpack.packb((episode.key, *times, episode.count, episode.peak)))
+    turned = () if episode.turned_at is None else (episode.turned_at,)
+    return bytes(msgpack.packb((episode.key, *times, episode.count, episode.peak, *turned)))
 
 
 def _decode(key: bytes, value: bytes) -> Episode:
     split, offset, kind, start = _KEY.unpack_from(key)
     (ordinal,) = _ORDINAL.unpack_from(key, _KEY.size) if len(key) > _KEY.size else (0,)
-    columns, state, fired_at, end, last_true, count, peak = msgpack.unpackb(unseal(key, value))
+    columns, state, fired_at, end, last_true, count, peak, *turned = msgpack.unpackb(unseal(key, value))
     return Episode(
         split=split,
         offset=offset,
@@ -253,4 +257,5 @@ def _decode(key: bytes, value: bytes) -> Episode:
         count=count,
         peak=peak,
         ordinal=ordinal,
+        turned_at=turned[0] if turned else None,
     )

@@ -7,7 +7,6 @@ ticks that the shard knows, only the state they leave is wanted.
 The engine's snapshot is written at some flushes only, so it has a mark of its own in each split.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.episodes.absence import AbsenceWatch, Silence
+from actors.engine.episodes.tracker import EpisodeChanges
 from actors.frames import empty_frame
+from actors.partition.absences import Absences
 from actors.partition.assembly import build_engine
 from actors.partition.episode_table import EpisodeTable, LateOrdinals
 from actors.partition.marks import Marks
@@ -63,6 +63,7 @@ class Metrics(Part):
         marks: Marks,
         late_rows: RecordTable,
         episodes: EpisodeTable,
+        absent_type: int,
     ) -> None:
         self.engine = build_engine(job)
         self._job = job
@@ -70,8 +71,7 @@ class Metrics(Part):
         self._marks = marks
         self._late_rows = late_rows
         self._episodes = episodes
-        self._absent_after = None if job.absent is None else metric_ticks(job, job.absent)
-        self._absence = AbsenceWatch(job.time_column, job.key_columns, self._absent_after)
+        self._absence = Absences(job, absent_type)
         self._tick_size = metric_ticks(job, job.ticks) or None
         self._finder = TickFinder(job.time_column, self._tick_size)
         self._rows_since_snapshot = 0
@@ -82,9 +82,6 @@ class Metrics(Part):
         self._known_ticks: dict[int, int] = {}
         # Whether the shard lacks the episodes of rows below its marks, as after taking over a snapshot.
         self._tells_replayed_episodes = False
-        self.absent_type = 0
-        """Type of the anomalies of absent keys: after metrics and detectors."""
-
         self.state_size_bytes = 0
         self.null_comparison_counts: tuple[int, ...] = ()
         """Bytes that the engine's state took in memory at the last flush."""
@@ -98,26 +95,29 @@ class Metrics(Part):
         packed: list[Any] = []
         at_ticks: list[pl.DataFrame] = []
         ordinals = LateOrdinals(self._number, self._job.partitions)
+        nothing = self.engine.append_physical(frame[:0], offsets[:0])
+        told = nothing.with_columns(detail=pl.lit(None, pl.String))
         for rows, places, tick in cut_at_ticks(frame, offsets, self._fresh(split, ticks), committed):
             found = self.engine.append_physical(rows, places)
-            self._absence.see(split, rows)
+            back = self._absence.see(split, rows, places)
             details, late = self.engine.take_details(), self.engine.take_late()
             is_known = bool(len(places)) and int(places[-1]) < committed
             if not is_known:
                 raised.append(found)
                 packed += details
                 add_late(self._late_rows, split, late)
-            self._take_episodes(split, ordinals, is_known=is_known)
+            self._take_episodes(split, self.engine.take_episodes(), ordinals, is_known=is_known)
+            self._take_episodes(split, back, ordinals, is_known=is_known)
             if tick is not None:
                 is_known = tick[0] < committed
                 closed = self._advance(split, tick, ordinals, is_known=is_known)
-                self._take_episodes(split, ordinals, is_known=is_known)
-                silent = self._absence.tick(split, tick[1])
+                self._take_episodes(split, self.engine.take_episodes(), ordinals, is_known=is_known)
+                silent, absences = self._absence.tick(split, tick, ordinals, told)
+                self.engine.note_absent(self._absence.since(split), tick[0])
+                self._take_episodes(split, self.engine.take_episodes(), ordinals, is_known=is_known)
+                self._take_episodes(split, absences, ordinals, is_known=is_known)
                 if not is_known:
-                    at_ticks.append(closed)
-                    at_ticks += [self._silences(silent, tick, ordinals)] if silent else []
-        nothing = self.engine.append_physical(frame[:0], offsets[:0])
-        told = nothing.with_columns(detail=pl.lit(None, pl.String))
+                    at_ticks += [closed, silent]
         return Tested(
             raised=pl.concat(raised) if raised else nothing, packed=packed, at_ticks=pl.concat([told, *at_ticks])
         )
@@ -142,33 +142,13 @@ class Metrics(Part):
         told = [self.engine.render_detail(*one) for one in zip(found["type"].to_list(), packed, strict=True)]
         return found.with_columns(detail=pl.Series(told, dtype=pl.String))
 
-    def _take_episodes(self, split: int, ordinals: LateOrdinals, *, is_known: bool) -> None:
-        changes = self.engine.take_episodes()
+    def _take_episodes(self, split: int, changes: EpisodeChanges, ordinals: LateOrdinals, *, is_known: bool) -> None:
         if not is_known:
             self._episodes.add(split, changes, ordinals)
             return
         self._episodes.skip(changes, ordinals)
         if self._tells_replayed_episodes:
             self._episodes.put(changes.changed)
-
-    def _silences(self, silent: Sequence[Silence], tick: Tick, ordinals: LateOrdinals) -> pl.DataFrame:
-        assert self._absent_after is not None
-        offset, now = tick
-        count = len(silent)
-        types = self.engine.append_physical(empty_frame(self._job.row_schema), np.zeros(0, dtype=np.int64)).schema
-        keys = {name: [one.key[i] for one in silent] for i, name in enumerate(self._job.key_columns)}
-        return pl.DataFrame(
-            {
-                self._job.time_column: [one.last + self._absent_after for one in silent],
-                **keys,
-                "type": [self.absent_type] * count,
-                "metric": [f"absent for {self._job.absent}"] * count,
-                "offset": [offset] * count,
-                "ordinal": [ordinals.next(offset) for _ in silent],
-                "detail": [json.dumps({"last": one.last, "tick": now}) for one in silent],
-            },
-            schema={**types, "detail": pl.String()},
-        )
 
     def want_snapshot(self) -> None:
         """Let the next flush take a snapshot of the engine, if any row has come since the last."""
@@ -246,7 +226,8 @@ class Metrics(Part):
             assert time % self._tick_size == 0, f"split {split}: {time} is no multiple of {self._tick_size}"
 
     def _replace_state(self) -> None:
-        self._episodes.put({episode.id: episode for episode in self.engine.open_episodes()})
+        episodes = [*self.engine.open_episodes(), *self._absence.open_episodes()]
+        self._episodes.put({episode.id: episode for episode in episodes})
         self._rows_since_snapshot = max(self._rows_since_snapshot, 1)
         self._wants_snapshot = True
 

@@ -8,6 +8,7 @@ import msgpack
 import polars as pl
 
 from actors.errors import DamagedEntryError, SnapshotError
+from actors.partition.absences import absence_text
 from actors.partition.anomalies import Anomaly
 from actors.partition.anomaly_table import AnomalyTable, merge_anomalies
 from actors.partition.assembly import stores_events
@@ -94,11 +95,13 @@ class Parts:
         self.marks = Marks()
         self.dead_letters = RecordTable("dead_letters", self.tables, limits.dead_letters_max)
         self.late_rows = RecordTable("late_rows", self.tables, limits.late_rows_max)
-        texts = [metric.describe or metric.when for metric in job.metrics]
-        self.episodes = EpisodeTable(self.tables, texts, has_notices=job.delivers_episodes)
-        self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes)
         self.learning = Learning(job, number)
-        self.metrics.absent_type = len(job.metrics) + self.learning.type_count
+        absent_type = len(job.metrics) + self.learning.type_count
+        texts = {kind: metric.describe or metric.when for kind, metric in enumerate(job.metrics)}
+        if (text := absence_text(job)) is not None:
+            texts[absent_type] = text
+        self.episodes = EpisodeTable(self.tables, texts, has_notices=job.delivers_episodes)
+        self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes, absent_type)
         self.anomalies = AnomalyTable(job.key_columns, len(job.metrics), self.metrics.engine.render_detail)
         self.outbox = Outbox(self.tables, self.anomalies, self.episodes, [sink.identity for sink in job.sinks])
         self.events = StoredEvents(job, shard)

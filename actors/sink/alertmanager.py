@@ -105,12 +105,14 @@ class AlertmanagerSink:
     def _labels(self, anomaly: SinkRecord, record: Mapping[str, Any]) -> dict[str, str]:
         """Return what the alert is known by."""
         values = values_of(self._job, record)
-        metric = self._job.metrics[anomaly.type]
+        # Absences come after all metrics and detectors, and nothing is said of them.
+        is_of_metric = anomaly.type < len(self._job.metrics)
+        metric = self._job.metrics[anomaly.type] if is_of_metric else None
         labels = {
-            "alertname": metric.id or metric.when,
+            "alertname": anomaly.metric if metric is None else metric.id or metric.when,
             "tocsin_job": self._job.name,
-            "severity": metric.severity or "",
-            **{name: template_of(text).render(values) for name, text in metric.labels.items()},
+            "severity": (metric and metric.severity) or "",
+            **{name: template_of(text).render(values) for name, text in (metric.labels if metric else {}).items()},
             **{name: template_of(text).render(values) for name, text in self._settings.labels.items()},
         }
         if self._job.partition_by == "split":

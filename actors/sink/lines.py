@@ -18,7 +18,7 @@ from config.form import JobForm
 _TIMES = {
     None: ("learned_since", "last", "tick"),
     "window": ("start", "end"),
-    "episode": ("start", "fired_at", "end", "last_true"),
+    "episode": ("since", "start", "fired_at", "end", "last_true"),
 }
 """What is a time in a detail: below which of its keys, under which names."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from actors.engine.episodes.episode import Episode
 from actors.frames import polars_schema
 from actors.source.protocol import DeadLetter
 from cluster.backtest.replay import Input, InputBatch, Replay
@@ -18,6 +19,9 @@ DEAD_LETTERS_KEPT_MAX = 3
 
 IDS_KEPT_MAX = 20_000_000
 """Anomalies that can be compared with those of another job."""
+
+EPISODES_KEPT_MAX = 1_000_000
+"""Episodes that can be listed."""
 
 _ID_TYPES = {"type": pl.Int32(), "split": pl.Int64(), "offset": pl.Int64(), "time": pl.Int64()}
 
@@ -75,6 +79,9 @@ class Backtest:
     episode_counts: Mapping[int, int]
     """Episodes that have fired, by type; metrics without a lifecycle have none."""
 
+    episodes: tuple[Episode, ...]
+    """All episodes in the order of the rows that began them, if they were asked for."""
+
     ids: pl.DataFrame | None
     """`type`, `split`, `offset` and `time` of every anomaly, if they were asked for."""
 
@@ -88,14 +95,22 @@ class Backtest:
         return int(self.counts.filter(pl.col("type") == index)["anomalies"].sum())
 
 
-def run_backtest(job: JobSettings, rows: Input, times: TimeRange = EVER, *, keeps_ids: bool = False) -> Backtest:
+def run_backtest(
+    job: JobSettings,
+    rows: Input,
+    times: TimeRange = EVER,
+    *,
+    keeps_ids: bool = False,
+    keeps_episodes: bool = False,
+) -> Backtest:
     """Return what a job finds in an input.
 
     Raises:
         TocsinError: the input cannot be read.
-        TooManyAnomaliesError: there are more anomalies than can be kept.
+        TooManyAnomaliesError: there are more anomalies, or episodes, than can be kept.
     """
     replay, tally = Replay(job), _Tally(job, keeps_ids)
+    replay.episodes = {} if keeps_episodes else None
     for batch in rows():
         wanted = times.cut(batch, job.time_column)
         tally.outside_count += batch.frame.height - wanted.frame.height
@@ -103,6 +118,8 @@ def run_backtest(job: JobSettings, rows: Input, times: TimeRange = EVER, *, keep
         if wanted.frame.height:
             tally.add_rows(wanted)
             tally.add_anomalies(wanted.split, replay.apply(wanted))
+        if replay.episodes is not None and len(replay.episodes) > EPISODES_KEPT_MAX:
+            raise TooManyAnomaliesError(f"more than {EPISODES_KEPT_MAX} episodes; look at less by --from and --to")
     return tally.result(replay)
 
 
@@ -184,5 +201,6 @@ class _Tally:
             counts=self._found.total(),
             null_comparison_counts=replay.engine.stat().null_comparison_counts,
             episode_counts=dict(replay.episode_counts),
+            episodes=tuple(one for _, one in sorted((replay.episodes or {}).items())),
             ids=None if self._ids is None else pl.concat(self._ids),
         )

@@ -13,10 +13,12 @@ import polars as pl
 
 from actors.detectors import Detector
 from actors.engine import AnomalyDetectionEngine
-from actors.engine.episodes.episode import EpisodeState
-from actors.engine.report.output import Numbering
+from actors.engine.episodes.episode import Episode, EpisodeId, EpisodeState
+from actors.engine.episodes.tracker import EpisodeChanges
+from actors.partition.absences import Absences, absence_text
 from actors.partition.anomaly_table import merge_anomalies
 from actors.partition.assembly import build_detectors, build_engine
+from actors.partition.episode_table import LateOrdinals
 from actors.partition.metrics import cut_at_ticks
 from actors.partition.ticks import TickFinder
 from actors.source.protocol import DeadLetter
@@ -55,6 +57,8 @@ class Replay:
         self._detectors = build_detectors(job)
         counts = [len(job.metrics), *(len(detector.metrics) for detector in self._detectors)]
         self._bases = np.cumsum(counts)[:-1].tolist()
+        self._absence_text = absence_text(job)
+        self._absences = Absences(job, sum(counts))
         self._ticks = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
         self.keeps_windows = False
         """Whether `closed_windows` is wanted."""
@@ -65,11 +69,15 @@ class Replay:
         self.episode_counts: Counter[int] = Counter()
         """Episodes that have fired, by type."""
 
+        self.episodes: dict[EpisodeId, Episode] | None = None
+        """All episodes as they are now, if they are wanted: an empty mapping asks for them."""
+
     @property
     def metrics(self) -> list[str]:
         """Texts of all metrics, those of detectors after the engine's; the position is the anomaly's type."""
         learned = [metric for detector in self._detectors for metric in detector.metrics]
-        return [metric.text for metric in self.engine.metrics] + learned
+        absent = [] if self._absence_text is None else [self._absence_text]
+        return [metric.text for metric in self.engine.metrics] + learned + absent
 
     @property
     def watched(self) -> list[set[str]]:
@@ -81,8 +89,6 @@ class Replay:
         """Return the anomalies of a batch, with integer times, as a partition would report them."""
         self.engine.follow_split(batch.split)
         parts, at_ticks = self._tested(batch)
-        notices = self.engine.take_episodes().notices
-        self.episode_counts.update(one.episode.type for one in notices if one.episode.state is EpisodeState.FIRING)
         # Not looked at here, and kept for nobody else.
         self.engine.take_late()
         for detector, base in zip(self._detectors, self._bases, strict=True):
@@ -97,17 +103,38 @@ class Replay:
         """Take rows and ticks through the engine; return the anomalies of rows, as one frame, and those of ticks."""
         nothing = self.engine.append_physical(batch.frame[:0], batch.offsets[:0])
         found, at_ticks, closed = [nothing], [nothing], []
+        told = nothing.with_columns(detail=pl.lit(None, pl.String))
+        ordinals = LateOrdinals(0, 1)
         ticks = self._ticks.find(batch.split, batch.frame, batch.offsets)
         for frame, offsets, tick in cut_at_ticks(batch.frame, batch.offsets, ticks):
             found.append(self.engine.append_physical(frame, offsets))
             closed.append(self._closed())
-            if tick is not None:
-                at_ticks.append(self.engine.advance_physical(tick[1], tick[0], Numbering()))
+            self._follow(self.engine.take_episodes())
+            self._follow(self._absences.see(batch.split, frame, offsets))
+            if tick is not None and self._absences.is_fresh(batch.split, tick[1]):
+                at_ticks.append(self.engine.advance_physical(tick[1], tick[0], ordinals.numbering(tick[0])))
+                ordinals.skip(tick[0], at_ticks[-1].height)
                 closed.append(self._closed())
+                silent, absences = self._absences.tick(batch.split, tick, ordinals, told)
+                at_ticks.append(silent.select(nothing.columns))
+                self.engine.note_absent(self._absences.since(batch.split), tick[0])
+                self._follow(self.engine.take_episodes())
+                self._follow(absences)
         shown = [windows for windows in closed if windows is not None]
         self.closed_windows = pl.concat(shown) if shown else None
-        told = pl.concat(at_ticks).with_columns(detail=pl.lit(None, pl.String))
-        return [pl.concat(found)], told
+        return [pl.concat(found)], pl.concat(at_ticks).with_columns(detail=pl.lit(None, pl.String))
+
+    def _follow(self, changes: EpisodeChanges) -> None:
+        """Count the episodes that have fired, and know all as they are now."""
+        fired = [one.episode for one in changes.notices if one.episode.state is EpisodeState.FIRING]
+        self.episode_counts.update(one.type for one in fired if one.turned_at is None)
+        if self.episodes is None:
+            return
+        for place, episode in changes.changed.items():
+            if episode is None:
+                self.episodes.pop(place, None)
+            else:
+                self.episodes[place] = episode
 
     def _closed(self) -> pl.DataFrame | None:
         if self.keeps_windows and isinstance(self.engine, AnomalyDetectionEngine):

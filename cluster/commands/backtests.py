@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cluster.backtest.replay import Input
     from config.settings import JobSettings
 
+NO_EPISODES = "no metric has `for`, `keep_firing` or `clear`, and the job no `absent`, so that there are no episodes"
+
 PICTURES = (".png", ".svg", ".html")
 
 
@@ -37,7 +39,8 @@ PICTURES = (".png", ".svg", ".html")
     type=click.IntRange(min=0),
     help="At most so many keys for each metric; 0: all.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--episodes", "is_of_episodes", is_flag=True, help="Print the episodes in place of the summary.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; of episodes lines of it.")
 @pass_home
 def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> None:
     """Run a job over recorded rows, keeping nothing, and sum up what it finds. Exit code 1: only dead letters."""
@@ -50,7 +53,9 @@ def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> No
         job = with_source(job, options["source"])
     times = _times(job, options["time_from"], options["time_to"])
     rows = _input(home, job, options["history"], times)
-    if options["against"] is not None:
+    if options["is_of_episodes"]:
+        _list_episodes(job, rows, times, as_json=as_json)
+    elif options["against"] is not None:
         _compare(job, load_job(options["against"]), rows, times, as_json=as_json)
     else:
         _sum_up(job, rows, times, options, as_json=as_json)
@@ -67,8 +72,16 @@ def _input(home: Home, job: "JobSettings", history: str | None, times: "TimeRang
 
 
 def _check_options(
-    against: Path | None, plot: Path | None, key: tuple[str, ...], source: Path | None, history: str | None, **_: Any
+    against: Path | None,
+    plot: Path | None,
+    key: tuple[str, ...],
+    source: Path | None,
+    history: str | None,
+    is_of_episodes: bool,
+    **_: Any,
 ) -> None:
+    if is_of_episodes and (against is not None or plot is not None):
+        raise click.UsageError("--episodes lists those of one job; leave --against and --plot out")
     if source is not None and history is not None:
         raise click.UsageError("--source and --history both say where rows come from; leave one of them out")
     if against is not None and plot is not None:
@@ -107,6 +120,21 @@ def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict
     if options["plot"] is not None:
         _draw(result, rows, times, options)
         say(f"drew {options['plot']}")
+    if result.dead_letter_count and not result.row_count + result.outside_count:
+        say(show_nothing_but_letters(result.dead_letter_count))
+        sys.exit(1)
+
+
+def _list_episodes(job: "JobSettings", rows: "Input", times: "TimeRange", *, as_json: bool) -> None:
+    from cluster.backtest.counting import run_backtest
+    from cluster.show.episodes import show_episodes
+    from cluster.show.present import show_nothing_but_letters
+
+    result = run_backtest(job, rows, times, keeps_episodes=True)
+    show(show_episodes(job, result.episodes, as_json=as_json))
+    say(f"{result.row_count} rows, {result.anomaly_count} anomalies, {len(result.episodes)} episodes")
+    if not job.has_episodes:
+        say(NO_EPISODES)
     if result.dead_letter_count and not result.row_count + result.outside_count:
         say(show_nothing_but_letters(result.dead_letter_count))
         sys.exit(1)

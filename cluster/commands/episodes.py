@@ -29,7 +29,7 @@ def query_late(target: Target, /, job: str, limit: int, **options: Any) -> None:
 
 @click.command("episodes")
 @click.argument("job")
-@click.option("--state", type=click.Choice(["pending", "firing", "resolved"]), help="Only those.")
+@click.option("--state", type=click.Choice(["pending", "firing", "no data", "resolved"]), help="Only those.")
 @click.option("--key", "key", multiple=True, help="Value of a key column; once for each, in order.")
 @click.option("--type", "kind", type=int, help="Position of the metric.")
 @limit_option(100)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster.commands.backtests import NO_EPISODES
 from cluster.commands.terminal import ALL, limit_option, now_us, say, say_lines, show
 
 if TYPE_CHECKING:
-    from actors.partition.anomalies import Anomaly
     from cluster.local.embedded import EmbeddedJob
     from config.settings import JobSettings
 
@@ -62,13 +62,19 @@ def check(job_file: Path, as_json: bool) -> None:
 )
 @click.option("--until-idle", callback=_duration_s, help="Go on until nothing has come for so long, such as 5s.")
 @limit_option(1_000_000)
+@click.option("--episodes", "is_of_episodes", is_flag=True, help="Print episodes in place of anomalies.")
 @click.option("--json", "as_json", is_flag=True, help="Print lines of JSON.")
 def run(
-    job_file: Path, directory: Path | None, follow: bool | None, until_idle: float | None, limit: int, as_json: bool
+    job_file: Path,
+    directory: Path | None,
+    follow: bool | None,
+    until_idle: float | None,
+    limit: int,
+    is_of_episodes: bool,
+    as_json: bool,
 ) -> None:
     """Run a job in this process, without a cluster, and print its anomalies. Exit code 1: no record became a row."""
     from cluster.local.embedded import run_file
-    from cluster.show.present import show_anomalies
 
     if until_idle is not None and follow is not None:
         raise click.UsageError("--until-idle says when a run ends; leave --follow and --no-follow out")
@@ -81,18 +87,20 @@ def run(
         running.run()
         if until_idle is not None:
             _wait_until_idle(running, job.flush.period_ms / 1000, until_idle)
+        if is_of_episodes and not job.has_episodes:
+            say(NO_EPISODES)
         # What a sink prints is not printed twice.
-        is_printed = any(sink.type == "stdout" for sink in job.sinks)
+        is_printed = any(sink.type == "stdout" for sink in job.sinks) and not is_of_episodes
+        news = _news(job, running, limit, is_of_episodes=is_of_episodes, as_json=as_json)
         if not is_printed:
-            show(show_anomalies(job, running.new_anomalies(limit), as_json=as_json))
+            show(next(news))
         has_end = running.stat().at_end
         if until_idle is None and (follow or (follow is None and not has_end)):
             say(f"{running.stat().row_count} rows so far; waiting for more until Ctrl-C")
             with suppress(KeyboardInterrupt):
-                for found in _follow(running, job.flush.period_ms / 1000, limit):
-                    if is_printed:
-                        continue
-                    show(show_anomalies(job, found, as_json=as_json, has_header=False))
+                for _ in _follow(running, job.flush.period_ms / 1000):
+                    if not is_printed:
+                        show(next(news))
         elif until_idle is None and not has_end:
             say(f"a source of type {job.source.type} like this one has no end; what comes later was not read")
         if not _say_summary(job, running, limit):
@@ -138,11 +146,28 @@ def _record_count(running: "EmbeddedJob") -> int:
     return running.stat().row_count + running.stat().dead_letter_count
 
 
-def _follow(running: "EmbeddedJob", period_s: float, limit: int) -> Iterator[list["Anomaly"]]:
-    """Go on with a job until its source ends or someone interrupts, and give what it finds."""
+def _follow(running: "EmbeddedJob", period_s: float) -> Iterator[None]:
+    """Go on with a job until its source ends or someone interrupts; each step may have found something."""
     while not running.stat().at_end:
         time.sleep(period_s)
         running.run()
-        found = running.new_anomalies(limit)
-        if found:
-            yield found
+        yield
+
+
+def _news(
+    job: "JobSettings", running: "EmbeddedJob", limit: int, *, is_of_episodes: bool, as_json: bool
+) -> Iterator[str]:
+    """Give, as text, what was found since the time before; episodes again whenever they have turned."""
+    from cluster.show.episodes import show_episodes
+    from cluster.show.present import show_anomalies
+
+    is_first = True
+    while True:
+        if is_of_episodes:
+            episodes = running.new_episodes(limit)
+            text = show_episodes(job, episodes, as_json=as_json, has_header=is_first) if episodes or is_first else ""
+        else:
+            found = running.new_anomalies(limit)
+            text = show_anomalies(job, found, as_json=as_json, has_header=is_first) if found or is_first else ""
+        is_first = False
+        yield text

@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actors.engine.episodes.episode import Episode, EpisodeId
 from actors.errors import SinkError, SourceError
 from actors.files import make_directory, replace_file
 from actors.host import PartitionHost
 from actors.model import AnomalyId, Schema
 from actors.partition.anomalies import Anomaly, AnomalyFilter
+from actors.partition.episode_table import EpisodeFilter
 from actors.partition.values import null_comparisons
 from actors.source.open import is_fed, open_host_feed, open_source, open_stream_table
 from actors.source.protocol import Source, SourceBatch, SplitInfo
@@ -146,6 +148,7 @@ class EmbeddedJob:
         """Measures this machine before every run, when that is the job's source."""
         self._returned: set[AnomalyId] = set()
         self._counted = 0
+        self._returned_episodes: dict[EpisodeId, Episode] = {}
         self._source = source = WatchedSource(source, job.time_column, say)
         self._job = job
         self._core = LeaderCore(LeaderTask(job_id=job.name, epoch=EPOCH), job, "embedded")
@@ -285,6 +288,17 @@ class EmbeddedJob:
         found = found[: count_max - len(self._returned)]
         self._returned.update(one.id for one in found)
         return found
+
+    def new_episodes(self, count_max: int) -> list[Episode]:
+        """Return the committed episodes that have begun or turned since the last call; of those that are gone nothing.
+
+        They come in the order of the rows that began them; at most `count_max` are returned, each whenever it turns.
+        """
+        found: list[Episode] = sorted(
+            self.ask("episodes", wanted=EpisodeFilter(), count_max=count_max), key=lambda one: one.id
+        )[:count_max]
+        known, self._returned_episodes = self._returned_episodes, {one.id: one for one in found}
+        return [one for one in found if one.id not in known or known[one.id].state is not one.state]
 
     def has_more(self, count_max: int) -> bool:
         """Return whether there are committed anomalies that `new_anomalies` kept back because of its `count_max`."""

@@ -11,6 +11,7 @@ from actors.durations import nanoseconds_per_unit, show_duration
 from actors.engine.keys.kept import Work
 from actors.engine.language.advice import warnings_of
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
+from actors.partition.absences import absence_text
 from actors.partition.assembly import IdleEngine, build_detectors, build_engine
 from cluster.backtest.sample import Sample
 from cluster.show.present import show_null_comparisons
@@ -42,8 +43,8 @@ def _idle_sinks(job: JobSettings) -> list[str]:
     others: list[tuple[str | None, str, bool]] = []
     for settings, detector in zip(job.detectors, build_detectors(job), strict=True):
         others += [(settings.severity, settings.id or text, False) for text in detector.metrics]
-    if job.absent is not None:
-        others.append((None, f"absent for {job.absent}", False))
+    if (text := absence_text(job)) is not None:
+        others.append((None, text, True))
     return [
         sink.identity
         for sink in job.sinks

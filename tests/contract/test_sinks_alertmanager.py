@@ -187,3 +187,15 @@ def test_what_is_refused_is_said(tmp_path: Path) -> None:
         receiver.answer = lambda _: 400
         with pytest.raises(SinkError, match="answers 400 to trades/0-1000-268435456: this is why"):
             sink_at(f"http://127.0.0.1:{receiver.port}/").write([notice("A", "firing", 1)])
+
+
+def test_an_absence_is_an_alert_of_its_own(tmp_path: Path) -> None:
+    with receiving() as told:
+        job = make_partition_job(
+            metrics=[METRIC], window=None, ticks=10, absent=25, sinks=[{"type": "alertmanager", "url": told.url}]
+        )
+        (sink,) = open_sinks(job, SinkPlaces(now_s=lambda: int(time.time())))
+        sink.write([replace(notice("A", "firing", 1000), type=1, metric="absent for 25")])
+        sink.close()
+    (alert,) = told.posted[0].data
+    assert alert["labels"] == {"alertname": "absent for 25", "sym": "A", "tocsin_job": "trades"}

@@ -318,7 +318,8 @@ def test_a_sink_that_fails_for_long_keeps_nothing_from_the_other(
 def test_the_simulated_episodes_reach_every_state(
     undisturbed_runs: Callable[[str, int, int], Outcome],
 ) -> None:
-    found = [one.state for data in range(DATA_COUNT) for one in undisturbed_runs("episodes", data, 40).episodes]
+    pairs = [(name, data) for name in ("episodes", "ticks") for data in range(DATA_COUNT)]
+    found = [one.state for name, data in pairs for one in undisturbed_runs(name, data, 40).episodes]
     assert set(found) == set(EpisodeState)
 
 

@@ -16,6 +16,7 @@ class Rule:
     hold: int = 0
     keep_firing: int = 0
     clear: str | None = None
+    absent_after: int = 0
 
 
 @dataclass(slots=True)
@@ -68,7 +69,17 @@ def naive_episodes(case: EngineCase, rule: Rule) -> tuple[list[NaiveEpisode], li
             done.append(replace(open_now.pop(key), end=end))
             notices.append((offset, one.start, "resolved"))
 
+    apart = naive_gaps(case, rule)
+
+    def pass_gaps(key: tuple[Any, ...], offset: int, time: int) -> None:
+        gaps = apart.get(key, [])
+        while gaps and (gaps[0][0] < offset or gaps[0][1] < time):
+            gaps.pop(0)
+            if key in open_now and open_now[key].fired_at is None:
+                del open_now[key]
+
     for key, offset, time, word in evaluations(case, rule):
+        pass_gaps(key, offset, time)
         pass_time(key, offset, time)
         one = open_now.get(key)
         if word == "true":
@@ -82,7 +93,23 @@ def naive_episodes(case: EngineCase, rule: Rule) -> tuple[list[NaiveEpisode], li
         elif one is not None and word == "clear" and one.cleared_at is None:
             one.cleared_at = time
             pass_time(key, offset, time)
+    for key in list(apart):
+        pass_gaps(key, len(case.rows), 0)
     return [*done, *open_now.values()], notices
+
+
+def naive_gaps(case: EngineCase, rule: Rule) -> dict[tuple[Any, ...], list[tuple[int, int]]]:
+    """Return for each key (offset, begin) of each row that comes too long after the one before it; late ones do not."""
+    latest: dict[tuple[Any, ...], int] = {}
+    found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
+    for offset, (time, *columns) in enumerate(case.rows):
+        key = (columns[0],)
+        if time < latest.get(key, time):
+            continue
+        if rule.absent_after and key in latest and time > latest[key] + rule.absent_after:
+            found.setdefault(key, []).append((offset, latest[key] + rule.absent_after))
+        latest[key] = time
+    return found
 
 
 def shown(episodes: Sequence[NaiveEpisode]) -> list[tuple[Any, ...]]:

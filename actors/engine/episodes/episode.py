@@ -4,6 +4,8 @@ An *evaluation* is true, clear or neither. The first true one begins an episode,
 evaluation comes at least `hold` after the first; then it is *firing*. An evaluation that is not true ends a
 pending episode as if it had not been. A firing one ends at the first clear evaluation after its last true one, but not
 before `keep_firing` has passed since that; its end does not depend on when time is seen to have passed it.
+While its key is absent a firing episode is *no data*: it does not end, and the key's next evaluation says whether it
+goes on or has ended. Of a pending one nothing remains, and neither does when rows of its key are too far apart.
 Within an alert time never goes back: an evaluation with an earlier time counts as one of the latest time seen.
 """
 
@@ -31,6 +33,7 @@ class EpisodeState(StrEnum):
 
     PENDING = "pending"
     FIRING = "firing"
+    NO_DATA = "no data"
     RESOLVED = "resolved"
 
 
@@ -97,6 +100,15 @@ class Episode:
     ordinal: int = 0
     """Sets episodes apart that began at one tick; 0 for those that began at a row of their own."""
 
+    turned_at: int | None = None
+    """Time at which its key was last found absent, or went on after that; `None` if it never was."""
+
+    @property
+    def since(self) -> int:
+        """Time from which it has its state."""
+        times = (self.end, self.turned_at, self.fired_at, self.start)
+        return next(time for time in times if time is not None)
+
     @property
     def id(self) -> EpisodeId:
         """What no other episode of the job shares."""
@@ -143,14 +155,14 @@ class Change(NamedTuple):
     """As it is now; `None`: it was pending and is gone."""
 
     is_news: bool
-    """Whether it has fired or ended with this change."""
+    """Whether it has fired, lost its key, found it again, or ended with this change."""
 
 
 def advance(alert: Alert | None, rule: Lifecycle, time: int) -> tuple[Alert | None, list[Change]]:
     """Let time pass; return what is open then, and the change."""
     if alert is None:
         return None, []
-    if alert.cleared_at is None:
+    if alert.cleared_at is None or alert.episode.state is EpisodeState.NO_DATA:
         return alert, []
     end = max(alert.cleared_at, alert.episode.last_true + rule.keep_firing)
     if max(alert.now, time) < end:
@@ -163,8 +175,23 @@ def end(alert: Alert, time: int) -> Change:
     """Return what becomes of an episode whose key is forgotten at a time."""
     if alert.episode.state is EpisodeState.PENDING:
         return Change(alert.episode.id, None, False)
-    ended = replace(alert.episode, state=EpisodeState.RESOLVED, end=max(alert.now, time))
+    is_silent = alert.episode.state is EpisodeState.NO_DATA
+    # Nobody has seen that it is over.
+    state = EpisodeState.NO_DATA if is_silent else EpisodeState.RESOLVED
+    ended = replace(alert.episode, state=state, end=max(alert.now, time))
     return Change(ended.id, ended, True)
+
+
+def interrupt(alert: Alert, time: int) -> tuple[Alert | None, list[Change]]:
+    """Take that its key has been absent since a time; return what is open then, and the change."""
+    if alert.episode.state is EpisodeState.PENDING:
+        return None, [Change(alert.episode.id, None, False)]
+    if alert.episode.state is EpisodeState.NO_DATA:
+        return alert, []
+    # What was clear before says nothing of now.
+    alert.now, alert.cleared_at = max(alert.now, time), None
+    alert.episode = replace(alert.episode, state=EpisodeState.NO_DATA, turned_at=alert.now)
+    return alert, [Change(alert.episode.id, alert.episode, True)]
 
 
 def follow(
@@ -172,12 +199,17 @@ def follow(
 ) -> tuple[Alert | None, list[Change]]:
     """Take one evaluation; return what is open then, and the changes in their order."""
     alert, changes = advance(alert, rule, step.time)
+    found_again = None
+    if alert is not None and alert.episode.state is EpisodeState.NO_DATA:
+        alert.now = max(alert.now, step.time)
+        alert.episode = found_again = replace(alert.episode, state=EpisodeState.FIRING, turned_at=alert.now)
     if step.evaluation is Evaluation.TRUE:
         alert = _begin(origin(), step.time) if alert is None else alert
         before = alert.episode
         alert.now = max(alert.now, step.time)
         _hold(alert, rule, step, is_peak_low)
-        changes.append(Change(before.id, alert.episode, alert.episode.state is not before.state))
+        is_news = alert.episode.state is not before.state or found_again is not None
+        changes.append(Change(before.id, alert.episode, is_news))
     elif alert is not None and alert.episode.state is EpisodeState.PENDING:
         changes.append(Change(alert.episode.id, None, False))
         alert = None
@@ -185,6 +217,8 @@ def follow(
         alert.cleared_at = alert.now = max(alert.now, step.time)
         alert, ended = advance(alert, rule, step.time)
         changes += ended
+    if found_again is not None and not changes:
+        changes.append(Change(found_again.id, found_again, True))
     return alert, changes
 
 

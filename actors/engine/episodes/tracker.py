@@ -26,8 +26,10 @@ from actors.engine.episodes.episode import (
     advance,
     end,
     follow,
+    interrupt,
 )
 from actors.engine.episodes.evaluations import Watch, steps, watch_of
+from actors.engine.episodes.gaps import WindowGaps
 from actors.engine.evaluated import Evaluated
 from actors.engine.keys.idle import KeyState
 from actors.engine.language.analysis import MetricKind
@@ -74,6 +76,9 @@ class NoEpisodes:
     def forget(self, numbers: Array, time: int, offset: int) -> None:
         """End nothing."""
 
+    def note_absent(self, since: Mapping[tuple[Any, ...], int], offset: int) -> None:
+        """Interrupt nothing."""
+
     def keep(self, numbers: Array) -> None:
         """Number nothing."""
 
@@ -99,6 +104,7 @@ class EpisodeTracker:
         self._alerts: dict[tuple[int, int], Alert] = {}
         self._changed: dict[EpisodeId, Episode | None] = {}
         self._notices: list[Notice] = []
+        self._absent_after = settings.absent_after
         self.split = 0
 
     @property
@@ -136,6 +142,14 @@ class EpisodeTracker:
                 ended += self._put(place, None, [end(alert, time)])
         self._notices += [Notice(offset, change.episode) for change in sorted(ended) if change.episode is not None]
 
+    def note_absent(self, since: Mapping[tuple[Any, ...], int], offset: int) -> None:
+        """Take that keys of the split are absent, each since a time, as seen at a row."""
+        changes: list[Change] = []
+        for place, alert in list(self._alerts.items()):
+            if alert.episode.split == self.split and alert.episode.key in since:
+                changes += self._put(place, *interrupt(alert, since[alert.episode.key]))
+        self._notices += [Notice(offset, one.episode) for one in sorted(changes) if one.episode is not None]
+
     def keep(self, numbers: Array) -> None:
         """Number the keys anew, of which those given are kept."""
         now = {number: place for place, number in enumerate(numbers.tolist())}
@@ -155,10 +169,22 @@ class EpisodeTracker:
         active = np.array([number for kind, number in self._alerts if kind == watch.type], dtype=np.int64)
         batch = evaluated.batch
         offsets, frame, ordinals = batch.offsets, batch.frame, batch.ordinals
+        has_gaps = self._absent_after > 0 and watch.rule.hold > 0
+        gaps = WindowGaps(evaluated, self._absent_after) if has_gaps and watch.kind is MetricKind.WINDOW else None
         for number, arrival, window, time, evaluation, value in steps(watch, evaluated, active):
             place = (watch.type, number)
             alert = self._alerts.get(place)
+            if gaps is not None:
+                is_apart = gaps.pass_to(number, arrival, time)
+            else:
+                # What is pending was true at the row before, so that its time is known.
+                is_apart = has_gaps and alert is not None and time > alert.now + self._absent_after
+            if is_apart:
+                alert = self._come_to_nothing(place, alert)
             if alert is None and evaluation != Evaluation.TRUE:
+                continue
+            if alert is not None and evaluated.is_tick and alert.episode.state is EpisodeState.NO_DATA:
+                # A window that time has closed is none that rows have come for.
                 continue
             offset = int(offsets[arrival])
 
@@ -171,6 +197,16 @@ class EpisodeTracker:
             for change in self._put(place, *follow(alert, watch.rule, step, origin, watch.is_peak_low)):
                 if change.is_news and change.episode is not None:
                     found.append(((arrival, window, watch.type), Notice(offset, change.episode)))
+        if gaps is not None:
+            for number in gaps.left([one for kind, one in self._alerts if kind == watch.type]):
+                self._come_to_nothing((watch.type, number), self._alerts[watch.type, number])
+
+    def _come_to_nothing(self, place: tuple[int, int], alert: Alert | None) -> Alert | None:
+        """End a pending episode whose key has had no row for too long; return what is open then."""
+        if alert is None or not _is_pending(alert):
+            return alert
+        self._put(place, None, [Change(alert.episode.id, None, False)])
+        return None
 
     def _put(self, place: tuple[int, int], alert: Alert | None, changes: list[Change]) -> list[Change]:
         if alert is None:
@@ -192,12 +228,16 @@ class EpisodeTracker:
             assert kind == alert.episode.type
             assert 0 <= number < key_count, (number, key_count)
             assert alert.episode.start <= alert.episode.last_true <= alert.now
-            assert (alert.episode.fired_at is None) == (alert.episode.state is EpisodeState.PENDING)
+            assert (alert.episode.fired_at is None) == _is_pending(alert)
+            assert alert.episode.state is not EpisodeState.NO_DATA or alert.episode.turned_at is not None
 
     def state(self) -> dict[str, Array]:
         """Return the open episodes, a text for each, in the order of metrics and keys."""
         alerts = sorted(self._alerts.items(), key=lambda item: item[0])
-        texts = [json.dumps((*place, alert.now, alert.cleared_at, *_stored(alert.episode))) for place, alert in alerts]
+        texts = [
+            json.dumps((*place, _stored_now(alert), alert.cleared_at, *_stored(alert.episode)))
+            for place, alert in alerts
+        ]
         return {"alerts": np.array(texts, dtype=object)}
 
     def load(self, state: Mapping[str, Array]) -> None:
@@ -208,20 +248,33 @@ class EpisodeTracker:
                 text
             )
             offset, ordinal = place if isinstance(place, list) else (place, 0)
+            latest, turned, turned_at = now if isinstance(now, list) else (now, None, None)
+            known = EpisodeState.PENDING if fired_at is None else EpisodeState.FIRING
             episode = Episode(
                 split=split,
                 offset=offset,
                 type=kind,
                 key=tuple(key),
                 start=start,
-                state=EpisodeState.PENDING if fired_at is None else EpisodeState.FIRING,
+                state=known if turned is None else EpisodeState(turned),
                 fired_at=fired_at,
                 last_true=last_true,
                 count=count,
                 peak=peak,
                 ordinal=ordinal,
+                turned_at=turned_at,
             )
-            self._alerts[kind, number] = Alert(episode=episode, now=now, cleared_at=cleared_at)
+            self._alerts[kind, number] = Alert(episode=episode, now=latest, cleared_at=cleared_at)
+
+
+def _stored_now(alert: Alert) -> Any:
+    """Return the latest time of an alert and, if its key has been absent, its state and since when it has that."""
+    turned_at = alert.episode.turned_at
+    return alert.now if turned_at is None else (alert.now, str(alert.episode.state), turned_at)
+
+
+def _is_pending(alert: Alert) -> bool:
+    return alert.episode.state is EpisodeState.PENDING
 
 
 def _stored(episode: Episode) -> tuple[Any, ...]:

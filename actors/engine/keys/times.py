@@ -40,6 +40,12 @@ class KeyTimes:
         accepted = accepted_rows(times, layout, before)
         return None if accepted is None else (accepted, before)
 
+    def before(self, numbers: Array) -> Array:
+        """Return the latest time of each key so far, `NEVER` for those without rows; the numbers ascend."""
+        self.latest.cover(numbers)
+        times: Array = self.latest["time"][numbers]
+        return times
+
     def note(self, layout: Layout, times: Array, split: int) -> None:
         """Take the times of sorted rows that take part."""
         if not self.is_kept:

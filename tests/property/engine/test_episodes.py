@@ -29,6 +29,7 @@ def make_case(seed: int) -> tuple[EngineCase, Rule]:
         hold=rng.choice((0, 0, 1, 4, 15)),
         keep_firing=rng.choice((0, 0, 2, 9, 30)),
         clear=rng.choice(CLEARS),
+        absent_after=rng.choice((0, 3, 7, 20)),
     )
     case = EngineCase(
         schema=SCHEMA, metrics=[rule.metric, "sum(qty) > 1000"], time_column="time", key_columns=("sym",),
@@ -42,7 +43,8 @@ def run(case: EngineCase, rule: Rule, cuts: Sequence[int]) -> tuple[list[tuple[A
     settings = LifecycleSettings(hold=rule.hold, keep_firing=rule.keep_firing, clear=rule.clear)
 
     def fresh() -> AnomalyDetectionEngine:
-        return AnomalyDetectionEngine("test", schema=SCHEMA, lifecycles=[settings, None], **case.arguments())
+        rules: dict[str, Any] = {"lifecycles": [settings, None], "absent_after": rule.absent_after}
+        return AnomalyDetectionEngine("test", schema=SCHEMA, **rules, **case.arguments())
 
     engine, known, notices = fresh(), {}, []
     is_renewed = len(cuts) < 10

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,10 @@ from cluster.backtest.inputs import source_input, with_source
 from cluster.backtest.series import gather, parse_key, thinned
 from cluster.backtest.summary import summarise
 from cluster.commands.backtests import backtest
-from cluster.local.embedded import run_file
+from cluster.commands.job_files import run
+from cluster.local.embedded import open_job, run_file
+from cluster.local.home import Home
+from cluster.show.episodes import show_episodes
 from config import JobSettings, load_job, make_job, parse_job
 
 JOB = """
@@ -290,6 +294,32 @@ def test_episodes_of_metrics_are_counted(tmp_path: Path) -> None:
     first, second = summarise(found_by(load_job(path))).metrics[:2]
     assert 1 < first.episodes < first.anomalies
     assert second.episodes is None
+
+
+def test_episodes_of_a_backtest_are_those_of_the_job(tmp_path: Path) -> None:
+    path = write_rows(tmp_path)
+    lines = (tmp_path / "pumps.csv").read_text().splitlines()
+    kept = [*lines[:200], *(one for one in lines[200:300] if ",c," not in one), *lines[300:]]
+    (tmp_path / "pumps.csv").write_text("\n".join(kept))
+    lifecycle = "- {when: pressure > 8, for: 4s, keep_firing: 10s}"
+    path.write_text(JOB.replace("- pressure > 9", lifecycle) + "ticks: 10s\nabsent: 45s\n")
+    job = load_job(path)
+    result = run_backtest(job, source_input(job), keeps_episodes=True)
+    with open_job(job, tmp_path / "kept", lambda: 0) as running:
+        running.run()
+        expected = running.new_episodes(10_000)
+        assert running.new_episodes(10_000) == []
+        anomalies = running.new_anomalies(1_000_000)
+    assert len(expected) == 3
+    shown = [show_episodes(job, [replace(one, ordinal=0)], as_json=True) for one in expected]
+    assert sorted(show_episodes(job, [one], as_json=True) for one in result.episodes) == sorted(shown)
+    assert result.anomaly_count == len(anomalies)
+    command = CliRunner().invoke(backtest, [str(path), "--episodes", "--json"], obj=Home(tmp_path / "home"))
+    printed = [json.loads(line) for line in command.stdout.splitlines()]
+    assert sorted(printed, key=str) == sorted((json.loads(line) for line in shown), key=str)
+    assert {one["metric"] for one in printed} == {"pressure > 8", "absent for 45s"}
+    command = CliRunner().invoke(run, [str(path), "--episodes", "--json"])
+    assert sorted(map(json.loads, command.stdout.splitlines()), key=str) == sorted(printed, key=str)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from threading import Thread
 from typing import Any
 
 import msgpack
+import numpy as np
 import polars as pl
 import pytest
 
@@ -170,7 +171,7 @@ def test_a_snapshot_file_that_cannot_be_written_takes_no_anomaly_away(tmp_path: 
 
 def test_a_time_beyond_64_bits_says_nothing_about_silence() -> None:
     watch = AbsenceWatch("time", ["sym"], 10)
-    watch.see(0, pl.DataFrame({"time": [2**63 - 1, 5], "sym": ["A", "A"]}))
+    watch.see(0, pl.DataFrame({"time": [2**63 - 1, 5], "sym": ["A", "A"]}), np.arange(2))
     assert watch.tick(0, 20) == [(("A",), 5)]
     assert watch.tick(0, 20) == []
 
