@@ -209,6 +209,7 @@ def detectors(scale: float) -> None:
         "new value, ageing": made.NewValueSpec(name="d", variables=("qty",), learn=learn, expire_after=count),
         "new combination": made.NewValueCombinationSpec(name="d", combinations=(("ev", "qty"),), learn=learn),
         "new event": made.NewEventSpec(name="d", event_id_columns=("ev",), learn=learn),
+        "baseline": made.BaselineSpec(name="d", variables=("qty",)),
         "value range": made.ValueRangeSpec(name="d", variables=("qty",), learn=learn),
         "charset": made.CharsetSpec(name="d", variables=("user",), learn=learn),
         "event sequence": made.EventSequenceSpec(name="d", event_id_columns=("ev",), length=3, learn=learn),

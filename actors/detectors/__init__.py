@@ -4,9 +4,9 @@ A plain library on Polars and NumPy: no actors, no database, no clock. `make_det
 specifications. Each kind has a module of its own: specification, watcher, and the registration of its name in jobs.
 """
 
+from actors.detectors.baseline import BaselineSpec
 from actors.detectors.building import make_detector
 from actors.detectors.charset import CharsetSpec
-from actors.detectors.configuration import stable_variables
 from actors.detectors.count_vector import CountVectorSpec
 from actors.detectors.detector import Detector
 from actors.detectors.errors import DetectorSpecError, DetectorStateError
@@ -20,6 +20,7 @@ from actors.detectors.stability import StabilitySpec
 from actors.detectors.value_range import ValueRangeSpec
 
 __all__ = [
+    "BaselineSpec",
     "CharsetSpec",
     "CountVectorSpec",
     "Detector",
@@ -34,5 +35,4 @@ __all__ = [
     "StabilitySpec",
     "ValueRangeSpec",
     "make_detector",
-    "stable_variables",
 ]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from actors.detectors.findings import CODE, ROW, ROWS, MakeDetail, UnusualRows, distinct_values
 from actors.detectors.groups import GroupedRows
+from actors.detectors.parts import Materials
 from actors.detectors.registry import detector_kind
 from actors.detectors.specs import VariablesSpec
 from actors.model import Column, ColumnType
@@ -23,9 +24,9 @@ class CharsetSpec(VariablesSpec):
         """Return whether a column has texts."""
         return kind.is_text
 
-    def make_watcher(self, column: Column, detail: MakeDetail) -> "CharsetWatcher":
+    def make_watcher(self, column: Column, given: Materials) -> "CharsetWatcher":
         """Return the watcher of one column."""
-        return CharsetWatcher(column.name, detail)
+        return CharsetWatcher(column.name, given.detail_of([column.name]))
 
 
 class CharsetWatcher:

@@ -22,7 +22,6 @@ from actors.detectors.checks import (
 )
 from actors.detectors.configuration import Configuration
 from actors.detectors.errors import DetectorSpecError
-from actors.detectors.findings import MakeDetail
 from actors.detectors.learn_phase import LearnPhase
 from actors.detectors.parts import ConfiguredWatcher, Materials, Parts
 from actors.detectors.values import parse_list, plain_value, typed_value
@@ -199,7 +198,7 @@ class VariablesSpec(GroupSpec):
         """Return each variable by itself."""
         return tuple((name,) for name in self.variables)
 
-    def make_watcher(self, column: Column, detail: MakeDetail) -> ConfiguredWatcher:
+    def make_watcher(self, column: Column, given: Materials) -> ConfiguredWatcher:
         """Return the watcher of one column."""
         raise NotImplementedError
 
@@ -210,7 +209,7 @@ class VariablesSpec(GroupSpec):
             if not self.can_watch(column.type):
                 text = f"detector {self.name!r} watches {self.watches} but column {column.name!r} is {column.type}"
                 raise DetectorSpecError(text)
-        watchers = [self.make_watcher(column, given.detail_of([column.name])) for column in columns]
+        watchers = [self.make_watcher(column, given) for column in columns]
         watched = [[column.name] for column in columns]
         return Parts(watchers=watchers, configuration=Configuration(watched, watchers, self.configure_row_count))
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from actors.detectors.findings import MakeDetail, UnusualRows
 from actors.detectors.groups import Bools, GroupedRows, Ints
+from actors.detectors.parts import Materials
 from actors.detectors.registry import detector_kind
 from actors.detectors.specs import VariablesSpec
 from actors.frames import physical_type
@@ -30,9 +31,9 @@ class ValueRangeSpec(VariablesSpec):
         """Return whether a column has numbers."""
         return not kind.is_text and kind is not ColumnType.BOOL
 
-    def make_watcher(self, column: Column, detail: MakeDetail) -> "ValueRangeWatcher":
+    def make_watcher(self, column: Column, given: Materials) -> "ValueRangeWatcher":
         """Return the watcher of one column."""
-        return ValueRangeWatcher(column.name, physical_type(column.type), detail)
+        return ValueRangeWatcher(column.name, physical_type(column.type), given.detail_of([column.name]))
 
 
 class ValueRangeWatcher:

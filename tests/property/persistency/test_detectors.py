@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.detectors import (
+    BaselineSpec,
     CharsetSpec,
     CountVectorSpec,
     Detector,
@@ -43,6 +44,7 @@ ROWS = st.lists(
 )
 LEARN = LearnPhase(row_count=5)
 SPECS: list[Any] = [
+    BaselineSpec(name="d", variables=("qty", "price"), event_id_columns=("ev",), configure_row_count=6),
     NewValueSpec(name="d", variables=("qty", "user"), event_id_columns=("ev",), learn=LEARN, configure_row_count=6),
     NewValueSpec(name="d", variables=("qty",), learn=LearnPhase(duration=9), expire_after=5, report="once"),
     NewValueSpec(name="d", variables=("qty",), learn=LearnPhase(until=20), distinct_count_max=4),

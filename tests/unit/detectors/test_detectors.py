@@ -19,8 +19,8 @@ from actors.detectors import (
     RuleSpec,
     ValueRangeSpec,
     make_detector,
-    stable_variables,
 )
+from actors.detectors.configuration import stable_variables
 from actors.model import Schema
 from actors.persistency import EventPersistency, EventStabilityTracker
 

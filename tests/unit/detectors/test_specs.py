@@ -23,9 +23,9 @@ from actors.detectors import (
     ValueRangeSpec,
     make_detector,
     registry,
-    stable_variables,
 )
 from actors.detectors.checks import as_names
+from actors.detectors.configuration import stable_variables
 from actors.detectors.errors import DetectorValueError
 from actors.detectors.parts import Materials, Parts
 from actors.detectors.registry import detector_kind, detector_types
