@@ -6,8 +6,10 @@ names what is read and written there, `REPLACED` the methods that are called in 
 module of ours uses a private name of PySyncObj. Its clock is a global of its module.
 """
 
+import _socket
 import contextlib
 import math
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -21,6 +23,9 @@ from pysyncobj import SyncObj, SyncObjConf
 from raft.errors import MemberFailedError
 from raft.messages import Message
 from raft.settings import Timing
+
+# PySyncObj puts a function in its place that works on Windows only, for the whole process.
+socket.inet_ntop = _socket.inet_ntop
 
 PYSYNCOBJ_VERSION: Final = "0.3.17"
 """The version whose private names are used here."""

@@ -2,6 +2,7 @@
 
 import inspect
 import random
+import socket
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -123,3 +124,8 @@ def test_the_names_read_and_write_what_pysyncobj_uses(tmp_path: Path) -> None:
 def test_the_outcomes_of_a_command_are_known() -> None:
     names = {name for name in vars(FAIL_REASON) if name.isupper()}
     assert names >= {"SUCCESS", "MISSING_LEADER", "DISCARDED", "UNKNOWN_OUTCOME", "REQUEST_DENIED"}
+
+
+def test_addresses_are_shown_as_before_it_was_imported() -> None:
+    assert socket.inet_ntop(socket.AF_INET6, bytes(15) + b"\x01") == "::1"
+    assert socket.inet_ntop(socket.AF_INET, b"\x7f\x00\x00\x01") == "127.0.0.1"
