@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cluster.client.access import GROUP_ID, Access
 from cluster.client.hosts import HOST_TIMEOUT_S, LOOK_TIMEOUT_S, WAIT_S, Hosts
 from cluster.client.member_rows import MemberRow
-from cluster.client.nodes import PAGE_EVENT_COUNT, Nodes
+from cluster.client.nodes import PAGE_EVENT_COUNT, PATIENCE_S, Nodes
 from cluster.errors import ClusterError, NoAnswerError, NotRunningError, UnknownJobError
 from cluster.leader.member_status import HostedMemberStatus, MemberView, newest_leader
 from cluster.leader.status import JobSummary, RunnerStatus
@@ -128,9 +128,9 @@ class Client:
         """Return the member that leads and runs the jobs, or `None` between two leaders."""
         return newest_leader(self.members())
 
-    def state(self) -> GroupState:
-        """Return the newest state that a node has applied."""
-        return self._nodes.state()
+    def state(self, *, patience_s: float = PATIENCE_S) -> GroupState:
+        """Return the newest state that a node has applied; when none answers at once, they have that much longer."""
+        return self._nodes.state(patience_s=patience_s)
 
     def propose(self, command: "Command") -> None:
         """Have a command accepted; an election in between is waited out.

@@ -28,6 +28,9 @@ PAGE_EVENT_COUNT: Final = 4096
 LOOK_TIMEOUT_S: Final = 1.0
 """Seconds that all nodes together have to say how they are; one that was just killed or hangs does not answer."""
 
+PATIENCE_S: Final = 10.0
+"""Seconds that nodes have to say what the group's state is, when none has said so at once."""
+
 SILENT_S: Final = 3.0
 """Seconds for which nobody waits again for a node that did not answer in time."""
 
@@ -80,11 +83,11 @@ class Nodes:
         """Ask every node how it is, all at once; `None` stands for no answer in time."""
         if not self._knows_all:
             with contextlib.suppress(NotRunningError):
-                self.state()
+                self.state(patience_s=0.0)
         return self._ask_all("status")
 
-    def state(self) -> GroupState:
-        """Return the newest state that a node has applied.
+    def state(self, *, patience_s: float = PATIENCE_S) -> GroupState:
+        """Return the newest state that a node has applied; when none answers at once, they have that much longer.
 
         Raises:
             NotRunningError: no node answers.
@@ -94,6 +97,9 @@ class Nodes:
             # The node in between is gone; another of those given may be there.
             self._via, self._addresses = None, dict(self._access.addresses)
             answers = self._ask_all("state")
+        if patience_s and not any(answer for _, answer in answers):
+            # On a busy machine; where nobody listens, this says so at once.
+            answers = self._ask_all("state", patience_s)
         found = [answer for _, answer in answers if answer is not None]
         if not found:
             raise NotRunningError(
@@ -282,18 +288,18 @@ class Nodes:
         random.shuffle(addresses)
         return addresses
 
-    def _ask_all(self, call: str) -> list[tuple[str, Any]]:
+    def _ask_all(self, call: str, timeout_s: float = LOOK_TIMEOUT_S) -> list[tuple[str, Any]]:
         now_s = time.monotonic()
         asked = {name for name in self._addresses if self._silent_until_s.get(name, now_s) <= now_s}
         futures = {
-            name: self._threads.submit(self.client(address).call, call, timeout_s=LOOK_TIMEOUT_S)
+            name: self._threads.submit(self.client(address).call, call, timeout_s=timeout_s)
             for name, address in self._addresses.items()
             if name in asked or not asked
         }
-        wait(futures.values(), LOOK_TIMEOUT_S)
+        wait(futures.values(), timeout_s)
         waited_s = time.monotonic() - now_s
         for name, future in futures.items():
-            if not future.done() or (waited_s >= LOOK_TIMEOUT_S and future.exception() is not None):
+            if not future.done() or (waited_s >= timeout_s and future.exception() is not None):
                 self._silent_until_s[name] = now_s + waited_s + SILENT_S
         return [(name, _answer_or_none(futures.get(name))) for name in self._addresses]
 

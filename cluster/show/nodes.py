@@ -40,7 +40,7 @@ def node_rows(nodes: Nodes) -> list[NodeRow]:
     Raises:
         NotRunningError: no node answers.
     """
-    state = nodes.state()
+    state = nodes.state(patience_s=0.0)
     placed = [node for job in state.jobs.values() for node in job.host_nodes.values()]
     rows = []
     for name, status in nodes.statuses():

@@ -68,7 +68,7 @@ def cluster_status(client: "Client", job: str | None) -> ClusterStatus:
     """
     statuses = client.statuses()
     problems = cluster_problems(statuses)
-    state = client.state()
+    state = client.state(patience_s=0.0)
     known = None if job is None else client.job(job)
     with ThreadPoolExecutor(1) as beside:
         # Either may take its time, and who asks wants an answer in two seconds.

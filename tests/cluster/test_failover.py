@@ -49,9 +49,12 @@ def phase(client: Client, name: str) -> str:
 
 
 def finish(client: Client, name: str) -> Entries:
-    """Wait for the end of the job, end its hosts, and return its anomaly table."""
+    """Wait for the end of the job, whose checkpoints a majority has, end its hosts, and return its anomaly table."""
     summary = client.wait_finished(name, 240 * slowness())
     assert summary.failed is None, summary
+    job = client.job(name)
+    manifests = [job.newest_manifest(number) for number in range(job.partition_count)]
+    assert all(manifest is not None and len(manifest.holders) >= 2 for manifest in manifests), manifests
     entries = client.anomaly_entries(name)
     client.remove(name)
     return entries
@@ -197,10 +200,3 @@ def test_a_stopped_job_goes_on_where_it_stood(
     after = finish(client, "resting")
     assert after == expected
     assert after[: len(before)] == before
-
-
-def test_checkpoints_are_held_by_a_majority(client: Client, trades: Path, eventually: Eventually) -> None:
-    start(client, "checked", trades, eventually)
-    client.wait_finished("checked", 240 * slowness())
-    manifests = [client.job("checked").newest_manifest(number) for number in range(4)]
-    assert all(manifest is not None and len(manifest.holders) >= 2 for manifest in manifests)

@@ -1,5 +1,6 @@
 """A client that accepts a value waits for its place, whichever member answers."""
 
+import ssl
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +9,12 @@ import pytest
 
 from actors.shard import ShardLostError
 from cluster.client import nodes
+from cluster.client.access import Access
 from cluster.client.client import Client, _host_count
 from cluster.client.hosts import check_whole
 from cluster.client.member_rows import MemberRow
-from cluster.client.nodes import Nodes, newest_state
-from cluster.errors import ClusterError, NoAnswerError
+from cluster.client.nodes import LOOK_TIMEOUT_S, PATIENCE_S, Nodes, newest_state
+from cluster.errors import ClusterError, NoAnswerError, NotRunningError
 from raft.commands import Accepted, Command, JobStopped, NodeLeft, NodeLost, ValueAccepted
 from raft.errors import FormatError
 from raft.group import AcceptanceRecord, GroupState, Job, JobStatus, NodeRecord
@@ -31,7 +33,7 @@ class TwoMembers(Client):
     def __init__(self, job: Job) -> None:
         self._jobs = [job]
 
-    def state(self) -> GroupState:
+    def state(self, *, patience_s: float = 0.0) -> GroupState:
         return replace(GroupState(), jobs={"j": self._jobs.pop(0) if len(self._jobs) > 1 else self._jobs[0]})
 
     def propose(self, command: Command) -> None:
@@ -99,7 +101,7 @@ class OneNode(Nodes):
     def member_rows(self) -> list[Any]:
         return []
 
-    def state(self) -> GroupState:
+    def state(self, *, patience_s: float = 0.0) -> GroupState:
         node = NodeRecord(
             address="b:1",
             directory="/",
@@ -167,3 +169,32 @@ def test_a_member_is_admitted_as_soon_as_somebody_says_that_it_waits(monkeypatch
     monkeypatch.setattr(Nodes, "_change_votes", lambda *arguments: changed.append(arguments[3:]))
     object.__new__(Nodes).admit("node-2")
     assert changed == [("expel", "node-2"), ("admit", "node-2", "b:1", "next")]
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+def test_a_group_that_does_not_answer_at_once_has_longer_where_nobody_asks_for_haste(
+    is_patient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_s: list[float] = []
+
+    def call(_: str, timeout_s: float) -> tuple[int, bytes]:
+        asked_s.append(timeout_s)
+        if timeout_s < 5.0:
+            raise NoAnswerError("not in time")
+        return 7, encode_state(GroupState())
+
+    access = Access(
+        addresses={"node-1": "a:1"},
+        group_id=1,
+        context=ssl.create_default_context(),
+        own_name="node-1",
+        way_out="start it",
+    )
+    made = Nodes(access)
+    monkeypatch.setattr(made, "client", lambda _: SimpleNamespace(call=call))
+    if is_patient:
+        assert made.state() == GroupState()
+    else:
+        with pytest.raises(NotRunningError, match="no node of the cluster answers"):
+            made.state(patience_s=0.0)
+    assert asked_s == [LOOK_TIMEOUT_S, PATIENCE_S][: 1 + is_patient]
