@@ -181,6 +181,8 @@ def postgres_command(directory: Path) -> Callable[[int], Sequence[str]]:
 
     def command(port: int) -> Sequence[str]:
         place = ["-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-        return [*as_user, str(places[-1] / "postgres"), *place, "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+        # In the directory of the data, where nothing is left of one that is killed.
+        memory = ["-c", "dynamic_shared_memory_type=mmap", "-c", "shared_buffers=16MB"]
+        return [*as_user, str(places[-1] / "postgres"), *place, "-c", "fsync=off", *memory]
 
     return command
