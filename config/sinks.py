@@ -96,6 +96,16 @@ class SinkBase(Settings):
         return {}
 
 
+def check_folder(path: str) -> None:
+    """Refuse the path of a folder that can be none.
+
+    Raises:
+        SettingError: it holds NUL.
+    """
+    if "\0" in path:
+        raise fault(("path",), f"{path!r} holds NUL, which no path can; leave it out")
+
+
 class NdjsonSinkSettings(SinkBase):
     """Anomalies as lines of JSON, a file per partition."""
 
@@ -105,8 +115,7 @@ class NdjsonSinkSettings(SinkBase):
 
     @model_validator(mode="after")
     def _check_path(self) -> "NdjsonSinkSettings":
-        if "\0" in self.path:
-            raise fault(("path",), f"{self.path!r} holds NUL, which no path can; leave it out")
+        check_folder(self.path)
         return self
 
     @property

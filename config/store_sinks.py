@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from config.base import Settings, SizeBytes, duration_seconds, fault
 from config.brokers import SecuritySettings
 from config.secrets import is_secret
-from config.sinks import SinkBase, Timeout
+from config.sinks import SinkBase, Timeout, check_folder
 
 SQLITE = "sqlite:///"
 """How the address of a file of SQLite begins."""
@@ -91,8 +91,7 @@ class ParquetSinkSettings(SinkBase):
 
     @model_validator(mode="after")
     def _check_path(self) -> "ParquetSinkSettings":
-        if "\0" in self.path:
-            raise fault(("path",), f"{self.path!r} holds NUL, which no path can; leave it out")
+        check_folder(self.path)
         return self
 
     @property

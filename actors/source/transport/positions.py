@@ -115,6 +115,20 @@ class ReadPrefix:
         return same and content.read(len(self._tail), tail_start) == self._tail
 
 
+def whole_lines(path: Path) -> tuple[bytes, bool]:
+    """Return the lines of a log that have their end, and whether one has none: torn before its rows were given out.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole, whole != data
+
+
 class PositionLog:
     """The marks of one source; kept in a file, or in memory alone when there is no path."""
 
@@ -175,12 +189,7 @@ class PositionLog:
         self._size_bytes = len(lines)
 
     def _load(self, path: Path) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-        # A line without its end was torn by a crash before its rows were given out.
-        whole = data[: data.rfind(b"\n") + 1]
+        whole, is_torn = whole_lines(path)
         for number, line in enumerate(whole.splitlines(), 1):
             mark = _mark(line)
             if mark is None:
@@ -189,7 +198,7 @@ class PositionLog:
                     "from a copy; without it, files that were replaced meanwhile are not noticed"
                 )
             self.marks[mark.number] = mark
-        if whole != data:
+        if is_torn:
             self._write_anew(path)
         self._size_bytes = len(whole)
 

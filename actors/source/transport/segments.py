@@ -18,7 +18,7 @@ import numpy as np
 from actors.errors import SourceError
 from actors.files import make_directory, private_opener, replace_file, sync_directory
 from actors.source.records import Block, Texts
-from actors.source.transport.positions import FileMark
+from actors.source.transport.positions import FileMark, whole_lines
 from actors.source.transport.rotated import FoundFile
 
 FORMAT_VERSION = 1
@@ -112,11 +112,7 @@ class SegmentLog:
         known[one.segment :] = [one]
 
     def _load(self, path: Path) -> None:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
-        whole = data[: data.rfind(b"\n") + 1]
+        whole, is_torn = whole_lines(path)
         for number, line in enumerate(whole.splitlines(), 1):
             one = _segment(line)
             if one is None:
@@ -125,8 +121,7 @@ class SegmentLog:
                     "from a copy; without it nobody knows which rotated file an offset is in"
                 )
             self._take(one)
-        if whole != data:
-            # A line without its end was torn by a crash before its rows were given out.
+        if is_torn:
             replace_file(path, whole)
 
 
