@@ -1,7 +1,7 @@
 """What sinks of brokers promise, shown with the real servers: killed, paused, refusing, and after a crash of ours."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from cluster.local.speed import slowness
 from tests.support.broker_places import BROKERS, Broker, KafkaBroker, NatsBroker, RedisBroker
 from tests.support.brokers import free_port
 from tests.support.partition_jobs import make_partition_job
+from tests.support.sink_records import written
 
 RECORDS = [
     SinkRecord(
@@ -55,14 +56,6 @@ def broker(served: Broker) -> Broker:
 def impatient(broker: Broker) -> dict[str, Any]:
     """Return the settings of a sink that waits for one second."""
     return broker.settings(timeout="1s")
-
-
-def written(sink: Sink, records: Sequence[SinkRecord]) -> bool:
-    try:
-        sink.write(records)
-    except SinkError:
-        return False
-    return True
 
 
 def until(condition: Callable[[], bool]) -> None:

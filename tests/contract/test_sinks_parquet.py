@@ -11,23 +11,12 @@ import pytest
 
 from actors.allowed import AllowedPaths
 from actors.errors import SinkError
-from actors.model import AnomalyId
 from actors.sink.open import ChosenSink, SinkPlaces, open_sinks
 from actors.sink.protocol import SinkRecord
 from tests.support.partition_jobs import make_partition_job
+from tests.support.sink_records import sink_records
 
-RECORDS = [
-    SinkRecord(
-        partition=1,
-        id=AnomalyId(split=0, offset=offset, ordinal=0),
-        time=1538960461003,
-        key=("A",),
-        type=0,
-        metric="qty > 8",
-        detail='{"values": {"qty": 9}}',
-    )
-    for offset in range(6)
-]
+RECORDS = sink_records(6, partition=1)
 
 
 class Folder:

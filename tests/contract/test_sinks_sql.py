@@ -11,25 +11,14 @@ import pytest
 
 from actors.allowed import AllowedPaths
 from actors.errors import SinkError
-from actors.model import AnomalyId
 from actors.sink.open import SinkPlaces, open_sinks
-from actors.sink.protocol import Sink, SinkRecord
+from actors.sink.protocol import Sink
 from cluster.local.speed import slowness
 from tests.support.brokers import Server, needs, postgres_command, running, shared_directory
 from tests.support.partition_jobs import make_partition_job
+from tests.support.sink_records import sink_records, written
 
-RECORDS = [
-    SinkRecord(
-        partition=0,
-        id=AnomalyId(split=0, offset=offset, ordinal=0),
-        time=1538960461003,
-        key=("A",),
-        type=0,
-        metric="qty > 8",
-        detail='{"values": {"qty": 9}}',
-    )
-    for offset in range(5)
-]
+RECORDS = sink_records(5)
 METRIC = {"when": "qty > 8", "id": "big", "severity": "error", "summary": "{sym}: {qty}", "for": "1s"}
 
 
@@ -176,14 +165,6 @@ def test_a_database_that_is_killed_or_says_nothing_is_waited_for_in_bounded_time
         server.go_on()
     until(lambda: written(sink, RECORDS))
     assert offsets(database.ids()) == [0, 1, 2, 3, 4]
-
-
-def written(sink: Sink, records: list[SinkRecord]) -> bool:
-    try:
-        sink.write(records)
-    except SinkError:
-        return False
-    return True
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -14,22 +14,12 @@ from actors.allowed import AllowedPaths
 from actors.errors import SinkError
 from actors.model import AnomalyId
 from actors.sink.open import SinkPlaces, open_sinks
-from actors.sink.protocol import Sink, SinkRecord
+from actors.sink.protocol import Sink
 from tests.support.partition_jobs import make_partition_job
 from tests.support.receiver import Receiver, receiving
+from tests.support.sink_records import sink_records
 
-RECORDS = [
-    SinkRecord(
-        partition=0,
-        id=AnomalyId(split=0, offset=offset, ordinal=0),
-        time=1538960461003,
-        key=("A",),
-        type=0,
-        metric="qty > 8",
-        detail='{"values": {"qty": 9}}',
-    )
-    for offset in range(5)
-]
+RECORDS = sink_records(5)
 EPISODE = replace(
     RECORDS[4],
     id=AnomalyId(split=0, offset=4, ordinal=1 << 28),
