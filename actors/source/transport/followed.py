@@ -16,25 +16,21 @@ from dataclasses import replace
 
 from actors.errors import SourceError
 from actors.source.records import Block, Texts
-from actors.source.transport.contents import check_allowed, content_of, unreadable
+from actors.source.transport.contents import content_of
 from actors.source.transport.generation import FollowedChoice, Generation, OpenLines
 from actors.source.transport.positions import (
     WAY_OUT,
     FileChangedError,
     FileMark,
-    ReadPrefix,
     became_shorter,
     was_changed,
 )
-from actors.source.transport.rotated import FoundFile, list_files
-from actors.source.transport.segments import Segment, SegmentLog, as_mark, begun, cut_to
-from config.sources import PACKED_SUFFIXES
+from actors.source.transport.rotated import FoundFile
+from actors.source.transport.search import CLOSED_COUNT_MAX, RotationSearch
+from actors.source.transport.segments import Segment, SegmentLog, as_mark, begun, cut_to, past_lost
 
 _HELD_COUNT_MAX = 3
 """Files that were closed last, which are kept open in case they have more."""
-
-_CLOSED_COUNT_MAX = 64
-"""Files that were closed last, whose sizes are looked at."""
 
 _TRY_COUNT_MAX = 5
 """Looks for a file that is renamed at the same time."""
@@ -49,6 +45,7 @@ class FollowedFile:
         self._choice = choice
         self._open_lines = open_lines
         self._log = log
+        self._search = RotationSearch(choice, log)
         self._mark: FileMark | None = None
         self._current: Generation | None = None
         # Those that are closed and may still grow, and others that are read again.
@@ -74,7 +71,7 @@ class FollowedFile:
             with self._in_place():
                 if not self._now.lines.end_record:
                     # There is nothing yet by which another file would be noticed.
-                    self._look_again(self._files())
+                    self._look_again(self._search.files())
                 block = self._now.lines.block_with(wanted)
                 if block is not None:
                     return cut_to(block, segment)
@@ -96,7 +93,7 @@ class FollowedFile:
         """
         self._begin()
         for segment in reversed(self._segments[:-1]):
-            is_there = segment.generation == self._now.number or self._find(segment) is not None
+            is_there = segment.generation == self._now.number or self._search.find(segment) is not None
             if segment.lost or not is_there:
                 return segment.next_offset
         return 0
@@ -143,7 +140,7 @@ class FollowedFile:
         """Find the file that is read."""
         if self._current is not None:
             return
-        files = self._files()
+        files = self._search.files()
         if not self._log.segments.get(self._choice.number):
             if not files or files[-1].path != self.path:
                 raise self._gone()
@@ -153,19 +150,19 @@ class FollowedFile:
             self._log.put([replace(first, modified_ns=max([first.modified_ns, *before]))])
         for _ in range(_TRY_COUNT_MAX):
             known = self._known()
-            found = self._pick(files, known)
-            if found is None or not self._is_sure(found, files, known):
+            found = self._search.pick(files, known, self._current)
+            if found is None or not self._search.is_sure(found, files, known):
                 self._lose(files, known)
             elif self._take(found, known):
                 self._find_previous()
                 return
-            files = self._files()
+            files = self._search.files()
         raise SourceError(f"{self.path}: the file is renamed again and again; tried {_TRY_COUNT_MAX} times")
 
     def _check_notes(self, record: int) -> None:
         """Check that one who has not seen the file before is not asked for what may be in a rotated one."""
         is_new = len(self._segments) == 1 and not self._now.lines.end_record
-        if record and is_new and len(self._files()) > 1:
+        if record and is_new and len(self._search.files()) > 1:
             raise SourceError(
                 f"{self.path} has been rotated, and nothing here tells which of its files has record {record}: another "
                 "node, or another directory, has read it so far. Let that go on (`on: NODE`), or begin anew"
@@ -173,8 +170,8 @@ class FollowedFile:
 
     def _find_previous(self) -> None:
         """Find the file before the one that is read, which may still grow."""
-        before = [one for one in self._closed_segments() if one.generation < self._now.number][-1:]
-        found = self._find(before[0]) if before else None
+        before = [one for one in self._search.closed_segments() if one.generation < self._now.number][-1:]
+        found = self._search.find(before[0]) if before else None
         if found is not None and self._now.number not in self._held:
             self._hold(before[0], found, is_complete=False)
 
@@ -224,72 +221,6 @@ class FollowedFile:
                 known = replace(mark, record_count=count)
         return known
 
-    def _pick(self, files: list[FoundFile], known: FileMark) -> FoundFile | None:
-        """Return the oldest file that may be the one that is read, or `None` when there is none."""
-        last = self._segments[-1]
-        others = [one for one in files if not self._is_earlier(one)]
-        for one in others:
-            if one.modified_ns >= last.modified_ns and self._begins_with(one, known):
-                return one
-        if known.record_count:
-            # Times of files are not to be relied on, as long as what is in them says enough.
-            return next((one for one in reversed(others) if self._begins_with(one, known)), None)
-        return files[-1] if files and files[-1].path == self.path else None
-
-    def _is_sure(self, found: FoundFile, files: list[FoundFile], known: FileMark) -> bool:
-        """Return whether a file is the one that was begun, of which nothing is read, and not one that came after it."""
-        own = (self._segments[-1].device, self._segments[-1].inode)
-        is_packed = found.path.suffix.lower() in PACKED_SUFFIXES
-        return bool(known.record_count) or is_packed or not own[1] or own in {one.identity for one in files}
-
-    def _is_earlier(self, found: FoundFile) -> bool:
-        """Return whether a file is one of those that were closed."""
-        return any(
-            # One that was compressed, or copied, is known by all that was read of it.
-            self._has_head(found, one)
-            and ((one.device, one.inode) == found.identity or self._has_prefix(found, one.size_bytes, one.digest))
-            for one in self._closed_segments()[-_CLOSED_COUNT_MAX:]
-            if one.generation < self._segments[-1].generation
-        )
-
-    def _closed_segments(self) -> list[Segment]:
-        """Return what is noted last of each file that was read to its end, in their order."""
-        last = {one.generation: one for one in self._segments if one.end_record and not one.lost}
-        return [one for _, one in sorted(last.items())]
-
-    def _begins_with(self, found: FoundFile, known: FileMark) -> bool:
-        current = self._current
-        if current is not None and current.identity() == found.identity and not current.lines.is_changed():
-            return True
-        return self._has_prefix(found, known.size_bytes, known.digest)
-
-    def _has_head(self, found: FoundFile, segment: Segment) -> bool:
-        return self._has_prefix(found, segment.head_size_bytes, segment.head_digest)
-
-    def _has_prefix(self, found: FoundFile, size_bytes: int, digest: str) -> bool:
-        if not size_bytes:
-            return True
-        try:
-            content = content_of(found.path)
-            if not content.is_packed and found.size_bytes < size_bytes:
-                return False
-            with content.opened():
-                prefix = ReadPrefix(found.path)
-                prefix.extend_from(content, size_bytes)
-        except SourceError:
-            # It is gone again, shorter, or being compressed at this moment.
-            return False
-        return prefix.digest == digest
-
-    def _find(self, segment: Segment) -> FoundFile | None:
-        """Return the file of a segment that is closed."""
-        if segment.lost:
-            return None
-        own = [one for one in self._segments if one.generation == segment.generation and one.end_record is not None]
-        files = self._files()
-        same = [one for one in files if one.identity == (segment.device, segment.inode)]
-        return next((one for one in (*same, *files) if self._has_head(one, own[-1])), None)
-
     def _block_of_closed(self, segment: Segment, wanted: int) -> Block[Texts]:
         for _ in range(_TRY_COUNT_MAX):
             generation = self._generation_of(segment)
@@ -313,8 +244,8 @@ class FollowedFile:
         kept = self._held.get(segment.generation) or self._again.get(segment.generation)
         if kept is not None:
             return kept
-        found = self._find(segment)
-        own = [one for one in self._closed_segments() if one.generation == segment.generation]
+        found = self._search.find(segment)
+        own = [one for one in self._search.closed_segments() if one.generation == segment.generation]
         if found is None or not own:
             return None
         again = self._opened(segment.generation, found)
@@ -349,14 +280,14 @@ class FollowedFile:
             return
         except FileChangedError:
             pass
-        files = self._files()
+        files = self._search.files()
         for _ in range(_TRY_COUNT_MAX):
-            found = self._pick(files, known)
+            found = self._search.pick(files, known, self._current)
             if found is None:
                 self._lose(files, known)
             elif self._take(found, known):
                 return
-            files = self._files()
+            files = self._search.files()
 
     def _advance(self) -> bool:
         """At the end of the file that is read: go on in another one, if there is one."""
@@ -364,7 +295,7 @@ class FollowedFile:
         newest = max(one.generation for one in self._segments)
         if current.number < newest:
             return self._go_back(newest)
-        files = self._files()
+        files = self._search.files()
         late = self._grown(files)
         if late is not None:
             return self._go_late(late)
@@ -386,7 +317,7 @@ class FollowedFile:
         if look == self._looked:
             return False
         known = self._known()
-        found = self._pick(files, known)
+        found = self._search.pick(files, known, self._current)
         if found is not None and found.identity != current.identity():
             return self._take(found, known)
         self._looked = look
@@ -407,7 +338,7 @@ class FollowedFile:
         identity = current.identity()
         place = next((place for place, one in enumerate(files) if one.identity == identity), None)
         if place is not None:
-            return [one for one in files[place + 1 :] if not self._is_earlier(one)]
+            return [one for one in files[place + 1 :] if not self._search.is_earlier(one)]
         # It is open here, though it has no name any more: all of it is read. What came between is not known.
         self._lose(files, self._known())
         raise AssertionError("what is lost is an error")
@@ -484,11 +415,11 @@ class FollowedFile:
             if self._is_grown(held):
                 return held
         sizes = {one.identity: one for one in files}
-        for segment in self._closed_segments()[-_CLOSED_COUNT_MAX:]:
+        for segment in self._search.closed_segments()[-CLOSED_COUNT_MAX:]:
             found = sizes.get((segment.device, segment.inode))
             if found is None or segment.generation in self._held or segment.generation == self._now.number:
                 continue
-            if found.size_bytes > segment.size_bytes and self._has_head(found, segment):
+            if found.size_bytes > segment.size_bytes and self._search.has_head(found, segment):
                 is_complete = segment.generation < self._now.number - 1
                 late = self._hold(segment, found, is_complete=is_complete)
                 if late is not None and self._is_grown(late):
@@ -497,7 +428,9 @@ class FollowedFile:
 
     def _noted_end(self, generation: Generation) -> int:
         """Return the number after the last record of a closed file that has an offset."""
-        return next((one.end_record or 0 for one in self._closed_segments() if one.generation == generation.number), 0)
+        return next(
+            (one.end_record or 0 for one in self._search.closed_segments() if one.generation == generation.number), 0
+        )
 
     def _is_grown(self, held: Generation) -> bool:
         try:
@@ -545,46 +478,17 @@ class FollowedFile:
             f"the file of which {known.size_bytes} bytes were read was rotated away, cut or replaced, and what was "
             "written to it after them is found nowhere"
         )
-        offset = last.offset + known.record_count - last.first_record
-        closed = replace(
-            last,
-            end_record=known.record_count,
-            size_bytes=known.size_bytes,
-            digest=known.digest,
-            head_size_bytes=known.size_bytes,
-            head_digest=known.digest,
-        )
-        noted = [closed] if known.record_count > last.first_record else []
-        place = last.segment + len(noted)
-        gap = Segment(
-            number=self._choice.number,
-            segment=place,
-            generation=last.generation + 1,
-            offset=offset,
-            first_record=0,
-            end_record=1,
-            modified_ns=last.modified_ns,
-            lost=why,
-        )
-        later = [one for one in files if one.modified_ns >= last.modified_ns and not self._is_earlier(one)]
-        next_one = begun(self._choice.number, place + 1, last.generation + 2, offset + 1, (later or files[-1:])[0])
-        self._log.put([*noted, gap, next_one])
+        later = [one for one in files if one.modified_ns >= last.modified_ns and not self._search.is_earlier(one)]
+        skipped = past_lost(last, known, why)
+        offset = skipped[-1].offset
+        place, generation = last.segment + len(skipped), last.generation + 2
+        next_one = begun(self._choice.number, place, generation, offset + 1, (later or files[-1:])[0])
+        self._log.put([*skipped, next_one])
         self.close()
         self._mark = None
         raise SourceError(
             f"{self.path}: record {offset} is gone: {why}. What there is now is read from {offset + 1} on"
         )
-
-    def _files(self) -> list[FoundFile]:
-        choice = self._choice
-        check_allowed(choice.allowed, choice.rotated or self.path)
-        try:
-            files = list_files(self.path, choice.rotated)
-        except OSError as error:
-            raise unreadable(self.path, error) from error
-        for one in files:
-            check_allowed(choice.allowed, one.path)
-        return files
 
     def _gone(self) -> SourceError:
         return SourceError(f"the file {self.path} is gone while it is followed, and offsets count its rows. {WAY_OUT}")

@@ -139,6 +139,33 @@ def begun(number: int, segment: int, generation: int, offset: int, found: FoundF
     )
 
 
+def past_lost(last: Segment, known: FileMark, why: str) -> list[Segment]:
+    """Return what is noted where the rest of a generation is gone: what was read of it, if anything, and a gap of one.
+
+    `last` is the segment that was read, `known` what was read of its generation.
+    """
+    closed = replace(
+        last,
+        end_record=known.record_count,
+        size_bytes=known.size_bytes,
+        digest=known.digest,
+        head_size_bytes=known.size_bytes,
+        head_digest=known.digest,
+    )
+    noted = [closed] if known.record_count > last.first_record else []
+    gap = Segment(
+        number=last.number,
+        segment=last.segment + len(noted),
+        generation=last.generation + 1,
+        offset=last.offset + known.record_count - last.first_record,
+        first_record=0,
+        end_record=1,
+        modified_ns=last.modified_ns,
+        lost=why,
+    )
+    return [*noted, gap]
+
+
 def as_mark(segment: Segment) -> FileMark:
     """Return what was read of the generation of a segment as a mark."""
     return FileMark(
