@@ -35,9 +35,10 @@ def main() -> None:
     upgrade = parser.parse_args().upgrade
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     compile_lock("requirements-build.lock", ["-"], upgrade=upgrade, text="\n".join(build))
-    compile_lock("requirements.lock", ["pyproject.toml"], upgrade=upgrade)
-    extras = ["--all-extras", "--group", "dev", "--constraint", "requirements.lock"]
-    compile_lock("requirements-dev.lock", ["pyproject.toml", *extras], upgrade=upgrade)
+    # Extras may be satisfied with fewer versions of what Tocsin runs on than it is itself.
+    compile_lock("requirements-dev.lock", ["pyproject.toml", "--all-extras", "--group", "dev"], upgrade=upgrade)
+    constraint = ["--constraint", "requirements-dev.lock"]
+    compile_lock("requirements.lock", ["pyproject.toml", *constraint], upgrade=upgrade)
 
 
 if __name__ == "__main__":
