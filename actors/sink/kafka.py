@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import SinkError
+from actors.extras import need
 from actors.sink.messages import Contents, identified_records
 from actors.sink.protocol import SinkRecord
 from actors.sink.texts import template_of, values_of
@@ -98,14 +99,10 @@ class KafkaSink:
     def _opened(self) -> "Producer":
         if self._producer is not None:
             return self._producer
-        try:
-            from confluent_kafka import KafkaException, Producer
-        except ImportError as error:
-            raise SinkError(
-                f"sink {self._settings.identity}: Kafka needs the package confluent-kafka, which is not installed: pip "
-                "install 'tocsin[kafka]'"
-            ) from error
         identity = f"sink {self._settings.identity}"
+        need("kafka", lambda text: SinkError(f"{identity}: {text}"))
+        from confluent_kafka import KafkaException, Producer
+
         try:
             producer = Producer(
                 dict(self._connection)

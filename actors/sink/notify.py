@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.errors import SinkError
+from actors.extras import need
 from actors.sink.messages import identified_records
 from actors.sink.protocol import SinkRecord
 from actors.sink.texts import template_of, values_of
@@ -68,13 +69,7 @@ class NotifySink:
 
 
 def _service_at(settings: NotifySinkSettings, address: str) -> Any:
-    try:
-        import apprise
-    except ImportError as error:
-        raise SinkError(
-            f"sink {settings.identity}: notifications need the package apprise, which is not installed: pip install "
-            "'tocsin[notify]'"
-        ) from error
+    (apprise,) = need("notify", lambda text: SinkError(f"sink {settings.identity}: {text}"))
     if len(address.split()) != 1:
         raise SinkError(
             f"sink {settings.identity}: there is not one address; several services are a sink each, so that one which "

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import SinkError
+from actors.extras import need
 from actors.model import ColumnType
 from actors.sink.messages import Contents, identified_records
 from actors.sink.protocol import SinkRecord
@@ -202,18 +203,13 @@ def open_engine(url: str, settings: SqlSinkSettings, password: str | None, tls: 
     Raises:
         SinkError: the clients are not installed, or there is no such kind of database.
     """
-    try:
-        import pg8000
-        import sqlalchemy
-        from sqlalchemy.engine import make_url
-        from sqlalchemy.exc import ArgumentError
-        from sqlalchemy.pool import NullPool
-    except ImportError as error:
-        raise SinkError(
-            f"sink {settings.identity}: databases need the packages sqlalchemy and pg8000, which are not installed: "
-            "pip install 'tocsin[sql]'"
-        ) from error
-    assert pg8000 is not None, "the driver of PostgreSQL, which SQLAlchemy imports by its name"
+    # The driver of PostgreSQL is imported by SQLAlchemy, by its name.
+    need("sql", lambda text: SinkError(f"sink {settings.identity}: {text}"))
+    import sqlalchemy
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.pool import NullPool
+
     try:
         place = make_url(url)
     except ArgumentError as error:

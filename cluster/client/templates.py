@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from actors.extras import need
 from actors.source.format.log import LogReader, record_beginnings
 from actors.source.transport.lines import LineFile, LineFraming
 from cluster.errors import ClusterError
@@ -141,14 +142,8 @@ def show_templates(found: Mined) -> str:
 
 
 def _open_drain(mining: Mining) -> Any:
-    try:
-        from drain3.drain import Drain
-    except ImportError as error:
-        raise ClusterError(
-            "templates are found by the package drain3, which is not installed; install Tocsin with its extra, "
-            "`pip install tocsin[drain]`, or write the templates by hand"
-        ) from error
-    return Drain(depth=mining.depth, sim_th=mining.similarity, max_clusters=CLUSTER_COUNT_MAX, param_str=VARIABLE)
+    (drain,) = need("drain", lambda text: ClusterError(f"{text}, or write the templates by hand"))
+    return drain.Drain(depth=mining.depth, sim_th=mining.similarity, max_clusters=CLUSTER_COUNT_MAX, param_str=VARIABLE)
 
 
 def _with_variables(message: str) -> str:

@@ -39,16 +39,18 @@ def _duration_s(context: click.Context, parameter: click.Parameter, text: str | 
 def check(job_file: Path, as_json: bool) -> None:
     """Check a job file, say what it keeps and costs, and look at the first rows. Exit code 1: only dead letters."""
     from cluster.backtest.sample import take_sample
+    from cluster.local.extras_here import missing_here
     from cluster.show.job_report import job_report, show_report, show_sample
     from cluster.show.present import show_nothing_but_letters
     from config.load import load_job
 
     job = load_job(job_file)
-    report, sample = job_report(job), take_sample(job)
+    report, missing, sample = job_report(job), missing_here(job), take_sample(job)
     if as_json:
-        show(json.dumps(report | {"sample": asdict(sample)}, indent=2, ensure_ascii=False))
+        show(json.dumps(report | {"missing": missing, "sample": asdict(sample)}, indent=2, ensure_ascii=False))
     else:
         show(f"{show_report(report)}\n\n{show_sample(job, sample)}")
+        say_lines(missing)
     if sample.dead_letters and not sample.rows:
         say(show_nothing_but_letters(sample.dead_letters))
         sys.exit(1)

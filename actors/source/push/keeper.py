@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from actors.errors import SourceError, TocsinError
+from actors.errors import TocsinError
 from actors.source.push.journal import Arrival, Mark, PushJournal
 
 log = logging.getLogger(__name__)
@@ -156,8 +156,3 @@ class Keeper:
                 return Outcome.CLASH
         new[mark.key] = mark.digest
         return Outcome.KEPT
-
-
-def missing_client(what: str, package: str, extra: str) -> SourceError:
-    """Return the error for a client that is not installed."""
-    return SourceError(f"{what} needs the package {package}, which is not installed: pip install 'tocsin[{extra}]'")

@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 
 import xxhash
 
+from actors.errors import SourceError
+from actors.extras import need
 from actors.source.access import BrokerAccess
 from actors.source.push.journal import FORGET_ALL, Arrival, Mark
-from actors.source.push.keeper import Keeper, Outcome, missing_client
+from actors.source.push.keeper import Keeper, Outcome
 from config.push import MqttSource
 
 if TYPE_CHECKING:
@@ -46,11 +48,7 @@ def import_client() -> Any:
     Raises:
         SourceError: it is not installed.
     """
-    try:
-        import paho.mqtt.client as client
-    except ImportError as error:
-        raise missing_client("MQTT", "paho-mqtt", "mqtt") from error
-    return client
+    return need("mqtt", SourceError)[0]
 
 
 class MqttFeed:

@@ -6,7 +6,6 @@ consist of several members one after the other; one that ends in the middle of a
 """
 
 import bz2
-import importlib
 import lzma
 import os
 import re
@@ -18,6 +17,7 @@ from typing import Protocol
 
 from actors.allowed import AllowedPaths
 from actors.errors import SourceError
+from actors.extras import need
 from config.sources import without_packing
 
 Stamp = tuple[int, ...]
@@ -146,13 +146,9 @@ class _Gzip:
 
 
 def _zstd() -> Unpacker:
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            unpacker: Unpacker = importlib.import_module(name).ZstdDecompressor()
-        except ImportError:
-            continue
-        return unpacker
-    raise SourceError("it is compressed (zstd): install the package `backports.zstd`, or unpack it first")
+    (zstd,) = need("zstd", lambda text: SourceError(f"{text}, or unpack it first"))
+    unpacker: Unpacker = zstd.ZstdDecompressor()
+    return unpacker
 
 
 _PACKINGS: tuple[tuple[re.Pattern[bytes], str, Callable[[], Unpacker]], ...] = (

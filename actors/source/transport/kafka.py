@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from actors.errors import SourceError
+from actors.extras import need
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, Origin, Texts
 from actors.source.transport.positions import FileMark, PositionLog
@@ -369,12 +370,9 @@ def _next_of(partition: _Partition) -> int:
 
 
 def _consumer(settings: Mapping[str, Any], on_error: Any, on_statistics: Any) -> "Consumer":
-    try:
-        from confluent_kafka import Consumer, KafkaException
-    except ImportError as error:
-        raise SourceError(
-            "Kafka needs the package confluent-kafka, which is not installed: pip install 'tocsin[kafka]'"
-        ) from error
+    need("kafka", SourceError)
+    from confluent_kafka import Consumer, KafkaException
+
     try:
         return Consumer({**settings, "error_cb": on_error, "stats_cb": on_statistics})
     except KafkaException as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from actors.errors import SourceError
+from actors.extras import need
 from actors.source.loop_thread import LoopThread
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, Origin, Texts
@@ -307,12 +308,7 @@ def connection_settings(
     Raises:
         SourceError: the client is not installed.
     """
-    try:
-        import nats  # noqa: F401
-    except ImportError as error:
-        raise SourceError(
-            "NATS needs the package nats-py, which is not installed: pip install 'tocsin[nats]'"
-        ) from error
+    need("nats", SourceError)
     settings: dict[str, Any] = {"servers": list(servers)}
     given = {
         "user": security.username,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import numpy as np
 
 from actors.errors import SourceError
+from actors.extras import need
 from actors.source.protocol import SplitInfo, beyond_end
 from actors.source.records import Block, C, Fields, Origin, Texts
 from actors.source.transport.positions import FileMark, PositionLog
@@ -224,12 +225,9 @@ def open_client(url: str, security: Any, password: str | None, timeout_s: float 
     Raises:
         SourceError: the client is not installed, or the settings are none.
     """
-    try:
-        import redis
-    except ImportError as error:
-        raise SourceError(
-            "Redis needs the package redis, which is not installed: pip install 'tocsin[redis]'"
-        ) from error
+    need("redis", SourceError)
+    import redis
+
     secure: dict[str, Any] = {}
     if url.startswith("rediss:") or security.tls:
         url = url.replace("redis:", "rediss:", 1)
