@@ -30,19 +30,20 @@ from cluster.local.home import Home
 client = Client(Home(Path(sys.argv[1])))
 name, count = sys.argv[2], int(sys.argv[3])
 
-def status():
-    try:
-        return client.runner_status(name)
-    except ClusterError:
-        return None
-
-def wait(is_reached):
-    while (found := status()) is None or not is_reached(found):
+def wait(ask, is_reached):
+    while True:
+        try:
+            found = ask(name)
+        except ClusterError:
+            found = None
+        if found is not None and is_reached(found):
+            return
         time.sleep(0.2)
 
-wait(lambda found: found.pump is not None and found.pump.positions.get(0, 0) >= count)
+# What was read may wait for a machine that is dead, and a job that has been stopped does not move from there.
+wait(client.partition_stats, lambda found: len(found) == 4 and all(one.received.get(0, 0) >= count for one in found))
 client.stop(name)
-wait(lambda found: found.phase == "stopped")
+wait(client.runner_status, lambda found: found.phase == "stopped")
 """
 
 
