@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -35,10 +36,16 @@ from cluster.node.settings import SETTINGS_NAME, NodeSettings
 from cluster.node.supervise import STAY_LINE
 from raft.errors import SettingsError
 
+if TYPE_CHECKING:
+    from cluster.node.status import NodeStatus
+
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 180.0
 """Seconds that nodes have to start, elect a leader and start Ray, on a machine of usual speed."""
+
+RAY_TRIES_MAX = 2
+"""Times that Ray is started anew, on whichever machine, before `up` says that it does not start."""
 
 STOP_TIMEOUT_S = 40.0
 """Seconds that the supervisor has to end its nodes, on a machine of usual speed."""
@@ -311,6 +318,7 @@ def _wait_until_up(home: Home, supervisor: "subprocess.Popen[str]") -> None:
     nodes = Nodes(home)
     timeout_s = START_TIMEOUT_S * slowness()
     deadline_s = time.monotonic() + timeout_s
+    first: dict[str, int] = {}
     while time.monotonic() < deadline_s:
         found = [status for _, status in nodes.statuses() if status is not None]
         here = {status.name: bool(status.child.address) for status in found}
@@ -318,13 +326,23 @@ def _wait_until_up(home: Home, supervisor: "subprocess.Popen[str]") -> None:
         # One that leads must be ready; one on another machine is the business of that one.
         if any(here.get(str(leader), any(here.values())) for leader in leaders):
             return
-        failed = [status for status in found if status.ray.problem]
-        if failed and all(status.ray.generation > 2 for status in failed):
-            raise ClusterError(f"Ray does not start on {failed[0].name}: {failed[0].ray.problem}")
+        if (failed := without_ray(found, first)) is not None:
+            raise ClusterError(f"Ray does not start on {failed.name}: {failed.ray.problem}")
         if supervisor.poll() is not None:
             raise ClusterError(_last_words(home))
         time.sleep(0.1)
     raise NoAnswerError(f"no node leads after {timeout_s:.0f} s; the logs in {home.directory} say why")
+
+
+def without_ray(found: "Sequence[NodeStatus]", first: dict[str, int]) -> "NodeStatus | None":
+    """Return a node where Ray does not start, if it has been tried often enough on all that have a problem with it.
+
+    `first` keeps the generation of Ray at which each had one first: a group that was up before has had many, and says
+    at the beginning that the last of them has ended.
+    """
+    failed = [status for status in found if status.ray.problem]
+    tries = [status.ray.generation - first.setdefault(status.name, status.ray.generation) for status in failed]
+    return failed[0] if failed and min(tries) >= RAY_TRIES_MAX else None
 
 
 def _last_words(home: Home) -> str:
