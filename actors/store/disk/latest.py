@@ -68,14 +68,16 @@ class LatestTable:
         self._settle()
         return self._offer(type_id, entry)
 
-    def offer_rows(self, columns: Columns, rows: Sequence[int]) -> None:
-        """Offer rows of one server, in the order of their ids, each as the latest of its type."""
+    def offer_rows(self, columns: Columns, rows: Mapping[int, int]) -> None:
+        """Offer rows of one server, whose ids come after those offered before, each as the latest of its type.
+
+        `rows` has a row's number by the number of its type.
+        """
         server = int(columns.server[0])
         if self._recent_server not in (None, server):
             self._settle()
         self._recent_server = server
-        type_ids = columns.type_id[rows].tolist() if len(rows) < len(columns) else columns.type_id.tolist()
-        self._recent.update(zip(type_ids, zip(repeat(columns), rows), strict=False))
+        self._recent.update(zip(rows, zip(repeat(columns), rows.values()), strict=False))
 
     def _settle(self) -> None:
         """Make entries of the rows that were offered: columns are not kept longer than until the flush."""

@@ -22,6 +22,11 @@ TICKS_MIN, TICKS_MAX = -(1 << 63), (1 << 63) - 1
 ROW_OVERHEAD_BYTES = 64
 """Bytes that a pending row takes beside its payload."""
 
+WINDOW_BYTES_MAX = 512
+"""Bytes of the longest payload up to which payloads are taken by arrays."""
+
+_MANY = 256
+
 
 class Chunk(Protocol):
     """Sorted rows with columns and payloads."""
@@ -196,8 +201,10 @@ def take_columns(columns: Columns, rows: Array) -> Columns:
     """Return the rows of those numbers, in that order."""
     if len(rows) == len(columns) and bool(np.array_equal(rows, np.arange(len(rows)))):
         return columns
-    starts, ends, data = columns.offsets[:-1][rows].tolist(), columns.offsets[1:][rows].tolist(), columns.data
-    payloads = [data[start:end] for start, end in zip(starts, ends, strict=True)]
+    starts = columns.offsets[:-1][rows]
+    lengths = columns.offsets[1:][rows] - starts
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
     return Columns(
         time=columns.time[rows],
         source_time=columns.source_time[rows],
@@ -207,9 +214,33 @@ def take_columns(columns: Columns, rows: Array) -> Columns:
         instance=columns.instance[rows],
         type_id=columns.type_id[rows],
         kind=columns.kind[rows],
-        offsets=offsets_of(payloads),
-        data=b"".join(payloads),
+        offsets=offsets,
+        data=_pieces(columns.data, starts, lengths),
     )
+
+
+def _pieces(data: bytes, starts: Array, lengths: Array) -> bytes:
+    """Return pieces of some bytes, one after the other."""
+    count, longest = len(starts), int(lengths.max(initial=0))
+    if count < _MANY or not 0 < longest <= WINDOW_BYTES_MAX or longest * count > 2 * int(lengths.sum()):
+        ends = (starts + lengths).tolist()
+        return b"".join([data[start:end] for start, end in zip(starts.tolist(), ends, strict=True)])
+    # A row of bytes for each piece, as long as the longest; what stands behind the end of a shorter one is left out.
+    windows: Array = np.ndarray((len(data) + 1,), dtype=f"V{longest}", buffer=data + bytes(longest), strides=(1,))
+    taken = windows[starts].view(np.uint8).reshape(count, longest)
+    return (taken if int(lengths.min()) == longest else taken[np.arange(longest) < lengths[:, None]]).tobytes()
+
+
+def last_rows(type_ids: Array) -> dict[int, int]:
+    """Return for each type the last row that has it."""
+    count = len(type_ids)
+    if count < _MANY or (end := int(type_ids.max()) + 1) > 4 * count:
+        return dict(zip(type_ids.tolist(), range(count), strict=True))
+    # Of rows of one type the last one's number stays.
+    last = np.full(end, -1, dtype=np.int64)
+    last[type_ids] = np.arange(count)
+    present = np.flatnonzero(last >= 0)
+    return dict(zip(present.tolist(), last[present].tolist(), strict=True))
 
 
 def join_columns(parts: Sequence[Chunk]) -> Columns:

@@ -116,7 +116,7 @@ def _types_of(table: TypeTable, types: Sequence[EventType]) -> tuple[Sequence[Ev
     return listed, table.find_all(listed)
 
 
-_TUPLES = frozenset({tuple})
+_TUPLES, _INTEGERS = frozenset({tuple}), frozenset({int})
 _FEW = 16
 
 
@@ -169,43 +169,47 @@ def _payloads_of(batch: ColumnBatch, count: int) -> tuple[bool, Array, bytes]:
 
 def columns_of_events(types: TypeTable, events: Sequence[Event]) -> Columns | None:
     """Return ordinary events of one server and of known types as columns, `None` when any is out of the ordinary."""
+    count = len(events)
     try:
         ids, event_types, stamps, sources, payloads = zip(*events, strict=True)
         server, session, instance = zip(*ids, strict=True)
         type_ids = types.find_all(event_types)
-        if None in type_ids or len(set(server)) != 1 or not _are_uint64(server, session, instance):
+        if None in type_ids or len(set(server)) != 1 or not _are_plain_integers(server, session, instance):
             return None
         time = _ticks(stamps)
-        has_source = [one is not None for one in sources]
-        source = _ticks([(0, 0) if one is None else one for one in sources])
+        # Timestamps are pairs, so none but `None` is false.
+        has_source = np.ones(count, dtype=bool) if all(sources) else np.array([one is not None for one in sources])
+        source = _ticks(sources if all(sources) else [(0, 0) if one is None else one for one in sources])
         if time is None or source is None:
             return None
-        kinds, data = [JSON] * len(events), encode_plain(payloads)
+        kinds, data = np.full(count, JSON, dtype=np.uint8), encode_plain(payloads)
         if data is None:
-            kinds, data = map(list, zip(*map(encode_payload, payloads), strict=True))
-    except (TypeError, ValueError, AttributeError):
+            several, data = map(list, zip(*map(encode_payload, payloads), strict=True))
+            kinds = np.array(several, dtype=np.uint8)
+        return Columns(
+            time=time,
+            source_time=source,
+            has_source=has_source,
+            server=np.full(count, server[0], dtype=np.uint64),
+            session=np.array(session, dtype=np.uint64),
+            instance=np.array(instance, dtype=np.uint64),
+            type_id=np.array(type_ids, dtype=np.uint32),
+            kind=kinds,
+            offsets=offsets_of(data),
+            data=b"".join(data),
+        )
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        # Overflow: a number of no 64 bits.
         return None
-    return Columns(
-        time=time,
-        source_time=source,
-        has_source=np.array(has_source),
-        server=np.array(server, dtype=np.uint64),
-        session=np.array(session, dtype=np.uint64),
-        instance=np.array(instance, dtype=np.uint64),
-        type_id=np.array(type_ids, dtype=np.uint32),
-        kind=np.array(kinds, dtype=np.uint8),
-        offsets=offsets_of(data),
-        data=b"".join(data),
-    )
 
 
-def _are_uint64(*columns: Sequence[int]) -> bool:
-    return all(set(map(type, one)) == {int} and min(one) >= 0 and max(one) <= UINT64_MAX for one in columns)
+def _are_plain_integers(*columns: Sequence[int]) -> bool:
+    return all(set(map(type, one)) == _INTEGERS for one in columns)
 
 
 def _ticks(stamps: Sequence[tuple[int, int]]) -> Array | None:
     seconds, microseconds = zip(*stamps, strict=True)
-    if set(map(type, seconds)) != {int} or set(map(type, microseconds)) != {int}:
+    if not _are_plain_integers(seconds, microseconds):
         return None
     if min(microseconds) < 0 or max(microseconds) >= US_PER_S:
         return None

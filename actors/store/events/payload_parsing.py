@@ -144,6 +144,9 @@ def _has_key(buffer: Buffer, at: Array, key: bytes) -> Array:
 def _read_values(buffer: Buffer, at: Array, key: bytes) -> tuple[Field, Array]:
     """Return the values that begin at some places and how many bytes they take."""
     codes = buffer.data[at]
+    if (codes == codes[:1]).all():
+        # Mostly they are alike: then arrays that only depend on the code have one item, which stands for all rows.
+        codes = codes[:1]
     tags = _TAGS[codes]
     sizes = _SIZES[codes]
     present = np.bincount(tags, minlength=7)
@@ -161,6 +164,8 @@ def _read_values(buffer: Buffer, at: Array, key: bytes) -> tuple[Field, Array]:
         lengths = np.where(heads == 1, codes & 0x1F, words >> _SHIFTS[codes]).astype(np.int64)
         starts = at + heads
         sizes = np.where(tags == TEXT, heads + lengths, sizes)
+    if len(tags) < len(at):
+        tags = np.full(len(at), tags[0])
     field = Field(key=key, tags=tags, integers=integers, floats=floats, starts=starts, lengths=lengths)
     return field, sizes
 

@@ -14,7 +14,7 @@ from actors.store.config import StoreConfig
 from actors.store.disk.latest import Entry, LatestTable, entries_at
 from actors.store.disk.state import BEFORE_ALL, Position, StoreState
 from actors.store.disk.type_table import CONDITIONAL, TypeTable, Wanted
-from actors.store.events.columns import Array, Columns, empty_columns, make_columns, slice_columns
+from actors.store.events.columns import Array, Columns, empty_columns, last_rows, make_columns, slice_columns
 from actors.store.events.columns_of_events import ColumnBatch, check_batch, columns_of_events
 from actors.store.events.event import (
     ACCEPTED,
@@ -82,8 +82,7 @@ class Registrar:
     def register(self, events: Sequence[Event]) -> list[Verdict]:
         """Take the events that can be taken and return a verdict on each."""
         columns = columns_of_events(self._types, events)
-        if columns is not None and self._is_simple(columns):
-            self._add(columns)
+        if columns is not None and self._add_simple(columns):
             return [ACCEPTED] * len(events)
         gathered: dict[int, _Gathered] = {}
         verdicts = [self._judge(event, gathered) for event in events]
@@ -105,9 +104,8 @@ class Registrar:
             type_ids = np.array([self._types.number(one) for one in types], dtype=np.uint32)
             numbered = replace(columns, type_id=type_ids[columns.type_id])
         simple = slice_columns(numbered, start, len(columns))
-        if not self._is_simple(simple):
+        if not self._add_simple(simple):
             return self._register_rows(types, columns)
-        self._add(simple)
         accepted[start:] = True
         return accepted
 
@@ -167,7 +165,21 @@ class Registrar:
         new = (columns.session > position[0]) | ((columns.session == position[0]) & (columns.instance > position[1]))
         return int(np.argmax(new)) if new.any() else len(columns)
 
-    def _is_simple(self, columns: Columns) -> bool:
+    def _add_simple(self, columns: Columns) -> bool:
+        """Take rows of one server if nothing about any of them needs a second look; return whether that was so."""
+        last, flags_of = last_rows(columns.type_id), self._types.flags
+        flags = set(map(flags_of.__getitem__, last))
+        if not self._is_simple(columns, flags):
+            return False
+        server, end = int(columns.server[0]), len(columns) - 1
+        self.pending.add({server: columns})
+        self._last[server] = ((int(columns.session[end]), int(columns.instance[end])), int(columns.time[end]))
+        if not all(one & _LATEST for one in flags):
+            last = {type_id: row for type_id, row in last.items() if flags_of[type_id] & _LATEST}
+        self._latest.offer_rows(columns, last)
+        return True
+
+    def _is_simple(self, columns: Columns, flags: set[int]) -> bool:
         """Return whether every row of one server is in order, wanted by a series and unconditionally good."""
         time, session, instance = columns.time, columns.session, columns.instance
         position, ticks = self._last.get(int(columns.server[0]), (BEFORE_ALL, int(time[0])))
@@ -175,19 +187,13 @@ class Registrar:
         if first <= position or int(time[0]) < ticks or 0 in first:
             return False
         grows = (session[1:] > session[:-1]) | ((session[1:] == session[:-1]) & (instance[1:] > instance[:-1]))
-        if not (grows.all() and (instance > 0).all() and (time[1:] >= time[:-1]).all()):
+        if not ((grows & (time[1:] >= time[:-1])).all() and instance.all()):
             return False
-        if int(columns.payload_lengths().max()) > self._payload_size_bytes_max:
+        largest = self._payload_size_bytes_max
+        if len(columns.data) > largest and int(columns.payload_lengths().max()) > largest:
             return False
         enough = _BY_TIME | _BY_SOURCE if columns.has_source.all() else _BY_TIME
-        flags = set(map(self._types.flags.__getitem__, columns.type_id.tolist()))
         return all(one & enough and not one & CONDITIONAL for one in flags)
-
-    def _add(self, columns: Columns) -> None:
-        server, end = int(columns.server[0]), len(columns) - 1
-        self.pending.add({server: columns})
-        self._last[server] = ((int(columns.session[end]), int(columns.instance[end])), int(columns.time[end]))
-        self._offer_latest(columns)
 
     def _register_rows(self, types: Sequence[EventType], columns: Columns) -> Array:
         """Judge rows one by one; their `type_id` is the position in `types`."""
@@ -198,14 +204,6 @@ class Registrar:
         if accepted.any():
             self.pending.add({server: rows.columns() for server, rows in gathered.items()})
         return accepted
-
-    def _offer_latest(self, columns: Columns) -> None:
-        flags = list(map(self._types.flags.__getitem__, columns.type_id.tolist()))
-        rows: Sequence[int] = range(len(columns))
-        if not all(one & _LATEST for one in set(flags)):
-            rows = [row for row in rows if flags[row] & _LATEST]
-        if rows:
-            self._latest.offer_rows(columns, rows)
 
 
 def _refuse_order(entry: Entry, last: tuple[Position, int]) -> Verdict | None:

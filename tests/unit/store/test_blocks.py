@@ -13,6 +13,7 @@ from actors.store.events.columns import (
     Columns,
     cut_rows,
     join_columns,
+    last_rows,
     make_columns,
     slice_columns,
     sort_rows,
@@ -158,6 +159,26 @@ def test_columns_join_slice_and_take() -> None:
     taken = take_columns(COLUMNS, np.array([3, 1]))
     assert taken.data == b"long" * 100 + b"\xc0"
     assert taken.session.tolist() == [(1 << 64) - 1, 1]
+
+
+@pytest.mark.parametrize("lengths", [(7, 7), (0, 9), (0, 0), (1, 2_000)], ids=["alike", "various", "none", "one long"])
+def test_many_rows_are_taken_as_few_are(lengths: tuple[int, int]) -> None:
+    numbers = np.random.default_rng(3)
+    sizes = numbers.integers(lengths[0], lengths[1] + 1, 1_000) if lengths[1] < 100 else [1] * 999 + [2_000]
+    payloads = [numbers.bytes(int(size)) for size in sizes]
+    ones = [1] * len(payloads)
+    columns = make_columns(range(len(payloads)), ones, ones, ones, ones, ones, ones, payloads)
+    order = numbers.permutation(len(payloads))
+    taken = take_columns(columns, order)
+    taken.validate()
+    assert taken.data == b"".join(payloads[row] for row in order.tolist())
+    assert taken.offsets.tolist() == np.cumsum([0, *(len(payloads[row]) for row in order.tolist())]).tolist()
+
+
+@pytest.mark.parametrize(("count", "greatest"), [(5, 3), (2_000, 90), (2_000, 4_000_000)])
+def test_the_last_row_of_each_type_is_found(count: int, greatest: int) -> None:
+    type_ids = np.random.default_rng(5).integers(0, greatest, count).astype(np.uint32)
+    assert last_rows(type_ids) == {type_id: row for row, type_id in enumerate(type_ids.tolist())}
 
 
 def test_sorting_takes_times_of_any_size() -> None:
