@@ -125,12 +125,8 @@ class RowDecoder:
         parts = []
         for rows in groups.values():
             part = self.decode({name: [values[row] for row in rows] for name, values in plain.items()})
-            parts.append((np.array(rows, dtype=np.int64), part))
-        numbers = np.concatenate([rows[part.rows] for rows, part in parts])
-        order = np.argsort(numbers, kind="stable")
-        faults = {int(rows[row]): reason for rows, part in parts for row, reason in part.faults.items()}
-        frame = pl.concat([part.frame for _, part in parts])[order]
-        return DecodedRows(frame=frame, rows=numbers[order], faults=faults)
+            parts.append(part.among(np.array(rows, dtype=np.int64), {}))
+        return DecodedRows.joined(parts, {})
 
 
 class _ColumnDecoder:

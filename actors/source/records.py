@@ -106,6 +106,12 @@ class Texts:
     @classmethod
     def of_messages(cls, messages: Sequence[bytes], meta: Mapping[str, pl.Series] | None = None) -> "Texts":
         """Return messages, each a record by itself; a line end that closes one does not belong to its text."""
+        content = b"\n".join(messages) + b"\n" if messages else b""
+        if content.count(b"\n") == len(messages) and b"\r\n" not in content:
+            # No message holds a line end, or closes with one.
+            ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == 10)
+            starts = np.concatenate((np.zeros(1, np.int64), ends + 1))[:-1]
+            return cls(content=content, starts=starts, ends=ends, are_lines=True, meta=meta or {})
         bare = [message.removesuffix(b"\n").removesuffix(b"\r") for message in messages]
         lengths = np.fromiter(map(len, bare), dtype=np.int64, count=len(bare))
         starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths + 1)))[:-1]
@@ -254,6 +260,20 @@ class DecodedRows:
         """Return the rows of a choice, by the places that these have among all, and the other bad ones."""
         own = {int(numbers[row]): reason for row, reason in self.faults.items()}
         return DecodedRows(frame=self.frame, rows=numbers[self.rows], faults={**own, **faults})
+
+    @classmethod
+    def joined(cls, parts: Sequence["DecodedRows"], faults: Mapping[int, str]) -> "DecodedRows":
+        """Return the rows of one part or several, by places that no two share, in their order, and other bad ones."""
+        whole = parts[0]
+        if len(parts) > 1:
+            rows = np.concatenate([part.rows for part in parts])
+            order = np.argsort(rows, kind="stable")
+            whole = cls(
+                frame=pl.concat([part.frame for part in parts])[order],
+                rows=rows[order],
+                faults={place: reason for part in parts for place, reason in part.faults.items()},
+            )
+        return replace(whole, faults={**whole.faults, **faults}) if faults else whole
 
     def without(self, bad: Mapping[int, str]) -> "DecodedRows":
         """Return the rows without some records, which are bad for another reason."""

@@ -1,7 +1,8 @@
 """NDJSON: a block of lines, each a JSON object, becomes columns of plain values; other lines are bad.
 
-All lines of a block are parsed in one call, joined so that none can reach into its neighbour; when that fails, each
-line is parsed by itself. A name is looked up as it is written first, then as a path, then both without regard to case.
+Lines that are all of one shape are not parsed at all (`actors.source.format.json_shapes`). The others of a block are
+parsed in one call, joined so that none can reach into its neighbour; when that fails, each is parsed by itself. A name
+is looked up as it is written first, then as a path, then both without regard to case.
 A blank line is no record.
 
 Where a list of the object is exploded, each of its elements is a row: its *place* is the number of the record times
@@ -15,9 +16,12 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+from actors.model import Schema
 from actors.source.decoding import RowRules
-from actors.source.format.text import TextFormat, field_names
+from actors.source.format.json_shapes import LINE_COUNT_MIN, JsonShapes
+from actors.source.format.text import RawPart, TextFormat, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
@@ -34,7 +38,7 @@ Find = Callable[[Any], Any]
 class NdjsonReader:
     """Reads lines whose objects hold columns under given names."""
 
-    def __init__(self, settings: NdjsonFormatSettings, fields: Mapping[str, str]) -> None:
+    def __init__(self, settings: NdjsonFormatSettings, fields: Mapping[str, str], schema: Schema | None = None) -> None:
         self._fields = dict(fields)
         self._null_when_missing = settings.missing == "null"
         self._size_bytes_max = settings.record_size_bytes_max
@@ -49,11 +53,29 @@ class NdjsonReader:
             within = {column: _InElement(field, self._list) for column, field in self._fields.items()}
             self._find = {column: one.find for column, one in within.items()}
             self._find_folded = {column: one.find_folded for column, one in within.items()}
+        self._shapes: JsonShapes | None = None
+        if self._list is None and schema is not None:
+            kinds = {column: schema[column].type for column in self._fields}
+            self._shapes = JsonShapes(self._find_folded, kinds, null_when_missing=self._null_when_missing)
 
-    def read(self, lines: Texts) -> tuple[dict[str, list[Any]], Offsets, dict[int, str]]:
-        """Return the values of the good rows by column, the places of these, and what is wrong at others."""
-        faults = find_unreadable(lines, self._size_bytes_max)
-        texts = _texts(lines, faults)
+    def read_parts(self, texts: Texts) -> tuple[list[RawPart], dict[int, str]]:
+        """Return the good rows, in parts that differ in how they were read, and what is wrong at others."""
+        faults = find_unreadable(texts, self._size_bytes_max)
+        parts: list[RawPart] = []
+        if self._shapes is None or len(texts) < LINE_COUNT_MIN:
+            left = _texts(texts, faults)
+        else:
+            found, left = self._shapes.read(_lines(texts, faults))
+            parts += found
+            left = {number: text for number, text in left.items() if text and text != "\r"}
+        if left or not parts:
+            columns, places, faults = self._parse(left, faults)
+            parts.append((columns, places))
+        return parts, faults
+
+    def _parse(
+        self, texts: Mapping[int, str], faults: dict[int, str]
+    ) -> tuple[dict[str, list[Any]], Offsets, dict[int, str]]:
         objects = _parse_together(list(texts.values()))
         if objects is None:
             objects = _parse_one_by_one(texts, faults)
@@ -62,7 +84,10 @@ class NdjsonReader:
     def rows_of(
         self, numbers: Sequence[int], objects: Sequence[dict[str, Any]], faults: dict[int, str]
     ) -> tuple[dict[str, list[Any]], Offsets, dict[int, str]]:
-        """Return what `read` does, of the objects of good records; `faults` has what is wrong with the others."""
+        """Return the values of the good rows by column, the places of these, and what is wrong at others.
+
+        Given are the objects of good records with the numbers of these, and what is wrong with the others.
+        """
         found: Sequence[Any] = objects
         if self._list is not None:
             faults = {number * self._rows_max: reason for number, reason in faults.items()}
@@ -209,7 +234,7 @@ def _text_of(steps: Steps) -> str:
 def ndjson_format(settings: NdjsonFormatSettings, rules: RowRules) -> TextFormat:
     """Return the format of JSON objects."""
     fields = field_names(rules.schema, settings.columns)
-    reader = NdjsonReader(settings, fields)
+    reader = NdjsonReader(settings, fields, rules.schema)
     framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max)
     return TextFormat(
         rules,
@@ -231,6 +256,14 @@ def _texts(lines: Texts, faults: Mapping[int, str]) -> dict[int, str]:
     return {
         number: content[start:end].decode() for number, (start, end) in spans if start < end and number not in faults
     }
+
+
+def _lines(texts: Texts, faults: Mapping[int, str]) -> pl.Series:
+    """Return the records as text, NULL where there is something wrong."""
+    if not faults and texts.are_lines:
+        return pl.Series([texts.content.removesuffix(b"\n").decode()]).str.split("\n").explode()
+    found = _texts(texts, faults)
+    return pl.Series([found.get(number) for number in range(len(texts))], dtype=pl.String)
 
 
 def _parse_together(texts: list[str]) -> list[dict[str, Any]] | None:

@@ -4,7 +4,7 @@ import codecs
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -15,6 +15,9 @@ from actors.source.records import DecodedRows, Origin, Texts
 from actors.source.transport.lines import LineFraming
 from config.formats import META_NAME
 from config.sources import FILE_COLUMN
+
+RawPart = tuple[Mapping[str, pl.Series | Sequence[Any]], Offsets]
+"""Raw columns of good rows, and the places of these."""
 
 
 class TextReader(Protocol):
@@ -29,6 +32,15 @@ class TextReader(Protocol):
         ...
 
 
+@runtime_checkable
+class PartsReader(Protocol):
+    """Takes the records of one origin apart, in different ways."""
+
+    def read_parts(self, texts: Texts) -> tuple[Sequence[RawPart], dict[int, str]]:
+        """Return what `TextReader.read` does, in one part or in several that share no place."""
+        ...
+
+
 class TextFormat:
     """Records of text; `open_reader` makes the reader of an origin, and `framing` cuts files into records.
 
@@ -40,7 +52,7 @@ class TextFormat:
         rules: RowRules,
         fields: Mapping[str, str],
         framing: LineFraming,
-        open_reader: Callable[[Origin], TextReader],
+        open_reader: Callable[[Origin], TextReader | PartsReader],
         *,
         rows_max: int = 1,
         columns: Mapping[str, str] | None = None,
@@ -67,11 +79,19 @@ class TextFormat:
 
         def decode(texts: Texts) -> DecodedRows:
             texts, bad = (texts, []) if self._encoding is None else _as_utf8(texts, self._encoding)
-            columns, numbers, faults = reader.read(texts)
+            parts: Sequence[RawPart]
+            if isinstance(reader, PartsReader):
+                parts, faults = reader.read_parts(texts)
+            else:
+                read, numbers, faults = reader.read(texts)
+                parts = [(read, numbers)]
             faults |= {record * self.rows_max: f"the line is not text in {self._encoding}" for record in bad}
-            if self._meta:
-                columns = {**columns, **self._meta_columns(texts, numbers)}
-            return self._rows.decode(with_stem(columns, self._names, origin, numbers.size)).among(numbers, faults)
+            rows = []
+            for columns, places in parts:
+                whole = {**columns, **self._meta_columns(texts, places)} if self._meta else columns
+                decoded = self._rows.decode(with_stem(whole, self._names, origin, places.size))
+                rows.append(decoded.among(places, {}))
+            return DecodedRows.joined(rows, faults)
 
         return decode
 

@@ -12,13 +12,14 @@ import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
 from actors.errors import SourceError
 from actors.extras import need
-from actors.source.protocol import SplitInfo, beyond_end
+from actors.source.protocol import Offsets, SplitInfo, beyond_end
 from actors.source.records import Block, Origin, Texts
 from actors.source.transport.positions import FileMark, PositionLog
 
@@ -41,7 +42,7 @@ QUEUED_COUNT_MAX = 100_000
 """Messages of all splits that are kept for reads to come."""
 
 _CALLBACK_COUNT_MAX = 10
-_FETCH_COUNT_MAX = 10_000
+_FETCH_COUNT_MAX = 30_000
 _LOOK_PERIOD_MS = 5_000
 
 
@@ -54,6 +55,18 @@ class Message(Protocol):
     def error(self) -> "KafkaError | None": ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """Messages of one partition, one after the other."""
+
+    offsets: Offsets
+    values: list[bytes]
+
+    def cut(self, start: int, end: int) -> "_Run":
+        """Return the messages at places from `start` to `end`."""
+        return _Run(offsets=self.offsets[start:end], values=self.values[start:end])
+
+
 @dataclass(slots=True)
 class _Partition:
     """A partition that is fetched."""
@@ -61,8 +74,8 @@ class _Partition:
     position: int
     """Offset that is given out next."""
 
-    messages: deque[Message] = field(default_factory=deque)
-    """Messages from there on."""
+    runs: deque[_Run] = field(default_factory=deque)
+    """Messages from there on, none of them empty."""
 
     is_at_end: bool = False
     """Whether the broker had nothing more after them."""
@@ -71,6 +84,21 @@ class _Partition:
     """Reads in a row without any answer."""
 
     error: "KafkaError | None" = None
+
+    def take(self, count: int) -> _Run:
+        """Take at most so many messages, at least one."""
+        taken: list[_Run] = []
+        while self.runs and count:
+            run = self.runs.popleft()
+            if len(run.values) > count:
+                self.runs.appendleft(run.cut(count, len(run.values)))
+                run = run.cut(0, count)
+            taken.append(run)
+            count -= len(run.values)
+        if len(taken) == 1:
+            return taken[0]
+        values = list(chain.from_iterable(run.values for run in taken))
+        return _Run(offsets=np.concatenate([run.offsets for run in taken]), values=values)
 
 
 def client_settings(
@@ -178,18 +206,16 @@ class KafkaTransport:
         if partition is None or partition.position != offset:
             partition = self._fetch_from(split, offset)
         self._wait_for(split, partition)
-        if not partition.messages:
+        if not partition.runs:
             return None
-        messages = [partition.messages.popleft() for _ in range(min(len(partition.messages), record_count))]
-        self._queued_count -= len(messages)
-        offsets = np.array([one.offset() for one in messages], dtype=np.int64)
-        partition.position = int(offsets[-1]) + 1
+        run = partition.take(record_count)
+        self._queued_count -= len(run.values)
+        partition.position = int(run.offsets[-1]) + 1
         return Block(
             origin=self._origin,
-            offsets=offsets,
+            offsets=run.offsets,
             next_offset=partition.position,
-            # A message without a value says that its key is gone, which is no row.
-            content=Texts.of_messages([one.value() or b"" for one in messages]),
+            content=Texts.of_messages(run.values),
         )
 
     def close(self) -> None:
@@ -211,7 +237,7 @@ class KafkaTransport:
         from confluent_kafka import TopicPartition
 
         if split in self._partitions:
-            self._queued_count -= len(self._partitions[split].messages)
+            self._queued_count -= sum(len(run.values) for run in self._partitions[split].runs)
         partition = self._partitions[split] = _Partition(position=offset)
         ahead = {number: _next_of(one) for number, one in self._partitions.items()}
         self._client.assign([TopicPartition(self._topic, number, place) for number, place in ahead.items()])
@@ -219,16 +245,16 @@ class KafkaTransport:
 
     def _wait_for(self, split: int, partition: _Partition) -> None:
         """Wait until the broker has said something of a partition, or for as long as a read may take."""
-        if not partition.messages and self._queued_count < QUEUED_COUNT_MAX:
+        if not partition.runs and self._queued_count < QUEUED_COUNT_MAX:
             self._take(0)
         for _ in range(1 if partition.silent_count else WAIT_COUNT_MAX):
-            if partition.messages or partition.is_at_end or partition.error or self._trouble:
+            if partition.runs or partition.is_at_end or partition.error or self._trouble:
                 break
             if self._queued_count >= QUEUED_COUNT_MAX:
                 # What is kept for others must be read first.
                 return
             self._take(WAIT_S)
-        if partition.messages:
+        if partition.runs:
             partition.silent_count = 0
             return
         if partition.error is not None:
@@ -248,30 +274,34 @@ class KafkaTransport:
         arrived = [] if first is None else [first, *cast("list[Message]", client.consume(_FETCH_COUNT_MAX, 0))]
         if not arrived:
             return
-        numbers = [one.partition() for one in arrived]
-        failed = [one for one in arrived if one.error() is not None]
-        if not failed and numbers.count(numbers[0]) == len(numbers):
-            self._keep(numbers[0], arrived)
-        else:
-            parts: dict[int, list[Message]] = {}
+        # Asking each message in a loop of the interpreter would cost more than reading it.
+        kind = type(arrived[0])
+        if set(map(type, map(kind.error, arrived))) != {type(None)}:
             for one in arrived:
-                if one.error() is not None:
-                    self._note(one)
-                else:
-                    parts.setdefault(one.partition(), []).append(one)
-            for number, messages in parts.items():
-                self._keep(number, messages)
+                self._note(one)
+            arrived = [one for one in arrived if one.error() is None]
+        count = len(arrived)
+        numbers = np.fromiter(map(kind.partition, arrived), dtype=np.int64, count=count)
+        offsets = np.fromiter(map(kind.offset, arrived), dtype=np.int64, count=count)
+        values = list(map(kind.value, arrived))
+        # A message without a value says that its key is gone, which is no row.
+        bodies = [value or b"" for value in values] if None in values else cast("list[bytes]", values)
+        whole = _Run(offsets=offsets, values=bodies)
+        edges = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), count] if count else []
+        for start, end in pairwise(edges):
+            self._keep(int(numbers[start]), whole.cut(start, end))
 
-    def _keep(self, number: int, messages: list[Message]) -> None:
+    def _keep(self, number: int, run: _Run) -> None:
         partition = self._partitions.get(number)
         if partition is None:
             return
         expected = _next_of(partition)
-        if messages[0].offset() < expected:
-            messages = [one for one in messages if one.offset() >= expected]
-        partition.messages.extend(messages)
+        if run.offsets[0] < expected:
+            run = run.cut(int(np.searchsorted(run.offsets, expected)), len(run.values))
+        if run.values:
+            partition.runs.append(run)
+            self._queued_count += len(run.values)
         partition.is_at_end = False
-        self._queued_count += len(messages)
         self._trouble = None
 
     def _note(self, message: Message) -> None:
@@ -366,7 +396,7 @@ class KafkaTransport:
 
 def _next_of(partition: _Partition) -> int:
     """Return the offset after the last message that is kept."""
-    return partition.messages[-1].offset() + 1 if partition.messages else partition.position
+    return int(partition.runs[-1].offsets[-1]) + 1 if partition.runs else partition.position
 
 
 def _consumer(settings: Mapping[str, Any], on_error: Any, on_statistics: Any) -> "Consumer":
