@@ -1,12 +1,12 @@
 """Checks that concern several settings of a job at once; each names the faulty key by its path."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.durations import duration_units
 from actors.engine.arguments import DURATION_MAX, OUTPUT_COLUMNS
-from actors.model import Schema
+from actors.model import ColumnType, Schema
 from config.base import EVERY_NODE, fault, suggest
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.detectors import EVERY_VARIABLE
@@ -17,6 +17,7 @@ from config.settings import JobSettings
 from config.sink_checks import check_alerts, check_files
 from config.sinks import NdjsonSinkSettings
 from config.sources import (
+    FILE_COLUMN,
     HOST_METRICS_SCHEMA,
     LOCAL_SOURCES,
     FileSource,
@@ -29,6 +30,7 @@ from config.sources import (
     reads_files_apart,
 )
 from config.texts import text_faults
+from config.windows import WindowSettings
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -38,15 +40,14 @@ def job_faults(job: JobSettings) -> list[SettingError]:
     schema = job.row_schema
     faults = [*_faults(_check_host_columns, job), *_faults(_check_time, job, schema)]
     if not faults:
-        for check in (_check_columns, _check_window, _check_durations, _check_source, _check_events, _check_warm_start):
+        faults += _faults(_check_columns, job, schema)
+        is_keyed = not faults
+        for check in (_check_window, _check_durations, _check_source, _check_events, _check_warm_start):
             faults += _faults(check, job, schema)
-        faults += (
-            _faults(_check_sinks, job)
-            + _faults(check_alerts, job)
-            + _faults(check_files, job)
-            + _faults(_check_partition_by, job)
-            + _faults(_check_nodes, job)
-        )
+        # What keys mean for others is looked at where they are columns.
+        for about_keys in (_check_sinks, check_alerts, check_files, _check_partition_by, _check_keys):
+            faults += _faults(about_keys, job) if is_keyed else []
+        faults += _faults(_check_nodes, job)
         for index in range(len(job.detectors)):
             faults += _faults(_check_detector, job, schema, index)
     faults += text_faults(job)
@@ -76,15 +77,47 @@ def _check_time(job: JobSettings, schema: Schema) -> None:
 
 
 def _check_columns(job: JobSettings, schema: Schema) -> None:
+    _check_key(job, schema, job.key, ("key",))
+    for index, metric in enumerate(job.metrics):
+        _check_key(job, schema, metric.key or (), ("metrics", index, "key"))
+    if schema[job.time].name in OUTPUT_COLUMNS:
+        raise fault(("time",), f"anomalies have a column {job.time!r} of their own; name the column otherwise")
+
+
+def _check_key(job: JobSettings, schema: Schema, key: Sequence[str], path: Path) -> None:
     seen: set[str] = set()
-    for index, name in enumerate(job.key):
-        _require_column(schema, name, ("key", index))
+    for index, name in enumerate(key):
+        _require_column(schema, name, (*path, index))
         if name.lower() in seen or name.lower() == job.time.lower():
-            raise fault(("key", index), f"{name!r} is named twice, or is the time column; leave it out")
+            raise fault((*path, index), f"{name!r} is named twice, or is the time column; leave it out")
         seen.add(name.lower())
-    for path, name in ((("time",), job.time), *((("key", index), name) for index, name in enumerate(job.key))):
         if schema[name].name in OUTPUT_COLUMNS:
-            raise fault(path, f"anomalies have a column {name!r} of their own; name the column otherwise")
+            text = f"anomalies have a column {name!r} of their own; name the column otherwise"
+            raise fault((*path, index), text)
+
+
+def _check_keys(job: JobSettings) -> None:
+    """Check that the rows of each key of a metric are in one partition, and come in one order."""
+    source = job.source
+    by_file = isinstance(source, FileSource) and reads_files_apart(job.key_columns, source)
+    for index, key in enumerate(job.keys):
+        path: Path = ("metrics", index, "key")
+        if by_file and not any(name.lower() == FILE_COLUMN for name in key):
+            text = (
+                f"each file is a split, as the job's key has {FILE_COLUMN!r}; rows of one key would come from several"
+            )
+            raise fault(path, f"{text} in any order; add {FILE_COLUMN!r}, or leave it out of the job's key")
+    own = [index for index, metric in enumerate(job.metrics) if metric.key is not None]
+    if job.partition_by == "split" or job.partitions == 1 or job.route_columns or not own:
+        return
+    by_job = f"of one {', '.join(job.key_columns)}" if job.key_columns else "there are"
+    index = next((index for index in own if not {*job.keys[index]} & {*job.key_columns}), own[0])
+    by_metric = f"of one {', '.join(job.keys[index])}" if job.keys[index] else "there are"
+    raise fault(
+        ("metrics", index, "key"),
+        f"needs all rows {by_metric} in one partition, and what has the job's key all {by_job}: no column is in all "
+        "keys, by which rows could find it; set `partitions: 1`, or make two jobs of it",
+    )
 
 
 def _check_sinks(job: JobSettings) -> None:
@@ -95,8 +128,8 @@ def _check_sinks(job: JobSettings) -> None:
             )
             raise fault(("sinks", index), f"{sink.name or sink.place!r} is that of another sink; {way}")
         for name in sink.where.key:
-            if name not in job.key_columns:
-                known = suggest(name, job.key_columns) if job.key_columns else "the job has none"
+            if name not in job.all_key_columns:
+                known = suggest(name, job.all_key_columns) if job.all_key_columns else "the job has none"
                 raise fault(("sinks", index, "where", "key", name), f"{name!r} is no key column; {known}")
         if sink.only in ("episodes", "both") and not job.has_episodes:
             text = (
@@ -170,21 +203,26 @@ def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:
 
 
 def _check_window(job: JobSettings, schema: Schema) -> None:
-    if job.window is None:
-        return
-    kind = schema[job.time].type
+    if job.window is not None:
+        _check_one_window(job.window, schema[job.time].type, ("window",))
+    for index, metric in enumerate(job.metrics):
+        if metric.window is not None:
+            _check_one_window(metric.window, schema[job.time].type, ("metrics", index, "window"))
+
+
+def _check_one_window(window: WindowSettings, kind: ColumnType, path: Path) -> None:
     ticks: dict[str, int] = {}
     for name in ("size", "step"):
-        given = getattr(job.window, name)
+        given = getattr(window, name)
         try:
             ticks[name] = ticks["size"] if given is None else duration_units(given, kind)
         except ValueError as error:
-            raise fault(("window", name), str(error)) from None
+            raise fault((*path, name), str(error)) from None
         if ticks[name] <= 0:
-            raise fault(("window", name), f"{given!r} is no time at all; give at least one tick")
+            raise fault((*path, name), f"{given!r} is no time at all; give at least one tick")
     if ticks["size"] % ticks["step"]:
-        text = f"{job.window.step!r} does not divide the size, {job.window.size!r}; the size is a multiple of the step"
-        raise fault(("window", "step"), text)
+        text = f"{window.step!r} does not divide the size, {window.size!r}; the size is a multiple of the step"
+        raise fault((*path, "step"), text)
 
 
 def _check_durations(job: JobSettings, schema: Schema) -> None:

@@ -53,6 +53,10 @@ class MetricForm(RuleForm, Protocol):
     def describe(self) -> str | None:
         """Text that replaces the condition in the output, a template."""
 
+    @property
+    def key(self) -> Sequence[str] | None:
+        """Names of the key columns that it has for itself; `None` means the job's."""
+
 
 class JobForm(Protocol):
     """A job as far as its anomalies are shown."""
@@ -72,6 +76,10 @@ class JobForm(Protocol):
     @property
     def key_columns(self) -> tuple[str, ...]:
         """Names of the key columns, spelt as in the schema."""
+
+    @property
+    def all_key_columns(self) -> tuple[str, ...]:
+        """Names of the columns of all keys: the job's, then what metrics have besides. Anomalies have all of them."""
 
     @property
     def metrics(self) -> Sequence[MetricForm]:
@@ -99,6 +107,7 @@ class StoredMetric(StoredRule):
 
     when: str
     describe: str | None
+    key: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +118,7 @@ class StoredForm:
     row_schema: Schema
     time_column: str
     key_columns: tuple[str, ...]
+    all_key_columns: tuple[str, ...]
     metrics: tuple[StoredMetric, ...]
     detectors: tuple[StoredRule, ...]
 
@@ -117,13 +127,18 @@ def stored_form(spec: bytes) -> StoredForm:
     """Return the form of a job from what `JobSettings.to_bytes` wrote."""
     job = msgpack.unpackb(spec)["job"]
     schema = Schema.from_mapping(job["schema"])
+    keys = {index: one["key"] for index, one in enumerate(job["metrics"]) if one.get("key") is not None}
+    own = {index: tuple(schema[name].name for name in key) for index, key in keys.items()}
+    key_columns = tuple(schema[name].name for name in job["key"])
     return StoredForm(
         name=job["job"],
         row_schema=schema,
         time_column=schema[job["time"]].name,
-        key_columns=tuple(schema[name].name for name in job["key"]),
+        key_columns=key_columns,
+        all_key_columns=tuple(dict.fromkeys((*key_columns, *(name for key in own.values() for name in key)))),
         metrics=tuple(
-            StoredMetric(when=one["when"], describe=one.get("describe"), **_said(one)) for one in job["metrics"]
+            StoredMetric(when=one["when"], describe=one.get("describe"), key=own.get(index), **_said(one))
+            for index, one in enumerate(job["metrics"])
         ),
         detectors=tuple(StoredRule(**_said(one)) for one in job["detectors"]),
     )
@@ -132,6 +147,12 @@ def stored_form(spec: bytes) -> StoredForm:
 def rules_of(job: JobForm) -> tuple[RuleForm, ...]:
     """Return the metrics and detectors of a job, in the order of their positions in the output."""
     return (*job.metrics, *job.detectors)
+
+
+def key_columns_of(job: JobForm, kind: int) -> tuple[str, ...]:
+    """Return the key columns of the anomalies of a metric or detector, by its position in the output."""
+    key = job.metrics[kind].key if 0 <= kind < len(job.metrics) else None
+    return job.key_columns if key is None else tuple(job.row_schema[name].name for name in key)
 
 
 def _said(rule: Mapping[str, Any]) -> dict[str, Any]:

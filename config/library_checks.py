@@ -8,6 +8,7 @@ from typing import Any
 from actors.errors import TocsinError
 from config.detector_specs import detector_spec
 from config.errors import Path, SettingError
+from config.metric_groups import group_specs, metric_groups
 from config.settings import JobSettings
 from config.specs import engine_spec, store_config
 from config.texts import value_faults
@@ -32,11 +33,12 @@ def library_faults(job: JobSettings) -> list[SettingError]:
 
 def _value_texts(job: JobSettings) -> tuple[tuple[str, ...], ...]:
     """Return for each metric the texts of the parts that its anomalies have values of."""
-    if not job.metrics:
-        return ()
     from actors.engine import AnomalyDetectionEngine
 
-    return AnomalyDetectionEngine.from_spec(engine_spec(job)).value_texts
+    found: dict[int, tuple[str, ...]] = {}
+    for group, spec in group_specs(job):
+        found |= zip(group.metrics, AnomalyDetectionEngine.from_spec(spec).value_texts, strict=True)
+    return tuple(found[index] for index in range(len(job.metrics)))
 
 
 def _metric_faults(job: JobSettings) -> list[SettingError]:
@@ -45,13 +47,23 @@ def _metric_faults(job: JobSettings) -> list[SettingError]:
 
     # What all metrics are needed for to say is left out until each has been looked at.
     build = AnomalyDetectionEngine.from_spec
-    bare = replace(engine_spec(job.model_copy(update={"metrics": ()})), ticks_close_windows=False, idle_key_ttl=0)
+    groups = metric_groups(job)
     faults: list[SettingError] = []
     for index, metric in enumerate(job.metrics):
+        group = next(one for one in groups if index in one.metrics)
+        alone = job.model_copy(update={"metrics": (), "window": group.window})
+        bare = replace(engine_spec(alone, group.key_columns), ticks_close_windows=False, idle_key_ttl=0)
         faults += _faults(("metrics", index), partial(build, replace(bare, metrics=metric.when)))
         if metric.clear is not None:
             faults += _faults(("metrics", index, "clear"), partial(build, replace(bare, metrics=metric.clear)))
-    return faults or _faults(("metrics",), partial(build, engine_spec(job)))
+    if faults:
+        return faults
+    specs = group_specs(job)
+    # Most jobs have one group, whose settings are those of all metrics.
+    paths: list[Path] = [("metrics",) if len(specs) == 1 else ("metrics", group.metrics[0]) for group, _ in specs]
+    for path, (_, spec) in zip(paths, specs, strict=True):
+        faults += _faults(path, partial(build, spec))
+    return faults[:1]
 
 
 def _faults(path: Path, build: Callable[[], Any]) -> list[SettingError]:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, get_args
 import msgpack
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from actors.durations import duration_units
 from actors.errors import SchemaError
 from actors.model import Schema, parse_column_type
 from config.all_sinks import Sink
@@ -38,6 +37,7 @@ from config.formats import DIALECT
 from config.rules import ABOUT_KEYS, RuleSettings
 from config.sinks import SinkBase
 from config.sources import HOST_METRICS_SCHEMA, LOCAL_TYPES, SourceSettings, check_format, schema_of_log, with_type
+from config.windows import WindowSettings
 
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
@@ -64,20 +64,16 @@ class MetricSettings(RuleSettings):
     clear: str | None = Field(default=None, min_length=1)
     """Boolean expression that ends an episode; `None` means that the condition does not hold."""
 
+    window: WindowSettings | None = None
+    """Window of its aggregates; `None` means that of the job."""
+
+    key: Names | None = None
+    """Names of the key columns it is computed per; none at all: of all rows together. `None` means the job's key."""
+
     @property
     def has_episodes(self) -> bool:
         """Whether anomalies become episodes."""
         return any(value is not None for value in (self.hold, self.keep_firing, self.clear))
-
-
-class WindowSettings(Settings):
-    """The window of the aggregates."""
-
-    size: DurationTicks
-    """Length, in ticks of the time column or as a duration."""
-
-    step: DurationTicks | None = None
-    """Distance between two windows; the size is a multiple of it. `None` means the size."""
 
 
 class EngineOptions(Settings):
@@ -253,13 +249,13 @@ class JobSettings(Settings):
     """Name of the time column."""
 
     key: Names = ()
-    """Names of the key columns; everything is computed per key."""
+    """Names of the key columns; everything is computed per key, but metrics that have one of their own."""
 
     metrics: tuple[Metric, ...] = ()
     """Conditions; their positions are the `type` in the output."""
 
     window: WindowSettings | None = None
-    """Window of the aggregates; needed when a metric has one."""
+    """Window of the aggregates of metrics that have none of their own."""
 
     engine: EngineOptions = EngineOptions()
     """How metrics are computed."""
@@ -356,13 +352,33 @@ class JobSettings(Settings):
         """Names of the key columns, spelt as in the schema."""
         return _names_in(tuple(self.schema_types.items()), self.key)
 
+    @property
+    def keys(self) -> tuple[tuple[str, ...], ...]:
+        """Key columns of each metric, spelt as in the schema."""
+        types = tuple(self.schema_types.items())
+        return tuple(_names_in(types, self.key if metric.key is None else metric.key) for metric in self.metrics)
+
+    @property
+    def all_key_columns(self) -> tuple[str, ...]:
+        """Names of the columns of all keys: the job's, then what metrics have besides. Anomalies have all of them."""
+        if all(metric.key is None for metric in self.metrics):
+            return self.key_columns
+        return tuple(dict.fromkeys((*self.key_columns, *(name for key in self.keys for name in key))))
+
+    @property
+    def route_columns(self) -> tuple[str, ...]:
+        """Names of the key columns that say which partition has a row: those that all keys have in common."""
+        keys = self.keys
+        return tuple(name for name in self.key_columns if all(name in key for key in keys))
+
     def partitions_of_key(self, key: Sequence[Any]) -> tuple[int, ...]:
-        """Return the partitions that may have rows of a key."""
+        """Return the partitions that may have rows of a key of the job."""
         from actors.routing import partition_of_key
 
         if self.partition_by == "split":
             return tuple(range(self.partitions))
-        return (partition_of_key(key, self.partitions),)
+        values = dict(zip(self.key_columns, key, strict=True))
+        return (partition_of_key([values[name] for name in self.route_columns], self.partitions),)
 
     def partitions_of_split(self, split: int) -> tuple[int, ...]:
         """Return the partitions that may have rows of a split."""
@@ -406,16 +422,19 @@ class JobSettings(Settings):
         return only != "episodes", only != "anomalies"
 
     @property
+    def windows(self) -> tuple[WindowSettings, ...]:
+        """The windows of the job and of its metrics."""
+        return tuple(one for one in (self.window, *(metric.window for metric in self.metrics)) if one is not None)
+
+    @property
     def window_size_ticks(self) -> int | None:
-        """Length of the window in ticks of the time column, or `None` without a window."""
-        return None if self.window is None else duration_units(self.window.size, self.row_schema[self.time].type)
+        """Length of the job's window in ticks of the time column, or `None` without a window."""
+        return None if self.window is None else self.window.size_ticks(self.row_schema[self.time].type)
 
     @property
     def window_step_ticks(self) -> int | None:
-        """Distance of two windows in ticks of the time column, or `None` without a window."""
-        if self.window is None or self.window.step is None:
-            return self.window_size_ticks
-        return duration_units(self.window.step, self.row_schema[self.time].type)
+        """Distance of two windows of the job in ticks of the time column, or `None` without a window."""
+        return None if self.window is None else self.window.step_ticks(self.row_schema[self.time].type)
 
     @property
     def fingerprint(self) -> str:
@@ -482,6 +501,11 @@ def _forget_what_decides_nothing(data: dict[str, Any]) -> None:
     for rule in (*data["metrics"], *data["detectors"]):
         for name in ABOUT_KEYS:
             rule.pop(name, None)
+    for metric in data["metrics"]:
+        # All metrics had those of the job when the first shards were made.
+        for name in ("window", "key"):
+            if metric[name] is None:
+                del metric[name]
     for sink in data["sinks"]:
         for name in ("name", "where", "headers", "secret", "body", "timeout", "ca"):
             sink.pop(name, None)

@@ -32,15 +32,14 @@ def check_alerts(job: "JobSettings") -> None:
     for index, sink in enumerate(job.sinks):
         if not isinstance(sink, AlertmanagerSinkSettings):
             continue
-        names = [label_name(column) for column in job.key_columns]
-        for place, name in enumerate(names):
+        names = [label_name(column) for column in job.all_key_columns]
+        for place, (column, name) in enumerate(zip(job.all_key_columns, names, strict=True)):
             if name == "alertname" or name in names[:place]:
-                text = (
-                    f"{job.key_columns[place]!r} would be the label {name!r}, which another one is; name it otherwise"
-                )
-                raise fault(("key", place), text)
+                text = f"{column!r} would be the label {name!r}, which another one is; name it otherwise"
+                raise fault(_key_path(job, place), text)
         for path, text in _labels(job, index, sink):
-            _check_label(job, path, text)
+            of_metric = path[0] == "metrics"
+            _check_label(path, text, job.keys[int(path[1])] if of_metric else job.all_key_columns)
 
 
 def check_files(job: "JobSettings") -> None:
@@ -51,9 +50,19 @@ def check_files(job: "JobSettings") -> None:
     """
     if not any(isinstance(sink, ParquetSinkSettings) for sink in job.sinks):
         return
-    for place, name in enumerate(job.key_columns):
+    for place, name in enumerate(job.all_key_columns):
         if name in FILE_COLUMNS:
-            raise fault(("key", place), f"Parquet files have a column {name!r} of their own; name the column otherwise")
+            raise fault(
+                _key_path(job, place), f"Parquet files have a column {name!r} of their own; name the column otherwise"
+            )
+
+
+def _key_path(job: "JobSettings", place: int) -> Path:
+    """Return where one of all key columns is first named."""
+    if place < len(job.key_columns):
+        return "key", place
+    name = job.all_key_columns[place]
+    return next(("metrics", index, "key", key.index(name)) for index, key in enumerate(job.keys) if name in key)
 
 
 def _labels(job: "JobSettings", index: int, sink: AlertmanagerSinkSettings) -> Iterator[tuple[Path, str]]:
@@ -63,14 +72,14 @@ def _labels(job: "JobSettings", index: int, sink: AlertmanagerSinkSettings) -> I
     yield from ((("sinks", index, "labels", name), text) for name, text in sink.labels.items())
 
 
-def _check_label(job: "JobSettings", path: Path, text: str) -> None:
+def _check_label(path: Path, text: str, key_columns: tuple[str, ...]) -> None:
     try:
         places = parse_template(text).places
     except TemplateError:
         # That is said of all texts.
         return
     for place in places:
-        if place.name not in (*job.key_columns, *_STABLE_WORDS) and not place.name.startswith("labels."):
+        if place.name not in (*key_columns, *_STABLE_WORDS) and not place.name.startswith("labels."):
             raise fault(
                 path,
                 f"{place.name!r} changes while an episode lasts, and Alertmanager would take it for another alert; "

@@ -53,7 +53,11 @@ class SinkWhere(Settings):
         return not self.metric or _fits(metric, self.metric)
 
     def _takes_key(self, key: Mapping[str, Any]) -> bool:
-        return all(_fits("NULL" if key[name] is None else str(key[name]), texts) for name, texts in self.key.items())
+        # What is said of hosts has no value of another column.
+        return all(
+            name in key and _fits("NULL" if key[name] is None else str(key[name]), texts)
+            for name, texts in self.key.items()
+        )
 
 
 class SinkBase(Settings):

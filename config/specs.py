@@ -3,6 +3,7 @@
 The libraries are imported when they are asked for, so reading a job file loads only what it needs.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from actors.durations import NANOSECONDS, duration_units, nanoseconds_per_unit, show_duration
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 HOUR_NS = 3600 * NANOSECONDS
 
 
-def engine_spec(job: JobSettings) -> "EngineSpec":
-    """Return the specification of the anomaly detection engine of a job."""
+def engine_spec(job: JobSettings, key_columns: Sequence[str] | None = None) -> "EngineSpec":
+    """Return the specification of an engine with all metrics of a job, with the job's window and key or another one."""
     from actors.engine import EngineSpec
 
     return EngineSpec(
@@ -26,9 +27,8 @@ def engine_spec(job: JobSettings) -> "EngineSpec":
         metrics=tuple(metric.when for metric in job.metrics),
         schema=job.row_schema,
         time_column=job.time_column,
-        key_columns=job.key_columns,
-        window_size=job.window_size_ticks,
-        step=job.window_step_ticks,
+        key_columns=job.key_columns if key_columns is None else key_columns,
+        **({} if job.window is None else job.window.arguments(job.row_schema[job.time].type)._asdict()),
         garbage_size=job.engine.garbage_size,
         round_time=job.engine.round_time,
         nulls=job.engine.nulls,
@@ -99,7 +99,8 @@ def ahead_limit(job: JobSettings) -> tuple[int, str] | None:
     unit_ns = nanoseconds_per_unit(kind)
     hour = 1 if unit_ns is None else max(1, HOUR_NS // unit_ns)
     # Keys that come less often than that are apart by themselves.
-    reach = 2 * max(metric_ticks(job, job.ticks), metric_ticks(job, job.absent), job.window_size_ticks or 0)
+    windows = [one.size_ticks(kind) for one in job.windows]
+    reach = 2 * max(metric_ticks(job, job.ticks), metric_ticks(job, job.absent), *windows, 0)
     if reach <= hour:
         return hour, "1h"
     return reach, f"{reach} units" if unit_ns is None else show_duration(reach * unit_ns)

@@ -42,7 +42,7 @@ def value_faults(job: "JobSettings", parts: Callable[[], Sequence[Sequence[str]]
     """
     faults = []
     for path, text in _templates(job):
-        known = {bare(name) for name in _names(job, path)} - {bare(name) for name in _mere_columns(job)}
+        known = {bare(name) for name in _names(job, path)} - {bare(name) for name in _mere_columns(job, path)}
         unknown = [place.name for place in parse_template(text).places if place.name not in known]
         if not unknown or _tells_columns(job, path):
             continue
@@ -56,9 +56,13 @@ def value_faults(job: "JobSettings", parts: Callable[[], Sequence[Sequence[str]]
     return faults
 
 
-def _mere_columns(job: "JobSettings") -> set[str]:
-    """Return the columns that records have no field of."""
-    return {*job.row_schema.names} - {*job.key_columns, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS}
+def _mere_columns(job: "JobSettings", path: Path) -> set[str]:
+    """Return the columns that records of what a text is about have no field of."""
+    if path[0] == "sinks":
+        key = job.all_key_columns
+    else:
+        key = job.keys[int(path[1])] if path[0] == "metrics" else job.key_columns
+    return {*job.row_schema.names} - {*key, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS}
 
 
 def _tells_columns(job: "JobSettings", path: Path) -> bool:

@@ -10,16 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgpack
 import numpy as np
 import polars as pl
 
 from actors.engine.episodes.absence import AbsenceWatch, Silence
 from actors.engine.episodes.episode import Episode, EpisodeId, EpisodeState
 from actors.engine.episodes.tracker import EpisodeChanges, Notice
+from actors.partition.assembly import JobEngine
 from actors.partition.episode_table import LateOrdinals
+from actors.partition.metric_groups import MetricGroups
 from actors.partition.ticks import Tick
+from config.metric_groups import metric_groups
 from config.settings import JobSettings
 from config.specs import metric_ticks
+
+_WATCHES = "watches"
+"""Begins the bytes of several watches; those of one begin with its ticks."""
 
 Offsets = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -36,6 +43,14 @@ class Absences:
         self._job = job
         self._after = None if job.absent is None else metric_ticks(job, job.absent)
         self._watch = AbsenceWatch(job.time_column, job.key_columns, self._after)
+        # Metrics with a key of their own, whose episodes have no data when that is absent.
+        self._others = {
+            group.key_columns: AbsenceWatch(job.time_column, group.key_columns, self._after)
+            for group in metric_groups(job)
+            if self._after is not None and group.key_columns != job.key_columns
+        }
+        places = {name: place for place, name in enumerate(job.key_columns)}
+        self._places = [places.get(name) for name in job.all_key_columns]
         ttl = metric_ticks(job, job.engine.idle_key_ttl)
         self._forgotten_after = ttl + metric_ticks(job, job.engine.max_lateness) if ttl else None
         self.type = kind
@@ -53,6 +68,8 @@ class Absences:
         """Take rows; return the absences that they end."""
         changed: dict[EpisodeId, Episode | None] = {}
         notices = []
+        for other in self._others.values():
+            other.see(split, frame, offsets)
         for one in self._watch.see(split, frame, offsets):
             ended = _ended(self._episode(split, one.key, *one.mark), EpisodeState.RESOLVED, one.time)
             changed[ended.id] = ended
@@ -64,6 +81,8 @@ class Absences:
     ) -> tuple[pl.DataFrame, EpisodeChanges]:
         """Let time pass; return the anomalies that this raises, in a frame like `none`, and what is with absences."""
         offset, now = tick
+        for other in self._others.values():
+            other.tick(split, now)
         silent = self._watch.tick(split, now)
         frame, places = self._anomalies(silent, tick, ordinals, none)
         changed: dict[EpisodeId, Episode | None] = {}
@@ -83,11 +102,21 @@ class Absences:
     def _forgotten(self, split: int, now: int) -> list[tuple[tuple[Any, ...], Any]]:
         if self._forgotten_after is None:
             return []
+        for other in self._others.values():
+            other.forget(split, now - self._forgotten_after)
         return [(key, mark) for key, _, mark in self._watch.forget(split, now - self._forgotten_after)]
 
-    def since(self, split: int) -> dict[tuple[Any, ...], int]:
+    def tell(self, engine: JobEngine, split: int, offset: int) -> None:
+        """Let the episodes of keys that are absent have no data, as seen at a row."""
+        if isinstance(engine, MetricGroups):
+            engine.note_absent(lambda group: self._since(split, group.key_columns), offset)
+        else:
+            engine.note_absent(self._since(split, self._job.key_columns), offset)
+
+    def _since(self, split: int, key_columns: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         """Return the keys of a split that are absent, and since when."""
-        return {key: last + (self._after or 0) for key, (last, _) in self._watch.absent(split).items()}
+        watch = self._others.get(key_columns, self._watch)
+        return {key: last + (self._after or 0) for key, (last, _) in watch.absent(split).items()}
 
     def open_episodes(self) -> list[Episode]:
         """Return the absences that have not ended."""
@@ -99,11 +128,20 @@ class Absences:
 
     def snapshot(self) -> bytes:
         """Return the state as bytes."""
-        return self._watch.snapshot()
+        own = self._watch.snapshot()
+        if not self._others:
+            return own
+        return bytes(msgpack.packb([_WATCHES, own, *(other.snapshot() for other in self._others.values())]))
 
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave."""
-        self._watch.restore(snapshot)
+        if not self._others:
+            self._watch.restore(snapshot)
+            return
+        _, own, *others = msgpack.unpackb(snapshot)
+        self._watch.restore(own)
+        for other, state in zip(self._others.values(), others, strict=True):
+            other.restore(state)
 
     def _episode(self, split: int, key: tuple[Any, ...], last: int, offset: int, ordinal: int) -> Episode:
         assert self._after is not None
@@ -112,7 +150,7 @@ class Absences:
             split=split,
             offset=offset,
             type=self.type,
-            key=key,
+            key=tuple(None if place is None else key[place] for place in self._places),
             start=start,
             state=EpisodeState.FIRING,
             fired_at=start,
@@ -129,7 +167,10 @@ class Absences:
         offset, now = tick
         count = len(silent)
         places = [ordinals.next(offset) for _ in silent]
-        keys = {name: [one.key[i] for one in silent] for i, name in enumerate(self._job.key_columns)}
+        keys = {
+            name: [None if place is None else one.key[place] for one in silent]
+            for name, place in zip(self._job.all_key_columns, self._places, strict=True)
+        }
         columns: Mapping[str, Sequence[Any]] = {
             self._job.time_column: [one.last + self._after for one in silent],
             **keys,

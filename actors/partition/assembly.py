@@ -15,11 +15,13 @@ from actors.engine.report.stat import EngineStat
 from actors.engine.snapshot import Capture, WholeCapture
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
+from actors.partition.metric_groups import MetricGroups
 from actors.shard import Shard
 from actors.store import EventStore
 from config.detector_specs import make_detectors
+from config.metric_groups import group_specs, metric_groups
 from config.settings import JobSettings
-from config.specs import engine_spec, store_config
+from config.specs import store_config
 
 
 class IdleEngine:
@@ -31,7 +33,7 @@ class IdleEngine:
 
     def __init__(self, job: JobSettings) -> None:
         types = polars_schema(job.row_schema)
-        columns: dict[str, Any] = {name: types[name] for name in (job.time_column, *job.key_columns)}
+        columns: dict[str, Any] = {name: types[name] for name in (job.time_column, *job.all_key_columns)}
         columns |= {"type": pl.Int32, "metric": pl.String, "offset": pl.Int64, "ordinal": pl.Int32}
         self._nothing = pl.DataFrame(schema=columns)
 
@@ -103,9 +105,26 @@ class IdleEngine:
         )
 
 
-def build_engine(job: JobSettings) -> AnomalyDetectionEngine | IdleEngine:
-    """Return the job's engine, without any row."""
-    return AnomalyDetectionEngine.from_spec(engine_spec(job)) if job.metrics else IdleEngine(job)
+JobEngine = AnomalyDetectionEngine | MetricGroups | IdleEngine
+"""What tests the metrics of a job."""
+
+
+def build_engine(job: JobSettings) -> JobEngine:
+    """Return what tests the job's metrics, without any row: one engine, if all have one window and one key."""
+    groups = metric_groups(job)
+    if not groups:
+        return IdleEngine(job)
+    is_one = len(groups) == 1 and groups[0].key_columns == job.all_key_columns
+    return AnomalyDetectionEngine.from_spec(group_specs(job)[0][1]) if is_one else MetricGroups(job)
+
+
+def wide_frame(job: JobSettings, found: pl.DataFrame) -> pl.DataFrame:
+    """Return anomalies of detectors, which have the job's key, with the key columns that metrics have besides."""
+    others = job.all_key_columns[len(job.key_columns) :]
+    if not others:
+        return found
+    types = polars_schema(job.row_schema)
+    return found.with_columns(pl.lit(None, types[name]).alias(name) for name in others)
 
 
 def build_detectors(job: JobSettings) -> list[Detector]:

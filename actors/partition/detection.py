@@ -18,7 +18,7 @@ from actors.detectors.errors import DetectorError
 from actors.detectors.groups import GroupId
 from actors.detectors.verdicts import VariableVerdict
 from actors.partition.acceptances import Acceptance, Acceptances
-from actors.partition.assembly import build_detectors
+from actors.partition.assembly import build_detectors, wide_frame
 from actors.partition.part import Entry, Fields, Part, Saved
 from actors.partition.sealing import unseal
 from actors.shard import Shard
@@ -84,7 +84,7 @@ class Learning(Part):
         frames = []
         for detector, parts in zip(self._detectors, found, strict=True):
             whole = parts[0] if len(parts) == 1 else pl.concat(parts)
-            frames.append(whole.with_columns((pl.col("type") + base).cast(pl.Int32)))
+            frames.append(wide_frame(self._job, whole.with_columns((pl.col("type") + base).cast(pl.Int32))))
             base += len(detector.metrics)
         return frames
 

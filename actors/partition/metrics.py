@@ -113,7 +113,7 @@ class Metrics(Part):
                 closed = self._advance(split, tick, ordinals, is_known=is_known)
                 self._take_episodes(split, self.engine.take_episodes(), ordinals, is_known=is_known)
                 silent, absences = self._absence.tick(split, tick, ordinals, told)
-                self.engine.note_absent(self._absence.since(split), tick[0])
+                self._absence.tell(self.engine, split, tick[0])
                 self._take_episodes(split, self.engine.take_episodes(), ordinals, is_known=is_known)
                 self._take_episodes(split, absences, ordinals, is_known=is_known)
                 if not is_known:

@@ -102,7 +102,7 @@ class Parts:
             texts[absent_type] = text
         self.episodes = EpisodeTable(self.tables, texts, has_notices=job.delivers_episodes)
         self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes, absent_type)
-        self.anomalies = AnomalyTable(job.key_columns, len(job.metrics), self.metrics.engine.render_detail)
+        self.anomalies = AnomalyTable(job.all_key_columns, len(job.metrics), self.metrics.engine.render_detail)
         self.outbox = Outbox(self.tables, self.anomalies, self.episodes, [sink.identity for sink in job.sinks])
         self.events = StoredEvents(job, shard)
         self.row_count = self.replayed_row_count = self.event_count = 0
@@ -128,7 +128,15 @@ class Parts:
     @property
     def _share(self) -> str:
         """Which rows the partition has: those of one of so many shares of the keys, or those of its split."""
-        return _SHARE + ("splits" if self._job.partition_by == "split" else f"{self._job.partitions} by key")
+        job = self._job
+        if job.partition_by == "split":
+            share = "splits"
+        else:
+            named = "key" if job.route_columns == job.key_columns else f"{', '.join(job.route_columns) or 'no column'}"
+            share = f"{job.partitions} by {named}"
+        # Anomalies that are kept have the columns of all keys.
+        others = job.all_key_columns[len(job.key_columns) :]
+        return _SHARE + share + (f", with keys of {', '.join(others)}" if others else "")
 
     @property
     def queries(self) -> PartitionQueries:
@@ -220,8 +228,9 @@ class Parts:
         if share != self._share:
             was, now = share.removeprefix(_SHARE), self._share.removeprefix(_SHARE)
             raise SnapshotError(
-                f"the partitions of job {self._job.name!r} were {was} and are {now} in the job file; `partitions` and "
-                "`partition_by` are fixed for the life of a job: put them back, or submit the job under a new name"
+                f"the partitions of job {self._job.name!r} were {was} and are {now} in the job file; `partitions`, "
+                "`partition_by` and the columns of keys that metrics have for themselves are fixed for the life of a "
+                "job: put them back, or submit the job under a new name"
             )
 
     def capture(self) -> PartitionCapture:

@@ -18,7 +18,7 @@ def anomaly_frame(job: JobForm, anomalies: Sequence[Raised]) -> pl.DataFrame:
     time_kind = schema[job.time_column].type
     keys = {
         name: pl.Series([anomaly.key[i] for anomaly in anomalies], dtype=types[name])
-        for i, name in enumerate(job.key_columns)
+        for i, name in enumerate(job.all_key_columns)
     }
     frame = pl.DataFrame(
         {
@@ -40,7 +40,7 @@ def raised_records(job: JobForm, raised: pl.DataFrame) -> list[dict[str, Any]]:
     schema = job.row_schema
     kind = schema[job.time_column].type
     details = [detail_text(kind, detail) for detail in raised["detail"].to_list()]
-    chosen = raised.select(job.time_column, *job.key_columns, "type", "metric")
+    chosen = raised.select(job.time_column, *job.all_key_columns, "type", "metric")
     frame = chosen.with_columns(pl.Series("detail", details, dtype=pl.String))
     rows = json_records(present_times(schema, frame, months_as_text=True), ("detail",))
     return with_texts(job, [as_record(job, row) for row in rows])

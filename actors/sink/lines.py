@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from actors.model import AnomalyId, ColumnType
 from actors.sink.texts import described, values_of, with_texts
 from actors.time_text import time_text
-from config.form import JobForm
+from config.form import JobForm, key_columns_of
 
 _TIMES = {
     None: ("learned_since", "last", "tick"),
@@ -57,7 +57,7 @@ class Raised(Protocol):
 
 def column_names(job: JobForm) -> list[str]:
     """Return the names of the columns of a job's anomalies, in order."""
-    names = [job.time_column, *job.key_columns, "type", "metric", "detail", "split", "offset", "ordinal"]
+    names = [job.time_column, *job.all_key_columns, "type", "metric", "detail", "split", "offset", "ordinal"]
     return list(dict.fromkeys(names))
 
 
@@ -76,11 +76,14 @@ def as_record(job: JobForm, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_key(job: JobForm, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with the key columns that it has as one object, which comes first."""
-    key = {name: record[name] for name in job.key_columns if name in record}
-    rest = {name: value for name, value in record.items() if name not in key}
+    """Return a record with the columns of its key, as far as it has them, as one object, which comes first."""
+    kind = record.get("type")
+    own = job.all_key_columns if not isinstance(kind, int) else key_columns_of(job, kind)
+    key = {name: record[name] for name in own if name in record}
+    others = set(job.all_key_columns)
+    rest = {name: value for name, value in record.items() if name not in others}
     # Who has chosen columns may want none of the key.
-    return ({"key": key} if key or not job.key_columns else {}) | rest
+    return ({"key": key} if key or not own else {}) | rest
 
 
 def anomaly_rows(
@@ -100,7 +103,7 @@ def _plain_rows(
     """Return anomalies as rows whose metrics have the texts that are stored."""
     schema = job.row_schema
     time_kind = schema[job.time_column].type
-    keys = [(name, schema[name].type) for name in job.key_columns]
+    keys = [(name, schema[name].type) for name in job.all_key_columns]
     return [
         {
             job.time_column: time_text(time_kind, one.time),
@@ -118,21 +121,25 @@ def _plain_rows(
 
 def metric_texts(job: JobForm, anomalies: Sequence[Raised]) -> list[str]:
     """Return the texts of the metrics of anomalies, with the values that they ask for."""
-    templates, schema = described(job), job.row_schema
-    kind = schema[job.time_column].type
+    templates = described(job)
+    kind = job.row_schema[job.time_column].type
     found = []
     for one in anomalies:
         template = templates.get(one.type)
         if template is None:
             found.append(one.metric)
             continue
-        key = {
-            name: plain_value(schema[name].type, value) for name, value in zip(job.key_columns, one.key, strict=True)
-        }
+        key = plain_key(job, one)
         record = {"time": time_text(kind, one.time), "key": key, "type": one.type}
         values = values_of(job, record | {"detail": shown_detail(kind, one.detail)})
         found.append(template.render(values))
     return found
+
+
+def plain_key(job: JobForm, one: Raised) -> dict[str, Any]:
+    """Return the key of an anomaly as JSON shows it: the columns that its metric or detector is computed per."""
+    schema, values = job.row_schema, dict(zip(job.all_key_columns, one.key, strict=True))
+    return {name: plain_value(schema[name].type, values[name]) for name in key_columns_of(job, one.type)}
 
 
 def detail_text(kind: ColumnType, text: str | None) -> str | None:

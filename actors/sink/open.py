@@ -12,7 +12,7 @@ from actors.files import make_directory
 from actors.secrets import SecretError, read_private, read_secret
 from actors.sink.alertmanager import AlertmanagerSink
 from actors.sink.kafka import KafkaSink
-from actors.sink.lines import plain_value
+from actors.sink.lines import plain_key
 from actors.sink.nats_stream import NatsSink
 from actors.sink.ndjson import NdjsonSink
 from actors.sink.notify import NotifySink
@@ -122,12 +122,7 @@ class ChosenSink:
         if not (self._takes_episodes if one.is_episode else self._takes_anomalies):
             return False
         rule = self._rules[one.type] if one.type < len(self._rules) else None
-        schema = self._job.row_schema
-        key = {
-            name: plain_value(schema[name].type, value)
-            for name, value in zip(self._job.key_columns, one.key, strict=True)
-            if name in self._settings.where.key
-        }
+        key = plain_key(self._job, one) if self._settings.where.key else {}
         severity, name = (None, one.metric) if rule is None else (rule.severity, rule.id or one.metric)
         return self._settings.where.takes(severity, name, key)
 

@@ -68,10 +68,10 @@ class Backtest:
 
     time_last: int | None
     keys: pl.DataFrame
-    """Key columns and the number of `rows` of each key."""
+    """All key columns and the number of `rows` of each combination of them."""
 
     counts: pl.DataFrame
-    """`type`, key columns, number of `anomalies`, `first` and `last` time in ticks, by metric and key."""
+    """`type`, all key columns, number of `anomalies`, `first` and `last` time in ticks, by metric and key."""
 
     null_comparison_counts: tuple[int, ...]
     """For each metric, how many of its comparisons met NULL."""
@@ -89,6 +89,10 @@ class Backtest:
     def anomaly_count(self) -> int:
         """Anomalies of all metrics."""
         return int(self.counts["anomalies"].sum())
+
+    def rows_of(self, key_columns: Sequence[str]) -> pl.DataFrame:
+        """Return the number of `rows` of each key of some of all key columns, at least one."""
+        return self.keys.group_by(key_columns, maintain_order=True).agg(pl.col("rows").sum())
 
     def count_of(self, index: int) -> int:
         """Return the anomalies of one metric."""
@@ -154,7 +158,7 @@ class _Tally:
 
     def __init__(self, job: JobSettings, keeps_ids: bool) -> None:
         types = polars_schema(job.row_schema)
-        keys = {name: types[name] for name in job.key_columns}
+        keys = {name: types[name] for name in job.all_key_columns}
         counts = {"anomalies": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}
         self._job = job
         self._rows = _Lines(list(keys), {**keys, "rows": pl.Int64()})
@@ -172,12 +176,12 @@ class _Tally:
         self._row_count += batch.frame.height
         times = batch.frame[self._job.time_column].to_numpy()
         self._times = [min([*self._times[:1], int(times.min())]), max([*self._times[1:], int(times.max())])]
-        self._rows.add(batch.frame.select(*self._job.key_columns).with_columns(rows=pl.lit(1, pl.Int64)))
+        self._rows.add(batch.frame.select(*self._job.all_key_columns).with_columns(rows=pl.lit(1, pl.Int64)))
 
     def add_anomalies(self, split: int, anomalies: pl.DataFrame) -> None:
         time = pl.col(self._job.time_column)
         one = pl.lit(1, pl.Int64)
-        self._found.add(anomalies.select("type", *self._job.key_columns, anomalies=one, first=time, last=time))
+        self._found.add(anomalies.select("type", *self._job.all_key_columns, anomalies=one, first=time, last=time))
         if self._ids is not None:
             self._id_count += anomalies.height
             if self._id_count > IDS_KEPT_MAX:

@@ -132,8 +132,8 @@ def _draw_marks(picture: Picture, axis: Axes, index: int, points: Points) -> Non
     if len(times) > MARKS_MAX:
         chosen = np.linspace(0, len(times) - 1, MARKS_MAX).astype(np.int64)
         times, values = times[chosen], values[chosen]
-    if picture.window_size is not None and index in picture.window_types:
-        for start, stop in _joined(times - picture.window_size, times):
+    if index in picture.window_sizes:
+        for start, stop in _joined(times - picture.window_sizes[index], times):
             span = _dates(picture, np.array([start, stop]))
             axis.axvspan(span[0], span[1], color=_color(index), alpha=0.10, linewidth=0, zorder=1)
     # A NULL has no place on the axis: it is marked at the foot.

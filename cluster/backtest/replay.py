@@ -7,6 +7,7 @@ on rows and offsets alone. Rows come from an *input*: something that gives batch
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ from actors.engine.episodes.episode import Episode, EpisodeId, EpisodeState
 from actors.engine.episodes.tracker import EpisodeChanges
 from actors.partition.absences import Absences, absence_text
 from actors.partition.anomaly_table import merge_anomalies
-from actors.partition.assembly import build_detectors, build_engine
+from actors.partition.assembly import IdleEngine, build_detectors, build_engine, wide_frame
 from actors.partition.episode_table import LateOrdinals
 from actors.partition.metrics import cut_at_ticks
 from actors.partition.ticks import TickFinder
@@ -47,6 +48,16 @@ Input = Callable[[], Iterable[InputBatch]]
 """Gives all batches, the same ones whenever it is called."""
 
 
+class ClosedWindows(NamedTuple):
+    """Windows that closed, of the metrics that have one window and one key."""
+
+    metrics: tuple[int, ...]
+    """Positions of the metrics in the job."""
+
+    key_columns: tuple[str, ...]
+    frame: pl.DataFrame
+
+
 class Replay:
     """The engine and the detectors of a job, without anything around them."""
 
@@ -54,6 +65,7 @@ class Replay:
         # Nobody reads why a metric fired, and noting it takes a third of the time.
         quiet = job.engine.model_copy(update={"explain": "none"})
         self.engine = build_engine(job.model_copy(update={"engine": quiet}))
+        self._job = job
         self._detectors = build_detectors(job)
         counts = [len(job.metrics), *(len(detector.metrics) for detector in self._detectors)]
         self._bases = np.cumsum(counts)[:-1].tolist()
@@ -63,8 +75,8 @@ class Replay:
         self.keeps_windows = False
         """Whether `closed_windows` is wanted."""
 
-        self.closed_windows: pl.DataFrame | None = None
-        """The windows that closed in the latest batch; `None` without metrics."""
+        self.closed_windows: list[ClosedWindows] = []
+        """The windows that closed in the latest batch, by metric group, if they are wanted."""
 
         self.episode_counts: Counter[int] = Counter()
         """Episodes that have fired, by type."""
@@ -93,7 +105,7 @@ class Replay:
         self.engine.take_late()
         for detector, base in zip(self._detectors, self._bases, strict=True):
             found = detector.process(batch.frame, batch.offsets)
-            parts.append(found.with_columns((pl.col("type") + base).cast(pl.Int32)))
+            parts.append(wide_frame(self._job, found.with_columns((pl.col("type") + base).cast(pl.Int32))))
         merged = merge_anomalies(parts)
         if not at_ticks.height:
             return merged
@@ -102,7 +114,8 @@ class Replay:
     def _tested(self, batch: InputBatch) -> tuple[list[pl.DataFrame], pl.DataFrame]:
         """Take rows and ticks through the engine; return the anomalies of rows, as one frame, and those of ticks."""
         nothing = self.engine.append_physical(batch.frame[:0], batch.offsets[:0])
-        found, at_ticks, closed = [nothing], [nothing], []
+        found, at_ticks = [nothing], [nothing]
+        closed: list[list[ClosedWindows]] = []
         told = nothing.with_columns(detail=pl.lit(None, pl.String))
         ordinals = LateOrdinals(0, 1)
         ticks = self._ticks.find(batch.split, batch.frame, batch.offsets)
@@ -117,11 +130,12 @@ class Replay:
                 closed.append(self._closed())
                 silent, absences = self._absences.tick(batch.split, tick, ordinals, told)
                 at_ticks.append(silent.select(nothing.columns))
-                self.engine.note_absent(self._absences.since(batch.split), tick[0])
+                self._absences.tell(self.engine, batch.split, tick[0])
                 self._follow(self.engine.take_episodes())
                 self._follow(absences)
-        shown = [windows for windows in closed if windows is not None]
-        self.closed_windows = pl.concat(shown) if shown else None
+        self.closed_windows = [
+            same[0]._replace(frame=pl.concat(one.frame for one in same)) for same in zip(*closed, strict=True)
+        ]
         return [pl.concat(found)], pl.concat(at_ticks).with_columns(detail=pl.lit(None, pl.String))
 
     def _follow(self, changes: EpisodeChanges) -> None:
@@ -136,10 +150,16 @@ class Replay:
             else:
                 self.episodes[place] = episode
 
-    def _closed(self) -> pl.DataFrame | None:
-        if self.keeps_windows and isinstance(self.engine, AnomalyDetectionEngine):
-            return self.engine.closed_windows()
-        return None
+    def _closed(self) -> list[ClosedWindows]:
+        if not self.keeps_windows or isinstance(self.engine, IdleEngine):
+            return []
+        if isinstance(self.engine, AnomalyDetectionEngine):
+            every = tuple(range(len(self.engine.metrics)))
+            return [ClosedWindows(every, self.engine.settings.key_columns, self.engine.closed_windows())]
+        return [
+            ClosedWindows(one.group.metrics, one.group.key_columns, one.engine.closed_windows())
+            for one in self.engine.groups
+        ]
 
 
 def _variables(detector: Detector) -> list[set[str]]:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.language.analysis import Metric, MetricKind, columns_of
+from actors.engine.language.analysis import Metric, MetricKind, analyse_metric, columns_of
 from actors.engine.windows.closed import END
 from actors.model import ColumnType, Schema
 from cluster.backtest.counting import Backtest, TimeRange
-from cluster.backtest.replay import Input, InputBatch, Replay
+from cluster.backtest.replay import ClosedWindows, Input, InputBatch, Replay
 from cluster.errors import BacktestError
+from config.form import key_columns_of
 from config.settings import JobSettings
 
 PANELS_MAX = 6
@@ -100,11 +101,8 @@ class Picture:
 
     result: Backtest
     panels: tuple[Panel, ...]
-    window_size: int | None
-    """Length of windows in ticks."""
-
-    window_types: frozenset[int]
-    """Types of the anomalies that stand for a whole window."""
+    window_sizes: Mapping[int, int]
+    """Length of windows in ticks, by the types of the anomalies that stand for a whole window."""
 
 
 def shown_columns(replay: Replay, schema: Schema) -> list[str]:
@@ -128,9 +126,12 @@ def busiest_keys(result: Backtest, count: int) -> list[Key]:
     names = list(result.job.key_columns)
     if not names:
         return [()]
-    found = result.counts.group_by(names, maintain_order=True).agg(pl.col("anomalies").sum())
+    # Metrics with a key of their own have anomalies of what is no key of the job.
+    other = [kind for kind, key in enumerate(result.job.keys) if key != result.job.key_columns]
+    counts = result.counts.filter(~pl.col("type").is_in(other))
+    found = counts.group_by(names, maintain_order=True).agg(pl.col("anomalies").sum())
     ranked = pl.concat([found.sort("anomalies", *names, descending=[True, *(False for _ in names)]).select(names)])
-    others = result.keys.sort("rows", *names, descending=[True, *(False for _ in names)]).select(names)
+    others = result.rows_of(names).sort("rows", *names, descending=[True, *(False for _ in names)]).select(names)
     return list(dict.fromkeys([*ranked.iter_rows(), *others.iter_rows()]))[:count]
 
 
@@ -173,10 +174,11 @@ def gather(result: Backtest, rows: Input, times: TimeRange, key: Key | None = No
     job, replay = result.job, Replay(result.job)
     columns = shown_columns(replay, job.row_schema)
     if not columns:
-        return Picture(result=result, panels=(), window_size=None, window_types=frozenset())
+        return Picture(result=result, panels=(), window_sizes={})
     keys = [key] if key is not None else busiest_keys(result, max(1, PANELS_MAX // len(columns)))
     gatherer = _Gatherer(result, replay, [Panel(key=one, column=name) for one in keys for name in columns])
-    chosen = _is_one_of(job.key_columns, keys)
+    # Metrics need the rows of all keys that they see together.
+    chosen = _is_one_of(job.route_columns, [_chosen(job.key_columns, one, job.route_columns) for one in keys])
     for batch in rows():
         wanted = times.cut(batch, job.time_column)
         wanted = wanted if chosen is None else wanted.where(chosen)
@@ -184,10 +186,26 @@ def gather(result: Backtest, rows: Input, times: TimeRange, key: Key | None = No
             gatherer.add(wanted)
     if key is not None and not any(panel.rows.row_count for panel in gatherer.panels):
         raise BacktestError(f"no row has the key {', '.join(map(str, key))}")
-    window_types = frozenset(i for i, metric in enumerate(replay.engine.metrics) if metric.kind is MetricKind.WINDOW)
-    return Picture(
-        result=result, panels=tuple(gatherer.panels), window_size=job.window_size_ticks, window_types=window_types
-    )
+    sizes = {index: size for index, size in enumerate(_window_sizes(job)) if size is not None}
+    return Picture(result=result, panels=tuple(gatherer.panels), window_sizes=sizes)
+
+
+def _window_sizes(job: JobSettings) -> list[int | None]:
+    """Return for each metric the length of its windows, if its anomalies stand for whole ones."""
+    kind = job.row_schema[job.time].type
+    windows = [job.window if metric.window is None else metric.window for metric in job.metrics]
+    return [
+        window.size_ticks(kind)
+        if window is not None and analyse_metric(metric.when, job.row_schema).kind is MetricKind.WINDOW
+        else None
+        for metric, window in zip(job.metrics, windows, strict=True)
+    ]
+
+
+def _chosen(names: Sequence[str], key: Key, columns: Sequence[str]) -> Key:
+    """Return the values of some columns of a key."""
+    values = dict(zip(names, key, strict=True))
+    return tuple(values[name] for name in columns)
 
 
 def _is_one_of(names: Sequence[str], keys: Sequence[Key]) -> pl.Expr | None:
@@ -214,30 +232,45 @@ class _Gatherer:
         anomalies = self._replay.apply(batch)
         places = np.searchsorted(batch.offsets, anomalies["offset"].to_numpy())
         caused = batch.frame[np.minimum(places, batch.frame.height - 1)]
-        closed = self._replay.closed_windows
         for panel in self.panels:
-            mine = _is_key(self._job.key_columns, panel.key) if panel.key else pl.lit(True)
-            own = batch.frame.filter(mine)
+            own = batch.frame.filter(self._is_of(panel, self._job.key_columns))
             panel.rows.add(own[self._job.time_column].to_numpy(), _real(own[panel.column]))
-            windows = None if closed is None else closed.filter(mine)
-            if windows is not None:
-                self._add_windows(panel, windows)
-            marked = anomalies.with_columns(_real_series(caused[panel.column]).alias("y")).filter(mine)
+            windows: dict[int, pl.DataFrame] = {}
+            for closed in self._replay.closed_windows:
+                frame = closed.frame.filter(self._is_of(panel, closed.key_columns))
+                windows |= dict.fromkeys(closed.metrics, frame)
+                self._add_windows(panel, closed, frame)
+            marked = anomalies.with_columns(_real_series(caused[panel.column]).alias("y"))
             self._add_marks(panel, marked, windows)
 
-    def _add_windows(self, panel: Panel, windows: pl.DataFrame) -> None:
-        for text in self._aggregates_of(panel.column):
-            points = panel.windows.setdefault(text, Points())
-            points.add(windows[END].to_numpy(), _real(windows[text]))
+    def _is_of(self, panel: Panel, key_columns: Sequence[str]) -> pl.Expr:
+        """Return whether a line with some key columns is of the key of a panel, as far as it has the same ones."""
+        names = [name for name in self._job.key_columns if name in key_columns]
+        return _is_key(names, _chosen(self._job.key_columns, panel.key, names)) if names else pl.lit(True)
 
-    def _add_marks(self, panel: Panel, marked: pl.DataFrame, windows: pl.DataFrame | None) -> None:
+    def _add_windows(self, panel: Panel, closed: ClosedWindows, frame: pl.DataFrame) -> None:
+        for text in self._aggregates_of(panel.column, closed.metrics):
+            points = panel.windows.setdefault(self._named(text, closed.metrics[0]), Points())
+            points.add(frame[END].to_numpy(), _real(frame[text]))
+
+    def _named(self, text: str, index: int) -> str:
+        """Return the name of an aggregate in the windows of a metric; several groups may have the same one."""
+        groups = self._replay.closed_windows
+        if sum(text in closed.frame.columns for closed in groups) < 2:
+            return text
+        return f"{text} ({next(number for number, closed in enumerate(groups) if index in closed.metrics)})"
+
+    def _add_marks(self, panel: Panel, marked: pl.DataFrame, windows: Mapping[int, pl.DataFrame]) -> None:
         for (index,), found in marked.group_by("type", maintain_order=True):
             if not isinstance(index, int) or panel.column not in self._looks_at[index]:
                 continue
-            text = self._judged(panel.column, index) if windows is not None else None
-            if text is not None and windows is not None:
-                found = self._on_windows(found, windows, text)
-                panel.mark_windows[index] = text
+            found = found.filter(self._is_of(panel, key_columns_of(self._job, index)))
+            if found.is_empty():
+                continue
+            text = self._judged(panel.column, index) if index in windows else None
+            if text is not None:
+                found = self._on_windows(found, windows[index], text)
+                panel.mark_windows[index] = self._named(text, index)
             points = panel.marks.setdefault(index, Points())
             points.add(found[self._job.time_column].to_numpy(), _real(found["y"]))
 
@@ -255,10 +288,10 @@ class _Gatherer:
         values = windows.select(pl.col(END).alias(time), pl.col(text).cast(pl.Float64).alias("y"))
         return found.drop("y").join(values, on=time, how="left", maintain_order="left")
 
-    def _aggregates_of(self, column: str) -> list[str]:
+    def _aggregates_of(self, column: str, metrics: Sequence[int]) -> list[str]:
         texts: Mapping[str, set[str]] = {}
-        for metric in self._replay.engine.metrics:
-            texts = {**texts, **_aggregates(metric)}
+        for index in metrics:
+            texts = {**texts, **_aggregates(self._replay.engine.metrics[index])}
         return [text for text, names in texts.items() if names == {column}]
 
 

@@ -13,6 +13,7 @@ from actors.source.protocol import DeadLetter
 from actors.time_text import time_text
 from cluster.backtest.counting import Backtest
 from cluster.show.text import show_cell, show_rows
+from config.form import key_columns_of
 
 KEYS_SHOWN = 5
 """Keys that a summary names for each metric, those with most anomalies."""
@@ -82,7 +83,7 @@ def summarise(result: Backtest, key_count_max: int = KEYS_SHOWN) -> Summary:
     return Summary(
         job=result.job.name,
         rows=result.row_count,
-        keys=result.keys.height if result.job.key_columns else min(result.row_count, 1),
+        keys=result.rows_of(result.job.key_columns).height if result.job.key_columns else min(result.row_count, 1),
         time_from=shown_time(result, result.time_first),
         time_to=shown_time(result, result.time_last),
         anomalies=result.anomaly_count,
@@ -117,9 +118,8 @@ def shown_metric(result: Backtest, index: int) -> str:
 def _metric(result: Backtest, index: int, key_count_max: int) -> MetricSummary:
     found = result.counts.filter(pl.col("type") == index)
     count = result.count_of(index)
-    by_key = found.sort(
-        "anomalies", *result.job.key_columns, descending=[True, *(False for _ in result.job.key_columns)]
-    )
+    names = result.job.all_key_columns
+    by_key = found.sort("anomalies", *names, descending=[True, *(False for _ in names)])
     return MetricSummary(
         type=index,
         metric=shown_metric(result, index),
@@ -129,7 +129,7 @@ def _metric(result: Backtest, index: int, key_count_max: int) -> MetricSummary:
         keys=found.height,
         first=shown_time(result, _or_none(found["first"].min())),
         last=shown_time(result, _or_none(found["last"].max())),
-        top_keys=_keys(result, by_key.head(key_count_max or by_key.height)),
+        top_keys=_keys(result, index, by_key.head(key_count_max or by_key.height)),
     )
 
 
@@ -138,13 +138,15 @@ def _has_lifecycle(result: Backtest, index: int) -> bool:
     return index < len(metrics) and metrics[index].has_episodes
 
 
-def _keys(result: Backtest, found: pl.DataFrame) -> tuple[KeySummary, ...]:
-    names = result.job.key_columns
-    rows = found.join(result.keys, on=names, how="left", nulls_equal=True, maintain_order="left") if names else found
+def _keys(result: Backtest, index: int, found: pl.DataFrame) -> tuple[KeySummary, ...]:
+    names = key_columns_of(result.job, index)
+    rows = found
+    if names:
+        rows = found.join(result.rows_of(names), on=names, how="left", nulls_equal=True, maintain_order="left")
     shown = shown_keys(result, found)
     return tuple(
         KeySummary(
-            key={name: shown_key[name] for name in names},
+            key={name: shown_key[name] for name in result.job.all_key_columns},
             anomalies=line["anomalies"],
             rows=line["rows"] if names else result.row_count,
             per_1000_rows=_per_1000(line["anomalies"], line["rows"] if names else result.row_count),
@@ -157,7 +159,7 @@ def _keys(result: Backtest, found: pl.DataFrame) -> tuple[KeySummary, ...]:
 
 def shown_keys(result: Backtest, found: pl.DataFrame) -> list[dict[str, Any]]:
     """Return lines of a frame with key columns as plain values, with ISO text for the times among the keys."""
-    keys = tuple(result.job.row_schema[name] for name in result.job.key_columns)
+    keys = tuple(result.job.row_schema[name] for name in result.job.all_key_columns)
     return json_records(present_times(Schema(keys), found, months_as_text=True) if keys else found)
 
 

@@ -112,7 +112,7 @@ def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict
     if as_json:
         click.echo(json.dumps(plain_summary(summary) | spent, indent=2, default=str, ensure_ascii=False))
     else:
-        show(show_summary(summary, job.key_columns))
+        show(show_summary(summary, job.all_key_columns))
         say(f"{spent['seconds']:.2f} s, {spent['rows_per_second']} rows per second")
         say_lines(show_null_comparisons(job, result.null_comparison_counts))
     if result.outside_count and not result.row_count:
@@ -183,7 +183,7 @@ def _draw(result: "Backtest", rows: "Input", times: "TimeRange", options: dict[s
     try:
         if is_page:
             svg = draw_svg(picture) if picture.panels else None
-            plot.write_text(page(summarise(result, options["top"]), result.job.key_columns, svg), encoding="utf-8")
+            plot.write_text(page(summarise(result, options["top"]), result.job.all_key_columns, svg), encoding="utf-8")
         else:
             draw(picture, plot)
     except OSError as error:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cluster.commands.event_queries import output_of, output_options
+from cluster.commands.keys import asked_key
 from cluster.commands.target import Target, pass_target
 from cluster.commands.terminal import limit_option, limited, say_lines, say_written
 
@@ -47,8 +48,8 @@ def query_episodes(
 
     limit, newest = options.pop("limit"), options.pop("newest")
     output, client = output_of(options), target.client()
-    wanted = EpisodeFilter(state=state, key=key or None, type=kind)
     settings = client.settings(job)
+    wanted = EpisodeFilter(state=state, key=asked_key(settings, key, kind), type=kind)
     found = limited(lambda count: client.episodes(job, wanted, count, newest_first=newest), limit, "episodes")
     frame = episode_frame(settings, found)
     write_frames(output, frame.schema, [frame], partial(episode_records, settings))

@@ -8,6 +8,7 @@ import click
 
 from cluster.commands.episodes import query_episodes, query_late
 from cluster.commands.event_queries import output_of, output_options, query_events
+from cluster.commands.keys import asked_key
 from cluster.commands.target import Target, pass_target
 from cluster.commands.terminal import limit_option, limited, now_us, say, say_lines, say_written, show
 
@@ -42,9 +43,7 @@ def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int
     output = output_of(options)
     client = target.client()
     form = client.form(job)
-    if key and len(key) != len(form.key_columns):
-        names = ", ".join(form.key_columns) or "none"
-        raise click.BadParameter(f"{len(key)} values of --key, but the key columns are: {names}; give one for each")
+    asked = asked_key(form, key, kind)
     now, after, newest = now_us(), options["after"], options["newest"]
     first = parse_time(form, options["time_from"], now)
     last = parse_time(form, options["time_to"], now, is_end=True)
@@ -52,7 +51,7 @@ def query_anomalies(target: Target, /, job: str, key: tuple[str, ...], kind: int
     wanted = AnomalyFilter(
         time_from=first,
         time_to=last,
-        key=key or None,
+        key=asked,
         type=kind,
         after=None if after is None or newest else read_cursor(after),
         older_than=None if after is None or not newest else read_newest_cursor(after),

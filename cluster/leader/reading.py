@@ -77,7 +77,7 @@ class SplitReader:
 
     def __init__(self, job: JobSettings, source: Source) -> None:
         self._source = source
-        self._router = Router(job.key_columns, job.partitions)
+        self._router = Router(job.route_columns, job.partitions)
         self._ticks = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
         self._known = self.earliest()
         self.remarks: tuple[str, ...] = ()

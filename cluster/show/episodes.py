@@ -46,7 +46,7 @@ def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame
     types = polars_schema(job.row_schema)
     keys = {
         name: pl.Series([episode.key[i] for episode in episodes], dtype=types[name])
-        for i, name in enumerate(job.key_columns)
+        for i, name in enumerate(job.all_key_columns)
     }
     kind = job.row_schema[job.time_column].type
     times = {name: pl.Series([getattr(one, name) for one in episodes], dtype=pl.Int64) for name in TIMES}

@@ -8,32 +8,52 @@ from typing import Any
 
 from actors.detectors import Detector
 from actors.durations import nanoseconds_per_unit, show_duration
+from actors.engine import AnomalyDetectionEngine
 from actors.engine.keys.kept import Work
 from actors.engine.language.advice import warnings_of
+from actors.engine.language.analysis import MetricKind
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
 from actors.partition.absences import absence_text
-from actors.partition.assembly import IdleEngine, build_detectors, build_engine
+from actors.partition.assembly import build_detectors, build_engine
+from actors.partition.metric_groups import MetricGroups
 from cluster.backtest.sample import Sample
 from cluster.show.present import show_null_comparisons
+from config.metric_groups import MetricGroup, group_specs
 from config.settings import JobSettings
+from config.windows import WindowSettings
 
 Report = Mapping[str, Any]
 
 
 def job_report(job: JobSettings) -> dict[str, Any]:
     """Return what a job will do and keep, as plain values."""
-    engine = build_engine(job)
-    costs = None if isinstance(engine, IdleEngine) else engine.costs()
+    groups = [(group, AnomalyDetectionEngine.from_spec(spec).costs()) for group, spec in group_specs(job)]
+    is_one = not isinstance(build_engine(job), MetricGroups)
+    metrics = [_metric(job, group, cost) for group, costs in groups for cost in costs.metrics]
     return {
         "job": job.name,
         "partitions": job.partitions,
         "partition_by": job.partition_by,
         "key": list(job.key_columns),
-        "window": _window(job),
-        "metrics": [] if costs is None else [_metric(job, cost) for cost in costs.metrics],
+        "routed_by": list(job.route_columns),
+        "window": _window(job, job.window),
+        "metrics": sorted(metrics, key=lambda metric: int(metric["index"])),
         "detectors": _detectors(job, build_detectors(job)),
-        "each_key": None if costs is None else _each_key(costs),
+        "each_key": _each_key(groups[0][1]) if groups and is_one else None,
+        "groups": [] if is_one else [_group(job, group, costs) for group, costs in groups],
         "idle_sinks": _idle_sinks(job),
+    }
+
+
+def _group(job: JobSettings, group: MetricGroup, costs: EngineCosts) -> dict[str, Any]:
+    """Return what metrics with one window and one key have in common."""
+    return {
+        "metrics": list(group.metrics),
+        "key": list(group.key_columns),
+        "window": _window(job, group.window)
+        if any(one.metric.kind is not MetricKind.ROW for one in costs.metrics)
+        else None,
+        "each_key": _each_key(costs),
     }
 
 
@@ -55,10 +75,10 @@ def _idle_sinks(job: JobSettings) -> list[str]:
     ]
 
 
-def _window(job: JobSettings) -> dict[str, Any] | None:
-    size, step = job.window_size_ticks, job.window_step_ticks
-    if size is None or step is None:
+def _window(job: JobSettings, window: WindowSettings | None) -> dict[str, Any] | None:
+    if window is None:
         return None
+    size, step = window.arguments(job.row_schema[job.time].type)
     return {
         "size": _shown_ticks(job, size),
         "step": _shown_ticks(job, step),
@@ -73,20 +93,21 @@ def _shown_ticks(job: JobSettings, ticks: int) -> str:
     return f"{ticks} months" if tick_ns is None else show_duration(ticks * tick_ns)
 
 
-def _metric(job: JobSettings, cost: MetricCost) -> dict[str, Any]:
+def _metric(job: JobSettings, group: MetricGroup, cost: MetricCost) -> dict[str, Any]:
+    index = group.metrics[cost.metric_index]
     return {
-        "index": cost.metric_index,
+        "index": index,
         "kind": str(cost.metric.kind),
         "metric": cost.metric.text,
-        "describe": job.metrics[cost.metric_index].describe,
-        "keeps": [_state(state) | {"shared_with": _others(state, cost)} for state in cost.states],
+        "describe": job.metrics[index].describe,
+        "keeps": [_state(state) | {"shared_with": _others(group, state, cost)} for state in cost.states],
         "warnings": list(warnings_of(cost.metric, nulls_smallest=job.engine.nulls != "unknown")),
         "work": [{"order": work.order, "per": work.per, "why": work.why} for work in cost.work],
     }
 
 
-def _others(state: StateCost, cost: MetricCost) -> list[int]:
-    return [index for index in state.metrics if index != cost.metric_index]
+def _others(group: MetricGroup, state: StateCost, cost: MetricCost) -> list[int]:
+    return [group.metrics[index] for index in state.metrics if index != cost.metric_index]
 
 
 def _state(state: StateCost) -> dict[str, Any]:
@@ -139,19 +160,35 @@ def show_report(report: Report) -> str:
     lines = [f"job {report['job']}: {', '.join(counts)}"]
     if report["partition_by"] == "split":
         lines.append("each split is a partition: a key that is in several splits is a series of its own in each")
-    window = report["window"]
-    if window is not None:
-        panes = "" if window["panes"] == 1 else f", a new one every {window['step']} ({window['panes']} panes)"
-        lines.append(f"windows of {window['size']}{panes}")
+    lines += _window_lines(report["window"]) if not report["groups"] else []
     for metric in report["metrics"]:
         lines += ["", *_metric_lines(metric)]
     for detector in report["detectors"]:
         lines += ["", *_detector_lines(detector)]
     if report["each_key"] is not None and report["each_key"]["keeps"]:
         lines += ["", *_key_lines(report["each_key"])]
+    for group in report["groups"]:
+        lines += ["", *_group_lines(group)]
+    if report["groups"] and report["partition_by"] == "key" and report["partitions"] > 1:
+        lines += ["", f"rows are in the partition of their {', '.join(report['routed_by'])}, which all keys have"]
     for sink in report["idle_sinks"]:
         lines += ["", f"sink {sink} gets nothing: no metric or detector fits its `only` and `where`"]
     return "\n".join(lines)
+
+
+def _window_lines(window: Mapping[str, Any] | None) -> list[str]:
+    if window is None:
+        return []
+    panes = "" if window["panes"] == 1 else f", a new one every {window['step']} ({window['panes']} panes)"
+    return [f"windows of {window['size']}{panes}"]
+
+
+def _group_lines(group: Mapping[str, Any]) -> list[str]:
+    numbers = ", ".join(map(str, group["metrics"]))
+    word = "metric" if len(group["metrics"]) == 1 else "metrics"
+    key = f"for each {', '.join(group['key'])}" if group["key"] else "over all rows together"
+    lines = [f"{word} {numbers}: {', '.join([*_window_lines(group['window']), key])}"]
+    return lines + (_key_lines(group["each_key"]) if group["each_key"]["keeps"] else [])
 
 
 def show_sample(job: JobSettings, sample: Sample) -> str:

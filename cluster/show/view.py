@@ -150,7 +150,7 @@ class LiveView:
 
     def _anomalies(self) -> Table:
         table = Table(title="latest anomalies", title_justify="left", expand=True)
-        names = [self._settings.time_column, *self._settings.key_columns, "metric"]
+        names = [self._settings.time_column, *self._settings.all_key_columns, "metric"]
         for name in names:
             table.add_column(name, no_wrap=True)
         for row in anomaly_rows(self._settings, self._latest):

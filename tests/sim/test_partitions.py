@@ -27,6 +27,7 @@ from tests.support.partition_jobs import (
     ALL_DETECTORS,
     EPISODES,
     EVENTS,
+    GROUPS,
     LEARNING,
     OWN_SPLITS,
     SINKS,
@@ -58,6 +59,11 @@ JOBS: dict[str, dict[str, Any]] = {
     | LEARNING
     | {"ticks": 5, "absent": 12, "partitions": 3, "engine": {"ticks_close_windows": True, "max_lateness": 8}},
     "waiting rows": EPISODES | EVENTS | SINKS | LEARNING | {"engine": {"max_lateness": 12}},
+    "metric groups": GROUPS
+    | EVENTS
+    | SINKS
+    | LEARNING
+    | {"ticks": 5, "absent": 12, "engine": {"ticks_close_windows": True, "max_lateness": 8, "idle_key_ttl": 60}},
     "no metrics": {"metrics": [], "window": None} | LEARNING,
     "all detectors": ALL_DETECTORS,
     "everything": LEARNING | EVENTS | TWO_SINKS | {"partitions": 3},
@@ -82,6 +88,7 @@ SEED_COUNTS = {
     "ticks": 9,
     "closing ticks": 8,
     "closing ticks, waiting rows": 8,
+    "metric groups": 4,
     "no metrics": 6,
     "all detectors": 7,
     "everything": 12,
@@ -263,7 +270,8 @@ def check_rebuilt(world: World, expected: Outcome) -> None:
     def is_kept(entry: tuple[bytes, bytes]) -> bool:
         anomaly = decode_entry(*entry)
         own, split = world.job.partition_by == "split", anomaly.id.split
-        number = split if own else partition_of_key(anomaly.key, world.job.partitions)
+        routed = anomaly.key[: len(world.job.route_columns)]
+        number = split if own else partition_of_key(routed, world.job.partitions)
         return anomaly.id.offset >= begun.get((number, split), 0)
 
     assert found.anomalies == [entry for entry in expected.anomalies if is_kept(entry)]
@@ -349,7 +357,7 @@ def resume(world: World, number: int, snapshot: bytes) -> tuple[dict[int, int], 
     begun = partition.committed
     for split, start in partition.begin(1_000, {0: 0, 1: 0}, 0).items():
         while (batch := world.source.read(split, start, 5)).next_offset > start:
-            rows, letters = route(Router(world.job.key_columns, world.job.partitions), split, batch)
+            rows, letters = route(Router(world.job.route_columns, world.job.partitions), split, batch)
             frame, offsets = rows.get(number, (empty_frame(world.job.row_schema), np.empty(0, np.int64)))
             routed = RoutedBatch(
                 split=split, start=start, end=batch.next_offset, frame=frame, offsets=offsets,

@@ -76,6 +76,17 @@ EPISODES: dict[str, Any] = {
     "episodes": {"deliver": True},
 }
 
+GROUPS: dict[str, Any] = {
+    "metrics": [
+        {"when": "sum(qty) > 12", "for": 3},
+        {"when": "count(qty) > 1", "key": ["user", "sym"], "window": {"size": 30, "step": 5}, "keep_firing": 9},
+        {"when": "qty > prev(qty)", "key": ["sym", "user"]},
+        {"when": "avg(qty) > 7", "window": {"size": 25}, "clear": "avg(qty) < 3"},
+        "qty > 8",
+    ],
+    "episodes": {"deliver": True},
+}
+
 EVENTS: dict[str, Any] = {"events": {"store": True, "anomalies": True, "type": ["trades", "{sym}"]}}
 
 SINKS: dict[str, Any] = {"sinks": [{"type": "ndjson", "path": "out"}]}

@@ -78,10 +78,10 @@ def ordered(fired: Sequence[Fired], row_count: int, window_count: int) -> Anomal
             column[: len(numbers)] = column.take(by_window)
     order = stable_order(rows, row_count)
     rows = rows.take(order)
-    return Anomalies(rows, metric.take(order), windows.take(order), _ordinals(rows))
+    return Anomalies(rows, metric.take(order), windows.take(order), row_ordinals(rows))
 
 
-def _ordinals(rows: Array) -> Array:
+def row_ordinals(rows: Array) -> Array:
     """Return how many entries before each have the same row, for ascending rows."""
     starts = run_starts(rows)
     ordinals: Array = np.arange(len(rows), dtype=np.int32)
