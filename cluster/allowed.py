@@ -1,12 +1,27 @@
 """Which files of a machine jobs may touch, as its node was told: known to all processes that the node starts."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from actors.allowed import EVERYTHING, AllowedPaths
+from actors.allowed import EVERYTHING, AllowedPaths, is_url
 
 ALLOWED_VARIABLE = "TOCSIN_ALLOWED_PATHS"
-"""Environment variable with the folders, between colons; none, or an empty one, allows everything."""
+"""Environment variable with the folders and URLs, between colons; none, or an empty one, allows everything."""
+
+_COLON = "%3A"
+"""What stands for the colons of a URL there."""
+
+
+def joined(names: Sequence[str]) -> str:
+    """Return folders and URLs between colons."""
+    return os.pathsep.join(name.replace(":", _COLON) if is_url(name) else name for name in names)
+
+
+def parted(text: str) -> list[str]:
+    """Return the folders and URLs that stand between colons."""
+    parts = [part for part in text.split(os.pathsep) if part]
+    # No folder has two slashes in a row.
+    return [part.replace(_COLON, ":") if f"{_COLON}//" in part else part for part in parts]
 
 
 def allowed_environment(folders: str) -> Mapping[str, str]:
@@ -17,4 +32,4 @@ def allowed_environment(folders: str) -> Mapping[str, str]:
 def allowed_here() -> AllowedPaths:
     """Return what this process may touch for a job."""
     folders = os.environ.get(ALLOWED_VARIABLE, "")
-    return AllowedPaths.below(folders.split(os.pathsep)) if folders else EVERYTHING
+    return AllowedPaths.below(parted(folders)) if folders else EVERYTHING

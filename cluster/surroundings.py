@@ -13,7 +13,7 @@ from cluster.allowed import allowed_here
 
 def surroundings_here(stdin: int | None = None) -> Surroundings:
     """Return what the source of a job may use of this process: its variables, and its standard input if it is given."""
-    return Surroundings(stdin=stdin, environment=os.environ)
+    return Surroundings(stdin=stdin, environment=os.environ, now_s=time.monotonic)
 
 
 def feed_places_here(allowed: AllowedPaths = EVERYTHING) -> FeedPlaces:

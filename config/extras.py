@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from config.remote import OBJECT_SCHEMES, path_of, scheme_of
 from config.settings import JobSettings
 from config.sources import FileSource
 
@@ -18,8 +19,11 @@ def _needs(job: JobSettings) -> Iterator[tuple[str, str]]:
     source = job.source
     if source.type in _BY_TYPE:
         yield "the source", source.type
-    if isinstance(source, FileSource) and any(path.lower().endswith(".zst") for path in source.paths):
-        yield "the source", "zstd"
+    if isinstance(source, FileSource):
+        schemes = {scheme_of(path) for path in source.paths}
+        yield from (("the source", scheme) for scheme in OBJECT_SCHEMES if scheme in schemes)
+        if any(path_of(path).lower().endswith(".zst") for path in source.paths):
+            yield "the source", "zstd"
     for sink in job.sinks:
         if sink.type in _BY_TYPE:
             yield f"sink {sink.identity}", sink.type

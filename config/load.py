@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from actors.allowed import is_url
 from config.checks import job_faults
 from config.document import Document, read_document, scan_document
 from config.draft import Draft
@@ -19,6 +20,7 @@ from config.errors import ConfigError, SettingError
 from config.errors import Path as Place
 from config.faults import find_faults
 from config.library_checks import library_faults
+from config.secrets import is_secret
 from config.settings import JobSettings
 from config.store_sinks import SQLITE
 
@@ -134,10 +136,14 @@ def _with_absolute_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
     source, sinks = data.get("source"), data.get("sinks")
     for name in ("path", "directory"):
         if isinstance(source, dict) and name in source:
-            data["source"] = source = source | {name: _absolute(source[name], base)}
-    security = source.get("security") if isinstance(source, dict) else None
-    if isinstance(source, dict) and isinstance(security, dict):
-        data["source"] = data["source"] | {"security": _with_absolute_files(security, base)}
+            data["source"] = source = source | {name: _place(source[name], base)}
+    for name in ("security", "storage_options"):
+        access = source.get(name) if isinstance(source, dict) else None
+        if isinstance(source, dict) and isinstance(access, dict):
+            found = _with_absolute_files(access, base)
+            if isinstance(headers := access.get("headers"), dict):
+                found["headers"] = _with_absolute_files(headers, base)
+            data["source"] = source = source | {name: found}
     if isinstance(sinks, list):
         data["sinks"] = [_with_absolute_place(sink, base) if isinstance(sink, dict) else sink for sink in sinks]
     return data
@@ -161,10 +167,10 @@ def _with_absolute_files(security: dict[str, Any], base: Path) -> dict[str, Any]
     """Return settings with absolute paths of certificates and keys, and of the files that secrets are in."""
     found = dict(security)
     for name, value in security.items():
-        if name in ("ca", "certificate", "key", "credentials"):
-            found[name] = _absolute(value, base)
-        elif isinstance(value, str) and value.startswith("file:") and len(value) > len("file:"):
+        if isinstance(value, str) and value.startswith("file:") and len(value) > len("file:"):
             found[name] = f"file:{base / value.removeprefix('file:')}"
+        elif name in ("ca", "certificate", "key", "credentials") and not (isinstance(value, str) and is_secret(value)):
+            found[name] = _absolute(value, base)
     return found
 
 
@@ -192,3 +198,10 @@ def _absolute(path: Any, base: Path) -> Any:
     if isinstance(path, list):
         return [_absolute(one, base) for one in path]
     return str(base / path) if isinstance(path, str) and path else path
+
+
+def _place(path: Any, base: Path) -> Any:
+    """Return where files of a source are; a URL is a place by itself."""
+    if isinstance(path, list):
+        return [_place(one, base) for one in path]
+    return path if isinstance(path, str) and is_url(path) else _absolute(path, base)

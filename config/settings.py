@@ -443,7 +443,7 @@ class JobSettings(Settings):
         for place in (data["source"], *data["sinks"]):
             place.pop("on", None)
         # Once a job has begun it makes no difference where.
-        for name in ("start", "rotated", "lost"):
+        for name in ("start", "rotated", "lost", "storage_options"):
             data["source"].pop(name, None)
         _forget_what_decides_nothing(data)
         for form in (data["source"], data["source"].get("format")):

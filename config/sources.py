@@ -18,6 +18,7 @@ from config.push import (
     PushSource,
     SyslogSource,
 )
+from config.remote import StorageSettings, check_urls, path_of, scheme_of
 
 FILE_SUFFIXES = {
     ".csv": "csv",
@@ -51,15 +52,19 @@ class FileSource(FormatSettings):
     """Files of some format."""
 
     path: str | tuple[str, ...]
-    """A file, a folder, a pattern such as `data/*.csv`, or a list of them; relative to the job file."""
+    """A file, a folder, a pattern such as `data/*.csv`, or a list of them; relative to the job file, or a URL."""
 
     on: Nodes = ()
     """Nodes that have the files; `every`, or none, means that all have them at the same path."""
+
+    storage_options: StorageSettings | None = None
+    """How the store is reached that has the files, where `path` is a URL; `None` is the usual way."""
 
     @model_validator(mode="after")
     def _check_file_source(self) -> "FileSource":
         if not self.path or not all(self.paths):
             raise fault(("path",), "no file is named; give a file, a folder, a pattern or a list of them")
+        check_urls(self.paths, self.storage_options)
         return self
 
     @model_serializer(mode="wrap")
@@ -72,6 +77,11 @@ class FileSource(FormatSettings):
     def paths(self) -> tuple[str, ...]:
         """The path or paths, as a tuple."""
         return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the files are in a store and on no machine."""
+        return bool(scheme_of(self.paths[0]))
 
 
 _KEY_ORDER = {
@@ -97,6 +107,8 @@ class GrowingFileSource(FileSource):
         for name in ("rotated", "lost"):
             if not self.follow and getattr(self, name) not in (None, "refuse"):
                 raise fault((name,), f"`{name}` is about files that are followed; give `follow: true`")
+            if self.is_remote and getattr(self, name) not in (None, "refuse"):
+                raise fault((name,), f"`{name}` is about files of a machine, which are rotated; leave it out")
         return self
 
 
@@ -232,7 +244,7 @@ def with_type(source: Any) -> Any:
     first = path[0] if isinstance(path, list) and path else path
     if isinstance(first, str):
         for suffix, kind in FILE_SUFFIXES.items():
-            if without_packing(first).lower().endswith(suffix):
+            if without_packing(path_of(first)).lower().endswith(suffix):
                 return {"type": kind, **plain}
     return source
 

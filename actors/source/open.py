@@ -42,6 +42,10 @@ from actors.source.transport.journal import SIZE_BYTES_MAX, RecordJournal
 from actors.source.transport.lines import LineFile
 from actors.source.transport.pipe import PipeTransport
 from actors.source.transport.positions import PositionLog
+from actors.source.transport.remote.content import remote_content
+from actors.source.transport.remote.copies import Copies
+from actors.source.transport.remote.open import open_store
+from actors.source.transport.remote.place import FilePlace, RemoteUrl
 from actors.source.transport.segments import SegmentLog
 from actors.source.transport.stream_table import StreamTableTransport
 from actors.stream.table import DurableStreamTable, StreamLimits
@@ -217,15 +221,21 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
     form = open_text_format(job, source)
 
     choice = _file_choice(job, places, source, follow=source.follow)
+    store = choice.store
     segments = SegmentLog(None if places.positions is None else places.positions / SEGMENTS_FILE)
 
-    def open_lines(path: Path, content: FileContent | None = None, known_as: Path | None = None) -> LineFile:
+    def open_lines(
+        path: FilePlace, content: FileContent | Callable[[], FileContent] | None = None, known_as: Path | None = None
+    ) -> LineFile:
         is_complete = not source.follow
         check = form.decoder
         return LineFile(path, form.framing, is_complete=is_complete, check=check, content=content, known_as=known_as)
 
-    def open_file(number: int, path: Path, is_complete: bool) -> RecordFile[Texts]:
+    def open_file(number: int, path: FilePlace, is_complete: bool) -> RecordFile[Texts]:
         del is_complete
+        if store is not None and isinstance(path, RemoteUrl):
+            return open_lines(path, partial(remote_content, path, store))
+        assert isinstance(path, Path)
         if not choice.survives_rotation:
             return open_lines(path)
         followed = FollowedChoice(
@@ -240,12 +250,13 @@ def _open_parquet_files(job: JobSettings, places: Places) -> Source:
     source = job.source
     assert isinstance(source, ParquetSource)
 
-    def open_file(number: int, path: Path, is_complete: bool) -> ParquetFile:
+    def open_file(number: int, path: FilePlace, is_complete: bool) -> ParquetFile:
         del number
         assert is_complete
-        return ParquetFile(source, job.row_schema, path)
+        return ParquetFile(source, job.row_schema, path, copies)
 
     choice = _file_choice(job, places, source, follow=False)
+    copies = None if choice.store is None else Copies(choice.store)
     transport = FileTransport(choice, open_file, _positions(places))
     form = ColumnsFormat(row_rules(job, source), field_names(job.row_schema, source.columns))
     return RecordSource(job.row_schema, transport, form)
@@ -358,6 +369,7 @@ def _file_choice(job: JobSettings, places: Places, source: FileSource, *, follow
         is_split_by_file=reads_files_apart(job.key_columns, source),
         follow=follow,
         allowed=places.allowed,
+        store=open_store(source, places.allowed, places.around) if source.is_remote else None,
     )
 
 

@@ -16,6 +16,9 @@ class Surroundings:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables, among them secrets."""
 
+    now_s: Callable[[], float] | None = None
+    """Seconds of a clock that only goes forward; `None` where there is none, and nothing waits for it."""
+
 
 NO_SURROUNDINGS = Surroundings()
 

@@ -1,6 +1,5 @@
 """Commands on a whole cluster: `up`, `join`, `leave`, `nodes`, `down`, `demo` and `chaos`."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from actors.allowed import is_url
 from cluster.commands.target import Target, pass_home, pass_target
 from cluster.commands.terminal import say_lines, show
 from cluster.local.home import Home
@@ -16,12 +16,20 @@ _ADDRESS_HELP = "Address of this machine that others reach, as HOST or HOST:PORT
 _PASSWORD_HELP = "File with the cluster's password, readable by its owner alone."
 
 
+class _Place(click.Path):
+    """A path that is there, or a URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if isinstance(value, str) and is_url(value) else super().convert(value, param, ctx)
+
+
 _ALLOW_OPTION = click.option(
     "--allow-path",
     "allowed",
     multiple=True,
-    type=click.Path(exists=True, resolve_path=True),
-    help="Folder besides `files` of the home that jobs may touch on this machine; may be repeated. "
+    type=_Place(exists=True, resolve_path=True),
+    help="Folder besides `files` of the home that jobs may touch on this machine, or URL that they may read; may be "
+    "repeated. "
     "Without --node-address and --allow-path they may touch everything.",
 )
 
@@ -108,6 +116,7 @@ def up(
 def _up_on_machines_of_ray(
     home: Home, ray_address: str, group_id: int, allowed: tuple[str, ...], there: Mapping[str, Any]
 ) -> None:
+    from cluster.allowed import joined
     from cluster.client.access import NODE_PORT
     from cluster.local.guests import start_guests
     from cluster.node.guest_plan import FOUNDER_COUNT, GuestPlan
@@ -119,7 +128,7 @@ def _up_on_machines_of_ray(
         python=there["ray_python"],
         port=there["ray_port"] or NODE_PORT,
         count=FOUNDER_COUNT if there["ray_nodes"] is None else there["ray_nodes"],
-        allowed_paths=os.pathsep.join(allowed),
+        allowed_paths=joined(allowed),
     )
     record, remarks = start_guests(home, ray_address, plan)
     say_lines(remarks)

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from actors.allowed import is_url
 from actors.files import private_opener
+from cluster.allowed import joined
 from cluster.errors import AlreadyRunningError, ClusterError, NoAnswerError
 from cluster.local.environment import LOCAL_HOST as LOCAL_HOST
 from cluster.local.environment import environment_of_others
@@ -232,10 +234,10 @@ def allowed_paths(home: Home, host: str, named: Sequence[str]) -> str:
     Raises:
         ClusterError: a name cannot be told to other processes.
     """
-    odd = [name for name in named if os.pathsep in name]
+    odd = [name for name in named if os.pathsep in name and not is_url(name)]
     if odd:
         raise ClusterError(f"{odd[0]!r} has a {os.pathsep!r} in its name; allow the folder above it, or rename it")
-    return os.pathsep.join((str(home.directory / "files"), *named)) if named or not is_loopback(host) else ""
+    return joined((str(home.directory / "files"), *named)) if named or not is_loopback(host) else ""
 
 
 def _only_settings(

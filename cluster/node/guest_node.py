@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from actors.errors import TocsinError
 from actors.files import replace_file
+from cluster.allowed import parted
 from cluster.errors import AlreadyRunningError, ClusterError
 from cluster.local.cluster import allowed_paths, end_nodes, launch
 from cluster.local.home import Home
@@ -123,7 +124,7 @@ def begin(request: GuestRequest, *, waits: bool = True) -> dict[str, Any]:
         known = _new_settings(request)
 
     def settings(mark: str) -> list[NodeSettings]:
-        named = allowed_paths(home, request.host, [one for one in request.plan.allowed_paths.split(os.pathsep) if one])
+        named = allowed_paths(home, request.host, parted(request.plan.allowed_paths))
         return [replace(known, ray_address=raylet.address, spread=request.plan, allowed_paths=named, mark=mark)]
 
     with contextlib.suppress(AlreadyRunningError):

@@ -14,7 +14,10 @@ from actors.source.decoding import check_can_hold
 from actors.source.format.csv import find_columns
 from actors.source.format.text import field_names
 from actors.source.records import Block, Columns, Origin
+from actors.source.transport.contents import stem_of
 from actors.source.transport.positions import FileMark, became_shorter, was_changed
+from actors.source.transport.remote.copies import Copies
+from actors.source.transport.remote.place import FilePlace
 from config.sources import ParquetSource
 
 BLOCK_ROW_COUNT = 65_536
@@ -27,8 +30,9 @@ _END_SIZE_BYTES = 64 << 10
 class ParquetFile:
     """The rows of one Parquet file, as columns named as in the schema."""
 
-    def __init__(self, source: ParquetSource, schema: Schema, path: Path) -> None:
+    def __init__(self, source: ParquetSource, schema: Schema, path: FilePlace, copies: Copies | None = None) -> None:
         self.path = path
+        self._copies = copies
         self.is_complete = True
         self._schema = schema
         self._fields = field_names(schema, source.columns)
@@ -56,12 +60,12 @@ class ParquetFile:
         first = record - record % BLOCK_ROW_COUNT
         try:
             wanted = [pl.col(name).alias(f"{number}") for number, name in enumerate(self._names.values())]
-            frame = pl.scan_parquet(self.path, glob=False).slice(first, BLOCK_ROW_COUNT).select(wanted).collect()
+            frame = pl.scan_parquet(self._here(), glob=False).slice(first, BLOCK_ROW_COUNT).select(wanted).collect()
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._unreadable(error) from error
         height = min(BLOCK_ROW_COUNT, count - first)
         return Block(
-            origin=Origin(name=str(self.path), stem=self.path.stem),
+            origin=Origin(name=str(self.path), stem=stem_of(self.path)),
             offsets=np.arange(first, first + height, dtype=np.int64),
             next_offset=first + height,
             content=Columns(columns=dict(zip(self._names, frame.get_columns(), strict=True)), count=height),
@@ -89,7 +93,9 @@ class ParquetFile:
             self._open()
 
     def close(self) -> None:
-        """Do nothing: the file is only open during a read."""
+        """Remove the copy, where there is one; a file of this machine is only open during a read."""
+        if self._copies is not None:
+            self._copies.close()
 
     def _open(self) -> FileMark:
         """Return what the file is, after a look at its columns; it must be what it was at the first look."""
@@ -99,8 +105,8 @@ class ParquetFile:
         size, digest = stat[2], self._digest(stat[2])
         self._compare(size, digest)
         try:
-            types = pl.read_parquet_schema(self.path)
-            count = int(pl.scan_parquet(self.path, glob=False).select(pl.len()).collect().item())
+            types = pl.read_parquet_schema(self._here())
+            count = int(pl.scan_parquet(self._here(), glob=False).select(pl.len()).collect().item())
         except (OSError, pl.exceptions.PolarsError) as error:
             raise self._unreadable(error) from error
         mark = FileMark(number=0, path=str(self.path), record_count=count, size_bytes=size, digest=digest)
@@ -111,16 +117,26 @@ class ParquetFile:
         self._mark, self._stat = mark, stat
         return mark
 
+    def _here(self) -> Path:
+        """Return the file, or its copy, on this machine."""
+        if isinstance(self.path, Path):
+            return self.path
+        assert self._copies is not None
+        return self._copies.path(str(self.path))
+
     def _look(self) -> tuple[int, ...]:
+        if self._copies is not None:
+            look = self._copies.look(str(self.path))
+            return 0, hash(look), look.size_bytes
         try:
-            stat = os.stat(self.path)
+            stat = os.stat(self._here())
         except OSError as error:
             raise self._unreadable(error) from error
         return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
     def _digest(self, size: int) -> str:
         try:
-            with self.path.open("rb") as file:
+            with self._here().open("rb") as file:
                 begin = file.read(_END_SIZE_BYTES)
                 file.seek(max(size - _END_SIZE_BYTES, 0))
                 return xxhash.xxh3_128_hexdigest(begin + file.read())

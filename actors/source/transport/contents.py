@@ -18,6 +18,7 @@ from typing import Protocol
 from actors.allowed import AllowedPaths
 from actors.errors import SourceError
 from actors.extras import need
+from actors.source.transport.remote.place import FilePlace
 from config.sources import without_packing
 
 Stamp = tuple[int, ...]
@@ -28,7 +29,22 @@ class FileContent(Protocol):
     """The content of one file; it is only read within `opened`."""
 
     is_packed: bool
-    """Whether it is compressed, so that it is whole and looking at its beginning again is expensive."""
+    """Whether it is compressed, so that it is whole."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is known of it is worth keeping from one read to the next."""
+        ...
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether it was found longer since it was opened, so that what was read has to be looked at again."""
+        ...
+
+    @property
+    def is_costly(self) -> bool:
+        """Whether looking at its beginning again is expensive."""
+        ...
 
     def opened(self) -> AbstractContextManager[None]:
         """Return a context in which the content can be read.
@@ -54,6 +70,10 @@ class FileContent(Protocol):
         """Return what stays the same as long as the file does."""
         ...
 
+    def tag(self) -> str:
+        """Return what says by itself that all of it is what it was, empty where nothing does."""
+        ...
+
     def close(self) -> None:
         """Close the file, if it is held."""
         ...
@@ -62,7 +82,7 @@ class FileContent(Protocol):
 class PlainContent:
     """A file read as it is. Where it is *held* it stays open, so that it can be read under whatever name, or none."""
 
-    is_packed = False
+    is_packed = is_kept = is_costly = has_grown = False
 
     def __init__(self, path: Path, *, is_held: bool = False) -> None:
         self._path = path
@@ -104,6 +124,10 @@ class PlainContent:
         """Return the inode."""
         stat = self.stat()
         return stat.st_dev, stat.st_ino
+
+    def tag(self) -> str:
+        """Return nothing: only its bytes tell what a file of a machine is."""
+        return ""
 
     def stat(self) -> os.stat_result:
         """Return what the system says of the open file."""
@@ -159,7 +183,7 @@ _PACKINGS: tuple[tuple[re.Pattern[bytes], str, Callable[[], Unpacker]], ...] = (
 )
 """First bytes of a compressed file, the name of the compression, what unpacks a member."""
 
-_START_SIZE_BYTES = 10
+START_SIZE_BYTES = 10
 """First bytes of a file by which it is known whether it is compressed."""
 
 _INPUT_SIZE_BYTES = 1 << 16
@@ -169,9 +193,10 @@ _OUTPUT_SIZE_BYTES = 1 << 20
 class PackedContent:
     """A compressed file, unpacked as it is read; `inner` is the file as it is."""
 
-    is_packed = True
+    is_packed = is_kept = is_costly = True
+    has_grown = False
 
-    def __init__(self, path: Path, inner: FileContent, name: str, make: Callable[[], Unpacker]) -> None:
+    def __init__(self, path: FilePlace, inner: FileContent, name: str, make: Callable[[], Unpacker]) -> None:
         self._path = path
         self._inner = inner
         self._name = name
@@ -203,6 +228,10 @@ class PackedContent:
     def stamp(self) -> Stamp:
         """Return what stays the same as long as the file does."""
         return self._inner.stamp()
+
+    def tag(self) -> str:
+        """Return nothing: where it is read on shows in what was unpacked before."""
+        return ""
 
     def close(self) -> None:
         """Close the file, if it is held."""
@@ -289,18 +318,25 @@ class _WholeFile(PlainContent):
         return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def unpacked(path: Path, inner: FileContent) -> FileContent | None:
+def unpacked(path: FilePlace, inner: FileContent) -> FileContent | None:
     """Return the content of a file unpacked, or `None` when it is not compressed.
 
     Raises:
         SourceError: the file cannot be read.
     """
+    packing = packing_of(inner)
+    return None if packing is None else PackedContent(path, inner, *packing)
+
+
+def packing_of(inner: FileContent) -> tuple[str, Callable[[], Unpacker]] | None:
+    """Return by what a file is compressed, and what unpacks a member; `None` when it is not.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
     with inner.opened():
-        start = inner.read(_START_SIZE_BYTES, 0)
-    for pattern, name, make in _PACKINGS:
-        if pattern.match(start):
-            return PackedContent(path, inner, name, make)
-    return None
+        start = inner.read(START_SIZE_BYTES, 0)
+    return next(((name, make) for pattern, name, make in _PACKINGS if pattern.match(start)), None)
 
 
 def content_of(path: Path, *, is_held: bool = False) -> FileContent:
@@ -316,7 +352,7 @@ def content_of(path: Path, *, is_held: bool = False) -> FileContent:
     return packed or PlainContent(path, is_held=is_held)
 
 
-def stem_of(path: Path) -> str:
+def stem_of(path: FilePlace) -> str:
     """Return the name of a file without its ending, nor that of its compression."""
     return Path(without_packing(path.name)).stem
 
@@ -326,12 +362,12 @@ def unreadable(path: Path, error: OSError) -> SourceError:
     return SourceError(f"{path}: cannot be read: {error.strerror or error}")
 
 
-def check_allowed(allowed: AllowedPaths, path: str | Path) -> None:
+def check_allowed(allowed: AllowedPaths, path: str | FilePlace) -> None:
     """Check that a job may read a path or a pattern.
 
     Raises:
         SourceError: it may not.
     """
-    refusal = allowed.refusal(path)
+    refusal = allowed.refusal(path if isinstance(path, Path) else str(path))
     if refusal is not None:
         raise SourceError(refusal)

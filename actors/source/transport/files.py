@@ -11,8 +11,9 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from actors.allowed import EVERYTHING, AllowedPaths
 from actors.errors import SourceError
@@ -21,18 +22,28 @@ from actors.source.records import Block, C, C_co
 from actors.source.transport.contents import check_allowed, stem_of
 from actors.source.transport.followed import FollowedFile
 from actors.source.transport.positions import WAY_OUT, FileMark, PositionLog, grew_too_late
+from actors.source.transport.remote.place import FilePlace, RemoteUrl
+from actors.source.transport.remote.store import MovedOnError, RemoteStore
 from actors.source.transport.rotated import rotated_tail
 from config.sources import FILE_COLUMN, without_packing
+
+T = TypeVar("T")
+P = TypeVar("P", bound=FilePlace)
+
+_TRY_COUNT_MAX = 20
+"""Reads of a file that grows at the same time."""
 
 
 class RecordFile(Protocol[C_co]):
     """One file of records."""
 
-    path: Path
-    """Where it is."""
-
     is_complete: bool
     """Whether nothing will be added to it."""
+
+    @property
+    def path(self) -> FilePlace:
+        """Where it is."""
+        ...
 
     def block_with(self, record: int) -> Block[C_co] | None:
         """Return a block that holds a record, or `None` when the file has not that many; offsets count its records."""
@@ -73,9 +84,14 @@ class FileChoice:
     allowed: AllowedPaths = EVERYTHING
     """What may be read."""
 
+    store: RemoteStore | None = None
+    """What has the files, `None` where they are on this machine."""
+
     @property
     def survives_rotation(self) -> bool:
         """Whether each file that is followed goes on when it is rotated: one that is named, or each that is a split."""
+        if self.store is not None:
+            return False
         is_one = len(self.paths) == 1 and not glob.has_magic(self.paths[0]) and not os.path.isdir(self.paths[0])
         return self.follow and (self.is_split_by_file or is_one)
 
@@ -89,7 +105,7 @@ class FileTransport(Generic[C]):
     def __init__(
         self,
         choice: FileChoice,
-        open_file: Callable[[int, Path, bool], RecordFile[C]],
+        open_file: Callable[[int, FilePlace, bool], RecordFile[C]],
         positions: PositionLog | None = None,
     ) -> None:
         self._choice = choice
@@ -128,11 +144,12 @@ class FileTransport(Generic[C]):
         first_offset = 0 if self._choice.is_split_by_file else self._first_offsets[number]
         while number < len(self._files):
             file = self._file(number)
-            block = file.block_with(offset - first_offset)
+            wanted = offset - first_offset
+            block = patiently(partial(file.block_with, wanted))
             self._note(file, number)
             if block is not None:
                 return block.moved(first_offset)
-            end = first_offset + file.record_count()
+            end = first_offset + patiently(file.record_count)
             self._note(file, number)
             if offset > end and (self._choice.is_split_by_file or not file.is_complete):
                 raise beyond_end(self._split_infos()[split], offset, end)
@@ -149,6 +166,8 @@ class FileTransport(Generic[C]):
         """Close the files that are followed; others are only open during a read."""
         for file in self._files:
             file.close()
+        if self._choice.store is not None:
+            self._choice.store.close()
 
     def _file(self, number: int) -> RecordFile[C]:
         """Return a file; the first time it must hold what was read of it before this process."""
@@ -156,7 +175,7 @@ class FileTransport(Generic[C]):
         if number not in self._resumed:
             mark = self._positions.marks.get(number)
             if mark is not None:
-                file.resume(mark)
+                patiently(partial(file.resume, mark))
             self._resumed.add(number)
         return file
 
@@ -177,8 +196,17 @@ class FileTransport(Generic[C]):
         for number, file in enumerate(self._files[: self._last_begun]):
             mark = self._positions.marks.get(number)
             # The last line may still get its end, which is no record.
-            if mark is not None and self._is_closed(number) and _size(file.path) > mark.size_bytes + len(b"\r\n"):
+            if mark is not None and self._is_closed(number) and self._size(file.path) > mark.size_bytes + len(b"\r\n"):
                 raise grew_too_late(file.path)
+
+    def _size(self, path: FilePlace) -> int:
+        if not isinstance(path, Path):
+            assert self._choice.store is not None
+            return self._choice.store.look(str(path)).size_bytes
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise SourceError(f"{path}: cannot be looked at: {error.strerror or error}") from error
 
     def _split_infos(self) -> tuple[SplitInfo, ...]:
         if self._choice.is_split_by_file:
@@ -194,7 +222,8 @@ class FileTransport(Generic[C]):
         read = [] if self._files else self._positions.paths()
         known = read or [file.path for file in self._files]
         if self._choice.survives_rotation:
-            paths = _without_rotated(paths, known)
+            here, read_here = ([one for one in places if isinstance(one, Path)] for places in (paths, known))
+            paths = [*_without_rotated(here, read_here)]
         if paths[: len(known)] != known:
             raise _changed_choice(known, paths, is_followed=not read)
         for number, path in enumerate(paths[len(self._files) :], len(self._files)):
@@ -210,7 +239,7 @@ class FileTransport(Generic[C]):
             self._check_closed()
 
     def _check_stems(self) -> None:
-        stems: dict[str, Path] = {}
+        stems: dict[str, FilePlace] = {}
         for file in self._files:
             other = stems.setdefault(stem_of(file.path), file.path)
             if other != file.path:
@@ -219,22 +248,36 @@ class FileTransport(Generic[C]):
                 )
 
 
-def find_files(choice: FileChoice) -> list[Path]:
+def patiently(read: Callable[[], T]) -> T:
+    """Return what a call reads, which is made again when a file of a store has moved on meanwhile.
+
+    Raises:
+        SourceError: it fails for another reason, or a file moves on again and again.
+    """
+    for _ in range(_TRY_COUNT_MAX):
+        try:
+            return read()
+        except MovedOnError:
+            continue
+    return read()
+
+
+def find_files(choice: FileChoice) -> list[FilePlace]:
     """Return the files of a choice, in the order of their names.
 
     Raises:
         SourceError: nothing is there, unless files may still come; or a job may not read it.
     """
-    found: set[Path] = set()
+    found: set[FilePlace] = set()
     for text in choice.paths:
         # Before anything is looked for: whether it is there is no business of the job either.
         check_allowed(choice.allowed, text)
         try:
-            here = _find(text, choice.suffixes)
+            here = _find(text, choice)
         except OSError as error:
             raise SourceError(f"{text}: cannot be looked at: {error.strerror or error}") from error
         if not here and not choice.follow:
-            raise SourceError(_explain_nothing(text, choice.suffixes))
+            raise SourceError(_explain_nothing(text, choice))
         for path in here:
             check_allowed(choice.allowed, path)
         found.update(here)
@@ -251,21 +294,16 @@ def _without_rotated(paths: Sequence[Path], known: Sequence[Path]) -> list[Path]
     )
 
 
-def _sorted(paths: Iterable[Path]) -> list[Path]:
+def _sorted(paths: Iterable[P]) -> list[P]:
     return sorted(paths, key=lambda path: (path.name, str(path)))
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be looked at: {error.strerror or error}") from error
-
-
-def _find(text: str, suffixes: Sequence[str]) -> list[Path]:
+def _find(text: str, choice: FileChoice) -> list[FilePlace]:
+    if choice.store is not None:
+        return [RemoteUrl(url) for url in choice.store.find(text, choice.suffixes)]
     path = Path(text)
     if path.is_dir():
-        return [entry for entry in path.iterdir() if _suffix(entry) in suffixes and entry.is_file()]
+        return [entry for entry in path.iterdir() if _suffix(entry) in choice.suffixes and entry.is_file()]
     if path.is_file():
         return [path]
     if path.exists():
@@ -277,19 +315,22 @@ def _suffix(path: Path) -> str:
     return Path(without_packing(path.name)).suffix.lower()
 
 
-def _explain_nothing(text: str, suffixes: Sequence[str]) -> str:
-    if Path(text).is_dir():
-        return f"the folder {text} has no file ending in {' or '.join(suffixes)}; name the files"
+def _explain_nothing(text: str, choice: FileChoice) -> str:
+    endings = " or ".join(choice.suffixes)
+    if choice.store is not None and not glob.has_magic(text):
+        return f"there is no file {text}, and none ending in {endings} below it"
+    if choice.store is None and Path(text).is_dir():
+        return f"the folder {text} has no file ending in {endings}; name the files"
     if glob.has_magic(text):
         return f"no file matches {text}; look at the pattern"
     return f"there is no file {text}; look at the name, which is relative to the job file"
 
 
-def _changed_choice(known: Sequence[Path], now: Sequence[Path], *, is_followed: bool) -> SourceError:
+def _changed_choice(known: Sequence[FilePlace], now: Sequence[FilePlace], *, is_followed: bool) -> SourceError:
     gone = [path for path in known if path not in now]
     if gone:
         when = "is gone while it is followed" if is_followed else "was read before and is gone"
-        if gone[0].exists():
+        if isinstance(gone[0], Path) and gone[0].exists():
             when = "was read before and is no file of the source any more"
         return SourceError(f"the file {gone[0]} {when}, and offsets count its rows. {WAY_OUT}")
     early = next(path for path in now if path not in known)

@@ -27,6 +27,7 @@ from actors.source.transport.positions import (
     became_shorter,
     was_changed,
 )
+from actors.source.transport.remote.place import FilePlace
 
 BLOCK_SIZE_BYTES = 1 << 20
 """Bytes that are read and decoded at once, unless lines are longer."""
@@ -81,23 +82,25 @@ class LineFile:
     """The lines of one file. `is_complete` tells whether its last line counts even without a line end.
 
     A file that is one of several of a name is `known_as` that name; what follows a last line without an end is another
-    line then. `content` is what it holds, where that is not to be opened by its path.
+    line then. `content` is what it holds, or what opens that, where it is not to be opened by its path.
     `check` is given the origin of the records as soon as it is known, and may raise `SourceError`.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: FilePlace,
         framing: LineFraming,
         *,
         is_complete: bool,
         check: Callable[[Origin], object] | None = None,
-        content: FileContent | None = None,
+        content: FileContent | Callable[[], FileContent] | None = None,
         known_as: Path | None = None,
     ) -> None:
         self.path = path
         self.is_complete = is_complete
-        self._content = content
+        self._content = None if callable(content) else content
+        self._open_content = content if callable(content) else None
+        self._tag = ""
         self._known_as = known_as
         self._framing = framing
         self._check = check
@@ -186,6 +189,8 @@ class LineFile:
             record_count=self._end_record,
             size_bytes=self._prefix.size_bytes,
             digest=self._prefix.digest,
+            tag=self._tag,
+            chain=self._prefix.chain,
         )
 
     def resume(self, mark: FileMark) -> None:
@@ -202,6 +207,9 @@ class LineFile:
                 raise became_shorter(self.path, mark.size_bytes, size)
             if self._find_origin(file) is None or self._prefix.size_bytes > mark.size_bytes:
                 raise was_changed(self.path, mark.size_bytes)
+            # What the store calls the same is; of anything else all that was read is compared.
+            if mark.tag and mark.tag == file.tag():
+                self._prefix.skip_to(mark, file)
             self._prefix.extend_from(file, mark.size_bytes)
             if self._prefix.digest != mark.digest:
                 raise was_changed(self.path, mark.size_bytes)
@@ -301,12 +309,18 @@ class LineFile:
 
     @contextmanager
     def _open(self) -> Iterator[FileContent]:
-        content = self._content or content_of(self.path)
+        content = self._content
+        if content is None:
+            assert self._open_content is not None or isinstance(self.path, Path)
+            content = self._open_content() if self._open_content is not None else content_of(Path(str(self.path)))
         with content.opened():
-            if content.is_packed:
+            if content.is_kept:
                 # What is unpacked already is not unpacked again by the next read.
                 self._content = content
             yield content
+            if content.has_grown:
+                self._prefix.check(content)
+            self._tag = content.tag()
 
     def _scan(self, file: FileContent, position: int) -> _Lines | None:
         data = self._read(file, position)

@@ -19,14 +19,21 @@ import xxhash
 from actors.errors import SourceError
 from actors.files import make_directory, private_opener, replace_file, sync_directory
 from actors.source.transport.contents import FileContent, Stamp
+from actors.source.transport.remote.place import FilePlace, place_of
 
 FORMAT_VERSION = 2
 """Version of a line of the log; lines of version 1 have no checksum."""
+
+REMOTE_FORMAT_VERSION = 3
+"""Version of a line about a file of a store, which has a tag."""
 
 _LOG_SIZE_BYTES_MIN = 64 << 10
 """Size below which a log is not written anew."""
 
 _CHUNK_SIZE_BYTES = 1 << 20
+PIECE_SIZE_BYTES = 4 << 20
+"""Bytes of a piece of a chained digest."""
+
 _HEAD_SIZE_BYTES, _TAIL_SIZE_BYTES = 4096, 256
 
 WAY_OUT = "Put the file back as it was, or begin anew: a job of another name, or `run` with another --directory"
@@ -49,13 +56,50 @@ class FileMark:
     digest: str
     """XXH3 (128 bits, hexadecimal) of what the transport looks at to know the file again."""
 
+    tag: str = ""
+    """What the store of the file called its state, empty for files of a machine."""
+
+    chain: str = ""
+    """Digest of the whole pieces among what was read, by which reading goes on without them; see `ChainedDigest`."""
+
+
+class ChainedDigest:
+    """A digest of bytes that can be gone on with from what is noted of them.
+
+    It chains the digests of pieces: each is that of the one before followed by the bytes of a piece; the last piece may
+    be cut short.
+    """
+
+    def __init__(self, chain: bytes = b"") -> None:
+        self.chain = chain
+        self._start(chain)
+
+    def _start(self, chain: bytes) -> None:
+        self.chain = chain
+        self._hash = xxhash.xxh3_128(chain)
+        self._left = PIECE_SIZE_BYTES
+
+    def update(self, data: bytes) -> None:
+        """Take the bytes that follow."""
+        view = memoryview(data)
+        while len(view) >= self._left:
+            self._hash.update(view[: self._left])
+            view = view[self._left :]
+            self._start(self._hash.digest())
+        self._hash.update(view)
+        self._left -= len(view)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
 
 class ReadPrefix:
     """The beginning of a file, as far as it has been read: what it was, and whether it still is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: FilePlace) -> None:
         self._path = path
-        self._hash = xxhash.xxh3_128()
+        self._hash: ChainedDigest | xxhash.xxh3_128 = xxhash.xxh3_128() if isinstance(path, Path) else ChainedDigest()
         self._head = self._tail = b""
         self._stamp: Stamp | None = None
         self.size_bytes = 0
@@ -64,6 +108,11 @@ class ReadPrefix:
     def digest(self) -> str:
         """Digest of all bytes read."""
         return self._hash.hexdigest()
+
+    @property
+    def chain(self) -> str:
+        """Digest of the whole pieces among them, empty for files of a machine."""
+        return self._hash.chain.hex() if isinstance(self._hash, ChainedDigest) else ""
 
     @property
     def tail(self) -> bytes:
@@ -90,6 +139,14 @@ class ReadPrefix:
                 raise became_shorter(self._path, end, self.size_bytes)
             self.extend(data)
 
+    def skip_to(self, mark: FileMark, content: FileContent) -> None:
+        """Go on in the piece where a mark is, of a file that its store calls the same; what is before is not read."""
+        begin = mark.size_bytes - mark.size_bytes % PIECE_SIZE_BYTES
+        self._hash = ChainedDigest(bytes.fromhex(mark.chain))
+        self._head = content.read(min(_HEAD_SIZE_BYTES, begin), 0)
+        self._tail = content.read(min(_TAIL_SIZE_BYTES, begin), begin - min(_TAIL_SIZE_BYTES, begin))
+        self.size_bytes = begin
+
     def check(self, content: FileContent) -> None:
         """Check that the file still begins with what was read, by a look at both ends, or at all of another inode.
 
@@ -100,7 +157,7 @@ class ReadPrefix:
         if size is not None and size < self.size_bytes:
             raise became_shorter(self._path, self.size_bytes, size)
         if stamp == self._stamp or self._stamp is None:
-            same = content.is_packed or self._has_both_ends(content)
+            same = content.is_costly or self._has_both_ends(content)
         else:
             again = ReadPrefix(self._path)
             again.extend_from(content, self.size_bytes)
@@ -139,7 +196,7 @@ class PositionLog:
         if path is not None and path.exists():
             self._load(path)
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[FilePlace]:
         """Return the files that have been read, in their order.
 
         Raises:
@@ -147,7 +204,7 @@ class PositionLog:
         """
         if sorted(self.marks) != list(range(len(self.marks))):
             raise SourceError(f"{self._path}: a file is missing between others. Restore the log from a copy")
-        return [Path(self.marks[number].path) for number in range(len(self.marks))]
+        return [place_of(self.marks[number].path) for number in range(len(self.marks))]
 
     def put(self, mark: FileMark) -> None:
         """Keep the newest mark of a file.
@@ -207,7 +264,7 @@ class FileChangedError(SourceError):
     """A file does not begin any more with what was read of it."""
 
 
-def became_shorter(path: Path, size_bytes: int, now_bytes: int, other_way: str = "") -> FileChangedError:
+def became_shorter(path: FilePlace, size_bytes: int, now_bytes: int, other_way: str = "") -> FileChangedError:
     """Return the error for a file that has lost what was read; `other_way` is one more way out."""
     return FileChangedError(
         f"{path}: the file has become shorter (from at least {size_bytes} to {now_bytes} bytes), so rows that were "
@@ -215,7 +272,7 @@ def became_shorter(path: Path, size_bytes: int, now_bytes: int, other_way: str =
     )
 
 
-def was_changed(path: Path, size_bytes: int, other_way: str = "") -> FileChangedError:
+def was_changed(path: FilePlace, size_bytes: int, other_way: str = "") -> FileChangedError:
     """Return the error for a file that holds something else where it was read; `other_way` is one more way out."""
     return FileChangedError(
         f"{path}: the file was replaced or changed: its first {size_bytes} bytes are not those that were read. "
@@ -223,7 +280,7 @@ def was_changed(path: Path, size_bytes: int, other_way: str = "") -> FileChanged
     )
 
 
-def grew_too_late(path: Path) -> SourceError:
+def grew_too_late(path: FilePlace) -> SourceError:
     """Return the error for a file that has got more after the next one was begun, whose offsets would move."""
     return SourceError(
         f"{path}: the file has grown since files after it were read, and their offsets count its rows. Write each "
@@ -232,7 +289,9 @@ def grew_too_late(path: Path) -> SourceError:
 
 
 def _line(mark: FileMark) -> bytes:
-    fields = {"format": FORMAT_VERSION, **asdict(mark)}
+    fields = {"format": REMOTE_FORMAT_VERSION if mark.tag or mark.chain else FORMAT_VERSION, **asdict(mark)}
+    if fields["format"] == FORMAT_VERSION:
+        del fields["tag"], fields["chain"]
     return json.dumps(fields | {"checksum": _checksum(fields)}).encode() + b"\n"
 
 
@@ -243,14 +302,14 @@ def _checksum(fields: dict[str, Any]) -> int:
 def _mark(line: bytes) -> FileMark | None:
     try:
         found: dict[str, Any] = json.loads(line)
-        if found["format"] == FORMAT_VERSION and found.pop("checksum") != _checksum(found):
+        if found["format"] != 1 and found.pop("checksum") != _checksum(found):
             return None
-        if found.pop("format") not in (1, FORMAT_VERSION):
+        if found.pop("format") not in (1, FORMAT_VERSION, REMOTE_FORMAT_VERSION):
             return None
         mark = FileMark(**found)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     numbers = (mark.number, mark.record_count, mark.size_bytes)
-    texts = (mark.path, mark.digest)
+    texts = (mark.path, mark.digest, mark.tag, mark.chain)
     fits = all(isinstance(one, int) for one in numbers) and all(isinstance(one, str) for one in texts)
     return mark if fits else None
