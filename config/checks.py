@@ -132,9 +132,7 @@ def _check_sinks(job: JobSettings) -> None:
                 known = suggest(name, job.all_key_columns) if job.all_key_columns else "the job has none"
                 raise fault(("sinks", index, "where", "key", name), f"{name!r} is no key column; {known}")
         if sink.only in ("episodes", "both") and not job.has_episodes:
-            text = (
-                "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`; or `absent`"
-            )
+            text = "the job has no metric, no detector and no `absent`, so there are no episodes; give it one"
             raise fault(("sinks", index, "only"), text)
 
 

@@ -67,3 +67,14 @@ class DetectorSettings(RuleSettings):
 
     options: dict[str, Any] = Field(default_factory=dict)
     """What this type of detector needs besides."""
+
+    hold: DurationTicks | None = Field(default=None, alias="for")
+    """For how long every row of a key must be an anomaly before an episode fires."""
+
+    keep_firing: DurationTicks | None = None
+    """How long after the last row that was an anomaly an episode goes on at least."""
+
+    @property
+    def has_episodes(self) -> bool:
+        """Whether it is said how anomalies become episodes."""
+        return self.hold is not None or self.keep_firing is not None

@@ -5,7 +5,8 @@ when the job was submitted; that takes a hundredth of the time, and no pydantic.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgpack
@@ -89,6 +90,10 @@ class JobForm(Protocol):
     def detectors(self) -> Sequence[RuleForm]:
         """Its detectors."""
 
+    @property
+    def detector_type_counts(self) -> Sequence[int]:
+        """Types of anomalies that each detector raises: one that watches several columns may have one for each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRule:
@@ -121,6 +126,13 @@ class StoredForm:
     all_key_columns: tuple[str, ...]
     metrics: tuple[StoredMetric, ...]
     detectors: tuple[StoredRule, ...]
+    spec: bytes = field(repr=False)
+    """The settings that were stored."""
+
+    @property
+    def detector_type_counts(self) -> Sequence[int]:
+        """Types of anomalies that each detector raises, for which alone the detectors are made."""
+        return _type_counts(self.spec)
 
 
 def stored_form(spec: bytes) -> StoredForm:
@@ -141,12 +153,23 @@ def stored_form(spec: bytes) -> StoredForm:
             for index, one in enumerate(job["metrics"])
         ),
         detectors=tuple(StoredRule(**_said(one)) for one in job["detectors"]),
+        spec=spec,
     )
 
 
 def rules_of(job: JobForm) -> tuple[RuleForm, ...]:
-    """Return the metrics and detectors of a job, in the order of their positions in the output."""
-    return (*job.metrics, *job.detectors)
+    """Return by type of anomaly the metric or detector that raises it; none raises what comes after them."""
+    if not job.detectors:
+        return tuple(job.metrics)
+    pairs = zip(job.detectors, job.detector_type_counts, strict=True)
+    return (*job.metrics, *(rule for rule, count in pairs for _ in range(count)))
+
+
+@lru_cache(maxsize=64)
+def _type_counts(spec: bytes) -> tuple[int, ...]:
+    from config.settings import JobSettings
+
+    return JobSettings.from_bytes(spec).detector_type_counts
 
 
 def key_columns_of(job: JobForm, kind: int) -> tuple[str, ...]:

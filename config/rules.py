@@ -31,6 +31,11 @@ class RuleSettings(Settings):
     runbook: str | None = Field(default=None, min_length=1)
     """Where it is written what to do, say an address; a template."""
 
+    @property
+    def has_episodes(self) -> bool:
+        """Whether it is said how what is found becomes episodes."""
+        raise NotImplementedError
+
     @field_validator("labels", mode="after")
     @classmethod
     def _check_labels(cls, labels: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ hosts it runs on and how often it writes do not.
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, get_args
 
 import msgpack
@@ -72,7 +72,7 @@ class MetricSettings(RuleSettings):
 
     @property
     def has_episodes(self) -> bool:
-        """Whether anomalies become episodes."""
+        """Whether it is said how what is found becomes episodes."""
         return any(value is not None for value in (self.hold, self.keep_firing, self.clear))
 
 
@@ -409,7 +409,35 @@ class JobSettings(Settings):
     @property
     def has_episodes(self) -> bool:
         """Whether anything becomes episodes."""
-        return self.absent is not None or any(metric.has_episodes for metric in self.metrics)
+        return self.absent is not None or any(map(self.makes_episodes, (*self.metrics, *self.detectors)))
+
+    def makes_episodes(self, rule: RuleSettings) -> bool:
+        """Return whether what a metric or detector finds becomes episodes: it says how, or a sink asks for them."""
+        return rule.has_episodes or self.implies_episodes
+
+    @cached_property
+    def detector_type_counts(self) -> tuple[int, ...]:
+        """Types of anomalies that each detector raises.
+
+        Raises:
+            ConfigError: a detector refuses its settings.
+        """
+        if not self.detectors:
+            return ()
+        from config.detector_specs import make_detectors
+
+        return tuple(len(detector.metrics) for detector in make_detectors(self))
+
+    @property
+    def rules(self) -> tuple[RuleSettings, ...]:
+        """By type of anomaly the metric or detector that raises it; none raises what comes after them."""
+        pairs = zip(self.detectors, self.detector_type_counts, strict=True)
+        return (*self.metrics, *(detector for detector, count in pairs for _ in range(count)))
+
+    @property
+    def implies_episodes(self) -> bool:
+        """Whether a sink asks for episodes, so that all metrics and detectors have them."""
+        return any(sink.only in ("episodes", "both") for sink in self.sinks)
 
     @property
     def delivers_episodes(self) -> bool:
@@ -506,6 +534,11 @@ def _forget_what_decides_nothing(data: dict[str, Any]) -> None:
         for name in ("window", "key"):
             if metric[name] is None:
                 del metric[name]
+    for detector in data["detectors"]:
+        # Nothing that detectors find had episodes when the first shards were made.
+        for name in ("for", "keep_firing"):
+            if detector[name] is None:
+                del detector[name]
     for sink in data["sinks"]:
         for name in ("name", "where", "headers", "secret", "body", "timeout", "ca"):
             sink.pop(name, None)

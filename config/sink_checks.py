@@ -17,6 +17,10 @@ _STABLE_WORDS = ("job", "rule", "severity", "key", "start", "fired_at")
 """What stays the same while an episode lasts, besides key columns and labels."""
 
 
+_OWN_LABELS = ("alertname", "finding")
+"""Labels that alerts have besides those of the key."""
+
+
 def label_name(column: str) -> str:
     """Return the label of an alert that a key column becomes."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", column)
@@ -34,7 +38,7 @@ def check_alerts(job: "JobSettings") -> None:
             continue
         names = [label_name(column) for column in job.all_key_columns]
         for place, (column, name) in enumerate(zip(job.all_key_columns, names, strict=True)):
-            if name == "alertname" or name in names[:place]:
+            if name in _OWN_LABELS or name in names[:place]:
                 text = f"{column!r} would be the label {name!r}, which another one is; name it otherwise"
                 raise fault(_key_path(job, place), text)
         for path, text in _labels(job, index, sink):
@@ -67,8 +71,14 @@ def _key_path(job: "JobSettings", place: int) -> Path:
 
 def _labels(job: "JobSettings", index: int, sink: AlertmanagerSinkSettings) -> Iterator[tuple[Path, str]]:
     for number, metric in enumerate(job.metrics):
-        if metric.has_episodes and sink.where.takes_rule(metric.severity, metric.id or metric.describe or metric.when):
+        if job.makes_episodes(metric) and sink.where.takes_rule(
+            metric.severity, metric.id or metric.describe or metric.when
+        ):
             yield from ((("metrics", number, "labels", name), text) for name, text in metric.labels.items())
+    for number, detector in enumerate(job.detectors):
+        # Which texts they have is known only when they are made.
+        if job.makes_episodes(detector):
+            yield from ((("detectors", number, "labels", name), text) for name, text in detector.labels.items())
     yield from ((("sinks", index, "labels", name), text) for name, text in sink.labels.items())
 
 

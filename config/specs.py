@@ -13,6 +13,7 @@ from config.settings import JobSettings
 
 if TYPE_CHECKING:
     from actors.engine import EngineSpec, LifecycleSettings
+    from actors.engine.episodes.episode import Lifecycle
     from actors.store.config import StoreConfig
 
 HOUR_NS = 3600 * NANOSECONDS
@@ -107,17 +108,34 @@ def ahead_limit(job: JobSettings) -> tuple[int, str] | None:
 
 
 def _lifecycles(job: JobSettings) -> "tuple[LifecycleSettings | None, ...]":
-    if not any(metric.has_episodes for metric in job.metrics):
+    if not any(map(job.makes_episodes, job.metrics)):
         return ()
     from actors.engine import LifecycleSettings
 
     return tuple(
         LifecycleSettings(
-            hold=metric_ticks(job, metric.hold), keep_firing=metric_ticks(job, metric.keep_firing), clear=metric.clear
+            hold=metric_ticks(job, metric.hold),
+            keep_firing=metric_ticks(job, metric.keep_firing),
+            clear=metric.clear,
+            is_implied=not metric.has_episodes,
         )
-        if metric.has_episodes
+        if job.makes_episodes(metric)
         else None
         for metric in job.metrics
+    )
+
+
+def detector_lifecycles(job: JobSettings) -> "tuple[Lifecycle | None, ...]":
+    """Return for each detector how what it finds becomes episodes; `None` where it does not."""
+    if not any(map(job.makes_episodes, job.detectors)):
+        return (None,) * len(job.detectors)
+    from actors.engine.episodes.episode import Lifecycle
+
+    return tuple(
+        Lifecycle(hold=metric_ticks(job, one.hold), keep_firing=metric_ticks(job, one.keep_firing))
+        if job.makes_episodes(one)
+        else None
+        for one in job.detectors
     )
 
 

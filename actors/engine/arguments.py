@@ -291,7 +291,7 @@ def _checked_lifecycle(given: LifecycleSettings, schema: Schema, kind: ColumnTyp
         # It would change what the metrics themselves say: with windows, late rows are discarded.
         text = f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too"
         raise bad_argument(text)
-    return Lifecycle(hold=hold, keep_firing=keep_firing, clear=clear)
+    return Lifecycle(hold=hold, keep_firing=keep_firing, clear=clear, is_implied=given.is_implied)
 
 
 def _check_together(settings: CheckedSettings) -> None:

@@ -322,7 +322,9 @@ class Core:
         self.counts = {name: int(state.counts[name]) for name in COUNTS}
         self.keys.load(state.keys)
         for name, part in self.parts().items():
-            part.load(state.parts[name])
+            if name != "episodes" or name in state.parts:
+                # Before something asked for episodes nobody followed them.
+                part.load(state.parts[name])
         # Format 2 without a part for ticks has them beside the rows that wait.
         ticks = state.parts.get("ticks", state.parts.get("reorder", {}))
         if "tick_split" in ticks:

@@ -27,8 +27,9 @@ def fingerprint_of(settings: CheckedSettings) -> str:
         parts["ticks_close_windows"] = True
     if settings.idle_key_ttl:
         parts["idle_key_ttl"] = settings.idle_key_ttl
-    if settings.lifecycles:
-        parts["lifecycles"] = [_lifecycle_parts(one) for one in settings.lifecycles]
+    lifecycles = [None if one is None or one.is_implied else _lifecycle_parts(one) for one in settings.lifecycles]
+    if any(one is not None for one in lifecycles):
+        parts["lifecycles"] = lifecycles
     packed: bytes = msgpack.packb(parts)
     return hashlib.blake2b(packed, digest_size=16).hexdigest()
 
@@ -41,5 +42,5 @@ def _hashed_text(text: str) -> str:
     return _NOT.sub(lambda found: found[1] or (f"{found[2]}{found[3]}" if found[2] else f" {found[4]}"), text)
 
 
-def _lifecycle_parts(rule: Lifecycle | None) -> list[Any] | None:
-    return None if rule is None else [rule.hold, rule.keep_firing, rule.clear and _hashed_text(rule.clear.text)]
+def _lifecycle_parts(rule: Lifecycle) -> list[Any]:
+    return [rule.hold, rule.keep_firing, rule.clear and _hashed_text(rule.clear.text)]

@@ -113,6 +113,10 @@ class Absences:
         else:
             engine.note_absent(self._since(split, self._job.key_columns), offset)
 
+    def since(self, split: int) -> dict[tuple[Any, ...], int]:
+        """Return the keys of the job that are absent in a split, and since when."""
+        return self._since(split, self._job.key_columns)
+
     def _since(self, split: int, key_columns: tuple[str, ...]) -> dict[tuple[Any, ...], int]:
         """Return the keys of a split that are absent, and since when."""
         watch = self._others.get(key_columns, self._watch)

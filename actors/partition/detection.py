@@ -52,9 +52,14 @@ class Learning(Part):
         self._stale_keys: list[bytes] = []
 
     @property
-    def type_count(self) -> int:
-        """Types of anomalies that detectors raise."""
-        return sum(len(detector.metrics) for detector in self._detectors)
+    def metrics(self) -> list[str]:
+        """Texts of what detectors find; types are their positions, after those of the metrics."""
+        return [text for detector in self._detectors for text in detector.metrics]
+
+    @property
+    def type_counts(self) -> list[int]:
+        """Types of anomalies that each detector raises."""
+        return [len(detector.metrics) for detector in self._detectors]
 
     @property
     def fingerprints(self) -> list[str]:

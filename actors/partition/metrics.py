@@ -22,7 +22,7 @@ from actors.partition.episode_table import EpisodeTable, LateOrdinals
 from actors.partition.marks import Marks
 from actors.partition.part import Entry, Fields, Part, Saved
 from actors.partition.rejected_records import RecordTable, add_late
-from actors.partition.ticks import Tick, TickFinder
+from actors.partition.ticks import SeenTick, Tick, TickFinder
 from config.settings import JobSettings
 from config.specs import metric_ticks
 
@@ -51,6 +51,11 @@ class Tested:
 
     at_ticks: pl.DataFrame
     """Anomalies of ticks, with final ordinals and their details as text."""
+
+    ticks: Sequence[SeenTick]
+
+    ordinals: LateOrdinals
+    """The numbers that are free at the rows of the batch."""
 
 
 class Metrics(Part):
@@ -94,6 +99,7 @@ class Metrics(Part):
         raised: list[pl.DataFrame] = []
         packed: list[Any] = []
         at_ticks: list[pl.DataFrame] = []
+        seen: list[SeenTick] = []
         ordinals = LateOrdinals(self._number, self._job.partitions)
         nothing = self.engine.append_physical(frame[:0], offsets[:0])
         told = nothing.with_columns(detail=pl.lit(None, pl.String))
@@ -118,8 +124,13 @@ class Metrics(Part):
                 self._take_episodes(split, absences, ordinals, is_known=is_known)
                 if not is_known:
                     at_ticks += [closed, silent]
+                    seen.append(SeenTick(offset=tick[0], time=tick[1], absent_since=self._absence.since(split)))
         return Tested(
-            raised=pl.concat(raised) if raised else nothing, packed=packed, at_ticks=pl.concat([told, *at_ticks])
+            raised=pl.concat(raised) if raised else nothing,
+            packed=packed,
+            at_ticks=pl.concat([told, *at_ticks]),
+            ticks=seen,
+            ordinals=ordinals,
         )
 
     def relearn(self, split: int, frame: pl.DataFrame, offsets: Offsets) -> None:

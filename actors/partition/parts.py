@@ -17,6 +17,7 @@ from actors.partition.check import read_marks
 from actors.partition.detection import Learning
 from actors.partition.episode_table import EpisodeTable, with_peak
 from actors.partition.event_mapping import StoredEvents
+from actors.partition.finding_episodes import FindingEpisodes
 from actors.partition.marks import Marks
 from actors.partition.metrics import Metrics, Offsets
 from actors.partition.outbox import Outbox
@@ -96,11 +97,13 @@ class Parts:
         self.dead_letters = RecordTable("dead_letters", self.tables, limits.dead_letters_max)
         self.late_rows = RecordTable("late_rows", self.tables, limits.late_rows_max)
         self.learning = Learning(job, number)
-        absent_type = len(job.metrics) + self.learning.type_count
-        texts = {kind: metric.describe or metric.when for kind, metric in enumerate(job.metrics)}
+        absent_type = len(job.metrics) + sum(self.learning.type_counts)
+        metric_texts = [metric.describe or metric.when for metric in job.metrics]
+        texts = dict(enumerate([*metric_texts, *self.learning.metrics]))
         if (text := absence_text(job)) is not None:
             texts[absent_type] = text
         self.episodes = EpisodeTable(self.tables, texts, has_notices=job.delivers_episodes)
+        self.finding_episodes = FindingEpisodes(job, self.learning.type_counts, self.episodes.put)
         self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes, absent_type)
         self.anomalies = AnomalyTable(job.all_key_columns, len(job.metrics), self.metrics.engine.render_detail)
         self.outbox = Outbox(self.tables, self.anomalies, self.episodes, [sink.identity for sink in job.sinks])
@@ -110,7 +113,7 @@ class Parts:
         """Rows and ticks since the last flush."""
 
     def __iter__(self) -> Iterator[Part]:
-        yield from (self.marks, self.metrics, self.learning, self.events)
+        yield from (self.marks, self.metrics, self.learning, self.finding_episodes, self.events)
         # The outbox counts what is pending in the tables, so it comes before them.
         yield from (self.outbox, self.anomalies, self.episodes, self.dead_letters, self.late_rows)
 
@@ -161,8 +164,11 @@ class Parts:
         committed = self.marks.committed.get(batch.split, 0)
         fresh, fresh_offsets = _from_offset(frame, offsets, committed)
         tested = self.metrics.test(batch.split, frame, offsets, ticks, committed)
-        merged = merge_anomalies([tested.raised, *self.learning.process(batch.split, fresh, fresh_offsets)])
+        found = self.learning.process(batch.split, fresh, fresh_offsets)
+        merged = merge_anomalies([tested.raised, *found])
         assert merged.is_empty() or merged["offset"][0] >= needed, "ids of a split only grow, or sinks would miss one"
+        changes = self.finding_episodes.observe(batch.split, fresh, fresh_offsets, found, tested.ticks)
+        self.episodes.add(batch.split, changes, tested.ordinals)
         self.anomalies.add(batch.split, merged, tested.packed)
         self.anomalies.add(batch.split, tested.at_ticks)
         if tested.at_ticks.height:

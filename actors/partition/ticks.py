@@ -5,11 +5,26 @@ what he finds are all ticks there are from there on, and perhaps some that are n
 partitions ignore. So a replay has the same ticks, wherever it begins and however rows are cut into batches.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import polars as pl
 
 Tick = tuple[int, int]
 """Offset of the row at which time was seen to reach a moment, and the moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenTick:
+    """A tick, and what it has shown."""
+
+    offset: int
+    time: int
+
+    absent_since: Mapping[tuple[Any, ...], int]
+    """The keys of its split that are absent, and since when."""
 
 
 class TickFinder:

@@ -17,6 +17,8 @@ from actors.sink.http import Poster
 from actors.sink.messages import identified_records
 from actors.sink.protocol import OpenEpisodes, SinkRecord
 from actors.sink.texts import template_of, values_of
+from config.detectors import DetectorSettings
+from config.rules import RuleSettings
 from config.service_sinks import AlertmanagerSinkSettings
 from config.settings import JobSettings
 from config.sink_checks import label_name
@@ -40,6 +42,7 @@ class AlertmanagerSink:
     ) -> None:
         self._settings = settings
         self._job = job
+        self._rules = job.rules
         self._now_s = now_s
         self._refreshed_s: int | None = None
         url = settings.url.rstrip("/") + "/api/v2/alerts"
@@ -106,21 +109,31 @@ class AlertmanagerSink:
         """Return what the alert is known by."""
         values = values_of(self._job, record)
         # Absences come after all metrics and detectors, and nothing is said of them.
-        is_of_metric = anomaly.type < len(self._job.metrics)
-        metric = self._job.metrics[anomaly.type] if is_of_metric else None
+        rule = self._rules[anomaly.type] if anomaly.type < len(self._rules) else None
         labels = {
-            "alertname": anomaly.metric if metric is None else metric.id or metric.when,
+            "alertname": self._name(rule, anomaly),
             "tocsin_job": self._job.name,
-            "severity": (metric and metric.severity) or "",
-            **{name: template_of(text).render(values) for name, text in (metric.labels if metric else {}).items()},
+            "severity": (rule and rule.severity) or "",
+            **{name: template_of(text).render(values) for name, text in (rule.labels if rule else {}).items()},
             **{name: template_of(text).render(values) for name, text in self._settings.labels.items()},
         }
+        if rule is not None and self._rules.count(rule) > 1:
+            # A detector finds several things, each with episodes of its own.
+            labels["finding"] = anomaly.metric
         if self._job.partition_by == "split":
             # Then a key may have an episode in each.
             labels["split"] = str(anomaly.id.split)
         for name, value in record.get("key", {}).items():
             labels[label_name(name)] = "NULL" if value is None else str(value)
         return {name: text for name, text in labels.items() if text}
+
+    def _name(self, rule: RuleSettings | None, anomaly: SinkRecord) -> str:
+        if rule is None:
+            return anomaly.metric
+        if isinstance(rule, DetectorSettings):
+            return rule.id or rule.name or rule.type
+        # The text of a metric may be a template, whose values change while an episode lasts.
+        return rule.id or self._job.metrics[anomaly.type].when
 
 
 def _moment(text: Any) -> datetime | None:

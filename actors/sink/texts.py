@@ -34,7 +34,7 @@ def described(job: JobForm) -> dict[int, Template]:
 def with_texts(job: JobForm, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return records with what the job says of their metrics and detectors, as far as it says anything."""
     templates = described(job)
-    if not templates and not any(_says_anything(rule) for rule in rules_of(job)):
+    if not templates and not any(map(_says_anything, (*job.metrics, *job.detectors))):
         return list(records)
     return [_with_texts(job, templates.get(record.get("type", -1)), record) for record in records]
 
@@ -100,8 +100,15 @@ def values_of(job: JobForm, record: Mapping[str, Any]) -> Values:
 def _rule_of(job: JobForm, record: Mapping[str, Any]) -> RuleForm | None:
     """Return the metric or detector of a record, `None` where it has none: a key that is absent, say."""
     number = record.get("type")
+    if not isinstance(number, int):
+        return None
+    if number < len(job.metrics):
+        return job.metrics[number]
+    if not any(map(_says_anything, job.detectors)):
+        # To know which of them it is, detectors have to be made.
+        return None
     rules = rules_of(job)
-    return rules[number] if isinstance(number, int) and number < len(rules) else None
+    return rules[number] if number < len(rules) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

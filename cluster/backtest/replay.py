@@ -20,8 +20,9 @@ from actors.partition.absences import Absences, absence_text
 from actors.partition.anomaly_table import merge_anomalies
 from actors.partition.assembly import IdleEngine, build_detectors, build_engine, wide_frame
 from actors.partition.episode_table import LateOrdinals
+from actors.partition.finding_episodes import FindingEpisodes
 from actors.partition.metrics import cut_at_ticks
-from actors.partition.ticks import TickFinder
+from actors.partition.ticks import SeenTick, TickFinder
 from actors.source.protocol import DeadLetter
 from config.settings import JobSettings
 from config.specs import metric_ticks
@@ -71,6 +72,8 @@ class Replay:
         self._bases = np.cumsum(counts)[:-1].tolist()
         self._absence_text = absence_text(job)
         self._absences = Absences(job, sum(counts))
+        self._finding_episodes = FindingEpisodes(job, counts[1:], lambda brought: None)
+        self._seen_ticks: list[SeenTick] = []
         self._ticks = TickFinder(job.time_column, metric_ticks(job, job.ticks) or None)
         self.keeps_windows = False
         """Whether `closed_windows` is wanted."""
@@ -106,6 +109,8 @@ class Replay:
         for detector, base in zip(self._detectors, self._bases, strict=True):
             found = detector.process(batch.frame, batch.offsets)
             parts.append(wide_frame(self._job, found.with_columns((pl.col("type") + base).cast(pl.Int32))))
+        rows = batch.split, batch.frame, batch.offsets
+        self._follow(self._finding_episodes.observe(*rows, parts[1:], self._seen_ticks))
         merged = merge_anomalies(parts)
         if not at_ticks.height:
             return merged
@@ -118,6 +123,7 @@ class Replay:
         closed: list[list[ClosedWindows]] = []
         told = nothing.with_columns(detail=pl.lit(None, pl.String))
         ordinals = LateOrdinals(0, 1)
+        self._seen_ticks = []
         ticks = self._ticks.find(batch.split, batch.frame, batch.offsets)
         for frame, offsets, tick in cut_at_ticks(batch.frame, batch.offsets, ticks):
             found.append(self.engine.append_physical(frame, offsets))
@@ -130,6 +136,8 @@ class Replay:
                 closed.append(self._closed())
                 silent, absences = self._absences.tick(batch.split, tick, ordinals, told)
                 at_ticks.append(silent.select(nothing.columns))
+                absent_since = self._absences.since(batch.split)
+                self._seen_ticks.append(SeenTick(offset=tick[0], time=tick[1], absent_since=absent_since))
                 self._absences.tell(self.engine, batch.split, tick[0])
                 self._follow(self.engine.take_episodes())
                 self._follow(absences)

@@ -134,8 +134,8 @@ def _metric(result: Backtest, index: int, key_count_max: int) -> MetricSummary:
 
 
 def _has_lifecycle(result: Backtest, index: int) -> bool:
-    metrics = result.job.metrics
-    return index < len(metrics) and metrics[index].has_episodes
+    rules = result.job.rules
+    return index < len(rules) and result.job.makes_episodes(rules[index])
 
 
 def _keys(result: Backtest, index: int, found: pl.DataFrame) -> tuple[KeySummary, ...]:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from cluster.backtest.replay import Input
     from config.settings import JobSettings
 
-NO_EPISODES = "no metric has `for`, `keep_firing` or `clear`, and the job no `absent`, so that there are no episodes"
+NO_EPISODES = (
+    "no metric or detector has `for`, `keep_firing` or `clear`, no sink asks for episodes, and the job has no "
+    "`absent`, so that there are no episodes"
+)
 
 PICTURES = (".png", ".svg", ".html")
 

@@ -10,9 +10,9 @@ import polars as pl
 from actors.engine.episodes.episode import Episode
 from actors.frames import polars_schema, present_times
 from actors.model import AnomalyId, Column, Schema
-from actors.partition.absences import absence_text
 from actors.partition.anomalies import Anomaly
 from actors.partition.rejected_records import LateRow
+from actors.partition.type_texts import type_texts
 from actors.sink.anomaly_frames import json_records
 from actors.sink.lines import anomaly_records, with_key
 from cluster.errors import ClusterError
@@ -41,8 +41,7 @@ def late_frame(job: JobSettings, rows: Sequence[LateRow]) -> pl.DataFrame:
 
 def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame:
     """Return episodes as a frame: key columns, metric, state, times, count, peak, and the row that began them."""
-    texts = [metric.describe or metric.when for metric in job.metrics]
-    absent = absence_text(job)
+    texts = type_texts(job)
     types = polars_schema(job.row_schema)
     keys = {
         name: pl.Series([episode.key[i] for episode in episodes], dtype=types[name])
@@ -55,7 +54,7 @@ def episode_frame(job: JobSettings, episodes: Sequence[Episode]) -> pl.DataFrame
         {
             **present_times(job.row_schema, pl.DataFrame(keys), months_as_text=True).to_dict(),
             "type": pl.Series([one.type for one in episodes], dtype=pl.Int32),
-            "metric": pl.Series([_text_of(texts, one.type, absent) for one in episodes], dtype=pl.String),
+            "metric": pl.Series([_text_of(texts, one.type) for one in episodes], dtype=pl.String),
             "state": pl.Series([str(one.state) for one in episodes], dtype=pl.String),
             **present_times(schema, pl.DataFrame(times), months_as_text=True).to_dict(),
             "count": pl.Series([one.count for one in episodes], dtype=pl.Int64),
@@ -80,9 +79,9 @@ def show_episodes(job: JobSettings, episodes: Sequence[Episode], *, as_json: boo
     return table if has_header else "\n".join(table.splitlines()[2:])
 
 
-def _text_of(texts: Sequence[str], number: int, absent: str | None) -> str | None:
-    # A job that was changed may have fewer metrics than the one before it, whose episodes stay. Detectors have none.
-    return texts[number] if number < len(texts) else absent
+def _text_of(texts: Sequence[str], number: int) -> str | None:
+    # A job that was changed may have fewer metrics than the one before it, whose episodes stay.
+    return texts[number] if number < len(texts) else None
 
 
 def before(place: AnomalyId) -> AnomalyId | None:

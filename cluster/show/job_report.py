@@ -59,10 +59,11 @@ def _group(job: JobSettings, group: MetricGroup, costs: EngineCosts) -> dict[str
 
 def _idle_sinks(job: JobSettings) -> list[str]:
     """Return the sinks that no metric or detector has anything for."""
-    metrics = [(one.severity, one.id or one.describe or one.when, one.has_episodes) for one in job.metrics]
+    metrics = [(one.severity, one.id or one.describe or one.when, job.makes_episodes(one)) for one in job.metrics]
     others: list[tuple[str | None, str, bool]] = []
     for settings, detector in zip(job.detectors, build_detectors(job), strict=True):
-        others += [(settings.severity, settings.id or text, False) for text in detector.metrics]
+        episodes = job.makes_episodes(settings)
+        others += [(settings.severity, settings.id or text, episodes) for text in detector.metrics]
     if (text := absence_text(job)) is not None:
         others.append((None, text, True))
     return [

@@ -67,6 +67,17 @@ ALL_DETECTORS: dict[str, Any] = {
     ],
 }
 
+FINDING_EPISODES: dict[str, Any] = {
+    "detectors": [
+        {"type": "new_value", "watch": ["user", "qty"], "learn": {"rows": 2}, "keep_firing": 6},
+        {"type": "new_event", "event": ["user"], "learn": {"rows": 2}, "for": 2},
+        {"type": "value_range", "watch": ["qty"], "learn": {"rows": 2}},
+    ],
+    "ticks": 5,
+    "absent": 12,
+    "sinks": [{"type": "ndjson", "path": "out"}, {"type": "ndjson", "path": "episodes", "only": "episodes"}],
+}
+
 EPISODES: dict[str, Any] = {
     "metrics": [
         {"when": "qty > 6", "for": 3, "keep_firing": 9},

@@ -45,6 +45,9 @@ class LifecycleSettings:
     keep_firing: Duration = 0
     clear: str | None = None
 
+    is_implied: bool = False
+    """Whether nobody has asked for it by itself, so that an engine without it has the same state but for episodes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle:
@@ -58,6 +61,9 @@ class Lifecycle:
 
     clear: "Metric | None" = None
     """What ends an episode; `None`: an evaluation that is not true."""
+
+    is_implied: bool = False
+    """Whether snapshots of an engine without it are taken, and the other way round."""
 
 
 EpisodeId = tuple[int, int, int, int, int]

@@ -243,10 +243,14 @@ class EpisodeTracker:
     def load(self, state: Mapping[str, Array]) -> None:
         """Take over arrays that `state` gave; what was not taken is forgotten."""
         self._alerts, self._changed, self._notices = {}, {}, []
+        types = {watch.type for watch in self._watches}
         for text in state["alerts"].tolist():
             kind, number, now, cleared_at, split, place, start, fired_at, last_true, count, peak, *key = json.loads(
                 text
             )
+            if kind not in types:
+                # What asked for its episodes is gone.
+                continue
             offset, ordinal = place if isinstance(place, list) else (place, 0)
             latest, turned, turned_at = now if isinstance(now, list) else (now, None, None)
             known = EpisodeState.PENDING if fired_at is None else EpisodeState.FIRING

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from actors.engine import LifecycleSettings
 from config import ConfigError, make_job, parse_job
 from config.sinks import SinkWhere
+from config.specs import engine_spec
 
 JOB: dict[str, Any] = {
     "job": "hot",
@@ -105,9 +107,13 @@ def test_two_sinks_of_one_place_need_names() -> None:
     assert [sink.identity for sink in job.sinks] == [f"webhook {URL}", "webhook second"]
 
 
-def test_episodes_for_a_sink_need_a_metric_that_has_some() -> None:
-    message = error_of(metrics=["load > 80"], sinks=[{"path": "out", "only": "episodes"}])
-    assert "no metric has episodes, so nothing would come; give one `for`, `keep_firing` or `clear`" in message
+def test_a_sink_that_takes_episodes_asks_for_them() -> None:
+    quiet = make_job(JOB | {"metrics": ["load > 80"], "sinks": [{"path": "out"}]})
+    asked = make_job(JOB | {"metrics": ["load > 80"], "sinks": [{"path": "out", "only": "episodes"}]})
+    assert [quiet.has_episodes, asked.has_episodes] == [False, True]
+    assert [engine_spec(job).lifecycles for job in (quiet, asked)] == [(), (LifecycleSettings(is_implied=True),)]
+    message = error_of(metrics=[], events={"store": True}, sinks=[{"path": "out", "only": "episodes"}])
+    assert "the job has no metric, no detector and no `absent`, so there are no episodes" in message
 
 
 def test_what_a_sink_takes_follows_from_the_job_unless_it_says_so() -> None:

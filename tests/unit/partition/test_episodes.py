@@ -138,3 +138,41 @@ def test_a_snapshot_brings_open_episodes_to_an_empty_shard(tmp_path: Path) -> No
         partition.apply(2, make_batch(JOB, 3, ROWS[3:]), 0)
         partition.flush(2, 0)
         assert [one[1] for one in episodes(partition)] == ["resolved", "pending"]
+
+
+def test_a_sink_that_asks_for_episodes_may_come_to_a_job_and_go(tmp_path: Path) -> None:
+    metrics = ["qty > 6", {"when": "qty > 8", "keep_firing": 5}]
+    sink = {"type": "ndjson", "path": "out"}
+    sinks = [[sink], [{**sink, "only": "both"}]] * 2
+    for number, given in enumerate(sinks):
+        job = make_partition_job(metrics=metrics, window=None, sinks=given)
+        with opened(tmp_path, job) as partition:
+            partition.apply(1, make_batch(job, number, [(1000 + number, "A", 9, "ann")]), 0)
+            partition.flush(1, 0, with_snapshot=True)
+            partition.validate()
+            counts = {one.type: one.count for one in partition.queries.episodes(EpisodeFilter(state="firing"), 9)}
+        # The first metric is followed from where somebody first asks for its episodes, and while somebody does.
+        assert counts == {1: number + 1} | ({} if not number else {0: 1 if number < 3 else counts[0]})
+
+
+def test_what_a_detector_finds_has_episodes_that_end_at_the_next_row_without_it(tmp_path: Path) -> None:
+    detectors = [
+        {"type": "value_range", "watch": ["qty"], "learn": {"rows": 2}, "keep_firing": 5},
+        {"type": "value_range", "name": "other", "watch": ["qty"], "learn": {"rows": 2}, "for": 3},
+    ]
+    job = make_partition_job(
+        metrics=["qty > 100"], window=None, detectors=detectors, episodes={"deliver": True}, **SINKS
+    )
+    rows = [
+        (at, "A", qty, "ann") for at, qty in ((1, 5), (2, 6), (3, 5), (10, 50), (12, 5), (14, 50), (16, 5), (30, 5))
+    ]
+    rows += [(40, "A", 50, "ann"), (41, "A", 51, "ann"), (43, "A", 52, "ann"), (44, "A", 5, "ann")]
+    with opened(tmp_path, job) as partition:
+        for number, row in enumerate(rows):
+            partition.apply(1, make_batch(job, number, [row]), 0)
+            partition.flush(1, 0)
+        partition.validate()
+        assert episodes(partition, type=1) == [(10, "resolved", 10, 19, 2, None), (40, "firing", 40, None, 3, None)]
+        assert episodes(partition, type=2) == [(40, "resolved", 43, 44, 3, None)]
+        told = [(one.id.offset, one.type) for one in partition.outbox(0, 99) if one.id.ordinal >= LATE_ORDINALS]
+        assert told == [(3, 1), (7, 1), (8, 1), (10, 2), (11, 2)]

@@ -13,6 +13,7 @@ from actors.partition.anomalies import Anomaly
 from actors.sink.anomaly_frames import anomaly_frame, json_records
 from actors.sink.lines import anomaly_records, anomaly_rows, column_names
 from actors.time_text import time_text
+from config import make_job
 from config.form import stored_form
 from tests.support.jobs import make_trades_job
 from tests.support.partition_jobs import make_partition_job
@@ -142,3 +143,23 @@ def test_texts_may_name_what_else_is_said_of_the_metric() -> None:
     text = "small info A-desk"
     assert (record["summary"], record["metric"], record["runbook"]) == (text, text, "wiki/A-desk")
     assert anomaly_frame(job, [anomaly])["metric"].to_list() == [text]
+
+
+def test_each_thing_that_a_detector_finds_is_shown_with_what_is_said_of_that_detector() -> None:
+    detectors = [
+        {"type": "new_value", "watch": ["qty", "sym2"], "id": "first", "severity": "info"},
+        {"type": "new_value", "name": "silent", "watch": ["qty"]},
+        {"type": "new_value", "name": "last", "watch": ["qty"], "id": "last", "summary": "{sym} {rule}"},
+    ]
+    learning = [{**one, "learn": {"rows": 2}} for one in detectors]
+    schema = {"ts": "TIMESTAMP", "sym": "SYMBOL", "qty": "INT", "sym2": "SYMBOL"}
+    given = {"job": "two", "schema": schema, "time": "ts", "key": ["sym"], "detectors": learning}
+    job = make_job(
+        {**given, "metrics": ["qty < 4"], "source": {"type": "stream", "name": "trades"}, "absent": 9, "ticks": 3}
+    )
+    one = Anomaly(id=AnomalyId(split=0, offset=1, ordinal=0), time=5, key=("A",), type=0, metric="x", detail=None)
+    found = [replace(one, type=kind) for kind in range(6)]
+    for form in (job, stored_form(job.to_bytes())):
+        records = anomaly_records(form, found)
+        assert [record.get("rule") for record in records] == [None, "first", "first", None, "last", None]
+        assert records[4]["summary"] == "A last"
