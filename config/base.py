@@ -1,6 +1,5 @@
 """What all settings have in common: frozen, strict about keys, and helpful about misspelt ones."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from actors.durations import parse_duration
+from actors.nearness import nearest
 from config.errors import Path, SettingError
 from config.units import parse_size
 
@@ -126,13 +126,6 @@ def unknown_type(kind: Any, known: Iterable[str]) -> SettingError:
     meant = nearest(str(kind), names)
     asked = "" if meant is None else f"did you mean {meant!r}? "
     return SettingError(("type",), f"no such type, {kind!r}; {asked}use one of {', '.join(names)}", meant_value=meant)
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that is most like another, `None` when none is like it."""
-    folded = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.65)
-    return folded[near[0]] if near else None
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from actors.model import ColumnType
-from config.base import nearest
+from actors.nearness import nearest
 from config.errors import Path, SettingError
 from config.faults import has, locate
 from config.sources import brings_log, with_type

@@ -225,7 +225,7 @@ def _checked_schema(given: Any) -> Schema:
     for name in schema.names:
         if name.lower() in RESERVED_WORDS:
             raise bad_argument(
-                f"the column {name!r} has the name of a word of metrics, where it would mean that; rename it"
+                f"the column {name!r} has the name of a constant of metrics, where it would mean that; rename it"
             )
     return schema
 

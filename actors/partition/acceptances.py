@@ -6,7 +6,6 @@ is not named). It is applied before the first row of its key at or after that of
 committed with the detectors' state: replay, another owner and a shard that is rebuilt come to the same result.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from actors.detectors.errors import DetectorValueError
 from actors.detectors.values import parse_list, plain_values, typed_value
 from actors.errors import TocsinError
 from actors.model import Column, Schema
+from actors.nearness import nearest
 
 Array = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -288,8 +288,8 @@ def _explain_nothing(detectors: Sequence[Detector], variable: str, name: str | N
 
 
 def _meant(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near and near[0] != word else ""
+    near = nearest(word, known)
+    return f" (did you mean {near!r}?)" if near is not None and near != word else ""
 
 
 def _is_list(text: str) -> bool:

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from actors.nearness import nearest
 from actors.partition.anomalies import AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
 from actors.store import Event, JsonPayload, QueryLatestParams
 from actors.store.query.planner import QueryParams
 from actors.time_text import time_text
 from cluster.client.event_query import EventQuery, join_type, make_params
-from config.base import nearest
 from config.form import JobForm
 from config.settings import JobSettings
 

@@ -94,6 +94,8 @@ SCALARS = (
     ),
     *("nullFill({}, 7)", "nullFill({}, {other})", "max({}, {other})", "min({}, {other})", "(max({}, 0) / 2)"),
     *("exp({} / 4)", "log({})", "log2({})", "log10({})", "pow({}, 2)", "pow({}, 0.5)", "square({})", "double({})"),
+    *("hour(t)", "minute_of_day(t, 'Asia/Kathmandu')", "weekday(t)", "(hour(t, 'America/St_Johns') + {})"),
+    *("long({})", "double(text({}))", "long(text({}))", "strlen(text({}))", "long(s)", "int(double(substr(s, 0)))"),
     *("strlen(s)", "({} + b)", "(b + c)", "(b * {})", "((x > y) + 1)", "between({}, 1:3)", "({} in [1, 2.5, NULL])"),
 )
 BOOLEANS = (
@@ -110,6 +112,11 @@ BOOLEANS = (
         "and(b, c)",
         "or(b, c)",
     ),
+    *("x not in [1, 3]", "s not in ['A', NULL]", "r not in [NULL]", "not x not in [1]", "x > 0 and s not in ['A']"),
+    *("contains(s, 'x')", "contains(s, s)", "matches(s, '^[A-U]')", "matches(s, 'x$|b')", "matches(s, '')"),
+    *("substr(s, 1) == ''", "substr(s, -1) == 'x'", "substr(s, 0, 2) == 'US'", "split(s, ' ', 1) == 'x'"),
+    *("isNull(split(s, ' ', -2))", "date(t) == '1970-01-01'", "date(t, 'Pacific/Honolulu') < date(t)"),
+    *("text(b) == 'true'", "text(x) > '1'", "col('x') > 1", "col('S') == 'A'", "count(*) > 3", "sum(x) > count(*)"),
     *("b == c", "b != c", "b < c", "b <= c", "b", "prev(b)", "ffill(b)", "nullFill(b, true)", "iif(b, c, true)"),
     *("x and y", "x or r", "not x", "!r", "x < y", "x <= y", "x > y", "x >= y", "x == y", "x != y", "x <> r", "x == r"),
     *("between(x, y:3)", "between(x, NULL:3)", "between(r, -1:y)", "in(x, [1, 3])", "x in [NULL, 2]", "r in [1, 2]"),

@@ -9,7 +9,7 @@ from actors.engine.functions.definition import REQUIRED, Function
 
 SCHEMA = {"time": "TIMESTAMP", "sym": "SYMBOL", "price": "DOUBLE", "qty": "INT", "ok": "BOOL"}
 
-_VALUES = {"number": "price", "any": "qty", "text": "sym", "time": "time"}
+_VALUES = {"number": "price", "any": "qty", "text": "sym", "time": "time", "moment": "time"}
 _CONSTANTS = {"integer": "5", "constant": "1", "real": "1", "truth": "true", "word": "'a%'", "list": "[1, 2]"}
 
 
@@ -28,6 +28,8 @@ METRIC_SEEDS = (
     "qty > 3 and price < 5 or not ok",
     "1 < qty < 5 && !(ok) || price != 2.5",
     "qty in [1, 2, 3] or sym == `a",
+    "sym not in ['a', NULL] and count(*) > 1 or -1m < time - prev(time) < 5s",
+    "hour(time, 'Europe/Berlin') > 1 and matches(sym, '^[a-z]+$') and col('price') > double(text(qty))",
     "between(qty, 1:6) and -price * 2 / 3 \\ 4 % 5 - +1 > 0",
     'tmsum(time, qty, 5s) > 3 or like(sym, "%a_") or sym != "\\"x"',
     "percentile(price, 75, interpolation='lower') > avg(price) + 2 * std(price)",

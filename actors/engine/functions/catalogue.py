@@ -5,7 +5,9 @@ from actors.engine.functions.entries.aggregates import AGGREGATES
 from actors.engine.functions.entries.history import HISTORY
 from actors.engine.functions.entries.operators import OPERATORS
 from actors.engine.functions.entries.ranges import ranges
-from actors.engine.functions.entries.scalars import CONDITIONS, NUMBERS, TEXTS
+from actors.engine.functions.entries.scalars import CONDITIONS, NUMBERS
+from actors.engine.functions.entries.texts import TEXTS
+from actors.engine.functions.entries.times import TIMES
 
 FORBIDDEN = {
     "next": "Use `prev`, which looks at the row before.",
@@ -20,6 +22,7 @@ FUNCTIONS: tuple[Function, ...] = (
     *NUMBERS,
     *CONDITIONS,
     *TEXTS,
+    *TIMES,
     *AGGREGATES,
     *HISTORY,
     *ranges(AGGREGATES),

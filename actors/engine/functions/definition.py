@@ -39,7 +39,8 @@ class Parameter:
     """Name for named arguments; compared without regard to case."""
 
     accepts: str = "number"
-    """Values: `number`, `any`, `text`, `time`. Constants: `integer`, `real`, `truth`, `word`, `list`."""
+    """Values: `number`, `any`, `text`, `time`, `moment` (a time of a known type, which is the constant `unit` of a
+    call). Constants: `integer`, `real`, `truth`, `word`, `list`."""
 
     is_constant: bool = False
     """Whether the argument must be a constant."""
@@ -102,6 +103,9 @@ class Function:
     compares: bool = False
     """Whether its values are compared with one another, so that it matters what NULL means there."""
 
+    keeps_unit: bool = False
+    """Whether, of times or lengths of time, the result is in their unit."""
+
     @property
     def row_form(self) -> Callable[[Any], Any] | None:
         """Makes the same for one row; `None` if only vectors can do it."""
@@ -141,6 +145,12 @@ def sequence(
 def signed(sign: str, function: Function, compares: bool = False) -> Function:
     """Return a function that is also an operator, or one that compares its values."""
     return replace(function, sign=sign, compares=compares)
+
+
+def keeping_units(functions: Sequence[Function], *names: str) -> list[Function]:
+    """Return functions, of which those named keep the unit of times and lengths of time."""
+    assert {*names} <= {function.name for function in functions}
+    return [replace(one, keeps_unit=True) if one.name in names else one for one in functions]
 
 
 def _function(

@@ -3,25 +3,26 @@
 Terms are compared by what they compute, not by where they stand, so equal parts of several metrics are one term.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from actors.durations import nanoseconds_per_unit
 from actors.engine.errors import MetricError
 from actors.engine.functions.catalogue import BY_NAME, FORBIDDEN
 from actors.engine.functions.definition import REQUIRED, Function, Kind, Parameter
 from actors.engine.functions.scalars import Usage
-from actors.engine.language.grammar import NAME_PATTERN, WHOLE_MAX, parse_metric
-from actors.engine.language.hints import way_out_of_name
-from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
-from actors.engine.language.text import canonical_text, render
+from actors.engine.language.durations import as_number, one_clock, units_of
+from actors.engine.language.grammar import NAME_PATTERN, parse_metric
+from actors.engine.language.hints import way_out_of_name, way_out_of_slip
+from actors.engine.language.syntax import AllRows, Call, Duration, Listing, Literal, Name, Node, Pair
+from actors.engine.language.text import canonical_text, render, render_text
+from actors.engine.language.wording import allowed, comparison_of, listed, number_for, signature
 from actors.engine.vectors.vector import Type
-from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, Column, ColumnType, Schema
+from actors.model import Column, ColumnType, Schema
+from actors.nearness import nearest
 
 KEPT_METRICS_MAX = 256
 """Metrics that are kept, since every partition of a process asks for the same ones."""
@@ -60,6 +61,9 @@ class Term:
 
     source: str = field(default="", compare=False)
     """The text it was written as."""
+
+    clock: ColumnType | None = field(default=None, compare=False)
+    """The type in whose unit the values are times or lengths of time; `None` if they are neither."""
 
     @property
     def is_aggregate(self) -> bool:
@@ -126,10 +130,9 @@ def analyse_metric(text: str, schema: Schema) -> Metric:
         term = _Analysis(source, schema).term(node)
     except MetricError as error:
         odd = [name for name in schema.names if not _WRITABLE.fullmatch(name) and name.lower() in source.lower()]
-        if not odd:
+        if not odd or error.code not in ("parse", "unknown_column"):
             raise
-        way_out = f"A metric cannot name the column {odd[0]!r}: use letters of ASCII, digits and `_` in the schema."
-        way_out += " A source gives a field of another name to a column by `columns`."
+        way_out = f"The column {odd[0]!r} is written as `col({render_text(odd[0])})`."
         raise MetricError(error.code, error.problem, error.expression, error.position, way_out) from None
     if term.type is not Type.BOOL:
         raise MetricError(
@@ -159,24 +162,9 @@ def _literal_type(value: Any) -> Type:
     return Type.INT if isinstance(value, int) else Type.REAL if isinstance(value, float) else Type.TEXT
 
 
-_SHOWN_MAX = 60
-"""Characters of a part of a metric that a hint repeats."""
-
-_WRITABLE = re.compile(NAME_PATTERN)
+_WRITABLE = re.compile(f"(?!(?:and|or|in|not)$){NAME_PATTERN}", re.IGNORECASE)
 
 _FORBIDDEN = {name.lower(): way_out for name, way_out in FORBIDDEN.items()}
-
-_NANOSECONDS = {
-    "ns": 1,
-    "us": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-    "H": 3_600_000_000_000,
-    "d": 86_400_000_000_000,
-    "w": 604_800_000_000_000,
-}
 
 
 class _Analysis:
@@ -193,19 +181,14 @@ class _Analysis:
             return self._column(node)
         if isinstance(node, Call):
             return self._call(node)
-        problem = {Duration: "a length of time", Listing: "a list", Pair: "a pair of bounds"}[type(node)]
-        way_out = self._number_of(node) if isinstance(node, Duration) else "See docs/metrics.md for its uses."
+        problem = {
+            Duration: "a length of time",
+            Listing: "a list",
+            Pair: "a pair of bounds",
+            AllRows: "`*`, which is all rows,",
+        }[type(node)]
+        way_out = as_number(node, self._schema) if isinstance(node, Duration) else "See docs/metrics.md for its uses."
         raise self._error("bad_argument", f"{problem} cannot stand here", node, way_out)
-
-    def _number_of(self, node: Duration) -> str:
-        """Return what a length of time is among times, which are numbers."""
-        way_out = "Times are numbers in the unit of their column"
-        for column in self._schema.columns:
-            unit = nanoseconds_per_unit(column.type) if column.type.is_temporal else None
-            count, rest = divmod(node.count * _NANOSECONDS[node.unit], unit or 1)
-            if unit is not None and not rest:
-                return f"{way_out}: {render(node)} of `{column.name}`, a {column.type}, is {count}."
-        return f"{way_out}; give one."
 
     def _error(self, code: str, problem: str, node: Node, way_out: str) -> MetricError:
         return MetricError(code, problem, self._source, node.position, way_out)
@@ -214,39 +197,94 @@ class _Analysis:
         column = self._schema.find(node.name)
         if column is None:
             names = self._schema.names
-            way_out = _nearest(node.name, names) or f"Columns are {', '.join(names)}; a text stands in quotes: 'A'."
+            way_out = _meant(node.name, names) or f"Columns are {listed(names)}; a text stands in quotes: 'A'."
             raise self._error("unknown_column", f"there is no column `{node.name}`", node, way_out)
-        return Term(function=None, type=column_type(column), column=column.name, source=node.name)
+        clock = column.type if column.type.is_temporal else None
+        return Term(function=None, type=column_type(column), column=column.name, source=node.name, clock=clock)
+
+    def _named_column(self, node: Call) -> Term:
+        """Return the column of `col("any name")`."""
+        name = node.arguments[0] if len(node.arguments) == 1 and not node.named else None
+        if not isinstance(name, Literal) or not isinstance(name.value, str):
+            problem = "`col` needs the name of a column in quotes"
+            raise self._error("bad_argument", problem, node, "Its form is col('cpu-load').")
+        found = self._column(Name(name=name.value, position=name.position, stop=name.stop))
+        return replace(found, source=render(node))
+
+    def _row_count(self, node: Call) -> Term:
+        """Return the number of rows, `count(*)`."""
+        if node.function.lower() not in ("count", "size"):
+            problem = f"`{node.function}` needs values, and `*` has none"
+            raise self._error("bad_argument", problem, node.arguments[0], "Name a column; `count(*)` counts the rows.")
+        one = Literal(value=1, position=node.position, stop=node.stop)
+        return replace(self._call(replace(node, function="size", arguments=(one,))), source=render(node))
 
     def _call(self, node: Call) -> Term:
+        name = node.function.lower()
+        if name == "col":
+            return self._named_column(node)
+        if any(isinstance(argument, AllRows) for argument in node.arguments):
+            return self._row_count(node)
+        function, arguments = self._function(node)
+        bound = self._bind(function, node, arguments)
+        nodes = [bound[p.name] for p in function.values]
+        values = self._values(function, nodes)
+        self._check_values(function, values, nodes, node)
+        for parameter in function.parameters:
+            if parameter.accepts in ("list", "constant") and parameter.name in bound:
+                self._check_compared(values[0], bound[parameter.name])
+        constants = tuple(
+            (p.name, self._constant(function, p, bound, values)) for p in function.parameters if p.is_constant
+        )
+        moments = [v.clock for p, v in zip(function.values, values, strict=True) if p.accepts == "moment"]
+        constants += tuple(("unit", clock) for clock in moments)
+        kind = function.result([value.type for value in values], dict(constants))
+        clock = one_clock(_clocks(function, values)) if function.keeps_unit else None
+        term = Term(
+            function=function, type=kind, arguments=values, constants=constants, source=render(node), clock=clock
+        )
+        self._check_build(term, node)
+        return term
+
+    def _function(self, node: Call) -> tuple[Function, tuple[Node, ...]]:
+        """Return the function that a call is of, and its arguments."""
         name = node.function.lower()
         if name in _FORBIDDEN:
             raise self._error("forbidden_function", f"`{node.function}` cannot be used", node, _FORBIDDEN[name])
         candidates = BY_NAME.get(name)
         if candidates is None:
             known = [function.name for functions in BY_NAME.values() for function in functions]
-            way_out = way_out_of_name(node.function) or _nearest(node.function, known, 0.65)
-            way_out = way_out or "docs/metrics.md lists them all."
+            way_out = way_out_of_name(node.function) or _meant(node.function, known)
+            way_out = way_out or way_out_of_slip(node.function) or "docs/metrics.md lists them all."
             raise self._error("unknown_function", f"there is no function `{node.function}`", node, way_out)
         for argument in node.arguments:
             if isinstance(argument, Pair) and name != "between":
                 problem = f"`{node.function}` takes no pair of bounds"
                 raise self._error("bad_argument", problem, argument, "Bounds such as `1:6` belong to `between`.")
         arguments = _spread_pairs(node.arguments)
-        function = _by_arity(candidates, len(arguments) + len(node.named))
-        bound = self._bind(function, node, arguments)
-        values = tuple(self.term(bound[p.name]) for p in function.values)
-        self._check_values(function, values, [bound[p.name] for p in function.values], node)
-        for parameter in function.parameters:
-            if parameter.accepts in ("list", "constant") and parameter.name in bound:
-                self._check_compared(values[0], bound[parameter.name])
-        constants = tuple(
-            (p.name, self._constant(function, p, bound, node)) for p in function.parameters if p.is_constant
-        )
-        kind = function.result([value.type for value in values], dict(constants))
-        term = Term(function=function, type=kind, arguments=values, constants=constants, source=render(node))
-        self._check_build(term, node)
-        return term
+        return _by_arity(candidates, len(arguments) + len(node.named)), arguments
+
+    def _values(self, function: Function, nodes: Sequence[Node]) -> tuple[Term, ...]:
+        """Return the terms of a call's values; lengths of time are numbers in the unit of those beside them."""
+        terms = [None if isinstance(node, Duration) else self.term(node) for node in nodes]
+        if None not in terms:
+            return tuple(term for term in terms if term is not None)
+        clock = None
+        if function.compares or function.keeps_unit:
+            present = [(p, term) for p, term in zip(function.values, terms, strict=True) if term is not None]
+            clock = one_clock(_clocks_of(present))
+        return tuple(self._length(node, clock) if isinstance(node, Duration) else self.term(node) for node in nodes)
+
+    def _length(self, node: Duration, clock: ColumnType | None) -> Term:
+        """Return a length of time as a number."""
+        if clock is None:
+            return self.term(node)
+        try:
+            count = units_of(node, clock)
+        except ValueError as error:
+            problem, _, way_out = str(error).partition("; ")
+            raise self._error("bad_argument", problem, node, f"{way_out.capitalize()}.") from None
+        return Term(function=None, type=Type.INT, constant=count, source=render(node))
 
     def _bind(self, function: Function, node: Call, arguments: tuple[Node, ...]) -> dict[str, Node]:
         if len(arguments) > len(function.parameters):
@@ -314,7 +352,7 @@ class _Analysis:
                 return f"Times are numbers in the unit of their column; `{column.name}` is {column.type}."
         if other.column and text.column:
             return "Give both columns one type in the schema, or write a text in quotes: 'A'."
-        return f"{_number_for(text)} To compare texts, write the number in quotes."
+        return f"{number_for(text.column, text.source)} To compare texts, write the number in quotes."
 
     def _check_compared(self, value: Term, listing: Node) -> None:
         """Refuse constants that no value of a term's type equals."""
@@ -330,24 +368,33 @@ class _Analysis:
         wanted, given = parameter.accepts, value.type
         if wanted == "number" and given is Type.TEXT:
             is_logic = node.function.lower() in ("and", "or", "not", "xor", "iif")
-            way_out = f"Compare it, as in {_comparison_of(value)}." if is_logic else _number_for(value)
+            way_out = (
+                f"Compare it, as in {_comparison_of(value)}." if is_logic else number_for(value.column, value.source)
+            )
             raise self._error("bad_type", f"`{node.function}` needs a number here", place, way_out)
         if wanted == "text" and given not in (Type.TEXT, Type.NULL):
-            hint = "Give a text column, or text in quotes."
+            hint = "Give a text column, text in quotes, or `text(x)`."
             raise self._error("bad_type", f"`{node.function}` needs a text here", place, hint)
+        if wanted == "moment" and value.clock is None:
+            hint = (
+                "Give a time column; where numbers or texts are times, give their column a type of times in the schema."
+            )
+            raise self._error("bad_type", f"`{node.function}` needs a time here", place, hint)
         if wanted == "time" and given is not Type.INT:
             raise self._error(
                 "bad_type", f"`{node.function}` needs a time here", place, "Give a time or integer column."
             )
 
-    def _constant(self, function: Function, parameter: Parameter, bound: dict[str, Node], node: Call) -> Any:
+    def _constant(
+        self, function: Function, parameter: Parameter, bound: dict[str, Node], values: Sequence[Term]
+    ) -> Any:
         if parameter.name not in bound:
             return parameter.default
         given = bound[parameter.name]
         if parameter.accepts == "list":
             return self._list(given)
         if isinstance(given, Duration):
-            return self._ticks(given, bound[function.parameters[0].name])
+            return self._window(function, parameter, given, values)
         if not isinstance(given, Literal):
             raise self._error(
                 "bad_argument", f"`{parameter.name}` must be a constant", given, f"Its form is {signature(function)}."
@@ -362,25 +409,23 @@ class _Analysis:
             raise self._error("bad_argument", "`in` needs a list of constants", given, "Write `x in [1, 2]`.")
         return tuple(item.value for item in items if isinstance(item, Literal))
 
-    def _ticks(self, given: Duration, time: Node) -> int:
-        column = self._schema.find(time.name) if isinstance(time, Name) else None
-        nanoseconds = given.count * _NANOSECONDS[given.unit]
-        if column is None or not column.type.is_temporal or column.type is ColumnType.MONTH:
+    def _window(self, function: Function, parameter: Parameter, given: Duration, values: Sequence[Term]) -> int:
+        """Return a length of time as a constant, in units of the time that comes first."""
+        first = function.values[0]
+        if first.accepts != "time" or parameter.accepts != "integer":
+            problem = f"`{parameter.name}` of `{function.name}` is no length of time"
+            timed = f"t{function.name}"
+            way_out = f"Use `{timed}` over a time column." if timed in BY_NAME else allowed(parameter)
+            raise self._error("bad_argument", problem, given, way_out)
+        if values[0].clock is None:
+            problem, way_out = "a length of time needs a time column", f"Give a number, such as {given.count}."
+            raise self._error("bad_argument", problem, given, way_out)
+        count = self._length(given, values[0].clock).constant
+        if parameter.low is not None and count < parameter.low:
             raise self._error(
-                "bad_argument", "a length of time needs a time column", given, f"Give a number, such as {given.count}."
+                "bad_argument", f"`{parameter.name}` cannot be {render(given)}", given, "Use a longer one."
             )
-        if column.type in UNITS_PER_SECOND:
-            tick = 1_000_000_000 // UNITS_PER_SECOND[column.type]
-        else:
-            tick = 1_000_000_000 * SECONDS_PER_UNIT[column.type]
-        if nanoseconds // tick > WHOLE_MAX // 4:
-            way_out = f"`{column.name}` is {column.type}; choose a shorter one."
-            raise self._error("bad_argument", "this length of time is too long", given, way_out)
-        if nanoseconds % tick or not nanoseconds:
-            problem = f"`{given.count}{given.unit}` is no whole number of ticks of `{column.name}`"
-            shortest = next(f"1{unit}" for unit, length in _NANOSECONDS.items() if length == tick)
-            raise self._error("bad_argument", problem, given, f"Give a multiple of {shortest}.")
-        return nanoseconds // tick
+        return int(count)
 
     def _checked(self, parameter: Parameter, given: Literal) -> Any:
         value, wanted = given.value, parameter.accepts
@@ -396,7 +441,7 @@ class _Analysis:
         too_low = fits and parameter.low is not None and isinstance(value, int | float) and value < parameter.low
         too_high = fits and parameter.high is not None and isinstance(value, int | float) and value > parameter.high
         if not fits or too_low or too_high or (parameter.choices and value not in parameter.choices):
-            raise self._error("bad_argument", f"`{parameter.name}` cannot be {value}", given, _allowed(parameter))
+            raise self._error("bad_argument", f"`{parameter.name}` cannot be {value}", given, allowed(parameter))
         return bool(value) if wanted == "truth" else value
 
     def _check_build(self, term: Term, node: Call) -> None:
@@ -406,13 +451,6 @@ class _Analysis:
             function.build(term.usage(True))
         except ValueError as error:
             raise self._error("bad_argument", str(error), node, f"Its form is {signature(function)}.") from None
-
-
-def _nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """Return the question whether a known word was meant, empty if none is near."""
-    folded = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=likeness)
-    return f"Did you mean `{folded[near[0]]}`?" if near else ""
 
 
 def _spread_pairs(arguments: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -428,39 +466,20 @@ def _by_arity(candidates: list[Function], count: int) -> Function:
     return fitting[0] if fitting else longest if count > len(longest.parameters) else candidates[-1]
 
 
-def _allowed(parameter: Parameter) -> str:
-    if parameter.choices:
-        return f"Use one of {', '.join(parameter.choices)}."
-    low = "" if parameter.low is None else f" from {parameter.low:g}"
-    high = "" if parameter.high is None else f" to {parameter.high:g}"
-    kinds = {"integer": "a whole number", "real": "a number", "truth": "true or false", "word": "a text"}
-    return f"Use {kinds.get(parameter.accepts, 'a constant')}{low}{high}."
+def _clocks(function: Function, values: Sequence[Term]) -> list[ColumnType | None]:
+    return _clocks_of(list(zip(function.values, values, strict=True)))
 
 
-def signature(function: Function) -> str:
-    """Return how a function is written, optional arguments in brackets."""
-    parts = [p.name if p.default is REQUIRED else f"[{p.name}{_shown(p.default)}]" for p in function.parameters]
-    return f"{function.name}({', '.join(parts)})"
+def _clocks_of(values: Sequence[tuple[Parameter, Term]]) -> list[ColumnType | None]:
+    """Return the clocks of those values of a call that its result is made of."""
+    return [v.clock for p, v in values if p.accepts not in ("time", "moment") and p.name != "condition"]
 
 
-def _shown(default: Any) -> str:
-    if default is None:
-        return ""
-    return f"={str(default).lower()}" if isinstance(default, bool) else f"={default}"
+def _meant(word: str, known: Sequence[str]) -> str:
+    """Return the question whether a known word was meant, empty if none is near."""
+    near = nearest(word, known)
+    return f"Did you mean `{near}`?" if near is not None else ""
 
 
 def _comparison_of(term: Term) -> str:
-    return f"`{_operand(term)} == 'A'`" if term.type is Type.TEXT else f"`{_operand(term)} > 0`"
-
-
-def _operand(term: Term) -> str:
-    if len(term.source) > _SHOWN_MAX:
-        return "..."
-    return f"({term.source})" if term.function is not None and term.function.sign else term.source
-
-
-def _number_for(value: Term) -> str:
-    """Return what to do where a text stands in the place of a number: no function reads one."""
-    if value.column:
-        return f"Give `{value.column}` a type of numbers in the schema, such as INT or DOUBLE."
-    return "Give a column of numbers, or a number without quotes."
+    return comparison_of(term.source, term.type, term.function is not None and bool(term.function.sign))

@@ -1,10 +1,12 @@
 r"""The grammar of metrics: text to an expression tree.
 
 Binding, weakest first: `or`, `and`, comparisons and `in`, `+ -`, `* / \ %`, prefix `-` and `!`. A chain
-`1 < x < 5` means both. `not` without brackets takes everything to its right, `not (x)` is a call.
+`1 < x < 5` means both. `not` without brackets takes everything to its right, `not (x)` is a call; after an operand
+`not in` is one operator. `count(*)` is the one call with a sign in the place of its argument.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from math import isfinite
 from typing import Any
@@ -14,14 +16,15 @@ from lark.exceptions import LarkError, UnexpectedInput, UnexpectedToken, VisitEr
 
 from actors.engine.errors import MetricError
 from actors.engine.language.hints import way_out_of_sign
-from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
+from actors.engine.language.syntax import AllRows, Call, Duration, Listing, Literal, Name, Node, Pair
 
 _GRAMMAR = r"""
 ?start: expression
 ?expression: disjunction
 ?disjunction: conjunction | conjunction (OR conjunction)+ -> binary
 ?conjunction: comparison | comparison (AND comparison)+ -> binary
-?comparison: sum | sum ((COMPARE | IN) sum)+ -> chain
+?comparison: sum | sum ((COMPARE | IN | not_in) sum)+ -> chain
+not_in: NOT IN
 ?sum: product | product ((PLUS | MINUS) product)+ -> binary
 ?product: prefix | prefix (TIMES prefix)+ -> binary
 ?prefix: atom
@@ -36,6 +39,7 @@ _GRAMMAR = r"""
     | SYMBOL -> symbol
     | NAME -> name
     | NAME "(" [argument ("," argument)*] ")" -> call
+    | NAME "(" TIMES ")" -> call_on_rows
     | "(" expression ")"
     | "[" [expression ("," expression)*] "]" -> listing
 ?argument: expression
@@ -75,8 +79,9 @@ WHOLE_MIN, WHOLE_MAX = -(2**63), 2**63 - 1
 
 _NAMES = {"||": "or", "or": "or", "&&": "and", "and": "and", "<>": "!=", "!": "not", "not": "not"}
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
-RESERVED_WORDS = frozenset((*_CONSTANTS, "and", "or", "in", "not"))
-"""Names, in small letters, that mean something else than a column of that name."""
+RESERVED_WORDS = frozenset(_CONSTANTS)
+"""Names, in small letters, that mean something else than a column of that name; `and`, `in` and the like cannot be
+taken for one, and are written by `col`."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -104,8 +109,18 @@ def _combine(function: str, left: Node, right: Node, position: int) -> Call:
     )
 
 
+def _related(sign: Token, left: Node, right: Node) -> Call:
+    """Return a comparison, or what `in` and `not in` stand for."""
+    if sign.type != "NOT_IN":
+        return _combine(_operator(sign), left, right, _start(sign))
+    found = _combine("in", left, right, _start(sign))
+    return Call(
+        function="not", arguments=(found,), named=(), is_operator=True, position=found.position, stop=found.stop
+    )
+
+
 class _MisplacedArgument(Exception):  # noqa: N818 -- never leaves this module
-    """An argument without a name after one with a name."""
+    """An argument without a name after one with a name, or a sign that is none."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
@@ -175,6 +190,22 @@ class _Builder(Transformer[Token, Node]):
             stop=stop,
         )
 
+    def call_on_rows(self, token: Token, sign: Token) -> Node:
+        if str(sign) != "*":
+            raise _MisplacedArgument(_start(sign))
+        every = AllRows(position=_start(sign), stop=_stop(sign))
+        return Call(
+            function=str(token),
+            arguments=(every,),
+            named=(),
+            is_operator=False,
+            position=_start(token),
+            stop=every.stop + 1,
+        )
+
+    def not_in(self, negation: Token, word: Token) -> Token:
+        return negation.update(type="NOT_IN")
+
     def unary(self, token: Token, operand: Node) -> Node:
         if str(token) == "+":
             return operand
@@ -182,6 +213,8 @@ class _Builder(Transformer[Token, Node]):
         if str(token) == "-" and isinstance(operand, Literal) and is_number:
             negative = -operand.value  # type: ignore[operator]  # checked to be a number above
             return Literal(value=negative, position=_start(token), stop=operand.stop)
+        if str(token) == "-" and isinstance(operand, Duration):
+            return replace(operand, count=-operand.count, position=_start(token))
         function = "neg" if str(token) == "-" else "not"
         return Call(
             function=function,
@@ -198,9 +231,7 @@ class _Builder(Transformer[Token, Node]):
 
     def chain(self, left: Node, *rest: Any) -> Node:
         operands = [left, *rest[1::2]]
-        parts = [
-            _combine(_operator(sign), operands[i], operands[i + 1], _start(sign)) for i, sign in enumerate(rest[::2])
-        ]
+        parts = [_related(sign, operands[i], operands[i + 1]) for i, sign in enumerate(rest[::2])]
         return reduce(lambda tree, part: _combine("and", tree, part, part.position), parts[1:], parts[0])
 
 

@@ -56,6 +56,14 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AllRows:
+    """The `*` of `count(*)`."""
+
+    position: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A function or operator applied to arguments."""
 
@@ -66,5 +74,13 @@ class Call:
     position: int
     stop: int
 
+    @property
+    def is_not_in(self) -> bool:
+        """Whether this is `x not in [...]`, the negation of a membership."""
+        if self.function != "not" or not self.is_operator:
+            return False
+        (operand,) = self.arguments
+        return isinstance(operand, Call) and operand.function == "in" and operand.is_operator
 
-Node = Literal | Duration | Name | Listing | Pair | Call
+
+Node = Literal | Duration | Name | Listing | Pair | AllRows | Call

@@ -9,7 +9,7 @@ from lark import Token
 from lark.exceptions import LarkError
 
 from actors.engine.language.grammar import tokens_of
-from actors.engine.language.syntax import Call, Duration, Listing, Literal, Name, Node, Pair
+from actors.engine.language.syntax import AllRows, Call, Duration, Listing, Literal, Name, Node, Pair
 
 
 class _Role(Enum):
@@ -26,6 +26,9 @@ class _Role(Enum):
 
     BINARY = auto()
     NOT = auto()
+    NOT_OF_IN = auto()
+    """The `not` of `x not in [1, 2]`, which stands after an operand."""
+
     OPERAND = auto()
     """A constant, a column, or the name of a function."""
 
@@ -46,9 +49,9 @@ _WORDS = {"and", "or", "in"}
 
 def _role(token: Token, before: _Role) -> _Role:
     if token.lower() == "not":
-        return _Role.NOT
+        return _Role.NOT_OF_IN if before in (_Role.OPERAND, _Role.CLOSE) else _Role.NOT
     if token.type in _OPERATORS or token.lower() in _WORDS:
-        if before in (_Role.OPERAND, _Role.CLOSE):
+        if before in (_Role.OPERAND, _Role.CLOSE, _Role.NOT_OF_IN):
             return _Role.BINARY
         # Where an operand is wanted, a word is the name of a function: `or(a, b)`.
         return _Role.OPERAND if token.lower() in _WORDS else _Role.SIGN
@@ -56,7 +59,7 @@ def _role(token: Token, before: _Role) -> _Role:
 
 
 def _is_apart(left: _Role, right: _Role) -> bool:
-    if right is _Role.BINARY:
+    if right in (_Role.BINARY, _Role.NOT_OF_IN):
         return True
     return left in (_Role.COMMA, _Role.BINARY, _Role.NOT) and right not in (_Role.CLOSE, _Role.COMMA, _Role.TIGHT)
 
@@ -94,10 +97,19 @@ _COMPARISON = 3
 _ATOM = 7
 
 
+def render_text(text: str) -> str:
+    """Return a constant text as it is written in metrics."""
+    quote = '"' if "'" in text and '"' not in text else "'"
+    body = text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    for letter, escape in (("\n", "\\n"), ("\t", "\\t"), ("\r", "\\r")):
+        body = body.replace(letter, escape)
+    return f"{quote}{body}{quote}"
+
+
 def render(node: Node) -> str:
     """Return the text of a part of a metric, with the brackets it needs."""
     if isinstance(node, Literal):
-        return repr(node.value) if isinstance(node.value, str) else _constant(node.value)
+        return render_text(node.value) if isinstance(node.value, str) else _constant(node.value)
     if isinstance(node, Duration):
         return f"{node.count}{node.unit}"
     if isinstance(node, Name):
@@ -106,9 +118,16 @@ def render(node: Node) -> str:
         return "[" + ", ".join(render(item) for item in node.items) + "]"
     if isinstance(node, Pair):
         return f"{render(node.low)}:{render(node.high)}"
+    if isinstance(node, AllRows):
+        return "*"
     if not node.is_operator:
         named = [f"{name}={render(value)}" for name, value in node.named]
         return f"{node.function}({', '.join([*(render(argument) for argument in node.arguments), *named])})"
+    if node.is_not_in:
+        (found,) = node.arguments
+        assert isinstance(found, Call)
+        value, items = found.arguments
+        return f"{_bracketed(value, _COMPARISON)} not in {_bracketed(items, _COMPARISON + 1)}"
     if len(node.arguments) == 1:
         return {"neg": "-", "not": "!"}[node.function] + _bracketed(node.arguments[0], _strength(node))
     left, right = node.arguments
@@ -120,7 +139,9 @@ def _constant(value: object) -> str:
 
 
 def _strength(node: Node) -> int:
-    return _STRENGTHS.get(node.function, _COMPARISON) if isinstance(node, Call) and node.is_operator else _ATOM
+    if not isinstance(node, Call) or not node.is_operator:
+        return _ATOM
+    return _COMPARISON if node.is_not_in else _STRENGTHS.get(node.function, _COMPARISON)
 
 
 def _bracketed(node: Node, least: int) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from actors.engine.functions.catalogue import FORBIDDEN, FUNCTIONS
 from actors.engine.functions.definition import Function, Kind
-from actors.engine.language.analysis import signature
+from actors.engine.language.wording import signature
+from actors.engine.report.examples import EXAMPLES, Example
 
 _INTRODUCTION = """\
 # Metrics
@@ -46,11 +47,16 @@ does. The engine counts for each metric how many comparisons met NULL.
 
 ## Expressions
 
-Operators, weakest first: `||` `or`; `&&` `and`; `<` `<=` `>` `>=` `==` `!=` `<>` `in`; `+` `-`; `*` `/` `\\` `%`;
-prefix `-` and `!`. A chain `1 < x < 5` means both. `not x and y` negates everything to its right, `not (x)` only x.
+Operators, weakest first: `||` `or`; `&&` `and`; `<` `<=` `>` `>=` `==` `!=` `<>` `in` `not in`; `+` `-`;
+`*` `/` `\\` `%`; prefix `-` and `!`. A chain `1 < x < 5` means both. `not x and y` negates everything to its right,
+`not (x)` only x.
 
 Constants: numbers, `true`, `false`, `NULL`, texts in either quote or as `` `A ``, lists `[1, 2]`,
-bounds `1:6`, and lengths of time such as `100ms`, `5s`, `2m`, `1h`, `1d` as windows over a time column.
+bounds `1:6`, and lengths of time such as `100ms`, `5s`, `2m`, `1h`, `1d`. A length of time is a window over a time
+column (`tmsum(time, x, 5m)`), or stands beside times and lengths of time: `time - prev(time) > 60s`. There it is a
+number in their unit, which `+`, `-`, `abs`, `prev`, `max`, `avg` and the like keep, and `*` and `/` do not.
+
+`count(*)` is the number of rows. `col("cpu-load")` is the column of that name, whatever is in it.
 
 An anomaly names its metric by its text with regular spacing: one space around operators and around `and`, `or`, `in`
 and `not`, also before a bracket: `not (x)`.
@@ -62,12 +68,25 @@ Whole numbers, INT as well as LONG, have 64 bits. What does not fit wraps around
 `+`, `-`, `*`, `square`, `abs`, `sum`, `wsum`, `prod` and what is made of them. Where numbers may become so large write
 `double(x)`; `avg`, deviations and the like are real and lose nothing. A real number that is too large is NULL.
 
+In the examples `x` is a column, with the values of some rows; the value is that at the last of them, or over all.
+
 An order-sensitive function looks at all rows of the key so far; inside an aggregate, at the rows of the window. An
 aggregate may stand neither inside another nor inside an order-sensitive function.
 """
 
+_SCALARS = """\
+They look at one row, or at aggregates of one window.
+
+`hour`, `minute_of_day`, `weekday` and `date` say what clocks and calendars of a zone show:
+`hour(time, "Europe/Berlin") in [8, 9, 10]`. Zones, with all changes of their clocks, are those of the database that
+comes with Polars, on every machine the same. An unknown zone is refused when the job is read, and so is the hour of a
+DATE, or the day of a TIME. The hour that comes twice when clocks are put back is the same hour both times.
+
+Regular expressions are Rust's (RE2's in the main): they take time in proportion to the text, whatever the pattern, and
+have no references back and no look-around."""
+
 _TITLES = {
-    Kind.SCALAR: ("Scalar functions and operators", "They look at one row, or at aggregates of one window."),
+    Kind.SCALAR: ("Scalar functions and operators", _SCALARS),
     Kind.AGGREGATE: ("Aggregates", "They look at all rows of a window."),
     Kind.SEQUENCE: ("Order-sensitive functions", "They look at the rows of a key in arrival order."),
 }
@@ -78,16 +97,23 @@ def reference() -> str:
     parts = [_INTRODUCTION]
     for kind, (title, text) in _TITLES.items():
         rows = [_row(function) for function in FUNCTIONS if function.kind is kind]
-        head = "| function | value | NULL |\n| --- | --- | --- |"
+        head = "| function | value | NULL | example |\n| --- | --- | --- | --- |"
         parts.append("\n".join([f"## {title}\n\n{text}\n\n{head}", *rows]) + "\n")
     refused = [f"- `{name}`: {way_out}" for name, way_out in FORBIDDEN.items()]
     parts.append("\n".join(["## Refused functions\n", *refused]) + "\n")
     return "\n".join(parts)
 
 
+def example_of(function: Function) -> Example:
+    """Return the example of a function; where a scalar has the name of an aggregate, it comes first."""
+    own = [example for example in EXAMPLES if example.function == function.name]
+    return own[-1] if function.kind is Kind.AGGREGATE else own[0]
+
+
 def _row(function: Function) -> str:
     sign = f" `{function.sign}`" if function.sign and function.sign not in (function.name, "neg", "not") else ""
-    cells = (f"`{signature(function)}`{sign}", function.definition, function.nulls)
+    example = example_of(function)
+    cells = (f"`{signature(function)}`{sign}", function.definition, function.nulls, str(example))
     return "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from actors.engine.functions.scalars import half_away, like_pattern, rounded
+from actors.engine.functions import texts
+from actors.engine.functions.scalars import Usage, half_away, like_pattern, rounded
 from actors.engine.rows.code import (
     Operand,
     RowCall,
@@ -217,8 +218,27 @@ def sign_of(call: RowCall) -> Operand:
     return unless_null(call, f"({text} > 0) - ({text} < 0)")
 
 
-def to_real(call: RowCall) -> Operand:
-    """The number as a real one."""
+def by_function(make: Callable[[Usage], Callable[..., Any]]) -> RowForm:
+    """A function of Python, `None` being NULL."""
+
+    def form(call: RowCall) -> Operand:
+        operands = ", ".join(operand.text for operand in call.operands)
+        return unless_null(call, f"{call.bind(make(call.usage))}({operands})", may_fail=True)
+
+    return form
+
+
+def to_whole(call: RowCall) -> Operand | None:
+    """The number rounded, or the text read."""
+    if call.operands[0].type is Type.TEXT:
+        return by_function(texts.always(texts.to_whole))(call)
+    return to_integer(nearest)(call)
+
+
+def to_real(call: RowCall) -> Operand | None:
+    """The number, or the text read, as a real one."""
+    if call.operands[0].type is Type.TEXT:
+        return by_function(texts.always(texts.to_real))(call)
     return unless_null(call, converted(call.operands[0], Type.REAL).text)
 
 

@@ -37,14 +37,22 @@ CONSTANTS: dict[str, list[str]] = {
     "q": ["0.625"],
     "steps": ["2"],
     "k": ["1"],
+    "zone": ["'UTC'", "'Asia/Kathmandu'"],
+    "start": ["1", "-2"],
+    "length": ["3"],
+    "separator": ["'a'"],
+    "index": ["0", "-1"],
 }
-LETTERS = {"number": "bir", "any": "birs", "text": "s", "time": "t"}
+OPTIONAL = ("precision", "zone", "length")
+"""Constants that may be left out and are given all the same."""
+
+LETTERS = {"number": "bir", "any": "birs", "text": "s", "time": "t", "moment": "t"}
 
 
 def calls(function: Function) -> list[str]:
     """Return calls of a function with all kinds of arguments, three columns of each kind being there."""
     found = []
-    options = [p for p in function.parameters if p.is_constant and (p.default is REQUIRED or p.name == "precision")]
+    options = [p for p in function.parameters if p.is_constant and (p.default is REQUIRED or p.name in OPTIONAL)]
     for places in product(*(range(len(LETTERS[parameter.accepts])) for parameter in function.values)):
         letters = tuple(LETTERS[one.accepts][place] for one, place in zip(function.values, places, strict=True))
         # Of three arguments, every kind of one meets every kind of each other: more would be four times as many calls.

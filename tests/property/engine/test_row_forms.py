@@ -15,6 +15,7 @@ from actors.engine.functions.scalars import Usage
 from actors.engine.rows.code import Operand, RowCall, wrap
 from actors.engine.rows.summing import join_reals
 from actors.engine.vectors.vector import DTYPES, Type, Vector, as_array, filler
+from actors.model import ColumnType
 
 SCALARS = [function for function in FUNCTIONS if function.kind is Kind.SCALAR and function.row_form is not None]
 
@@ -27,12 +28,17 @@ VALUES: dict[Type, st.SearchStrategy[Any]] = {
     Type.BOOL: st.booleans(),
     Type.INT: WHOLE,
     Type.REAL: REALS,
-    Type.TEXT: st.sampled_from(["", "A", "b", "AB", "Ab%", "straße"]),
+    Type.TEXT: st.sampled_from(["", "A", "b", "AB", "Ab%", "straße", "7", " -2.5e3 ", "1e999", "0x1", "9" * 30]),
 }
 CONSTANTS: dict[str, list[Any]] = {
     "precision": [0, 2, -1],
     "items": [(), (3,), (1, 2.5, None), (True, 7), (None,)],
     "pattern": ["%", "A%", "%b"],
+    "zone": ["UTC", "Europe/Berlin", "Asia/Kathmandu"],
+    "start": [0, 1, -2, 300],
+    "length": [None, 0, 2],
+    "separator": ["b", "A"],
+    "index": [0, 1, -1, -2],
 }
 
 
@@ -40,6 +46,8 @@ def kinds_of(function: Function) -> list[tuple[Type, ...]]:
     """Return the types of arguments that analysis lets through."""
     numbers = (Type.BOOL, Type.INT, Type.REAL)
     accepted = [parameter.accepts for parameter in function.values]
+    if "moment" in accepted:
+        return [(Type.INT,)]
     if "text" in accepted:
         return [tuple(Type.TEXT for _ in accepted)]
     combinations = list(product(numbers, repeat=len(accepted)))
@@ -57,6 +65,8 @@ def calls(draw: st.DrawFn, function: Function) -> tuple[Usage, list[list[Any]]]:
         for parameter in function.parameters
         if parameter.is_constant
     }
+    if any(parameter.accepts == "moment" for parameter in function.parameters):
+        constants["unit"] = draw(st.sampled_from([ColumnType.TIMESTAMP, ColumnType.DATETIME, ColumnType.NANOTIMESTAMP]))
     usage = Usage(types=kinds, constants=constants, nulls_smallest=draw(st.booleans()))
     row = st.tuples(*(st.none() | VALUES[kind] for kind in kinds))
     rows = draw(st.lists(row, min_size=1, max_size=6))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.naive.functions import Function, find_function, unify
+from tests.support.naive.functions import MOMENTS, Function, find_function, unify
 from tests.support.naive.refusal import Refused
 from tests.support.naive.syntax import Call, Column, Duration, Items, Literal, Node, Pair
 
@@ -130,6 +130,8 @@ class _Checker:
             raise Refused("bad_argument", f"{node.name} of constants")
         if node.name == "round" and constants == (0,):
             function = find_function("round", 1)
+        if node.name in MOMENTS:
+            constants = (self._ticks_of_second(series[0]), *constants)
         self._metric.bound[node] = (function, constants)
         if node.name == "ewmmean" and [value is None for value in constants].count(False) != 1:
             raise Refused("bad_argument", "give one of com, span, halfLife and alpha")
@@ -179,6 +181,12 @@ class _Checker:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return -value
         raise Refused("bad_argument", f"{node.name} needs a constant")
+
+    def _ticks_of_second(self, times: Node) -> int:
+        per_second = TEMPORAL.get(self._columns.get(times.name, "")) if isinstance(times, Column) else None
+        if per_second is None:
+            raise Refused("bad_type", "a time column is needed")
+        return per_second
 
     def _ticks(self, duration: Duration, times: Node) -> int:
         per_second = TEMPORAL.get(self._columns.get(times.name, "")) if isinstance(times, Column) else None

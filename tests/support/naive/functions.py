@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from tests.support.naive import aggregates, ordered, scalars
+from tests.support.naive import aggregates, ordered, scalars, texts
 from tests.support.naive.refusal import Refused
 
 NUMBERS = frozenset({"bool", "int", "double", "null"})
@@ -259,10 +259,53 @@ def _ordered() -> dict[str, Function]:
     return table
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _text(_: Types) -> str:
+    return "string"
+
+
+def _of_texts_and_times() -> dict[str, Function]:
+    def on(accepted: Sequence[frozenset[str]], result: Rule, apply: Callable[..., Any], *options: Option) -> Function:
+        return Function("scalar", tuple(accepted), result, apply, options)
+
+    moment, zone = (frozenset({"int"}),), Option("zone", _is_text, "UTC")
+    return {
+        "contains": on((TEXTS, TEXTS), flag, scalars.strict(lambda value, part: part in value)),
+        "matches": on((TEXTS,), flag, scalars.strict(texts.matches), Option("pattern", _is_text)),
+        "substr": on(
+            (TEXTS,),
+            _text,
+            _optional(texts.substring),
+            Option("start", natural(-999)),
+            Option("length", natural(0), None),
+        ),
+        "split": on(
+            (TEXTS,), _text, scalars.strict(texts.split_part), Option("separator", bool), Option("index", natural(-999))
+        ),
+        "hour": on(moment, whole, scalars.strict(lambda *time: texts.clock(*time).hour), zone),
+        "minute_of_day": on(
+            moment, whole, scalars.strict(lambda *time: texts.clock(*time).hour * 60 + texts.clock(*time).minute), zone
+        ),
+        "weekday": on(moment, whole, scalars.strict(lambda *time: texts.clock(*time).isoweekday()), zone),
+        "date": on(moment, _text, scalars.strict(lambda *time: texts.clock(*time).date().isoformat()), zone),
+        "strlen": on((TEXTS,), whole, scalars.strict(len)),
+        "lower": on((TEXTS,), same, scalars.strict(str.lower)),
+        "upper": on((TEXTS,), same, scalars.strict(str.upper)),
+        "startswith": on((TEXTS, TEXTS), flag, scalars.strict(str.startswith)),
+        "endswith": on((TEXTS, TEXTS), flag, scalars.strict(str.endswith)),
+        "like": on((TEXTS,), flag, scalars.strict(scalars.like), Option("pattern", _is_text)),
+    }
+
+
 def _scalars() -> dict[str, Function]:
     def on(accepted: Sequence[frozenset[str]], result: Rule, apply: Callable[..., Any], *options: Option) -> Function:
         return Function("scalar", tuple(accepted), result, apply, options)
 
+    to_whole = scalars.strict(lambda value: texts.to_whole(value, scalars.rounding))
+    anything = (ANYTHING,)
     one_number, two_numbers = (NUMBERS,), (NUMBERS, NUMBERS)
     two = (ANYTHING, ANYTHING)
     arithmetic = {"add": lambda a, b: a + b, "mul": lambda a, b: a * b, "sub": lambda a, b: a - b}
@@ -291,24 +334,24 @@ def _scalars() -> dict[str, Function]:
         "log10": on(one_number, real, scalars.logarithm(math.log10)),
         "pow": on(two_numbers, real, scalars.analytic(math.pow)),
         "square": on(one_number, number, lambda value: table["mul"].apply(value, value)),
-        "int": on(one_number, whole, scalars.strict(int)),
-        "long": on(one_number, whole, scalars.strict(int)),
-        "double": on(
-            one_number, real, scalars.strict(lambda value: value if isinstance(value, float) else float(value))
-        ),
-        "strlen": on((TEXTS,), whole, scalars.strict(len)),
-        "lower": on((TEXTS,), same, scalars.strict(str.lower)),
-        "upper": on((TEXTS,), same, scalars.strict(str.upper)),
-        "startswith": on((TEXTS, TEXTS), flag, scalars.strict(str.startswith)),
-        "endswith": on((TEXTS, TEXTS), flag, scalars.strict(str.endswith)),
-        "like": on(
-            (TEXTS,), flag, scalars.strict(scalars.like), Option("pattern", lambda value: isinstance(value, str))
-        ),
+        "int": on(anything, whole, to_whole),
+        "long": on(anything, whole, to_whole),
+        "double": on(anything, real, scalars.strict(texts.to_real)),
+        "text": on(anything, _text, scalars.strict(texts.to_text)),
     }
     comparisons = {"lt": (-1,), "le": (-1, 0), "gt": (1,), "ge": (0, 1), "eq": (0,), "ne": (-1, 1)}
     for name, outcomes in comparisons.items():
         table[name] = on(two, comparable, scalars.comparison(outcomes.__contains__, unknown=False))
-    return table
+    return table | _of_texts_and_times()
+
+
+def _optional(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function give NULL for a first argument that is NULL; constants may be missing."""
+    return lambda value, *constants: None if value is None else function(value, *constants)
+
+
+MOMENTS = frozenset({"hour", "minute_of_day", "weekday", "date"})
+"""Functions of times, which get the ticks of a second before the zone."""
 
 
 @scalars.strict

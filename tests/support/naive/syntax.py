@@ -101,6 +101,10 @@ class _Parser:
         token = self.peek()
         return token is not None and token.kind in ("operator", "name") and token.text.lower() in texts
 
+    def sees_next(self, text: str) -> bool:
+        token = self.peek(1)
+        return token is not None and token.kind == "name" and token.text.lower() == text
+
     def expect(self, text: str) -> None:
         if self.take().text != text:
             raise Refused("parse", f"expected {text}")
@@ -122,10 +126,12 @@ class _Parser:
     def comparison(self) -> Node:
         left = self.sum()
         parts: list[Node] = []
-        while self.sees(*COMPARISONS):
+        while self.sees(*COMPARISONS) or (self.sees("not") and self.sees_next("in")):
+            is_negated = self.sees("not") and self.take() is not None
             name = COMPARISONS[self.take().text.lower()]
             right = self.sum()
-            parts.append(Call(name, (left, right)))
+            part = Call(name, (left, right))
+            parts.append(Call("not", (part,)) if is_negated else part)
             left = right
         if not parts:
             return left
@@ -207,7 +213,11 @@ class _Parser:
         self.take()
         return items
 
-    def _call(self, name: str) -> Call:
+    def _call(self, name: str) -> Node:
+        if name in ("count", "size") and self.sees("*"):
+            self.take()
+            self.expect(")")
+            return Call("size", (Literal(1, "int"),))
         arguments: list[Node] = []
         named: list[tuple[str, Node]] = []
         while not self.sees(")"):
@@ -222,7 +232,14 @@ class _Parser:
             else:
                 arguments.append(self._pair())
         self.take()
+        if name == "col":
+            return self._column(arguments)
         return Call(name, tuple(arguments), tuple(named))
+
+    def _column(self, arguments: list[Node]) -> Node:
+        if len(arguments) != 1 or not isinstance(arguments[0], Literal) or arguments[0].type != "string":
+            raise Refused("bad_argument", "col wants a name")
+        return Column(arguments[0].value.lower())
 
     def _pair(self) -> Node:
         low = self.disjunction()

@@ -84,7 +84,7 @@ def test_a_job_without_metrics_is_reported(tmp_path: Path) -> None:
     ("rest", "said"),
     [
         ("metrics: [sum(pirce) > 3]", ["metrics[0] (line 7)", "sum(pirce) > 3\n        ^", "Did you mean `price`?"]),
-        ("metrics: [averge(qty) > 3]", ["there is no function `averge`", "Did you mean `avg`?"]),
+        ("metrics: [averge(qty) > 3]", ["there is no function `averge`", "Use `avg`."]),
         ("metrics: [qty < 4 and next(qty) < 4]", ["`next` cannot be used", "Use `prev`"]),
         ("metrics: [sum(qty)]\nwindow: {size: 3s}", ["gives INT values, not truth values"]),
         ("metrics: [qty > ]", ["the metric ends too early"]),

@@ -185,7 +185,7 @@ def test_accepted_values_are_listed_with_their_places(tmp_path: Path) -> None:
             ("logni", "user", "eve", "--key", "web2"),
             "no template of the log has the event 'logni'; did you mean 'login'?",
         ),
-        (("-", "event_id", "failed", "--key", "web2"), "has the event 'failed'; did you mean 'failure'?"),
+        (("-", "event_id", "failur", "--key", "web2"), "has the event 'failur'; did you mean 'failure'?"),
         (
             ("login", "user", "eve", "--key", "wbe2"),
             "no row with key 'wbe2' and event 'login' has been seen; did you mean",

@@ -77,9 +77,9 @@ def test_an_error_shows_the_value_and_the_way_out(options: dict[str, Any], messa
         AnomalyDetectionEngine(**GOOD | options)
 
 
-@pytest.mark.parametrize("name", ["true", "NULL", "False", "and", "In"])
+@pytest.mark.parametrize("name", ["true", "NULL", "False"])
 def test_a_column_that_metrics_cannot_name_is_refused(name: str) -> None:
-    with pytest.raises(EngineError, match=f"the column '{name}' has the name of a word of metrics"):
+    with pytest.raises(EngineError, match=f"the column '{name}' has the name of a constant of metrics"):
         AnomalyDetectionEngine(**GOOD | {"schema": {"time": "TIMESTAMP", "qty": "INT", name: "INT"}})
 
 

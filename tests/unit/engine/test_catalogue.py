@@ -1,10 +1,12 @@
-"""The catalogue: each function is declared once, has a naive form, and says why if it has no row form."""
+"""The catalogue: each function is declared once, has a naive form and an example, and says why it has no row form."""
 
 import pytest
 
 from actors.engine.functions.catalogue import FUNCTIONS
 from actors.engine.functions.definition import Function, Kind, VectorsOnly
+from actors.engine.report.reference import example_of
 from tests.support.naive.functions import find_function
+from tests.unit.engine.support import value_of, window_value
 
 OWN_SYNTAX = ("between", "in")
 """Functions that the naive engine evaluates by themselves."""
@@ -24,11 +26,32 @@ def test_every_function_has_a_naive_form_of_its_name(function: Function) -> None
 def test_functions_without_a_row_form_are_these_and_say_why() -> None:
     without = {function.name: function.rows.reason for function in FUNCTIONS if isinstance(function.rows, VectorsOnly)}
     ranged = [f.name for f in FUNCTIONS if "window" in [p.name for p in f.parameters] and f.name != "ema"]
-    others = ["pow", "med", "percentile", "quantile", "nunique", "mode", "imax", "imin", "skew", "kurtosis", "mad"]
-    assert sorted(without) == sorted([*others, *ranged])
+    others = [
+        "pow",
+        "med",
+        "percentile",
+        "quantile",
+        "nunique",
+        "mode",
+        "imax",
+        "imin",
+        "skew",
+        "kurtosis",
+        "mad",
+    ]
+    assert sorted(without) == sorted([*others, *ranged, "matches"])
     assert all(len(reason) > 20 for reason in without.values())
 
 
 def test_no_name_with_one_number_of_arguments_is_declared_twice() -> None:
     declared = [(function.name.lower(), len(function.values)) for function in FUNCTIONS]
     assert len(set(declared)) == len(declared)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: f"{function.name}-{len(function.values)}")
+def test_every_function_has_an_example_that_is_true(function: Function) -> None:
+    example = example_of(function)
+    call = value_of if function.kind is not Kind.AGGREGATE else window_value
+    found = call(example.expression, example.values, example.kind)
+    assert found == (pytest.approx(example.value, rel=1e-6) if isinstance(example.value, float) else example.value)
+    assert type(found) is type(example.value)

@@ -13,6 +13,7 @@ from actors.engine.functions.definition import (
     Parameter,
     VectorsOnly,
     aggregate,
+    keeping_units,
     numeric,
     real,
     same,
@@ -236,4 +237,24 @@ _PAIRED = [
     _pair_statistic("corr", "correlation"),
     _pair_statistic("beta", "slope of y over x: covar / var(x)"),
 ]
-AGGREGATES: list[Function] = [*_MERGEABLE, *_PAIRED, *_WHOLE]
+_IN_UNITS = (
+    "sum",
+    "avg",
+    "mean",
+    "min",
+    "max",
+    "first",
+    "last",
+    "firstNot",
+    "lastNot",
+    "med",
+    "percentile",
+    "quantile",
+    "mode",
+    "std",
+    "stdp",
+    "mad",
+    "sem",
+    "rms",
+)
+AGGREGATES: list[Function] = keeping_units([*_MERGEABLE, *_PAIRED, *_WHOLE], *_IN_UNITS)

@@ -1,6 +1,7 @@
 """Order-sensitive functions that are aggregates over ranges of rows: the last ones, those of some time, or all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from actors.engine.functions import order_statistics, sequences
@@ -46,8 +47,12 @@ _RANGED = [*_MERGEABLE, "first", "last", "med", "percentile"]
 def ranges(base: Sequence[Function]) -> list[Function]:
     """Return the entries made of those of aggregates."""
     by_name = {function.name: function for function in base}
-    made = [derive(by_name[name]) for derive in (_moving, _timed) for name in _RANGED]
-    return [*made, *(_running(by_name[name]) for name in _MERGEABLE), _rank()]
+    made = [_like(by_name[name], derive) for derive in (_moving, _timed) for name in _RANGED]
+    return [*made, *(_like(by_name[name], _running) for name in _MERGEABLE), _rank()]
+
+
+def _like(base: Function, derive: Callable[[Function], Function]) -> Function:
+    return replace(derive(base), keeps_unit=base.keeps_unit)
 
 
 def _constants(base: Function) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
