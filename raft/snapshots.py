@@ -1,9 +1,9 @@
 """Snapshot store: the snapshot bytes that one member holds for the group, in an LMDB environment of its own.
 
-A snapshot arrives in *chunks*, numbered from 0, under the SHA-256 *digest* of the whole, or as a file of this machine
-that is *adopted*. Sealing checks the digest and commits durably; only then is the snapshot held, and only then may the
-member say so. A snapshot that is not sealed is never shown, and is dropped when the store is opened. Manifests, which
-say what a majority holds, are in `raft.group`.
+A snapshot arrives in *chunks*, numbered from 0, under the *digest* of the whole (`raft.digests`), or as a file of this
+machine that is *adopted*. Sealing checks the digest and commits durably; only then is the snapshot held, and only then
+may the member say so. A snapshot that is not sealed is never shown, and is dropped when the store is opened. Manifests,
+which say what a majority holds, are in `raft.group`.
 
 Entries: `s` + job, partition, digest -> size, chunk count (sealed snapshots); `c` + the same + chunk index -> bytes. An
 adopted one has no such entries and 0 for their number: it is in the folder `files`, under the SHA-256 of job,
@@ -12,7 +12,6 @@ partition and digest.
 
 import contextlib
 import errno
-import hashlib
 import struct
 import threading
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from actors.files import FILE_MODE, make_directory
 from actors.lmdb_file import DataFileError, check_data_file
 from actors.open_files import LOCK_FILE, FilesLostError, OpenFiles
 from raft.adopted_files import CHUNK_SIZE_BYTES_MAX, AdoptedFiles, chunk_count_of
+from raft.digests import is_digest_of, new_hash
 from raft.errors import SnapshotStoreError, SnapshotStoreFullError, SnapshotStoreLostError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class HeldSnapshot:
     partition: int
 
     digest: bytes
-    """SHA-256 of the bytes."""
+    """Digest of the bytes (`raft.digests`)."""
 
     size_bytes: int
     """Length of the bytes."""
@@ -120,8 +120,8 @@ class SnapshotStore:
         with self._write() as txn:
             if txn.get(b"s" + name) is not None:
                 return True
-            chunk_count, actual_bytes, actual_digest = _measure(txn, name)
-            if (actual_bytes, actual_digest) != (size_bytes, digest):
+            chunk_count, actual_bytes, is_whole = _measure(txn, name, digest)
+            if actual_bytes != size_bytes or not is_whole:
                 _delete_prefix(txn, b"c" + name)
                 return False
             txn.put(b"s" + name, _SEAL.pack(size_bytes, chunk_count))
@@ -171,7 +171,7 @@ class SnapshotStore:
             SnapshotStoreError: It is not held, or its bytes have been damaged on disk.
         """
         data = b"".join(self.read_chunks(job_id, partition, digest))
-        if hashlib.sha256(data).digest() != digest:
+        if not is_digest_of(digest, data):
             raise SnapshotStoreError(
                 f"snapshot {digest.hex()[:12]} of {job_id}/{partition} is damaged; read it elsewhere"
             )
@@ -326,14 +326,14 @@ def _keys(cursor: lmdb.Cursor, prefix: bytes) -> Iterator[bytes]:
         found = cursor.next()
 
 
-def _measure(txn: Txn, name: bytes) -> tuple[int, int, bytes]:
-    """Return number, length and digest of the chunks from 0 up to the first that is missing."""
-    digest, size_bytes, index = hashlib.sha256(), 0, 0
+def _measure(txn: Txn, name: bytes, digest: bytes) -> tuple[int, int, bool]:
+    """Return number and length of the chunks up to the first that is missing, and whether the digest is theirs."""
+    hashed, size_bytes, index = new_hash(digest), 0, 0
     while (chunk := txn.get(b"c" + name + _INDEX.pack(index))) is not None:
-        digest.update(chunk)
+        hashed.update(chunk)
         size_bytes += len(chunk)
         index += 1
-    return index, size_bytes, digest.digest()
+    return index, size_bytes, hashed.digest() == digest
 
 
 def _drop_unsealed(txn: Txn, prefix: bytes) -> None:

@@ -15,11 +15,14 @@ import msgpack
 import polars as pl
 
 from actors.engine.errors import EngineSnapshotError, shown
-from actors.engine.vectors.packing import pack, pack_series, unpack, unpack_series
+from actors.engine.vectors.packing import Pieces, pack, pack_series, unpack, unpack_series
 from actors.engine.vectors.vector import Array
 
 MAGIC = "tocsin-engine"
 VERSION = 2
+
+Piece = bytes | memoryview
+"""Some of the bytes of a snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,7 @@ class Capture(ABC):
     """A state at one moment, which is made bytes of later."""
 
     @abstractmethod
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         """Yield the bytes in pieces, some of them empty; between two a caller may rest."""
 
 
@@ -48,7 +51,7 @@ class WholeCapture(Capture):
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         """Yield the bytes."""
         yield self._data
 
@@ -60,9 +63,10 @@ class EngineCapture(Capture):
         self._fingerprint = fingerprint
         self._state = state
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         """Yield the bytes of the snapshot; the checksum of all comes first, so most of the work is done before it."""
-        packer, body = msgpack.Packer(), []
+        packer = msgpack.Packer()
+        body: list[Piece] = []
         for piece in self._body(packer):
             body.append(piece)
             yield b""
@@ -74,27 +78,32 @@ class EngineCapture(Capture):
         yield bytes_head(sum(map(len, body)))
         yield from body
 
-    def _body(self, packer: msgpack.Packer) -> Iterator[bytes]:
+    def _body(self, packer: msgpack.Packer) -> Iterator[Piece]:
         state = self._state
         yield packer.pack_array_header(3) + packer.pack(dict(state.counts))
-        yield packer.pack([pack_series(values) for values in state.keys])
+        yield packer.pack_array_header(len(state.keys))
+        for values in state.keys:
+            yield from pieces_of(packer, pack_series(values))
         yield packer.pack_map_header(len(state.parts))
         for part, arrays in state.parts.items():
             yield packer.pack(part) + packer.pack_map_header(len(arrays))
             for name, array in arrays.items():
                 yield packer.pack(name)
-                yield from _pieces_of(packer, pack(array))
+                yield from pieces_of(packer, pack(array))
 
 
-def _pieces_of(packer: msgpack.Packer, value: Any) -> Iterator[bytes]:
+def pieces_of(packer: msgpack.Packer, value: Any) -> Iterator[Piece]:
     """Yield what msgpack makes of a value, with bytes as they are: a copy would keep other threads waiting."""
     if isinstance(value, list):
         yield packer.pack_array_header(len(value))
         for part in value:
-            yield from _pieces_of(packer, part)
+            yield from pieces_of(packer, part)
     elif isinstance(value, bytes):
         yield bytes_head(len(value))
         yield value
+    elif isinstance(value, Pieces):
+        yield bytes_head(sum(map(len, value)))
+        yield from value
     else:
         yield packer.pack(value)
 

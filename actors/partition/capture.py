@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import msgpack
 
-from actors.engine.snapshot import Capture, bytes_head
+from actors.engine.snapshot import Capture, Piece, bytes_head
 from actors.partition.part import Fields
 from actors.partition.sealing import seal_pieces
 
@@ -26,11 +26,11 @@ class PartitionCapture:
             (name, value if isinstance(value, Capture) else msgpack.packb(value)) for name, value in body.items()
         ]
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         """Yield the bytes of the snapshot in pieces, some of them empty; between two a caller may rest."""
         yield from seal_pieces(self._key, self._body())
 
-    def _body(self) -> Iterator[bytes]:
+    def _body(self) -> Iterator[Piece]:
         packer = msgpack.Packer()
         yield packer.pack_map_header(len(self._fields))
         for name, value in self._fields:
@@ -38,7 +38,7 @@ class PartitionCapture:
             if isinstance(value, bytes):
                 yield value
                 continue
-            pieces: list[bytes] = []
+            pieces: list[Piece] = []
             for piece in value.pieces():
                 pieces.append(piece)
                 yield b""

@@ -21,7 +21,7 @@ from actors.engine.language.analysis import Metric
 from actors.engine.report.costs import EngineMemory
 from actors.engine.report.output import Numbering, row_ordinals
 from actors.engine.report.stat import EngineStat
-from actors.engine.snapshot import Capture, bytes_head
+from actors.engine.snapshot import Capture, Piece, bytes_head
 from actors.errors import SnapshotError
 from actors.frames import polars_schema
 from config.metric_groups import MetricGroup, group_specs
@@ -232,12 +232,12 @@ class GroupsCapture(Capture):
     def __init__(self, captures: Sequence[Capture]) -> None:
         self._captures = captures
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[Piece]:
         """Yield the bytes in pieces, some of them empty."""
         packer = msgpack.Packer()
         yield packer.pack_array_header(2 + len(self._captures)) + packer.pack(MAGIC) + packer.pack(VERSION)
         for capture in self._captures:
-            found = []
+            found: list[Piece] = []
             for piece in capture.pieces():
                 found.append(piece)
                 yield b""

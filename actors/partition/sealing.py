@@ -19,7 +19,7 @@ def seal(key: bytes, value: bytes) -> bytes:
     return sealing.seal(key, SEALED + value)
 
 
-def seal_pieces(key: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def seal_pieces(key: bytes, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """Yield what `seal` returns for a value that comes in pieces, a piece at a time."""
     yield from sealing.seal_pieces(key, chain((SEALED,), pieces))
 

@@ -23,7 +23,7 @@ class LeaderLimits:
     snapshot_timeout_us: int = 600_000_000
     """A host has so long to make one snapshot, which is done beside the rows and slowly."""
 
-    snapshot_core_share: float = 1 / 9
+    snapshot_core_share: float = 1 / 12
     """Share of one core that the hosts of a node take to write snapshots while rows go on: four seconds for 100 MB."""
 
     store_timeout_us: int = 30_000_000

@@ -129,7 +129,7 @@ class KeyedLog:
         """Return all entries, packed in key order and copied."""
         positions = expand(self.starts, self.lengths)
         lengths = self.lengths[: self._key_count].copy()
-        packed = {f"column{i}": column[positions] for i, column in enumerate(self.columns)}
+        packed = {f"column{i}": column.take(positions) for i, column in enumerate(self.columns)}
         return {"lengths": lengths, **packed}
 
     def load(self, state: dict[str, Array]) -> None:

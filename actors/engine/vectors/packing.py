@@ -7,6 +7,7 @@ deflated in the usual way. Whole numbers are stored as differences from the lowe
 in the fewest bytes, and real numbers that have up to four decimals as whole numbers.
 """
 
+import struct
 import zlib
 from typing import Any
 
@@ -30,8 +31,23 @@ _NOISE_BYTES = 1 << 11
 _FORM = zlib.DEFLATED, -zlib.MAX_WBITS, 8
 """Method, window (without a head) and memory of all that is deflated."""
 
+_BLOCK_HEAD = struct.Struct("<BHH")
+"""Head of a block of a deflated text that is only stored: 0, length, length with all bits turned."""
+
+_STORED_BYTES_MAX = (1 << 16) - 1
+"""Most bytes of a block of a deflated text that is only stored."""
+
+_END = b"\x03\0"
+"""The last block of a deflated text, which is empty."""
+
 _EXACT_MAX = float(1 << 52)
 """Largest whole number that a decimal is stored as."""
+
+
+class Pieces(tuple[bytes | memoryview, ...]):
+    """Bytes in pieces, which stand one after the other."""
+
+    __slots__ = ()
 
 
 def pack(array: Array) -> list[Any]:
@@ -47,7 +63,7 @@ def pack(array: Array) -> list[Any]:
         whole = _as_decimals(array, digits)
         if whole is not None:
             return ["decimal", digits, *_pack_whole(whole)]
-    return ["real", len(array), _deflated_planes(_planes(array.view(np.uint64), 8), len(array))]
+    return ["real", len(array), _packed_planes(array.view(np.uint64), 8)]
 
 
 def unpack(packed: list[Any]) -> Array:
@@ -141,7 +157,7 @@ def _pack_whole(values: Array) -> list[Any]:
     low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
     width = ((high - low).bit_length() + 7) // 8
     above = values.view(np.uint64) - np.uint64(low & 0xFFFFFFFFFFFFFFFF)
-    return [len(values), low, width, _deflated_planes(_planes(above, width), len(values))]
+    return [len(values), low, width, _packed_planes(above, width)]
 
 
 def _unpack_whole(count: int, low: int, width: int, packed: bytes) -> Array:
@@ -150,44 +166,70 @@ def _unpack_whole(count: int, low: int, width: int, packed: bytes) -> Array:
     return result
 
 
-def _planes(values: Array, width: int) -> memoryview:
-    table = values.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)
-    # A copy by numpy, which lets other threads go on, as `tobytes` does not.
-    return np.ascontiguousarray(table[:, :width].T).reshape(-1).data
-
-
 def _from_planes(planes: bytes, count: int, width: int) -> Array:
     table = np.zeros((count, 8), dtype=np.uint8)
     table[:, :width] = np.frombuffer(planes, dtype=np.uint8).reshape(width, count).T
     return table.reshape(-1).view("<u8").astype(np.uint64, copy=False)
 
 
-def _deflated_planes(planes: memoryview, count: int) -> bytes:
-    """Return planes of `count` bytes each as one deflated text, in which long ones that are noise are only stored."""
-    if count < _LONG_PLANE_BYTES or not planes:
-        return _deflated(planes, zlib.Z_RLE)
-    parts = []
-    for start in range(0, len(planes), count):
-        plane = planes[start : start + count]
-        deflater = zlib.compressobj(*_level(plane))
-        parts.append(deflater.compress(plane))
-        # What is flushed so can be followed by what another one makes.
-        parts.append(deflater.flush(zlib.Z_FINISH if start + count == len(planes) else zlib.Z_FULL_FLUSH))
-    return b"".join(parts)
+def _packed_planes(values: Array, width: int) -> bytes | Pieces:
+    """Return the lowest `width` bytes of each value as one deflated text, in which long planes of noise are stored."""
+    count = len(values)
+    # A row for each plane. A copy by numpy lets other threads go on, as `tobytes` does not.
+    planes = np.empty((width, count), np.uint8)
+    planes[:] = values.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)[:, :width].T
+    if count < _LONG_PLANE_BYTES or not width:
+        return _deflated(planes.reshape(-1).data, zlib.Z_RLE)
+    parts: list[bytes | memoryview] = []
+    stored = _Stored(width * count)
+    for plane in planes:
+        strategy = _strategy(plane)
+        if strategy is None:
+            stored.add(plane)
+        else:
+            deflater = zlib.compressobj(1, *_FORM, strategy)
+            # What is flushed so can be followed by what another one makes.
+            parts += (stored.taken(), deflater.compress(plane.data))
+            parts.append(deflater.flush(zlib.Z_FULL_FLUSH))
+    return Pieces((*parts, stored.taken(), _END))
 
 
-def _level(plane: memoryview) -> tuple[int, int, int, int, int]:
-    """Return how to deflate a plane, judged by some of it: what would not become shorter is only stored.
+class _Stored:
+    """Planes as blocks of a deflated text that are only stored, in one piece, without the copies that zlib makes."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._bytes = np.empty(size_bytes + _BLOCK_HEAD.size * (size_bytes // _LONG_PLANE_BYTES + 1), np.uint8)
+        self._memory = self._bytes.data
+        self._taken = self._end = 0
+
+    def add(self, plane: Array) -> None:
+        """Add a plane."""
+        for start in range(0, len(plane), _STORED_BYTES_MAX):
+            part = plane[start : start + _STORED_BYTES_MAX]
+            _BLOCK_HEAD.pack_into(self._memory, self._end, 0, len(part), len(part) ^ 0xFFFF)
+            begin = self._end + _BLOCK_HEAD.size
+            self._end = begin + len(part)
+            self._bytes[begin : self._end] = part
+
+    def taken(self) -> memoryview:
+        """Return what was added since this was called before."""
+        begin, self._taken = self._taken, self._end
+        return self._memory[begin : self._end]
+
+
+def _strategy(plane: Array) -> int | None:
+    """Return how to deflate a plane, judged by some of it; `None`: it would not become shorter.
 
     Where there are few runs, not to look for them takes two thirds of the time.
     """
     middle = len(plane) // 2
-    sample = b"".join((plane[:_NOISE_BYTES], plane[middle : middle + _NOISE_BYTES], plane[-_NOISE_BYTES:]))
+    parts = plane[:_NOISE_BYTES], plane[middle : middle + _NOISE_BYTES], plane[-_NOISE_BYTES:]
+    sample = np.concatenate(parts).data
     with_runs = len(_deflated(sample, zlib.Z_RLE))
     if with_runs > 0.97 * len(sample):
-        return 0, *_FORM, zlib.Z_RLE
+        return None
     without = len(_deflated(sample, zlib.Z_HUFFMAN_ONLY))
-    return 1, *_FORM, zlib.Z_RLE if without > 1.02 * with_runs else zlib.Z_HUFFMAN_ONLY
+    return zlib.Z_RLE if without > 1.02 * with_runs else zlib.Z_HUFFMAN_ONLY
 
 
 def _deflated(data: bytes | memoryview, strategy: int) -> bytes:
@@ -195,5 +237,7 @@ def _deflated(data: bytes | memoryview, strategy: int) -> bytes:
     return deflater.compress(data) + deflater.flush()
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes | Pieces) -> bytes:
+    if isinstance(data, Pieces):
+        data = b"".join(data)
     return zlib.decompress(data, -zlib.MAX_WBITS)

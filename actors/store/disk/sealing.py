@@ -41,7 +41,7 @@ def seal(key: bytes, value: bytes) -> bytes:
     return value + zlib.crc32(value, zlib.crc32(key)).to_bytes(4, "little")
 
 
-def seal_pieces(key: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def seal_pieces(key: bytes, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """Yield the pieces of a value, then its seal."""
     checksum = zlib.crc32(key)
     for piece in pieces:

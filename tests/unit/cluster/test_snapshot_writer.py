@@ -11,6 +11,7 @@ from actors.errors import NotOpenError
 from actors.files import open_locked
 from actors.partition.capture import PartitionCapture
 from cluster.deployment.snapshot_writer import SnapshotWriter
+from raft.digests import digest_of
 
 BLOCK = bytes(1 << 20)
 
@@ -58,7 +59,7 @@ def test_a_file_has_the_bytes_of_the_capture_until_it_is_dropped(writer: Snapsho
     written = writer.write("one", share)
     data = Path(written.path).read_bytes()
     assert data == b"".join(captured(Pieces()).pieces())
-    assert (written.digest, written.size_bytes) == (hashlib.sha256(data).digest(), len(data))
+    assert (written.digest, written.size_bytes) == (digest_of(data), len(data))
     assert Path(written.path).stat().st_mode & 0o777 == 0o600
     writer.drop("one")
     assert not Path(written.path).exists()

@@ -231,7 +231,7 @@ def test_while_rows_go_on_partitions_are_captured_together_and_hosts_of_a_node_s
     while driver.waiting(SendBatch):
         driver.applied()
     assert taken(driver) == [("host-0", 0), ("host-1", 1), ("host-0", 2), ("host-1", 3)]
-    assert {one.core_share for one in driver.waiting(TakeSnapshot)} == {1 / 18}
+    assert {one.core_share for one in driver.waiting(TakeSnapshot)} == {1 / 24}
 
 
 def test_a_checkpoint_that_runs_when_the_rows_end_is_cut_short_for_the_last_one() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
+from raft.digests import digest_of
 from raft.errors import SnapshotStoreError, SnapshotStoreFullError
 from raft.snapshots import HeldSnapshot, SnapshotStore
 
@@ -35,6 +36,22 @@ def test_a_sealed_snapshot_is_held(store: SnapshotStore) -> None:
     assert list(store.read_chunks("j", 0, DIGEST)) == list(CHUNKS)
     held = HeldSnapshot(job_id="j", partition=0, digest=DIGEST, size_bytes=len(DATA), chunk_count=2)
     assert (store.list(), store.size_bytes()) == ((held,), len(DATA))
+
+
+@pytest.mark.parametrize("digest", [hashlib.sha256(DATA).digest(), digest_of(DATA)], ids=["of before", "now"])
+def test_digests_of_both_kinds_tell_whether_a_snapshot_is_whole(
+    store: SnapshotStore, tmp_path: Path, digest: bytes
+) -> None:
+    store.put_chunk("j", 0, digest, 0, DATA)
+    assert store.seal("j", 0, digest, len(DATA))
+    assert store.read("j", 0, digest) == DATA
+    store.put_chunk("j", 1, digest, 0, DATA[:-1] + b"?")
+    assert not store.seal("j", 1, digest, len(DATA))
+    (tmp_path / "file").write_bytes(DATA)
+    assert store.adopt("j", 2, digest, len(DATA), tmp_path / "file")
+    (tmp_path / "torn").write_bytes(DATA[:-1] + b"?")
+    assert not store.adopt("j", 3, digest, len(DATA), tmp_path / "torn")
+    assert [held.partition for held in store.list()] == [0, 2]
 
 
 def test_chunks_may_come_in_any_order_and_twice(store: SnapshotStore) -> None:
