@@ -6,7 +6,7 @@ from typing import Any
 
 from actors.durations import duration_units
 from actors.engine.arguments import DURATION_MAX, OUTPUT_COLUMNS
-from actors.model import ColumnType, Schema
+from actors.model import Schema
 from config.base import EVERY_NODE, fault, suggest
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.detectors import EVERY_VARIABLE
@@ -30,7 +30,6 @@ from config.sources import (
     reads_files_apart,
 )
 from config.texts import text_faults
-from config.windows import WindowSettings
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -201,26 +200,12 @@ def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:
 
 
 def _check_window(job: JobSettings, schema: Schema) -> None:
+    kind = schema[job.time].type
     if job.window is not None:
-        _check_one_window(job.window, schema[job.time].type, ("window",))
+        job.window.check(kind, ("window",))
     for index, metric in enumerate(job.metrics):
         if metric.window is not None:
-            _check_one_window(metric.window, schema[job.time].type, ("metrics", index, "window"))
-
-
-def _check_one_window(window: WindowSettings, kind: ColumnType, path: Path) -> None:
-    ticks: dict[str, int] = {}
-    for name in ("size", "step"):
-        given = getattr(window, name)
-        try:
-            ticks[name] = ticks["size"] if given is None else duration_units(given, kind)
-        except ValueError as error:
-            raise fault((*path, name), str(error)) from None
-        if ticks[name] <= 0:
-            raise fault((*path, name), f"{given!r} is no time at all; give at least one tick")
-    if ticks["size"] % ticks["step"]:
-        text = f"{window.step!r} does not divide the size, {window.size!r}; the size is a multiple of the step"
-        raise fault((*path, "step"), text)
+            metric.window.check(kind, ("metrics", index, "window"))
 
 
 def _check_durations(job: JobSettings, schema: Schema) -> None:

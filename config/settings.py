@@ -37,7 +37,7 @@ from config.formats import DIALECT
 from config.rules import ABOUT_KEYS, RuleSettings
 from config.sinks import SinkBase
 from config.sources import HOST_METRICS_SCHEMA, LOCAL_TYPES, SourceSettings, check_format, schema_of_log, with_type
-from config.windows import WindowSettings
+from config.windows import WindowSettings, forget_later_settings
 
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
@@ -455,16 +455,6 @@ class JobSettings(Settings):
         return tuple(one for one in (self.window, *(metric.window for metric in self.metrics)) if one is not None)
 
     @property
-    def window_size_ticks(self) -> int | None:
-        """Length of the job's window in ticks of the time column, or `None` without a window."""
-        return None if self.window is None else self.window.size_ticks(self.row_schema[self.time].type)
-
-    @property
-    def window_step_ticks(self) -> int | None:
-        """Distance of two windows of the job in ticks of the time column, or `None` without a window."""
-        return None if self.window is None else self.window.step_ticks(self.row_schema[self.time].type)
-
-    @property
     def fingerprint(self) -> str:
         """Hash of everything that decides what the job computes, in hexadecimal."""
         data = {key: value for key, value in self._plain().items() if key not in _PROCESS_KEYS}
@@ -539,6 +529,8 @@ def _forget_what_decides_nothing(data: dict[str, Any]) -> None:
         for name in ("for", "keep_firing"):
             if detector[name] is None:
                 del detector[name]
+    for window in (data["window"], *(metric.get("window") for metric in data["metrics"])):
+        forget_later_settings(window)
     for sink in data["sinks"]:
         for name in ("name", "where", "headers", "secret", "body", "timeout", "ca"):
             sink.pop(name, None)

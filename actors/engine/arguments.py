@@ -14,7 +14,8 @@ from actors.engine.errors import ArgumentError, EngineSchemaError, bad_argument,
 from actors.engine.language.analysis import Metric, MetricKind, analyse_metric
 from actors.engine.language.grammar import RESERVED_WORDS
 from actors.engine.spec import EngineSpec
-from actors.engine.windows.alignment import alignment_size
+from actors.engine.windows.asked import AskedWindow, WindowFault, longest, made_grid
+from actors.engine.windows.grid import Grid
 from actors.errors import SchemaError
 from actors.frames import schema_of
 from actors.model import Column, ColumnType, Schema
@@ -48,15 +49,13 @@ class CheckedSettings:
     key_columns: tuple[str, ...]
     """The schema's names of the columns that make the key; none for one key."""
 
-    window_size: int | None
-    """Length of windows in units of the time column, a multiple of `step`; `None` without aggregates."""
+    grid: Grid | None
+    """How time is cut into windows; `None` without aggregates."""
 
-    step: int | None
-    """From the end of one window to that of the next, in units; `None` without aggregates."""
+    window_size: int | None
+    """Length of windows in units of the time column, or something above; `None` without aggregates."""
 
     round_time: bool
-    alignment: int
-    """The first window of a key ends at its first time, rounded down to a multiple of this, plus `step`."""
 
     descriptions: tuple[str, ...]
     """The text of each metric in the output."""
@@ -89,10 +88,16 @@ class CheckedSettings:
     def time_range(self) -> tuple[int, int]:
         """First and last time, in units, that all that is computed of a time fits into 64 bits with."""
         lifetimes = (rule.hold + rule.keep_firing for rule in self.lifecycles if rule is not None)
-        reach = 2 * (self.window_size or 0) + self.alignment + self.max_lateness + self.idle_key_ttl
+        grid = self.grid
+        reach = 2 * (self.window_size or 0) + self.max_lateness + self.idle_key_ttl
+        reach += 0 if grid is None else grid.alignment + grid.offset
         reach += self.absent_after if self.lifecycles else 0
         reach += max(lifetimes, default=0)
-        return -(1 << 63) + _LOOK_BACK_MAX + reach, (1 << 63) - 1 - reach
+        low, high = -(1 << 63) + _LOOK_BACK_MAX + reach, (1 << 63) - 1 - reach
+        if grid is None or grid.calendar is None:
+            return low, high
+        first, last = grid.calendar.time_range
+        return max(low, first + reach), min(high, last - reach)
 
 
 def checked_settings(spec: EngineSpec) -> CheckedSettings:
@@ -110,10 +115,10 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
         raise bad_argument("there are no metrics; give at least one")
     metrics = tuple(analyse_metric(text, schema) for text in texts)
     has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
-    window_size, step = _checked_window(spec, time.type, has_windows)
     max_lateness = _units("max_lateness", spec.max_lateness, time.type, 0)
     closes = _flag("ticks_close_windows", spec.ticks_close_windows)
     round_time = _flag("round_time", spec.round_time)
+    grid = _checked_window(spec, time.type, round_time, closes) if has_windows else None
     _count("garbage_size", spec.garbage_size)
     folder, interval = _checked_folder(spec.snapshot_dir, spec.snapshot_interval_rows)
     settings = CheckedSettings(
@@ -122,10 +127,9 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
         schema=schema,
         time_column=time.name,
         key_columns=keys,
-        window_size=window_size,
-        step=step,
+        grid=grid,
+        window_size=None if grid is None else longest(grid, time.type),
         round_time=round_time,
-        alignment=0 if step is None else alignment_size(time.type, step, round_time),
         descriptions=_checked_descriptions(spec.anomaly_descriptions, metrics),
         nulls=_choice("nulls", spec.nulls, NULL_RULES),
         explain=_choice("explain", spec.explain, LEVELS),
@@ -249,15 +253,35 @@ def _checked_columns(schema: Schema, spec: EngineSpec) -> tuple[Column, tuple[st
     return time, keys
 
 
-def _checked_window(spec: EngineSpec, kind: ColumnType, is_needed: bool) -> tuple[int | None, int | None]:
-    if not is_needed:
-        return None, None
-    if spec.window_size is None or spec.step is None:
+_FIELDS = {"size": "window_size", "step": "step", "offset": "window_offset", "align": "align", "timezone": "timezone"}
+"""The arguments that say what a window is, by the names of their fields."""
+
+
+def _checked_window(spec: EngineSpec, kind: ColumnType, round_time: bool, closes: bool) -> Grid:
+    for name in ("align", "timezone"):
+        if (given := getattr(spec, name)) is not None:
+            _text(name, given)
+    is_aligned = spec.align is not None
+    size, step = spec.window_size, spec.step
+    if not is_aligned and (size is None or step is None):
         raise ArgumentError("window_required", "a metric has an aggregate; give window_size and step")
-    window_size, step = _units("window_size", spec.window_size, kind, 1), _units("step", spec.step, kind, 1)
-    if window_size % step:
-        raise bad_argument(f"window_size {spec.window_size} is no multiple of step {spec.step}; make it one")
-    return window_size, step
+    if not is_aligned:
+        assert size is not None
+        assert step is not None
+        _units("window_size", size, kind, 1)
+        _units("step", step, kind, 1)
+    _units("window_offset", spec.window_offset, kind, 0)
+    asked = AskedWindow(
+        size=spec.window_size,
+        step=spec.step,
+        offset=spec.window_offset or None,
+        align=spec.align,
+        timezone=spec.timezone,
+    )
+    try:
+        return made_grid(asked, kind, round_time=round_time, closes_at_ticks=closes)
+    except WindowFault as fault:
+        raise bad_argument(f"{_FIELDS[fault.field]}: {fault.text}") from None
 
 
 def _checked_descriptions(given: Any, metrics: tuple[Metric, ...]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ from actors.engine.vectors.batch import Batch, all_between, relaid, single_key, 
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array
 from actors.engine.windows.due import in_order, key_rows, numbered
-from actors.engine.windows.plan import Grid, WindowPlan
+from actors.engine.windows.plan import WindowPlan
 from actors.engine.windows.windows import NoWindows, Windows
 
 WINDOWS_AT_ONCE_MAX = 2_000_000
@@ -87,16 +87,9 @@ class Core:
 
     def _made_windows(self) -> Windows:
         settings = self.settings
-        assert settings.window_size is not None
-        assert settings.step is not None
-        grid = Grid(
-            window_size=settings.window_size,
-            step=settings.step,
-            alignment=settings.alignment,
-            closes_at_ticks=settings.ticks_close_windows,
-        )
+        assert settings.grid is not None
         mixed = [n for n, m in zip(self.nodes, settings.metrics, strict=True) if m.kind is MetricKind.MIXED]
-        return Windows(WindowPlan(self.program, aggregates_below([*mixed, *self.episodes.looked_at])), grid)
+        return Windows(WindowPlan(self.program, aggregates_below([*mixed, *self.episodes.looked_at])), settings.grid)
 
     def follow_split(self, split: int) -> None:
         """Say which split the next rows come from."""

@@ -18,7 +18,7 @@ def fingerprint_of(settings: CheckedSettings) -> str:
         "time_column": settings.time_column,
         "key_columns": list(settings.key_columns),
         "columns": [[column.name, str(column.type)] for column in schema.columns],
-        "window": [settings.window_size, settings.step, settings.round_time],
+        "window": _window_parts(settings),
         "nulls": settings.nulls,
     }
     if settings.max_lateness:
@@ -32,6 +32,16 @@ def fingerprint_of(settings: CheckedSettings) -> str:
         parts["lifecycles"] = lifecycles
     packed: bytes = msgpack.packb(parts)
     return hashlib.blake2b(packed, digest_size=16).hexdigest()
+
+
+def _window_parts(settings: CheckedSettings) -> list[Any]:
+    grid = settings.grid
+    if grid is None:
+        return [None, None, settings.round_time]
+    found: list[Any] = [grid.window_size, grid.step, settings.round_time]
+    if grid.calendar is not None:
+        return [*found, grid.calendar.unit, grid.calendar.zone, grid.calendar.offset_us]
+    return [*found, grid.offset] if grid.offset else found
 
 
 _NOT = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|\b(not) (\()|(?<=[-+!:=])(not )(?!\()""", re.IGNORECASE)

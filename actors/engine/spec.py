@@ -31,16 +31,25 @@ class EngineSpec:
     """The columns that make the key; none for one key."""
 
     window_size: Duration | None = None
-    """Length of windows, a multiple of `step`; needed with an aggregate and ignored without."""
+    """Length of windows; needed with an aggregate, unless there is `align`, and ignored without."""
 
     step: Duration | None = None
-    """From the end of one window to that of the next; needed with an aggregate and ignored without."""
+    """From the end of one window to that of the next; needed with a size, and ignored without an aggregate."""
 
     garbage_size: int = 2000
     """Accepted for compatibility; memory is given back as soon as no window needs a row."""
 
     round_time: bool = True
     """Whether steps above one minute align windows to several minutes."""
+
+    window_offset: Duration = 0
+    """How far after the usual moments windows begin: less than the step, and with `align`, by clocks, than a day."""
+
+    align: str | None = None
+    """`day`, `week` or `month`: windows are so many of the calendar, one unless said (months as in `3mo`)."""
+
+    timezone: str | None = None
+    """Time zone of that calendar; `None` means UTC."""
 
     anomaly_descriptions: Sequence[str] | None = None
     """For each metric the text that is shown in its place; `None`: the metric itself."""
@@ -81,6 +90,9 @@ class EngineOptions(TypedDict, total=False):
 
     garbage_size: int
     round_time: bool
+    window_offset: Duration
+    align: str | None
+    timezone: str | None
     anomaly_descriptions: Sequence[str] | None
     nulls: str
     explain: str

@@ -192,14 +192,14 @@ def gather(result: Backtest, rows: Input, times: TimeRange, key: Key | None = No
 
 def _window_sizes(job: JobSettings) -> list[int | None]:
     """Return for each metric the length of its windows, if its anomalies stand for whole ones."""
-    kind = job.row_schema[job.time].type
-    windows = [job.window if metric.window is None else metric.window for metric in job.metrics]
-    return [
-        window.size_ticks(kind)
-        if window is not None and analyse_metric(metric.when, job.row_schema).kind is MetricKind.WINDOW
-        else None
-        for metric, window in zip(job.metrics, windows, strict=True)
-    ]
+    kind, sizes = job.row_schema[job.time].type, []
+    for metric in job.metrics:
+        window = job.window if metric.window is None else metric.window
+        is_of_windows = analyse_metric(metric.when, job.row_schema).kind is MetricKind.WINDOW
+        # Days of the calendar have no one length.
+        has_size = window is not None and window.align is None and is_of_windows
+        sizes.append(window.size_ticks(kind) if has_size and window is not None else None)
+    return sizes
 
 
 def _chosen(names: Sequence[str], key: Key, columns: Sequence[str]) -> Key:

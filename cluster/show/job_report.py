@@ -13,6 +13,8 @@ from actors.engine.keys.kept import Work
 from actors.engine.language.advice import warnings_of
 from actors.engine.language.analysis import MetricKind
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
+from actors.engine.windows.asked import made_grid
+from actors.engine.windows.grid import Grid
 from actors.partition.absences import absence_text
 from actors.partition.assembly import build_detectors, build_engine
 from actors.partition.metric_groups import MetricGroups
@@ -79,14 +81,25 @@ def _idle_sinks(job: JobSettings) -> list[str]:
 def _window(job: JobSettings, window: WindowSettings | None) -> dict[str, Any] | None:
     if window is None:
         return None
-    size, step = window.arguments(job.row_schema[job.time].type)
-    return {
-        "size": _shown_ticks(job, size),
-        "step": _shown_ticks(job, step),
-        "size_ticks": size,
-        "step_ticks": step,
-        "panes": size // step,
+    grid = made_grid(
+        window.asked, job.row_schema[job.time].type, round_time=job.engine.round_time, closes_at_ticks=False
+    )
+    size, step = grid.window_size, grid.step
+    found = {
+        "size": _shown_length(job, grid, size),
+        "step": _shown_length(job, grid, step),
+        "size_ticks": size if grid.calendar is None else None,
+        "step_ticks": step if grid.calendar is None else None,
+        "panes": grid.pane_count,
     }
+    offset = None if window.offset is None else str(window.offset)
+    return found | {"offset": offset, "align": window.align, "timezone": window.timezone}
+
+
+def _shown_length(job: JobSettings, grid: Grid, length: int) -> str:
+    if grid.calendar is None:
+        return _shown_ticks(job, length)
+    return f"{length} {grid.calendar.unit}{'' if length == 1 else 's'}"
 
 
 def _shown_ticks(job: JobSettings, ticks: int) -> str:
@@ -180,8 +193,12 @@ def show_report(report: Report) -> str:
 def _window_lines(window: Mapping[str, Any] | None) -> list[str]:
     if window is None:
         return []
-    panes = "" if window["panes"] == 1 else f", a new one every {window['step']} ({window['panes']} panes)"
-    return [f"windows of {window['size']}{panes}"]
+    text = f"windows of {window['size']}"
+    if window["step"] != window["size"]:
+        text += f", a new one every {window['step']} ({_count(window['panes'], 'pane')})"
+    if window["align"] is not None:
+        text += f" of {window['timezone'] or 'UTC'}"
+    return [text if window["offset"] is None else f"{text}, {window['offset']} later"]
 
 
 def _group_lines(group: Mapping[str, Any]) -> list[str]:

@@ -45,8 +45,6 @@ def test_a_metric_with_one_fault_is_refused_for_it(code: str, metric: str) -> No
 @pytest.mark.parametrize(
     "change",
     [
-        {"window_size": 10, "step": 3},
-        {"window_size": 5, "step": 10},
         {"window_size": 0, "step": 10},
         {"window_size": -10, "step": 10},
         {"window_size": 10, "step": -10},

@@ -60,7 +60,7 @@ class Details:
         self._metrics = settings.metrics
         self._names = [_parts_below(node) for node in nodes]
         self._parts = [list(parts.values()) if settings.explain == "all" else [] for parts in self._names]
-        self._window_size = settings.window_size or 0
+        self._grid = settings.grid
         self._collected: list[Packed] = []
 
     def take(self) -> list[Packed]:
@@ -120,8 +120,9 @@ class Details:
         if values or not has_window:
             told["values"] = dict(zip(names, values, strict=True))
         if has_window:
+            assert self._grid is not None
             end, row_count = packed[:2]
-            told["window"] = {"start": end - self._window_size, "end": end, "rows": row_count}
+            told["window"] = {"start": self._grid.window_start(end), "end": end, "rows": row_count}
         return _JSON.encode(told)
 
     def shown(self, found: pl.DataFrame) -> pl.DataFrame:

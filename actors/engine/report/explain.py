@@ -67,7 +67,7 @@ def explanation(settings: CheckedSettings, nodes: Sequence[Node], last: Evaluate
         kind=metric.kind,
         time=int(last.anomaly_times(settings.time_column)[index]),
         key=tuple(last.batch.frame[name][row] for name in settings.key_columns),
-        window_start=None if end is None else end - (settings.window_size or 0),
+        window_start=None if end is None or settings.grid is None else settings.grid.window_start(end),
         window_end=end,
         window_row_count=size,
         values=values,

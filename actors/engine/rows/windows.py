@@ -45,6 +45,8 @@ class WindowWriter:
         value: Callable[[Node], Operand],
         bind: Callable[[object], str],
     ) -> None:
+        if not windows.grid.is_even or windows.grid.offset:
+            raise NoRowForm("a window that is not a number of steps, or begins elsewhere")
         if windows.pane_count > PANE_COUNT_MAX or windows.stored:
             raise NoRowForm(f"{windows.pane_count} panes, {len(windows.stored)} stored columns")
         self._windows = windows
@@ -102,7 +104,10 @@ class WindowWriter:
         windows = self._windows
         start = []
         if not windows.one_grid:
-            start = [f"if pane == {NO_PANE}:", f"    phase = ({time} - {time} % {windows.alignment}) % {windows.step}"]
+            start = [
+                f"if pane == {NO_PANE}:",
+                f"    phase = ({time} - {time} % {windows.grid.alignment}) % {windows.grid.step}",
+            ]
         moved = time if windows.one_grid else f"({time} - phase)"
         neutral = [
             f"{name} = {self._neutral(number, name_index)}"
@@ -111,7 +116,7 @@ class WindowWriter:
         ]
         return [
             *start,
-            f"now = {moved} // {windows.step}",
+            f"now = {moved} // {windows.grid.step}",
             "if now != pane:",
             f"    if {self._has_closing()}:",
             "        shut((i, state))",
@@ -189,7 +194,7 @@ class WindowWriter:
                 ]
         held = [self._over_window(node) for node in self._held_nodes()]
         assert len(held) == len(windows.held)
-        lines = [f"end = ({last} + 1) * {windows.step}{phase}"]
+        lines = [f"end = ({last} + 1) * {windows.grid.step}{phase}"]
         return [*lines, *self._finish_lines, *tests]
 
     def _detail(self, metric_index: int) -> str:

@@ -43,19 +43,22 @@ class Slid(NamedTuple):
     components: list[Components]
     """Components of each content, slot by slot."""
 
-    panes: Array
+    ends: Array
     """Number of the pane after each window."""
 
     contents: Array
     """Content of each window, ascending."""
 
+    counts: Array
+    """Windows that closed with each of the panes that closed."""
+
 
 class ClosedPanes:
     """Of each key the closed panes with rows that a window may still hold, oldest first."""
 
-    def __init__(self, slots: Sequence[Slot], pane_count: int) -> None:
+    def __init__(self, slots: Sequence[Slot], pane_count: int, stride: int) -> None:
         self._slots = slots
-        self._pane_count = pane_count
+        self._pane_count, self._stride = pane_count, stride
         # The first column has the number of the pane, ascending for each key; the second its rows, at least one; then
         # come the components of the other slots, and those that slots get when they widen. Empty panes are not kept,
         # so neighbours may lie far apart.
@@ -68,29 +71,35 @@ class ClosedPanes:
     def slide(self, numbers: Array, key: Array, ended: Ended, reach: Array) -> Slid:
         """Keep the panes that closed; return the windows that closed with them.
 
-        `key` is the position of each closed pane's key in `numbers`, ascending; `reach` the number of windows that
-        closed with it, at least one: those that end with it, and those that end after it before the next row.
+        `key` is the position of each closed pane's key in `numbers`, ascending; `reach` the number of panes whose ends
+        were reached with its end, at least one: its own, and those after it before the next row. Windows end at those
+        that are multiples of the stride, which may be none.
         """
         if not len(key):
-            return Slid(ended.components, ended.panes, ended.panes)
+            return Slid(ended.components, ended.panes, ended.panes, key)
         first_of_key = run_starts(key)
         chosen, counts = numbers[key[first_of_key]], run_lengths(first_of_key, len(key))
         position = self._keep(chosen, counts, ended)
         key_start = np.repeat(self.log.starts_for(chosen), counts)
         # From here on by window: the last pane it reaches, and the range of kept panes in it. Of the panes before the
         # one that closed it, only those that are not too old.
-        repeat = np.repeat(np.arange(len(key)), reach)
-        last_pane = expand(ended.panes, reach)
+        earlier = ended.panes // self._stride
+        counts = reach if self._stride == 1 else (ended.panes + reach) // self._stride - earlier
+        if not counts.any():
+            nothing = [tuple(part[:0] for part in parts) for parts in ended.components]
+            return Slid(nothing, key[:0], key[:0], counts)
+        repeat = np.repeat(np.arange(len(key)), counts)
+        ends = expand(earlier + 1, counts) * self._stride
         stops = position[repeat] + 1
         starts = np.maximum(key_start[repeat], stops - self._pane_count)
         several = (stops - starts > 1).nonzero()[0]
-        oldest = last_pane[several] - self._pane_count + 1
+        oldest = ends[several] - self._pane_count
         starts[several] = lower_bound(self.log.columns[0], starts[several], stops[several], oldest)
         first_of_room = run_starts(starts, stops)
         shared = run_lengths(first_of_room, len(starts))
         starts, stops = starts[first_of_room], stops[first_of_room]
         contents = np.repeat(np.arange(len(shared)), shared)
-        return Slid(self._join(starts, stops - starts), last_pane + 1, contents)
+        return Slid(self._join(starts, stops - starts), ends, contents, counts)
 
     def _keep(self, numbers: Array, counts: Array, ended: Ended) -> Array:
         """Keep the panes of keys that closed; return where each is, or for an empty one where the one before it is."""

@@ -4,11 +4,13 @@ from actors.engine.functions.sequences import constant_work
 from actors.engine.keys.kept import WINDOW_ROWS_GUESS, Holding, Work
 from actors.engine.keys.log import KeyedLog
 from actors.engine.keys.per_key import PerKey
+from actors.engine.windows.grid import Grid
 from actors.engine.windows.plan import Call, WindowPlan
 
 
-def window_parts(plan: WindowPlan, keys: PerKey, closed: KeyedLog, rows: KeyedLog, pane_count: int) -> list[Holding]:
+def window_parts(plan: WindowPlan, keys: PerKey, closed: KeyedLog, rows: KeyedLog, grid: Grid) -> list[Holding]:
     """Return what is kept of each key."""
+    pane_count = grid.pane_count
     found = [Holding(keys.kept("open pane and latest window"), ())]
     for number, slot in enumerate(plan.slots):
         users = () if number == 0 else tuple(call.node.index for call in plan.calls if number in call.slots)
@@ -30,12 +32,13 @@ def window_parts(plan: WindowPlan, keys: PerKey, closed: KeyedLog, rows: KeyedLo
     return found
 
 
-def window_work(call: Call, pane_count: int) -> list[Work]:
+def window_work(call: Call, grid: Grid) -> list[Work]:
     """Return what an aggregate call costs."""
+    pane_count, overlap = grid.pane_count, -(-grid.window_size // grid.step)
     if call.stored:
         why = "needs all rows of the window at once" + (", in order" if call.is_replayed else "")
-        if pane_count > 1:
-            why += f"; each row is in {pane_count} windows"
+        if overlap > 1:
+            why += f"; each row is in {overlap} windows"
         rows = Work(order="O(rows of the window)", per="closing", why=why, weight=WINDOW_ROWS_GUESS)
         return [constant_work("keeps the row's values"), rows]
     added = constant_work("adds to partial aggregates")

@@ -32,7 +32,7 @@ class Closed(NamedTuple):
     """Positions of the panes that closed the pane before them, ascending."""
 
     other: Array
-    """Positions of the panes that closed none, ascending; each is the first of its key."""
+    """Positions of the panes that closed no window, ascending; where windows end at every pane, the first of a key."""
 
     final: Array | None
     """Position of the last window that each closing pane closed; `None` if each closed one."""
@@ -45,6 +45,12 @@ class Closed(NamedTuple):
 
     row_counts: Array
     """Rows in each content."""
+
+    carry: Array | None = None
+    """For each pane, the pane whose latest window is that of its key there; `None` for itself always.
+
+    Between panes that closed windows there may be some that closed none, and see what those did.
+    """
 
     def last_contents(self) -> Array | None:
         """Return the content of the last window that each closing pane closed; `None` if it is the pane's position."""
@@ -98,7 +104,7 @@ class LatestWindows:
             result = np.empty(len(panes.index), dtype=now.dtype)
             result[closed.closing] = now if chosen is None else now.take(chosen)
             result[closed.other] = then.take(other_keys)
-            return result
+            return result if closed.carry is None else result.take(closed.carry)
 
         def values_at_rows(node: Node) -> Vector:
             (now, now_valid), (then, then_valid) = values[node.index], before[node.index]

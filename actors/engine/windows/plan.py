@@ -1,6 +1,5 @@
 """The plan of windows: which aggregate calls there are, and what each is computed from."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from actors.engine.functions.aggregates import Aggregate, Mergeable
@@ -11,21 +10,6 @@ from actors.engine.language.analysis import contains
 from actors.engine.language.program import Node, Program
 from actors.engine.vectors.vector import DTYPES, Type
 from actors.engine.windows.slots import Slot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """How time is cut into windows, in units of the time column."""
-
-    window_size: int
-    """Length of a window, a multiple of `step`."""
-
-    step: int
-    alignment: int
-    """The first window of a key ends at its first time, rounded down to a multiple of this, plus `step`."""
-
-    closes_at_ticks: bool = False
-    """Whether time alone closes windows too, so that the pane that a key has open may be empty."""
 
 
 class Call(NamedTuple):

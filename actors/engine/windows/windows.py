@@ -22,9 +22,10 @@ from actors.engine.vectors.segments import Layout, layout_of, run_starts
 from actors.engine.vectors.vector import Array, Vector
 from actors.engine.windows.closed_panes import NO_PANE, ClosedPanes, Ended
 from actors.engine.windows.costs import window_parts, window_work
+from actors.engine.windows.grid import Grid
 from actors.engine.windows.latest import NOTHING_HELD, Closed, Held, LatestWindows
 from actors.engine.windows.panes import Panes, cut
-from actors.engine.windows.plan import Grid, WindowPlan
+from actors.engine.windows.plan import WindowPlan
 from actors.engine.windows.slots import Slot, completed, shortened
 from actors.engine.windows.window_rows import WindowRows
 
@@ -102,19 +103,19 @@ class Windows:
     """State of all windows of all keys."""
 
     def __init__(self, plan: WindowPlan, grid: Grid) -> None:
-        self.step = step = grid.step
-        self.alignment = grid.alignment
-        self.pane_count = grid.window_size // step
-        # Whether the panes of all keys begin at multiples of the step; otherwise each key has a phase of its own.
-        self.one_grid = grid.alignment % step == 0
+        self.grid = grid
+        self.pane_count = grid.pane_count
+        # Whether all keys have the same panes; otherwise each key has a phase of its own.
+        self.one_grid = grid.one_grid
         self.closes_at_ticks = grid.closes_at_ticks
+        self._slides = grid.pane_count > 1 or grid.stride > 1
         self._plan = plan
         self.slots, self.stored, self.calls, self.held = plan.slots, plan.stored, plan.calls, plan.held
-        # By key number: the number of the open pane, so that it begins at `pane * step + phase`; and of the latest
-        # computed window its end and its rows, 0 before the first.
+        # By key number: the number of the open pane in the grid, and the phase by which that is moved; and of the
+        # latest computed window its end and its rows, 0 before the first.
         self.keys = PerKey(pane=NO_PANE, phase=np.int64(0), window_end=np.int64(0), window_rows=np.int64(0))
         self._latest = LatestWindows(self.keys, self.held)
-        self._panes = ClosedPanes(self.slots, self.pane_count)
+        self._panes = ClosedPanes(self.slots, self.pane_count, grid.stride)
         self._rows = WindowRows(self.stored)
         for slot in self.slots:
             if slot.is_narrow and slot.partial.outgrows(None):
@@ -168,7 +169,7 @@ class Windows:
 
     def _newest(self, numbers: Array, open_panes: Array, sizes: Array) -> Array:
         """Return the newest pane with rows of each key, given the panes that are open and the rows in them."""
-        closed = self._panes.newest(numbers) if self.pane_count > 1 else NO_PANE
+        closed = self._panes.newest(numbers) if self._slides else NO_PANE
         newest: Array = np.where(sizes > 0, open_panes, closed)
         return newest
 
@@ -179,7 +180,9 @@ class Windows:
         sizes.cover(numbers)
         open_panes = self.keys["pane"].take(numbers)
         newest = self._newest(numbers, open_panes, sizes["component0"].take(numbers))
-        reached = np.minimum((time - self._phases(numbers)) // self.step, newest + self.pane_count)
+        stride = self.grid.stride
+        last = newest + self.pane_count if stride == 1 else (newest + self.pane_count) // stride * stride
+        reached = np.minimum(self.grid.reached(time, self._phases(numbers)), last)
         is_due = (newest != NO_PANE) & (reached > open_panes)
         return numbers[is_due], reached[is_due]
 
@@ -200,10 +203,10 @@ class Windows:
         layout = layout_of(numbers, np.ones(len(numbers), dtype=np.int64))
         stops = self._rows.stops(numbers)
         closings = self._close(layout, cut(reached, layout), (every, every[:0]), ended, stops)
-        return layout, reached * self.step + self._phases(numbers), closings
+        return layout, self.grid.starts(reached, self._phases(numbers)), closings
 
     def _phases(self, numbers: Array) -> Any:
-        return 0 if self.one_grid else self.keys["phase"].take(numbers)
+        return self.grid.offset if self.one_grid else self.keys["phase"].take(numbers)
 
     def _close(
         self, layout: Layout, panes: Panes, parts: tuple[Array, Array], ended: Ended, first_row: Array | None
@@ -213,27 +216,42 @@ class Windows:
         `parts` are the panes that closed the one before them, and all others.
         """
         closing, other = parts
-        if self.pane_count == 1:
+        closed_by, carry = closing, None
+        if not self._slides:
             final = contents = None
             windows, ends, closer, closer_of_content = ended.components, ended.panes + 1, closing, closing
         else:
             reach = np.minimum(panes.index.take(closing) - ended.panes, self.pane_count)
             if ended.newest is not None:
                 reach = np.minimum(reach, ended.newest - ended.panes + self.pane_count)
-            windows, ends, contents = self._panes.slide(layout.numbers, panes.key.take(closing), ended, reach)
-            final = np.cumsum(reach) - 1
-            closer = np.repeat(closing, reach)
+            windows, ends, contents, counts = self._panes.slide(layout.numbers, panes.key.take(closing), ended, reach)
+            if self.grid.stride > 1:
+                # Of the panes that have closed others, those that have closed a window.
+                counts, closed_by = counts[counts > 0], closing[counts > 0]
+                other = np.delete(np.arange(len(panes.index)), closed_by)
+                carry = np.full(len(panes.index), -1)
+                carry[panes.runs.firsts], carry[closed_by] = panes.runs.firsts, closed_by
+                carry = np.maximum.accumulate(carry)
+            final = np.cumsum(counts) - 1
+            closer = np.repeat(closed_by, counts)
             closer_of_content = closer[run_starts(contents)]
         stops = None
         if first_row is not None:
             key_of_room = panes.key.take(closer_of_content)
             stops = first_row[key_of_room] + panes.runs.starts[closer_of_content] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
-        ends = ends * self.step
-        if not self.one_grid:
-            ends += self.keys["phase"].take(layout.numbers).take(panes.key.take(closer))
+        phases = None if self.one_grid else self.keys["phase"].take(layout.numbers).take(panes.key.take(closer))
+        ends = self.grid.starts(ends, self.grid.offset if phases is None else phases)
         row_counts = windows[0][0]
-        closed = Closed(closing=closing, other=other, final=final, ends=ends, contents=contents, row_counts=row_counts)
+        closed = Closed(
+            closing=closed_by,
+            other=other,
+            final=final,
+            ends=ends,
+            contents=contents,
+            row_counts=row_counts,
+            carry=carry,
+        )
         held = self._latest.hold(layout, panes, closed, values)
         if len(closing):
             self._trim(layout, panes, closing)
@@ -250,15 +268,11 @@ class Windows:
     def _cut(self, layout: Layout, times: Array) -> Panes:
         """Cut the rows of a batch into panes; a key without rows gets its phase from its first one."""
         if self.one_grid:
-            pane = times // self.step
-        else:
-            fresh = self.keys["pane"].take(layout.numbers) == NO_PANE
-            first = times[layout.starts]
-            base = first - first % self.alignment
-            phase = np.where(fresh, base % self.step, self.keys["phase"][layout.numbers])
-            self.keys["phase"][layout.numbers] = phase
-            pane = (times - np.repeat(phase, layout.lengths)) // self.step
-        return cut(pane, layout)
+            return cut(self.grid.panes(times, self.grid.offset), layout)
+        fresh = self.keys["pane"].take(layout.numbers) == NO_PANE
+        phase = np.where(fresh, self.grid.phases(times[layout.starts]), self.keys["phase"][layout.numbers])
+        self.keys["phase"][layout.numbers] = phase
+        return cut(self.grid.panes(times, np.repeat(phase, layout.lengths)), layout)
 
     def _fold(self, layout: Layout, panes: Panes, context: Context, goes_on: Array | None) -> list[_Fold]:
         """Fold the batch into panes; the last of each key stays open.
@@ -298,26 +312,26 @@ class Windows:
 
     def _trim(self, layout: Layout, panes: Panes, closing: Array) -> None:
         """Forget the panes and rows that no window still to close can hold."""
-        if self.pane_count == 1 and not self.stored:
+        if not self._slides and not self.stored:
             return
         keys = panes.key.take(closing)
         keys = keys.take(run_starts(keys))
         numbers = layout.numbers[keys]
-        if self.pane_count > 1:
+        if self._slides:
             self._panes.trim(numbers, panes.index[panes.lasts[keys]])
         if self.stored:
             counts = self.slots[0].open["component0"][numbers].copy()
-            if self.pane_count > 1:
+            if self._slides:
                 counts += self._panes.row_counts(numbers)
             self._rows.trim(numbers, counts)
 
     def kept(self) -> list[Holding]:
         """Return what is kept of each key."""
-        return window_parts(self._plan, self.keys, self.closed, self._rows.log, self.pane_count)
+        return window_parts(self._plan, self.keys, self.closed, self._rows.log, self.grid)
 
     def work(self, index: int) -> list[Work]:
         """Return what an aggregate call costs."""
-        return window_work(next(call for call in self.calls if call.node.index == index), self.pane_count)
+        return window_work(next(call for call in self.calls if call.node.index == index), self.grid)
 
     def _parts(self) -> dict[str, PerKey | KeyedLog]:
         slots = {f"slot{i}": slot.open for i, slot in enumerate(self.slots)}

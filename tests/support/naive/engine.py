@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.naive.alignment import alignment_size
+from tests.support.naive.calendar import NaiveCalendar
 from tests.support.naive.check import TEMPORAL, check
 from tests.support.naive.evaluate import Evaluator, Known, Row
 from tests.support.naive.refusal import Refused
@@ -78,7 +79,10 @@ class NaiveEngine:
         anomaly_descriptions: Sequence[str] | None = None,
         nulls: str = "smallest",
         gives_values: bool = False,
+        window_offset: int = 0,
+        calendar: "NaiveCalendar | None" = None,
     ) -> None:
+        self._offset, self._calendar = window_offset, calendar
         self._schema = {name.lower(): kind for name, kind in schema.items()}
         self._time, self._keys = time_column.lower(), [name.lower() for name in key_columns]
         self._metrics = [check(parse(metric), self._schema) for metric in metrics]
@@ -110,7 +114,7 @@ class NaiveEngine:
     def _set_windows(self, size: int | None, step: int | None, round_time: bool) -> None:
         if size is None or step is None:
             raise Refused("window_required")
-        if size < 1 or step < 1 or size % step:
+        if size < 1 or step < 1 or not 0 <= self._offset < step:
             raise Refused("bad_argument", "window size and step")
         self._size, self._step = size, step
         self._alignment = alignment_size(self._schema[self._time], step, round_time=round_time)
@@ -165,7 +169,7 @@ class NaiveEngine:
                 self.late_offsets.append(offset)
                 return []
             if not state.times:
-                state.next_end = time // self._alignment * self._alignment + self._step
+                state.next_end = self._first_end(time)
             hits += self._close_windows(state, time)
         state.rows.append(row)
         state.times.append(time)
@@ -176,14 +180,30 @@ class NaiveEngine:
         while state.next_end <= time:
             window = self._window(state)
             if not window:
-                state.next_end += (time - state.next_end) // self._step * self._step + self._step
+                while state.next_end <= time:
+                    state.next_end = self._following(state.next_end, time)
                 break
             hits += self._compute(state, window)
         return hits
 
+    def _first_end(self, time: int) -> int:
+        if self._calendar is not None:
+            return self._calendar.next_end(time, self._step)
+        return (time - self._offset) // self._alignment * self._alignment + self._offset + self._step
+
+    def _following(self, end: int, time: int) -> int:
+        """Return the end of the next window, or one nearer to a time beyond it."""
+        if self._calendar is not None:
+            return self._calendar.next_end(end, self._step)
+        return end + max((time - end) // self._step, 1) * self._step
+
+    def _start(self, end: int) -> int:
+        return end - self._size if self._calendar is None else self._calendar.earlier(end, self._size)
+
     def _window(self, state: _KeyState) -> list[Row]:
         end = state.next_end
-        return [row for row, at in zip(state.rows, state.times, strict=True) if end - self._size <= at < end]
+        start = self._start(end)
+        return [row for row, at in zip(state.rows, state.times, strict=True) if start <= at < end]
 
     def _compute(self, state: _KeyState, window: list[Row]) -> list[Reason]:
         end = state.next_end
@@ -191,8 +211,8 @@ class NaiveEngine:
             {call: evaluator.aggregate(call, window) for call in metric.aggregates}
             for metric, evaluator in zip(self._metrics, self._evaluators, strict=True)
         ]
-        state.window = (end - self._size, end, len(window))
-        state.next_end += self._step
+        state.window = (self._start(end), end, len(window))
+        state.next_end = self._following(end, end)
         return self._window_hits(state)
 
     def _window_hits(self, state: _KeyState) -> list[Reason]:

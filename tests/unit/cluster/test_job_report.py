@@ -89,7 +89,7 @@ def test_a_job_without_metrics_is_reported(tmp_path: Path) -> None:
         ("metrics: [sum(qty)]\nwindow: {size: 3s}", ["gives INT values, not truth values"]),
         ("metrics: [qty > ]", ["the metric ends too early"]),
         ("metrics: [sum(qty) > 3]", ["window (line 2): missing", "window: {size: 5m, step: 1m}"]),
-        ("metrics: [qty > 3]\nwindow: {size: 10s, step: 3s}", ["'3s' does not divide the size, '10s'"]),
+        ("metrics: [qty > 3]\nwindow: {size: 10s, timezone: UTC}", ["'UTC' says where days begin"]),
         ("metric: [qty > 3]", ["unknown key 'metric'; did you mean 'metrics'?"]),
         ("metrics: 7\npartitions: many", ["must be a list, not 7", "must be a whole number, not 'many'"]),
         ("detectors: [{type: new_valu, watch: qty}]", ["did you mean 'new_value'?"]),

@@ -48,7 +48,8 @@ def test_short_forms_stand_for_long_ones() -> None:
     job = parse()
     assert job.key == ("sym",)
     assert [(metric.when, metric.describe) for metric in job.metrics] == [("sum(qty) > 5", None), ("qty < 4", "small")]
-    assert (job.window_size_ticks, job.window_step_ticks) == (3000, 3000)
+    assert job.window is not None
+    assert job.window.arguments(job.row_schema[job.time].type)[:2] == (3000, 3000)
     assert job.source.type == "csv"
 
 
@@ -86,7 +87,7 @@ def test_column_names_ignore_case() -> None:
         ("size: 3s", "size: 3x", "window.size (line 9): '3x' is no duration"),
         ("size: 3s", "size: 3us", "window.size (line 9): '3us' is no whole number of units"),
         ("size: 3s", "size: 0", "window.size (line 9): must be more than 0, not 0"),
-        ("size: 3s", "size: 3s, step: 2s", "window.step (line 9): '2s' does not divide the size, '3s'"),
+        ("size: 3s", "size: 3s, offset: 3s", "window.offset (line 9): '3s' is not below the step, 3000 units"),
         ("window: {size: 3s}\n", "", "window (line 1): missing, but a metric has an aggregate"),
         ("sum(qty) > 5", "sum(qyt) > 5", "metrics[0] (line 6): there is no column `qyt`\n    sum(qyt) > 5\n        ^"),
         ("qty < 4", "next(qty) < 4", "metrics[1] (line 7): `next` cannot be used"),

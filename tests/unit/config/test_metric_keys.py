@@ -25,7 +25,7 @@ PLAIN: dict[str, Any] = {
         ({"key": ["host", "HOST"]}, {}, r"metrics\[0\].key\[1\]: 'HOST' is named twice"),
         ({"key": []}, {}, r"metrics\[0\].key: needs all rows there are in one partition, .* all of one host, disk: no"),
         ({"key": ["used"]}, {"key": []}, r"metrics\[0\].key: needs all rows of one used .*; set `partitions: 1`"),
-        ({"window": {"size": 7, "step": 2}}, {}, r"metrics\[0\].window.step: 2 does not divide the size, 7"),
+        ({"window": {"size": 7, "offset": 7}}, {}, r"metrics\[0\].window.offset: 7 is not below the step, 7 units"),
         ({"window": {"size": "1us"}}, {}, r"metrics\[0\].window.size: '1us' is no whole number of units"),
         (
             {"key": ["host"]},

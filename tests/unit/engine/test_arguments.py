@@ -99,7 +99,9 @@ def test_a_length_of_time_may_be_a_text_or_a_timedelta(kind: str, given: Any, un
     options = {"max_lateness": given, "idle_key_ttl": given, "ticks_close_windows": True}
     spec = EngineSpec(**GOOD | options | {"schema": schema, "window_size": given, "step": given})
     settings = checked_settings(spec)
-    assert {settings.window_size, settings.step, settings.max_lateness, settings.idle_key_ttl} == {units}
+    assert settings.grid is not None
+    lengths = {settings.window_size, settings.grid.step, settings.max_lateness, settings.idle_key_ttl}
+    assert lengths == {units}
     rule = LifecycleSettings(hold=given, keep_firing=given)
     (lifecycle,) = AnomalyDetectionEngine(**GOOD | {"schema": schema, "lifecycles": [rule]}).settings.lifecycles
     assert lifecycle is not None

@@ -33,7 +33,7 @@ from tests.unit.engine.support import SCHEMA, engine, fire, quantities
         ({}, "window_required"),
         ({"window_size": 5}, "window_required"),
         ({"window_size": 5, "step": 0}, "bad_argument"),
-        ({"window_size": 5, "step": 2}, "bad_argument"),
+        ({"window_size": 5, "step": 2, "window_offset": 2}, "bad_argument"),
         ({"window_size": 5, "step": 5, "garbage_size": 0}, "bad_argument"),
         ({"window_size": 5, "step": 5, "nulls": "largest"}, "bad_argument"),
         ({"window_size": 5, "step": 5, "key_columns": ["sym", "SYM"]}, "bad_argument"),
@@ -56,7 +56,7 @@ def test_a_name_is_letters_digits_and_underscores(name: str) -> None:
 
 
 def test_window_arguments_are_ignored_without_an_aggregate() -> None:
-    assert engine("qty > 1", window_size=5, step=2).settings.step is None
+    assert engine("qty > 1", window_size=5, step=2).settings.grid is None
 
 
 def test_descriptions_replace_the_metric_text() -> None:

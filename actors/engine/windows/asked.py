@@ -1,0 +1,148 @@
+"""The window as people ask for it, checked: a grid, or what is wrong with it.
+
+Job files and the engine's arguments say the same by other names, so a fault has the field and a text without its name.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from operator import index
+from typing import Any
+
+import polars as pl
+
+from actors.durations import duration_units, nanoseconds_per_unit
+from actors.engine.errors import shown
+from actors.engine.windows.alignment import alignment_size
+from actors.engine.windows.calendar import DAY_NS, UNITS, Calendar
+from actors.engine.windows.grid import Grid
+from actors.model import ColumnType
+
+_MONTHS = re.compile(r"(\d{1,6})\s*mo(?:nths?)?", re.ASCII)
+
+_DAYS = {"day": 1, "week": 7}
+
+_LONGEST_DAYS = {"day": 2, "week": 8, "month": 32}
+"""Days that each unit has less than, whatever clocks do."""
+
+
+class WindowFault(Exception):  # noqa: N818, it is no error until somebody says where it stands
+    """What is wrong with one field of a window."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(field, text)
+        self.field = field
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedWindow:
+    """A window as it is asked for; `None` for what is not said. Lengths are durations, or units of the time column."""
+
+    size: Any = None
+    step: Any = None
+    offset: Any = None
+    align: str | None = None
+    timezone: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it says what a window is."""
+        return self.size is not None or self.align is not None
+
+
+def made_grid(asked: AskedWindow, kind: ColumnType, *, round_time: bool, closes_at_ticks: bool) -> Grid:
+    """Return the grid of a window that is given, over a time column.
+
+    Raises:
+        WindowFault: something is wrong with it.
+    """
+    if asked.align is not None:
+        return _made_calendar(asked, kind, closes_at_ticks)
+    if asked.timezone is not None:
+        text = f"{shown(asked.timezone)} says where days begin, and windows are not aligned to any; add `align: day`"
+        raise WindowFault("timezone", f"{text}, or leave it out")
+    size = _units("size", asked.size, kind)
+    step = size if asked.step is None else _units("step", asked.step, kind)
+    offset = 0 if asked.offset is None else _units("offset", asked.offset, kind, least=0)
+    if offset >= step:
+        text = f"{shown(asked.offset)} is not below the step, {step} units, after which windows begin again; give less"
+        raise WindowFault("offset", text)
+    return Grid(
+        window_size=size,
+        step=step,
+        alignment=alignment_size(kind, step, round_time),
+        offset=offset,
+        closes_at_ticks=closes_at_ticks,
+    )
+
+
+def longest(grid: Grid, kind: ColumnType) -> int:
+    """Return the length of a window, in units of the time column, or something above where lengths differ."""
+    if grid.calendar is None:
+        return grid.window_size
+    return grid.window_size * _LONGEST_DAYS[grid.calendar.unit] * DAY_NS // (nanoseconds_per_unit(kind) or 1)
+
+
+def _made_calendar(asked: AskedWindow, kind: ColumnType, closes_at_ticks: bool) -> Grid:
+    unit, zone = asked.align, asked.timezone
+    if unit not in UNITS:
+        raise WindowFault("align", f"{shown(unit)} is none of {', '.join(UNITS)}; use one of them")
+    if not kind.has_date or nanoseconds_per_unit(kind) is None:
+        text = f"a time column of type {kind} has no days; leave it out, or use a type with date and time"
+        raise WindowFault("align", text)
+    if zone is not None:
+        if kind is ColumnType.DATE:
+            text = f"{shown(zone)} has no say in a DATE column, whose days are days already; leave it out"
+            raise WindowFault("timezone", text)
+        if not _is_zone(zone):
+            raise WindowFault("timezone", f"{shown(zone)} is no time zone; write one like Europe/Berlin")
+    size = 1 if asked.size is None else _count("size", asked.size, unit, kind)
+    step = size if asked.step is None else _count("step", asked.step, unit, kind)
+    offset = 0 if asked.offset is None else _units("offset", asked.offset, kind, least=0)
+    unit_ns = nanoseconds_per_unit(kind) or 1
+    if offset * unit_ns >= DAY_NS:
+        text = f"{shown(asked.offset)} is a day or more; say how much later in the day each {unit} begins"
+        raise WindowFault("offset", text)
+    calendar = Calendar(unit, zone, offset * unit_ns // 1000, kind)
+    return Grid(window_size=size, step=step, calendar=calendar, closes_at_ticks=closes_at_ticks)
+
+
+def _count(field: str, given: Any, unit: str, kind: ColumnType) -> int:
+    """Return a number of days, weeks or months."""
+    if unit == "month":
+        match = _MONTHS.fullmatch(given.strip()) if isinstance(given, str) else None
+        if match is None or not int(match[1]):
+            text = f"{shown(given)} is no number of months, to which the window is aligned; write 1mo or 3mo"
+            raise WindowFault(field, text)
+        return int(match[1])
+    whole, rest = divmod(_units(field, given, kind) * (nanoseconds_per_unit(kind) or 1), _DAYS[unit] * DAY_NS)
+    if rest or not whole:
+        example = "1d or 7d" if unit == "day" else "1w or 4w"
+        text = (
+            f"{shown(given)} is no number of {unit}s, to which windows are aligned; write {example}, or leave that out"
+        )
+        raise WindowFault(field, text)
+    return whole
+
+
+def _units(field: str, given: Any, kind: ColumnType, least: int = 1) -> int:
+    is_known = isinstance(given, str | timedelta) or hasattr(given, "__index__")
+    try:
+        units = duration_units(given if isinstance(given, str | timedelta) or not is_known else index(given), kind)
+    except ValueError as error:
+        raise WindowFault(field, str(error)) from None
+    if units < least or units > 1 << 60:
+        what = "no time at all; give at least one unit" if units < least else "more than 2**60 units; give less"
+        raise WindowFault(field, f"{shown(given)} is {what}")
+    return units
+
+
+@lru_cache(maxsize=64)
+def _is_zone(name: str) -> bool:
+    try:
+        pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone(name)
+    except Exception:
+        return False
+    return True
