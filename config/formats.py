@@ -44,6 +44,18 @@ def is_byte_encoding(name: str) -> bool:
     return known in ("utf-8", "ascii", "cp437", "cp850", "cp852", "mac-roman") or known.startswith(_BYTE_ENCODINGS)
 
 
+WIDE_ENCODINGS = ("utf-16", "utf-16-le", "utf-16-be")
+"""Encodings of two bytes or four a character, as Python names them; `utf-16` says by a mark which one it is."""
+
+
+def is_wide_encoding(name: str) -> bool:
+    """Return whether an encoding has two bytes or four for each character."""
+    try:
+        return codecs.lookup(name).name in WIDE_ENCODINGS
+    except (LookupError, ValueError):
+        return False
+
+
 _BYTE_ENCODINGS = ("iso8859-", "cp125", "koi8-")
 """Beginnings of the names of such families, as Python writes them."""
 
@@ -90,6 +102,9 @@ class TextFormatSettings(FormatSettings):
     dialect: ClassVar[tuple[str, ...]] = ("timezone", "repeated_hour", "encoding", "decimal", "thousands")
     """Keys of those below that mean something to the format."""
 
+    reads_files: ClassVar[bool] = False
+    """Whether these are settings of files too, which are decoded as a whole."""
+
     record_size_bytes_max: Annotated[SizeBytes, Field(le=1 << 30)] = 1 << 20
     """Longer lines are dead letters; at most 1 GiB."""
 
@@ -100,7 +115,7 @@ class TextFormatSettings(FormatSettings):
     """Which hour a local time means that there was twice, because clocks were put back."""
 
     encoding: str = "utf-8"
-    """How text is encoded, one byte a character unless it is UTF-8: `latin-1`, `cp1252`, `iso8859-15` ..."""
+    """How text is encoded: UTF-8, one byte a character (`latin-1`, `cp1252` ...), or, of files, `utf-16`."""
 
     decimal: Literal[".", ","] = "."
     """What stands between the whole part and the fraction of numbers that are text."""
@@ -114,8 +129,8 @@ class TextFormatSettings(FormatSettings):
             check_zone(self.timezone)
         if self.repeated_hour != "first" and self.timezone is None:
             raise fault(("repeated_hour",), "there is no such hour in UTC; give `timezone`")
-        if not is_byte_encoding(self.encoding):
-            way = "use utf-8, or one of one byte a character, such as latin-1 or cp1252; save UTF-16 as UTF-8"
+        if not is_byte_encoding(self.encoding) and not (self.reads_files and is_wide_encoding(self.encoding)):
+            way = "use utf-8, or one of one byte a character, such as latin-1 or cp1252; utf-16 is for files"
             raise fault(("encoding",), f"{self.encoding!r} is not read; {way}")
         for name, usual in DIALECT.items():
             if name not in self.dialect and getattr(self, name) != usual:
@@ -136,6 +151,9 @@ class CsvFormatSettings(TextFormatSettings):
 
     null_values: tuple[str, ...] = ()
     """Text that means NULL, besides an empty value."""
+
+    quoted_line_ends: bool = False
+    """Whether values in quotes may hold line ends, so that a record may be several lines."""
 
     time_columns: tuple[str, ...] = Field(default=(), max_length=4)
     """Names in the records whose values, with a blank between them, are the time: a date and a time of day."""

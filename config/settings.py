@@ -553,7 +553,7 @@ def _names_in(types: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> tup
 
 def _forget_usual_dialect(form: dict[str, Any]) -> None:
     """Take out of a format what was not there when the first shards were made, as far as it says what was so then."""
-    for name, usual in (*DIALECT.items(), ("time_columns", [])):
+    for name, usual in (*DIALECT.items(), ("time_columns", []), ("quoted_line_ends", False)):
         if form.get(name, "") == usual:
             del form[name]
     if "timezone" not in form:

@@ -1,7 +1,7 @@
 """Settings of the source of a job: where its rows come from."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
@@ -115,17 +115,23 @@ class GrowingFileSource(FileSource):
 class CsvSource(CsvFormatSettings, GrowingFileSource):
     """Files of separated values."""
 
+    reads_files: ClassVar[bool] = True
+
     type: Literal["csv"] = "csv"
 
 
 class NdjsonSource(NdjsonFormatSettings, GrowingFileSource):
     """Files with one JSON object a line."""
 
+    reads_files: ClassVar[bool] = True
+
     type: Literal["ndjson"] = "ndjson"
 
 
 class LogSource(LogFormatSettings, GrowingFileSource):
     """Files of log lines."""
+
+    reads_files: ClassVar[bool] = True
 
     type: Literal["log"] = "log"
 

@@ -4,7 +4,7 @@ The tables at the end say which formats and which transports there are; a new on
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from actors.source.reading import RecordSource
 from actors.source.records import Texts
 from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
 from actors.source.times import LocalTimes
-from actors.source.transport.contents import FileContent
+from actors.source.transport.contents import FileContent, content_of
 from actors.source.transport.files import FileChoice, FileTransport, RecordFile
 from actors.source.transport.followed import FollowedFile
 from actors.source.transport.generation import FollowedChoice
@@ -48,6 +48,7 @@ from actors.source.transport.remote.open import open_store
 from actors.source.transport.remote.place import FilePlace, RemoteUrl
 from actors.source.transport.segments import SegmentLog
 from actors.source.transport.stream_table import StreamTableTransport
+from actors.source.transport.wide import WideContent
 from actors.stream.table import DurableStreamTable, StreamLimits
 from config.brokers import FieldsForm, KafkaSource, NatsSource, RedisSource
 from config.formats import (
@@ -60,6 +61,7 @@ from config.formats import (
     NdjsonFormatSettings,
     SyslogFormatSettings,
     TextFormatSettings,
+    is_wide_encoding,
 )
 from config.messages import StdinSource
 from config.push import HttpSource, JournaldSource, MqttSource, PushSource, SyslogSource
@@ -220,7 +222,8 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
     assert isinstance(source, TextFormatSettings)
     form = open_text_format(job, source)
 
-    choice = _file_choice(job, places, source, follow=source.follow)
+    is_wide = is_wide_encoding(source.encoding)
+    choice = replace(_file_choice(job, places, source, follow=source.follow), is_wide=is_wide)
     store = choice.store
     segments = SegmentLog(None if places.positions is None else places.positions / SEGMENTS_FILE)
 
@@ -231,11 +234,17 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
         check = form.decoder
         return LineFile(path, form.framing, is_complete=is_complete, check=check, content=content, known_as=known_as)
 
+    def open_text(path: FilePlace, open_content: Callable[[], FileContent]) -> FileContent:
+        content = open_content()
+        return WideContent(path, content, source.encoding, is_complete=not source.follow) if is_wide else content
+
     def open_file(number: int, path: FilePlace, is_complete: bool) -> RecordFile[Texts]:
         del is_complete
         if store is not None and isinstance(path, RemoteUrl):
-            return open_lines(path, partial(remote_content, path, store))
+            return open_lines(path, partial(open_text, path, partial(remote_content, path, store)))
         assert isinstance(path, Path)
+        if is_wide:
+            return open_lines(path, partial(open_text, path, partial(content_of, path)))
         if not choice.survives_rotation:
             return open_lines(path)
         followed = FollowedChoice(

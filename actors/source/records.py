@@ -104,6 +104,16 @@ class Texts:
         return cls(content=content, starts=starts, ends=ends - ((before == 13) & (ends > starts)), are_lines=True)
 
     @classmethod
+    def of_spans(cls, content: bytes, ends: Offsets) -> "Texts":
+        """Return the records that end at some places, behind their line ends, which the last one may lack."""
+        starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1].astype(np.int64)))
+        buffer = np.frombuffer(content, dtype=np.uint8)
+        bare = ends - ((buffer[ends - 1] == 10) & (ends > starts))
+        bare -= (buffer[np.maximum(bare - 1, 0)] == 13) & (bare > starts) & (bare < ends)
+        line_count = content.count(b"\n") + (not content.endswith(b"\n"))
+        return cls(content=content, starts=starts, ends=bare.astype(np.int64), are_lines=line_count == ends.size)
+
+    @classmethod
     def of_messages(cls, messages: Sequence[bytes], meta: Mapping[str, pl.Series] | None = None) -> "Texts":
         """Return messages, each a record by itself; a line end that closes one does not belong to its text."""
         content = b"\n".join(messages) + b"\n" if messages else b""

@@ -1,6 +1,7 @@
 """CSV: a block of lines becomes raw columns; lines that are no records of the file's columns are bad.
 
-A line is a record; a value in quotes may hold separators and doubled quotes, but no line end. What makes a line bad is
+A line is a record; a value in quotes may hold separators and doubled quotes, but no line end, unless the job says so:
+then a record may be several lines (`actors.source.format.quoted`). What makes a line bad is
 found on the bytes, before Polars reads the rest: another number of values than the header has, quotes in the wrong
 places, bytes that are not UTF-8. So a line means the same beside any others. A blank line is no record. An empty value
 is NULL, an empty value in quotes is empty text.
@@ -15,13 +16,14 @@ import polars as pl
 
 from actors.errors import SourceError
 from actors.source.decoding import RowRules
+from actors.source.format.quoted import quoted_record_ends
 from actors.source.format.text import TextFormat, TextReader, field_names
 from actors.source.protocol import Offsets
 from actors.source.records import Origin, Texts, find_unreadable
 from actors.source.transport.lines import LineFraming
 from config.formats import CsvFormatSettings
 
-_QUOTE = 34
+_QUOTE, _LINE_END = 34, 10
 _SHOWN_LENGTH_MAX = 200
 
 
@@ -34,6 +36,7 @@ class CsvReader:
         self._separator = settings.separator
         self._null_values = list(settings.null_values)
         self._size_bytes_max = settings.record_size_bytes_max
+        self._may_hold_line_ends = settings.quoted_line_ends
 
     def read(self, lines: Texts) -> tuple[dict[str, pl.Series], Offsets, dict[int, str]]:
         """Return the raw columns of the good lines, the numbers of these lines, and what is wrong with the others."""
@@ -55,13 +58,26 @@ class CsvReader:
         faults: dict[int, str] = {}
         if b'"' in content:
             separators, bad_lines = self._check_quotes(buffer, separators, lines)
-            faults |= dict.fromkeys(bad_lines, "a quote opens inside a value, or does not close on its line")
+            place = "" if self._may_hold_line_ends else " on its line"
+            faults |= dict.fromkeys(bad_lines, f"a quote opens inside a value, or does not close{place}")
         widths = np.diff(np.searchsorted(separators, np.append(lines.starts, len(content)))) + 1
         for line in np.flatnonzero((widths != self._width) & (lines.ends > lines.starts)).tolist():
             faults.setdefault(line, f"the line has {widths[line]} values, the file has {self._width} columns")
         if not lines.are_lines:
-            faults |= {line: "the record has a line end" for line in range(len(lines)) if b"\n" in lines.raw(line)}
+            faults |= self._find_line_ends(buffer, lines)
         return faults | find_unreadable(lines, self._size_bytes_max)
+
+    def _find_line_ends(self, buffer: npt.NDArray[np.uint8], lines: Texts) -> dict[int, str]:
+        """Return the records that hold a line end, outside quotes where those within them are fine."""
+        places = np.flatnonzero(buffer == _LINE_END)
+        owners = np.searchsorted(lines.starts, places, side="right") - 1
+        is_inside = (owners >= 0) & (places < lines.ends[owners])
+        if self._may_hold_line_ends:
+            quotes = np.flatnonzero(buffer == _QUOTE)
+            counts = np.searchsorted(quotes, places) - np.searchsorted(quotes, lines.starts)[owners]
+            is_inside &= counts % 2 == 0
+        where = " outside quotes" if self._may_hold_line_ends else ""
+        return dict.fromkeys(owners[is_inside].tolist(), f"the record has a line end{where}")
 
     def _check_quotes(
         self, buffer: npt.NDArray[np.uint8], separators: npt.NDArray[np.intp], lines: Texts
@@ -157,7 +173,9 @@ def csv_format(settings: CsvFormatSettings, rules: RowRules) -> TextFormat:
         reader = CsvReader(settings, names, find_columns(names, in_file, origin.name))
         return _JoinedTimes(reader, time_column, tuple(parts)) if parts else reader
 
-    framing = LineFraming(has_header=settings.header, record_size_bytes_max=settings.record_size_bytes_max)
+    limit = settings.record_size_bytes_max
+    ends = quoted_record_ends(settings.separator, limit) if settings.quoted_line_ends else None
+    framing = LineFraming(has_header=settings.header, record_size_bytes_max=limit, record_ends=ends)
     shown = fields | ({time_column: " ".join(settings.time_columns)} if parts else {})
     return TextFormat(rules, shown, framing, open_reader, columns=settings.columns, encoding=settings.encoding)
 

@@ -13,7 +13,7 @@ from actors.source.decoding import RowDecoder, RowRules
 from actors.source.protocol import Offsets
 from actors.source.records import DecodedRows, Origin, Texts
 from actors.source.transport.lines import LineFraming
-from config.formats import META_NAME
+from config.formats import META_NAME, is_wide_encoding
 from config.sources import FILE_COLUMN
 
 RawPart = tuple[Mapping[str, pl.Series | Sequence[Any]], Offsets]
@@ -58,7 +58,9 @@ class TextFormat:
         columns: Mapping[str, str] | None = None,
         encoding: str = "utf-8",
     ) -> None:
-        self._encoding = None if codecs.lookup(encoding).name == "utf-8" else encoding
+        # Files of a wide encoding are UTF-8 before they are cut into lines.
+        is_utf8 = codecs.lookup(encoding).name == "utf-8" or is_wide_encoding(encoding)
+        self._encoding = None if is_utf8 else encoding
         self.fields = fields
         self.framing = framing
         self.rows_max = rows_max

@@ -84,13 +84,16 @@ class FileChoice:
     allowed: AllowedPaths = EVERYTHING
     """What may be read."""
 
+    is_wide: bool = False
+    """Whether characters have two bytes or four, so that sizes of files are not those of their texts."""
+
     store: RemoteStore | None = None
     """What has the files, `None` where they are on this machine."""
 
     @property
     def survives_rotation(self) -> bool:
         """Whether each file that is followed goes on when it is rotated: one that is named, or each that is a split."""
-        if self.store is not None:
+        if self.store is not None or self.is_wide:
             return False
         is_one = len(self.paths) == 1 and not glob.has_magic(self.paths[0]) and not os.path.isdir(self.paths[0])
         return self.follow and (self.is_split_by_file or is_one)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.errors import SourceError
-from actors.source.protocol import RAW_SIZE_BYTES_MAX
+from actors.source.protocol import RAW_SIZE_BYTES_MAX, Offsets
 from actors.source.records import Block, Origin, Texts
 from actors.source.transport.contents import FileContent, content_of, stem_of
 from actors.source.transport.positions import (
@@ -35,13 +35,17 @@ BLOCK_SIZE_BYTES = 1 << 20
 Beginnings = Callable[[bytes], Sequence[int]]
 """Finds the lines, within bytes, with which those after them belong together; returns where each begins, ascending."""
 
+RecordEnds = Callable[[bytes, bool], Offsets]
+"""Finds where records end, behind their line ends, in bytes that begin with one; and whether nothing comes after."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _NO_TEXT = (
     (b"PK\x03\x04", "is an archive or a workbook (zip); unpack it, or save it as text, first"),
     (b"PAR1\x15", "is Parquet; give `type: parquet`"),
-    (b"\xff\xfe", "is UTF-16 or UTF-32; save it as UTF-8"),
-    (b"\xfe\xff", "is UTF-16 or UTF-32; save it as UTF-8"),
+    (b"\xff\xfe\0\0", "is UTF-32; save it as UTF-8"),
+    (b"\xff\xfe", "is UTF-16; give `encoding: utf-16`"),
+    (b"\xfe\xff", "is UTF-16; give `encoding: utf-16`"),
     (b"SQLite format 3\x00", "is a database (SQLite); write its rows to a file first"),
 )
 """First bytes of files whose lines would all be dead letters, what they are, and the way out."""
@@ -60,6 +64,10 @@ class LineFraming:
     beginnings: Beginnings | None = None
     """Finds the lines with which the next lines belong together; without it each stands alone."""
 
+    record_ends: RecordEnds | None = None
+    """Finds the ends of records that may hold line ends, and of those that are too long that of their first line; each
+    is one record then, and one that is too long is a line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lines:
@@ -73,6 +81,9 @@ class _Lines:
 
     next_position: int
     """Where the next line begins, in bytes."""
+
+    ends: Offsets | None = None
+    """Where each record ends, where one may be several lines."""
 
     is_too_long: bool = False
     """Whether this is one line, or lines that belong together, beyond the limit; the content is cut then."""
@@ -105,7 +116,7 @@ class LineFile:
         self._framing = framing
         self._check = check
         # The end of lines that belong together shows in the line after them.
-        line_count = 1 if framing.beginnings is None else 2
+        line_count = 1 if framing.beginnings is None and framing.record_ends is None else 2
         self._block_size_bytes = max(BLOCK_SIZE_BYTES, line_count * framing.record_size_bytes_max + 2)
         self._origin: Origin | None = None
         self._prefix = ReadPrefix(path)
@@ -241,7 +252,8 @@ class LineFile:
     def _block(self, origin: Origin, first: int, found: "_Lines") -> Block[Texts]:
         reason = f"the line is longer than {self._framing.record_size_bytes_max} bytes"
         bad = ((first, reason, found.content),) if found.is_too_long else ()
-        lines = Texts.of_lines(b"" if bad else found.content)
+        content = b"" if bad else found.content
+        lines = Texts.of_lines(content) if bad or found.ends is None else Texts.of_spans(content, found.ends)
         return Block(
             origin=origin,
             offsets=np.arange(first, first + len(lines), dtype=np.int64),
@@ -276,6 +288,9 @@ class LineFile:
         if self._origin is None:
             start = self._read(file, 0)
             self._check_is_text(start)
+            if not self.is_complete and start != _BYTE_ORDER_MARK and start and _BYTE_ORDER_MARK.startswith(start):
+                # The mark is being written.
+                return None
             skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
             header, position = self._find_header(start, skipped) if self._framing.has_header else (None, skipped)
             if position is None:
@@ -296,7 +311,7 @@ class LineFile:
 
     def _find_header(self, start: bytes, skipped: int) -> tuple[bytes | None, int | None]:
         """Return the header line and where the line after it begins, or `None` twice while it is not whole."""
-        end = start.find(b"\n")
+        end = self._header_end(start, skipped)
         limit = self._framing.record_size_bytes_max
         if (len(start) if end < 0 else end) - skipped > limit:
             raise SourceError(f"{self.path}: the first line is longer than {limit} bytes; is this a file of lines?")
@@ -306,6 +321,15 @@ class LineFile:
             raise SourceError(f"{self.path}: the file is empty; its first line must name the columns")
         end = len(start) if end < 0 else end
         return start[skipped:end].rstrip(b"\r"), min(end + 1, len(start))
+
+    def _header_end(self, start: bytes, skipped: int) -> int:
+        """Return where the line end of the header is, -1 while it has none."""
+        if self._framing.record_ends is None:
+            return start.find(b"\n")
+        is_all = self.is_complete and len(start) < self._block_size_bytes
+        ends = self._framing.record_ends(start[skipped:], is_all)
+        end = skipped + int(ends[0]) - 1 if ends.size else -1
+        return end if start[end : end + 1] == b"\n" else -1
 
     @contextmanager
     def _open(self) -> Iterator[FileContent]:
@@ -332,6 +356,11 @@ class LineFile:
                 return self._scan_long_record(file, position, data)
             if not end:
                 return None
+        if self._framing.record_ends is not None:
+            ends = self._framing.record_ends(data, self.is_complete and len(data) < self._block_size_bytes)
+            end = int(ends[-1]) if ends.size else 0
+            if end:
+                return _Lines(record_count=ends.size, content=data[:end], next_position=position + end, ends=ends)
         if not end and len(data) >= self._block_size_bytes:
             return self._scan_long_line(file, position, data)
         if not end:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from actors.source.protocol import SplitInfo
 from actors.source.records import Block, Texts
 from actors.source.transport.journal import RecordJournal
-from actors.source.transport.lines import LineFraming
+from actors.source.transport.lines import LineFraming, RecordEnds
 
 PULL_SIZE_BYTES = 4 << 20
 """Bytes that are taken from the pipe at once, at most."""
@@ -55,6 +55,8 @@ class RecordCutter:
         self._rest += data
         whole = len(self._rest) if is_end else self._rest.rfind(b"\n") + 1
         text = bytes(self._rest[:whole])
+        if self.framing.record_ends is not None:
+            return self._cut_by_ends(self.framing.record_ends, is_end=is_end)
         if self._is_first and text:
             self._is_first = False
             text = self._after_start(text)
@@ -75,6 +77,25 @@ class RecordCutter:
         if not records[-1]:
             records.pop()
         return [one[:limit] for one in records] if len(text) > limit else records
+
+    def _cut_by_ends(self, find: RecordEnds, *, is_end: bool) -> list[bytes]:
+        """Return the records that are whole now, of which each may be several lines."""
+        limit = self.framing.record_size_bytes_max + 1
+        has_mark = self._is_first and self._rest.startswith(_BYTE_ORDER_MARK)
+        skipped = len(_BYTE_ORDER_MARK) if has_mark else 0
+        text = bytes(self._rest[skipped:])
+        ends = find(text, is_end).tolist()
+        records = [text[low:high].removesuffix(b"\n").removesuffix(b"\r") for low, high in pairwise([0, *ends])]
+        del self._rest[: skipped + ends[-1] if ends else 0]
+        if self._is_first and records:
+            self._is_first = False
+            if self.framing.has_header:
+                self.header = records.pop(0)
+        if len(self._rest) > (max(2 * limit, _HEADER_SIZE_BYTES_MAX) if self._is_first else 2 * limit):
+            # A line without an end.
+            del self._rest[limit:]
+            self._is_cut = True
+        return [one[:limit] for one in records]
 
     def _after_start(self, text: bytes) -> bytes:
         text = text.removeprefix(_BYTE_ORDER_MARK)

@@ -38,7 +38,7 @@ LOG = {"type": "log", "format": r"(?P<time>[^,]*),(?P<sym>[^,]*),(?P<qty>.*)"}
 NO_TEXT = {
     "a workbook": (b"PK\x03\x04\x14\x00", "zip"),
     "Parquet": (b"PAR1\x15\x04", "type: parquet"),
-    "UTF-16": (TEXT.encode("utf-16"), "save it as UTF-8"),
+    "UTF-16": (TEXT.encode("utf-16"), "give `encoding: utf-16`"),
     "SQLite": (b"SQLite format 3\0\x10\0", "database"),
 }
 KINDS: dict[str, dict[str, Any]] = {
