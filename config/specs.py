@@ -146,6 +146,8 @@ def _descriptions(job: JobSettings) -> tuple[str, ...] | None:
 
     # Metrics without words of their own keep the text that the engine would print.
     return tuple(
-        analyse_metric(metric.when, job.row_schema).text if metric.describe is None else metric.describe
+        analyse_metric(metric.when, job.row_schema, job.time_column).text
+        if metric.describe is None
+        else metric.describe
         for metric in job.metrics
     )

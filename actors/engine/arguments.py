@@ -113,7 +113,7 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
     texts = _texts("metrics", spec.metrics)
     if not texts:
         raise bad_argument("there are no metrics; give at least one")
-    metrics = tuple(analyse_metric(text, schema) for text in texts)
+    metrics = tuple(analyse_metric(text, schema, time.name) for text in texts)
     has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
     max_lateness = _units("max_lateness", spec.max_lateness, time.type, 0)
     closes = _flag("ticks_close_windows", spec.ticks_close_windows)
@@ -133,7 +133,7 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
         descriptions=_checked_descriptions(spec.anomaly_descriptions, metrics),
         nulls=_choice("nulls", spec.nulls, NULL_RULES),
         explain=_choice("explain", spec.explain, LEVELS),
-        lifecycles=_checked_lifecycles(spec.lifecycles, metrics, schema, time.type),
+        lifecycles=_checked_lifecycles(spec.lifecycles, metrics, schema, time),
         max_lateness=max_lateness,
         ticks_close_windows=closes,
         idle_key_ttl=_units("idle_key_ttl", spec.idle_key_ttl, time.type, 0),
@@ -294,7 +294,7 @@ def _checked_descriptions(given: Any, metrics: tuple[Metric, ...]) -> tuple[str,
 
 
 def _checked_lifecycles(
-    given: Any, metrics: tuple[Metric, ...], schema: Schema, kind: ColumnType
+    given: Any, metrics: tuple[Metric, ...], schema: Schema, time: Column
 ) -> tuple[Lifecycle | None, ...]:
     found = tuple(_listed("lifecycles", given))
     if found and len(found) != len(metrics):
@@ -305,12 +305,12 @@ def _checked_lifecycles(
             raise bad_argument(f"lifecycles[{i}] is {shown(one)}; give LifecycleSettings, or None")
     if all(one is None for one in found):
         return ()
-    return tuple(None if one is None else _checked_lifecycle(one, schema, kind, has_windows) for one in found)
+    return tuple(None if one is None else _checked_lifecycle(one, schema, time, has_windows) for one in found)
 
 
-def _checked_lifecycle(given: LifecycleSettings, schema: Schema, kind: ColumnType, has_windows: bool) -> Lifecycle:
-    hold, keep_firing = _units("hold", given.hold, kind, 0), _units("keep_firing", given.keep_firing, kind, 0)
-    clear = None if given.clear is None else analyse_metric(_text("clear", given.clear), schema)
+def _checked_lifecycle(given: LifecycleSettings, schema: Schema, time: Column, has_windows: bool) -> Lifecycle:
+    hold, keep_firing = _units("hold", given.hold, time.type, 0), _units("keep_firing", given.keep_firing, time.type, 0)
+    clear = None if given.clear is None else analyse_metric(_text("clear", given.clear), schema, time.name)
     if clear is not None and clear.kind is not MetricKind.ROW and not has_windows:
         # It would change what the metrics themselves say: with windows, late rows are discarded.
         text = f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too"

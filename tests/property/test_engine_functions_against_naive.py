@@ -79,6 +79,10 @@ ORDERED = (
     *(f"mrank({{}}, true, 4, tiesMethod='{ties}')" for ties in ("min", "max", "average")),
     *("ema(nullFill({}, 1), 3)", "ema(nullFill({}, 1), 3, warmup=true)", "ewmMean({}, com=1)", "ewmMean({}, span=3)"),
     *("ewmMean({}, halfLife=2)", "ewmMean({}, alpha=0.3)", "prev(mavg({}, 3))", "msum(deltas({}), 3)"),
+    *("increase({})", "rate({}, t)", "zscore({}, 3)", "zscore({}, 4, minPeriods=2)", "madScore({}, 3)"),
+    *("madScore({}, 5, 2)", "ewmScore({}, span=3)", "ewmStd({}, alpha=0.4)", "ewmStd({}, halfLife=2)", "mmad({}, 4)"),
+    *("mmad({}, 4, true, 2)", "tmmad(t, {}, 4ms)", "tmmad(t, {}, 4, true)", "tmprev(t, {}, 1)", "tmprev(t, {}, 2ms)"),
+    *(f"tmove(t, {{}}, {given})" for given in ("1", "3", "3ms, tolerance=1ms", "5, 0", "4, every=3", "7, 2, 2")),
     *("deltas(t)", "(t - prev(t))", "cumsum({} > 2)", "msum({} > prev({}), 3)"),
 )
 SCALARS = (

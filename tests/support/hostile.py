@@ -19,7 +19,7 @@ def _call_of(function: Function) -> str:
     if any(p.is_constant for p in function.parameters[: len(given)]):
         given = [f"{p.name}={text}" if p.is_constant else text for p, text in zip(needed, given, strict=True)]
         given.sort(key=lambda text: "=" in text)
-    given += ["alpha=0.5"] if function.name == "ewmMean" else []
+    given += ["alpha=0.5"] if function.name.startswith("ewm") else []
     return f"{function.name}({', '.join(given)})"
 
 

@@ -103,6 +103,10 @@ class Function:
     compares: bool = False
     """Whether its values are compared with one another, so that it matters what NULL means there."""
 
+    expansion: str = ""
+    """The expression that a call stands for, with the names of the parameters in it; empty for a function with forms
+    of its own. `per_second` is the number of units in a second of its `moment`."""
+
     keeps_unit: bool = False
     """Whether, of times or lengths of time, the result is in their unit."""
 
@@ -140,6 +144,17 @@ def sequence(
 ) -> Function:
     """Return an order-sensitive function."""
     return _function(Kind.SEQUENCE, name, parameters, result, forms, (definition, nulls))
+
+
+def shorthand(name: str, parameters: tuple[Parameter, ...], expansion: str, definition: str, nulls: str) -> Function:
+    """Return an order-sensitive function that stands for an expression of others."""
+    forms = (_no_build, VectorsOnly("stands for other functions, which have forms"))
+    made = _function(Kind.SEQUENCE, name, parameters, _no_build, forms, (definition, nulls))
+    return replace(made, expansion=expansion)
+
+
+def _no_build(*arguments: Any) -> Any:
+    raise AssertionError(arguments)
 
 
 def signed(sign: str, function: Function, compares: bool = False) -> Function:

@@ -42,6 +42,7 @@ class RecurrentState:
                     state[name][:count] = part[name]
             for name in self._names:
                 self.carried[name][numbers] = state[name]
+        there &= np.isfinite(result)
         return simplified(np.where(there, result, 0.0), there)
 
     def keyed(self) -> Sequence[KeyState]:
@@ -100,6 +101,33 @@ def weighted_average(rate: float) -> RecurrentState:
         return state["value"], state["count"] > 0
 
     return RecurrentState(("sum", "weight", "value", "count"), step)
+
+
+def weighted_deviation(rate: float) -> RecurrentState:
+    """`ewmStd`: the standard deviation of all values so far, weighted by powers of 1 - rate; a NULL ages the weights.
+
+    With `pairs`, the sum of the products of all two weights, the divisor is that of a sample: nothing cancels out.
+    """
+
+    def step(state: dict[str, Array], values: Array, valid: Array) -> tuple[Array, Array]:
+        aged = state["weight"] * (1 - rate)
+        weight = aged + valid
+        there = weight > 0
+        share = np.where(there, weight, 1.0)
+        away = values - state["mean"]
+        pairs = state["pairs"] * (1 - rate) * (1 - rate) + np.where(valid, aged, 0.0)
+        spread = state["spread"] * (1 - rate) + np.where(valid, aged / share * away * away, 0.0)
+        state["mean"] = np.where(valid, state["mean"] + away / share, state["mean"])
+        state["weight"], state["pairs"], state["spread"] = weight, pairs, spread
+        known = pairs > 0
+        fresh = np.sqrt(spread * weight / np.where(known, 2 * pairs, 1.0))
+        known &= np.isfinite(fresh)
+        fresh = np.where(known, fresh, 0.0)
+        state["value"] = np.where(valid, fresh, state["value"])
+        state["known"] = np.where(valid, known.astype(np.float64), state["known"])
+        return state["value"], state["known"] > 0
+
+    return RecurrentState(("weight", "pairs", "spread", "mean", "value", "known"), step)
 
 
 def rate_of(constants: Mapping[str, Any]) -> float:

@@ -96,6 +96,10 @@ class KeyedLog:
         found[where] = self.columns[0][self.starts[with_entries] + self.lengths[with_entries] - 1]
         return found
 
+    def drop_last(self, numbers: Array) -> None:
+        """Forget the latest entry of keys that have one."""
+        self.lengths[numbers] -= 1
+
     def keep_last(self, numbers: Array, counts: Any) -> None:
         """Trim histories to the given numbers of entries, where they are longer."""
         excess = np.maximum(self.lengths[numbers] - counts, 0)

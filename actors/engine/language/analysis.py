@@ -10,11 +10,13 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from actors.durations import NANOSECONDS, nanoseconds_per_unit
 from actors.engine.errors import MetricError
 from actors.engine.functions.catalogue import BY_NAME, FORBIDDEN
 from actors.engine.functions.definition import REQUIRED, Function, Kind, Parameter
 from actors.engine.functions.scalars import Usage
 from actors.engine.language.durations import as_number, one_clock, units_of
+from actors.engine.language.expansion import TERM_SIZE_MAX, expanded
 from actors.engine.language.grammar import NAME_PATTERN, parse_metric
 from actors.engine.language.hints import way_out_of_name, way_out_of_slip
 from actors.engine.language.syntax import AllRows, Call, Duration, Listing, Literal, Name, Node, Pair
@@ -61,6 +63,9 @@ class Term:
 
     source: str = field(default="", compare=False)
     """The text it was written as."""
+
+    size: int = field(default=1, compare=False)
+    """Functions, columns and constants in it, each as often as it stands there."""
 
     clock: ColumnType | None = field(default=None, compare=False)
     """The type in whose unit the values are times or lengths of time; `None` if they are neither."""
@@ -118,8 +123,10 @@ def _kind(term: Term) -> MetricKind:
 
 
 @lru_cache(maxsize=KEPT_METRICS_MAX)
-def analyse_metric(text: str, schema: Schema) -> Metric:
+def analyse_metric(text: str, schema: Schema, time_column: str = "") -> Metric:
     """Return a metric, checked against a schema; the same ones give the same object, as long as it is kept.
+
+    `time_column` is the one whose time functions take that are given none; empty: there is none.
 
     Raises:
         MetricError: it cannot be used; the error's code and caret say why and where.
@@ -127,7 +134,7 @@ def analyse_metric(text: str, schema: Schema) -> Metric:
     source = text.strip()
     try:
         node = parse_metric(source)
-        term = _Analysis(source, schema).term(node)
+        term = _Analysis(source, schema, time_column).term(node)
     except MetricError as error:
         odd = [name for name in schema.names if not _WRITABLE.fullmatch(name) and name.lower() in source.lower()]
         if not odd or error.code not in ("parse", "unknown_column"):
@@ -170,9 +177,10 @@ _FORBIDDEN = {name.lower(): way_out for name, way_out in FORBIDDEN.items()}
 class _Analysis:
     """Turns the nodes of one metric into terms."""
 
-    def __init__(self, source: str, schema: Schema) -> None:
+    def __init__(self, source: str, schema: Schema, time_column: str) -> None:
         self._source = source
         self._schema = schema
+        self._time_column = time_column
 
     def term(self, node: Node) -> Term:
         if isinstance(node, Literal):
@@ -238,13 +246,47 @@ class _Analysis:
         )
         moments = [v.clock for p, v in zip(function.values, values, strict=True) if p.accepts == "moment"]
         constants += tuple(("unit", clock) for clock in moments)
+        if function.expansion:
+            return self._expanded(function, bound, values, constants, node)
         kind = function.result([value.type for value in values], dict(constants))
         clock = one_clock(_clocks(function, values)) if function.keeps_unit else None
         term = Term(
-            function=function, type=kind, arguments=values, constants=constants, source=render(node), clock=clock
+            function=function,
+            type=kind,
+            arguments=values,
+            constants=constants,
+            source=render(node),
+            size=self._size(values, node),
+            clock=clock,
         )
         self._check_build(term, node)
         return term
+
+    def _expanded(
+        self,
+        function: Function,
+        bound: dict[str, Node],
+        values: Sequence[Term],
+        constants: Sequence[tuple[str, Any]],
+        node: Call,
+    ) -> Term:
+        """Return what a call stands for."""
+        self._size([*values, *values], node)
+        place = node.position, node.stop
+        given: dict[str, Node] = {name: _constant_at(value, *place) for name, value in constants if name != "unit"}
+        unit = next((nanoseconds_per_unit(clock) for name, clock in constants if name == "unit"), 1)
+        if unit is None:
+            raise self._error("bad_type", f"`{node.function}` needs a time here", node, "Months have no seconds.")
+        given["per_second"] = _constant_at(NANOSECONDS // unit if unit <= NANOSECONDS else NANOSECONDS / unit, *place)
+        given |= {parameter.name: bound[parameter.name] for parameter in function.values}
+        return replace(self.term(expanded(function, given, node)), source=render(node))
+
+    def _size(self, values: Sequence[Term], node: Call) -> int:
+        size = 1 + sum(value.size for value in values)
+        if size > TERM_SIZE_MAX:
+            problem = f"the metric stands for more than {TERM_SIZE_MAX} functions and columns"
+            raise self._error("bad_argument", problem, node, "Split it into several metrics.")
+        return size
 
     def _function(self, node: Call) -> tuple[Function, tuple[Node, ...]]:
         """Return the function that a call is of, and its arguments."""
@@ -303,8 +345,12 @@ class _Analysis:
                 problem = f"`{node.function}` has no argument `{name}`" if known is None else f"`{name}` is given twice"
                 raise self._error("bad_argument", problem, argument, f"Its form is {signature(function)}.")
             bound[known] = argument
+        for parameter in function.values:
+            if parameter.name not in bound and parameter.default is None and self._time_column:
+                bound[parameter.name] = Name(name=self._time_column, position=node.position, stop=node.stop)
         for parameter in function.parameters:
-            if parameter.name not in bound and parameter.default is REQUIRED:
+            is_needed = parameter.default is REQUIRED or not parameter.is_constant
+            if parameter.name not in bound and is_needed:
                 raise self._error(
                     "bad_argument",
                     f"`{node.function}` lacks its argument `{parameter.name}`",
@@ -483,3 +529,7 @@ def _meant(word: str, known: Sequence[str]) -> str:
 
 def _comparison_of(term: Term) -> str:
     return comparison_of(term.source, term.type, term.function is not None and bool(term.function.sign))
+
+
+def _constant_at(value: Any, position: int, stop: int) -> Literal:
+    return Literal(value=value, position=position, stop=stop)

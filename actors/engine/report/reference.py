@@ -85,10 +85,23 @@ DATE, or the day of a TIME. The hour that comes twice when clocks are put back i
 Regular expressions are Rust's (RE2's in the main): they take time in proportion to the text, whatever the pattern, and
 have no references back and no look-around."""
 
+_SEQUENCES = """\
+They look at the rows of a key in arrival order.
+
+`tmove(time, x, 7d)` is what x was a week ago. It keeps the rows of a week of each key, 17 bytes a row and more for a
+text: 10 MB of a key with a row every second. Give `every=1m` where the last row of each minute will do; that is 170 kB.
+With `tolerance=10m` a value that is more than ten minutes older than wanted is NULL, as at a gap in the data; without
+it the latest row before is taken, however old. Where times of a key fall back, a row counts at the latest time before.
+
+`increase`, `rate`, `tmprev`, `zscore`, `madScore` and `ewmScore` stand for expressions of others, whose parts an
+anomaly shows too. Scores compare a row with those before it, so it does not hide in its own mean: `zscore(x, 50) > 4`.
+A band is made in the same way: `x > ewmMean(prev(x), span=20) + 3 * ewmStd(prev(x), span=20)`. Inside an aggregate
+`increase` knows the rows of the window alone: what a counter grew by before the first of them is not in their sum."""
+
 _TITLES = {
     Kind.SCALAR: ("Scalar functions and operators", _SCALARS),
     Kind.AGGREGATE: ("Aggregates", "They look at all rows of a window."),
-    Kind.SEQUENCE: ("Order-sensitive functions", "They look at the rows of a key in arrival order."),
+    Kind.SEQUENCE: ("Order-sensitive functions", _SEQUENCES),
 }
 
 

@@ -4,6 +4,7 @@ A form says what is kept of each key, as fields over the arrays of the function'
 the row's value and take the row into the fields. The entries of the catalogue name the forms.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -213,7 +214,7 @@ def exponential_average(call: SequenceCall) -> SequenceCode:
             f"    if {count} >= {window}:",
             f"        {result} = {value}",
         ]
-    return SequenceCode(fields=fields, lines=tuple(lines), value=_nullable(result))
+    return SequenceCode(fields=fields, lines=tuple(lines), value=_finite(result))
 
 
 def weighted_average(call: SequenceCall) -> SequenceCode:
@@ -231,8 +232,43 @@ def weighted_average(call: SequenceCall) -> SequenceCode:
     missing = nulls([x])
     lines = [*([f"if {missing}:", *(f"    {line}" for line in aged), "else:"] if missing else ["if True:"])]
     lines += [*(f"    {line}" for line in fresh), f"{result} = {value} if {count} > 0 else None"]
-    return SequenceCode(fields=fields, lines=tuple(lines), value=_nullable(result))
+    return SequenceCode(fields=fields, lines=tuple(lines), value=_finite(result))
 
 
-def _nullable(text: str) -> Operand:
-    return Operand(text=text, type=Type.REAL, is_nullable=True)
+def weighted_deviation(call: SequenceCall) -> SequenceCode:
+    """`ewmStd`."""
+    names, fields = _recurrent(call, ("weight", "pairs", "spread", "mean", "value", "known"))
+    weight, pairs, spread, mean, value, known = names.values()
+    result, aged, away = (f"{call.prefix}{letter}" for letter in "vga")
+    x, kept = call.operands[0], 1 - rate_of(call.usage.constants)
+    fresh = [
+        f"{weight} = {aged} + 1",
+        f"{away} = float({x.text}) - {mean}",
+        f"{pairs} = {pairs} * {kept!r} * {kept!r} + {aged}",
+        f"{spread} = {spread} * {kept!r} + {aged} / {weight} * {away} * {away}",
+        f"{mean} = {mean} + {away} / {weight}",
+        f"{value} = {call.bind(_root)}({spread} * {weight} / (2 * {pairs} if {pairs} > 0 else 1.0))",
+        f"{known} = 1.0 if {pairs} > 0 and {value} - {value} == 0.0 else 0.0",
+        f"{value} = {value} if {known} else 0.0",
+    ]
+    older = [
+        f"{weight} = {aged} + 0",
+        f"{pairs} = {pairs} * {kept!r} * {kept!r} + 0.0",
+        f"{spread} = {spread} * {kept!r} + 0.0",
+    ]
+    missing = nulls([x])
+    lines = [f"{aged} = {weight} * {kept!r}"]
+    lines += [f"if {missing}:", *(f"    {line}" for line in older), "else:"] if missing else ["if True:"]
+    lines += [*(f"    {line}" for line in fresh), f"{result} = {value} if {known} > 0 else None"]
+    return SequenceCode(fields=fields, lines=tuple(lines), value=_finite(result))
+
+
+def _root(number: float) -> float:
+    return math.sqrt(number) if number >= 0 else math.nan
+
+
+def _finite(text: str) -> Operand:
+    """Return a real result that is NULL where it is NaN or infinite."""
+    return Operand(
+        text=f"({text} if {text} is not None and {text} - {text} == 0.0 else None)", type=Type.REAL, is_nullable=True
+    )

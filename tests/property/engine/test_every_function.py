@@ -42,8 +42,10 @@ CONSTANTS: dict[str, list[str]] = {
     "length": ["3"],
     "separator": ["'a'"],
     "index": ["0", "-1"],
+    "tolerance": ["1"],
+    "every": ["2"],
 }
-OPTIONAL = ("precision", "zone", "length")
+OPTIONAL = ("precision", "zone", "length", "tolerance", "every")
 """Constants that may be left out and are given all the same."""
 
 LETTERS = {"number": "bir", "any": "birs", "text": "s", "time": "t", "moment": "t"}
@@ -65,7 +67,7 @@ def calls(function: Function) -> list[str]:
         for constants in product(*(CONSTANTS[p.name] for p in options)):
             items = ("['a\\0', NULL]",) if "s" in letters and "items" in [p.name for p in options] else constants
             named = [f"{p.name}={value}" for p, value in zip(options, items, strict=True)]
-            named += ["alpha=0.3"] if function.name == "ewmMean" else []
+            named += ["alpha=0.3"] if function.name.startswith("ewm") else []
             found.append(f"{function.name}({', '.join([*arguments, *named])})".replace("\\0", "\0"))
     return list(dict.fromkeys(found))
 

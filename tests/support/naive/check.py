@@ -131,7 +131,7 @@ class _Checker:
         if node.name == "round" and constants == (0,):
             function = find_function("round", 1)
         if node.name in MOMENTS:
-            constants = (self._ticks_of_second(series[0]), *constants)
+            constants = (self._ticks_of_second(series[-1]), *constants)
         self._metric.bound[node] = (function, constants)
         if node.name == "ewmmean" and [value is None for value in constants].count(False) != 1:
             raise Refused("bad_argument", "give one of com, span, halfLife and alpha")

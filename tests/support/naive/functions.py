@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from tests.support.naive import aggregates, ordered, scalars, texts
+from tests.support.naive.numbers import Rounded
 from tests.support.naive.refusal import Refused
 
 NUMBERS = frozenset({"bool", "int", "double", "null"})
@@ -94,6 +95,7 @@ def word(*words: str) -> Callable[[Any], bool]:
 
 INTERPOLATION = Option("interpolation", word("linear", "lower", "higher", "midpoint", "nearest"), "linear")
 WINDOW = Option("window", natural(2, 102_400))
+USES_MEDIAN = Option("useMedian", switch, False)
 TIME_WINDOW = Option("window", natural(1))
 MINIMUM = Option("minPeriods", natural(1), None)
 PERCENT = Option("percent", share(100))
@@ -201,23 +203,94 @@ def _time_moving_percentile(times: Any, x: Any, percent: Any, window: int, inter
     return ordered.time_moving(aggregate, times, [x], window)
 
 
-def _weighted(x: Any, com: Any, span: Any, half_life: Any, alpha: Any) -> Any:
+def _moving_deviation(x: Any, window: int, uses_median: Any, minimum: int | None) -> Any:
+    return ordered.moving(partial(aggregates.absolute_deviation, use_median=uses_median), [x], window, minimum)
+
+
+def _time_moving_deviation(times: Any, x: Any, window: int, uses_median: Any) -> Any:
+    return ordered.time_moving(partial(aggregates.absolute_deviation, use_median=uses_median), times, [x], window)
+
+
+def _earlier(x: Any) -> Any:
+    """Return all rows but the last."""
+    return [None, *x[:-1]]
+
+
+def _score(x: Any, middle: Any, deviation: Any) -> Any:
+    return scalars.divide_reals(ordered.subtract(x[-1], middle), deviation)
+
+
+def _zscore(x: Any, window: int, minimum: int | None) -> Any:
+    before = [_earlier(x)]
+    middle = ordered.moving(aggregates.mean, before, window, minimum)
+    return _score(x, middle, ordered.moving(partial(aggregates.deviation, missing=1), before, window, minimum))
+
+
+def _median_score(x: Any, window: int, minimum: int | None) -> Any:
+    before = _earlier(x)
+    deviation = _moving_deviation(before, window, True, minimum)
+    middle = ordered.moving(aggregates.median, [before], window, minimum)
+    return _score(x, middle, None if deviation is None else real_of(Fraction(1.482602218505602) * Fraction(deviation)))
+
+
+def real_of(exact: Fraction) -> Any:
+    return Rounded(float(exact)) if exact else 0.0
+
+
+def _weighted_score(x: Any, com: Any, span: Any, half_life: Any, alpha: Any) -> Any:
+    before = _earlier(x)
+    rates = (com, span, half_life, alpha)
+    return _score(x, _weighted(before, *rates), ordered.exponentially_weighted_deviation(before, _share(*rates)))
+
+
+def _share(com: Any, span: Any, half_life: Any, alpha: Any) -> Fraction:
     if alpha is not None:
-        return ordered.exponentially_weighted_mean(x, Fraction(alpha))
+        return Fraction(alpha)
     if com is not None:
-        return ordered.exponentially_weighted_mean(x, 1 / (1 + Fraction(com)))
-    if span is not None:
-        return ordered.exponentially_weighted_mean(x, 2 / (Fraction(span) + 1))
-    return ordered.exponentially_weighted_mean(x, Fraction(1 - math.exp(-math.log(2) / half_life)))
+        return 1 / (1 + Fraction(com))
+    return 2 / (Fraction(span) + 1) if span is not None else Fraction(1 - math.exp(-math.log(2) / half_life))
+
+
+def _weighted(x: Any, com: Any, span: Any, half_life: Any, alpha: Any) -> Any:
+    return ordered.exponentially_weighted_mean(x, _share(com, span, half_life, alpha))
+
+
+def _positive(value: Any) -> bool:
+    return share(10**9)(value) and value > 0
+
+
+RATES = (
+    Option("com", share(10**9), None),
+    Option("span", lambda value: _positive(value) and value >= 1, None),
+    Option("halfLife", _positive, None),
+    Option("alpha", lambda value: _positive(value) and value <= 1, None),
+)
+
+
+def _on(accepted: frozenset[str], result: Rule, apply: Callable[..., Any], *options: Option) -> Function:
+    return Function("ordered", (accepted,), result, apply, options)
+
+
+def _looking_back() -> dict[str, Function]:
+    timed = (frozenset({"int"}), ANYTHING)
+    limits = (Option("tolerance", natural(0), None), Option("every", natural(1), None))
+    return {
+        "mmad": _on(NUMBERS, real, _moving_deviation, WINDOW, USES_MEDIAN, MINIMUM),
+        "zscore": _on(NUMBERS, real, _zscore, WINDOW, MINIMUM),
+        "madscore": _on(NUMBERS, real, _median_score, WINDOW, MINIMUM),
+        "ewmscore": _on(NUMBERS, real, _weighted_score, *RATES),
+        "ewmstd": _on(
+            NUMBERS, real, lambda x, *given: ordered.exponentially_weighted_deviation(x, _share(*given)), *RATES
+        ),
+        "increase": _on(NUMBERS, number, ordered.increase),
+        "rate": Function("ordered", (NUMBERS, frozenset({"int"})), real, ordered.rate),
+        "tmove": Function("ordered", timed, lambda types: types[-1], ordered.time_move, (TIME_WINDOW, *limits)),
+        "tmprev": Function("ordered", timed, lambda types: types[-1], ordered.time_previous, (TIME_WINDOW,)),
+    }
 
 
 def _ordered() -> dict[str, Function]:
-    def on(accepted: frozenset[str], result: Rule, apply: Callable[..., Any], *options: Option) -> Function:
-        return Function("ordered", (accepted,), result, apply, options)
-
-    def positive(value: Any) -> bool:
-        return share(10**9)(value) and value > 0
-
+    on = _on
     rank_options = (
         Option("ascending", switch, True),
         WINDOW,
@@ -239,10 +312,7 @@ def _ordered() -> dict[str, Function]:
             NUMBERS,
             real,
             _weighted,
-            Option("com", share(10**9), None),
-            Option("span", lambda value: positive(value) and value >= 1, None),
-            Option("halfLife", positive, None),
-            Option("alpha", lambda value: positive(value) and value <= 1, None),
+            *RATES,
         ),
         "mpercentile": on(NUMBERS, real, _moving_percentile, PERCENT, WINDOW, INTERPOLATION, MINIMUM),
     }
@@ -253,6 +323,8 @@ def _ordered() -> dict[str, Function]:
     for name in (*ranged, "corr", "covar", "wavg", "wsum", "beta"):
         table[f"cum{name}"] = _cumulative(name)
     series = (frozenset({"int"}), NUMBERS)
+    table["tmmad"] = Function("ordered", series, real, _time_moving_deviation, (TIME_WINDOW, USES_MEDIAN))
+    table |= _looking_back()
     table["tmpercentile"] = Function(
         "ordered", series, real, _time_moving_percentile, (PERCENT, TIME_WINDOW, INTERPOLATION)
     )
@@ -350,7 +422,7 @@ def _optional(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda value, *constants: None if value is None else function(value, *constants)
 
 
-MOMENTS = frozenset({"hour", "minute_of_day", "weekday", "date"})
+MOMENTS = frozenset({"hour", "minute_of_day", "weekday", "date", "rate"})
 """Functions of times, which get the ticks of a second before the zone."""
 
 

@@ -1,5 +1,6 @@
 """Order-sensitive functions: the values of all rows so far in, the value at the last of them out."""
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -11,7 +12,7 @@ from tests.support.naive.scalars import divide_reals, exactly
 Values = Sequence[Any]
 Aggregate = Callable[..., Any]
 
-_subtract = exactly(lambda left, right: left - right)
+subtract = exactly(lambda left, right: left - right)
 
 
 def move(x: Values, steps: int) -> Any:
@@ -19,7 +20,7 @@ def move(x: Values, steps: int) -> Any:
 
 
 def deltas(x: Values, steps: int) -> Any:
-    return _subtract(x[-1], move(x, steps))
+    return subtract(x[-1], move(x, steps))
 
 
 def ratios(x: Values) -> Any:
@@ -27,7 +28,7 @@ def ratios(x: Values) -> Any:
 
 
 def percent_change(x: Values, steps: int) -> Any:
-    return _subtract(divide_reals(x[-1], move(x, steps)), 1.0)
+    return subtract(divide_reals(x[-1], move(x, steps)), 1.0)
 
 
 def forward_fill(x: Values, limit: int | None) -> Any:
@@ -128,3 +129,60 @@ def exponentially_weighted_mean(x: Values, alpha: Fraction) -> Any:
         return None
     total = sum((weight * value for weight, value in weighted), Fraction(0))
     return Rounded(total / sum(weight for weight, _ in weighted))
+
+
+def exponentially_weighted_deviation(x: Values, alpha: Fraction) -> Any:
+    """Return the deviation of a sample whose weights shrink as those of the mean do."""
+    last = next((i for i in range(len(x) - 1, -1, -1) if x[i] is not None), -1)
+    weighted = [((1 - alpha) ** (last - i), Fraction(x[i])) for i in range(last + 1) if x[i] is not None]
+    total = sum((weight for weight, _ in weighted), Fraction(0))
+    rest = total * total - sum((weight * weight for weight, _ in weighted), Fraction(0))
+    if len(weighted) < 2 or rest == 0:
+        return None
+    middle = sum((weight * value for weight, value in weighted), Fraction(0)) / total
+    spread = sum((weight * (value - middle) ** 2 for weight, value in weighted), Fraction(0))
+    return Rounded(math.sqrt(spread * total / rest)) if spread else 0.0
+
+
+def _last_given(x: Values) -> int | None:
+    """Return which row before the last has a value."""
+    return next((i for i in range(len(x) - 2, -1, -1) if x[i] is not None), None)
+
+
+def increase(x: Values) -> Any:
+    last = _last_given(x)
+    if x[-1] is None or last is None:
+        return None
+    return x[-1] if x[-1] < x[last] else subtract(x[-1], x[last])
+
+
+def rate(x: Values, times: Values, per_second: int) -> Any:
+    grown, last = increase(x), _last_given(x)
+    if grown is None or last is None or times[-1] is None:
+        return None
+    # The time of the latest value whose row had a time.
+    known = next((times[i] for i in range(last, -1, -1) if x[i] is not None and times[i] is not None), None)
+    if known is None or times[-1] <= known:
+        return None
+    return Rounded(Fraction(grown) * per_second / (times[-1] - known)) if grown else 0.0
+
+
+def time_previous(times: Values, x: Values, window: int) -> Any:
+    if len(x) < 2 or times[-1] is None or times[-2] is None or times[-1] - times[-2] > window:
+        return None
+    return x[-2]
+
+
+def time_move(times: Values, x: Values, window: int, tolerance: int | None, every: int | None) -> Any:
+    """Return the value of the latest row until `window` ago; a row counts at the latest time before it."""
+    if times[-1] is None:
+        return None
+    rows: list[tuple[int, Any]] = []
+    for time, value in zip(times, x, strict=True):
+        if time is not None:
+            rows.append((max(time, rows[-1][0]) if rows else time, value))
+    wanted = rows[-1][0] - window
+    if every is not None:
+        rows = [row for i, row in enumerate(rows) if i + 1 == len(rows) or rows[i + 1][0] // every != row[0] // every]
+    found = next(((time, value) for time, value in reversed(rows) if time <= wanted), None)
+    return None if found is None or (tolerance is not None and wanted - found[0] > tolerance) else found[1]

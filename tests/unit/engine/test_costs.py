@@ -60,7 +60,7 @@ def call_of(function: Function) -> str:
     needed = [parameter for parameter in function.parameters if parameter.default is REQUIRED]
     given = [values[parameter.accepts] for parameter in needed if not parameter.is_constant]
     given += [f"{parameter.name}={constants[parameter.accepts]}" for parameter in needed if parameter.is_constant]
-    given += ["alpha=0.5"] if function.name == "ewmMean" else []
+    given += ["alpha=0.5"] if function.name.startswith("ewm") else []
     return f"{function.name}({', '.join(given)})"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.engine.functions import order_statistics, sequences
 from actors.engine.functions.definition import (
+    REQUIRED,
     Function,
     Parameter,
     VectorsOnly,
@@ -40,7 +41,7 @@ _MERGEABLE = [
     "covar",
     "beta",
 ]
-_RANGED = [*_MERGEABLE, "first", "last", "med", "percentile"]
+_RANGED = [*_MERGEABLE, "first", "last", "med", "mad", "percentile"]
 """Aggregates over ranges of rows of a key: the last ones (`m...`), or those of some time (`tm...`)."""
 
 
@@ -58,7 +59,7 @@ def _like(base: Function, derive: Callable[[Function], Function]) -> Function:
 def _constants(base: Function) -> tuple[tuple[Parameter, ...], tuple[Parameter, ...]]:
     """Return the constants of an aggregate that stand before and after the window of its moving form."""
     own = [parameter for parameter in base.parameters if parameter.is_constant]
-    return tuple(p for p in own if p.name != "interpolation"), tuple(p for p in own if p.name == "interpolation")
+    return tuple(p for p in own if p.default is REQUIRED), tuple(p for p in own if p.default is not REQUIRED)
 
 
 def _moving(base: Function) -> Function:
