@@ -175,7 +175,7 @@ class SplitReaders:
                 frame=batch.frame,
                 offsets=batch.offsets,
                 dead_letters=batch.dead_letters,
-                ticks=reader.ticks.find(split, batch.frame, batch.offsets),
+                ticks=reader.ticks.find(split, batch.frame, batch.offsets, batch.time_marks),
             )
             reader.next_offset = batch.next_offset
             anomaly_count = partition.apply(epoch, routed, now_us)

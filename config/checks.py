@@ -12,6 +12,7 @@ from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.formats import META_NAME, CsvFormatSettings, FormatSettings, LogFormatSettings
+from config.idle import check_idle_after
 from config.push import MqttSource
 from config.settings import JobSettings
 from config.sink_checks import check_alerts, check_files
@@ -41,7 +42,8 @@ def job_faults(job: JobSettings) -> list[SettingError]:
     if not faults:
         faults += _faults(_check_columns, job, schema)
         is_keyed = not faults
-        for check in (_check_window, _check_durations, _check_source, _check_events, _check_warm_start):
+        looks = (_check_window, _check_durations, check_idle_after, _check_source, _check_events, _check_warm_start)
+        for check in looks:
             faults += _faults(check, job, schema)
         # What keys mean for others is looked at where they are columns.
         for about_keys in (_check_sinks, check_alerts, check_files, _check_partition_by, _check_keys):

@@ -20,6 +20,7 @@ from config.all_sinks import Sink
 from config.base import (
     EVERY_NODE,
     Count,
+    DurationSeconds,
     DurationTicks,
     Names,
     Settings,
@@ -278,6 +279,9 @@ class JobSettings(Settings):
     absent: DurationTicks | None = None
     """Time without a row after which a key is reported, at a tick; `None` means never."""
 
+    idle_after: DurationSeconds | None = None
+    """How long nothing new must come of a split until its time goes on by the clock; `None` means never."""
+
     episodes: EpisodesSettings = EpisodesSettings()
     """Who is told about episodes."""
 
@@ -476,6 +480,9 @@ class JobSettings(Settings):
         # The default was another one when the first shards were made; they stay those of the same job.
         time_min = _FIRST_TIME_MIN if self.limits.time_min == DEFAULT_TIME_MIN else self.limits.time_min
         data["times"] = [time_min, self.limits.time_max]
+        # How long is no matter of what is computed, but where records are is.
+        if data.pop("idle_after") is not None:
+            data["has_time_marks"] = True
         if self.limits.ahead_max is not None:
             data["ahead_max"] = self.limits.ahead_max
         return hashlib.blake2b(_pack(data), digest_size=16).hexdigest()

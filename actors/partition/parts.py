@@ -139,7 +139,9 @@ class Parts:
             share = f"{job.partitions} by {named}"
         # Anomalies that are kept have the columns of all keys.
         others = job.all_key_columns[len(job.key_columns) :]
-        return _SHARE + share + (f", with keys of {', '.join(others)}" if others else "")
+        share += f", with keys of {', '.join(others)}" if others else ""
+        # Offsets mean something else then.
+        return _SHARE + share + ("" if job.idle_after is None else ", with time marks")
 
     @property
     def queries(self) -> PartitionQueries:
@@ -235,8 +237,8 @@ class Parts:
             was, now = share.removeprefix(_SHARE), self._share.removeprefix(_SHARE)
             raise SnapshotError(
                 f"the partitions of job {self._job.name!r} were {was} and are {now} in the job file; `partitions`, "
-                "`partition_by` and the columns of keys that metrics have for themselves are fixed for the life of a "
-                "job: put them back, or submit the job under a new name"
+                "`partition_by`, the columns of keys that metrics have for themselves, and whether there is "
+                "`idle_after` are fixed for the life of a job: put them back, or submit the job under a new name"
             )
 
     def capture(self) -> PartitionCapture:

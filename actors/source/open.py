@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.allowed import EVERYTHING, AllowedPaths
+from actors.durations import nanoseconds_per_unit
 from actors.errors import SchemaError, SourceError
 from actors.shard import ShardMissingError
 from actors.source.ahead import LOOK_BACK, AheadSource
@@ -31,6 +32,7 @@ from actors.source.push.journal import JournalTransport
 from actors.source.reading import RecordSource
 from actors.source.records import Texts
 from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
+from actors.source.time_marks import IdleRules, MarkedSource, TimeMarks
 from actors.source.times import LocalTimes
 from actors.source.transport.contents import FileContent, content_of
 from actors.source.transport.files import FileChoice, FileTransport, RecordFile
@@ -80,11 +82,14 @@ from config.sources import (
     format_of,
     reads_files_apart,
 )
-from config.specs import ahead_limit
+from config.specs import ahead_limit, metric_ticks
 
 POSITIONS_FILE = "source.positions"
 """Name of the file, beside the shards of a job, that says what has been read of the job's files."""
 
+
+TIME_MARKS_FILE = "source.time-marks"
+"""Name of the file beside it with the time marks of an idle source."""
 
 SEGMENTS_FILE = "source.segments"
 """Name of the file beside it that says which rotated files were read one after the other."""
@@ -127,10 +132,28 @@ def open_source(
     places = Places(streams=stream_directory, tables=tables or {}, positions=positions, allowed=allowed, around=around)
     source = SOURCES[type(job.source)](job, places)
     limit = ahead_limit(job)
-    if limit is None or not job.key_columns:
+    if limit is not None and job.key_columns:
+        source = AheadSource(source, (job.time_column, *job.key_columns), *limit, _look_back(job))
+    return _with_time_marks(job, places, source)
+
+
+def _with_time_marks(job: JobSettings, places: Places, source: Source) -> Source:
+    unit_ns = nanoseconds_per_unit(job.row_schema[job.time_column].type)
+    if job.idle_after is None or unit_ns is None:
         return source
-    columns = (job.time_column, *job.key_columns)
-    return AheadSource(source, columns, *limit, _look_back(job))
+    rules = IdleRules(
+        time_column=job.time_column,
+        tick=metric_ticks(job, job.ticks),
+        unit_ns=unit_ns,
+        after_us=int(job.idle_after * 1_000_000),
+    )
+    try:
+        marks = TimeMarks(None if places.positions is None else places.positions / TIME_MARKS_FILE)
+    except BaseException:
+        source.close()
+        raise
+    now_s = places.around.now_s
+    return MarkedSource(source, rules, marks, None if now_s is None else lambda: int(now_s() * 1_000_000))
 
 
 def _look_back(job: JobSettings) -> int:

@@ -23,6 +23,12 @@ from actors.model import Schema
 Offsets = npt.NDArray[np.int64]
 """Offsets of rows, strictly increasing."""
 
+OFFSET_MAX = 2**63 - 1
+"""Greatest offset."""
+
+TimeMark = tuple[int, int]
+"""Offset of a time mark, which is no record, and the time that it brings, in units of the time column."""
+
 RAW_SIZE_BYTES_MAX = 1024
 """Bytes of a bad record that a dead letter keeps."""
 
@@ -74,6 +80,9 @@ class SourceBatch:
     at_end: bool = False
     """Whether the split ends here for good; a growing source never says so."""
 
+    time_marks: tuple[TimeMark, ...] = ()
+    """Time marks of the range, in order of their offsets, which no record has."""
+
     def below(self, end: int) -> "SourceBatch":
         """Return the part of the batch below an offset."""
         if self.next_offset <= end:
@@ -81,7 +90,11 @@ class SourceBatch:
         count = int(np.searchsorted(self.offsets, end))
         letters = tuple(letter for letter in self.dead_letters if letter.offset < end)
         return SourceBatch(
-            frame=self.frame[:count], offsets=self.offsets[:count], next_offset=end, dead_letters=letters
+            frame=self.frame[:count],
+            offsets=self.offsets[:count],
+            next_offset=end,
+            dead_letters=letters,
+            time_marks=tuple(mark for mark in self.time_marks if mark[0] < end),
         )
 
     def validate(self) -> None:
@@ -94,6 +107,10 @@ class SourceBatch:
         assert letters == sorted(set(letters))
         assert not letters or letters[-1] < self.next_offset
         assert not set(letters) & set(self.offsets.tolist())
+        marks = [offset for offset, _ in self.time_marks]
+        assert marks == sorted(set(marks))
+        assert not marks or marks[-1] < self.next_offset
+        assert not set(marks) & {*letters, *self.offsets.tolist()}
         assert all(len(letter.raw) <= RAW_SIZE_BYTES_MAX for letter in self.dead_letters)
 
 

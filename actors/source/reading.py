@@ -19,15 +19,12 @@ import polars as pl
 from actors.errors import SourceError
 from actors.frames import polars_schema
 from actors.model import Schema
-from actors.source.protocol import DeadLetter, Offsets, SourceBatch, SplitInfo, check_request, cut_raw
+from actors.source.protocol import OFFSET_MAX, DeadLetter, Offsets, SourceBatch, SplitInfo, check_request, cut_raw
 from actors.source.records import BadRecord, Block, C, DecodedRows, Format, Origin, Transport
 from actors.source.remarks import Remarks
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-OFFSET_MAX = 2**63 - 1
-"""Greatest offset."""
 
 BLOCK_COUNT_MAX = 64
 """Decoded blocks, and decoders of origins, that are kept; blocks that one read looks at."""

@@ -87,6 +87,12 @@ def misplaced(job: JobSettings, leader: str, nodes: Mapping[str, NodeRecord]) ->
             f"the stream table of job {job.name!r} is on one node, so no host of another could read its splits for a "
             "standby: leave out `standby`, or `partition_by: split`"
         )
+    places = {nodes[name].machine for name in job.source_nodes} or {node.machine for node in nodes.values()}
+    if job.idle_after is not None and not job.split_nodes and len(places) > 1:
+        return (
+            f"job {job.name!r} has `idle_after`, whose time marks are noted on the machine that reads, and its source "
+            "may be read on several: name one node, `on: NODE` in the source"
+        )
     if ties and not any(all(is_near(name, tie, nodes) for tie in ties) for name in able):
         shown = " and ".join(" or ".join(tie) for tie in ties)
         return f"no node can have hosts of job {job.name!r}: its source and its sinks are on {shown} alone"

@@ -102,7 +102,7 @@ class SplitReader:
             end=batch.next_offset,
             rows=rows,
             dead_letters=letters,
-            ticks=self._ticks.find(split, batch.frame, batch.offsets),
+            ticks=self._ticks.find(split, batch.frame, batch.offsets, batch.time_marks),
             at_end=batch.at_end,
             new_splits=self._new_splits(),
         )

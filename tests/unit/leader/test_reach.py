@@ -21,6 +21,10 @@ def node(machine: str, *, carries_ray: bool = True) -> NodeRecord:
 
 NODES = {"a-0": node("a"), "a-1": node("a", carries_ray=False), "b-0": node("b"), "c-0": node("c", carries_ray=False)}
 
+KAFKA = {"type": "kafka", "brokers": ["127.0.0.1:1"], "topic": "rows", "format": "json"}
+
+IDLE = {"ticks": "5s", "idle_after": "30s"}
+
 STREAM = {"type": "stream", "name": "rows", "splits": 2}
 
 
@@ -41,6 +45,8 @@ def test_nodes_of_one_machine_have_the_same_files() -> None:
         ({"source": STREAM | {"on": "b-0"}}, "is on b-0 alone, and the leader, which routes its rows, is on a-0"),
         ({"sinks": [sink("c-0")]}, "no node can have hosts of job 'trades': its source and its sinks are on c-0 alone"),
         (OWN_SPLITS | {"source": STREAM | {"on": "a-0"}, "sinks": [sink("b-0")]}, "are on a-0 and b-0 alone"),
+        (IDLE | {"source": KAFKA}, "its source may be read on several: name one node, `on: NODE` in the source"),
+        (IDLE | {"source": KAFKA | {"on": ["a-0", "b-0"]}}, "its source may be read on several"),
         (OWN_SPLITS | {"standby": 1}, "no host of another could read its splits for a standby"),
     ],
 )
