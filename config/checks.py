@@ -6,7 +6,7 @@ from typing import Any
 
 from actors.durations import duration_units
 from actors.engine.arguments import DURATION_MAX, OUTPUT_COLUMNS
-from actors.model import Schema
+from actors.model import Schema, parse_column_type
 from config.base import EVERY_NODE, fault, suggest
 from config.brokers import KafkaSource, NatsSource, RedisSource
 from config.detectors import EVERY_VARIABLE
@@ -291,6 +291,11 @@ def _check_log(source: LogFormatSettings, schema: Schema, place: Path) -> None:
         if field.lower() not in fields and field.lower() != "file" and not META_NAME.fullmatch(field):
             text = f"no line has a field {field!r}; {suggest(field, (*source.fields, 'file'))}"
             raise fault(("schema", column.name), text)
+    for name, kind in source.types.items():
+        named = schema.find(name)
+        if named is None or named.type != parse_column_type(kind):
+            said = "names all columns, and this one is not among them" if named is None else f"says {named.type}"
+            raise fault((*place, "types", name), f"`schema` {said}; types of columns stand there, where there is one")
     name = next((name for name, field in source.columns.items() if field.lower() == "event_id"), "event_id")
     ids = schema.find(name)
     for index, template in enumerate(source.templates):

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from config.base import Names, Settings, SizeBytes, fault
+from actors.errors import SchemaError
+from actors.model import parse_column_type
+from config.base import Names, Settings, SizeBytes, fault, suggest
 from config.log_patterns import FORMATS, LinePattern, compile_regex, needs_year, regex_of_text
 
 TIME_FORMATS = ("auto", "ticks", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -302,8 +304,17 @@ def _as_it_is(value: Any) -> Any:
 class LogFormatSettings(TextFormatSettings):
     """Lines of a log: a time, what the format names, and a message that templates make an event with variables."""
 
-    format: str = "iso"
-    """`iso`, `journal`, `syslog`, or a regular expression whose named groups are fields; one of them is the time."""
+    format: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] = "iso"
+    """`iso`, `journal`, `syslog`, or a regular expression whose named groups are fields; one of them is the time.
+
+    Of several the first that fits a record says what is in it.
+    """
+
+    types: dict[str, str] = Field(default_factory=dict)
+    """Types of columns, where the job names no schema: those of other fields are texts."""
+
+    comments: str | None = Field(default=None, min_length=1)
+    """What lines begin with that are no records; `None`: every line is one, or part of one."""
 
     year: Annotated[int, Field(ge=1900, le=2099, strict=True)] | Literal["file"] | None = None
     """Year of times that tell none: a number, or `file` to take it from the name of the file."""
@@ -322,13 +333,20 @@ class LogFormatSettings(TextFormatSettings):
     @model_validator(mode="before")
     @classmethod
     def _name_time_format(cls, data: Any) -> Any:
-        named = FORMATS.get(str(data.get("format", "iso"))) if isinstance(data, dict) else None
-        return data if named is None or "time_format" in data else {**data, "time_format": named[1]}
+        if not isinstance(data, dict) or "time_format" in data:
+            return data
+        given = data.get("format", "iso")
+        named = [FORMATS.get(str(one)) for one in (given if isinstance(given, list | tuple) else (given,))]
+        times = dict.fromkeys(one[1] for one in named if one is not None)
+        if len(times) > 1:
+            text = f"these formats write times in several ways, {', '.join(times)}; use such as write them in one way"
+            raise fault(("format",), text)
+        return {**data, "time_format": next(iter(times))} if times else data
 
     @model_validator(mode="after")
     def _check_log_format(self) -> "LogFormatSettings":
         try:
-            fields = self.format_pattern.variables
+            fields = self.format_fields
         except ValueError as error:
             raise fault(("format",), str(error)) from None
         try:
@@ -340,6 +358,7 @@ class LogFormatSettings(TextFormatSettings):
             raise fault(("year",), f"{text} where the name of the file holds it")
         if self.year is not None and not needs_year(self.time_format):
             raise fault(("year",), f"times of {self.time_format!r} tell the year already; leave `year` out")
+        self._check_types()
         taken = {name.lower() for name in (*fields, "message", "file")}
         for index, template in enumerate(self.templates):
             for name in template.pattern.variables:
@@ -347,26 +366,33 @@ class LogFormatSettings(TextFormatSettings):
                     raise fault(("templates", index), f"a variable may not be called {name!r}, a field of every line")
         return self
 
+    def _check_types(self) -> None:
+        for name, kind in self.types.items():
+            known = (*self.fields, "file")
+            if name.lower() not in {field.lower() for field in known}:
+                raise fault(("types", name), f"no line has a field {name!r}; {suggest(name, known)}")
+            try:
+                parse_column_type(kind)
+            except SchemaError as error:
+                raise fault(("types", name), str(error)) from None
+
     @property
-    def format_pattern(self) -> LinePattern:
-        """The pattern that a record must fit.
+    def format_patterns(self) -> tuple[LinePattern, ...]:
+        """The patterns of which a record must fit one.
 
         Raises:
-            ValueError: it has a group without a name, or one that comes from templates.
+            ValueError: one has a group without a name, or one that comes from templates.
         """
-        named = FORMATS.get(self.format)
-        pattern = compile_regex(self.format if named is None else named[0])
-        for group, name in pattern.groups:
-            if group.isdigit() or name.lower() in RESERVED_FIELDS:
-                shown = "a group without a name" if group.isdigit() else f"a group {name!r}, which templates give"
-                raise ValueError(
-                    f"the format {self.format!r} has {shown}; write (?P<name>...), or (?:...) for no field"
-                )
-        if not pattern.groups:
-            known = ", ".join(FORMATS)
-            raise ValueError(f"the format {self.format!r} names no field; use {known}, or write (?P<time>...)")
+        return tuple(map(_format_pattern, (self.format,) if isinstance(self.format, str) else self.format))
 
-        return pattern
+    @property
+    def format_fields(self) -> tuple[str, ...]:
+        """Names of the groups of all formats, in order; they differ by more than their case."""
+        found: dict[str, str] = {}
+        for pattern in self.format_patterns:
+            for name in pattern.variables:
+                found.setdefault(name.lower(), name)
+        return tuple(found.values())
 
     @property
     def whole_time_format(self) -> str:
@@ -381,7 +407,7 @@ class LogFormatSettings(TextFormatSettings):
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of everything that a line may give a column: those of the format, the message, those of templates."""
-        names = dict.fromkeys((*self.format_pattern.variables, "message"))
+        names = dict.fromkeys((*self.format_fields, "message"))
         return (*names, *RESERVED_FIELDS, *self.variables) if self.templates else tuple(names)
 
     @property
@@ -395,8 +421,24 @@ class LogFormatSettings(TextFormatSettings):
 
     def default_schema(self) -> dict[str, str]:
         """Return the columns of a job that names none: the time, other fields, event id, variables, message."""
-        others = [name for name in self.format_pattern.variables if name.lower() not in ("time", "message")]
+        others = [name for name in self.format_fields if name.lower() not in ("time", "message")]
         schema = {"time": "TIMESTAMP", **dict.fromkeys(others, "SYMBOL")}
         if self.templates:
             schema |= {"event_id": "SYMBOL", **dict.fromkeys(self.variables, "STRING")}
-        return {**schema, "message": "STRING"}
+        schema["message"] = "STRING"
+        given = {name.lower(): kind for name, kind in self.types.items()}
+        schema = {name: given.pop(name.lower(), kind) for name, kind in schema.items()}
+        # What is no column unless somebody wants it, such as the name of the file.
+        return schema | {name: kind for name, kind in self.types.items() if name.lower() in given}
+
+
+def _format_pattern(given: str) -> LinePattern:
+    named = FORMATS.get(given)
+    pattern = compile_regex(given if named is None else named[0])
+    for group, name in pattern.groups:
+        if group.isdigit() or name.lower() in RESERVED_FIELDS:
+            shown = "a group without a name" if group.isdigit() else f"a group {name!r}, which templates give"
+            raise ValueError(f"the format {given!r} has {shown}; write (?P<name>...), or (?:...) for no field")
+    if not pattern.groups:
+        raise ValueError(f"the format {given!r} names no field; use {', '.join(FORMATS)}, or write (?P<time>...)")
+    return pattern

@@ -558,9 +558,17 @@ def _names_in(types: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> tup
     return tuple(schema[name].name for name in names)
 
 
+_SINCE_THEN: tuple[tuple[str, Any], ...] = (
+    ("time_columns", []),
+    ("quoted_line_ends", False),
+    ("types", {}),
+    ("comments", None),
+)
+
+
 def _forget_usual_dialect(form: dict[str, Any]) -> None:
     """Take out of a format what was not there when the first shards were made, as far as it says what was so then."""
-    for name, usual in (*DIALECT.items(), ("time_columns", []), ("quoted_line_ends", False)):
+    for name, usual in (*DIALECT.items(), *_SINCE_THEN):
         if form.get(name, "") == usual:
             del form[name]
     if "timezone" not in form:

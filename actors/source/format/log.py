@@ -31,7 +31,8 @@ class LogReader:
     """
 
     def __init__(self, source: LogFormatSettings, fields: Mapping[str, str], time_column: str, name: str) -> None:
-        self._format = source.format_pattern
+        self._formats = source.format_patterns
+        self._comments = source.comments
         self._templates = [(template.event_id, template.shown, template.pattern) for template in source.templates]
         self._unmatched = source.unmatched
         self._start = record_beginnings(source)
@@ -45,12 +46,10 @@ class LogReader:
     def read(self, lines: Texts) -> tuple[dict[str, pl.Series], Offsets, dict[int, str]]:
         """Return the fields of the good records by column, the numbers of these, and what is wrong with others."""
         texts, numbers, faults = self._records(lines)
-        groups = match(texts, self._format)
-        fits = groups.pop(WHOLE).is_not_null()
-        _note_faults(faults, numbers, (~fits).to_numpy(), "the line does not fit the format")
-        found = {name.lower(): values.filter(fits) for name, values in groups.items()}
+        fits, groups = self._fields_of(texts)
+        self._note_unfit(faults, numbers, texts, fits)
+        found = {name: values.filter(fits) for name, values in groups.items()}
         texts, numbers = texts.filter(fits), numbers[fits.to_numpy()]
-        found.setdefault("message", texts)
         if self._templates:
             found |= self._events(found["message"])
             if self._unmatched == DEAD_LETTER:
@@ -62,6 +61,37 @@ class LogReader:
             times = columns[self._time_column]
             columns[self._time_column] = pl.select(pl.format(f"{self._year} {{}}", times)).to_series()
         return columns, numbers, faults
+
+    def _fields_of(self, texts: pl.Series) -> tuple[pl.Series, dict[str, pl.Series]]:
+        """Return which texts fit a format, and their fields by the first that each fits; an empty one is NULL."""
+        fits, found = self._one_format(texts, self._formats[0])
+        nothing = pl.Series([None] * len(texts), dtype=pl.String)
+        for pattern in self._formats[1:]:
+            for name in pattern.variables:
+                found.setdefault(name.lower(), nothing)
+            rest = fits.not_().arg_true()
+            if not len(rest):
+                continue
+            own, others = self._one_format(texts[rest], pattern)
+            # `scatter` changes what it is called on.
+            fits = fits.clone().scatter(rest, own)
+            for name, values in found.items():
+                found[name] = values.clone().scatter(rest, others.get(name, nothing[: len(rest)]))
+        return fits, found
+
+    @staticmethod
+    def _one_format(texts: pl.Series, pattern: LinePattern) -> tuple[pl.Series, dict[str, pl.Series]]:
+        groups = {name.lower(): values for name, values in match(texts, pattern).items()}
+        fits = groups.pop(WHOLE).is_not_null()
+        found = {name: values if name == "message" else _filled(values) for name, values in groups.items()}
+        return fits, {"message": texts, **found}
+
+    def _note_unfit(self, faults: dict[int, str], numbers: Offsets, texts: pl.Series, fits: pl.Series) -> None:
+        reason = "the line does not fit the format" if len(self._formats) == 1 else "the line fits none of the formats"
+        _note_faults(faults, numbers, (~fits).to_numpy(), reason)
+        if self._comments is None:
+            hint = f'{reason}; with `comments: "#"` lines that begin with it are no records'
+            _note_faults(faults, numbers, (~fits & texts.str.starts_with("#")).to_numpy(), hint)
 
     def _records(self, lines: Texts) -> tuple[pl.Series, Offsets, dict[int, str]]:
         """Return the texts and numbers of the records that can be read, and what is wrong with others."""
@@ -85,6 +115,8 @@ class LogReader:
             # Blank lines between two records belong to neither.
             texts = texts.str.strip_chars_end("\r\n")
         present = texts != ""
+        if self._comments is not None:
+            present &= ~texts.str.starts_with(self._comments)
         return texts.filter(present), first[present.to_numpy()], faults
 
     def _spans(self, lines: Texts) -> tuple[Offsets, Offsets]:
@@ -97,8 +129,10 @@ class LogReader:
 
     def _note_headless(self, lines: Texts, end: int, faults: dict[int, str]) -> None:
         """Note the lines before the first record; there are some at the beginning of a file only."""
+        mark = None if self._comments is None else self._comments.encode()
         for number in range(end):
-            if lines.starts[number] < lines.ends[number]:
+            is_comment = mark is not None and lines.raw(number).startswith(mark)
+            if lines.starts[number] < lines.ends[number] and not is_comment:
                 faults.setdefault(number, "the line comes before the first that begins a record")
 
     def _events(self, messages: pl.Series) -> dict[str, pl.Series]:
@@ -118,6 +152,7 @@ class LogReader:
             kinds[rows] = kind
             groups = match(messages[rows], pattern)
             groups.pop(WHOLE)
+            groups = {name: _filled(values) for name, values in groups.items()}
             for name, values in groups.items():
                 parts.setdefault(name.lower(), []).append((rows, values))
             if "variables" in wanted:
@@ -141,7 +176,8 @@ def log_format(settings: LogFormatSettings, rules: RowRules) -> TextFormat:
 
     framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max, beginnings=record_beginnings(settings))
     # A template may be there for messages that have not come yet.
-    always = {name.lower() for name in (*settings.format_pattern.variables, "message")}
+    always = set.intersection(*({name.lower() for name in one.variables} for one in settings.format_patterns))
+    always.add("message")
     expected = {column: field for column, field in fields.items() if field.lower() in always}
     return TextFormat(rules, expected, framing, open_reader, columns=settings.columns, encoding=settings.encoding)
 
@@ -154,6 +190,11 @@ def match(texts: pl.Series, pattern: LinePattern) -> dict[str, pl.Series]:
     """Return the variables of texts by name, all NULL where the pattern does not fit."""
     found = texts.str.extract_groups(pattern.regex).struct.unnest()
     return {WHOLE: found["1"], **{name: found[group] for group, name in pattern.groups}}
+
+
+def _filled(values: pl.Series) -> pl.Series:
+    """Return texts with NULL in place of empty ones: a group that has found nothing has no value."""
+    return values.set(values == "", None)
 
 
 def spread(parts: Sequence[tuple[Offsets, pl.Series]], count: int) -> pl.Series:

@@ -10,7 +10,7 @@ import actors.source.transport.lines
 from actors.errors import SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source
-from config import make_job
+from config import ConfigError, make_job
 from tests.support.reading import SplitContent, read_split
 
 MS = 1000
@@ -132,13 +132,13 @@ def test_variables_have_the_type_of_their_column(tmp_path: Path) -> None:
         ("a <x...>", "a 1 b c", ["1 b c"]),
         ("<*>:<*>", "a:b:c", ["a", "b:c"]),
         ("(<*>) a.b <>", "(1) a.b <>", ["1"]),
-        ("a<...>b", "ab", [""]),
+        ("a<...>b", "ab", [None]),
         ("<1>", "<1>", []),
         (r"\<none> <*>", "<none> x", ["x"]),
         (r"\\<*>", r"\<*>", []),
     ],
 )
-def test_a_template_may_be_plain_text(tmp_path: Path, text: str, message: str, values: list[str]) -> None:
+def test_a_template_may_be_plain_text(tmp_path: Path, text: str, message: str, values: list[str | None]) -> None:
     schema = {"time": "DATETIME", "variables": "STRING"}
     content = read(tmp_path, f"2026-01-01 00:00:00 {message}\n", schema, templates=[{"id": 1, "text": text}])
     assert [list(json.loads(row[1]).values()) for _, row in content.rows] == [values]
@@ -220,3 +220,83 @@ def test_a_record_beyond_the_limit_is_one_dead_letter(tmp_path: Path, monkeypatc
     assert [offset for offset, _ in content.rows] == [42, 48]
     assert [offset for offset, reason in reasons(content).items() if "longer than 90 bytes" in reason] == [0, 50]
     assert content.next_offset == 92
+
+
+def test_lines_of_one_log_may_have_several_formats(tmp_path: Path) -> None:
+    formats = [
+        r"(?P<time>\S+) (?P<ip>\S+) (?P<status>\d+)",
+        r"(?P<time>\S+) (?P<IP>\S+) says (?P<message>.*)",
+        r"(?P<time>\S+) - (?P<ip>\S*)",
+    ]
+    lines = [
+        "2026-01-01T00:00:00 1.2.3.4 200",
+        "2026-01-01T00:00:01 5.6.7.8 says hello",
+        "2026-01-01T00:00:02 - ",
+        "none",
+    ]
+    schema = {"time": "TIMESTAMP", "ip": "SYMBOL", "status": "INT", "message": "STRING"}
+    content = read(tmp_path, "\n".join(lines) + "\n", schema, format=formats, templates=[{"id": "a", "text": "<*...>"}])
+    assert [row[1:] for _, row in content.rows] == [
+        ("1.2.3.4", 200, lines[0]),
+        ("5.6.7.8", None, "hello"),
+        (None, None, lines[2]),
+    ]
+    assert reasons(content) == {3: "the line fits none of the formats"}
+    alone = read(tmp_path, lines[0] + "\n", schema, format=formats, templates=[{"id": "a", "text": "<*...>"}])
+    assert [row for _, row in alone.rows] == [row for _, row in content.rows[:1]]
+
+
+def test_lines_of_comment_are_no_records_where_the_job_says_what_they_begin_with(tmp_path: Path) -> None:
+    text = "#Fields: time message\n2026-01-01T00:00:00 a\n# more\n2026-01-01T00:00:01 b\n"
+    content = read(tmp_path, text, comments="#")
+    assert ([row[1] for _, row in content.rows], reasons(content)) == (["a", "b"], {})
+    assert reasons(read(tmp_path, text))[0].endswith('with `comments: "#"` lines that begin with it are no records')
+    many = "# head\n\nStart 2026-01-01T00:00:00\n# of it\nStart 2026-01-01T00:00:01\n"
+    shape = {"format": r"(?s)Start (?P<time>\S+)(?P<message>.*)", "record_start": "Start"}
+    content = read(tmp_path, many, comments="#", **shape)
+    assert ([row[1] for _, row in content.rows], reasons(content)) == (["\n# of it", ""], {})
+
+
+def test_a_group_that_finds_nothing_is_null(tmp_path: Path) -> None:
+    schema = {"time": "TIMESTAMP", "user": "SYMBOL", "code": "INT", "event_id": "SYMBOL"}
+    content = read(
+        tmp_path,
+        "2026-01-01T00:00:00 [] by x code\n2026-01-01T00:00:01 [7] by \n",
+        schema,
+        format=r"(?P<time>\S+) \[(?P<code>\d*)\] (?P<message>.*)",
+        templates=[{"id": "e", "regex": "by (?P<user>x?).*"}],
+    )
+    assert [row[1:] for _, row in content.rows] == [("x", None, "e"), (None, 7, "e")]
+
+
+def test_types_are_given_to_single_columns(tmp_path: Path) -> None:
+    source = {
+        "type": "log",
+        "path": str(tmp_path / "a.log"),
+        "format": r"(?P<time>\S+) (?P<ip>\S+) (?P<status>\d+)",
+        "types": {"STATUS": "INT", "file": "SYMBOL"},
+    }
+    job = {"job": "a", "source": source, "events": {"store": True}}
+    expected = {"time": "TIMESTAMP", "ip": "SYMBOL", "status": "INT", "message": "STRING", "file": "SYMBOL"}
+    assert make_job(job).schema_types == expected
+    for types, said in (
+        ({"stauts": "INT"}, "no line has a field 'stauts'; did you mean 'status'"),
+        ({"status": "NUMBER"}, "NUMBER"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            make_job({**job, "source": {**source, "types": types}})
+    with pytest.raises(ConfigError, match="`schema` says LONG"):
+        make_job(
+            {
+                **job,
+                "schema": {"time": "TIMESTAMP", "status": "LONG"},
+                "time": "time",
+                "source": {**source, "types": {"status": "INT"}},
+            }
+        )
+
+
+def test_formats_of_one_log_write_times_in_one_way(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="these formats write times in several ways"):
+        read(tmp_path, "", format=["iso", "syslog"], year=2026)
+    assert read(tmp_path, "2026-01-01T00:00:00 a\n", format=["journal", "iso"]).rows[0][1][-1] == "a"
