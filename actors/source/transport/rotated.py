@@ -59,10 +59,10 @@ _LOOK_COUNT_MAX = 10
 def _list_once(path: Path, pattern: str | None) -> list[FoundFile]:
     if pattern is not None:
         rotated = [Path(match) for match in glob.glob(pattern, recursive=True) if Path(match) != path]
-        found = sorted(_looked_at(rotated), key=lambda one: (one.modified_ns, _numbers(one.path.name), one.path.name))
+        found = sorted(_looked_at(rotated), key=lambda one: _time_place(one, path.name))
     else:
         tails = {path.with_name(name): tail for name in _names(path) if (tail := rotated_tail(path.name, name))}
-        found = _ordered(_looked_at(list(tails)), tails)
+        found = _ordered(_looked_at(list(tails)), tails, path.name)
     return found + _looked_at([path])
 
 
@@ -105,10 +105,21 @@ def rotated_tail(name: str, other: str) -> str:
     return ""
 
 
-def _ordered(found: list[FoundFile], tails: dict[Path, str]) -> list[FoundFile]:
-    are_numbers = {len(re.sub(r"\D", "", tails[one.path])) < _DIGIT_COUNT_MIN for one in found}
+def _time_place(found: FoundFile, name: str) -> tuple[int, tuple[int, ...], str]:
+    """Return what files are sorted by that are told apart by their times; of the same time, names tell as elsewhere."""
+    tail = rotated_tail(name, found.path.name)
+    sign = -1 if tail and _is_number(tail) else 1
+    return found.modified_ns, tuple(sign * number for number in _numbers(tail or found.path.name)), found.path.name
+
+
+def _is_number(tail: str) -> bool:
+    return len(re.sub(r"\D", "", tail)) < _DIGIT_COUNT_MIN
+
+
+def _ordered(found: list[FoundFile], tails: dict[Path, str], name: str) -> list[FoundFile]:
+    are_numbers = {_is_number(tails[one.path]) for one in found}
     if len(are_numbers) > 1:
-        return sorted(found, key=lambda one: (one.modified_ns, _numbers(one.path.name), one.path.name))
+        return sorted(found, key=lambda one: _time_place(one, name))
     sign = -1 if True in are_numbers else 1
 
     def place(one: FoundFile) -> tuple[tuple[int, ...], bool]:

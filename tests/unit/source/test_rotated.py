@@ -62,6 +62,17 @@ def test_rotated_files_elsewhere_are_found_by_a_pattern(tmp_path: Path) -> None:
     assert [row[0] for _, row in read_split(open_log(path, rotated=pattern)).rows] == [1, 2, 3]
 
 
+def test_of_the_same_time_a_greater_number_is_older_elsewhere_too(tmp_path: Path) -> None:
+    path, old = tmp_path / "app.log", tmp_path / "old"
+    old.mkdir()
+    for name in ("app.log.1", "app.log.2.gz", "app.log.10"):
+        (old / name).write_text("")
+        os.utime(old / name, ns=(10**18, 10**18))
+    path.write_text("")
+    names = [one.path.name for one in list_files(path, str(old / "app*"))]
+    assert names == ["app.log.10", "app.log.2.gz", "app.log.1", "app.log"]
+
+
 def test_a_rotated_file_that_a_job_may_not_read_is_refused(tmp_path: Path) -> None:
     folder, outside = tmp_path / "in", tmp_path / "outside"
     folder.mkdir()
