@@ -7,7 +7,14 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 
 from config.base import Count, Nodes, Settings, fault
 from config.brokers import KafkaSource, NatsSource, RedisSource
-from config.formats import CsvFormatSettings, FormatSettings, LogFormatSettings, NdjsonFormatSettings
+from config.formats import (
+    CsvFormatSettings,
+    FormatSettings,
+    InfluxFormatSettings,
+    LogFormatSettings,
+    MsgpackFormatSettings,
+    NdjsonFormatSettings,
+)
 from config.messages import StdinSource, with_named_format
 from config.push import (
     JOURNALD_SCHEMA,
@@ -26,6 +33,8 @@ FILE_SUFFIXES = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".log": "log",
+    ".lp": "influx",
+    ".msgpack": "msgpack",
     ".parquet": "parquet",
 }
 """Source type that a file name suggests."""
@@ -33,7 +42,15 @@ FILE_SUFFIXES = {
 PACKED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 """Endings of compressed files, after that of what is in them."""
 
-FORMAT_TYPES = {"csv": "csv", "json": "ndjson", "ndjson": "ndjson", "log": "log", "parquet": "parquet"}
+FORMAT_TYPES = {
+    "csv": "csv",
+    "json": "ndjson",
+    "ndjson": "ndjson",
+    "log": "log",
+    "influx": "influx",
+    "msgpack": "msgpack",
+    "parquet": "parquet",
+}
 """Source type of files of a format."""
 
 FILE_TYPES = (*dict.fromkeys(FORMAT_TYPES.values()),)
@@ -136,6 +153,18 @@ class LogSource(LogFormatSettings, GrowingFileSource):
     type: Literal["log"] = "log"
 
 
+class InfluxSource(InfluxFormatSettings, GrowingFileSource):
+    """Files of InfluxDB's line protocol."""
+
+    type: Literal["influx"] = "influx"
+
+
+class MsgpackSource(MsgpackFormatSettings, GrowingFileSource):
+    """Files of MessagePack objects, one after the other."""
+
+    type: Literal["msgpack"] = "msgpack"
+
+
 class ParquetSource(FileSource):
     """Parquet files."""
 
@@ -181,6 +210,8 @@ SourceSettings: TypeAlias = Annotated[
     | CsvSource
     | NdjsonSource
     | LogSource
+    | InfluxSource
+    | MsgpackSource
     | ParquetSource
     | StreamSource
     | HostMetricsSource
@@ -255,13 +286,16 @@ def with_type(source: Any) -> Any:
     return source
 
 
+_TYPES_OF_ONE_FORMAT = ("csv", "ndjson", "influx", "msgpack", "parquet")
+
+
 def check_format(source: Any) -> None:
     """Check the key `format` of a source whose type is known; logs have formats of their own.
 
     Raises:
         SettingError: it names none, or the type names one already.
     """
-    if not isinstance(source, dict) or "format" not in source or source.get("type") not in ("csv", "ndjson", "parquet"):
+    if not isinstance(source, dict) or "format" not in source or source.get("type") not in _TYPES_OF_ONE_FORMAT:
         return
     form = source["format"]
     if form in tuple(FORMAT_TYPES):

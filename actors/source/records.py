@@ -104,9 +104,11 @@ class Texts:
         return cls(content=content, starts=starts, ends=ends - ((before == 13) & (ends > starts)), are_lines=True)
 
     @classmethod
-    def of_spans(cls, content: bytes, ends: Offsets) -> "Texts":
-        """Return the records that end at some places, behind their line ends, which the last one may lack."""
+    def of_spans(cls, content: bytes, ends: Offsets, *, is_binary: bool = False) -> "Texts":
+        """Return the records that end at some places; of text, behind their line ends, which the last one may lack."""
         starts = np.concatenate((np.zeros(1, dtype=np.int64), ends[:-1].astype(np.int64)))
+        if is_binary:
+            return cls(content=content, starts=starts, ends=ends.astype(np.int64), are_lines=False)
         buffer = np.frombuffer(content, dtype=np.uint8)
         bare = ends - ((buffer[ends - 1] == 10) & (ends > starts))
         bare -= (buffer[np.maximum(bare - 1, 0)] == 13) & (bare > starts) & (bare < ends)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import polars as pl
 import pytest
 
@@ -82,6 +83,32 @@ def make_log(directory: Path) -> Source:
     return open_source(make_trades_job({"path": str(directory / "a.log")} | LOG), directory)
 
 
+def make_quoted_csv(directory: Path) -> Source:
+    rows = [f'{time},"{sym}",{"bad" if number in BAD else qty}' for number, (time, sym, qty) in enumerate(ROWS)]
+    (directory / "a.csv").write_text("\r\n".join(["time,sym,qty", *rows]))
+    return open_source(make_trades_job({"path": str(directory / "a.csv"), "quoted_line_ends": True}), directory)
+
+
+def make_wide_csv(directory: Path) -> Source:
+    (directory / "a.csv").write_text("\n".join(["time,sym,qty", *csv_lines()]), encoding="utf-16")
+    return open_source(make_trades_job({"path": str(directory / "a.csv"), "encoding": "utf-16"}), directory)
+
+
+def make_influx(directory: Path) -> Source:
+    lines = [
+        f"trades,sym={sym} qty={'bad' if number in BAD else qty}i {time}"
+        for number, (time, sym, qty) in enumerate(ROWS)
+    ]
+    (directory / "a.lp").write_text("\n".join(lines))
+    return open_source(make_trades_job({"path": str(directory / "a.lp"), "precision": "ms"}), directory)
+
+
+def make_msgpack(directory: Path) -> Source:
+    rows = [[time, sym, "bad" if number in BAD else qty] for number, (time, sym, qty) in enumerate(ROWS)]
+    (directory / "a.msgpack").write_bytes(b"".join(map(msgpack.packb, rows)))
+    return open_source(make_trades_job({"path": str(directory / "a.msgpack")}), directory)
+
+
 def make_parquet(directory: Path) -> Source:
     rows = [(None if number in BAD else time, sym, qty) for number, (time, sym, qty) in enumerate(ROWS)]
     frame = pl.DataFrame(rows, schema=["time", "sym", "qty"], orient="row")
@@ -149,6 +176,10 @@ MAKERS = [
     make_followed_csv,
     make_ndjson,
     make_log,
+    make_quoted_csv,
+    make_wide_csv,
+    make_influx,
+    make_msgpack,
     make_parquet,
     make_stream,
     make_csv_messages,

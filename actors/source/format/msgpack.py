@@ -1,5 +1,7 @@
 """MessagePack: each message is an object, whose rows are found as those of JSON, or an array of the schema's columns.
 
+In a file objects follow each other without anything between them.
+
 With `explode: .` a message may be an array of such objects or arrays, each of which is a row. Times of the kind that
 MessagePack has itself become ISO text.
 """
@@ -8,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgpack
+import numpy as np
 
 from actors.model import ColumnType
 from actors.source.decoding import RowRules
@@ -80,11 +83,39 @@ class MsgpackReader:
         return f"the message is a {type(found).__name__}; write an object or an array"
 
 
+def object_ends(content: bytes, is_all: bool) -> Offsets:
+    """Return where objects end that follow each other without anything between them.
+
+    Raises:
+        ValueError: at some place there is no MessagePack; what comes after cannot be told apart.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(content), 1), strict_map_key=False)
+    unpacker.feed(content)
+    ends: list[int] = []
+    is_torn = False
+    while True:
+        try:
+            unpacker.skip()
+        except msgpack.OutOfData:
+            is_torn = True
+            break
+        except (ValueError, msgpack.UnpackException) as error:
+            if ends:
+                # What is before it is read first.
+                break
+            raise ValueError("no MessagePack object; what comes after it cannot be told apart") from error
+        ends.append(unpacker.tell())
+    if is_all and is_torn and len(content) > (ends[-1] if ends else 0):
+        # The last one was not written to its end.
+        ends.append(len(content))
+    return np.array(ends, dtype=np.int64)
+
+
 def msgpack_format(settings: MsgpackFormatSettings, rules: RowRules) -> TextFormat:
     """Return the format of MessagePack."""
     fields = field_names(rules.schema, settings.columns)
     reader = MsgpackReader(settings, NdjsonReader(settings, fields), list(fields.values()))
-    framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max)
+    framing = LineFraming(record_size_bytes_max=settings.record_size_bytes_max, record_ends=object_ends, is_binary=True)
     return TextFormat(rules, fields, framing, lambda _: reader, rows_max=settings.rows_max, columns=settings.columns)
 
 

@@ -68,6 +68,9 @@ class LineFraming:
     """Finds the ends of records that may hold line ends, and of those that are too long that of their first line; each
     is one record then, and one that is too long is a line."""
 
+    is_binary: bool = False
+    """Whether records are no text: line ends and marks at the beginning mean nothing then."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lines:
@@ -235,7 +238,7 @@ class LineFile:
 
     def _end_last_line(self, file: FileContent) -> None:
         """Take the line end that the last line read has got since; it must not have got anything else."""
-        if self._prefix.tail in (b"", _BYTE_ORDER_MARK) or self._prefix.tail.endswith(b"\n"):
+        if self._framing.is_binary or self._prefix.tail in (b"", _BYTE_ORDER_MARK) or self._prefix.tail.endswith(b"\n"):
             return
         more = file.read(2, self._prefix.size_bytes)
         ending = more if more == b"\r\n" else more[:1]
@@ -253,7 +256,10 @@ class LineFile:
         reason = f"the line is longer than {self._framing.record_size_bytes_max} bytes"
         bad = ((first, reason, found.content),) if found.is_too_long else ()
         content = b"" if bad else found.content
-        lines = Texts.of_lines(content) if bad or found.ends is None else Texts.of_spans(content, found.ends)
+        if bad or found.ends is None:
+            lines = Texts.of_lines(content)
+        else:
+            lines = Texts.of_spans(content, found.ends, is_binary=self._framing.is_binary)
         return Block(
             origin=origin,
             offsets=np.arange(first, first + len(lines), dtype=np.int64),
@@ -287,11 +293,13 @@ class LineFile:
         self._prefix.check(file)
         if self._origin is None:
             start = self._read(file, 0)
-            self._check_is_text(start)
-            if not self.is_complete and start != _BYTE_ORDER_MARK and start and _BYTE_ORDER_MARK.startswith(start):
+            if not self._framing.is_binary:
+                self._check_is_text(start)
+            mark = b"" if self._framing.is_binary else _BYTE_ORDER_MARK
+            if not self.is_complete and start and start != mark and mark.startswith(start):
                 # The mark is being written.
                 return None
-            skipped = len(_BYTE_ORDER_MARK) if start.startswith(_BYTE_ORDER_MARK) else 0
+            skipped = len(mark) if start.startswith(mark) else 0
             header, position = self._find_header(start, skipped) if self._framing.has_header else (None, skipped)
             if position is None:
                 return None
@@ -357,10 +365,20 @@ class LineFile:
             if not end:
                 return None
         if self._framing.record_ends is not None:
-            ends = self._framing.record_ends(data, self.is_complete and len(data) < self._block_size_bytes)
+            is_all = self.is_complete and len(data) < self._block_size_bytes
+            try:
+                ends = self._framing.record_ends(data, is_all)
+            except ValueError as error:
+                raise SourceError(f"{self.path}: after {position} bytes: {error}") from error
             end = int(ends[-1]) if ends.size else 0
             if end:
                 return _Lines(record_count=ends.size, content=data[:end], next_position=position + end, ends=ends)
+            if self._framing.is_binary and len(data) >= self._block_size_bytes:
+                limit = self._framing.record_size_bytes_max
+                raise SourceError(
+                    f"{self.path}: the object after {position} bytes has more than {limit} bytes; make "
+                    "`record_size_bytes_max` larger"
+                )
         if not end and len(data) >= self._block_size_bytes:
             return self._scan_long_line(file, position, data)
         if not end:

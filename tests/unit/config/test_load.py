@@ -271,7 +271,10 @@ def test_where_a_text_stands_for_a_number_the_way_out_is_the_schema(metric: str)
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("{path: a.csv, format: xml}", "no such format, 'xml'; use one of csv, json, ndjson, log, parquet"),
+        (
+            "{path: a.csv, format: xml}",
+            "no such format, 'xml'; use one of csv, json, ndjson, log, influx, msgpack, parquet",
+        ),
         ("{type: csv, path: a.txt, format: json}", "the type 'csv' says the format already; leave one of them out"),
     ],
 )
