@@ -6,7 +6,7 @@ from config.remote import OBJECT_SCHEMES, path_of, scheme_of
 from config.settings import JobSettings
 from config.sources import FileSource
 
-_BY_TYPE = ("kafka", "mqtt", "nats", "notify", "redis", "sql")
+_BY_TYPE = ("avro", "kafka", "mqtt", "nats", "notify", "redis", "sql")
 """Types of sources and sinks that are the names of their extras."""
 
 

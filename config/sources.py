@@ -35,6 +35,7 @@ FILE_SUFFIXES = {
     ".log": "log",
     ".lp": "influx",
     ".msgpack": "msgpack",
+    ".avro": "avro",
     ".parquet": "parquet",
 }
 """Source type that a file name suggests."""
@@ -49,6 +50,7 @@ FORMAT_TYPES = {
     "log": "log",
     "influx": "influx",
     "msgpack": "msgpack",
+    "avro": "avro",
     "parquet": "parquet",
 }
 """Source type of files of a format."""
@@ -165,6 +167,14 @@ class MsgpackSource(MsgpackFormatSettings, GrowingFileSource):
     type: Literal["msgpack"] = "msgpack"
 
 
+class AvroSource(NdjsonFormatSettings, FileSource):
+    """Avro files, whose records are as JSON objects are."""
+
+    dialect: ClassVar[tuple[str, ...]] = ("timezone", "repeated_hour")
+
+    type: Literal["avro"] = "avro"
+
+
 class ParquetSource(FileSource):
     """Parquet files."""
 
@@ -212,6 +222,7 @@ SourceSettings: TypeAlias = Annotated[
     | LogSource
     | InfluxSource
     | MsgpackSource
+    | AvroSource
     | ParquetSource
     | StreamSource
     | HostMetricsSource
@@ -286,7 +297,7 @@ def with_type(source: Any) -> Any:
     return source
 
 
-_TYPES_OF_ONE_FORMAT = ("csv", "ndjson", "influx", "msgpack", "parquet")
+_TYPES_OF_ONE_FORMAT = ("csv", "ndjson", "influx", "msgpack", "avro", "parquet")
 
 
 def check_format(source: Any) -> None:

@@ -15,6 +15,7 @@ from actors.errors import SchemaError, SourceError
 from actors.shard import ShardMissingError
 from actors.source.ahead import LOOK_BACK, AheadSource
 from actors.source.decoding import RowRules
+from actors.source.format.avro import AvroFile
 from actors.source.format.csv import csv_format
 from actors.source.format.fields import FieldsFormat
 from actors.source.format.influx import influx_format
@@ -70,6 +71,7 @@ from config.push import HttpSource, JournaldSource, MqttSource, PushSource, Sysl
 from config.settings import JobSettings
 from config.sources import (
     FILE_SUFFIXES,
+    AvroSource,
     CsvSource,
     FileSource,
     GrowingFileSource,
@@ -280,6 +282,21 @@ def _open_text_files(job: JobSettings, places: Places) -> Source:
     return RecordSource(job.row_schema, FileTransport(choice, open_file, _positions(places)), form)
 
 
+def _open_avro_files(job: JobSettings, places: Places) -> Source:
+    source = job.source
+    assert isinstance(source, AvroSource)
+
+    def open_file(number: int, path: FilePlace, is_complete: bool) -> AvroFile:
+        del number
+        assert is_complete
+        return AvroFile(path, copies)
+
+    choice = _file_choice(job, places, source, follow=False)
+    copies = None if choice.store is None else Copies(choice.store)
+    transport = FileTransport(choice, open_file, _positions(places))
+    return RecordSource(job.row_schema, transport, open_text_format(job, source))
+
+
 def _open_parquet_files(job: JobSettings, places: Places) -> Source:
     source = job.source
     assert isinstance(source, ParquetSource)
@@ -433,6 +450,7 @@ SOURCES: Mapping[type[Any], Callable[[JobSettings, Places], Source]] = {
     LogSource: _open_text_files,
     InfluxSource: _open_text_files,
     MsgpackSource: _open_text_files,
+    AvroSource: _open_avro_files,
     ParquetSource: _open_parquet_files,
     StreamSource: _open_stream,
     HostMetricsSource: _open_stream,

@@ -109,6 +109,15 @@ def make_msgpack(directory: Path) -> Source:
     return open_source(make_trades_job({"path": str(directory / "a.msgpack")}), directory)
 
 
+def make_avro(directory: Path) -> Source:
+    fastavro = pytest.importorskip("fastavro")
+    fields = [{"name": "time", "type": "long"}, {"name": "sym", "type": "string"}, {"name": "qty", "type": "double"}]
+    rows = [{"time": time, "sym": sym, "qty": 0.5 if n in BAD else qty} for n, (time, sym, qty) in enumerate(ROWS)]
+    with (directory / "a.avro").open("wb") as file:
+        fastavro.writer(file, {"type": "record", "name": "trade", "fields": fields}, rows)
+    return open_source(make_trades_job({"path": str(directory / "a.avro")}), directory)
+
+
 def make_parquet(directory: Path) -> Source:
     rows = [(None if number in BAD else time, sym, qty) for number, (time, sym, qty) in enumerate(ROWS)]
     frame = pl.DataFrame(rows, schema=["time", "sym", "qty"], orient="row")
@@ -180,6 +189,7 @@ MAKERS = [
     make_wide_csv,
     make_influx,
     make_msgpack,
+    make_avro,
     make_parquet,
     make_stream,
     make_csv_messages,

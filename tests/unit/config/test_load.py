@@ -273,7 +273,7 @@ def test_where_a_text_stands_for_a_number_the_way_out_is_the_schema(metric: str)
     [
         (
             "{path: a.csv, format: xml}",
-            "no such format, 'xml'; use one of csv, json, ndjson, log, influx, msgpack, parquet",
+            "no such format, 'xml'; use one of csv, json, ndjson, log, influx, msgpack, avro, parquet",
         ),
         ("{type: csv, path: a.txt, format: json}", "the type 'csv' says the format already; leave one of them out"),
     ],
