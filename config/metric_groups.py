@@ -67,6 +67,9 @@ def _spec_of(job: JobSettings, group: MetricGroup) -> "EngineSpec":
 
 
 def _has_windows(job: JobSettings, group: MetricGroup) -> bool:
+    """Return whether time closes windows of a group."""
+    if group.window is None or group.window.rows is not None:
+        return False
     from actors.engine.language.analysis import MetricKind, analyse_metric
 
     texts = [job.metrics[index].when for index in group.metrics]

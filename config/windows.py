@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from actors.durations import duration_units
 from actors.model import ColumnType
-from config.base import DurationTicks, Settings, fault
+from config.base import Count, DurationTicks, Settings, fault
 from config.errors import Path
 
 if TYPE_CHECKING:
     from actors.engine.windows.asked import AskedWindow
 
-_LATER = ("offset", "align", "timezone")
+_LATER = ("offset", "align", "timezone", "rows", "gap")
 """Settings that windows did not have when the first shards were made."""
 
 
@@ -20,8 +20,14 @@ class WindowSettings(Settings):
     size: DurationTicks | None = None
     """Length, in ticks of the time column or as a duration; `None`, with `align`, means one day, week or month."""
 
+    rows: Count | None = None
+    """In place of a size: so many rows of a key."""
+
+    gap: DurationTicks | None = None
+    """In place of a size: sessions, which end when no row has come for so long."""
+
     step: DurationTicks | None = None
-    """Distance between two windows. `None` means the size."""
+    """Distance between two windows, of windows of rows in rows. `None` means the size."""
 
     offset: DurationTicks | None = None
     """How far windows begin after the moments at which they would, less than the step."""
@@ -33,33 +39,48 @@ class WindowSettings(Settings):
     """Time zone of that calendar; `None` means UTC."""
 
     @property
+    def has_one_length(self) -> bool:
+        """Whether all windows are of one length of time."""
+        return self.size is not None and self.align is None
+
+    @property
     def asked(self) -> "AskedWindow":
         """The window as the engine checks it."""
         from actors.engine.windows.asked import AskedWindow
 
-        return AskedWindow(size=self.size, step=self.step, offset=self.offset, align=self.align, timezone=self.timezone)
+        return AskedWindow(
+            size=self.size,
+            step=self.step,
+            offset=self.offset,
+            align=self.align,
+            timezone=self.timezone,
+            rows=self.rows,
+            gap=self.gap,
+        )
 
     def size_ticks(self, kind: ColumnType) -> int:
-        """Return the length in ticks of a time column, or something above where lengths differ."""
-        if self.align is None:
-            return 0 if self.size is None else duration_units(self.size, kind)
+        """Return the length in ticks of a time column, or something above where lengths differ; 0 for rows."""
         from actors.engine.windows.asked import longest, made_grid
 
         return longest(made_grid(self.asked, kind, round_time=True, closes_at_ticks=False), kind)
 
     def arguments(self, kind: ColumnType) -> "WindowArguments":
         """Return what an engine is told of the window; equal for equal windows."""
-        # Months have no length in ticks.
+        # Months have no length in ticks, and rows are counted.
+        is_length = self.align != "month" and self.rows is None
         size, step = (
-            given if given is None or self.align == "month" else duration_units(given, kind)
+            duration_units(given, kind) if given is not None and is_length else given
             for given in (self.size, self.step)
         )
+        usual = size if self.rows is None else self.rows
         return WindowArguments(
             window_size=size,
-            step=size if step is None else step,
+            step=usual if step is None else step,
             window_offset=0 if self.offset is None else duration_units(self.offset, kind),
             align=self.align,
             timezone=self.timezone,
+            window_rows=self.rows,
+            window_gap=None if self.gap is None else duration_units(self.gap, kind),
         )
 
     def check(self, kind: ColumnType, path: Path) -> None:
@@ -71,7 +92,7 @@ class WindowSettings(Settings):
         from actors.engine.windows.asked import WindowFault, made_grid
 
         if not self.asked.is_given:
-            raise fault(path, "says nothing of a window; give `size: 5m`, or `align: day`")
+            raise fault(path, "says nothing of a window; give `size: 5m`, `rows: 100`, `gap: 5m` or `align: day`")
         try:
             made_grid(self.asked, kind, round_time=True, closes_at_ticks=False)
         except WindowFault as found:
@@ -86,6 +107,8 @@ class WindowArguments(NamedTuple):
     window_offset: int
     align: str | None
     timezone: str | None
+    window_rows: int | None
+    window_gap: int | None
 
 
 def forget_later_settings(window: dict[str, Any] | None) -> None:

@@ -253,7 +253,15 @@ def _checked_columns(schema: Schema, spec: EngineSpec) -> tuple[Column, tuple[st
     return time, keys
 
 
-_FIELDS = {"size": "window_size", "step": "step", "offset": "window_offset", "align": "align", "timezone": "timezone"}
+_FIELDS = {
+    "size": "window_size",
+    "step": "step",
+    "offset": "window_offset",
+    "align": "align",
+    "timezone": "timezone",
+    "rows": "window_rows",
+    "gap": "window_gap",
+}
 """The arguments that say what a window is, by the names of their fields."""
 
 
@@ -261,11 +269,11 @@ def _checked_window(spec: EngineSpec, kind: ColumnType, round_time: bool, closes
     for name in ("align", "timezone"):
         if (given := getattr(spec, name)) is not None:
             _text(name, given)
-    is_aligned = spec.align is not None
+    is_other = any(one is not None for one in (spec.align, spec.window_rows, spec.window_gap))
     size, step = spec.window_size, spec.step
-    if not is_aligned and (size is None or step is None):
+    if not is_other and (size is None or step is None):
         raise ArgumentError("window_required", "a metric has an aggregate; give window_size and step")
-    if not is_aligned:
+    if not is_other:
         assert size is not None
         assert step is not None
         _units("window_size", size, kind, 1)
@@ -277,6 +285,8 @@ def _checked_window(spec: EngineSpec, kind: ColumnType, round_time: bool, closes
         offset=spec.window_offset or None,
         align=spec.align,
         timezone=spec.timezone,
+        rows=spec.window_rows,
+        gap=spec.window_gap,
     )
     try:
         return made_grid(asked, kind, round_time=round_time, closes_at_ticks=closes)
@@ -322,8 +332,8 @@ def _check_together(settings: CheckedSettings) -> None:
     """Check what settings mean for one another."""
     ttl, window_size, closes = settings.idle_key_ttl, settings.window_size or 0, settings.ticks_close_windows
     if closes and not (window_size or settings.max_lateness):
-        text = "there is nothing that ticks could close: no metric has an aggregate, and no row waits; leave it out"
-        raise ArgumentError("nothing_to_close", text)
+        text = "there is nothing that ticks could close: no metric has an aggregate over time, and no row waits"
+        raise ArgumentError("nothing_to_close", f"{text}; leave it out")
     problem = ""
     if ttl and (window_size or settings.max_lateness) and not closes:
         problem = "needs ticks_close_windows, or keys would be forgotten with open windows or rows that wait"

@@ -36,8 +36,10 @@ from actors.engine.ticks import Ticks
 from actors.engine.vectors.batch import Batch, all_between, relaid, single_key, sort_by_key
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array
+from actors.engine.windows.by_rows import RowWindows
 from actors.engine.windows.due import in_order, key_rows, numbered
 from actors.engine.windows.plan import WindowPlan
+from actors.engine.windows.sessions import Sessions
 from actors.engine.windows.windows import NoWindows, Windows
 
 WINDOWS_AT_ONCE_MAX = 2_000_000
@@ -89,7 +91,12 @@ class Core:
         settings = self.settings
         assert settings.grid is not None
         mixed = [n for n, m in zip(self.nodes, settings.metrics, strict=True) if m.kind is MetricKind.MIXED]
-        return Windows(WindowPlan(self.program, aggregates_below([*mixed, *self.episodes.looked_at])), settings.grid)
+        looked_at = aggregates_below([*mixed, *self.episodes.looked_at])
+        time = settings.schema[settings.time_column] if settings.grid.tells_start else None
+        plan = WindowPlan(self.program, looked_at, time)
+        if settings.grid.counts_rows:
+            return RowWindows(plan, settings.grid)
+        return Windows(plan, settings.grid) if settings.grid.gap is None else Sessions(plan, settings.grid)
 
     def follow_split(self, split: int) -> None:
         """Say which split the next rows come from."""

@@ -41,6 +41,8 @@ def _window_parts(settings: CheckedSettings) -> list[Any]:
     found: list[Any] = [grid.window_size, grid.step, settings.round_time]
     if grid.calendar is not None:
         return [*found, grid.calendar.unit, grid.calendar.zone, grid.calendar.offset_us]
+    if grid.tells_start:
+        return [*found, "rows" if grid.counts_rows else "gap"]
     return [*found, grid.offset] if grid.offset else found
 
 

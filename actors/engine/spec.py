@@ -51,6 +51,12 @@ class EngineSpec:
     timezone: str | None = None
     """Time zone of that calendar; `None` means UTC."""
 
+    window_rows: int | None = None
+    """In place of a size: windows are so many rows of a key, and `step` counts rows; `None` for other windows."""
+
+    window_gap: Duration | None = None
+    """In place of a size: windows are sessions, which end so long after their last row; `None` for other windows."""
+
     anomaly_descriptions: Sequence[str] | None = None
     """For each metric the text that is shown in its place; `None`: the metric itself."""
 
@@ -93,6 +99,8 @@ class EngineOptions(TypedDict, total=False):
     window_offset: Duration
     align: str | None
     timezone: str | None
+    window_rows: int | None
+    window_gap: Duration | None
     anomaly_descriptions: Sequence[str] | None
     nulls: str
     explain: str

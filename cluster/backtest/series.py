@@ -196,8 +196,7 @@ def _window_sizes(job: JobSettings) -> list[int | None]:
     for metric in job.metrics:
         window = job.window if metric.window is None else metric.window
         is_of_windows = analyse_metric(metric.when, job.row_schema).kind is MetricKind.WINDOW
-        # Days of the calendar have no one length.
-        has_size = window is not None and window.align is None and is_of_windows
+        has_size = window is not None and window.has_one_length and is_of_windows
         sizes.append(window.size_ticks(kind) if has_size and window is not None else None)
     return sizes
 

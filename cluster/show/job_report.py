@@ -88,8 +88,10 @@ def _window(job: JobSettings, window: WindowSettings | None) -> dict[str, Any] |
     found = {
         "size": _shown_length(job, grid, size),
         "step": _shown_length(job, grid, step),
-        "size_ticks": size if grid.calendar is None else None,
-        "step_ticks": step if grid.calendar is None else None,
+        "size_ticks": size if window.has_one_length else None,
+        "step_ticks": step if window.has_one_length else None,
+        "rows": window.rows,
+        "gap": None if grid.gap is None else _shown_ticks(job, grid.gap),
         "panes": grid.pane_count,
     }
     offset = None if window.offset is None else str(window.offset)
@@ -97,6 +99,8 @@ def _window(job: JobSettings, window: WindowSettings | None) -> dict[str, Any] |
 
 
 def _shown_length(job: JobSettings, grid: Grid, length: int) -> str:
+    if grid.counts_rows:
+        return _count(length, "row")
     if grid.calendar is None:
         return _shown_ticks(job, length)
     return f"{length} {grid.calendar.unit}{'' if length == 1 else 's'}"
@@ -115,9 +119,19 @@ def _metric(job: JobSettings, group: MetricGroup, cost: MetricCost) -> dict[str,
         "metric": cost.metric.text,
         "describe": job.metrics[index].describe,
         "keeps": [_state(state) | {"shared_with": _others(group, state, cost)} for state in cost.states],
-        "warnings": list(warnings_of(cost.metric, nulls_smallest=job.engine.nulls != "unknown")),
+        "warnings": [
+            *warnings_of(cost.metric, nulls_smallest=job.engine.nulls != "unknown"),
+            *_session_warnings(group, cost),
+        ],
         "work": [{"order": work.order, "per": work.per, "why": work.why} for work in cost.work],
     }
+
+
+def _session_warnings(group: MetricGroup, cost: MetricCost) -> list[str]:
+    has_rows = any(state.kept.entry == "row" and state.kept.entry_count_max is None for state in cost.states)
+    if group.window is None or group.window.gap is None or not has_rows:
+        return []
+    return ["a session keeps all its rows until it ends: one that is never interrupted grows for ever"]
 
 
 def _others(group: MetricGroup, state: StateCost, cost: MetricCost) -> list[int]:
@@ -193,6 +207,8 @@ def show_report(report: Report) -> str:
 def _window_lines(window: Mapping[str, Any] | None) -> list[str]:
     if window is None:
         return []
+    if window["gap"] is not None:
+        return [f"sessions, which end {window['gap']} after their last row"]
     text = f"windows of {window['size']}"
     if window["step"] != window["size"]:
         text += f", a new one every {window['step']} ({_count(window['panes'], 'pane')})"

@@ -90,9 +90,11 @@ EPISODES: dict[str, Any] = {
 GROUPS: dict[str, Any] = {
     "metrics": [
         {"when": "sum(qty) > 12", "for": 3},
-        {"when": "count(qty) > 1", "key": ["user", "sym"], "window": {"size": 30, "step": 5}, "keep_firing": 9},
+        {"when": "count(qty) > 1", "key": ["user", "sym"], "window": {"size": 30, "step": 7}, "keep_firing": 9},
         {"when": "qty > prev(qty)", "key": ["sym", "user"]},
         {"when": "avg(qty) > 7", "window": {"size": 25}, "clear": "avg(qty) < 3"},
+        {"when": "max(qty) - min(qty) > 6", "window": {"rows": 5, "step": 2}, "for": 4},
+        {"when": "count(qty) > 3", "window": {"gap": 9}, "key": ["sym", "user"]},
         "qty > 8",
     ],
     "episodes": {"deliver": True},

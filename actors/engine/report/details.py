@@ -1,9 +1,9 @@
 """Details: why each anomaly of a batch was reported, for all of them at once.
 
 A *detail* is kept packed, as a tuple of numbers and texts, and rendered as JSON text only when somebody reads it. For a
-metric with aggregates it begins with the exclusive end of the window, in units, and the number of rows in it; the
-values of the metric's parts follow, unless windows alone are wanted. The parts are all sub-expressions but the metric
-itself, which was true, constants, and the arguments of aggregates.
+metric with aggregates it begins with the exclusive end of the window, in units, the number of rows in it and, where the
+end does not say so, its start; the values of the metric's parts follow, unless windows alone are wanted. The parts are
+all sub-expressions but the metric itself, which was true, constants, and the arguments of aggregates.
 """
 
 import json
@@ -96,6 +96,7 @@ class Details:
                 windows = anomalies.windows[where]
                 contents = windows if closings.contents is None else closings.contents[windows]
                 columns = [closings.ends[windows].tolist(), closings.row_counts[contents].tolist()]
+                columns += [] if closings.starts is None else [closings.starts[windows].tolist()]
                 columns += self._values(metric_index, evaluated.windows, contents)
             else:
                 rows = positions(anomalies.rows[where])
@@ -116,13 +117,15 @@ class Details:
             return None
         names, told = self._names[metric_index], {}
         has_window = self._metrics[metric_index].kind is not MetricKind.ROW
-        values = packed[2:] if has_window else packed
+        tells_start = self._grid is not None and self._grid.tells_start
+        values = packed[2 + tells_start :] if has_window else packed
         if values or not has_window:
             told["values"] = dict(zip(names, values, strict=True))
         if has_window:
             assert self._grid is not None
             end, row_count = packed[:2]
-            told["window"] = {"start": self._grid.window_start(end), "end": end, "rows": row_count}
+            start = packed[2] if tells_start else self._grid.window_start(end)
+            told["window"] = {"start": start, "end": end, "rows": row_count}
         return _JSON.encode(told)
 
     def shown(self, found: pl.DataFrame) -> pl.DataFrame:

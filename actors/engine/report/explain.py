@@ -47,17 +47,18 @@ def explanation(settings: CheckedSettings, nodes: Sequence[Node], last: Evaluate
     anomalies, closings = last.anomalies, last.closings
     metric_index, row = int(anomalies.metric_index[index]), int(anomalies.rows[index])
     metric, node = settings.metrics[metric_index], nodes[metric_index]
-    end = size = None
+    end = size = start = None
     if metric.kind is MetricKind.WINDOW:
         window = int(anomalies.windows[index])
         position = window if closings.contents is None else int(closings.contents[window])
         end, size = int(closings.ends[window]), int(closings.row_counts[position])
+        start = None if closings.starts is None else int(closings.starts[window])
         values = part_values(node, last.windows, position)
     else:
         position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
         if metric.kind is MetricKind.MIXED:
-            ends, sizes = closings.held.window(np.array([position]))
-            end, size = int(ends[0]), int(sizes[0])
+            end, size, *starts = (int(bound[0]) for bound in closings.held.window(np.array([position])))
+            start = starts[0] if starts else None
         values = part_values(node, last.rows, position)
     return Explanation(
         offset=int(last.batch.offsets[row]),
@@ -67,11 +68,17 @@ def explanation(settings: CheckedSettings, nodes: Sequence[Node], last: Evaluate
         kind=metric.kind,
         time=int(last.anomaly_times(settings.time_column)[index]),
         key=tuple(last.batch.frame[name][row] for name in settings.key_columns),
-        window_start=None if end is None or settings.grid is None else settings.grid.window_start(end),
+        window_start=start if start is not None or end is None else window_start(settings, end),
         window_end=end,
         window_row_count=size,
         values=values,
     )
+
+
+def window_start(settings: CheckedSettings, end: int) -> int:
+    """Return where the window begins that has an end."""
+    assert settings.grid is not None
+    return settings.grid.window_start(end)
 
 
 def part_values(node: Node, context: Context, position: int) -> dict[str, Any]:

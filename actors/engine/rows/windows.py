@@ -45,7 +45,8 @@ class WindowWriter:
         value: Callable[[Node], Operand],
         bind: Callable[[object], str],
     ) -> None:
-        if not windows.grid.is_even or windows.grid.offset:
+        grid = windows.grid
+        if not grid.is_even or grid.offset or grid.tells_start:
             raise NoRowForm("a window that is not a number of steps, or begins elsewhere")
         if windows.pane_count > PANE_COUNT_MAX or windows.stored:
             raise NoRowForm(f"{windows.pane_count} panes, {len(windows.stored)} stored columns")

@@ -4,22 +4,24 @@ Job files and the engine's arguments say the same by other names, so a fault has
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from operator import index
 from typing import Any
 
-import polars as pl
-
 from actors.durations import duration_units, nanoseconds_per_unit
 from actors.engine.errors import shown
+from actors.engine.functions.zones import check_zone
 from actors.engine.windows.alignment import alignment_size
 from actors.engine.windows.calendar import DAY_NS, UNITS, Calendar
 from actors.engine.windows.grid import Grid
 from actors.model import ColumnType
 
 _MONTHS = re.compile(r"(\d{1,6})\s*mo(?:nths?)?", re.ASCII)
+
+ROWS_MAX = 1 << 40
+"""Rows of a window, at most."""
 
 _DAYS = {"day": 1, "week": 7}
 
@@ -45,11 +47,13 @@ class AskedWindow:
     offset: Any = None
     align: str | None = None
     timezone: str | None = None
+    rows: Any = None
+    gap: Any = None
 
     @property
     def is_given(self) -> bool:
         """Whether it says what a window is."""
-        return self.size is not None or self.align is not None
+        return any(one is not None for one in (self.size, self.align, self.rows, self.gap))
 
 
 def made_grid(asked: AskedWindow, kind: ColumnType, *, round_time: bool, closes_at_ticks: bool) -> Grid:
@@ -58,6 +62,16 @@ def made_grid(asked: AskedWindow, kind: ColumnType, *, round_time: bool, closes_
     Raises:
         WindowFault: something is wrong with it.
     """
+    if asked.rows is not None:
+        return _made_of_rows(asked, closes_at_ticks)
+    if asked.gap is not None:
+        _refuse(
+            asked,
+            ("size", "step", "offset", "align", "timezone"),
+            f"a session lasts until nothing comes for {shown(asked.gap)}",
+        )
+        gap = _units("gap", asked.gap, kind)
+        return Grid(window_size=gap, step=gap, gap=gap, closes_at_ticks=closes_at_ticks)
     if asked.align is not None:
         return _made_calendar(asked, kind, closes_at_ticks)
     if asked.timezone is not None:
@@ -81,8 +95,37 @@ def made_grid(asked: AskedWindow, kind: ColumnType, *, round_time: bool, closes_
 def longest(grid: Grid, kind: ColumnType) -> int:
     """Return the length of a window, in units of the time column, or something above where lengths differ."""
     if grid.calendar is None:
-        return grid.window_size
+        return 0 if grid.counts_rows else grid.window_size
     return grid.window_size * _LONGEST_DAYS[grid.calendar.unit] * DAY_NS // (nanoseconds_per_unit(kind) or 1)
+
+
+def _refuse(asked: AskedWindow, fields: Sequence[str], why: str) -> None:
+    """Refuse what is said of another sort of window."""
+    for field in fields:
+        if (given := getattr(asked, field)) is not None:
+            raise WindowFault(field, f"{shown(given)} says nothing here, as {why}; leave it out")
+
+
+def _made_of_rows(asked: AskedWindow, closes_at_ticks: bool) -> Grid:
+    why = f"the window is {shown(asked.rows)} rows, whatever their times"
+    _refuse(asked, ("size", "gap", "offset", "align", "timezone"), why)
+    size = _row_count("rows", asked.rows)
+    step = size if asked.step is None else _row_count("step", asked.step)
+    return Grid(
+        window_size=size,
+        step=step,
+        alignment=step,
+        offset=size % step,
+        counts_rows=True,
+        closes_at_ticks=closes_at_ticks,
+    )
+
+
+def _row_count(field: str, given: Any) -> int:
+    is_whole = hasattr(given, "__index__") and not isinstance(given, bool)
+    if not is_whole or not 1 <= index(given) <= ROWS_MAX:
+        raise WindowFault(field, f"{shown(given)} is no number of rows; give one from 1 to {ROWS_MAX}")
+    return index(given)
 
 
 def _made_calendar(asked: AskedWindow, kind: ColumnType, closes_at_ticks: bool) -> Grid:
@@ -96,8 +139,10 @@ def _made_calendar(asked: AskedWindow, kind: ColumnType, closes_at_ticks: bool) 
         if kind is ColumnType.DATE:
             text = f"{shown(zone)} has no say in a DATE column, whose days are days already; leave it out"
             raise WindowFault("timezone", text)
-        if not _is_zone(zone):
-            raise WindowFault("timezone", f"{shown(zone)} is no time zone; write one like Europe/Berlin")
+        try:
+            check_zone(zone)
+        except ValueError as error:
+            raise WindowFault("timezone", str(error)) from None
     size = 1 if asked.size is None else _count("size", asked.size, unit, kind)
     step = size if asked.step is None else _count("step", asked.step, unit, kind)
     offset = 0 if asked.offset is None else _units("offset", asked.offset, kind, least=0)
@@ -137,12 +182,3 @@ def _units(field: str, given: Any, kind: ColumnType, least: int = 1) -> int:
         what = "no time at all; give at least one unit" if units < least else "more than 2**60 units; give less"
         raise WindowFault(field, f"{shown(given)} is {what}")
     return units
-
-
-@lru_cache(maxsize=64)
-def _is_zone(name: str) -> bool:
-    try:
-        pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone(name)
-    except Exception:
-        return False
-    return True

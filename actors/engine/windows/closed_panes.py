@@ -18,6 +18,7 @@ from actors.engine.vectors.segments import (
     starts_of,
 )
 from actors.engine.vectors.vector import Array
+from actors.engine.windows.grid import Grid
 from actors.engine.windows.slots import Slot, lay_out
 
 NO_PANE = np.int64(np.iinfo(np.int64).min)
@@ -56,9 +57,9 @@ class Slid(NamedTuple):
 class ClosedPanes:
     """Of each key the closed panes with rows that a window may still hold, oldest first."""
 
-    def __init__(self, slots: Sequence[Slot], pane_count: int, stride: int) -> None:
+    def __init__(self, slots: Sequence[Slot], grid: Grid) -> None:
         self._slots = slots
-        self._pane_count, self._stride = pane_count, stride
+        self._pane_count, self._stride, self._first_end = grid.pane_count, grid.stride, grid.first_end
         # The first column has the number of the pane, ascending for each key; the second its rows, at least one; then
         # come the components of the other slots, and those that slots get when they widen. Empty panes are not kept,
         # so neighbours may lie far apart.
@@ -73,7 +74,7 @@ class ClosedPanes:
 
         `key` is the position of each closed pane's key in `numbers`, ascending; `reach` the number of panes whose ends
         were reached with its end, at least one: its own, and those after it before the next row. Windows end at those
-        that are multiples of the stride, which may be none.
+        that are multiples of the stride and not before the first end there is, which may be none.
         """
         if not len(key):
             return Slid(ended.components, ended.panes, ended.panes, key)
@@ -83,8 +84,11 @@ class ClosedPanes:
         key_start = np.repeat(self.log.starts_for(chosen), counts)
         # From here on by window: the last pane it reaches, and the range of kept panes in it. Of the panes before the
         # one that closed it, only those that are not too old.
-        earlier = ended.panes // self._stride
-        counts = reach if self._stride == 1 else (ended.panes + reach) // self._stride - earlier
+        earlier, counts = ended.panes // self._stride, reach
+        if self._first_end is not None:
+            earlier = np.maximum(earlier, self._first_end // self._stride - 1)
+        if self._stride > 1 or self._first_end is not None:
+            counts = np.maximum((ended.panes + reach) // self._stride - earlier, 0)
         if not counts.any():
             nothing = [tuple(part[:0] for part in parts) for parts in ended.components]
             return Slid(nothing, key[:0], key[:0], counts)

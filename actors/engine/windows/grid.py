@@ -33,8 +33,24 @@ class Grid:
     calendar: Calendar | None = None
     """What windows are aligned to; `None` for lengths of time."""
 
+    counts_rows: bool = False
+    """Whether windows are so many rows of a key: then time stands for the number of a row, from 0."""
+
+    gap: int | None = None
+    """How long without a row a session ends, the only pane of its window; `None` for other windows."""
+
     closes_at_ticks: bool = False
     """Whether time alone closes windows too, so that the pane that a key has open may be empty."""
+
+    @property
+    def tells_start(self) -> bool:
+        """Whether a window begins and ends with rows, so that its end does not say where it begins."""
+        return self.counts_rows or self.gap is not None
+
+    @property
+    def first_end(self) -> int | None:
+        """The pane before which the first window of a key may end; `None` for any."""
+        return self.window_size // self.step * self.stride if self.counts_rows else None
 
     @property
     def is_even(self) -> bool:
@@ -58,7 +74,7 @@ class Grid:
     @property
     def one_grid(self) -> bool:
         """Whether all keys have the same panes; otherwise each key has a phase of its own."""
-        return self.calendar is not None or self.alignment % self.step == 0
+        return self.calendar is not None or self.tells_start or self.alignment % self.step == 0
 
     def panes(self, times: Array, phases: Any) -> Array:
         """Return the numbers of the panes that times are in, given the phase of each time's key."""

@@ -21,8 +21,8 @@ class Held(NamedTuple):
     computed: Array | None
     """At which rows there is such a window; `None` for all of them."""
 
-    window: Callable[[Array], tuple[Array, Array]]
-    """From rows to the exclusive ends of their windows and the numbers of rows in them."""
+    window: Callable[[Array], tuple[Array, ...]]
+    """From rows to the exclusive ends of their windows and the numbers of rows in them, and the starts if told."""
 
 
 class Closed(NamedTuple):
@@ -46,6 +46,9 @@ class Closed(NamedTuple):
     row_counts: Array
     """Rows in each content."""
 
+    starts: Array | None = None
+    """Where each window begins; `None` where its end says so."""
+
     carry: Array | None = None
     """For each pane, the pane whose latest window is that of its key there; `None` for itself always.
 
@@ -62,16 +65,18 @@ class Closed(NamedTuple):
 class LatestWindows:
     """State of the latest window of each key, as arrays that the windows own."""
 
-    def __init__(self, keys: PerKey, held: dict[int, PerKey]) -> None:
+    def __init__(self, keys: PerKey, held: dict[int, PerKey], tells_start: bool) -> None:
         self._keys = keys
         self._held = held
+        self._bounds = ("window_end", "window_rows", *(["window_start"] if tells_start else []))
 
     def unchanged(self, layout: Layout) -> Held:
         """Return what holds at the rows of a batch that closed no window."""
         numbers, lengths = layout.numbers, layout.lengths
         if not self._held:
             return NOTHING_HELD
-        ends, row_counts = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
+        bounds = [self._keys[name].take(numbers) for name in self._bounds]
+        row_counts = bounds[1]
 
         def values(node: Node) -> Vector:
             held = self._held[node.index]
@@ -80,9 +85,9 @@ class LatestWindows:
             value = np.repeat(held["value"].take(numbers), lengths)
             return Vector(value, None) if valid.all() else simplified(value, np.repeat(valid, lengths))
 
-        def window(rows: Array) -> tuple[Array, Array]:
+        def window(rows: Array) -> tuple[Array, ...]:
             keys = layout.starts.searchsorted(rows, side="right") - 1
-            return ends[keys], row_counts[keys]
+            return tuple(bound[keys] for bound in bounds)
 
         everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
         return Held(values=values, computed=everywhere, window=window)
@@ -95,7 +100,8 @@ class LatestWindows:
         for held in self._held.values():
             held.cover(numbers)
         before = {i: (held["value"].take(numbers), held["valid"].take(numbers)) for i, held in self._held.items()}
-        end_before, rows_before = self._keys["window_end"].take(numbers), self._keys["window_rows"].take(numbers)
+        bounds_before = [self._keys[name].take(numbers) for name in self._bounds]
+        rows_before = bounds_before[1]
         other_keys = panes.key.take(closed.other)
 
         # A closing pane sees the last window that it closed, all others what their key saw before the batch. `chosen`
@@ -114,10 +120,14 @@ class LatestWindows:
             now_valid = np.ones(len(now), dtype=np.bool_) if now_valid is None else now_valid
             return simplified(joined, np.repeat(at_panes(now_valid, then_valid, contents), panes.runs.lengths))
 
-        def window(rows: Array) -> tuple[Array, Array]:
+        def window(rows: Array) -> tuple[Array, ...]:
+            now = [(closed.ends, closed.final), (closed.row_counts, contents), (closed.starts, closed.final)]
             chosen = panes.of_rows(rows)
-            ends = at_panes(closed.ends, end_before, closed.final)
-            return ends[chosen], at_panes(closed.row_counts, rows_before, contents)[chosen]
+            return tuple(
+                at_panes(values, before, of_closing)[chosen]
+                for (values, of_closing), before in zip(now, bounds_before, strict=False)
+                if values is not None
+            )
 
         computed = None
         if not rows_before.all():
@@ -147,6 +157,8 @@ class LatestWindows:
             held["valid"][numbers] = True if valid is None else valid
         self._keys["window_end"][numbers] = closed.ends.take(final)
         self._keys["window_rows"][numbers] = closed.row_counts.take(content)
+        if closed.starts is not None:
+            self._keys["window_start"][numbers] = closed.starts.take(final)
 
 
 NOTHING_HELD = Held(values=no_aggregate, computed=None, window=lambda rows: (rows, rows))

@@ -38,6 +38,13 @@ class Panes:
         shifted[self.runs.firsts] = carried
         return shifted.take(chosen)
 
+    def latest_of(self, chosen: Array) -> Array:
+        """Return, for each pane, the latest of some panes that its key has up to it, else the first of its key."""
+        places = np.full(len(self.index), -1)
+        places[self.runs.firsts], places[chosen] = self.runs.firsts, chosen
+        latest: Array = np.maximum.accumulate(places)
+        return latest
+
     def of_rows(self, rows: Array) -> Array:
         found: Array = self.runs.starts.searchsorted(rows, side="right") - 1
         return found

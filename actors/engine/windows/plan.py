@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 from actors.engine.functions.aggregates import Aggregate, Mergeable
 from actors.engine.functions.definition import Kind
+from actors.engine.functions.edges import Extreme
 from actors.engine.functions.partials import Partial, Size
 from actors.engine.keys.per_key import PerKey
-from actors.engine.language.analysis import contains
+from actors.engine.language.analysis import Term, column_type, contains
 from actors.engine.language.program import Node, Program
 from actors.engine.vectors.vector import DTYPES, Type
 from actors.engine.windows.slots import Slot
+from actors.model import Column
 
 
 class Call(NamedTuple):
@@ -30,12 +32,22 @@ class Call(NamedTuple):
 class WindowPlan:
     """All aggregate calls of a program; equal partial aggregates and equal rows are kept once."""
 
-    def __init__(self, program: Program, looked_at: set[int]) -> None:
+    def __init__(self, program: Program, looked_at: set[int], time_column: Column | None = None) -> None:
+        """Plan the calls of a program; of windows that begin and end with rows the time column is looked at too."""
         self._program = program
         # The first slot counts the rows of a pane; everybody needs that.
         self.slots: list[Slot] = [Slot(Size(), ())]
         self.stored: list[Node] = []
         self.calls = [self._call(node) for node in program.aggregates]
+        self.bounds: tuple[int, int] | None = None
+        """Slots of the first and the last time of windows that begin and end with rows."""
+
+        if time_column is not None:
+            time = program.node(
+                Term(function=None, type=column_type(time_column), column=time_column.name, source=time_column.name)
+            )
+            first, last = (self._slot(Extreme(is_largest, False), (time,)) for is_largest in (False, True))
+            self.bounds = first, last
         self.held = {
             call.node.index: PerKey(value=_zero(call.node.term.type), valid=DTYPES[Type.BOOL](False))
             for call in self.calls

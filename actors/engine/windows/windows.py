@@ -55,6 +55,9 @@ class Closings:
     held: Held
     """What holds at each row of the batch."""
 
+    starts: Array | None = None
+    """Where each window begins; `None` where its end says so."""
+
     def of_rooms(self, values: Array) -> Array:
         """Return, for each window, what is said of its content."""
         return values if self.contents is None else values[self.contents]
@@ -108,14 +111,20 @@ class Windows:
         # Whether all keys have the same panes; otherwise each key has a phase of its own.
         self.one_grid = grid.one_grid
         self.closes_at_ticks = grid.closes_at_ticks
-        self._slides = grid.pane_count > 1 or grid.stride > 1
+        self._slides = grid.pane_count > 1 or grid.stride > 1 or grid.counts_rows
+        self._closes_parts = grid.stride > 1 or grid.counts_rows
+        # Of windows of rows the pane that a key has open is empty between its last row and the next.
+        self._may_be_empty = grid.closes_at_ticks or grid.counts_rows
         self._plan = plan
         self.slots, self.stored, self.calls, self.held = plan.slots, plan.stored, plan.calls, plan.held
         # By key number: the number of the open pane in the grid, and the phase by which that is moved; and of the
         # latest computed window its end and its rows, 0 before the first.
-        self.keys = PerKey(pane=NO_PANE, phase=np.int64(0), window_end=np.int64(0), window_rows=np.int64(0))
-        self._latest = LatestWindows(self.keys, self.held)
-        self._panes = ClosedPanes(self.slots, self.pane_count, grid.stride)
+        nothing = np.int64(0)
+        more = {"window_start": nothing} if grid.tells_start else {}
+        more |= {"count": nothing} if grid.counts_rows else {}
+        self.keys = PerKey(pane=NO_PANE, phase=nothing, window_end=nothing, window_rows=nothing, **more)
+        self._latest = LatestWindows(self.keys, self.held, grid.tells_start)
+        self._panes = ClosedPanes(self.slots, grid)
         self._rows = WindowRows(self.stored)
         for slot in self.slots:
             if slot.is_narrow and slot.partial.outgrows(None):
@@ -149,7 +158,7 @@ class Windows:
         closes_carried = carried_pane != NO_PANE
         closes_carried &= ~goes_on
         newest = None
-        if self.closes_at_ticks:
+        if self._may_be_empty:
             newest = self._newest(numbers, carried_pane, folds[0].carried[0])
             closes_carried &= newest != NO_PANE
         if panes.runs.is_one_each:
@@ -203,7 +212,8 @@ class Windows:
         layout = layout_of(numbers, np.ones(len(numbers), dtype=np.int64))
         stops = self._rows.stops(numbers)
         closings = self._close(layout, cut(reached, layout), (every, every[:0]), ended, stops)
-        return layout, self.grid.starts(reached, self._phases(numbers)), closings
+        times = closings.ends if self.grid.gap is not None else self.grid.starts(reached, self._phases(numbers))
+        return layout, times, closings
 
     def _phases(self, numbers: Array) -> Any:
         return self.grid.offset if self.one_grid else self.keys["phase"].take(numbers)
@@ -225,13 +235,10 @@ class Windows:
             if ended.newest is not None:
                 reach = np.minimum(reach, ended.newest - ended.panes + self.pane_count)
             windows, ends, contents, counts = self._panes.slide(layout.numbers, panes.key.take(closing), ended, reach)
-            if self.grid.stride > 1:
+            if self._closes_parts:
                 # Of the panes that have closed others, those that have closed a window.
                 counts, closed_by = counts[counts > 0], closing[counts > 0]
-                other = np.delete(np.arange(len(panes.index)), closed_by)
-                carry = np.full(len(panes.index), -1)
-                carry[panes.runs.firsts], carry[closed_by] = panes.runs.firsts, closed_by
-                carry = np.maximum.accumulate(carry)
+                other, carry = np.delete(np.arange(len(panes.index)), closed_by), panes.latest_of(closed_by)
             final = np.cumsum(counts) - 1
             closer = np.repeat(closed_by, counts)
             closer_of_content = closer[run_starts(contents)]
@@ -241,7 +248,7 @@ class Windows:
             stops = first_row[key_of_room] + panes.runs.starts[closer_of_content] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
         phases = None if self.one_grid else self.keys["phase"].take(layout.numbers).take(panes.key.take(closer))
-        ends = self.grid.starts(ends, self.grid.offset if phases is None else phases)
+        starts, ends = self._bounds(windows, contents, ends, phases)
         row_counts = windows[0][0]
         closed = Closed(
             closing=closed_by,
@@ -251,6 +258,7 @@ class Windows:
             contents=contents,
             row_counts=row_counts,
             carry=carry,
+            starts=starts,
         )
         held = self._latest.hold(layout, panes, closed, values)
         if len(closing):
@@ -263,7 +271,18 @@ class Windows:
             row_counts=row_counts,
             values=values,
             held=held,
+            starts=starts,
         )
+
+    def _bounds(
+        self, windows: list[Components], contents: Array | None, ends: Array, phases: Array | None
+    ) -> tuple[Array | None, Array]:
+        """Return where windows begin, unless their ends say so, and where they end, given the panes after them."""
+        if self._plan.bounds is None:
+            return None, self.grid.starts(ends, self.grid.offset if phases is None else phases)
+        first, last = (windows[slot][0] for slot in self._plan.bounds)
+        last = last + (self.grid.gap or 0)
+        return (first, last) if contents is None else (first.take(contents), last.take(contents))
 
     def _cut(self, layout: Layout, times: Array) -> Panes:
         """Cut the rows of a batch into panes; a key without rows gets its phase from its first one."""
@@ -362,7 +381,7 @@ class Windows:
         assert len(panes) == len(counts)
         assert (counts >= 0).all()
         assert not counts[panes == NO_PANE].any()
-        assert self.closes_at_ticks or counts[panes != NO_PANE].all()
+        assert self._may_be_empty or counts[panes != NO_PANE].all()
         assert (self.keys["window_rows"] >= 0).all()
         kept = self._panes.validate(panes)
         if self.stored:

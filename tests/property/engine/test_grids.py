@@ -14,6 +14,7 @@ from actors.engine.windows.calendar import Calendar
 from actors.model import ColumnType
 from tests.support.naive.calendar import NaiveCalendar
 from tests.support.naive.numbers import Fragile
+from tests.support.naive.other_windows import NaiveRowWindows, NaiveSessions
 from tests.support.naive_engine import NaiveEngine
 
 SCHEMA = {"time": "DATETIME", "sym": "SYMBOL", "qty": "INT"}
@@ -64,15 +65,28 @@ def streams(start: int, widest: int) -> st.SearchStrategy[list[Row]]:
     return st.lists(rows, max_size=24).map(placed)
 
 
-def check(arguments: dict[str, Any], naive: dict[str, Any], rows: list[Row], cuts: set[int], ticks: bool) -> None:
+def check(
+    arguments: dict[str, Any],
+    naive: dict[str, Any],
+    rows: list[Row],
+    cuts: set[int],
+    ticks: bool,
+    engine: type[NaiveEngine] = NaiveEngine,
+) -> None:
     expected, found = [], []
     plain = {"metrics": METRICS, "schema": SCHEMA, "time_column": "time", "key_columns": ["sym"]}
-    slow = NaiveEngine(**plain, **naive, gives_values=False)
+    slow = engine(**plain, **naive)
     engines = [
-        AnomalyDetectionEngine("grids", **plain, **arguments, ticks_close_windows=ticks, explain="windows")
+        AnomalyDetectionEngine(
+            "grids",
+            **plain,
+            **arguments,
+            ticks_close_windows=ticks and "window_rows" not in arguments,
+            explain="windows",
+        )
         for _ in "ab"
     ]
-    tick_size = 4 if "window_size" in naive and "align" not in arguments else 15 * HOUR
+    tick_size = 15 * HOUR if "align" in arguments else 4
     stops = sorted({*cuts, len(rows)} - {0})
     greatest, start, details = -(10**12), 0, []
     for stop in [stop for stop in stops if stop <= len(rows)]:
@@ -148,3 +162,20 @@ def test_every_day_of_a_zone_begins_where_its_clocks_say(unit: str, zone: str) -
     assert (found[:, 1] == found[:, 2]).all()
     # A day that a zone leaves out has no time at all.
     assert [int(number) for number in found[:, 1]] == [naive.number(int(at)) for at in starts]
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(1, 9), st.integers(1, 9), streams(1_000_003, 12), st.sets(st.integers(0, 24), max_size=4), st.booleans()
+)
+def test_windows_of_rows_are_those_of_a_naive_engine(
+    count: int, step: int, rows: list[Row], cuts: set[int], ticks: bool
+) -> None:
+    given, naive = {"window_rows": count, "step": step}, {"rows": count, "row_step": step}
+    check(given, naive, rows, cuts, ticks, NaiveRowWindows)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(1, 15), streams(1_000_003, 12), st.sets(st.integers(0, 24), max_size=4), st.booleans())
+def test_sessions_are_those_of_a_naive_engine(gap: int, rows: list[Row], cuts: set[int], ticks: bool) -> None:
+    check({"window_gap": gap}, {"gap": gap}, rows, cuts, ticks, NaiveSessions)

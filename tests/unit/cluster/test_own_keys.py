@@ -59,6 +59,28 @@ def test_check_says_what_each_window_and_key_costs(job_file: Path) -> None:
     assert not any(line.startswith("windows of") for line in lines)
 
 
+def test_check_says_what_other_windows_are_and_warns_of_sessions_that_keep_rows(job_file: Path) -> None:
+    windows = (
+        "{rows: 90, step: 30}",
+        "{gap: 5m}",
+        "{align: week, timezone: Europe/Berlin, offset: 6h}",
+        "{size: 10s, step: 3s}",
+    )
+    metrics = [f"  - {{when: med(used) > 1, window: {window}}}" for window in windows]
+    head, tail = JOB.split("metrics:")[0], "window:" + JOB.split("\nwindow:")[1]
+    job_file.write_text("\n".join([head + "metrics:", *metrics, tail]))
+    lines = CliRunner().invoke(check, [str(job_file)]).output.splitlines()
+    assert [line.split(": ", 1)[1] for line in lines if line.startswith("metric ")] == [
+        "windows of 90 rows, a new one every 30 rows (3 panes), for each host, disk",
+        "sessions, which end 5m after their last row, for each host, disk",
+        "windows of 1 week of Europe/Berlin, 6h later, for each host, disk",
+        "windows of 10s, a new one every 3s (7 panes), for each host, disk",
+    ]
+    assert [line.strip() for line in lines if "beware" in line] == [
+        "beware a session keeps all its rows until it ends: one that is never interrupted grows for ever"
+    ]
+
+
 def test_the_report_of_a_job_with_one_window_and_key_has_no_groups(job: JobSettings) -> None:
     one = job.model_copy(update={"metrics": job.metrics[:1]})
     report = job_report(one)
