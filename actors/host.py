@@ -20,16 +20,17 @@ from actors.errors import NotOpenError, SinkError, StaleEpochError
 from actors.frames import empty_frame
 from actors.host_batch import HostBatch
 from actors.partition.acceptances import Acceptance
-from actors.partition.anomalies import Anomaly
 from actors.partition.capture import PartitionCapture
+from actors.partition.notices import PartitionNotes, SentNotices, TakenNotices
 from actors.partition.partition import Partition, PartitionStat, RoutedBatch, identifier_of
 from actors.partition.queries import QUERIES
 from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
+from actors.sink.notifications import Notification
 from actors.sink.open import NOWHERE, ChosenSink, SinkPlaces, open_sinks
-from actors.sink.protocol import KeptSink, Sink, SinkRecord
+from actors.sink.protocol import KeptSink, PolicySink, Sink, SinkRecord
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
 from config.settings import JobSettings
@@ -389,19 +390,112 @@ class PartitionHost:
                 keeper.keep(self._open_episodes)
         return count
 
+    def take_notices(self, epoch: int, sink: int, now_us: int, is_all: bool) -> TakenNotices:
+        """Take notices of a sink that follows a policy out of the outboxes, and return the standings that have changed.
+
+        With `is_all` that is all standings, and the tallies.
+        """
+        self._check_follows(epoch)
+        chosen = self._chosen(sink)
+        count, changed, tallies = 0, [], {}
+        with self._turns[sink]:
+            for partition in list(self._partitions.values()):
+                # One that has moved meanwhile is the business of its next owner.
+                with suppress(ShardClosedError):
+                    taken, some = partition.take_notices(sink, DELIVERY_COUNT_MAX, now_us, chosen.concerns)
+                    count += taken
+                    if is_all:
+                        some, tallies[partition.number] = partition.standings(sink)
+                    changed += some
+        return TakenNotices(count=count, standings=tuple(changed), tallies=tallies)
+
+    def note_notices(self, epoch: int, sink: int, notes: Mapping[int, PartitionNotes]) -> None:
+        """Note durably what has become of notices of partitions; done twice it is as done once.
+
+        Raises:
+            NotOpenError: the host does not own one of them; those before it are noted.
+        """
+        self._check_follows(epoch)
+        with self._turns[sink]:
+            for number, some in notes.items():
+                self._note_in(self._partition(number), sink, some)
+
+    def send_notices(
+        self, epoch: int, sink: int, sent: Sequence[tuple[Notification, Mapping[int, PartitionNotes]]]
+    ) -> SentNotices:
+        """Send notifications, each with what is to be noted of it; what concerns partitions here is noted at once.
+
+        Raises:
+            SinkError: the sink does not take the first of them. Of others that it does not take nothing is said.
+        """
+        self._check_follows(epoch)
+        chosen, count, trouble = self._chosen(sink), 0, None
+        noted: set[int] = set(self._partitions)
+        with self._turns[sink]:
+            for start in range(0, len(sent), chosen.mark_count):
+                part = sent[start : start + chosen.mark_count]
+                done = 0
+                try:
+                    for one, _ in part:
+                        chosen.notify(one)
+                        done += 1
+                except SinkError as error:
+                    trouble = error
+                self._note_sent(sink, [notes for _, notes in part[:done]], noted)
+                count += done
+                if trouble is not None:
+                    break
+        if trouble is not None and not count:
+            raise trouble
+        return SentNotices(count=count, noted=frozenset(noted), trouble=None if trouble is None else str(trouble))
+
+    def _note_sent(self, sink: int, notes: Sequence[Mapping[int, PartitionNotes]], noted: set[int]) -> None:
+        """Note what was sent in the partitions here; `noted` loses those that have gone meanwhile."""
+        joined: dict[int, list[PartitionNotes]] = {}
+        for one in notes:
+            for number, some in one.items():
+                joined.setdefault(number, []).append(some)
+        for number, parts in joined.items():
+            partition = self._partitions.get(number)
+            try:
+                for some in [] if partition is None else [PartitionNotes.joined(parts)]:
+                    assert partition is not None
+                    self._note_in(partition, sink, some)
+            except ShardClosedError:
+                partition = None
+            if partition is None:
+                noted.discard(number)
+
+    def _note_in(self, partition: Partition, sink: int, some: PartitionNotes) -> None:
+        if some.ops:
+            partition.note_notices(sink, some.ops)
+        for counts, at_us in some.digests:
+            partition.take_off(sink, counts, at_us)
+
+    def _chosen(self, sink: int) -> PolicySink:
+        chosen = self._sinks[sink]
+        assert isinstance(chosen, PolicySink), "only such sinks follow a policy"
+        return chosen
+
+    def _check_follows(self, epoch: int) -> None:
+        """Refuse a leader whose epoch is over; calls beside the rows tell of no newer one."""
+        if epoch < self._epoch:
+            raise StaleEpochError(f"epoch {epoch} is over: this host follows epoch {self._epoch}")
+        self._check_owns_any()
+
     def _open_episodes(self) -> list[SinkRecord]:
         """Return notices of the episodes that go on here."""
         found: list[SinkRecord] = []
         for partition in list(self._partitions.values()):
             # One that has moved meanwhile is the business of its next owner.
             with suppress(ShardClosedError):
-                found += [self._sink_record(partition.number, one) for one in partition.open_notices()]
+                found += [one.to_sink(partition.number) for one in partition.open_notices()]
         return found
 
     def _deliver(self, partition: Partition, sink: int) -> int:
         try:
             waiting = partition.outbox(sink, DELIVERY_COUNT_MAX)
-            records = [self._sink_record(partition.number, anomaly) for anomaly in waiting]
+            records = [anomaly.to_sink(partition.number) for anomaly in waiting]
             count, place = 0, self._sinks[sink]
             for part in place.parts(records) if isinstance(place, ChosenSink) else filter(None, [records]):
                 try:
@@ -416,17 +510,6 @@ class PartitionHost:
             # The partition has moved meanwhile; its next owner delivers what was not acknowledged.
             return 0
         return count
-
-    def _sink_record(self, number: int, anomaly: Anomaly) -> SinkRecord:
-        return SinkRecord(
-            partition=number,
-            id=anomaly.id,
-            time=anomaly.time,
-            key=anomaly.key,
-            type=anomaly.type,
-            metric=anomaly.metric,
-            detail=anomaly.detail,
-        )
 
     def _partition(self, number: int) -> Partition:
         partition = self._partitions.get(number)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from actors.errors import TocsinError
-from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, members, queries
+from cluster.commands import backtests, clusters, databases, job_files, jobs, learn, members, queries, silences
 from cluster.commands.target import chosen_target
 from cluster.commands.terminal import say
 from cluster.local.environment import prepare_environment
@@ -70,6 +70,7 @@ for _command in (
     queries.explain,
     databases.db,
     learn.learn,
+    silences.silence,
 ):
     cli.add_command(_command)
 

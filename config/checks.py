@@ -13,6 +13,7 @@ from config.detectors import EVERY_VARIABLE
 from config.errors import Path, SettingError
 from config.formats import META_NAME, CsvFormatSettings, FormatSettings, LogFormatSettings
 from config.idle import check_idle_after
+from config.notice_checks import check_notifications
 from config.push import MqttSource
 from config.settings import JobSettings
 from config.sink_checks import check_alerts, check_files
@@ -46,7 +47,14 @@ def job_faults(job: JobSettings) -> list[SettingError]:
         for check in looks:
             faults += _faults(check, job, schema)
         # What keys mean for others is looked at where they are columns.
-        for about_keys in (_check_sinks, check_alerts, check_files, _check_partition_by, _check_keys):
+        for about_keys in (
+            _check_sinks,
+            check_alerts,
+            check_files,
+            check_notifications,
+            _check_partition_by,
+            _check_keys,
+        ):
             faults += _faults(about_keys, job) if is_keyed else []
         faults += _faults(_check_nodes, job)
         for index in range(len(job.detectors)):

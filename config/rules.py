@@ -5,9 +5,10 @@ import re
 from pydantic import Field, field_validator
 
 from config.base import Settings, fault
+from config.notifications import Inhibitors
 from config.sinks import Severity
 
-ABOUT_KEYS = ("id", "severity", "labels", "summary", "runbook")
+ABOUT_KEYS = ("id", "severity", "labels", "summary", "runbook", "inhibited_by")
 """Settings of a rule that decide nothing of what is found."""
 
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -30,6 +31,9 @@ class RuleSettings(Settings):
 
     runbook: str | None = Field(default=None, min_length=1)
     """Where it is written what to do, say an address; a template."""
+
+    inhibited_by: Inhibitors = ()
+    """Metrics and detectors whose episodes, while they go on, keep those of this one from being notified."""
 
     @property
     def has_episodes(self) -> bool:

@@ -88,6 +88,7 @@ class NotifySinkSettings(SinkBase):
     # Services know no ids, and some take seconds for each.
     mark_count: ClassVar[int] = 1
     turn_count: ClassVar[int] = 20
+    notifies: ClassVar[bool] = True
 
     type: Literal["notify"] = "notify"
     url: Secret

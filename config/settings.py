@@ -34,16 +34,26 @@ from config.brokers import begun
 from config.detectors import DetectorSettings, detector_types
 from config.errors import ConfigError
 from config.events import EventsSettings, WarmStartSettings
-from config.formats import DIALECT
-from config.rules import ABOUT_KEYS, RuleSettings
+from config.fingerprints import forget_usual_dialect, forget_what_decides_nothing
+from config.notifications import ABSENT, NotificationSettings
+from config.rules import RuleSettings
 from config.sinks import SinkBase
 from config.sources import HOST_METRICS_SCHEMA, LOCAL_TYPES, SourceSettings, check_format, schema_of_log, with_type
-from config.windows import WindowSettings, forget_later_settings
+from config.windows import WindowSettings
 
 FORMAT_VERSION = 1
 """Version of the bytes of a job."""
 
-_PROCESS_KEYS = ("hosts", "linger", "standby", "flush", "limits", "snapshot_interval_rows", "warm_start")
+_PROCESS_KEYS = (
+    "hosts",
+    "linger",
+    "standby",
+    "flush",
+    "limits",
+    "snapshot_interval_rows",
+    "warm_start",
+    "notifications",
+)
 """Settings that decide how a job runs but not what it computes."""
 
 
@@ -285,6 +295,9 @@ class JobSettings(Settings):
     episodes: EpisodesSettings = EpisodesSettings()
     """Who is told about episodes."""
 
+    notifications: NotificationSettings | None = None
+    """When and how people are told of episodes; `None`: at once, and of each by itself."""
+
     sinks: tuple[Sink, ...] = ()
     """Where anomalies and episodes are delivered, besides the tables that are always kept."""
 
@@ -453,6 +466,24 @@ class JobSettings(Settings):
         only = sink.only or ("both" if self.episodes.deliver else "anomalies")
         return only != "episodes", only != "anomalies"
 
+    def follows_policy(self, sink: SinkBase) -> bool:
+        """Return whether what a sink is given goes through the job's `notifications`."""
+        if self.notifications is None or not sink.notifies or self.sink_takes(sink) != (False, True):
+            return False
+        return sink.policy is not False
+
+    @property
+    def inhibiting_types(self) -> frozenset[int]:
+        """What `episode_type` says of the episodes that keep others from being notified."""
+        rules = self.rules
+        names = {one.id for rule in rules for one in rule.inhibited_by}
+        found = {number for number, rule in enumerate(rules) if rule.id in names}
+        return frozenset(found | ({len(rules)} if ABSENT in names else set()))
+
+    def episode_type(self, kind: int) -> int:
+        """Return the position of an episode's type among the rules; absences count as the one after the last."""
+        return min(kind, len(self.rules))
+
     @property
     def windows(self) -> tuple[WindowSettings, ...]:
         """The windows of the job and of its metrics."""
@@ -467,13 +498,13 @@ class JobSettings(Settings):
         # Once a job has begun it makes no difference where.
         for name in ("start", "rotated", "lost", "storage_options"):
             data["source"].pop(name, None)
-        _forget_what_decides_nothing(data)
+        forget_what_decides_nothing(data)
         for form in (data["source"], data["source"].get("format")):
             if isinstance(form, dict) and form.get("explode", "") is None:
                 # Every record was a row when the first shards were made.
                 del form["explode"], form["explode_rows_max"]
             if isinstance(form, dict):
-                _forget_usual_dialect(form)
+                forget_usual_dialect(form)
         if self.partition_by == "key":
             # There was no choice when the first shards were made.
             del data["partition_by"]
@@ -521,30 +552,6 @@ class JobSettings(Settings):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def _forget_what_decides_nothing(data: dict[str, Any]) -> None:
-    """Take out of a job's data what is said of its rules, and how its sinks deliver."""
-    for rule in (*data["metrics"], *data["detectors"]):
-        for name in ABOUT_KEYS:
-            rule.pop(name, None)
-    for metric in data["metrics"]:
-        # All metrics had those of the job when the first shards were made.
-        for name in ("window", "key"):
-            if metric[name] is None:
-                del metric[name]
-    for detector in data["detectors"]:
-        # Nothing that detectors find had episodes when the first shards were made.
-        for name in ("for", "keep_firing"):
-            if detector[name] is None:
-                del detector[name]
-    for window in (data["window"], *(metric.get("window") for metric in data["metrics"])):
-        forget_later_settings(window)
-    for sink in data["sinks"]:
-        for name in ("name", "where", "headers", "secret", "body", "timeout", "ca"):
-            sink.pop(name, None)
-        if sink["only"] is None:
-            del sink["only"]
-
-
 @lru_cache(maxsize=256)
 def _schema_of(types: tuple[tuple[str, str], ...]) -> Schema:
     """Return columns of such names and types: they are asked for with each anomaly, and cost more than that one."""
@@ -556,23 +563,6 @@ def _names_in(types: tuple[tuple[str, str], ...], names: tuple[str, ...]) -> tup
     """Return names of columns spelt as in the schema."""
     schema = _schema_of(types)
     return tuple(schema[name].name for name in names)
-
-
-_SINCE_THEN: tuple[tuple[str, Any], ...] = (
-    ("time_columns", []),
-    ("quoted_line_ends", False),
-    ("types", {}),
-    ("comments", None),
-)
-
-
-def _forget_usual_dialect(form: dict[str, Any]) -> None:
-    """Take out of a format what was not there when the first shards were made, as far as it says what was so then."""
-    for name, usual in (*DIALECT.items(), *_SINCE_THEN):
-        if form.get(name, "") == usual:
-            del form[name]
-    if "timezone" not in form:
-        form.pop("repeated_hour", None)
 
 
 def _named(nodes: tuple[str, ...]) -> tuple[str, ...]:

@@ -69,6 +69,9 @@ class SinkBase(Settings):
     mark_count: ClassVar[int] = 1000
     """Records after which it is marked that the sink has them: so many come again if the process dies before that."""
 
+    notifies: ClassVar[bool] = False
+    """Whether it can tell people of several episodes at once, so that it may follow a policy."""
+
     turn_count: ClassVar[int] = 1000
     """Records that it is given before others have their turn."""
 
@@ -83,6 +86,9 @@ class SinkBase(Settings):
 
     where: SinkWhere = SinkWhere()
     """Which of them."""
+
+    policy: bool | None = None
+    """Whether it follows the job's `notifications`; `None`: if it is of people and takes episodes alone."""
 
     @property
     def place(self) -> str:
@@ -132,6 +138,7 @@ class WebhookSinkSettings(SinkBase):
     """Each anomaly or episode as one HTTP request with a body of JSON."""
 
     mark_count: ClassVar[int] = 20
+    notifies: ClassVar[bool] = True
 
     type: Literal["webhook"] = "webhook"
     url: str = Field(min_length=1)

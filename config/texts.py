@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _OF_SINKS = ("id", "kind", "summary", "runbook")
 """Words for the texts of sinks alone: what a record gets last."""
 
+_OF_NOTIFICATIONS = ("group", "firing", "resolved", "repeated", "notice", "held", "items")
+"""Words for the texts of sinks that follow a policy."""
+
 
 def text_faults(job: "JobSettings") -> list[SettingError]:
     """Return what is wrong with the texts and ids of a job's rules, and with the texts of its sinks."""
@@ -126,6 +129,8 @@ def _names(job: "JobSettings", path: Path) -> Iterator[str]:
         unknown.add("metric")
     yield from (*job.row_schema.names, *(name for name in RULE_WORDS if name not in unknown))
     yield from (*EPISODE_WORDS, *WINDOW_WORDS)
+    if is_body and job.follows_policy(job.sinks[int(path[1])]):
+        yield from _OF_NOTIFICATIONS
     if path[2] == "labels":
         # Labels are read first.
         return

@@ -236,6 +236,63 @@ class SnapshotReplicated(PartitionCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticesIntended(LeaderJobCommand):
+    """Notifications of a sink are going to be sent, and others of before are no longer on their way."""
+
+    sink: str
+    """Identity of the sink."""
+
+    intents: tuple[tuple[str, int, bytes], ...]
+    """Id, time in microseconds since 1970, and content, opaque here, of each, in the order in which they are sent."""
+
+    dropped: tuple[str, ...] = ()
+    """Ids of those that everybody who has to know of them knows of."""
+
+    rate_count: int = 0
+    """Times of notifications that are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceAdded(Command):
+    """Nobody shall be told of some episodes for a while. Named by its request."""
+
+    job: str
+    """Pattern of the job's name."""
+
+    metric: tuple[str, ...] = ()
+    """Patterns of the metric's id or text; none means all."""
+
+    severity: tuple[str, ...] = ()
+    """Severities; none means all."""
+
+    key: tuple[tuple[str, str], ...] = ()
+    """Key columns, and patterns of their values."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels, and patterns of their values."""
+
+    start_us: int
+    """Time of now, in microseconds since 1970; what is over for long by then is forgotten."""
+
+    end_us: int
+    """From when on it holds no longer."""
+
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceExpired(Command):
+    """A silence shall hold no longer."""
+
+    silence_id: str
+    """Id of the request that added it."""
+
+    end_us: int
+    """Time of now, in microseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberAdded(Command):
     """A member joins the group. Proposed by `Member.admit` only, because it changes who votes."""
 
@@ -415,6 +472,9 @@ _COMMANDS: Final[Mapping[str, type[Command]]] = {
         StandbyPlaced,
         StandbyPromoted,
         SnapshotReplicated,
+        NoticesIntended,
+        SilenceAdded,
+        SilenceExpired,
         MemberAdded,
         MemberRemoved,
         NodeJoined,

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from raft import node_rules, placement_rules, standby_rules
+from raft import node_rules, notice_rules, placement_rules, standby_rules
 from raft.commands import (
     AcceptancePlaced,
     Accepted,
@@ -52,9 +52,12 @@ from raft.commands import (
     NodeJoined,
     NodeLeft,
     NodeLost,
+    NoticesIntended,
     Refused,
     ScaleRequested,
     ShardRebuilt,
+    SilenceAdded,
+    SilenceExpired,
     SnapshotReplicated,
     StandbyPlaced,
     StandbyPromoted,
@@ -78,6 +81,8 @@ from raft.records import (
     Manifest,
     MemberRecord,
     NodeRecord,
+    NotifyRecord,
+    SilenceRecord,
     StandbyRecord,
     validate,
 )
@@ -85,8 +90,8 @@ from raft.rules import Applied, RefusalError, check_partition, find_job, with_jo
 
 __all__ = [
     "ACCEPTANCE_COUNT_MAX", "ANSWER_COUNT_MAX", "SHARED_HOST_COUNT", "AcceptanceRecord", "Applied", "GroupState",
-    "HeadRecord", "Job", "JobStatus", "Manifest", "MemberRecord", "NodeRecord", "StandbyRecord", "answer_to", "apply",
-    "majority_of", "named_snapshots", "validate",
+    "HeadRecord", "Job", "JobStatus", "Manifest", "MemberRecord", "NodeRecord", "NotifyRecord", "SilenceRecord",
+    "StandbyRecord", "answer_to", "apply", "majority_of", "named_snapshots", "validate",
 ]  # fmt: skip
 
 
@@ -309,6 +314,9 @@ _RULES: Final[Mapping[type[Command], Callable[[GroupState, Any], Applied]]] = {
     StandbyPlaced: standby_rules.place,
     StandbyPromoted: standby_rules.promote,
     SnapshotReplicated: _keep_manifest,
+    NoticesIntended: notice_rules.intend,
+    SilenceAdded: notice_rules.add_silence,
+    SilenceExpired: notice_rules.expire_silence,
     MemberAdded: _add_member,
     MemberRemoved: _remove_member,
     NodeJoined: node_rules.join,

@@ -19,24 +19,29 @@ from raft.records import (
     Manifest,
     MemberRecord,
     NodeRecord,
+    NotifyRecord,
+    SilenceRecord,
     StandbyRecord,
     validate,
 )
 from raft.shapes import Count, require, unpack
 
-STATE_VERSION: Final = 5
+STATE_VERSION: Final = 6
 """Version of the encoded state; its first value."""
 
-_READABLE_VERSIONS: Final = (1, 2, 3, 4, STATE_VERSION)
+_READABLE_VERSIONS: Final = (1, 2, 3, 4, 5, STATE_VERSION)
 """Versions that can be read: before 2 jobs have no accepted values, before 3 there are no nodes, no head and no
 generations, and the first shard of a partition counts as its first generation; before 4 hosts are of one job each,
-before 5 there are no standbys."""
+before 5 there are no standbys, before 6 no silences and no notifications."""
 
 _Positions = tuple[tuple[int, int], ...]
 _ManifestFields = tuple[_Positions, bytes, int, tuple[str, ...], int]
 _NodeFields = tuple[str, str, str, str, bool, bool, bool, str]
 _HeadFields = tuple[str, Count, str]
 _StandbyFields = tuple[int, str, Count, bool]
+_NotifyFields = tuple[str, tuple[tuple[str, bytes], ...], tuple[Count, ...]]
+_Pairs = tuple[tuple[str, str], ...]
+_SilenceFields = tuple[str, str, tuple[str, ...], tuple[str, ...], _Pairs, _Pairs, Count, Count, str, str]
 
 
 class _JobFields(TypedDict):
@@ -53,6 +58,7 @@ class _JobFields(TypedDict):
     host_nodes: NotRequired[tuple[tuple[str, str], ...]]
     generations: NotRequired[tuple[Count, ...]]
     standbys: NotRequired[tuple[_StandbyFields, ...]]
+    notices: NotRequired[tuple[_NotifyFields, ...]]
 
 
 class _StateFields(TypedDict):
@@ -64,6 +70,7 @@ class _StateFields(TypedDict):
     nodes: NotRequired[tuple[_NodeFields, ...]]
     head: NotRequired[_HeadFields | None]
     answers: tuple[tuple[str, bytes], ...]
+    silences: NotRequired[tuple[_SilenceFields, ...]]
 
 
 def encode_state(state: GroupState) -> bytes:
@@ -77,6 +84,7 @@ def encode_state(state: GroupState) -> bytes:
         "nodes": tuple(_node_fields(name, node) for name, node in sorted(state.nodes.items())),
         "head": None if state.head is None else (state.head.node, state.head.generation, state.head.address),
         "answers": tuple((request_id, encode_answer(answer)) for request_id, answer in state.answers.items()),
+        "silences": tuple(_silence_fields(name, one) for name, one in sorted(state.silences.items())),
     }
     encoded: bytes = msgpack.packb((STATE_VERSION, fields), use_bin_type=True)
     return encoded
@@ -104,6 +112,7 @@ def decode_state(data: bytes) -> GroupState:
         nodes=dict(map(_node_from_fields, fields.get("nodes", ()))),
         head=_head_from_fields(fields.get("head")),
         answers={request_id: decode_answer(answer) for request_id, answer in fields["answers"]},
+        silences=dict(map(_silence_from_fields, fields.get("silences", ()))),
     )
     try:
         validate(state)
@@ -131,7 +140,30 @@ def _job_fields(job: Job) -> _JobFields:
         "standbys": tuple(
             (partition, one.host, one.generation, one.is_ready) for partition, one in sorted(job.standbys.items())
         ),
+        # Intents are in the order of their age.
+        "notices": tuple((sink, tuple(one.intents.items()), one.sent_us) for sink, one in sorted(job.notices.items())),
     }
+
+
+def _silence_fields(name: str, one: SilenceRecord) -> _SilenceFields:
+    about = (one.job, one.metric, one.severity, one.key, one.labels)
+    return (name, *about, one.start_us, one.end_us, one.who, one.why)
+
+
+def _silence_from_fields(fields: _SilenceFields) -> tuple[str, SilenceRecord]:
+    name, job, metric, severity, key, labels, start_us, end_us, who, why = fields
+    silence = SilenceRecord(
+        job=job,
+        metric=metric,
+        severity=severity,
+        key=key,
+        labels=labels,
+        start_us=start_us,
+        end_us=end_us,
+        who=who,
+        why=why,
+    )
+    return name, silence
 
 
 def _node_fields(name: str, node: NodeRecord) -> _NodeFields:
@@ -181,6 +213,10 @@ def _job_from_fields(fields: _JobFields) -> Job:
         standbys={
             partition: StandbyRecord(host=host, generation=generation, is_ready=is_ready)
             for partition, host, generation, is_ready in fields.get("standbys", ())
+        },
+        notices={
+            sink: NotifyRecord(intents=dict(intents), sent_us=sent_us)
+            for sink, intents, sent_us in fields.get("notices", ())
         },
     )
 

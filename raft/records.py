@@ -42,6 +42,25 @@ NODE_TEXT_LENGTH_MAX: Final = 1024
 """Characters of each text that a node says of itself."""
 
 
+SILENCE_COUNT_MAX: Final = 1000
+"""Silences of one group, those included that are over and not forgotten yet."""
+
+SILENCE_TEXT_LENGTH_MAX: Final = 1024
+"""Letters of each text of a silence, and most patterns of each kind."""
+
+SILENCE_KEPT_US: Final = 24 * 3600 * 1_000_000
+"""Microseconds for which a silence that is over is still shown."""
+
+INTENT_COUNT_MAX: Final = 2000
+"""Notifications of one sink that the state knows to be on their way, or just sent."""
+
+INTENTS_SIZE_BYTES_MAX: Final = 256 << 10
+"""Length of the intents of one command."""
+
+RATE_COUNT_MAX: Final = 1000
+"""Times of notifications that are kept for each sink."""
+
+
 class JobStatus(StrEnum):
     """What is wanted of a job."""
 
@@ -82,6 +101,46 @@ class AcceptanceRecord:
 
     positions: tuple[tuple[int, int], ...] | None = None
     """Pairs of split and the offset from which on it holds; `None` until the leader has said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilenceRecord:
+    """What nobody is to be told of, and until when: episodes that fit all that is given."""
+
+    job: str
+    """Pattern of the job's name."""
+
+    metric: tuple[str, ...] = ()
+    """Patterns of the metric's id, or its text where it has none; none means all."""
+
+    severity: tuple[str, ...] = ()
+    """Severities; none means all."""
+
+    key: tuple[tuple[str, str], ...] = ()
+    """Key columns, and patterns of their values as they are printed."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels, and patterns of their values."""
+
+    start_us: int
+    """From when on, in microseconds since 1970."""
+
+    end_us: int
+    """From when on no longer."""
+
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyRecord:
+    """What has to outlive a leader of the notifications of one sink; which those are is opaque here."""
+
+    intents: Mapping[str, bytes] = field(default_factory=dict)
+    """Notifications that are to be sent, or were a moment ago, by their ids; oldest first."""
+
+    sent_us: tuple[int, ...] = ()
+    """Times of the newest notifications, in microseconds since 1970: as many as a rate cap has to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +199,9 @@ class Job:
 
     standbys: Mapping[int, StandbyRecord] = field(default_factory=dict)
     """Second copies, by partition."""
+
+    notices: Mapping[str, NotifyRecord] = field(default_factory=dict)
+    """Notifications of sinks that follow a policy, by the identity of the sink."""
 
     def next_generation(self, partition: int) -> int:
         """Return a generation that no copy of a partition has had."""
@@ -246,6 +308,9 @@ class GroupState:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     """Newest answers by request id, oldest first."""
 
+    silences: Mapping[str, SilenceRecord] = field(default_factory=dict)
+    """What nobody is told of for a while, by the ids of the requests; those that are over for long are forgotten."""
+
     def jobs_on(self, node: str) -> tuple[Job, ...]:
         """Jobs of which a node has partitions, or shall have."""
         return tuple(job for job in self.jobs.values() if job.partitions_on(node))
@@ -259,6 +324,8 @@ def validate(state: GroupState) -> None:
     assert len(state.jobs) <= JOB_COUNT_MAX
     assert len(state.answers) <= ANSWER_COUNT_MAX
     assert "" not in state.members
+    assert len(state.silences) <= SILENCE_COUNT_MAX
+    assert all(one.start_us <= one.end_us for one in state.silences.values())
     _validate_nodes(state)
     for job_id, job in state.jobs.items():
         assert job_id == job.job_id
@@ -286,6 +353,9 @@ def _validate_job(state: GroupState, job: Job) -> None:
     for owner, generation in zip(job.owners, job.generations, strict=True):
         assert generation >= (1 if owner else 0)
     _validate_standbys(job)
+    for record in job.notices.values():
+        assert len(record.intents) <= INTENT_COUNT_MAX
+        assert len(record.sent_us) <= RATE_COUNT_MAX
     for partition, target in job.moves.items():
         assert 0 <= partition < job.partition_count
         assert job.owners[partition]

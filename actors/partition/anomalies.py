@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actors.model import AnomalyId
+from actors.sink.protocol import SinkRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,18 @@ class Anomaly:
 
     detail: str | None
     """What is known of the anomaly, as JSON: of a metric its values and window; `None` if nothing is."""
+
+    def to_sink(self, partition: int) -> SinkRecord:
+        """Return it as sinks get it, from the partition of this number."""
+        return SinkRecord(
+            partition=partition,
+            id=self.id,
+            time=self.time,
+            key=self.key,
+            type=self.type,
+            metric=self.metric,
+            detail=self.detail,
+        )
 
 
 NewestPlace = tuple[bool, int, AnomalyId]

@@ -26,6 +26,11 @@ SINK_DIGEST_SIZE = 16
 _SPLIT = struct.Struct(">I")
 
 
+def digest_of(sink: str) -> bytes:
+    """Return what stands for the identity of a sink in keys."""
+    return hashlib.blake2b(sink.encode(), digest_size=SINK_DIGEST_SIZE).digest()
+
+
 class Outbox(Part):
     """What waits for each sink; `sinks` are their identities, and a number of a sink is a position in them."""
 
@@ -36,7 +41,7 @@ class Outbox(Part):
         self._anomalies = anomalies
         self._episodes = episodes
         self._sinks = tuple(sinks)
-        self._digests = [hashlib.blake2b(sink.encode(), digest_size=SINK_DIGEST_SIZE).digest() for sink in sinks]
+        self._digests = [digest_of(sink) for sink in sinks]
         # One is counted by the thread that flushes, the others by those that deliver; what was there is below zero.
         self._in_count = 0
         self._out_counts = [0] * len(self._sinks)

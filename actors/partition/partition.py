@@ -11,7 +11,7 @@ clock: `now_us` is an argument and decides no more than when to flush and what r
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,13 +22,17 @@ from actors.partition.anomaly_table import decode_entry
 from actors.partition.capture import PartitionCapture
 from actors.partition.flushing import Flushing
 from actors.partition.gaps import explain_gap
+from actors.partition.notices import Counts, NoticeOp, Standing, Tally
 from actors.partition.older_copies import OlderCopies
 from actors.partition.parts import Parts, tables_of
 from actors.partition.queries import PartitionQueries
+from actors.partition.standings import MARK
 from actors.partition.values import PartitionStat, RoutedBatch
 from actors.shard import Shard, ShardLostError
 from actors.shard.generations import open_at_rest, open_generation, open_standby
+from actors.shard.shard import Txn
 from actors.shard.transfer import OutgoingCopy
+from actors.sink.protocol import SinkRecord
 from config.settings import JobSettings
 
 __all__ = ["Partition", "PartitionStat", "RoutedBatch", "identifier_of"]
@@ -301,14 +305,55 @@ class Partition:
         self._shard.write(lambda txn: self._parts.outbox.take_out(txn, sink, ids))
         self._parts.outbox.note_taken(sink, len(ids))
 
-    def outbox_marks(self) -> dict[bytes, bytes]:
-        """Return what sinks have, for a second copy of the partition."""
+    def take_notices(
+        self, sink: int, count_max: int, now_us: int, concerns: Callable[[SinkRecord], bool]
+    ) -> tuple[int, list[Standing]]:
+        """Take notices of a sink that follows a policy out of the outbox, into the standings of their episodes.
+
+        Returns how many were taken out, and the standings that have changed.
+        """
+        waiting = self.outbox(sink, count_max)
+        if not waiting:
+            return 0, []
+        records = [record for one in waiting if concerns(record := one.to_sink(self._number))]
+        ids = [one.id for one in waiting]
+
+        def write(txn: Txn) -> list[Standing]:
+            self._parts.outbox.take_out(txn, sink, ids)
+            return self._parts.standings.take(txn, sink, records, now_us)
+
+        changed = self._shard.write(write)
+        self._parts.outbox.note_taken(sink, len(ids))
+        return len(ids), changed
+
+    def standings(self, sink: int) -> tuple[list[Standing], Tally]:
+        """Return what a sink that follows a policy has been told, and what was counted for it."""
         with self._shard.read() as txn:
-            return self._parts.outbox.marks(txn)
+            return self._parts.standings.all(txn, sink), self._parts.standings.tally(txn, sink)
+
+    def note_notices(self, sink: int, ops: Sequence[NoticeOp]) -> None:
+        """Note durably what has become of notices; done twice it is as done once."""
+        self._shard.write(lambda txn: self._parts.standings.note(txn, sink, ops))
+
+    def take_off(self, sink: int, counts: Counts, at_us: int) -> None:
+        """Note durably that a digest of this time has told of some; done twice it is as done once."""
+        self._shard.write(lambda txn: self._parts.standings.take_off(txn, sink, counts, at_us))
+
+    def outbox_marks(self) -> dict[bytes, bytes]:
+        """Return what sinks have, and what they were told, for a second copy of the partition."""
+        with self._shard.read() as txn:
+            return self._parts.outbox.marks(txn) | self._parts.standings.marks(txn)
 
     def take_marks(self, marks: Mapping[bytes, bytes]) -> None:
         """Know what sinks have, from the copy that feeds them."""
-        self._shard.write(lambda txn: self._parts.outbox.raise_marks(txn, marks))
+        told = {place: mark for place, mark in marks.items() if place.startswith(MARK)}
+        taken = {place: mark for place, mark in marks.items() if place not in told}
+
+        def write(txn: Txn) -> None:
+            self._parts.outbox.raise_marks(txn, taken)
+            self._parts.standings.take_marks(txn, told)
+
+        self._shard.write(write)
 
     def recount_outbox(self) -> None:
         """Count what waits for sinks anew, when this copy begins to feed them."""

@@ -25,6 +25,7 @@ from actors.partition.part import Fields, Part, Saved
 from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import RecordTable, add_letters
 from actors.partition.sealing import unseal
+from actors.partition.standings import Standings
 from actors.partition.values import RoutedBatch
 from actors.partition.warm_start import warm_up
 from actors.shard import Shard
@@ -41,6 +42,7 @@ TABLES = (
     "episodes",
     "notices",
     "detectors",
+    "standings",
 )
 """Tables of a partition in its shard, beside those of the event store."""
 
@@ -107,6 +109,7 @@ class Parts:
         self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes, absent_type)
         self.anomalies = AnomalyTable(job.all_key_columns, len(job.metrics), self.metrics.engine.render_detail)
         self.outbox = Outbox(self.tables, self.anomalies, self.episodes, [sink.identity for sink in job.sinks])
+        self.standings = Standings(self.tables["standings"], number, [sink.identity for sink in job.sinks])
         self.events = StoredEvents(job, shard)
         self.row_count = self.replayed_row_count = self.event_count = 0
         self.waiting_count = 0

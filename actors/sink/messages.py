@@ -10,7 +10,7 @@ from typing import Any
 from actors.sink.lines import anomaly_records
 from actors.sink.protocol import SinkRecord
 from actors.sink.texts import template_of, values_of
-from actors.templates import Template
+from actors.templates import Template, Values
 from config.settings import JobSettings
 
 
@@ -35,16 +35,16 @@ class Contents:
         self._job = job
         self._body = None if body is None else _compiled(body)
 
-    def of(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what is sent of a record."""
+    def of(self, record: Mapping[str, Any], values: Values | None = None) -> Mapping[str, Any]:
+        """Return what is sent of a record; `values` give those of names where it is not one of an anomaly."""
         if self._body is None:
             return record
-        filled: Mapping[str, Any] = _filled(self._body, values_of(self._job, record))
+        filled: Mapping[str, Any] = _filled(self._body, values or values_of(self._job, record))
         return filled
 
-    def json_of(self, record: Mapping[str, Any]) -> bytes:
+    def json_of(self, record: Mapping[str, Any], values: Values | None = None) -> bytes:
         """Return what is sent of a record as JSON."""
-        return json.dumps(self.of(record), ensure_ascii=False, default=str).encode("utf-8", "replace")
+        return json.dumps(self.of(record, values), ensure_ascii=False, default=str).encode("utf-8", "replace")
 
 
 def _compiled(data: Any) -> Any:

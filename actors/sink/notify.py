@@ -12,8 +12,9 @@ from typing import Any
 from actors.errors import SinkError
 from actors.extras import need
 from actors.sink.messages import identified_records
+from actors.sink.notifications import Notification, notification_record, notification_values
 from actors.sink.protocol import SinkRecord
-from actors.sink.texts import template_of, values_of
+from actors.sink.texts import template_of
 from config.service_sinks import NotifySinkSettings
 from config.settings import JobSettings
 
@@ -46,6 +47,20 @@ class NotifySink:
                     taken_count=number,
                 )
 
+    def notify(self, notification: Notification) -> None:
+        """Send a notification.
+
+        Raises:
+            SinkError: the service does not take it.
+        """
+        record = notification_record(self._job, notification)
+        reason = self._send(record)
+        if reason is not None:
+            raise SinkError(
+                f"sink {self._settings.identity}: {record['id']} was not sent: {reason}. It is tried again; what comes "
+                "after it waits"
+            )
+
     def close(self) -> None:
         """Do nothing: connections last for one notification."""
 
@@ -54,7 +69,7 @@ class NotifySink:
         import apprise
 
         capture: Any = apprise.LogCapture
-        values = values_of(self._job, record)
+        values = notification_values(self._job, record)
         title, text = self._settings.title, self._settings.text
         is_over = record.get("state") == "resolved"
         kind = "success" if is_over else _KINDS.get(record.get("severity", ""), "warning")
@@ -87,11 +102,17 @@ def _service_at(settings: NotifySinkSettings, address: str) -> Any:
 
 def _title(record: Mapping[str, Any]) -> str:
     what = record.get("state", record["kind"])
+    if "metric" not in record:
+        group = ", ".join(value or "-" for value in record.get("group", {}).values())
+        return f"[{what}] {group or record['job']}"
     return f"[{what}] {record.get('rule') or record['metric']}"
 
 
 def _text(record: Mapping[str, Any]) -> str:
     """Return what people are told who have said nothing about it."""
+    if "metric" not in record:
+        items = [f"[{item['state']}] {_text(item)}" for item in record.get("items", ())]
+        return "\n\n".join([record["summary"], *items, record["id"]])
     detail = record.get("detail")
     episode = detail.get("episode", {}) if isinstance(detail, Mapping) else {}
     key = ", ".join(f"{name} {'NULL' if value is None else value}" for name, value in record.get("key", {}).items())

@@ -11,13 +11,14 @@ from actors.errors import SinkError, SourceError
 from actors.files import make_directory
 from actors.secrets import SecretError, read_private, read_secret
 from actors.sink.alertmanager import AlertmanagerSink
+from actors.sink.choosing import Chooser
 from actors.sink.kafka import KafkaSink
-from actors.sink.lines import plain_key
 from actors.sink.nats_stream import NatsSink
 from actors.sink.ndjson import NdjsonSink
+from actors.sink.notifications import Notification
 from actors.sink.notify import NotifySink
 from actors.sink.parquet import ParquetSink
-from actors.sink.protocol import KeptSink, OpenEpisodes, Sink, SinkRecord
+from actors.sink.protocol import KeptSink, NotifyingSink, OpenEpisodes, Sink, SinkRecord
 from actors.sink.redis_stream import RedisSink
 from actors.sink.sql import SqlSink, open_engine
 from actors.sink.stdout import StdoutSink
@@ -25,7 +26,6 @@ from actors.sink.webhook import WebhookSink
 from actors.source.access import access_of
 from actors.source.transport import kafka, nats_stream, redis_stream
 from config.broker_sinks import KafkaSinkSettings, NatsSinkSettings, RedisSinkSettings
-from config.form import rules_of
 from config.secrets import is_secret
 from config.service_sinks import AlertmanagerSinkSettings, NotifySinkSettings, StdoutSinkSettings
 from config.settings import JobSettings
@@ -63,7 +63,8 @@ class ChosenSink:
         self._places = places
         self._takes_anomalies, self._takes_episodes = job.sink_takes(settings)
         self._is_choosy = not (self._takes_anomalies and self._takes_episodes) or settings.where != SinkWhere()
-        self._rules = rules_of(job)
+        self._chooser = Chooser(job, settings.where)
+        self._inhibiting = job.inhibiting_types if job.follows_policy(settings) else frozenset()
         self._sink: Sink | None = None
 
     def write(self, anomalies: Sequence[SinkRecord]) -> None:
@@ -97,6 +98,25 @@ class ChosenSink:
             if not left:
                 return
 
+    @property
+    def mark_count(self) -> int:
+        """Records, or notifications, after which it is to be marked that the sink has them."""
+        return self._settings.mark_count
+
+    def concerns(self, one: SinkRecord) -> bool:
+        """Return whether a notice is kept for the sink: it wants it, or it inhibits what it wants."""
+        return one.is_episode and (self._job.episode_type(one.type) in self._inhibiting or self._wants(one))
+
+    def notify(self, notification: Notification) -> None:
+        """Have the sink send a notification.
+
+        Raises:
+            SinkError: it cannot be sent, or the sink cannot be opened.
+        """
+        sink = self._opened()
+        assert isinstance(sink, NotifyingSink), "only such sinks follow a policy"
+        sink.notify(notification)
+
     def keep(self, open_episodes: OpenEpisodes) -> None:
         """Have the sink do what is due, if it is one that has anything to do as time passes.
 
@@ -121,10 +141,7 @@ class ChosenSink:
     def _wants(self, one: SinkRecord) -> bool:
         if not (self._takes_episodes if one.is_episode else self._takes_anomalies):
             return False
-        rule = self._rules[one.type] if one.type < len(self._rules) else None
-        key = plain_key(self._job, one) if self._settings.where.key else {}
-        severity, name = (None, one.metric) if rule is None else (rule.severity, rule.id or one.metric)
-        return self._settings.where.takes(severity, name, key)
+        return self._chooser.takes(one)
 
 
 def open_sinks(job: JobSettings, places: SinkPlaces = NOWHERE) -> list[Sink]:

@@ -8,9 +8,12 @@ durable. Which sinks a job has is decided in `actors.sink.open`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from actors.model import AnomalyId
+
+if TYPE_CHECKING:
+    from actors.sink.notifications import Notification
 
 EPISODE_START = '{"episode": '
 """How the detail of a notice begins: that an episode has fired or ended."""
@@ -64,6 +67,28 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class PolicySink(Protocol):
+    """A sink of a job as far as it may follow a policy."""
+
+    @property
+    def mark_count(self) -> int:
+        """Notifications after which it is to be marked that the sink has them."""
+        ...
+
+    def concerns(self, one: SinkRecord) -> bool:
+        """Return whether a notice is kept for the sink: it wants it, or it inhibits what it wants."""
+        ...
+
+    def notify(self, notification: "Notification") -> None:
+        """Send one notification; who it is for has it when it returns.
+
+        Raises:
+            SinkError: it cannot be sent now.
+        """
+        ...
+
+
 OpenEpisodes = Callable[[], Sequence[SinkRecord]]
 """Gives notices of the episodes that go on in the partitions here, also of those that the sink was not told of."""
 
@@ -77,5 +102,18 @@ class KeptSink(Sink, Protocol):
 
         Raises:
             SinkError: it cannot be done now.
+        """
+        ...
+
+
+@runtime_checkable
+class NotifyingSink(Protocol):
+    """A sink of people, which can tell of several episodes at once."""
+
+    def notify(self, notification: "Notification") -> None:
+        """Send one notification; who it is for has it when it returns.
+
+        Raises:
+            SinkError: it cannot be sent now.
         """
         ...

@@ -14,7 +14,9 @@ from typing import Any
 from actors.errors import SinkError
 from actors.sink.http import Poster
 from actors.sink.messages import Contents, identified_records
+from actors.sink.notifications import Notification, notification_record, notification_values
 from actors.sink.protocol import SinkRecord
+from actors.templates import Values
 from config.settings import JobSettings
 from config.sinks import WebhookSinkSettings
 
@@ -51,12 +53,21 @@ class WebhookSink:
             except SinkError as error:
                 raise SinkError(str(error), taken_count=number) from error
 
+    def notify(self, notification: Notification) -> None:
+        """Post a notification, under its id.
+
+        Raises:
+            SinkError: the receiver cannot be reached or refuses it.
+        """
+        record = notification_record(self._job, notification)
+        self._post(record, notification_values(self._job, record))
+
     def close(self) -> None:
         """Close the connections."""
         self._poster.close()
 
-    def _post(self, record: dict[str, Any]) -> None:
-        body = self._contents.json_of(record)
+    def _post(self, record: dict[str, Any], values: Values | None = None) -> None:
+        body = self._contents.json_of(record, values)
         headers = {"Idempotency-Key": record["id"]}
         if self._secret is not None:
             now_s = self._now_s()

@@ -22,7 +22,7 @@ from cluster.leader.status import JobSummary, RunnerStatus
 from cluster.local.home import Home
 from cluster.node.status import NodeStatus
 from config.form import StoredForm, stored_form
-from raft.records import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus
+from raft.records import SHARED_HOST_COUNT, AcceptanceRecord, GroupState, Job, JobStatus, SilenceRecord
 
 if TYPE_CHECKING:
     from actors.detectors.groups import GroupId
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from actors.store.query.planner import QueryParams, QueryResult
     from cluster.client.event_pages import Ask, EventPage
     from config.settings import JobSettings
-    from raft.commands import Command
+    from raft.commands import Command, SilenceAdded
 
 PLACE_TIMEOUT_S = 30.0
 """Seconds in which a running job gives an accepted value its place; a failover in between is waited out."""
@@ -381,6 +381,29 @@ class Client:
         record = found(self.wait(name, is_settled, PLACE_TIMEOUT_S))
         assert record is not None, "waited for"
         return record
+
+    def silences(self) -> dict[str, SilenceRecord]:
+        """Return what nobody is told of for a while, by ids; also what is over, for a day."""
+        return dict(self.state().silences)
+
+    def add_silence(self, wanted: "SilenceAdded") -> str:
+        """Have nobody told of what a silence is about, and return its id (`raft.commands.request_id` makes one).
+
+        Raises:
+            ClusterError: the group refuses it.
+        """
+        self.propose(wanted)
+        return wanted.request_id
+
+    def expire_silence(self, silence_id: str) -> str:
+        """Let a silence end now, named by its id or the beginning of that; return the whole id.
+
+        Raises:
+            ClusterError: there is none such, or there are several, or it is over.
+        """
+        from cluster.client.silences import expire_silence
+
+        return expire_silence(self, silence_id)
 
     def dead_letters(self, name: str, count_max: int) -> "list[DeadLetter]":
         """Return committed dead letters of all partitions, in the order of split and offset."""

@@ -18,8 +18,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.host_batch import HostBatch
+from actors.partition.notices import PartitionNotes, SentNotices, TakenNotices
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
+from actors.sink.notifications import Notification
 from actors.split_reader import SplitProgress
 from cluster.deployment.partition_host import PartitionHost
 from cluster.deployment.snapshot_writer import WrittenSnapshot
@@ -230,6 +232,20 @@ class RayHost:
     def deliver(self, sink: int) -> RayReply[int]:
         """Feed a sink."""
         return RayReply(self._handle.deliver.options(concurrency_group=SINK).remote(sink))
+
+    def take_notices(self, epoch: int, sink: int, now_us: int, is_all: bool) -> RayReply[TakenNotices]:
+        """Take notices for a sink out of outboxes."""
+        return RayReply(self._handle.take_notices.options(concurrency_group=SINK).remote(epoch, sink, now_us, is_all))
+
+    def note_notices(self, epoch: int, sink: int, notes: Mapping[int, PartitionNotes]) -> RayReply[None]:
+        """Note what has become of notices."""
+        return RayReply(self._handle.note_notices.options(concurrency_group=SINK).remote(epoch, sink, notes))
+
+    def send_notices(
+        self, epoch: int, sink: int, sent: Sequence[tuple[Notification, Mapping[int, PartitionNotes]]]
+    ) -> RayReply[SentNotices]:
+        """Send notifications to a sink."""
+        return RayReply(self._handle.send_notices.options(concurrency_group=SINK).remote(epoch, sink, sent))
 
     def open(
         self,

@@ -200,7 +200,8 @@ class LeaderCore:
             change = self._split_places.change(job.owners, self._subscription.absent)
             if change is not None:
                 raise TroubleError(Failure(FailureKind.OTHER, change))
-            self._subscription.advance(job)
+            assert self._state is not None, "the job is known"
+            self._subscription.advance(job, self._state.silences)
             if self._subscription.is_over:
                 self._end(self._subscription)
 
@@ -377,8 +378,9 @@ class LeaderCore:
             self._status,
             trouble=sending.source_trouble or found.moves.trouble or found.place_trouble,
             remarks=sending.remarks + self._place_remarks() + self._split_places.remarks(found.absent),
-            sink_troubles=found.deliveries.troubles,
-            sink_troubles_overcome=found.deliveries.troubles_overcome,
+            sink_troubles=found.deliveries.troubles | found.notifications.troubles,
+            sink_troubles_overcome=found.deliveries.troubles_overcome | found.notifications.troubles_overcome,
+            notices=found.notifications.statuses,
             first_pumped_us=first_pumped_us,
             first_anomaly_us=first_anomaly_us,
             noted_us=now_us,

@@ -5,7 +5,7 @@ and the status says why; other sinks have pauses and marks of their own. A host 
 died, is no business of the deliveries: whoever sends it rows finds out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from cluster.leader.clock import Backoff
@@ -19,12 +19,16 @@ Way = tuple[str, int]
 
 
 class Deliveries:
-    """Deliveries of one job, every `period_us` for each host and each of the sinks, which have identities."""
+    """Deliveries of one job, every `period_us` for each host and each of the sinks, which have identities.
 
-    def __init__(self, desk: Desk, period_us: int, sinks: Sequence[str]) -> None:
+    `others` are positions of sinks that are fed otherwise: they follow a policy (`cluster.leader.notices`).
+    """
+
+    def __init__(self, desk: Desk, period_us: int, sinks: Sequence[str], others: Collection[int] = frozenset()) -> None:
         self._desk = desk
         self._period_us = period_us
         self._sinks = tuple(sinks)
+        self._numbers = [number for number in range(len(sinks)) if number not in others]
         self._due_us: dict[Way, int] = {}
         self._asked: set[Way] = set()
         self._backoffs: dict[Way, Backoff] = {}
@@ -61,7 +65,7 @@ class Deliveries:
         return self._desk.elapsed_us + self._period_us
 
     def _ways(self, hosts: tuple[str, ...]) -> list[Way]:
-        return [(host, sink) for host in hosts for sink in range(len(self._sinks))]
+        return [(host, sink) for host in hosts for sink in self._numbers]
 
     def empty(self, hosts: tuple[str, ...], *, is_last_try: bool) -> bool:
         """Go on until nothing waits, and return whether that is so; the last try takes a failure for an answer.

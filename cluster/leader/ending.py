@@ -14,6 +14,7 @@ from cluster.leader.events import HostFlushed
 from cluster.leader.failures import Failure, FailureKind
 from cluster.leader.instructions import FlushHost
 from cluster.leader.lanes import Lanes
+from cluster.leader.notices.notifying import Notifications
 from cluster.leader.positions import Positions
 from cluster.leader.standby import Standbys
 
@@ -42,6 +43,7 @@ class Ending:
         lanes: Lanes,
         positions: Positions,
         deliveries: Deliveries,
+        notifications: Notifications,
         checkpoints: Checkpoints,
         standbys: Standbys,
         *,
@@ -51,6 +53,7 @@ class Ending:
         self._lanes = lanes
         self._positions = positions
         self._deliveries = deliveries
+        self._notifications = notifications
         self._checkpoints = checkpoints
         self._standbys = standbys
         self._stage = Stage.APPLYING
@@ -66,11 +69,12 @@ class Ending:
 
     def advance(self, *, is_quiet: bool) -> None:
         """Go on, as far as nothing has to be waited for; `is_quiet` says that nothing is on its way."""
-        if self._stage is Stage.APPLYING and is_quiet and self._deliveries.is_idle:
+        if self._stage is Stage.APPLYING and is_quiet and self._deliveries.is_idle and self._notifications.is_idle:
             self._flush()
         if self._stage is Stage.FLUSHING and not self._flushing:
             self._check_committed()
             self._deliveries.begin_emptying()
+            self._notifications.begin_emptying()
             self._stage = Stage.DELIVERING
         if self._stage is Stage.DELIVERING and self._is_delivered() and not self._checkpoints.is_running:
             self._stage = Stage.CHECKPOINT
@@ -102,7 +106,8 @@ class Ending:
                 raise_trouble(Failure(FailureKind.NOT_OPEN, reason))
 
     def _is_delivered(self) -> bool:
-        return self._deliveries.empty(self._lanes.hosts, is_last_try=self.is_stop)
+        is_notified = self._notifications.empty(is_last_try=self.is_stop)
+        return self._deliveries.empty(self._lanes.hosts, is_last_try=self.is_stop) and is_notified
 
     def validate(self) -> None:
         """Assert every invariant."""

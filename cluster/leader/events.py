@@ -6,6 +6,7 @@ Replies may come late, twice, or never: one whose request is over is ignored, an
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from actors.partition.notices import SentNotices, TakenNotices
 from actors.partition.values import OpenedPartition
 from actors.split_reader import SplitProgress
 from cluster.leader.failures import Failure
@@ -149,6 +150,20 @@ class Delivered(Reply):
 
     count: int
     """How many; 0 says that none wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticesTaken(Reply):
+    """A host has taken notices out of its outboxes."""
+
+    taken: TakenNotices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticesSent(Reply):
+    """A host has sent notifications."""
+
+    sent: SentNotices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from actors.host_batch import HostBatch
+from actors.partition.notices import PartitionNotes
+from actors.sink.notifications import Notification
 from raft.commands import Command
 
 
@@ -176,6 +178,39 @@ class Deliver(HostRequest):
 
     sink: int
     """Position of the sink among those of the job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeNotices(HostRequest):
+    """Take notices for a sink that follows a policy out of a host's outboxes; answered by `NoticesTaken`."""
+
+    sink: int
+    """Position of the sink among those of the job."""
+
+    is_all: bool
+    """Whether all standings and tallies are asked for, and not those alone that change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteNotices(HostRequest):
+    """Have partitions of a host note what has become of notices."""
+
+    sink: int
+    """Position of the sink among those of the job."""
+
+    notes: Mapping[int, PartitionNotes]
+    """By partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendNotices(HostRequest):
+    """Have a host send notifications to a sink, in order; answered by `NoticesSent`."""
+
+    sink: int
+    """Position of the sink among those of the job."""
+
+    sent: tuple[tuple[Notification, Mapping[int, PartitionNotes]], ...]
+    """Each with what partitions note when it was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

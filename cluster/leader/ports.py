@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from actors.host_batch import HostBatch
+from actors.partition.notices import PartitionNotes, SentNotices, TakenNotices
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
+from actors.sink.notifications import Notification
 from actors.split_reader import SplitProgress
 from raft.commands import Answer, Command
 from raft.group import GroupState
@@ -106,6 +108,20 @@ class HostPort(Protocol):
 
     def deliver(self, sink: int) -> Reply[int]:
         """Hand committed anomalies to one of the job's sinks; the answer is how many it took."""
+        ...
+
+    def take_notices(self, epoch: int, sink: int, now_us: int, is_all: bool) -> Reply[TakenNotices]:
+        """Take notices for a sink out of outboxes, beside everything else."""
+        ...
+
+    def note_notices(self, epoch: int, sink: int, notes: Mapping[int, PartitionNotes]) -> Reply[None]:
+        """Note what has become of notices, beside everything else."""
+        ...
+
+    def send_notices(
+        self, epoch: int, sink: int, sent: Sequence[tuple[Notification, Mapping[int, PartitionNotes]]]
+    ) -> Reply[SentNotices]:
+        """Send notifications to a sink, beside everything else."""
         ...
 
     def release(self, epoch: int, partitions: list[int], now_us: int) -> Reply[None]:

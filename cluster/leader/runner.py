@@ -337,6 +337,23 @@ class JobRunner:
             lambda count: events.Delivered(now_us=now_us(), request=request.request, count=count),
         )
 
+    def _take_notices(self, request: instructions.TakeNotices) -> None:
+        self._take(
+            request,
+            self._host(request.host).take_notices(self._epoch, request.sink, now_us(), request.is_all),
+            lambda taken: events.NoticesTaken(now_us=now_us(), request=request.request, taken=taken),
+        )
+
+    def _note_notices(self, request: instructions.NoteNotices) -> None:
+        self._done(request, self._host(request.host).note_notices(self._epoch, request.sink, request.notes))
+
+    def _send_notices(self, request: instructions.SendNotices) -> None:
+        self._take(
+            request,
+            self._host(request.host).send_notices(self._epoch, request.sink, request.sent),
+            lambda sent: events.NoticesSent(now_us=now_us(), request=request.request, sent=sent),
+        )
+
     def _release(self, request: instructions.ReleasePartitions) -> None:
         host = self._hosts.get(request.host) or self._deployment.find_host(self._job_id, request.host)
         if host is None:
@@ -447,6 +464,9 @@ _CARRY: dict[type[Instruction], Callable[[JobRunner, Any], None]] = {
     instructions.FlushDue: JobRunner._flush_due,
     instructions.FlushHost: JobRunner._flush_host,
     instructions.Deliver: JobRunner._deliver,
+    instructions.TakeNotices: JobRunner._take_notices,
+    instructions.NoteNotices: JobRunner._note_notices,
+    instructions.SendNotices: JobRunner._send_notices,
     instructions.ReleasePartitions: JobRunner._release,
     instructions.CopyShard: JobRunner._copy_shard,
     instructions.TakeSnapshot: JobRunner._take_snapshot,

@@ -100,6 +100,23 @@ class StandbyStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeStatus:
+    """What a sink that follows a policy has not been told."""
+
+    withheld: Mapping[str, int] = field(default_factory=dict)
+    """Episodes of which it is not told now, by the reason: `silenced`, `muted`, `inhibited`."""
+
+    waiting: int = 0
+    """Episodes that wait for others of their group."""
+
+    counted: int = 0
+    """Notices that the next digest will tell of, since there were too many."""
+
+    never: Mapping[str, int] = field(default_factory=dict)
+    """Episodes that have begun and ended while they were withheld, by the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerStatus:
     """One job as its leader runs it. Times are microseconds since 1970, `None` before they have come."""
 
@@ -113,6 +130,9 @@ class RunnerStatus:
 
     sink_troubles_overcome: Mapping[str, str] = field(default_factory=dict)
     """The last trouble of each sink that is over, by the identity of the sink."""
+
+    notices: Mapping[str, NoticeStatus] = field(default_factory=dict)
+    """What sinks that follow a policy have not been told, by the identity of the sink."""
 
     failure_count: int = 0
     """Times that the job started over under this leader."""

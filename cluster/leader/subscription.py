@@ -4,6 +4,7 @@ Rows are read and sent; moves, checkpoints, deliveries and accepted values go on
 has ended or the job is no longer wanted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.leader.acceptances import KnownValues, Placing
@@ -14,6 +15,7 @@ from cluster.leader.ending import Ending
 from cluster.leader.lanes import Lanes
 from cluster.leader.moves import Moves
 from cluster.leader.nodes import NodeWatch
+from cluster.leader.notices.notifying import Notifications
 from cluster.leader.opening import Opening
 from cluster.leader.own_reading import OwnReading
 from cluster.leader.placement import Move, place_hosts, plan_moves, wanted_hosts
@@ -23,7 +25,7 @@ from cluster.leader.split_places import SplitPlaces
 from cluster.leader.standby import Standbys
 from cluster.leader.status import PumpStat
 from config.settings import JobSettings
-from raft.group import Job
+from raft.group import Job, SilenceRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +94,12 @@ class Subscription:
             desk, task.job_id, task.epoch, task.member_ids, interval_rows, self.places.node_of
         )
         sinks = [sink.identity for sink in settings.sinks]
-        self.deliveries = Deliveries(desk, settings.flush.period_ms * 1000, sinks)
+        period_us = settings.flush.period_ms * 1000
+        followers = [number for number, sink in enumerate(settings.sinks) if settings.follows_policy(sink)]
+        self.deliveries = Deliveries(desk, period_us, sinks, followers)
         """What feeds the sinks."""
+        self.notifications = Notifications(desk, period_us, task.job_id, task.epoch, settings)
+        """What feeds those that follow a policy."""
         self._placing = Placing(desk, task.job_id, task.epoch, known)
         self._ending: Ending | None = None
         self.place_trouble: str | None = None
@@ -116,8 +122,9 @@ class Subscription:
         """Whether it has ended, or ends, because the source has."""
         return self._ending is not None and not self._ending.is_stop
 
-    def advance(self, job: Job) -> None:
-        """Do what can be done now, for the job as the group knows it."""
+    def advance(self, job: Job, silences: Mapping[str, SilenceRecord]) -> None:
+        """Do what can be done now, for the job and the silences as the group knows them."""
+        self.notifications.see(self._lanes.owners, job, silences)
         self.sending.send()
         self.moves.advance(job)
         self.standbys.advance(job, may_change=self._ending is None and not self.moves.is_moving)
@@ -131,6 +138,7 @@ class Subscription:
         if not is_place_wanted and not self._placing.is_running:
             self.sending.read()
         self.deliveries.advance(self._lanes.hosts)
+        self.notifications.advance()
         self.sending.flush_due()
         if not self.moves.is_moving:
             self._checkpoints.advance(self._lanes.owners, self.sending.row_count)
@@ -192,6 +200,7 @@ class Subscription:
             self._lanes,
             self._positions,
             self.deliveries,
+            self.notifications,
             self._checkpoints,
             self.standbys,
             is_stop=is_stop,
@@ -209,7 +218,8 @@ class Subscription:
 
     def dues_us(self) -> list[int]:
         """Return the elapsed times at which something is due."""
-        return self.sending.dues_us() + self.moves.dues_us() + self.deliveries.dues_us() + self.standbys.dues_us()
+        feeding = self.deliveries.dues_us() + self.notifications.dues_us()
+        return self.sending.dues_us() + self.moves.dues_us() + feeding + self.standbys.dues_us()
 
     def validate(self) -> None:
         """Assert every invariant."""
@@ -219,5 +229,6 @@ class Subscription:
         self._checkpoints.validate()
         self._placing.validate()
         self.deliveries.validate()
+        self.notifications.validate()
         if self._ending is not None:
             self._ending.validate()

@@ -34,6 +34,8 @@ from cluster.leader.events import (
     Failed,
     GroupSeen,
     HostFlushed,
+    NoticesSent,
+    NoticesTaken,
     PartitionsOpened,
     SourceOpened,
     SplitRead,
@@ -47,6 +49,7 @@ from cluster.leader.instructions import (
     FlushDue,
     FlushHost,
     Instruction,
+    NoteNotices,
     OpenPartitions,
     OpenSource,
     OpenSplits,
@@ -55,7 +58,9 @@ from cluster.leader.instructions import (
     ReadSplits,
     Request,
     SendBatch,
+    SendNotices,
     StartHost,
+    TakeNotices,
     Warn,
 )
 from cluster.leader.reading import SplitReader
@@ -267,6 +272,14 @@ class EmbeddedJob:
                 return HostFlushed(now_us=now_us, request=request, committed=host.flush(EPOCH, now_us))
             case Deliver(request=request, sink=sink):
                 return Delivered(now_us=now_us, request=request, count=host.deliver(sink))
+            case TakeNotices(request=request, sink=sink, is_all=is_all):
+                taken = host.take_notices(EPOCH, sink, now_us, is_all)
+                return NoticesTaken(now_us=now_us, request=request, taken=taken)
+            case NoteNotices(request=request, sink=sink, notes=notes):
+                host.note_notices(EPOCH, sink, notes)
+                return Done(now_us=now_us, request=request)
+            case SendNotices(request=request, sink=sink, sent=sent):
+                return NoticesSent(now_us=now_us, request=request, sent=host.send_notices(EPOCH, sink, sent))
             case Propose(request=request, command=command):
                 return Answered(now_us=now_us, request=request, answer=self._apply(command))
             case Warn(reason=reason):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cluster.leader.member_status import MemberView, newest_leader
-from cluster.leader.status import RunnerStatus
+from cluster.leader.status import NoticeStatus, RunnerStatus
 from cluster.show.problems import cluster_problems
 from cluster.show.text import show_gap, show_rows, show_time_us
 from raft.records import Job
@@ -175,6 +175,9 @@ def show_job(view: JobView) -> str:
         lines += runner.remarks
     lines += _gap_lines(view)
     lines += _sink_lines(view)
+    lines += [
+        line for sink, one in ({} if runner is None else runner.notices).items() for line in _notice_lines(sink, one)
+    ]
     names = (
         "partition",
         "host",
@@ -234,6 +237,15 @@ def _gap_lines(view: JobView) -> list[str]:
         show_gap(gap, f" in partition{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}")
         for gap, numbers in found.items()
     ]
+
+
+def _notice_lines(sink: str, one: NoticeStatus) -> list[str]:
+    """Return what a sink that follows a policy has not been told, and why."""
+    parts = [f"{count} {reason}" for reason, count in sorted(one.withheld.items())]
+    parts += [f"{one.waiting} wait for others of their group"] if one.waiting else []
+    parts += [f"{one.counted} notices wait for a digest"] if one.counted else []
+    parts += [f"{count} over while {reason}" for reason, count in sorted(one.never.items())]
+    return [f"sink {sink}: not told of episodes: {', '.join(parts)}"] if parts else []
 
 
 def _sink_lines(view: JobView) -> list[str]:

@@ -59,6 +59,15 @@ LIMITS = LeaderLimits(
 )
 
 
+OF_SINKS = (
+    instructions.Deliver,
+    instructions.TakeNotices,
+    instructions.NoteNotices,
+    instructions.SendNotices,
+)
+"""What hosts do beside everything else, for one sink each."""
+
+
 class NoReplyError(NoAnswerError):
     """No answer: somebody is dead."""
 
@@ -354,7 +363,7 @@ class World:
         key = (
             leader.epoch,
             self.place_of(leader, host),
-            request.sink if isinstance(request, instructions.Deliver) else None,
+            request.sink if isinstance(request, OF_SINKS) else None,
         )
         self.channels.setdefault(key, deque()).append(Message(leader, request))
 
@@ -432,6 +441,13 @@ class World:
                 return events.HostFlushed(now_us=0, request=number, committed=host.flush(epoch, now_us))
             case instructions.Deliver(sink=sink):
                 return events.Delivered(now_us=0, request=number, count=host.deliver(sink))
+            case instructions.TakeNotices(sink=sink, is_all=is_all):
+                taken = host.take_notices(epoch, sink, now_us, is_all)
+                return events.NoticesTaken(now_us=0, request=number, taken=taken)
+            case instructions.NoteNotices(sink=sink, notes=notes):
+                host.note_notices(epoch, sink, notes)
+            case instructions.SendNotices(sink=sink, sent=sent):
+                return events.NoticesSent(now_us=0, request=number, sent=host.send_notices(epoch, sink, sent))
             case instructions.StandBy(partition=partition, generation=generation, others=others):
                 known = request.acceptances
                 one = host.stand_by(epoch, partition, generation, others, now_us, known)

@@ -215,7 +215,7 @@ def test_equal_states_have_equal_bytes_whatever_their_history() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([6, {}]), "state version 6")]
+    ("data", "words"), [(b"\xc1", "are no group state"), (msgpack.packb([7, {}]), "state version 7")]
 )
 def test_what_is_no_state_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=words):
