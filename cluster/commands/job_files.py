@@ -86,6 +86,8 @@ def run(
         job, running = stack.enter_context(run_file(job_file, place, now_us, _say_early))
         if job.standby:
             say("`standby` needs a cluster of several machines; this run keeps each partition once")
+        if job.notifications is not None:
+            say("`notifications` are for clusters: in this run groups do not wait, and there are no silences")
         running.run()
         if until_idle is not None:
             _wait_until_idle(running, job.flush.period_ms / 1000, until_idle)

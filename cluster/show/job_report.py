@@ -19,6 +19,7 @@ from actors.partition.absences import absence_text
 from actors.partition.assembly import build_detectors, build_engine
 from actors.partition.metric_groups import MetricGroups
 from cluster.backtest.sample import Sample
+from cluster.show.policy_report import policy_lines, policy_report
 from cluster.show.present import show_null_comparisons
 from config.metric_groups import MetricGroup, group_specs
 from config.settings import JobSettings
@@ -44,6 +45,7 @@ def job_report(job: JobSettings) -> dict[str, Any]:
         "each_key": _each_key(groups[0][1]) if groups and is_one else None,
         "groups": [] if is_one else [_group(job, group, costs) for group, costs in groups],
         "idle_sinks": _idle_sinks(job),
+        "policy": policy_report(job),
     }
 
 
@@ -201,6 +203,8 @@ def show_report(report: Report) -> str:
         lines += ["", f"rows are in the partition of their {', '.join(report['routed_by'])}, which all keys have"]
     for sink in report["idle_sinks"]:
         lines += ["", f"sink {sink} gets nothing: no metric or detector fits its `only` and `where`"]
+    if report["policy"] is not None:
+        lines += ["", *policy_lines(report["policy"])]
     return "\n".join(lines)
 
 

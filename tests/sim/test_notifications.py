@@ -13,6 +13,7 @@ from actors.sink.notifications import DIGEST, REPEAT, Notification
 from actors.sink.protocol import SinkRecord
 from cluster.local.embedded import EmbeddedJob
 from config import JobSettings
+from tests.sim.node_faults import FaultyNodes
 from tests.sim.partition_faults import FaultyWorld
 from tests.support.list_source import ListSource
 from tests.support.partition_jobs import EPISODES, feed_sinks, make_partition_job, make_records, skip_sync
@@ -115,3 +116,33 @@ def test_each_transition_is_said_once(
         assert len(found) + counted(sink) == len(expected)  # type: ignore[arg-type]
     else:
         assert found == expected
+
+
+FAULTS_OF_NODES = {
+    0: ("pauses", "drains", "joins", "scales"),
+    1: ("loses an owner", "loses owner and leader", "loses a standby", "pauses", "scales"),
+}
+"""By the number of second copies: what goes wrong and makes no shard anew, which would tell everything again."""
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("standby", FAULTS_OF_NODES)
+def test_each_transition_is_said_once_on_several_nodes(
+    standby: int, seed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    skip_sync(monkeypatch)
+    job = make_partition_job(**JOBS["groups"] | {"partitions": 3, "standby": standby})
+    records = make_records(seed % 3, 2, 30)
+    plain = make_partition_job(**JOBS["each"] | {"partitions": 3})
+    expected = told(run_undisturbed(plain, ListSource(job.row_schema, records), tmp_path / "alone"))
+    real, source, kinds = Shard.write, ListSource(job.row_schema, records), FAULTS_OF_NODES[standby]
+    world = FaultyNodes(
+        seed=seed, job=job, source=source, directory=tmp_path / "world", fault_count=8, node_count=3, kinds=kinds
+    )
+    world.sinks = [NotifiedSink()]  # type: ignore[list-item]  # it is no sink of anomalies
+    monkeypatch.setattr(Shard, "write", lambda shard, action: world.disk.write(real, shard, action))
+    if standby:
+        world.settle()
+    world.run()
+    print("\n".join(world.diary[-60:]))  # noqa: T201  # shown for a seed that fails
+    assert told(world.sinks[0]) == expected  # type: ignore[arg-type]
