@@ -94,7 +94,9 @@ def access_of(place: Secured, allowed: AllowedPaths, environment: Mapping[str, s
         name: read_secret(f"`security.{name}`", reference, allowed, environment)
         for name, reference in secrets_of(place).items()
     }
-    return BrokerAccess(secrets=secrets, tls=_tls(security) if has_tls and security.tls else None)
+    # A URL may say it too.
+    is_tls = security.tls or getattr(place, "is_tls", False)
+    return BrokerAccess(secrets=secrets, tls=_tls(security) if has_tls and is_tls else None)
 
 
 def _tls(security: SecuritySettings) -> ssl.SSLContext:

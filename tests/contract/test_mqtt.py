@@ -1,6 +1,7 @@
 """What a source of MQTT promises, shown with the real broker: killed, cut off, paused, and saying things twice."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ import pytest
 from actors.errors import SourceError
 from cluster.local.speed import slowness
 from config.settings import JobSettings
+from tests.contract.test_http_push import make_certificate
 from tests.support.brokers import Server, free_port, running
 from tests.support.jobs import make_trades_job
 from tests.support.mosquitto import Way, mosquitto_command
@@ -32,11 +34,21 @@ def job_of(port: int, **settings: Any) -> JobSettings:
     return make_trades_job(source | settings)
 
 
-def publish(port: int, numbers: Sequence[int], topic: str = "site/A/qty", *, raw: bytes | None = None) -> None:
-    """Publish messages, and return when the broker has them."""
+def publish(
+    port: int,
+    numbers: Sequence[int],
+    topic: str = "site/A/qty",
+    *,
+    raw: bytes | None = None,
+    directory: Path | None = None,
+) -> None:
+    """Publish messages, and return when the broker has them; `directory` has the files of one that is secured."""
     from paho.mqtt import client as paho
 
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    if directory is not None:
+        client.tls_set(str(directory / "c.pem"), str(directory / "c.pem"), str(directory / "k.pem"))
+        client.username_pw_set("reader", "right")
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
@@ -158,6 +170,41 @@ def test_why_nothing_comes_is_said(tmp_path: Path) -> None:
             until(lambda: says(one, "refuses the connection: Not authorized"))
         with pytest.raises(SourceError, match="SECRET"), fed(job_of(server.port, security=security), tmp_path):
             pass
+
+
+def secured(directory: Path) -> list[str]:
+    """Make certificates and a name with a password; return the lines of a broker that wants all of these."""
+    make_certificate(directory)
+    names = directory / "names"
+    program = shutil.which("mosquitto_passwd")
+    if program is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    subprocess.run([program, "-b", "-c", str(names), "reader", "right"], check=True, capture_output=True)
+    files = [f"cafile {directory}/c.pem", f"certfile {directory}/c.pem", f"keyfile {directory}/k.pem"]
+    return [*files, "require_certificate true", "allow_anonymous false", f"password_file {names}"]
+
+
+def test_messages_come_over_tls_to_who_has_a_certificate_and_the_password(tmp_path: Path) -> None:
+    (tmp_path / "broker").mkdir()
+    own = {"certificate": str(tmp_path / "c.pem"), "key": str(tmp_path / "k.pem")}
+    right = {"username": "reader", "password": "env:SECRET", "tls": True, "ca": str(tmp_path / "c.pem"), **own}
+    with running(mosquitto_command(tmp_path / "broker", *secured(tmp_path))) as server:
+        job = job_of(0, url=f"mqtts://127.0.0.1:{server.port}", security=right)
+        with fed(job, tmp_path / "a", environment={"SECRET": "right"}) as one:
+            assert one.feed.has_begun.wait(20 * slowness())
+            publish(server.port, range(5), directory=tmp_path)
+            assert one.rows(5) == rows_of(range(5))
+        with fed(job, tmp_path / "b", environment={"SECRET": "wrong"}) as one:
+            until(lambda: says(one, "refuses the connection: Not authorized"))
+        for place, security, reason in (
+            ("c", {"username": "reader", "password": "env:SECRET", "tls": True, **own}, "CERTIFICATE_VERIFY_FAILED"),
+            ("d", {"username": "reader", "password": "env:SECRET", "tls": True, "ca": right["ca"]}, "does not answer"),
+            # The URL alone says that it is TLS.
+            ("e", {"username": "reader", "password": "env:SECRET"}, "CERTIFICATE_VERIFY_FAILED"),
+        ):
+            other = job_of(0, url=f"mqtts://127.0.0.1:{server.port}", security=security)
+            with fed(other, tmp_path / place, environment={"SECRET": "right"}) as one:
+                until(lambda one=one, reason=reason: says(one, reason))  # type: ignore[misc]
 
 
 @pytest.mark.slow

@@ -16,6 +16,8 @@ import struct
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import TypeVar
 
 import polars as pl
 
@@ -27,6 +29,8 @@ from actors.source.records import Block, Origin, Texts
 from actors.source.transport.positions import PositionLog
 from actors.source.transport.stream_table import StreamTableTransport
 from actors.stream.table import DurableStreamTable, StreamLimits
+
+T = TypeVar("T")
 
 SCHEMA = Schema.from_mapping({"record": "STRING", "place": "STRING", "header": "STRING", "received": "MICROTIMESTAMP"})
 """Columns of a journal; bytes of a record are kept as the letters of the same numbers (Latin-1)."""
@@ -109,7 +113,7 @@ class PushJournal:
         marks = [(one.mark, one.received_us) for one in arrivals if one.mark is not None]
         parts: dict[int, pl.DataFrame] = {}
         if any(one.records for one in arrivals):
-            parts[_RECORDS] = pl.concat([_frame_of(one) for one in arrivals if one.records])
+            parts[_RECORDS] = _frame_of(arrivals)
         if marks:
             parts[_MARKS] = _frame(
                 [mark.key.encode() for mark, _ in marks],
@@ -252,10 +256,19 @@ class JournalTransport:
         raise SourceError(trouble)
 
 
-def _frame_of(arrival: Arrival) -> pl.DataFrame:
-    count = len(arrival.records)
-    records = list(arrival.records)
-    return _frame(records, [arrival.place] * count, [arrival.header] * count, [arrival.received_us] * count)
+def _frame_of(arrivals: Sequence[Arrival]) -> pl.DataFrame:
+    """Return the records of arrivals, made at once: one frame for each would cost more than all else."""
+    counts = [len(one.records) for one in arrivals]
+    return _frame(
+        list(chain.from_iterable(one.records for one in arrivals)),
+        _repeated([one.place for one in arrivals], counts),
+        _repeated([one.header for one in arrivals], counts),
+        _repeated([one.received_us for one in arrivals], counts),
+    )
+
+
+def _repeated(values: Sequence[T], counts: Sequence[int]) -> list[T]:
+    return list(chain.from_iterable(map(repeat, values, counts)))
 
 
 def _frame(
