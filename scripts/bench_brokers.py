@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from actors.source.push.mqtt import import_client
 from cluster.local.embedded import open_job
 from config.load import make_job
 from config.settings import JobSettings
@@ -146,13 +147,12 @@ def mqtt(directory: Path, count: int) -> Iterator[Filled]:
         job = make_job(JOB | {"source": source})
 
         def fill(home: Path) -> None:
-            from paho.mqtt import client as paho
-
             # The session begins when the job runs first.
             with open_job(job, home, now_us) as first:
                 first.run()
                 time.sleep(1)
                 first.run()
+            paho = import_client()
             client = paho.Client(paho.CallbackAPIVersion.VERSION2)
             client.max_inflight_messages_set(IN_FLIGHT_MAX)
             room = threading.Semaphore(IN_FLIGHT_MAX)

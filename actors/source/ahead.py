@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.model import ColumnType, Schema
-from actors.source.protocol import DeadLetter, Source, SourceBatch, SplitInfo, cut_raw
+from actors.model import ColumnType
+from actors.source.protocol import DeadLetter, Source, SourceBatch, cut_raw
 from actors.source.records import record_text
+from actors.source.wrapped import WrappedSource
 from actors.time_text import time_text
 
 Array = np.ndarray[Any, Any]
@@ -105,7 +106,7 @@ class SplitClock:
             del self._claims[oldest]
 
 
-class AheadSource:
+class AheadSource(WrappedSource):
     """A source without the rows that are more than `ahead_max` units ahead of most keys; those are dead letters.
 
     `columns` are the time column and the key columns, of which there is at least one; `limit` is how people are told
@@ -115,26 +116,13 @@ class AheadSource:
     def __init__(
         self, source: Source, columns: Sequence[str], ahead_max: int, limit: str, look_back: int = LOOK_BACK
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._time_column, *self._key_columns = columns
         self._ahead_max = ahead_max
         self._limit = limit
         self._look_back = look_back
         self._clocks: dict[int, SplitClock] = {}
         self._ahead_count = 0
-
-    @property
-    def schema(self) -> Schema:
-        """Columns of the rows."""
-        return self._source.schema
-
-    def splits(self) -> tuple[SplitInfo, ...]:
-        """Return the splits of the source."""
-        return self._source.splits()
-
-    def earliest_offset(self, split: int) -> int:
-        """Return the first offset that the source still has."""
-        return self._source.earliest_offset(split)
 
     def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
         """Return at most so many records from an offset on, those with a row that is ahead as dead letters.
@@ -157,7 +145,7 @@ class AheadSource:
     def close(self) -> None:
         """Close the source."""
         self._clocks.clear()
-        self._source.close()
+        super().close()
 
     def _clock_at(self, split: int, offset: int) -> SplitClock:
         clock = self._clocks.get(split)

@@ -13,6 +13,7 @@ from actors.errors import SourceError
 from actors.source.open import open_source
 from actors.source.protocol import Source, SourceBatch, SplitInfo
 from actors.source.surroundings import NO_SURROUNDINGS, Surroundings
+from actors.source.wrapped import WrappedSource
 from config.settings import JobSettings
 
 POSITIONS_FOLDER = "splits"
@@ -52,16 +53,13 @@ class OwnSplits:
         return OneOfSeveral(source, split, names) if names else source
 
 
-class OneOfSeveral:
+class OneOfSeveral(WrappedSource):
     """The single split of a source of this node, as the one of its number among those of several nodes."""
 
     def __init__(self, source: Source, split: int, names: Sequence[str]) -> None:
-        self._source = source
+        super().__init__(source)
         self._split = split
         self._names = names
-        self.schema = source.schema
-        self.remarks = source.remarks
-        self.close = source.close
 
     def splits(self) -> tuple[SplitInfo, ...]:
         if len(self._source.splits()) > 1:

@@ -23,8 +23,8 @@ from typing import Any
 
 from actors.errors import SourceError
 from actors.files import FileLockedError, make_directory, open_locked, replace_file, write_at
-from actors.model import Schema
-from actors.source.protocol import OFFSET_MAX, Source, SourceBatch, SplitInfo, TimeMark
+from actors.source.protocol import OFFSET_MAX, Source, SourceBatch, TimeMark
+from actors.source.wrapped import WrappedSource
 from config.idle import PLACE_COUNT
 
 RECORD_PLACE = PLACE_COUNT - 1
@@ -201,7 +201,7 @@ class _Silence:
     """Whether what was read before this process began has been looked at."""
 
 
-class MarkedSource:
+class MarkedSource(WrappedSource):
     """A source whose splits get time marks while they are idle.
 
     `elapsed_us` is a clock that never goes back; without it there are no new marks, and those of before are given out.
@@ -210,21 +210,12 @@ class MarkedSource:
     def __init__(
         self, source: Source, rules: IdleRules, marks: TimeMarks, elapsed_us: Callable[[], int] | None
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._rules = rules
         self._marks = marks
         self._elapsed_us = elapsed_us
         self._silences: dict[int, _Silence] = {}
         self._mutex = threading.Lock()
-
-    @property
-    def schema(self) -> Schema:
-        """Columns of the rows."""
-        return self._source.schema
-
-    def splits(self) -> tuple[SplitInfo, ...]:
-        """Return the splits of the source."""
-        return self._source.splits()
 
     def earliest_offset(self, split: int) -> int:
         """Return the first offset that the source still has."""
@@ -242,13 +233,9 @@ class MarkedSource:
         with self._mutex:
             return self._read(split, offset, row_count_max)
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what the source has to say."""
-        return self._source.remarks()
-
     def close(self) -> None:
         """Close the source and its notes."""
-        self._source.close()
+        super().close()
         self._marks.close()
 
     def _read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:

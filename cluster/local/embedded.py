@@ -15,14 +15,15 @@ from actors.engine.episodes.episode import Episode, EpisodeId
 from actors.errors import SinkError, SourceError
 from actors.files import make_directory, replace_file
 from actors.host import PartitionHost
-from actors.model import AnomalyId, Schema
+from actors.model import AnomalyId
 from actors.partition.anomalies import Anomaly, AnomalyFilter
 from actors.partition.episode_table import EpisodeFilter
 from actors.partition.values import null_comparisons
 from actors.source.open import is_fed, open_host_feed, open_source, open_stream_table
-from actors.source.protocol import Source, SourceBatch, SplitInfo
+from actors.source.protocol import Source, SourceBatch
 from actors.source.push.feeds import open_feed
 from actors.source.transport.host_metrics import HostFeed
+from actors.source.wrapped import WrappedSource
 from cluster.errors import ClusterError
 from cluster.leader.core import LeaderCore
 from cluster.leader.events import (
@@ -88,29 +89,16 @@ Say = Callable[[Sequence[str]], None]
 """Takes what people should know at once."""
 
 
-class WatchedSource:
+class WatchedSource(WrappedSource):
     """A source, and the times of the rows that were read from it; `say` is told early what is odd about them."""
 
     def __init__(self, source: Source, time_column: str, say: Say) -> None:
-        self._source = source
+        super().__init__(source)
         self._time_column = time_column
         self._say: Say | None = say
         self._record_count = 0
         self.times: tuple[int, int] | None = None
         """Earliest and latest time, in ticks; `None` before the first row."""
-
-    @property
-    def schema(self) -> Schema:
-        """Columns of the rows."""
-        return self._source.schema
-
-    def splits(self) -> tuple[SplitInfo, ...]:
-        """Return the splits there are."""
-        return self._source.splits()
-
-    def earliest_offset(self, split: int) -> int:
-        """Return the first offset that can still be read."""
-        return self._source.earliest_offset(split)
 
     def read(self, split: int, offset: int, row_count_max: int) -> SourceBatch:
         """Return records, and note their times."""
@@ -124,10 +112,6 @@ class WatchedSource:
             known = [*(self.times or ()), times.min(), times.max()]
             self.times = min(known), max(known)
         return batch
-
-    def remarks(self) -> tuple[str, ...]:
-        """Return what should be known of the records."""
-        return self._source.remarks()
 
     def close(self) -> None:
         """Do nothing: who opened the other source closes it."""

@@ -10,10 +10,10 @@ import os
 import select
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 
 from actors.errors import SourceError
+from actors.source.push.feed_thread import FeedThread
 from actors.source.push.journal import Arrival, Mark, PushJournal
 from actors.source.push.keeper import Keeper
 
@@ -63,23 +63,20 @@ class JournaldFeed:
         self._keeper = keeper
         self._now_us = now_us
         self._random = random
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="journald", daemon=True)
+        self._thread = FeedThread("journald", keeper, self._run)
         self._thread.start()
 
     def close(self) -> None:
         """End the program."""
-        self._closing.set()
-        self._keeper.close()
-        self._thread.join()
+        self._thread.close()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        while not self._thread.closing.is_set():
             try:
                 self._follow()
             except Exception:
                 log.exception("the journal is not followed")
-            self._closing.wait(PAUSE_S * (0.5 + 0.5 * self._random()))
+            self._thread.closing.wait(PAUSE_S * (0.5 + 0.5 * self._random()))
 
     def _follow(self) -> None:
         """Keep what the program says until it ends."""
@@ -100,7 +97,7 @@ class JournaldFeed:
                 # One that has been there is started again without many words.
                 return
             said = b"" if process.stderr is None or process.poll() is None else process.stderr.read(1000)
-            if not self._closing.is_set():
+            if not self._thread.closing.is_set():
                 self._keeper.say(f"journalctl has ended: {said.decode('utf-8', 'replace').strip() or 'without a word'}")
         finally:
             process.kill()
@@ -113,7 +110,7 @@ class JournaldFeed:
         """Keep what the program says until it ends; return whether it has said anything, or was there for a while."""
         assert process.stdout is not None
         descriptor, rest, is_said = process.stdout.fileno(), bytearray(), False
-        while not self._closing.is_set():
+        while not self._thread.closing.is_set():
             if not select.select([descriptor], [], [], LOOK_S)[0]:
                 if not is_said and process.poll() is None:
                     self._keeper.say(None)

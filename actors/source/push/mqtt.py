@@ -16,6 +16,7 @@ import xxhash
 from actors.errors import SourceError
 from actors.extras import need
 from actors.source.access import BrokerAccess
+from actors.source.push.feed_thread import FeedThread
 from actors.source.push.journal import FORGET_ALL, Arrival, Mark
 from actors.source.push.keeper import Keeper, Outcome
 from config.push import MqttSource
@@ -69,36 +70,33 @@ class MqttFeed:
         self._keeper = keeper
         self._now_us = now_us
         self._random = random
-        self._closing = threading.Event()
         self.has_begun = threading.Event()
         """Set once the broker sends what comes."""
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._thread = FeedThread("mqtt", keeper, self._run)
         self._thread.start()
 
     def close(self) -> None:
         """Disconnect; the broker keeps the session."""
-        self._closing.set()
-        self._keeper.close()
-        self._thread.join()
+        self._thread.close()
 
     def _run(self) -> None:
         pause_s, away_s = PAUSE_S[0], 0.0
-        while not self._closing.is_set():
+        while not self._thread.closing.is_set():
             connection = _Connection(self)
             try:
-                trouble = connection.serve(self._closing)
+                trouble = connection.serve(self._thread.closing)
             except Exception as error:  # whatever it is, the broker is tried again
                 trouble = f"MQTT does not answer: {error}"
                 if not isinstance(error, OSError):
                     log.exception("the connection to the broker has failed")
             if connection.is_subscribed:
                 pause_s, away_s = PAUSE_S[0], 0.0
-            if self._closing.is_set():
+            if self._thread.closing.is_set():
                 return
             if not self.has_begun.is_set() or away_s >= AWAY_S or connection.is_refused:
                 self._keeper.say(trouble)
             wait_s = pause_s * (0.5 + 0.5 * self._random())
-            self._closing.wait(wait_s)
+            self._thread.closing.wait(wait_s)
             # A try takes its time too.
             away_s += wait_s + CONNECT_TIMEOUT_S
             pause_s = min(2 * pause_s, PAUSE_S[1])
