@@ -80,6 +80,9 @@ def test_check_says_nothing_of_packages_that_are_there(tmp_path: Path) -> None:
     [
         ('{type: mqtt, url: "mqtt://127.0.0.1:1883", topics: [a], format: json}', "mqtt"),
         ('{type: kafka, brokers: ["127.0.0.1:9092"], topic: a, format: json}', "kafka"),
+        ("{path: 's3://rows/a.csv'}", "s3"),
+        ("{path: 'gs://rows/*.csv'}", "gs"),
+        ("{path: a.avro}", "avro"),
     ],
 )
 def test_check_names_the_package_of_a_source(source: str, extra: str, tmp_path: Path) -> None:

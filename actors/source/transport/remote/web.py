@@ -5,6 +5,7 @@ only grow. Redirects are followed by hand: each place must be one that a job may
 and what says who asks is not sent to another server.
 """
 
+import logging
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,9 @@ from actors.errors import SourceError
 from actors.source.transport.remote.store import Look, MovedOnError, RemoteMissingError
 
 T = TypeVar("T")
+
+# What is tried again is said once, by the error after the last try, and not with each.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 _REDIRECT_COUNT_MAX = 5
 _STREAM_COUNT_MAX = 2
