@@ -42,6 +42,8 @@ PICTURES = (".png", ".svg", ".html")
     type=click.IntRange(min=0),
     help="At most so many keys for each metric; 0: all.",
 )
+@click.option("--labels", type=click.Path(path_type=Path), help="Score alarms against the times in this CSV file.")
+@click.option("--slack", default="0s", show_default=True, help="With --labels: alarms may come so long after one.")
 @click.option("--episodes", "is_of_episodes", is_flag=True, help="Print the episodes in place of the summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; of episodes lines of it.")
 @pass_home
@@ -56,7 +58,9 @@ def backtest(home: Home, /, job_file: Path, as_json: bool, **options: Any) -> No
         job = with_source(job, options["source"])
     times = _times(job, options["time_from"], options["time_to"])
     rows = _input(home, job, options["history"], times)
-    if options["is_of_episodes"]:
+    if options["labels"] is not None:
+        _score(job, rows, times, options, as_json=as_json)
+    elif options["is_of_episodes"]:
         _list_episodes(job, rows, times, as_json=as_json)
     elif options["against"] is not None:
         _compare(job, load_job(options["against"]), rows, times, as_json=as_json)
@@ -81,8 +85,14 @@ def _check_options(
     source: Path | None,
     history: str | None,
     is_of_episodes: bool,
+    labels: Path | None,
+    slack: str,
     **_: Any,
 ) -> None:
+    if labels is not None and (against is not None or plot is not None or is_of_episodes):
+        raise click.UsageError("--labels scores the alarms of one job; leave --against, --plot and --episodes out")
+    if slack != "0s" and labels is None:
+        raise click.UsageError("--slack is about --labels; give --labels too")
     if is_of_episodes and (against is not None or plot is not None):
         raise click.UsageError("--episodes lists those of one job; leave --against and --plot out")
     if source is not None and history is not None:
@@ -126,6 +136,27 @@ def _sum_up(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict
     if result.dead_letter_count and not result.row_count + result.outside_count:
         say(show_nothing_but_letters(result.dead_letter_count))
         sys.exit(1)
+
+
+def _score(job: "JobSettings", rows: "Input", times: "TimeRange", options: dict[str, Any], *, as_json: bool) -> None:
+    from cluster.backtest.counting import run_backtest
+    from cluster.backtest.scoring import plain_scores, read_labels, score, show_scores, with_alarms
+    from config.specs import metric_ticks
+
+    try:
+        slack = metric_ticks(job, options["slack"])
+    except ValueError as error:
+        raise click.BadParameter(f"--slack: {error}") from error
+    labels = read_labels(options["labels"], job, now_us())
+    result = run_backtest(with_alarms(job), rows, times, keeps_episodes=True)
+    scored = score(result, labels, slack)
+    if as_json:
+        click.echo(json.dumps(plain_scores(scored, job), indent=2, ensure_ascii=False))
+    else:
+        show(show_scores(scored, job))
+    say(f"{result.row_count} rows, {result.anomaly_count} anomalies")
+    if scored.outside_count:
+        say(f"left out, where there is no row: {scored.outside_count} of {len(labels)} labels")
 
 
 def _list_episodes(job: "JobSettings", rows: "Input", times: "TimeRange", *, as_json: bool) -> None:

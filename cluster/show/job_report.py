@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.detectors import Detector
-from actors.durations import nanoseconds_per_unit, show_duration
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.keys.kept import Work
 from actors.engine.language.advice import warnings_of
@@ -20,7 +19,7 @@ from actors.partition.assembly import build_detectors, build_engine
 from actors.partition.metric_groups import MetricGroups
 from cluster.backtest.sample import Sample
 from cluster.show.policy_report import policy_lines, policy_report
-from cluster.show.present import show_null_comparisons
+from cluster.show.present import show_null_comparisons, shown_ticks
 from config.metric_groups import MetricGroup, group_specs
 from config.settings import JobSettings
 from config.windows import WindowSettings
@@ -93,7 +92,7 @@ def _window(job: JobSettings, window: WindowSettings | None) -> dict[str, Any] |
         "size_ticks": size if window.has_one_length else None,
         "step_ticks": step if window.has_one_length else None,
         "rows": window.rows,
-        "gap": None if grid.gap is None else _shown_ticks(job, grid.gap),
+        "gap": None if grid.gap is None else shown_ticks(job, grid.gap),
         "panes": grid.pane_count,
     }
     offset = None if window.offset is None else str(window.offset)
@@ -104,13 +103,8 @@ def _shown_length(job: JobSettings, grid: Grid, length: int) -> str:
     if grid.counts_rows:
         return _count(length, "row")
     if grid.calendar is None:
-        return _shown_ticks(job, length)
+        return shown_ticks(job, length)
     return f"{length} {grid.calendar.unit}{'' if length == 1 else 's'}"
-
-
-def _shown_ticks(job: JobSettings, ticks: int) -> str:
-    tick_ns = nanoseconds_per_unit(job.row_schema[job.time].type)
-    return f"{ticks} months" if tick_ns is None else show_duration(ticks * tick_ns)
 
 
 def _metric(job: JobSettings, group: MetricGroup, cost: MetricCost) -> dict[str, Any]:

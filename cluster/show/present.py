@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from actors.durations import nanoseconds_per_unit, show_duration
 from actors.model import SECONDS_PER_UNIT, UNITS_PER_SECOND, Column, ColumnType
 from actors.sink.lines import Raised, anomaly_records, anomaly_rows, column_names, detail_text
 from actors.time_text import EPOCH_DAY, FIRST_DAY, LAST_DAY
@@ -85,6 +86,12 @@ def parse_time(job: JobForm, text: str | None, now_us: int, *, is_end: bool = Fa
     end, last = _ticks(column, typed.end_us), _ticks(column, typed.last_us)
     # Ticks may be finer than microseconds, or as long as a month.
     return end - 1 if last < end else end
+
+
+def shown_ticks(job: "JobSettings", ticks: int) -> str:
+    """Return a length of time of a job's rows as text."""
+    tick_ns = nanoseconds_per_unit(job.row_schema[job.time].type)
+    return f"{ticks} months" if tick_ns is None else show_duration(ticks * tick_ns)
 
 
 def _ticks(column: Column, time_us: int) -> int:
