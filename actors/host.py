@@ -5,6 +5,7 @@ threads of their own, and read only what is committed. A host keeps nothing that
 the next one opens the same directories.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -34,6 +35,8 @@ from actors.sink.protocol import KeptSink, PolicySink, Sink, SinkRecord
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
 from config.settings import JobSettings
+
+log = logging.getLogger(__name__)
 
 DELIVERY_COUNT_MAX = 1000
 """Anomalies handed to sinks in one call."""
@@ -369,8 +372,10 @@ class PartitionHost:
     def _shard_directory(self, number: int) -> Path:
         return self._directory / f"{number:04d}"
 
-    def deliver(self, sink: int) -> int:
+    def deliver(self, sink: int, is_last: bool = False) -> int:
         """Hand committed anomalies to one of the job's sinks, named by its position, and return how many it took.
+
+        With `is_last`, what the sink does as time passes may fail: nothing of it would be done after the job.
 
         Raises:
             SinkError: it does not take those of a partition; other partitions were served all the same.
@@ -387,7 +392,12 @@ class PartitionHost:
             if failures:
                 raise failures[0]
             if isinstance(keeper := self._sinks[sink], KeptSink):
-                keeper.keep(self._open_episodes)
+                try:
+                    keeper.keep(self._open_episodes)
+                except SinkError as error:
+                    if not is_last:
+                        raise
+                    log.warning("a sink failed at the end", extra={"job": self._job.name, "reason": str(error)})
         return count
 
     def take_notices(self, epoch: int, sink: int, now_us: int, is_all: bool) -> TakenNotices:

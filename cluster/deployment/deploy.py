@@ -229,9 +229,9 @@ class RayHost:
         """Make everything durable."""
         return RayReply(self._handle.flush.remote(epoch, now_us))
 
-    def deliver(self, sink: int) -> RayReply[int]:
+    def deliver(self, sink: int, is_last: bool) -> RayReply[int]:
         """Feed a sink."""
-        return RayReply(self._handle.deliver.options(concurrency_group=SINK).remote(sink))
+        return RayReply(self._handle.deliver.options(concurrency_group=SINK).remote(sink, is_last))
 
     def take_notices(self, epoch: int, sink: int, now_us: int, is_all: bool) -> RayReply[TakenNotices]:
         """Take notices for a sink out of outboxes."""

@@ -88,7 +88,7 @@ class Deliveries:
     def _ask(self, way: Way, *, is_at_end: bool = False) -> None:
         self._asked.add(way)
         self._desk.ask(
-            Deliver(request=self._desk.next_number(), host=way[0], sink=way[1]),
+            Deliver(request=self._desk.next_number(), host=way[0], sink=way[1], is_last=is_at_end),
             partial(self._on_delivered, way),
             partial(self._on_failure, way, is_at_end),
         )

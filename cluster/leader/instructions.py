@@ -179,6 +179,9 @@ class Deliver(HostRequest):
     sink: int
     """Position of the sink among those of the job."""
 
+    is_last: bool = False
+    """Whether the job ends: what a sink does as time passes may fail then, since it would be done again and again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeNotices(HostRequest):

@@ -106,7 +106,7 @@ class HostPort(Protocol):
         """Make everything durable; the answer is the committed offsets."""
         ...
 
-    def deliver(self, sink: int) -> Reply[int]:
+    def deliver(self, sink: int, is_last: bool) -> Reply[int]:
         """Hand committed anomalies to one of the job's sinks; the answer is how many it took."""
         ...
 

@@ -333,7 +333,7 @@ class JobRunner:
     def _deliver(self, request: instructions.Deliver) -> None:
         self._take(
             request,
-            self._host(request.host).deliver(request.sink),
+            self._host(request.host).deliver(request.sink, request.is_last),
             lambda count: events.Delivered(now_us=now_us(), request=request.request, count=count),
         )
 

@@ -254,8 +254,8 @@ class EmbeddedJob:
                 return Done(now_us=now_us, request=request)
             case FlushHost(request=request):
                 return HostFlushed(now_us=now_us, request=request, committed=host.flush(EPOCH, now_us))
-            case Deliver(request=request, sink=sink):
-                return Delivered(now_us=now_us, request=request, count=host.deliver(sink))
+            case Deliver(request=request, sink=sink, is_last=is_last):
+                return Delivered(now_us=now_us, request=request, count=host.deliver(sink, is_last))
             case TakeNotices(request=request, sink=sink, is_all=is_all):
                 taken = host.take_notices(EPOCH, sink, now_us, is_all)
                 return NoticesTaken(now_us=now_us, request=request, taken=taken)

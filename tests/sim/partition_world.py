@@ -439,8 +439,8 @@ class World:
                 host.flush_due(epoch, now_us)
             case instructions.FlushHost():
                 return events.HostFlushed(now_us=0, request=number, committed=host.flush(epoch, now_us))
-            case instructions.Deliver(sink=sink):
-                return events.Delivered(now_us=0, request=number, count=host.deliver(sink))
+            case instructions.Deliver(sink=sink, is_last=is_last):
+                return events.Delivered(now_us=0, request=number, count=host.deliver(sink, is_last))
             case instructions.TakeNotices(sink=sink, is_all=is_all):
                 taken = host.take_notices(epoch, sink, now_us, is_all)
                 return events.NoticesTaken(now_us=0, request=number, taken=taken)

@@ -126,3 +126,19 @@ def test_a_mark_is_written_the_more_often_the_longer_a_record_takes(sink: dict[s
     assert isinstance(chosen, ChosenSink)
     assert [len(part) for part in chosen.parts(records)] == sizes
     assert list(chosen.parts([])) == []
+
+
+def test_what_is_done_as_time_passes_keeps_no_job_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: Keeper, open_episodes: OpenEpisodes) -> None:
+        raise SinkError("nobody answers")
+
+    host = fed(tmp_path, {"path": "out", "only": "episodes"})
+    feed_sinks(host, [Keeper()])
+    monkeypatch.setattr(Keeper, "keep", fail)
+    with pytest.raises(SinkError, match="nobody answers"):
+        host.deliver(0)
+    assert host.deliver(0, is_last=True) == 0
+    assert caplog.records[-1].reason == "nobody answers"  # type: ignore[attr-defined]
+    host.close()
