@@ -15,6 +15,15 @@ EVERY_VARIABLE = "*"
 """In `watch`: the variables of all templates, as far as the type of detector can watch their columns."""
 
 
+def detail_names(kind: str) -> tuple[str, ...]:
+    """Return what the details of the anomalies of a kind of detector have; none of one that there is not."""
+    from actors.detectors.registry import find_kind
+    from actors.detectors.specs import OWN_DETAIL_NAMES
+
+    found = find_kind(kind)
+    return (*OWN_DETAIL_NAMES, *found.detail_names) if found is not None and found.detail_names else ()
+
+
 def detector_types() -> tuple[str, ...]:
     """Return the types of detectors there are, as the library has them registered."""
     from actors.detectors.registry import detector_types

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from actors.templates import TemplateError, bare, parse_template
 from config.base import fault, suggest
+from config.detectors import detail_names
 from config.errors import Path, SettingError
 from config.form import EPISODE_WORDS, RULE_WORDS, WINDOW_WORDS
 from config.rules import RuleSettings
@@ -65,7 +66,15 @@ def _mere_columns(job: "JobSettings", path: Path) -> set[str]:
         key = job.all_key_columns
     else:
         key = job.keys[int(path[1])] if path[0] == "metrics" else job.key_columns
-    return {*job.row_schema.names} - {*key, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS}
+    return {*job.row_schema.names} - {*key, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS, *_details(job, path)}
+
+
+def _details(job: "JobSettings", path: Path) -> set[str]:
+    """Return the names of what detectors tell of the anomalies that a text is about."""
+    if path[0] == "metrics":
+        return set()
+    about = job.detectors if path[0] == "sinks" else (job.detectors[int(path[1])],)
+    return {name for detector in about for name in detail_names(detector.type)}
 
 
 def _tells_columns(job: "JobSettings", path: Path) -> bool:
@@ -128,7 +137,7 @@ def _names(job: "JobSettings", path: Path) -> Iterator[str]:
     if path[2] == "describe":
         unknown.add("metric")
     yield from (*job.row_schema.names, *(name for name in RULE_WORDS if name not in unknown))
-    yield from (*EPISODE_WORDS, *WINDOW_WORDS)
+    yield from (*EPISODE_WORDS, *WINDOW_WORDS, *sorted(_details(job, path)))
     if is_body and job.follows_policy(job.sinks[int(path[1])]):
         yield from _OF_NOTIFICATIONS
     if path[2] == "labels":

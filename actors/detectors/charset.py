@@ -17,6 +17,8 @@ from actors.model import Column, ColumnType
 class CharsetSpec(VariablesSpec):
     """Reports texts with a character that their group has not learned in that variable."""
 
+    detail_names: ClassVar[tuple[str, ...]] = ("value", "unknown")
+
     watches: ClassVar[str] = "texts"
 
     @classmethod

@@ -34,6 +34,8 @@ class CountVectorSpec(KnownSpec):
     of time; it is learned when its last row is. Spans start at multiples of their size; empty ones are left out.
     """
 
+    detail_names: ClassVar[tuple[str, ...]] = ("value", "distance", "known")
+
     watches_events: ClassVar[bool] = True
 
     window_row_count: int | None = None

@@ -27,6 +27,8 @@ SEQUENCE_LENGTH_MAX = 100
 class EventSequenceSpec(KnownSpec):
     """Reports sequences of event ids that their key has not learned. Rows without an event id do not count."""
 
+    detail_names: ClassVar[tuple[str, ...]] = ("value", "known")
+
     watches_events: ClassVar[bool] = True
 
     length: int

@@ -6,7 +6,7 @@ comes before judging within a group, so values are learned in row order and ever
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -21,6 +21,8 @@ from actors.detectors.specs import KnownSpec, check_configure
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownValuesSpec(KnownSpec):
     """What the kinds have in common that know values, or combinations of values."""
+
+    detail_names: ClassVar[tuple[str, ...]] = ("value", "known")
 
     expire_after: int | None = None
     """Age, since the value was last seen, from which a value is reported again; `None` for never."""

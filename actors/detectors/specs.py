@@ -37,6 +37,10 @@ NOT_GIVEN = LearnPhase()
 """The learn phase of a specification that was given none."""
 
 
+OWN_DETAIL_NAMES = ("event_id", "variable", "learned_since")
+"""What the details of all anomalies of detectors have."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSpec:
     """What all detectors have in common.
@@ -50,6 +54,9 @@ class GroupSpec:
 
     watch_field: ClassVar[str | None] = None
     """Field that takes the columns a job watches: `variables`, `combinations`, or none."""
+
+    detail_names: ClassVar[tuple[str, ...]] = ()
+    """What the details of its anomalies have, besides `OWN_DETAIL_NAMES`; texts about them may name it."""
 
     watches_events: ClassVar[bool] = False
     """Whether the event id is what is watched, and therefore no part of the group."""

@@ -23,6 +23,8 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 class ValueRangeSpec(VariablesSpec):
     """Reports numbers outside the range that their group has learned; a group that learned none is not judged."""
 
+    detail_names: ClassVar[tuple[str, ...]] = ("value", "low", "high")
+
     watches: ClassVar[str] = "numbers"
     needs_learning: ClassVar[bool] = True
 

@@ -92,7 +92,11 @@ def values_of(job: JobForm, record: Mapping[str, Any]) -> Values:
             return None if rule is None else rule.severity
         if name == "key":
             return ", ".join("NULL" if one is None else str(one) for one in key.values()) or None
-        return job.name if name == "job" else record.get(name)
+        if name == "job":
+            return job.name
+        # What a detector tells besides has names of its own (`GroupSpec.detail_names`).
+        found = record.get(name) if name in record else parts.get(name)
+        return None if isinstance(found, Mapping) and name not in record else found
 
     return value
 

@@ -26,6 +26,8 @@ class BaselineSpec(VariablesSpec):
         DetectorSpecError: an option that is none of those there are.
     """
 
+    detail_names: ClassVar[tuple[str, ...]] = ("value", "score", "expected", "low", "high", "why", "text")
+
     watches: ClassVar[str] = "numbers"
 
     sensitivity: str | float = "default"
