@@ -48,10 +48,8 @@ def _distances(known: State, numbers: Doubles, values: Doubles, own_gain: Double
         counts, radii = known.entry_counts[number], known.radii[number]
         is_first = counts[: len(values)] == 0
         found[number] = np.where(is_first, 0.0, nearest)
-        for key in np.flatnonzero(is_first | (nearest > radii[: len(values)])).tolist():
-            counts[key], radii[key] = codebook.learn(
-                entries[:, :, key], int(counts[key]), float(radii[key]), pattern[:, key]
-            )
+        is_new = is_first | (nearest > radii[: len(values)])
+        codebook.learn_many(entries, counts, radii, pattern, np.flatnonzero(is_new))
     return found
 
 

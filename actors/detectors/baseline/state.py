@@ -21,6 +21,7 @@ from actors.detectors.baseline.tuning import (
 
 Doubles = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 VERSION: Final = 1
 """Version of what is saved of a group."""

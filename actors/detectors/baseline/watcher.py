@@ -17,6 +17,9 @@ from actors.model import Column
 MANY = 24
 """Keys with a row from which on it is faster to take a row of each at once."""
 
+TOGETHER_MAX = 1024
+"""Most keys of which rows are taken at once; what comes in between then stays in the caches of a core."""
+
 
 class BaselineWatcher:
     """What is usual for one column of numbers, per group."""
@@ -89,17 +92,16 @@ class BaselineWatcher:
         judged = Judged.of(batch.row_count)
         done = np.zeros(len(codes), np.int64)
         if len(codes) >= MANY:
+            # Keys with many rows stand together, so that most are taken as long as there are many keys with another.
             order = np.argsort(-counts, kind="stable")
-            picked = self._state.picked(codes[order])
-            ordered_starts, ordered_counts = starts[order], counts[order]
-            width, turn = len(codes), 0
-            while width >= MANY:
-                at_once = rows[ordered_starts[:width] + turn]
-                many_keys.take_rows(picked, values[at_once], bins[at_once], judged, at_once)
-                turn += 1
-                width = int(np.searchsorted(-ordered_counts, -turn, side="left"))
-            self._state.put_back(codes[order], picked)
-            done = np.minimum(counts, turn)
+            for some in np.array_split(order, -(-len(order) // TOGETHER_MAX)):
+                picked, turn = self._state.picked(codes[some]), 0
+                while (width := int(np.searchsorted(-counts[some], -turn, side="left"))) >= MANY:
+                    at_once = rows[starts[some[:width]] + turn]
+                    many_keys.take_rows(picked, values[at_once], bins[at_once], judged, at_once)
+                    turn += 1
+                self._state.put_back(codes[some], picked)
+                done[some] = np.minimum(counts[some], turn)
         for group in np.flatnonzero(done < counts).tolist():
             own = rows[starts[group] + done[group] : starts[group] + counts[group]]
             one_key.take_rows(self._state, int(codes[group]), values[own], bins[own], judged, own)

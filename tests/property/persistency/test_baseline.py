@@ -79,9 +79,10 @@ def frame_of(rows: list[tuple[int, str, float | None]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"time": pl.Int64, "host": pl.String, "load": pl.Float64}, orient="row")
 
 
-@pytest.mark.parametrize("many", [2, 10_000])
-def test_neither_cuts_nor_restarts_change_anything(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("many", "together"), [(2, 1024), (2, 3), (10_000, 1024)])
+def test_neither_cuts_nor_restarts_change_anything(many: int, together: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "MANY", many)
+    monkeypatch.setattr(watcher, "TOGETHER_MAX", together)
     rng = np.random.default_rng(5)
     courses = {host: series(number, 450) for number, host in enumerate("ABCDE")}
     rows: list[tuple[int, str, float | None]] = []
