@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,17 @@ def test_zstd_is_read_where_its_package_is(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(SourceError, match=r"archive \(zstd\)"):
         read_split(open_file(path, columns={}), start=0)
+
+
+def test_zstd_without_its_package_is_an_error_that_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    path = tmp_path / "a.csv.zst"
+    path.write_bytes(b"\x28\xb5\x2f\xfd" + b"\0" * 20)
+    with pytest.raises(SourceError, match=r"a\.csv\.zst: .*pip install 'tocsin\[zstd\]', or unpack it first"):
+        read_split(open_file(path))
 
 
 @pytest.mark.parametrize("ending", PACKINGS)
