@@ -32,6 +32,7 @@ from config.sources import (
     reads_files_apart,
 )
 from config.texts import text_faults
+from config.windows import WindowSettings
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -211,11 +212,14 @@ def _check_detector(job: JobSettings, schema: Schema, index: int) -> None:
 
 def _check_window(job: JobSettings, schema: Schema) -> None:
     kind = schema[job.time].type
-    if job.window is not None:
-        job.window.check(kind, ("window",))
-    for index, metric in enumerate(job.metrics):
-        if metric.window is not None:
-            metric.window.check(kind, ("metrics", index, "window"))
+    paths: list[tuple[Path, WindowSettings | None]] = [(("window",), job.window)]
+    paths += [(("metrics", index, "window"), metric.window) for index, metric in enumerate(job.metrics)]
+    for path, window in paths:
+        if window is not None and window.empty == "zero" and job.ticks is None:
+            text = "'zero' needs `ticks`, at which windows without rows are computed; add `ticks: 10s` or the like"
+            raise fault((*path, "empty"), text)
+        if window is not None:
+            window.check(kind, path)
 
 
 def _check_durations(job: JobSettings, schema: Schema) -> None:

@@ -53,6 +53,7 @@ def _metric_faults(job: JobSettings) -> list[SettingError]:
         group = next(one for one in groups if index in one.metrics)
         alone = job.model_copy(update={"metrics": (), "window": group.window})
         bare = replace(engine_spec(alone, group.key_columns), ticks_close_windows=False, idle_key_ttl=0)
+        bare = replace(bare, empty_windows="skip")
         faults += _faults(("metrics", index), partial(build, replace(bare, metrics=metric.when)))
         if metric.clear is not None:
             faults += _faults(("metrics", index, "clear"), partial(build, replace(bare, metrics=metric.clear)))

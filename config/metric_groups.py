@@ -63,7 +63,12 @@ def group_specs(job: JobSettings) -> "tuple[tuple[MetricGroup, EngineSpec], ...]
 
 def _spec_of(job: JobSettings, group: MetricGroup) -> "EngineSpec":
     chosen = tuple(job.metrics[index] for index in group.metrics)
-    return engine_spec(job.model_copy(update={"metrics": chosen, "window": group.window}), group.key_columns)
+    spec = engine_spec(job.model_copy(update={"metrics": chosen, "window": group.window}), group.key_columns)
+    if spec.empty_windows == "zero" and _has_windows(job, group):
+        from dataclasses import replace
+
+        return replace(spec, ticks_close_windows=True)
+    return spec
 
 
 def _has_windows(job: JobSettings, group: MetricGroup) -> bool:

@@ -10,7 +10,7 @@ from config.errors import Path
 if TYPE_CHECKING:
     from actors.engine.windows.asked import AskedWindow
 
-_LATER = ("offset", "align", "timezone", "rows", "gap")
+_LATER = ("offset", "align", "timezone", "rows", "gap", "empty")
 """Settings that windows did not have when the first shards were made."""
 
 
@@ -38,6 +38,9 @@ class WindowSettings(Settings):
     timezone: str | None = None
     """Time zone of that calendar; `None` means UTC."""
 
+    empty: Literal["skip", "zero"] | None = None
+    """What becomes of windows of known keys without rows: `zero` computes them, at ticks too. `None` means `skip`."""
+
     @property
     def has_one_length(self) -> bool:
         """Whether all windows are of one length of time."""
@@ -56,6 +59,7 @@ class WindowSettings(Settings):
             timezone=self.timezone,
             rows=self.rows,
             gap=self.gap,
+            empty=self.empty,
         )
 
     def size_ticks(self, kind: ColumnType) -> int:
@@ -81,6 +85,7 @@ class WindowSettings(Settings):
             timezone=self.timezone,
             window_rows=self.rows,
             window_gap=None if self.gap is None else duration_units(self.gap, kind),
+            empty_windows=self.empty or "skip",
         )
 
     def check(self, kind: ColumnType, path: Path) -> None:
@@ -109,6 +114,7 @@ class WindowArguments(NamedTuple):
     timezone: str | None
     window_rows: int | None
     window_gap: int | None
+    empty_windows: str
 
 
 def forget_later_settings(window: dict[str, Any] | None) -> None:

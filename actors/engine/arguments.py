@@ -26,6 +26,9 @@ OUTPUT_COLUMNS = frozenset(("type", "metric", "offset", "ordinal", "detail"))
 NULL_RULES = ("smallest", "unknown")
 """What NULL means in comparisons: the smallest value, or a comparison that is never true."""
 
+EMPTY = ("skip", "zero")
+"""What becomes of windows without rows."""
+
 LEVELS = ("none", "windows", "all")
 """How much the details of anomalies say: nothing, the windows, or the windows and all values."""
 
@@ -261,6 +264,7 @@ _FIELDS = {
     "timezone": "timezone",
     "rows": "window_rows",
     "gap": "window_gap",
+    "empty": "empty_windows",
 }
 """The arguments that say what a window is, by the names of their fields."""
 
@@ -287,6 +291,7 @@ def _checked_window(spec: EngineSpec, kind: ColumnType, round_time: bool, closes
         timezone=spec.timezone,
         rows=spec.window_rows,
         gap=spec.window_gap,
+        empty=None if _choice("empty_windows", spec.empty_windows, EMPTY) == "skip" else spec.empty_windows,
     )
     try:
         return made_grid(asked, kind, round_time=round_time, closes_at_ticks=closes)
@@ -331,6 +336,11 @@ def _checked_lifecycle(given: LifecycleSettings, schema: Schema, time: Column, h
 def _check_together(settings: CheckedSettings) -> None:
     """Check what settings mean for one another."""
     ttl, window_size, closes = settings.idle_key_ttl, settings.window_size or 0, settings.ticks_close_windows
+    if settings.grid is not None and settings.grid.computes_empty and not closes:
+        text = (
+            "empty_windows is 'zero', and what comes after a key's last row only ticks can show; close windows at ticks"
+        )
+        raise bad_argument(text)
     if closes and not (window_size or settings.max_lateness):
         text = "there is nothing that ticks could close: no metric has an aggregate over time, and no row waits"
         raise ArgumentError("nothing_to_close", f"{text}; leave it out")

@@ -78,7 +78,7 @@ class Core:
         has_sequences = any(contains(node.term, Kind.SEQUENCE) for node in program.nodes)
         self.is_sorted = windows is not None or has_sequences or bool(settings.lifecycles)
         # One row may close as many windows as a window has steps, and each takes memory until it is tested.
-        steps = 1 if windows is None else windows.pane_count
+        steps = 1 if windows is None else windows.grid.reach_max
         self.rows_at_once = max(1, WINDOWS_AT_ONCE_MAX // steps)
         self._time_range = settings.time_range
         self.rows: RowByRow | NoRows = NoRows()

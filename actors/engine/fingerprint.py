@@ -39,6 +39,8 @@ def _window_parts(settings: CheckedSettings) -> list[Any]:
     if grid is None:
         return [None, None, settings.round_time]
     found: list[Any] = [grid.window_size, grid.step, settings.round_time]
+    if grid.computes_empty:
+        found.append("zero")
     if grid.calendar is not None:
         return [*found, grid.calendar.unit, grid.calendar.zone, grid.calendar.offset_us]
     if grid.tells_start:

@@ -57,6 +57,9 @@ class EngineSpec:
     window_gap: Duration | None = None
     """In place of a size: windows are sessions, which end so long after their last row; `None` for other windows."""
 
+    empty_windows: str = "skip"
+    """What becomes of windows of known keys without rows: `skip`, or `zero`, which computes them (at ticks too)."""
+
     anomaly_descriptions: Sequence[str] | None = None
     """For each metric the text that is shown in its place; `None`: the metric itself."""
 
@@ -101,6 +104,7 @@ class EngineOptions(TypedDict, total=False):
     timezone: str | None
     window_rows: int | None
     window_gap: Duration | None
+    empty_windows: str
     anomaly_descriptions: Sequence[str] | None
     nulls: str
     explain: str

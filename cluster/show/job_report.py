@@ -96,7 +96,8 @@ def _window(job: JobSettings, window: WindowSettings | None) -> dict[str, Any] |
         "panes": grid.pane_count,
     }
     offset = None if window.offset is None else str(window.offset)
-    return found | {"offset": offset, "align": window.align, "timezone": window.timezone}
+    others = {"align": window.align, "timezone": window.timezone, "empty": window.empty or "skip"}
+    return found | {"offset": offset, **others}
 
 
 def _shown_length(job: JobSettings, grid: Grid, length: int) -> str:
@@ -117,13 +118,15 @@ def _metric(job: JobSettings, group: MetricGroup, cost: MetricCost) -> dict[str,
         "keeps": [_state(state) | {"shared_with": _others(group, state, cost)} for state in cost.states],
         "warnings": [
             *warnings_of(cost.metric, nulls_smallest=job.engine.nulls != "unknown"),
-            *_session_warnings(group, cost),
+            *_window_warnings(job, group, cost),
         ],
         "work": [{"order": work.order, "per": work.per, "why": work.why} for work in cost.work],
     }
 
 
-def _session_warnings(group: MetricGroup, cost: MetricCost) -> list[str]:
+def _window_warnings(job: JobSettings, group: MetricGroup, cost: MetricCost) -> list[str]:
+    if group.window is not None and group.window.empty == "zero" and job.engine.idle_key_ttl is None:
+        return ["windows of keys that never come again are computed for ever; let them be forgotten by `idle_key_ttl`"]
     has_rows = any(state.kept.entry == "row" and state.kept.entry_count_max is None for state in cost.states)
     if group.window is None or group.window.gap is None or not has_rows:
         return []
@@ -212,7 +215,8 @@ def _window_lines(window: Mapping[str, Any] | None) -> list[str]:
         text += f", a new one every {window['step']} ({_count(window['panes'], 'pane')})"
     if window["align"] is not None:
         text += f" of {window['timezone'] or 'UTC'}"
-    return [text if window["offset"] is None else f"{text}, {window['offset']} later"]
+    text += "" if window["offset"] is None else f", {window['offset']} later"
+    return [f"{text}, also those without rows" if window["empty"] == "zero" else text]
 
 
 def _group_lines(group: Mapping[str, Any]) -> list[str]:

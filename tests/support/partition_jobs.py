@@ -95,6 +95,7 @@ GROUPS: dict[str, Any] = {
         {"when": "avg(qty) > 7", "window": {"size": 25}, "clear": "avg(qty) < 3"},
         {"when": "max(qty) - min(qty) > 6", "window": {"rows": 5, "step": 2}, "for": 4},
         {"when": "count(qty) > 3", "window": {"gap": 9}, "key": ["sym", "user"]},
+        {"when": "count(qty) < 1", "window": {"size": 20, "empty": "zero"}, "for": 20},
         "qty > 8",
     ],
     "episodes": {"deliver": True},

@@ -30,6 +30,10 @@ class KeyTimes:
 
         # By key number: time of the latest row that took part, and the split of that row if ticks ask for it.
         self.latest = PerKey(time=NEVER, split=NO_SPLIT) if self._follows_split else PerKey(time=NEVER)
+        # Where windows without rows are computed, ticks move the latest time on for ever; keys are idle by their rows.
+        self._tells_rows = settings.grid is not None and settings.grid.computes_empty
+        if self._tells_rows:
+            self.latest = PerKey(time=NEVER, split=NO_SPLIT, row=NEVER)
 
     def accepted(self, times: Array, layout: Layout) -> tuple[Array, Array] | None:
         """Return which sorted rows take part, and each segment's latest time before them; `None` if all do."""
@@ -56,6 +60,8 @@ class KeyTimes:
         else:
             newest = np.maximum(np.maximum.reduceat(times, layout.starts), self.latest["time"][layout.numbers])
         self.latest["time"][layout.numbers] = newest
+        if self._tells_rows:
+            self.latest["row"][layout.numbers] = newest
         if self._follows_split:
             self.latest["split"][layout.numbers] = split
 
@@ -70,7 +76,7 @@ class KeyTimes:
 
     def idle(self, split: int, before: int) -> Array:
         """Return the numbers of the keys of a split whose latest row is older than a time."""
-        is_idle = (self.latest["split"] == split) & (self.latest["time"] < before)
+        is_idle = (self.latest["split"] == split) & (self.latest["row" if self._tells_rows else "time"] < before)
         numbers: Array = is_idle.nonzero()[0]
         return numbers
 

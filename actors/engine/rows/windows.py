@@ -46,8 +46,8 @@ class WindowWriter:
         bind: Callable[[object], str],
     ) -> None:
         grid = windows.grid
-        if not grid.is_even or grid.offset or grid.tells_start:
-            raise NoRowForm("a window that is not a number of steps, or begins elsewhere")
+        if not grid.is_even or grid.offset or grid.tells_start or grid.computes_empty:
+            raise NoRowForm("a window that is not a number of steps, begins elsewhere, or may be empty")
         if windows.pane_count > PANE_COUNT_MAX or windows.stored:
             raise NoRowForm(f"{windows.pane_count} panes, {len(windows.stored)} stored columns")
         self._windows = windows

@@ -49,6 +49,7 @@ class AskedWindow:
     timezone: str | None = None
     rows: Any = None
     gap: Any = None
+    empty: str | None = None
 
     @property
     def is_given(self) -> bool:
@@ -62,12 +63,14 @@ def made_grid(asked: AskedWindow, kind: ColumnType, *, round_time: bool, closes_
     Raises:
         WindowFault: something is wrong with it.
     """
+    if asked.empty not in (None, "skip", "zero"):
+        raise WindowFault("empty", f"{shown(asked.empty)} is none of skip, zero; use one of them")
     if asked.rows is not None:
         return _made_of_rows(asked, closes_at_ticks)
     if asked.gap is not None:
         _refuse(
             asked,
-            ("size", "step", "offset", "align", "timezone"),
+            ("size", "step", "offset", "align", "timezone", "empty"),
             f"a session lasts until nothing comes for {shown(asked.gap)}",
         )
         gap = _units("gap", asked.gap, kind)
@@ -88,6 +91,7 @@ def made_grid(asked: AskedWindow, kind: ColumnType, *, round_time: bool, closes_
         step=step,
         alignment=alignment_size(kind, step, round_time),
         offset=offset,
+        computes_empty=asked.empty == "zero",
         closes_at_ticks=closes_at_ticks,
     )
 
@@ -108,7 +112,7 @@ def _refuse(asked: AskedWindow, fields: Sequence[str], why: str) -> None:
 
 def _made_of_rows(asked: AskedWindow, closes_at_ticks: bool) -> Grid:
     why = f"the window is {shown(asked.rows)} rows, whatever their times"
-    _refuse(asked, ("size", "gap", "offset", "align", "timezone"), why)
+    _refuse(asked, ("size", "gap", "offset", "align", "timezone", "empty"), why)
     size = _row_count("rows", asked.rows)
     step = size if asked.step is None else _row_count("step", asked.step)
     return Grid(
@@ -151,7 +155,13 @@ def _made_calendar(asked: AskedWindow, kind: ColumnType, closes_at_ticks: bool) 
         text = f"{shown(asked.offset)} is a day or more; say how much later in the day each {unit} begins"
         raise WindowFault("offset", text)
     calendar = Calendar(unit, zone, offset * unit_ns // 1000, kind)
-    return Grid(window_size=size, step=step, calendar=calendar, closes_at_ticks=closes_at_ticks)
+    return Grid(
+        window_size=size,
+        step=step,
+        calendar=calendar,
+        computes_empty=asked.empty == "zero",
+        closes_at_ticks=closes_at_ticks,
+    )
 
 
 def _count(field: str, given: Any, unit: str, kind: ColumnType) -> int:

@@ -60,6 +60,7 @@ class ClosedPanes:
     def __init__(self, slots: Sequence[Slot], grid: Grid) -> None:
         self._slots = slots
         self._pane_count, self._stride, self._first_end = grid.pane_count, grid.stride, grid.first_end
+        self._finds_empty = grid.computes_empty
         # The first column has the number of the pane, ascending for each key; the second its rows, at least one; then
         # come the components of the other slots, and those that slots get when they widen. Empty panes are not kept,
         # so neighbours may lie far apart.
@@ -96,7 +97,8 @@ class ClosedPanes:
         ends = expand(earlier + 1, counts) * self._stride
         stops = position[repeat] + 1
         starts = np.maximum(key_start[repeat], stops - self._pane_count)
-        several = (stops - starts > 1).nonzero()[0]
+        # One pane alone is in a window that is not empty.
+        several = (stops - starts > (0 if self._finds_empty else 1)).nonzero()[0]
         oldest = ends[several] - self._pane_count
         starts[several] = lower_bound(self.log.columns[0], starts[several], stops[several], oldest)
         first_of_room = run_starts(starts, stops)
@@ -124,7 +126,23 @@ class ClosedPanes:
         return position
 
     def _join(self, starts: Array, lengths: Array) -> list[Components]:
-        """Return the components of ranges of kept panes, slot by slot."""
+        """Return the components of ranges of kept panes, slot by slot; of empty ones what there is before any row."""
+        if not self._finds_empty or lengths.all():
+            return self._joined(starts, lengths)
+        filled = lengths > 0
+        some = self._joined(starts[filled], lengths[filled]) if filled.any() else None
+        found: list[Components] = []
+        for place, slot in enumerate(self._slots):
+            parts = []
+            for number, name in enumerate(slot.names):
+                part = np.full(len(lengths), slot.open.fill(name), dtype=self.log.columns[slot.columns[number]].dtype)
+                if some is not None:
+                    part[filled] = some[place][number]
+                parts.append(part)
+            found.append(tuple(parts))
+        return found
+
+    def _joined(self, starts: Array, lengths: Array) -> list[Components]:
         parts: list[list[Components]] = []
         for part in chunks(lengths, EXPANSION_ROWS_MAX):
             positions = expand(starts[part], lengths[part])

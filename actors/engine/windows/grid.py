@@ -13,6 +13,9 @@ import numpy as np
 from actors.engine.vectors.vector import Array
 from actors.engine.windows.calendar import Calendar
 
+EMPTY_MAX = 1000
+"""Windows without rows that are computed in one gap of a key, or at one tick; those after them are passed over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
@@ -39,6 +42,9 @@ class Grid:
     gap: int | None = None
     """How long without a row a session ends, the only pane of its window; `None` for other windows."""
 
+    computes_empty: bool = False
+    """Whether windows without rows are computed too, once a key is known."""
+
     closes_at_ticks: bool = False
     """Whether time alone closes windows too, so that the pane that a key has open may be empty."""
 
@@ -51,6 +57,11 @@ class Grid:
     def first_end(self) -> int | None:
         """The pane before which the first window of a key may end; `None` for any."""
         return self.window_size // self.step * self.stride if self.counts_rows else None
+
+    @property
+    def reach_max(self) -> int:
+        """Panes after one with rows at whose ends windows are computed."""
+        return self.pane_count + EMPTY_MAX * self.stride if self.computes_empty else self.pane_count
 
     @property
     def is_even(self) -> bool:

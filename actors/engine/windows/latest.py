@@ -9,6 +9,7 @@ from actors.engine.keys.per_key import PerKey
 from actors.engine.language.program import Node, no_aggregate
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array, Vector, simplified
+from actors.engine.windows.grid import Grid
 from actors.engine.windows.panes import Panes
 
 
@@ -65,10 +66,11 @@ class Closed(NamedTuple):
 class LatestWindows:
     """State of the latest window of each key, as arrays that the windows own."""
 
-    def __init__(self, keys: PerKey, held: dict[int, PerKey], tells_start: bool) -> None:
+    def __init__(self, keys: PerKey, held: dict[int, PerKey], grid: Grid) -> None:
         self._keys = keys
         self._held = held
-        self._bounds = ("window_end", "window_rows", *(["window_start"] if tells_start else []))
+        self._bounds = ("window_end", "window_rows", *(["window_start"] if grid.tells_start else []))
+        self._no_window = -1 if grid.computes_empty else 0
 
     def unchanged(self, layout: Layout) -> Held:
         """Return what holds at the rows of a batch that closed no window."""
@@ -89,7 +91,8 @@ class LatestWindows:
             keys = layout.starts.searchsorted(rows, side="right") - 1
             return tuple(bound[keys] for bound in bounds)
 
-        everywhere = None if row_counts.all() else np.repeat(row_counts > 0, lengths)
+        has_window = row_counts != self._no_window
+        everywhere = None if has_window.all() else np.repeat(has_window, lengths)
         return Held(values=values, computed=everywhere, window=window)
 
     def hold(self, layout: Layout, panes: Panes, closed: Closed, values: dict[int, Vector]) -> Held:
@@ -130,8 +133,9 @@ class LatestWindows:
             )
 
         computed = None
-        if not rows_before.all():
-            has_window = at_panes(np.ones(len(closed.row_counts), dtype=np.bool_), rows_before > 0, contents)
+        had_window = rows_before != self._no_window
+        if not had_window.all():
+            has_window = at_panes(np.ones(len(closed.row_counts), dtype=np.bool_), had_window, contents)
             computed = np.repeat(has_window, panes.runs.lengths)
         if len(closed.closing):
             self._keep(layout, panes, closed, values)

@@ -8,8 +8,11 @@ from actors.engine.functions.sequences import EXPANSION_ROWS_MAX
 from actors.engine.keys.log import KeyedLog
 from actors.engine.language.program import Context, Node, no_aggregate
 from actors.engine.vectors.segments import Layout, chunks, expand, layout_of
-from actors.engine.vectors.vector import DTYPES, Array, Vector, simplified, validity
+from actors.engine.vectors.vector import DTYPES, Array, Vector, filler, simplified, validity
 from actors.engine.windows.plan import Call
+
+COUNTING = frozenset(("count", "size", "nunique"))
+"""Functions whose value over no rows is 0; that of others is NULL."""
 
 
 class WindowRows:
@@ -54,6 +57,20 @@ class WindowRows:
             return parts[0]
         values = np.concatenate([part.values for part in parts])
         return simplified(values, np.concatenate([validity(part) for part in parts]))
+
+    def aggregate_some(self, call: Call, starts: Array, lengths: Array) -> Vector:
+        """Return a call's value over ranges of positions that may be empty, which have no value but a count of 0."""
+        filled = lengths > 0
+        if filled.all():
+            return self.aggregate(call, starts, lengths)
+        kind = call.node.term.type
+        function = call.node.term.function
+        counts = function is not None and function.name in COUNTING
+        values, valid = np.full(len(lengths), filler(kind), dtype=DTYPES[kind]), np.full(len(lengths), counts)
+        if filled.any():
+            some = self.aggregate(call, starts[filled], lengths[filled])
+            values[filled], valid[filled] = some.values, validity(some)
+        return simplified(values, valid)
 
     def _replay(self, call: Call, vectors: list[Vector], lengths: Array) -> list[Vector]:
         columns = {self._stored[i].term.column: vector for i, vector in zip(call.stored, vectors, strict=True)}

@@ -111,7 +111,8 @@ class Windows:
         # Whether all keys have the same panes; otherwise each key has a phase of its own.
         self.one_grid = grid.one_grid
         self.closes_at_ticks = grid.closes_at_ticks
-        self._slides = grid.pane_count > 1 or grid.stride > 1 or grid.counts_rows
+        self._slides = grid.pane_count > 1 or grid.stride > 1 or grid.counts_rows or grid.computes_empty
+        self._finds_empty = grid.computes_empty
         self._closes_parts = grid.stride > 1 or grid.counts_rows
         # Of windows of rows the pane that a key has open is empty between its last row and the next.
         self._may_be_empty = grid.closes_at_ticks or grid.counts_rows
@@ -122,8 +123,10 @@ class Windows:
         nothing = np.int64(0)
         more = {"window_start": nothing} if grid.tells_start else {}
         more |= {"count": nothing} if grid.counts_rows else {}
-        self.keys = PerKey(pane=NO_PANE, phase=nothing, window_end=nothing, window_rows=nothing, **more)
-        self._latest = LatestWindows(self.keys, self.held, grid.tells_start)
+        # Where windows may be empty, -1 rows before the first.
+        before_first = np.int64(-1 if grid.computes_empty else 0)
+        self.keys = PerKey(pane=NO_PANE, phase=nothing, window_end=nothing, window_rows=before_first, **more)
+        self._latest = LatestWindows(self.keys, self.held, grid)
         self._panes = ClosedPanes(self.slots, grid)
         self._rows = WindowRows(self.stored)
         for slot in self.slots:
@@ -160,7 +163,8 @@ class Windows:
         newest = None
         if self._may_be_empty:
             newest = self._newest(numbers, carried_pane, folds[0].carried[0])
-            closes_carried &= newest != NO_PANE
+            if not self._finds_empty:
+                closes_carried &= newest != NO_PANE
         if panes.runs.is_one_each:
             closes = closes_carried
         else:
@@ -191,7 +195,11 @@ class Windows:
         newest = self._newest(numbers, open_panes, sizes["component0"].take(numbers))
         stride = self.grid.stride
         last = newest + self.pane_count if stride == 1 else (newest + self.pane_count) // stride * stride
-        reached = np.minimum(self.grid.reached(time, self._phases(numbers)), last)
+        reached = np.broadcast_to(self.grid.reached(time, self._phases(numbers)), numbers.shape)
+        if self._finds_empty:
+            is_due = (open_panes != NO_PANE) & (reached > open_panes)
+            return numbers[is_due], reached[is_due]
+        reached = np.minimum(reached, last)
         is_due = (newest != NO_PANE) & (reached > open_panes)
         return numbers[is_due], reached[is_due]
 
@@ -231,8 +239,9 @@ class Windows:
             final = contents = None
             windows, ends, closer, closer_of_content = ended.components, ended.panes + 1, closing, closing
         else:
-            reach = np.minimum(panes.index.take(closing) - ended.panes, self.pane_count)
-            if ended.newest is not None:
+            most = self.grid.reach_max
+            reach = np.minimum(panes.index.take(closing) - ended.panes, most)
+            if ended.newest is not None and not self._finds_empty:
                 reach = np.minimum(reach, ended.newest - ended.panes + self.pane_count)
             windows, ends, contents, counts = self._panes.slide(layout.numbers, panes.key.take(closing), ended, reach)
             if self._closes_parts:
@@ -326,7 +335,8 @@ class Windows:
                 values[call.node.index] = call.aggregate.finish([windows[slot] for slot in call.slots])
             else:
                 assert stops is not None
-                values[call.node.index] = self._rows.aggregate(call, stops - sizes, sizes)
+                aggregate = self._rows.aggregate_some if self._finds_empty else self._rows.aggregate
+                values[call.node.index] = aggregate(call, stops - sizes, sizes)
         return values
 
     def _trim(self, layout: Layout, panes: Panes, closing: Array) -> None:
@@ -382,7 +392,7 @@ class Windows:
         assert (counts >= 0).all()
         assert not counts[panes == NO_PANE].any()
         assert self._may_be_empty or counts[panes != NO_PANE].all()
-        assert (self.keys["window_rows"] >= 0).all()
+        assert (self.keys["window_rows"] >= (-1 if self._finds_empty else 0)).all()
         kept = self._panes.validate(panes)
         if self.stored:
             known = self._rows.log.key_count

@@ -1,5 +1,6 @@
 """Windows that begin anywhere: steps that do not divide the size, offsets, the calendar; as a naive engine has them."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -14,11 +15,23 @@ from actors.engine.windows.calendar import Calendar
 from actors.model import ColumnType
 from tests.support.naive.calendar import NaiveCalendar
 from tests.support.naive.numbers import Fragile
-from tests.support.naive.other_windows import NaiveRowWindows, NaiveSessions
+from tests.support.naive.other_windows import NaiveRowWindows, NaiveSessions, NaiveZero
 from tests.support.naive_engine import NaiveEngine
 
 SCHEMA = {"time": "DATETIME", "sym": "SYMBOL", "qty": "INT"}
-METRICS = ["sum(qty) > 5", "count(qty) > 1 and max(qty) > 2", "qty > avg(qty)", "med(qty) > 1", "sum(deltas(qty)) >= 0"]
+METRICS = [
+    "sum(qty) > 5",
+    "count(qty) < 1",
+    "isNull(qty) or size(qty) < qty",
+    "nunique(qty) < 1",
+    "count(qty) > 1 and max(qty) > 2",
+    "qty > avg(qty)",
+    "med(qty) > 1",
+    "sum(deltas(qty)) >= 0",
+]
+ROW_FORMS = [one for one in METRICS if not one.startswith(("med", "sum(deltas", "nunique"))]
+"""Those that may be tested row by row."""
+
 HOUR = 3600
 
 Row = tuple[int, str, int | None]
@@ -73,8 +86,14 @@ def check(
     ticks: bool,
     engine: type[NaiveEngine] = NaiveEngine,
 ) -> None:
-    expected, found = [], []
-    plain = {"metrics": METRICS, "schema": SCHEMA, "time_column": "time", "key_columns": ["sym"]}
+    expected: list[tuple[Any, ...]] = []
+    found: list[tuple[Any, ...]] = []
+    plain = {
+        "metrics": METRICS if len(rows) % 2 else ROW_FORMS,
+        "schema": SCHEMA,
+        "time_column": "time",
+        "key_columns": ["sym"],
+    }
     slow = engine(**plain, **naive)
     engines = [
         AnomalyDetectionEngine(
@@ -103,6 +122,7 @@ def check(
                 (one.offset, LATE_ORDINALS + one.ordinal, one.time, *one.key, one.metric_index) for one in closed
             ]
             shown.append(engines[0].advance(reached // tick_size * tick_size))
+            slow.forget(reached // tick_size * tick_size, arguments.get("idle_key_ttl", 10**12))
         greatest = reached
         start = stop
         for frame in shown:
@@ -114,12 +134,14 @@ def check(
         assert engines[1].snapshot() == engines[0].snapshot()
         engines.reverse()
     assert found == expected
-    starts = [
-        pl.Series([text]).str.json_decode(pl.Struct({"window": pl.Struct({"start": pl.Int64})}))[0] for text in details
-    ]
-    wanted = [slow.reasons[one[0], one[1]].window for one in expected if one[1] < LATE_ORDINALS]
-    told = [one["window"]["start"] for one, at in zip(starts, found, strict=True) if at[1] < LATE_ORDINALS]
-    assert told == [window[0] for window in wanted if window is not None]
+    check_starts(details, found, slow)
+
+
+def check_starts(details: list[str], found: list[tuple[Any, ...]], slow: NaiveEngine) -> None:
+    """Check where the windows of anomalies of rows begin."""
+    told = [json.loads(text)["window"]["start"] if "window" in text else None for text in details]
+    wanted = [(at, slow.reasons[one[0], one[1]].window) for at, one in enumerate(found) if one[1] < LATE_ORDINALS]
+    assert [told[at] for at, _ in wanted] == [None if window is None else window[0] for _, window in wanted]
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
@@ -173,6 +195,15 @@ def test_windows_of_rows_are_those_of_a_naive_engine(
 ) -> None:
     given, naive = {"window_rows": count, "step": step}, {"rows": count, "row_step": step}
     check(given, naive, rows, cuts, ticks, NaiveRowWindows)
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+@given(lengths(), streams(1_000_003, 40), st.sets(st.integers(0, 24), max_size=4), st.none() | st.integers(25, 60))
+def test_windows_without_rows_are_those_of_a_naive_engine(
+    arguments: dict[str, Any], rows: list[Row], cuts: set[int], ttl: int | None
+) -> None:
+    more: dict[str, Any] = {"empty_windows": "zero"} | ({} if ttl is None else {"idle_key_ttl": ttl})
+    check(arguments | more, arguments, rows, cuts, True, NaiveZero)
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])

@@ -19,6 +19,8 @@ KINDS: list[dict[str, Any]] = [
     {"window_rows": 4, "step": 3},
     {"window_rows": 2, "step": 5},
     {"window_gap": 6},
+    {"window_size": 10, "step": 3, "empty_windows": "zero"},
+    {"window_size": 4, "step": 4, "empty_windows": "zero"},
     {"align": "day", "timezone": "Europe/Berlin"},
 ]
 

@@ -1,8 +1,9 @@
 """Windows that are no stretches of time: so many rows, and sessions, as a row by row engine has them."""
 
+from collections.abc import Callable
 from typing import Any
 
-from tests.support.naive.engine import NaiveEngine, Reason, _KeyState
+from tests.support.naive.engine import Key, NaiveEngine, Reason, _KeyState
 from tests.support.naive.evaluate import Row
 
 
@@ -55,3 +56,29 @@ class NaiveSessions(NaiveRowWindows):
         if state.rows and self._closed.get(id(state), 0) == len(state.rows):
             state.reported_until = max(state.reported_until or 0, state.times[-1] + self._gap)
         return hits
+
+
+class NaiveZero(NaiveEngine):
+    """Windows of known keys are computed whether they have rows or not."""
+
+    def _close_windows(self, state: _KeyState, time: int) -> list[Reason]:
+        hits: list[Reason] = []
+        while state.next_end <= time:
+            if state.times:
+                hits += self._compute(state, self._window(state))
+            else:
+                # Nothing was known of the key then.
+                state.next_end = self._following(state.next_end, state.next_end)
+        return hits
+
+    def _close_in_time(self, state: _KeyState, time: int) -> list[Reason]:
+        hits: list[Reason] = []
+        while state.next_end <= time:
+            state.reported_until = state.next_end
+            hits += self._compute(state, self._window(state))
+        return hits
+
+    def forget(self, time: int, ttl: int, keys: Callable[[Key], bool] = lambda key: True) -> None:
+        for key in list(filter(keys, self._states)):
+            if self._states[key].times and self._states[key].times[-1] < time - ttl:
+                del self._states[key]

@@ -6,6 +6,7 @@ import pytest
 
 from config import ConfigError, make_job
 from config.library_checks import library_faults
+from config.metric_groups import group_specs
 from tests.support.jobs import make_trades_job
 
 LOAD = {"time": "TIMESTAMP", "host": "SYMBOL", "load": "DOUBLE"}
@@ -75,12 +76,26 @@ def test_a_window_may_begin_anywhere(window: dict[str, Any]) -> None:
         ),
         ({"gap": "5s", "offset": 3}, "TIMESTAMP", "window.offset: 3 says nothing here, as a session lasts"),
         ({"rows": 0}, "TIMESTAMP", "window.rows: must be more than 0"),
+        ({"gap": "5s", "empty": "zero"}, "TIMESTAMP", "window.empty: 'zero' needs `ticks`"),
+        ({"size": "5s", "empty": "none"}, "TIMESTAMP", "window.empty: "),
         ({"size": "3mo"}, "TIMESTAMP", "window.size: '3mo' is no duration"),
     ],
 )
 def test_a_window_that_cannot_be_is_refused(window: dict[str, Any], kind: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         job_with(window, kind)
+
+
+def test_empty_windows_need_ticks_which_then_close_all() -> None:
+    with pytest.raises(ConfigError, match=r"window.empty: 'zero' says nothing here, as a session lasts"):
+        job_with({"gap": "5s", "empty": "zero"}, ticks="5s")
+    job = job_with({"size": "5s", "empty": "zero"}, ticks="5s")
+    assert library_faults(job) == []
+    assert [spec.ticks_close_windows for _, spec in group_specs(job)] == [True]
+    both = ["load > 1", {"when": "avg(load) > 1", "window": {"size": "5s", "empty": "zero"}}]
+    job = job_with({"size": "5s"}, ticks="5s", metrics=both)
+    assert library_faults(job) == []
+    assert [spec.ticks_close_windows for _, spec in group_specs(job)] == [False, True]
 
 
 def test_days_of_a_date_column_need_no_time_zone() -> None:
