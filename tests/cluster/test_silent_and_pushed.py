@@ -92,23 +92,23 @@ def test_what_was_acknowledged_is_there_once(
     client.submit(job)
     sender = Sender(port)
     sender.start()
-    eventually(lambda: sender.sent_count > 10, 60)
+
+    def count() -> int:
+        try:
+            return sum(stat.anomaly_count for stat in client.partition_stats(name))
+        except TocsinError:
+            # A host is started, perhaps again.
+            return 0
+
+    eventually(lambda: sender.sent_count > 10 and count(), 60)
     FAULTS[fault](client, home, name)
     sender.join(120 * slowness())
     assert not sender.is_alive(), f"{sender.sent_count} of {BATCH_COUNT} were acknowledged"
-    count = BATCH_COUNT * BATCH_ROW_COUNT
-
-    def have_all() -> bool:
-        try:
-            return sum(stat.anomaly_count for stat in client.partition_stats(name)) >= count
-        except TocsinError:
-            # A host that was killed is started again.
-            return False
-
-    eventually(have_all, 60)
+    wanted = BATCH_COUNT * BATCH_ROW_COUNT
+    eventually(lambda: count() >= wanted, 60)
     client.stop(name)
     eventually(lambda: client.job(name).status == "stopped")
-    assert len(client.anomaly_entries(name)) == count
+    assert len(client.anomaly_entries(name)) == wanted
     client.remove(name)
 
 
