@@ -61,6 +61,9 @@ class Grid:
     @property
     def reach_max(self) -> int:
         """Panes after one with rows at whose ends windows are computed."""
+        if self.counts_rows:
+            # The next row is in the next pane at the latest.
+            return 1
         return self.pane_count + EMPTY_MAX * self.stride if self.computes_empty else self.pane_count
 
     @property

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from actors.engine import AnomalyDetectionEngine
+from actors.engine.core import WINDOWS_AT_ONCE_MAX
 from actors.engine.windows.alignment import alignment_size
 from actors.model import ColumnType
 from tests.unit.engine.support import SCHEMA, engine, fire, quantities, times_fired
@@ -185,3 +187,9 @@ def test_every_temporal_type_may_be_the_time_column(kind: ColumnType) -> None:
     subject = engine("count(qty) == 1", schema={**SCHEMA, "time": str(kind)}, window_size=60, step=60)
     assert [found[-1] for found in fire(subject, [row(0, 1), row(7200, 1)])] == [0]
     assert subject.append([]).height == 0
+
+
+def test_batches_are_not_cut_for_the_panes_of_windows_of_rows_which_close_one_at_a_row() -> None:
+    schema = {"time": "TIMESTAMP", "qty": "INT"}
+    subject = AnomalyDetectionEngine("rows", ["sum(qty) > 5"], schema, "time", window_rows=10**6, step=1)
+    assert subject._core.rows_at_once == WINDOWS_AT_ONCE_MAX
