@@ -14,6 +14,9 @@ class LeaderLimits:
     reply_timeout_us: int = 60_000_000
     """A host's reply that takes longer counts as a failure; for a batch, counted from the answer to the one before."""
 
+    send_timeout_us: int = 700_000_000
+    """Time that a host has to send notifications, ten at most, of which each may take a minute to fail."""
+
     start_timeout_us: int = 120_000_000
     """The process of a new host has so long to start."""
 

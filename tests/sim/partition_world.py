@@ -46,6 +46,7 @@ MEMBERS = ("member-0", "member-1", "member-2")
 
 LIMITS = LeaderLimits(
     reply_timeout_us=3_000_000,
+    send_timeout_us=3_000_000,
     start_timeout_us=3_000_000,
     store_timeout_us=1_000_000,
     node_lost_us=2_000_000,

@@ -32,9 +32,6 @@ KEPT_US = 10_000_000
 SENT_COUNT_MAX = 10
 """Notifications that a host is given at once."""
 
-SEND_TIMEOUT_US = 700_000_000
-"""Longer than that many take to fail."""
-
 UNTOLD_COUNT_MAX = 50_000
 """Episodes with news that are looked at; while there are as many, what comes waits in the outboxes."""
 
@@ -247,7 +244,7 @@ class Notifying:
             sink=self._number,
             sent=tuple((self._notification(one), notes_of(one)) for one in some),
         )
-        self._ask(request, partial(self._on_sent, some), SEND_TIMEOUT_US)
+        self._ask(request, partial(self._on_sent, some), self._desk.limits.send_timeout_us)
 
     def _contents(self, intent: Intent) -> bool:
         """Return whether there is anything to say of an intent: nobody knows what a lost partition had."""
