@@ -277,7 +277,8 @@ class Policy:
             for kind, (began, ended) in sorted(tally.counted.items())
         ]
         since_us = min((tally.since_us for tally in self._tallies.values() if tally.counted), default=0)
-        found.decide(self._sent_us, counted, since_us)
+        last_us = max((tally.digest_us for tally in self._tallies.values()), default=0)
+        found.decide(self._sent_us, counted, since_us, last_us)
         self._waiting_count = found.waiting_count
         decision = found.decision
         if decision.is_empty:
@@ -381,12 +382,14 @@ class _Deciding:
         """Take an episode that somebody was told of."""
         self._going_on.setdefault(group, []).append(one)
 
-    def decide(self, sent_us: Sequence[int], counted: Sequence[tuple[int, int, int, int]], since_us: int) -> None:
-        """Decide about all of them, where notifications were decided at times of before."""
+    def decide(
+        self, sent_us: Sequence[int], counted: Sequence[tuple[int, int, int, int]], since_us: int, last_us: int
+    ) -> None:
+        """Decide about all of them, where notifications were decided at times of before, the last digest at another."""
         if self._ops:
             return
         self._sent_us = list(sent_us)
-        self._digest(counted, since_us)
+        self._digest(counted, since_us, last_us)
         due = [(self._due_us(some), group) for group, some in self._news.items()]
         for due_us, group in sorted(due):
             if due_us > self.now_us and not self._is_last:
@@ -409,7 +412,7 @@ class _Deciding:
             return 0
         return self._sent_us[-rate.max] + _us(rate.per)
 
-    def _digest(self, counted: Sequence[tuple[int, int, int, int]], since_us: int) -> None:
+    def _digest(self, counted: Sequence[tuple[int, int, int, int]], since_us: int, last_us: int) -> None:
         if not counted:
             return
         rate = self._settings.rate
@@ -417,8 +420,10 @@ class _Deciding:
         if due_us > self.now_us and not self._is_last:
             self.next_us = min(self.next_us, due_us)
             return
-        name = name_of(self._rules.job_name, self._rules.sink, DIGEST, (), list(counted), since_us, self.now_us)
-        self._say(Intent(id=name, kind=DIGEST, counts=tuple(counted), since_us=since_us, at_us=self.now_us))
+        name = name_of(self._rules.job_name, self._rules.sink, DIGEST, (), list(counted), since_us, last_us)
+        # Partitions know by its time which digest they have taken off, and clocks may stand still or be set back.
+        at_us = max(self.now_us, last_us + 1)
+        self._say(Intent(id=name, kind=DIGEST, counts=tuple(counted), since_us=since_us, at_us=at_us))
 
     def _tell(self, group: Group) -> None:
         some = sorted(self._news[group], key=lambda one: (one.untold[0].id, one.partition))
