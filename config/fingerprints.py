@@ -19,6 +19,9 @@ def forget_what_decides_nothing(data: dict[str, Any]) -> None:
     for rule in (*data["metrics"], *data["detectors"]):
         for name in ABOUT_KEYS:
             rule.pop(name, None)
+    if not data["let"]:
+        # No part had a name when the first shards were made.
+        del data["let"]
     for metric in data["metrics"]:
         # All metrics had those of the job when the first shards were made.
         for name in ("window", "key"):

@@ -22,7 +22,7 @@ _SETTINGS: dict[str, Path] = {
 
 def library_faults(job: JobSettings) -> list[SettingError]:
     """Return what the libraries refuse, one fault for each metric, detector, and the store."""
-    faults = _metric_faults(job) if job.metrics else []
+    faults = _let_faults(job) or (_metric_faults(job) if job.metrics else [])
     for index, detector in enumerate(job.detectors):
         faults += _faults(("detectors", index), partial(detector_spec, job, detector))
     if job.events.store or job.events.anomalies:
@@ -39,6 +39,16 @@ def _value_texts(job: JobSettings) -> tuple[tuple[str, ...], ...]:
     for group, spec in group_specs(job):
         found |= zip(group.metrics, AnomalyDetectionEngine.from_spec(spec).value_texts, strict=True)
     return tuple(found[index] for index in range(len(job.metrics)))
+
+
+def _let_faults(job: JobSettings) -> list[SettingError]:
+    """Return what is wrong with named parts, which every metric would say again."""
+    if not job.let:
+        return []
+    from actors.engine.language.analysis import analyse_parts
+
+    parts = tuple(job.let.items())
+    return _faults(("let",), lambda: analyse_parts(parts, job.row_schema, job.time_column))
 
 
 def _metric_faults(job: JobSettings) -> list[SettingError]:

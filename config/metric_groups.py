@@ -75,7 +75,8 @@ def _has_windows(job: JobSettings, group: MetricGroup) -> bool:
     """Return whether time closes windows of a group."""
     if group.window is None or group.window.rows is not None:
         return False
-    from actors.engine.language.analysis import MetricKind, analyse_metric
+    from actors.engine.language.analysis import analyse_metric
+    from actors.engine.language.terms import MetricKind
 
-    texts = [job.metrics[index].when for index in group.metrics]
-    return any(analyse_metric(text, job.row_schema).kind is not MetricKind.ROW for text in texts)
+    texts, let = [job.metrics[index].when for index in group.metrics], tuple(job.let.items())
+    return any(analyse_metric(text, job.row_schema, job.time_column, let).kind is not MetricKind.ROW for text in texts)

@@ -262,6 +262,9 @@ class JobSettings(Settings):
     key: Names = ()
     """Names of the key columns; everything is computed per key, but metrics that have one of their own."""
 
+    let: dict[str, str] = Field(default_factory=dict)
+    """Named parts: expressions that metrics, and texts about them, use by name."""
+
     metrics: tuple[Metric, ...] = ()
     """Conditions; their positions are the `type` in the output."""
 

@@ -28,6 +28,7 @@ def engine_spec(job: JobSettings, key_columns: Sequence[str] | None = None) -> "
         metrics=tuple(metric.when for metric in job.metrics),
         schema=job.row_schema,
         time_column=job.time_column,
+        let=job.let,
         key_columns=job.key_columns if key_columns is None else key_columns,
         **({} if job.window is None else job.window.arguments(job.row_schema[job.time].type)._asdict()),
         garbage_size=job.engine.garbage_size,
@@ -146,7 +147,7 @@ def _descriptions(job: JobSettings) -> tuple[str, ...] | None:
 
     # Metrics without words of their own keep the text that the engine would print.
     return tuple(
-        analyse_metric(metric.when, job.row_schema, job.time_column).text
+        analyse_metric(metric.when, job.row_schema, job.time_column, tuple(job.let.items())).text
         if metric.describe is None
         else metric.describe
         for metric in job.metrics

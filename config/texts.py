@@ -24,6 +24,9 @@ _OF_NOTIFICATIONS = ("group", "firing", "resolved", "repeated", "notice", "held"
 def text_faults(job: "JobSettings") -> list[SettingError]:
     """Return what is wrong with the texts and ids of a job's rules, and with the texts of its sinks."""
     faults = _id_faults(job)
+    for name in job.let:
+        if name.lower() in (*RULE_WORDS, *EPISODE_WORDS, "window", "labels"):
+            faults.append(fault(("let", name), f"{name!r} means something else in texts; name the part otherwise"))
     for path, text in _templates(job):
         try:
             template = parse_template(text)
@@ -61,12 +64,12 @@ def value_faults(job: "JobSettings", parts: Callable[[], Sequence[Sequence[str]]
 
 
 def _mere_columns(job: "JobSettings", path: Path) -> set[str]:
-    """Return the columns that records of what a text is about have no field of."""
+    """Return the columns and named parts that records of what a text is about have no field of."""
     if path[0] == "sinks":
         key = job.all_key_columns
     else:
         key = job.keys[int(path[1])] if path[0] == "metrics" else job.key_columns
-    return {*job.row_schema.names} - {*key, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS, *_details(job, path)}
+    return {*job.row_schema.names, *job.let} - {*key, *RULE_WORDS, *EPISODE_WORDS, *WINDOW_WORDS, *_details(job, path)}
 
 
 def _details(job: "JobSettings", path: Path) -> set[str]:
@@ -136,7 +139,7 @@ def _names(job: "JobSettings", path: Path) -> Iterator[str]:
     unknown = set() if is_body else {*_OF_SINKS, path[2]}
     if path[2] == "describe":
         unknown.add("metric")
-    yield from (*job.row_schema.names, *(name for name in RULE_WORDS if name not in unknown))
+    yield from (*job.row_schema.names, *job.let, *(name for name in RULE_WORDS if name not in unknown))
     yield from (*EPISODE_WORDS, *WINDOW_WORDS, *sorted(_details(job, path)))
     if is_body and job.follows_policy(job.sinks[int(path[1])]):
         yield from _OF_NOTIFICATIONS

@@ -1,7 +1,7 @@
 """The engine's arguments, checked: whatever is given, the settings of an engine or an error that names the value."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import index
@@ -11,8 +11,10 @@ from typing import Any
 from actors.durations import Duration, duration_units
 from actors.engine.episodes.episode import Lifecycle, LifecycleSettings
 from actors.engine.errors import ArgumentError, EngineSchemaError, bad_argument, shown
-from actors.engine.language.analysis import Metric, MetricKind, analyse_metric
+from actors.engine.language.analysis import analyse_metric
 from actors.engine.language.grammar import RESERVED_WORDS
+from actors.engine.language.parts import Let
+from actors.engine.language.terms import Metric, MetricKind
 from actors.engine.spec import EngineSpec
 from actors.engine.windows.asked import AskedWindow, WindowFault, longest, made_grid
 from actors.engine.windows.grid import Grid
@@ -116,7 +118,8 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
     texts = _texts("metrics", spec.metrics)
     if not texts:
         raise bad_argument("there are no metrics; give at least one")
-    metrics = tuple(analyse_metric(text, schema, time.name) for text in texts)
+    let = _checked_let(spec.let)
+    metrics = tuple(analyse_metric(text, schema, time.name, let) for text in texts)
     has_windows = any(metric.kind is not MetricKind.ROW for metric in metrics)
     max_lateness = _units("max_lateness", spec.max_lateness, time.type, 0)
     closes = _flag("ticks_close_windows", spec.ticks_close_windows)
@@ -136,7 +139,7 @@ def checked_settings(spec: EngineSpec) -> CheckedSettings:
         descriptions=_checked_descriptions(spec.anomaly_descriptions, metrics),
         nulls=_choice("nulls", spec.nulls, NULL_RULES),
         explain=_choice("explain", spec.explain, LEVELS),
-        lifecycles=_checked_lifecycles(spec.lifecycles, metrics, schema, time),
+        lifecycles=_checked_lifecycles(spec.lifecycles, metrics, schema, time, let),
         max_lateness=max_lateness,
         ticks_close_windows=closes,
         idle_key_ttl=_units("idle_key_ttl", spec.idle_key_ttl, time.type, 0),
@@ -309,7 +312,7 @@ def _checked_descriptions(given: Any, metrics: tuple[Metric, ...]) -> tuple[str,
 
 
 def _checked_lifecycles(
-    given: Any, metrics: tuple[Metric, ...], schema: Schema, time: Column
+    given: Any, metrics: tuple[Metric, ...], schema: Schema, time: Column, let: Let
 ) -> tuple[Lifecycle | None, ...]:
     found = tuple(_listed("lifecycles", given))
     if found and len(found) != len(metrics):
@@ -320,12 +323,14 @@ def _checked_lifecycles(
             raise bad_argument(f"lifecycles[{i}] is {shown(one)}; give LifecycleSettings, or None")
     if all(one is None for one in found):
         return ()
-    return tuple(None if one is None else _checked_lifecycle(one, schema, time, has_windows) for one in found)
+    return tuple(None if one is None else _checked_lifecycle(one, schema, time, let, has_windows) for one in found)
 
 
-def _checked_lifecycle(given: LifecycleSettings, schema: Schema, time: Column, has_windows: bool) -> Lifecycle:
+def _checked_lifecycle(
+    given: LifecycleSettings, schema: Schema, time: Column, let: Let, has_windows: bool
+) -> Lifecycle:
     hold, keep_firing = _units("hold", given.hold, time.type, 0), _units("keep_firing", given.keep_firing, time.type, 0)
-    clear = None if given.clear is None else analyse_metric(_text("clear", given.clear), schema, time.name)
+    clear = None if given.clear is None else analyse_metric(_text("clear", given.clear), schema, time.name, let)
     if clear is not None and clear.kind is not MetricKind.ROW and not has_windows:
         # It would change what the metrics themselves say: with windows, late rows are discarded.
         text = f"clear is {clear.text!r}, which has an aggregate, but no metric has one; leave it out of clear too"
@@ -351,6 +356,12 @@ def _check_together(settings: CheckedSettings) -> None:
         problem = f"is {ttl}, less than the window, {window_size}; give at least as much"
     if problem:
         raise ArgumentError("idle_key_ttl", f"idle_key_ttl {problem}")
+
+
+def _checked_let(given: Any) -> Let:
+    if not isinstance(given, Mapping):
+        raise bad_argument(f"let is {shown(given)}; give a mapping of names to expressions")
+    return tuple((_text("a name in let", name), _text(f"let[{name!r}]", text)) for name, text in given.items())
 
 
 def _checked_folder(folder: Any, interval: Any) -> tuple[Path | None, int | None]:

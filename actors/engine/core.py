@@ -21,8 +21,8 @@ from actors.engine.keys.late import LateRows, lateness
 from actors.engine.keys.numbers import KeyNumbers
 from actors.engine.keys.reorder import NoReordering, ReorderBuffer
 from actors.engine.keys.times import NEVER, KeyTimes
-from actors.engine.language.analysis import MetricKind, contains
 from actors.engine.language.program import Context, Program, aggregates_below, no_aggregate
+from actors.engine.language.terms import MetricKind, contains
 from actors.engine.part import CheckedPart, Part
 from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.costs import EngineCosts, EngineMemory, engine_costs, memory_of

@@ -27,7 +27,7 @@ from actors.engine.core import Core
 from actors.engine.episodes.episode import Episode
 from actors.engine.episodes.tracker import EpisodeChanges
 from actors.engine.errors import EngineSchemaError, EngineSnapshotError
-from actors.engine.language.analysis import Metric
+from actors.engine.language.terms import Metric
 from actors.engine.report.costs import EngineCosts, EngineMemory
 from actors.engine.report.details import Packed
 from actors.engine.report.explain import Explanation

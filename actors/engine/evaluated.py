@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Context, Node, fired, no_aggregate, no_column
+from actors.engine.language.terms import Metric, MetricKind
 from actors.engine.report.output import NO_ANOMALIES, Anomalies, Fired, ordered
 from actors.engine.vectors.batch import Batch
 from actors.engine.vectors.segments import Layout

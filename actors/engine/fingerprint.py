@@ -21,6 +21,10 @@ def fingerprint_of(settings: CheckedSettings) -> str:
         "window": _window_parts(settings),
         "nulls": settings.nulls,
     }
+    clears = [one.clear for one in settings.lifecycles if one is not None and one.clear is not None]
+    named = sorted({pair for metric in (*settings.metrics, *clears) for pair in metric.parts})
+    if named:
+        parts["let"] = [[name, text] for name, text in named]
     if settings.max_lateness:
         parts["max_lateness"] = settings.max_lateness
     if settings.ticks_close_windows:

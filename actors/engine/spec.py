@@ -1,7 +1,7 @@
 """The arguments of an engine as they are asked for; `actors.engine.arguments` checks and completes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -29,6 +29,9 @@ class EngineSpec:
 
     key_columns: str | Sequence[str] = ()
     """The columns that make the key; none for one key."""
+
+    let: Mapping[str, str] = field(default_factory=dict)
+    """Named parts: expressions that metrics may use by name."""
 
     window_size: Duration | None = None
     """Length of windows; needed with an aggregate, unless there is `align`, and ignored without."""
@@ -97,6 +100,7 @@ class EngineSpec:
 class EngineOptions(TypedDict, total=False):
     """The fields of `EngineSpec` that are given by name only."""
 
+    let: Mapping[str, str]
     garbage_size: int
     round_time: bool
     window_offset: Duration

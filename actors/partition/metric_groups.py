@@ -17,7 +17,7 @@ import polars as pl
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.episodes.episode import Episode, EpisodeId
 from actors.engine.episodes.tracker import EpisodeChanges, Notice
-from actors.engine.language.analysis import Metric
+from actors.engine.language.terms import Metric
 from actors.engine.report.costs import EngineMemory
 from actors.engine.report.output import Numbering, row_ordinals
 from actors.engine.report.stat import EngineStat

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from actors.engine.language.analysis import Metric, MetricKind, analyse_metric, columns_of
+from actors.engine.language.analysis import analyse_metric
+from actors.engine.language.terms import Metric, MetricKind, columns_of
 from actors.engine.windows.closed import END
 from actors.model import ColumnType, Schema
 from cluster.backtest.counting import Backtest, TimeRange
@@ -195,7 +196,10 @@ def _window_sizes(job: JobSettings) -> list[int | None]:
     kind, sizes = job.row_schema[job.time].type, []
     for metric in job.metrics:
         window = job.window if metric.window is None else metric.window
-        is_of_windows = analyse_metric(metric.when, job.row_schema).kind is MetricKind.WINDOW
+        is_of_windows = (
+            analyse_metric(metric.when, job.row_schema, job.time_column, tuple(job.let.items())).kind
+            is MetricKind.WINDOW
+        )
         has_size = window is not None and window.has_one_length and is_of_windows
         sizes.append(window.size_ticks(kind) if has_size and window is not None else None)
     return sizes

@@ -10,7 +10,7 @@ from actors.detectors import Detector
 from actors.engine import AnomalyDetectionEngine
 from actors.engine.keys.kept import Work
 from actors.engine.language.advice import warnings_of
-from actors.engine.language.analysis import MetricKind
+from actors.engine.language.terms import MetricKind
 from actors.engine.report.costs import EngineCosts, MetricCost, StateCost
 from actors.engine.windows.asked import made_grid
 from actors.engine.windows.grid import Grid

@@ -163,6 +163,8 @@ WINDOW_BOOLEANS = (
         "last(s) == 'b'",
     ),
     *("first(s) == ''", "mode(x) == 1", "count(b) < size(b)", "firstNot(s) == 'A'", "lastNot(s) == `b"),
+    *("sum(x) > earlier(sum(x), 1)", "earlier(count(*)) < count(*)", "isNull(earlier(avg(x) - max(r), 2))"),
+    *("x > earlier(max(x), 1)", "first(s) != earlier(first(s), 1)", "earlier(sum(x) \\ count(*), 3) > 0.1371"),
     *("x > avg(x)", "b and max(x) > 2", "first(x) == x", "prev(x) > avg(x)", "x > 2 or max(x) > 3", "sum(x) in [3, 4]"),
 )
 

@@ -15,6 +15,8 @@ _CONSTANTS = {"integer": "5", "constant": "1", "real": "1", "truth": "true", "wo
 
 def _call_of(function: Function) -> str:
     needed = [parameter for parameter in function.parameters if parameter.default is REQUIRED]
+    if function.name == "earlier":
+        return "earlier(sum(qty), 1)"
     given = [(_CONSTANTS if p.is_constant else _VALUES)[p.accepts] for p in needed]
     if any(p.is_constant for p in function.parameters[: len(given)]):
         given = [f"{p.name}={text}" if p.is_constant else text for p, text in zip(needed, given, strict=True)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from actors.durations import Duration
 
 if TYPE_CHECKING:
-    from actors.engine.language.analysis import Metric
+    from actors.engine.language.terms import Metric
 
 
 class Evaluation(IntEnum):

@@ -10,8 +10,8 @@ import numpy as np
 
 from actors.engine.episodes.episode import Evaluation, Lifecycle
 from actors.engine.evaluated import Evaluated
-from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Node, Program, fired
+from actors.engine.language.terms import Metric, MetricKind
 from actors.engine.vectors.vector import Array, Type, Vector
 
 _LOW, _HIGH = ("lt", "le"), ("gt", "ge")

@@ -32,8 +32,8 @@ from actors.engine.episodes.evaluations import Watch, steps, watch_of
 from actors.engine.episodes.gaps import WindowGaps
 from actors.engine.evaluated import Evaluated
 from actors.engine.keys.idle import KeyState
-from actors.engine.language.analysis import MetricKind
 from actors.engine.language.program import Node, Program
+from actors.engine.language.terms import MetricKind
 from actors.engine.vectors.vector import Array
 
 

@@ -103,6 +103,9 @@ class Function:
     compares: bool = False
     """Whether its values are compared with one another, so that it matters what NULL means there."""
 
+    looks_at_windows: bool = False
+    """Whether it is an aggregate that looks at windows that have closed before, and not at rows."""
+
     expansion: str = ""
     """The expression that a call stands for, with the names of the parameters in it; empty for a function with forms
     of its own. `per_second` is the number of units in a second of its `moment`."""
@@ -148,12 +151,13 @@ def sequence(
 
 def shorthand(name: str, parameters: tuple[Parameter, ...], expansion: str, definition: str, nulls: str) -> Function:
     """Return an order-sensitive function that stands for an expression of others."""
-    forms = (_no_build, VectorsOnly("stands for other functions, which have forms"))
-    made = _function(Kind.SEQUENCE, name, parameters, _no_build, forms, (definition, nulls))
+    forms = (no_build, VectorsOnly("stands for other functions, which have forms"))
+    made = _function(Kind.SEQUENCE, name, parameters, no_build, forms, (definition, nulls))
     return replace(made, expansion=expansion)
 
 
-def _no_build(*arguments: Any) -> Any:
+def no_build(*arguments: Any) -> Any:
+    """Refuse to make what a function that has no forms of its own would be."""
     raise AssertionError(arguments)
 
 

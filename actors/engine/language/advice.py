@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import ceil, floor
 from typing import Any
 
-from actors.engine.language.analysis import Metric, Term
+from actors.engine.language.terms import Metric, Term
 from actors.engine.vectors.vector import Type
 
 _COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")

@@ -4,9 +4,8 @@ Terms are compared by what they compute, not by where they stand, so equal parts
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,12 +13,22 @@ from actors.durations import NANOSECONDS, nanoseconds_per_unit
 from actors.engine.errors import MetricError
 from actors.engine.functions.catalogue import BY_NAME, FORBIDDEN
 from actors.engine.functions.definition import REQUIRED, Function, Kind, Parameter
-from actors.engine.functions.scalars import Usage
 from actors.engine.language.durations import as_number, one_clock, units_of
 from actors.engine.language.expansion import TERM_SIZE_MAX, expanded
-from actors.engine.language.grammar import NAME_PATTERN, parse_metric
+from actors.engine.language.grammar import DEPTH_MAX, NAME_PATTERN, parse_metric
 from actors.engine.language.hints import way_out_of_name, way_out_of_slip
+from actors.engine.language.parts import Let, in_part, ordered_parts
 from actors.engine.language.syntax import AllRows, Call, Duration, Listing, Literal, Name, Node, Pair
+from actors.engine.language.terms import (
+    Metric,
+    Part,
+    Term,
+    columns_of,
+    contains,
+    has_outer_column,
+    kind_of,
+    looks_at_windows,
+)
 from actors.engine.language.text import canonical_text, render, render_text
 from actors.engine.language.wording import allowed, comparison_of, listed, number_for, signature
 from actors.engine.vectors.vector import Type
@@ -30,103 +39,33 @@ KEPT_METRICS_MAX = 256
 """Metrics that are kept, since every partition of a process asks for the same ones."""
 
 
-class MetricKind(StrEnum):
-    """When a metric is tested."""
+@lru_cache(maxsize=KEPT_METRICS_MAX)
+def analyse_parts(let: Let, schema: Schema, time_column: str = "") -> Mapping[str, Part]:
+    """Return named parts by their names in small letters.
 
-    ROW = "row"
-    """For every row; it has no aggregate."""
-
-    WINDOW = "window"
-    """When a window closes; every column is inside an aggregate."""
-
-    MIXED = "mixed"
-    """For every row, with the aggregates of the key's latest computed window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
-    """A typed expression."""
-
-    function: Function | None
-    """What is applied; `None` for a column or constant."""
-
-    type: Type
-    column: str = ""
-    """The column's name, if it is one."""
-
-    constant: Any = None
-    """The constant's value, if it is one (`None` is NULL)."""
-
-    arguments: tuple["Term", ...] = ()
-    constants: tuple[tuple[str, Any], ...] = ()
-    """Values of all constant parameters."""
-
-    source: str = field(default="", compare=False)
-    """The text it was written as."""
-
-    size: int = field(default=1, compare=False)
-    """Functions, columns and constants in it, each as often as it stands there."""
-
-    clock: ColumnType | None = field(default=None, compare=False)
-    """The type in whose unit the values are times or lengths of time; `None` if they are neither."""
-
-    @property
-    def is_aggregate(self) -> bool:
-        """Whether this is an aggregate call."""
-        return self.function is not None and self.function.kind is Kind.AGGREGATE
-
-    @property
-    def is_sequence(self) -> bool:
-        """Whether this is an order-sensitive call."""
-        return self.function is not None and self.function.kind is Kind.SEQUENCE
-
-    def usage(self, nulls_smallest: bool) -> Usage:
-        """Return what the implementation is made for."""
-        types = tuple(argument.type for argument in self.arguments)
-        return Usage(types=types, constants=dict(self.constants), nulls_smallest=nulls_smallest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """A checked metric."""
-
-    text: str
-    """Canonical text, which names it in the output."""
-
-    term: Term
-    kind: MetricKind
-
-
-def contains(term: Term, wanted: Kind) -> bool:
-    """Return whether a call of that kind occurs in a term."""
-    if term.function is not None and term.function.kind is wanted:
-        return True
-    return any(contains(argument, wanted) for argument in term.arguments)
-
-
-def columns_of(term: Term) -> set[str]:
-    """Return the columns that occur in a term."""
-    found = {term.column} if term.column else set()
-    return found.union(*(columns_of(argument) for argument in term.arguments))
-
-
-def _has_outer_column(term: Term) -> bool:
-    if term.is_aggregate:
-        return False
-    return bool(term.column) or any(_has_outer_column(argument) for argument in term.arguments)
-
-
-def _kind(term: Term) -> MetricKind:
-    if not contains(term, Kind.AGGREGATE):
-        return MetricKind.ROW
-    return MetricKind.MIXED if _has_outer_column(term) else MetricKind.WINDOW
+    Raises:
+        ArgumentError: a part cannot have its name.
+        MetricError: a part cannot be used.
+    """
+    parts: dict[str, Part] = {}
+    for part in ordered_parts(let, schema):
+        try:
+            term = _Analysis(part.text, schema, time_column, parts).term(part.tree)
+        except MetricError as error:
+            raise in_part(part.name, error) from None
+        below = {pair for name in part.below for pair in parts[name].parts}
+        parts[part.name.lower()] = Part(
+            name=part.name, term=term, parts=tuple(sorted({*below, (part.name, part.text)}))
+        )
+    return parts
 
 
 @lru_cache(maxsize=KEPT_METRICS_MAX)
-def analyse_metric(text: str, schema: Schema, time_column: str = "") -> Metric:
+def analyse_metric(text: str, schema: Schema, time_column: str = "", let: Let = ()) -> Metric:
     """Return a metric, checked against a schema; the same ones give the same object, as long as it is kept.
 
-    `time_column` is the one whose time functions take that are given none; empty: there is none.
+    `time_column` is the one whose time functions take that are given none; empty: there is none. `let` are the parts
+    that it may be made of.
 
     Raises:
         MetricError: it cannot be used; the error's code and caret say why and where.
@@ -134,7 +73,8 @@ def analyse_metric(text: str, schema: Schema, time_column: str = "") -> Metric:
     source = text.strip()
     try:
         node = parse_metric(source)
-        term = _Analysis(source, schema, time_column).term(node)
+        analysis = _Analysis(source, schema, time_column, analyse_parts(let, schema, time_column))
+        term = analysis.term(node)
     except MetricError as error:
         odd = [name for name in schema.names if not _WRITABLE.fullmatch(name) and name.lower() in source.lower()]
         if not odd or error.code not in ("parse", "unknown_column"):
@@ -149,7 +89,7 @@ def analyse_metric(text: str, schema: Schema, time_column: str = "") -> Metric:
             node.position,
             f"Compare it with something, such as {_comparison_of(term)}.",
         )
-    return Metric(text=canonical_text(source), term=term, kind=_kind(term))
+    return Metric(text=canonical_text(source), term=term, kind=kind_of(term), parts=tuple(sorted(analysis.used)))
 
 
 def column_type(column: Column) -> Type:
@@ -177,16 +117,20 @@ _FORBIDDEN = {name.lower(): way_out for name, way_out in FORBIDDEN.items()}
 class _Analysis:
     """Turns the nodes of one metric into terms."""
 
-    def __init__(self, source: str, schema: Schema, time_column: str) -> None:
+    def __init__(self, source: str, schema: Schema, time_column: str, parts: Mapping[str, Part]) -> None:
         self._source = source
         self._schema = schema
         self._time_column = time_column
+        self._parts = parts
+        # Names and texts of the parts that were met.
+        self.used: set[tuple[str, str]] = set()
 
     def term(self, node: Node) -> Term:
         if isinstance(node, Literal):
             return Term(function=None, type=_literal_type(node.value), constant=node.value, source=render(node))
         if isinstance(node, Name):
-            return self._column(node)
+            part = self._parts.get(node.name.lower())
+            return self._column(node) if part is None else self._part(part)
         if isinstance(node, Call):
             return self._call(node)
         problem = {
@@ -201,11 +145,16 @@ class _Analysis:
     def _error(self, code: str, problem: str, node: Node, way_out: str) -> MetricError:
         return MetricError(code, problem, self._source, node.position, way_out)
 
+    def _part(self, part: Part) -> Term:
+        self.used.update(part.parts)
+        return replace(part.term, source=part.name)
+
     def _column(self, node: Name) -> Term:
         column = self._schema.find(node.name)
         if column is None:
             names = self._schema.names
-            way_out = _meant(node.name, names) or f"Columns are {listed(names)}; a text stands in quotes: 'A'."
+            known = (*names, *(part.name for part in self._parts.values()))
+            way_out = _meant(node.name, known) or f"Columns are {listed(names)}; a text stands in quotes: 'A'."
             raise self._error("unknown_column", f"there is no column `{node.name}`", node, way_out)
         clock = column.type if column.type.is_temporal else None
         return Term(function=None, type=column_type(column), column=column.name, source=node.name, clock=clock)
@@ -257,6 +206,7 @@ class _Analysis:
             constants=constants,
             source=render(node),
             size=self._size(values, node),
+            depth=1 + max((value.depth for value in values), default=0),
             clock=clock,
         )
         self._check_build(term, node)
@@ -285,6 +235,9 @@ class _Analysis:
         size = 1 + sum(value.size for value in values)
         if size > TERM_SIZE_MAX:
             problem = f"the metric stands for more than {TERM_SIZE_MAX} functions and columns"
+            raise self._error("bad_argument", problem, node, "Split it into several metrics.")
+        if any(value.depth >= DEPTH_MAX for value in values):
+            problem = "with its parts the metric is nested too deeply"
             raise self._error("bad_argument", problem, node, "Split it into several metrics.")
         return size
 
@@ -361,7 +314,9 @@ class _Analysis:
 
     def _check_values(self, function: Function, values: tuple[Term, ...], nodes: list[Node], node: Call) -> None:
         for parameter, value, place in zip(function.values, values, nodes, strict=True):
-            if function.kind is Kind.AGGREGATE and contains(value, Kind.AGGREGATE):
+            if function.looks_at_windows:
+                self._check_part(value, place)
+            elif function.kind is Kind.AGGREGATE and contains(value, Kind.AGGREGATE):
                 raise self._error(
                     "nested_aggregate", "an aggregate cannot stand inside another", place, "Leave one of them out."
                 )
@@ -385,6 +340,21 @@ class _Analysis:
                 raise self._error(
                     "bad_type", "a text and a number cannot be combined", node, "Give two numbers, or two texts."
                 )
+
+    def _check_part(self, value: Term, place: Node) -> None:
+        """Refuse what has no value over a window."""
+        problem = ""
+        if looks_at_windows(value):
+            problem, way_out = (
+                "`earlier` cannot stand inside another",
+                "Write `earlier(part, 2)` for two windows before.",
+            )
+        elif not contains(value, Kind.AGGREGATE):
+            problem, way_out = "`earlier` needs an aggregate", "Write `earlier(sum(x), 1)`; rows have `move(x, 1)`."
+        elif has_outer_column(value):
+            problem, way_out = "`earlier` looks at windows, and a column of a row stands here", "Aggregate it."
+        if problem:
+            raise self._error("bad_argument", problem, place, way_out)
 
     def _one_type(self, values: Sequence[Term]) -> str:
         """Return what to do where texts and numbers meet."""
@@ -493,6 +463,8 @@ class _Analysis:
     def _check_build(self, term: Term, node: Call) -> None:
         function = term.function
         assert function is not None
+        if function.looks_at_windows:
+            return
         try:
             function.build(term.usage(True))
         except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from actors.engine.functions.sequences import SequenceState
-from actors.engine.language.analysis import Term
+from actors.engine.language.terms import Term
 from actors.engine.vectors.segments import Layout
 from actors.engine.vectors.vector import Array, Type, Vector, as_array
 
@@ -34,6 +34,11 @@ class Node:
             self.state = term.function.build(term.usage(nulls_smallest))
         elif not term.is_aggregate:
             self.apply = term.function.build(term.usage(nulls_smallest))
+
+    @property
+    def looks_at_windows(self) -> bool:
+        """Whether this is a call of a function of earlier windows."""
+        return self.term.function is not None and self.term.function.looks_at_windows
 
 
 def constant_of(term: Term) -> Any:
@@ -64,6 +69,11 @@ class Program:
     def aggregates(self) -> list[Node]:
         """The aggregate calls."""
         return [node for node in self.nodes if node.term.is_aggregate]
+
+    @property
+    def earlier(self) -> list[Node]:
+        """Those of them that look at windows that have closed before."""
+        return [node for node in self.aggregates if node.looks_at_windows]
 
 
 class Context:

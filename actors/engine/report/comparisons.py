@@ -13,8 +13,8 @@ import numpy as np
 
 from actors.engine.evaluated import Evaluated
 from actors.engine.functions.definition import Kind
-from actors.engine.language.analysis import Metric, MetricKind, contains
 from actors.engine.language.program import Node
+from actors.engine.language.terms import Metric, MetricKind, contains
 from actors.engine.vectors.vector import Array, both_valid
 from actors.engine.windows.windows import Closings
 

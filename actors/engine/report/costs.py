@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from actors.engine.keys.kept import Kept, Work
-from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Node
+from actors.engine.language.terms import Metric, MetricKind
 from actors.engine.windows.windows import NoWindows, Windows
 
 

@@ -16,8 +16,8 @@ import polars as pl
 
 from actors.engine.arguments import CheckedSettings
 from actors.engine.evaluated import Evaluated
-from actors.engine.language.analysis import MetricKind
 from actors.engine.language.program import Context, Node
+from actors.engine.language.terms import MetricKind, Term
 from actors.engine.report.output import Firing
 from actors.engine.vectors.batch import Batch
 from actors.engine.vectors.vector import Array, Vector
@@ -58,7 +58,7 @@ class Details:
 
     def __init__(self, settings: CheckedSettings, nodes: Sequence[Node]) -> None:
         self._metrics = settings.metrics
-        self._names = [_parts_below(node) for node in nodes]
+        self._names = [_parts_below(metric.term, node) for metric, node in zip(settings.metrics, nodes, strict=True)]
         self._parts = [list(parts.values()) if settings.explain == "all" else [] for parts in self._names]
         self._grid = settings.grid
         self._collected: list[Packed] = []
@@ -134,16 +134,16 @@ class Details:
         return found.with_columns(pl.Series("detail", texts, dtype=pl.String))
 
 
-def _parts_below(node: Node) -> dict[str, Node]:
+def _parts_below(term: Term, node: Node) -> dict[str, Node]:
     """Return the parts of a metric by their texts, outermost first."""
     found: dict[str, Node] = {}
-    pending = [] if node.term.is_aggregate else list(node.arguments)
+    pending = [] if term.is_aggregate else list(zip(term.arguments, node.arguments, strict=True))
     while pending:
-        part = pending.pop(0)
+        term, part = pending.pop(0)
         if part.constant is None:
-            found.setdefault(part.term.source, part)
-        if not part.term.is_aggregate:
-            pending.extend(part.arguments)
+            found.setdefault(term.source, part)
+        if not term.is_aggregate:
+            pending.extend(zip(term.arguments, part.arguments, strict=True))
     return found
 
 

@@ -132,6 +132,7 @@ EXAMPLES: tuple[Example, ...] = (
     Example("skew", "skew(x)", "INT", _X, 0.79688),
     Example("kurtosis", "kurtosis(x)", "INT", _X, 2.147),
     Example("mad", "mad(x)", "INT", _X, 2.125),
+    Example("earlier", "isNull(earlier(sum(x), 1))", "INT", _X, True),
     Example("prev", "prev(x)", "INT", _Y, 3),
     Example("move", "move(x, 3)", "INT", _Y, 5),
     Example("deltas", "deltas(x)", "INT", _Y, 4),

@@ -8,8 +8,8 @@ import numpy as np
 
 from actors.engine.arguments import CheckedSettings
 from actors.engine.evaluated import Evaluated
-from actors.engine.language.analysis import MetricKind
 from actors.engine.language.program import Context, Node
+from actors.engine.language.terms import MetricKind, Term
 from actors.engine.vectors.vector import Vector
 
 
@@ -53,13 +53,13 @@ def explanation(settings: CheckedSettings, nodes: Sequence[Node], last: Evaluate
         position = window if closings.contents is None else int(closings.contents[window])
         end, size = int(closings.ends[window]), int(closings.row_counts[position])
         start = None if closings.starts is None else int(closings.starts[window])
-        values = part_values(node, last.windows, position)
+        values = part_values(metric.term, node, last.windows, position)
     else:
         position = row if last.batch.order is None else int((last.batch.order == row).nonzero()[0][0])
         if metric.kind is MetricKind.MIXED:
             end, size, *starts = (int(bound[0]) for bound in closings.held.window(np.array([position])))
             start = starts[0] if starts else None
-        values = part_values(node, last.rows, position)
+        values = part_values(metric.term, node, last.rows, position)
     return Explanation(
         offset=int(last.batch.offsets[row]),
         ordinal=int(anomalies.ordinals[index]),
@@ -81,16 +81,16 @@ def window_start(settings: CheckedSettings, end: int) -> int:
     return settings.grid.window_start(end)
 
 
-def part_values(node: Node, context: Context, position: int) -> dict[str, Any]:
+def part_values(term: Term, node: Node, context: Context, position: int) -> dict[str, Any]:
     """Return the value, at one position, of every part of a metric; the arguments of aggregates are left out."""
     found: dict[str, Any] = {}
-    pending = [node]
+    pending = [(term, node)]
     while pending:
-        part = pending.pop(0)
+        term, part = pending.pop(0)
         if part.constant is None:
-            found.setdefault(part.term.source, _value_at(context.value(part), position))
-        if not part.term.is_aggregate:
-            pending.extend(part.arguments)
+            found.setdefault(term.source, _value_at(context.value(part), position))
+        if not term.is_aggregate:
+            pending.extend(zip(term.arguments, part.arguments, strict=True))
     return found
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from actors.engine.arguments import CheckedSettings
 from actors.engine.evaluated import Evaluated
-from actors.engine.language.analysis import MetricKind
+from actors.engine.language.terms import MetricKind
 from actors.engine.report.output import Firing
 from actors.engine.vectors.vector import Array
 from actors.frames import logical_type, polars_schema, present_times, shown_times

@@ -68,6 +68,12 @@ Whole numbers, INT as well as LONG, have 64 bits. What does not fit wraps around
 `+`, `-`, `*`, `square`, `abs`, `sum`, `wsum`, `prod` and what is made of them. Where numbers may become so large write
 `double(x)`; `avg`, deviations and the like are real and lose nothing. A real number that is too large is NULL.
 
+Parts may have names. With `let: {errors: "sum(iif(status >= 500, 1, 0))", total: count(*)}` (an argument of the
+engine, a key of job files) metrics write `total > 100 and errors \\ total > 0.05`. A part is any expression, of rows
+or of windows, may be made of other parts, and is computed once, however many metrics use it; a length of time alone is
+none. It cannot have the name of a column, and not be made of itself; a name without brackets is never a function, so a
+part may be called `hits` or `sum`. Anomalies say the values of the parts of their metric under their names.
+
 In the examples `x` is a column, with the values of some rows; the value is that at the last of them, or over all.
 
 An order-sensitive function looks at all rows of the key so far; inside an aggregate, at the rows of the window. An
@@ -85,6 +91,14 @@ DATE, or the day of a TIME. The hour that comes twice when clocks are put back i
 Regular expressions are Rust's (RE2's in the main): they take time in proportion to the text, whatever the pattern, and
 have no references back and no look-around."""
 
+_AGGREGATES = """\
+They look at all rows of a window.
+
+`earlier(part, n)` is what an expression of aggregates, or a named part, was over the window of the key that ended n
+steps before: `errors > 2 * earlier(errors, 1)`, or the same hour of the day before, `earlier(avg(x), 24)`. It is NULL
+where that window held no row. It keeps 17 bytes of each window as far as it looks back, up to 10,000 windows.
+Metrics of rows compare with the latest computed window, and with the one n steps before that."""
+
 _SEQUENCES = """\
 They look at the rows of a key in arrival order.
 
@@ -100,7 +114,7 @@ A band is made in the same way: `x > ewmMean(prev(x), span=20) + 3 * ewmStd(prev
 
 _TITLES = {
     Kind.SCALAR: ("Scalar functions and operators", _SCALARS),
-    Kind.AGGREGATE: ("Aggregates", "They look at all rows of a window."),
+    Kind.AGGREGATE: ("Aggregates", _AGGREGATES),
     Kind.SEQUENCE: ("Order-sensitive functions", _SEQUENCES),
 }
 

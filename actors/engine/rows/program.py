@@ -17,8 +17,8 @@ from typing import Any
 from actors.engine.arguments import CheckedSettings
 from actors.engine.functions.definition import Kind
 from actors.engine.keys.per_key import PerKey
-from actors.engine.language.analysis import MetricKind, contains
 from actors.engine.language.program import Node, Program
+from actors.engine.language.terms import MetricKind, contains
 from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.details import Details
 from actors.engine.rows.code import NoRowForm, Operand, RowCall, wrap

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from actors.engine.functions.aggregates import Mergeable
 from actors.engine.functions.partials import Partial, Place
-from actors.engine.language.analysis import Metric, MetricKind
 from actors.engine.language.program import Node
+from actors.engine.language.terms import Metric, MetricKind
 from actors.engine.report.comparisons import ComparedNulls
 from actors.engine.report.details import Details
 from actors.engine.rows.aggregates import FinishCall
@@ -48,8 +48,8 @@ class WindowWriter:
         grid = windows.grid
         if not grid.is_even or grid.offset or grid.tells_start or grid.computes_empty:
             raise NoRowForm("a window that is not a number of steps, begins elsewhere, or may be empty")
-        if windows.pane_count > PANE_COUNT_MAX or windows.stored:
-            raise NoRowForm(f"{windows.pane_count} panes, {len(windows.stored)} stored columns")
+        if windows.pane_count > PANE_COUNT_MAX or windows.stored or windows.earlier.is_asked:
+            raise NoRowForm(f"{windows.pane_count} panes, {len(windows.stored)} stored columns, or earlier windows")
         self._windows = windows
         self._metrics = metrics
         self._details = details

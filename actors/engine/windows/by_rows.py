@@ -35,7 +35,8 @@ class RowWindows(Windows):
         if not len(is_full):
             return between
         # What holds at rows is read when somebody asks, and closing changes it.
-        known = {call.node.index: between.held.values(call.node) for call in self.calls if call.node.index in self.held}
+        nodes = [*(call.node for call in self.calls), *self.earlier.nodes]
+        known = {node.index: between.held.values(node) for node in nodes if node.index in self.held}
         between = replace(between, held=between.held._replace(values=lambda node: known[node.index]))
         _, _, at_ends = self.close(numbers[is_full], reached[is_full])
         return _joined(between, replace(at_ends, rows=layout.lasts[is_full[at_ends.rows]]))

@@ -25,10 +25,10 @@ def window_parts(plan: WindowPlan, keys: PerKey, closed: KeyedLog, rows: KeyedLo
         users = tuple(call.node.index for call in plan.calls if number in call.stored)
         part = [2 * number, 2 * number + 1]
         found.append(Holding(rows.kept("rows of the window", node.term.source, part=part), users))
-    for call in plan.calls:
-        if call.node.index in plan.held:
-            kept = plan.held[call.node.index].kept("latest value", call.node.term.source)
-            found.append(Holding(kept, (call.node.index,)))
+    for node in (*(call.node for call in plan.calls), *plan.earlier):
+        if node.index in plan.held:
+            kept = plan.held[node.index].kept("latest value", node.term.source)
+            found.append(Holding(kept, (node.index,)))
     return found
 
 

@@ -7,8 +7,9 @@ from actors.engine.functions.definition import Kind
 from actors.engine.functions.edges import Extreme
 from actors.engine.functions.partials import Partial, Size
 from actors.engine.keys.per_key import PerKey
-from actors.engine.language.analysis import Term, column_type, contains
+from actors.engine.language.analysis import column_type
 from actors.engine.language.program import Node, Program
+from actors.engine.language.terms import Term, contains
 from actors.engine.vectors.vector import DTYPES, Type
 from actors.engine.windows.slots import Slot
 from actors.model import Column
@@ -38,7 +39,10 @@ class WindowPlan:
         # The first slot counts the rows of a pane; everybody needs that.
         self.slots: list[Slot] = [Slot(Size(), ())]
         self.stored: list[Node] = []
-        self.calls = [self._call(node) for node in program.aggregates]
+        self.calls = [self._call(node) for node in program.aggregates if not node.looks_at_windows]
+        self.earlier = program.earlier
+        """Calls that look at earlier windows."""
+
         self.bounds: tuple[int, int] | None = None
         """Slots of the first and the last time of windows that begin and end with rows."""
 
@@ -49,9 +53,9 @@ class WindowPlan:
             first, last = (self._slot(Extreme(is_largest, False), (time,)) for is_largest in (False, True))
             self.bounds = first, last
         self.held = {
-            call.node.index: PerKey(value=_zero(call.node.term.type), valid=DTYPES[Type.BOOL](False))
-            for call in self.calls
-            if call.node.index in looked_at
+            node.index: PerKey(value=_zero(node.term.type), valid=DTYPES[Type.BOOL](False))
+            for node in program.aggregates
+            if node.index in looked_at
         }
         """By node the aggregate over each key's latest computed window, for those that rows look at."""
 

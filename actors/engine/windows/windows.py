@@ -22,6 +22,7 @@ from actors.engine.vectors.segments import Layout, layout_of, run_starts
 from actors.engine.vectors.vector import Array, Vector
 from actors.engine.windows.closed_panes import NO_PANE, ClosedPanes, Ended
 from actors.engine.windows.costs import window_parts, window_work
+from actors.engine.windows.earlier import EarlierWindows
 from actors.engine.windows.grid import Grid
 from actors.engine.windows.latest import NOTHING_HELD, Closed, Held, LatestWindows
 from actors.engine.windows.panes import Panes, cut
@@ -129,6 +130,7 @@ class Windows:
         self._latest = LatestWindows(self.keys, self.held, grid)
         self._panes = ClosedPanes(self.slots, grid)
         self._rows = WindowRows(self.stored)
+        self.earlier = EarlierWindows(plan.earlier, grid.stride)
         for slot in self.slots:
             if slot.is_narrow and slot.partial.outgrows(None):
                 self.widen(slot)
@@ -257,8 +259,12 @@ class Windows:
             stops = first_row[key_of_room] + panes.runs.starts[closer_of_content] - layout.starts[key_of_room]
         values = self._finish(windows, stops)
         phases = None if self.one_grid else self.keys["phase"].take(layout.numbers).take(panes.key.take(closer))
+        last_panes = ends
         starts, ends = self._bounds(windows, contents, ends, phases)
         row_counts = windows[0][0]
+        contents, row_counts, values = self.earlier.join(
+            lambda: layout.numbers.take(panes.key.take(closer)), last_panes, contents, row_counts, values
+        )
         closed = Closed(
             closing=closed_by,
             other=other,
@@ -356,16 +362,18 @@ class Windows:
 
     def kept(self) -> list[Holding]:
         """Return what is kept of each key."""
-        return window_parts(self._plan, self.keys, self.closed, self._rows.log, self.grid)
+        return window_parts(self._plan, self.keys, self.closed, self._rows.log, self.grid) + self.earlier.kept()
 
     def work(self, index: int) -> list[Work]:
         """Return what an aggregate call costs."""
-        return window_work(next(call for call in self.calls if call.node.index == index), self.grid)
+        found = self.earlier.work(index)
+        return found or window_work(next(call for call in self.calls if call.node.index == index), self.grid)
 
     def _parts(self) -> dict[str, PerKey | KeyedLog]:
         slots = {f"slot{i}": slot.open for i, slot in enumerate(self.slots)}
         held = {f"held{i}": held for i, held in self.held.items()}
-        return {"keys": self.keys, **slots, **held, "closed": self.closed, "rows": self._rows.log}
+        earlier = {"earlier": self.earlier.log} if self.earlier.is_asked else {}
+        return {"keys": self.keys, **slots, **held, "closed": self.closed, "rows": self._rows.log, **earlier}
 
     def keyed(self) -> Sequence[KeyState]:
         """Return the parts of the state, each by key."""

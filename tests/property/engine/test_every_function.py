@@ -53,6 +53,9 @@ LETTERS = {"number": "bir", "any": "birs", "text": "s", "time": "t", "moment": "
 
 def calls(function: Function) -> list[str]:
     """Return calls of a function with all kinds of arguments, three columns of each kind being there."""
+    if function.name == "earlier":
+        kept = [f"{one}({kind}{i})" for one in ("last", "first") for kind in "birs" for i in range(2)]
+        return [f"earlier({one}, {n})" for one in kept for n in (1, 3)]
     found = []
     options = [p for p in function.parameters if p.is_constant and (p.default is REQUIRED or p.name in OPTIONAL)]
     for places in product(*(range(len(LETTERS[parameter.accepts])) for parameter in function.values)):

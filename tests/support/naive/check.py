@@ -53,6 +53,9 @@ class Metric:
     """For each call: its function, and the values of its constant arguments."""
 
     aggregates: list[Call] = field(default_factory=list)
+    earlier: list[Call] = field(default_factory=list)
+    """Calls that look at earlier windows."""
+
     has_bare_column: bool = False
     """Whether a column stands outside all aggregates."""
 
@@ -138,6 +141,12 @@ class _Checker:
         return function.result(types[1:] if node.name.startswith("tm") else types)
 
     def _enter(self, node: Call, function: Function, inside: str) -> str:
+        if node.name == "earlier":
+            if inside:
+                raise Refused("nested_aggregate" if inside == "aggregate" else "aggregate_in_order_sensitive")
+            if node not in self._metric.earlier:
+                self._metric.earlier.append(node)
+            return ""
         if function.kind == "aggregate":
             if inside:
                 raise Refused("nested_aggregate" if inside == "aggregate" else "aggregate_in_order_sensitive")

@@ -59,6 +59,9 @@ class _KeyState:
     window: tuple[int, int, int] | None = None
     """Start, end and number of rows of that window."""
 
+    computed: dict[int, list[dict[Node, Any]]] = field(default_factory=dict)
+    """The same of all windows that were computed, by their ends."""
+
 
 class NaiveEngine:
     """Rows in, anomalies out.
@@ -200,6 +203,10 @@ class NaiveEngine:
     def _start(self, end: int) -> int:
         return end - self._size if self._calendar is None else self._calendar.earlier(end, self._size)
 
+    def _end_before(self, end: int, n: int) -> int:
+        """Return the end of the window n steps before."""
+        return end - n * self._step if self._calendar is None else self._calendar.earlier(end, n * self._step)
+
     def _window(self, state: _KeyState) -> list[Row]:
         end = state.next_end
         start = self._start(end)
@@ -211,6 +218,13 @@ class NaiveEngine:
             {call: evaluator.aggregate(call, window) for call in metric.aggregates}
             for metric, evaluator in zip(self._metrics, self._evaluators, strict=True)
         ]
+        state.computed[end] = state.aggregates
+        for i, (metric, evaluator) in enumerate(zip(self._metrics, self._evaluators, strict=True)):
+            for call in metric.earlier:
+                (n,) = metric.bound[call][1]
+                before = state.computed.get(self._end_before(end, n))
+                value = None if before is None else evaluator.part(call.arguments[0], before[i])
+                state.aggregates[i][call] = value
         state.window = (self._start(end), end, len(window))
         state.next_end = self._following(end, end)
         return self._window_hits(state)

@@ -33,6 +33,10 @@ class Evaluator:
         series = [self._series(argument, window, known) for argument in call.arguments[: len(function.series)]]
         return self._typed(call, function.apply(*series, *constants))
 
+    def part(self, node: Node, aggregates: Mapping[Node, Any]) -> Any:
+        """Return the value of a part of the metric that looks at aggregates alone."""
+        return self._at(node, [{}], 0, {}, aggregates)
+
     def last(self, rows: Sequence[Row], known: Known, aggregates: Mapping[Node, Any]) -> Any:
         """Return the value of the metric at the last of the rows, given the values of the aggregates."""
         return self._at(self._metric.tree, rows, len(rows) - 1, known, aggregates)

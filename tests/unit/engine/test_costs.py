@@ -55,6 +55,8 @@ def fed(subject: AnomalyDetectionEngine, key_count: int, batch_count: int) -> in
 
 def call_of(function: Function) -> str:
     """Return a call of a function with arguments that it takes."""
+    if function.name == "earlier":
+        return "earlier(sum(price), 1)"
     values = {"number": "price", "any": "price", "text": "sym", "time": "time"}
     constants = {"integer": "20", "constant": "1", "real": "1", "truth": "true"}
     needed = [parameter for parameter in function.parameters if parameter.default is REQUIRED]

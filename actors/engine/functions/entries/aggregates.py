@@ -1,6 +1,7 @@
 """Aggregates: of all rows of a window."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from actors.engine.functions import aggregates, order_statistics
@@ -14,15 +15,20 @@ from actors.engine.functions.definition import (
     VectorsOnly,
     aggregate,
     keeping_units,
+    no_build,
     numeric,
     real,
     same,
     switch,
     value,
+    whole,
     word,
 )
 from actors.engine.functions.scalars import Usage
 from actors.engine.rows import aggregates as form
+
+EARLIER_MAX = 10_000
+"""Windows that `earlier` may look back."""
 
 PAIRS = "Rows with a NULL in either argument are left out."
 HOW = word("interpolation", "linear", order_statistics.INTERPOLATIONS)
@@ -237,7 +243,19 @@ _PAIRED = [
     _pair_statistic("corr", "correlation"),
     _pair_statistic("beta", "slope of y over x: covar / var(x)"),
 ]
+_EARLIER = replace(
+    aggregate(
+        "earlier",
+        (value("part", "any"), whole("n", 1, 1, EARLIER_MAX)),
+        same,
+        (no_build, VectorsOnly("looks at windows that have closed, which only vectors keep")),
+        "value of an expression of aggregates, or of a named part, over the window that ended n steps before",
+        "NULL where that window held no row.",
+    ),
+    looks_at_windows=True,
+)
 _IN_UNITS = (
+    "earlier",
     "sum",
     "avg",
     "mean",
@@ -257,4 +275,4 @@ _IN_UNITS = (
     "sem",
     "rms",
 )
-AGGREGATES: list[Function] = keeping_units([*_MERGEABLE, *_PAIRED, *_WHOLE], *_IN_UNITS)
+AGGREGATES: list[Function] = keeping_units([*_MERGEABLE, *_PAIRED, *_WHOLE, _EARLIER], *_IN_UNITS)
