@@ -82,6 +82,9 @@ class Draft:
         if place == ("metrics",):
             # Detectors and events that are faulty are something to do all the same.
             return "metrics" not in self.data and any(key in rooms for key in ("detectors", "events", "absent"))
+        if place[-1] in ("inhibited_by", "policy") and "notifications" not in self.data and "notifications" in rooms:
+            # The policy that they need is there, but faulty.
+            return True
         is_missing = place in (("schema",), ("time",)) and place[0] not in self.data
         return is_missing and "source" in rooms and self._brings_columns
 

@@ -89,6 +89,8 @@ def _check_inhibitors(job: "JobSettings") -> None:
         if rule.inhibited_by and job.notifications is None:
             raise fault(path, "it keeps people from being told; give `notifications`, or leave it out")
         for place, one in enumerate(rule.inhibited_by):
+            if one.id == ABSENT and ABSENT not in known:
+                raise fault((*path, place), "no key of the job is ever absent; give `absent` a time, or leave this out")
             if one.id not in known:
                 way = suggest(one.id, known) if known else "give a metric an `id`, and `for`, `keep_firing` or `clear`"
                 raise fault((*path, place), f"nothing with episodes has the id {one.id!r}; {way}")

@@ -77,9 +77,12 @@ class MuteSettings(Settings):
     def _check_holidays(cls, holidays: tuple[str, ...]) -> tuple[str, ...]:
         for number, text in enumerate(holidays):
             try:
-                date.fromisoformat(text)
+                # Other forms of a date that Python reads would never be that of a day.
+                is_date = date.fromisoformat(text).isoformat() == text
             except ValueError:
-                raise fault((number,), f"{text!r} is no date; write it like 2026-12-25") from None
+                is_date = False
+            if not is_date:
+                raise fault((number,), f"{text!r} is no date; write it like 2026-12-25")
         return holidays
 
     @field_validator("timezone", mode="after")

@@ -59,7 +59,9 @@ def notification_record(job: JobSettings, one: Notification) -> dict[str, Any]:
     ends = {}
     for item in items:
         episode = item["detail"]["episode"]
-        ends[json.dumps([item["type"], item["key"], episode["start"]], default=str)] = episode.get("end")
+        # With `partition_by: split` a key may have episodes of several splits that begin at one time.
+        name = [item["type"], item["key"], episode["start"], episode.get("split"), episode.get("offset")]
+        ends[json.dumps(name, default=str)] = episode.get("end")
     firing_count = sum(end is None for end in ends.values())
     over_count = len(ends) - firing_count
     severities = [item["severity"] for item in items if "severity" in item]

@@ -4,18 +4,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from actors.durations import parse_duration, show_duration
+from actors.partition.absences import absence_text
 from cluster.errors import ClusterError
 from cluster.show.text import show_json_lines, show_rows
+from config.base import suggest
 from raft.commands import SilenceAdded, SilenceExpired, request_id
 from raft.records import SilenceRecord
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
+    from config.settings import JobSettings
 
 SEVERITIES = ("info", "warning", "error", "critical")
+
+END_US_MAX = 250_000_000_000_000_000
+"""Some time in the year 9892: later ones have no date."""
 
 ID_LENGTH = 8
 """Letters of an id that are shown, and may be typed in place of all of them."""
@@ -64,6 +71,8 @@ def typed_silence(
         if one not in SEVERITIES:
             raise ClusterError(f"{one!r} is no severity; use one of {', '.join(SEVERITIES)}")
     end_us = now_us + _duration_us(lasts) if lasts is not None else _moment_us(until or "")
+    if lasts is not None and not now_us < end_us < END_US_MAX:
+        raise ClusterError(f"--for {lasts} is too {'long' if end_us > now_us else 'short'}; write it like --for 2h")
     if end_us <= now_us:
         raise ClusterError(f"{until!r} is over; give a later time, in UTC unless it says otherwise")
     return SilenceAdded(
@@ -78,6 +87,36 @@ def typed_silence(
         who=who,
         why=why,
     )
+
+
+def check_fits(job: "JobSettings", wanted: SilenceAdded) -> None:
+    """Check that a silence of one job may be about an episode of it: one that is not would silence nothing.
+
+    Raises:
+        ClusterError: the job tells nobody by a policy, or has nothing that something of the silence fits.
+    """
+    if not any(map(job.follows_policy, job.sinks)):
+        raise ClusterError(f"no sink of job {job.name!r} follows `notifications`, so nothing of it can be silenced")
+    rules = [rule for rule in (*job.metrics, *job.detectors) if job.makes_episodes(rule)]
+    columns, labels = job.all_key_columns, {label for rule in rules for label in rule.labels}
+    severities = {rule.severity for rule in rules if rule.severity is not None}
+    for what, known, given in (
+        ("key column", columns, [name for name, _ in wanted.key]),
+        ("label", labels, [name for name, _ in wanted.labels]),
+        ("severity", severities, wanted.severity),
+    ):
+        for name in given:
+            if name not in known:
+                way = suggest(name, sorted(known)) if known else "it has none"
+                raise ClusterError(f"nothing in job {job.name!r} has the {what} {name!r}; {way}")
+    named = [rule.id or getattr(rule, "describe", None) or getattr(rule, "when", None) for rule in rules]
+    if None in named:
+        # Texts of detectors are those of what they find.
+        return
+    names = [str(name) for name in (*named, absence_text(job)) if name is not None]
+    for pattern in wanted.metric:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ClusterError(f"no metric or detector of job {job.name!r} fits {pattern!r}; {suggest(pattern, names)}")
 
 
 def _pairs(option: str, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -112,8 +151,8 @@ def silence_records(silences: Mapping[str, SilenceRecord], now_us: int, *, are_a
             "id": name,
             "state": "active" if one.start_us <= now_us < one.end_us else "over",
             **{key: value for key, value in asdict(one).items() if key not in ("key", "labels", "start_us", "end_us")},
-            "key": dict(one.key),
-            "labels": dict(one.labels),
+            "key": _by_name(one.key),
+            "labels": _by_name(one.labels),
             "start": _text(one.start_us),
             "end": _text(one.end_us),
         }
@@ -138,10 +177,25 @@ def about(one: Mapping[str, Any]) -> str:
     """Return what a silence is about, but for the job."""
     parts = [f"metric {' or '.join(one['metric'])}"] if one["metric"] else []
     parts += [f"severity {' or '.join(one['severity'])}"] if one["severity"] else []
-    parts += [f"{name}={pattern}" for name, pattern in one["key"].items()]
-    parts += [f"label {name}={pattern}" for name, pattern in one["labels"].items()]
+    parts += [f"{name}={_either(patterns)}" for name, patterns in one["key"].items()]
+    parts += [f"label {name}={_either(patterns)}" for name, patterns in one["labels"].items()]
     return ", ".join(parts)
 
 
+def _by_name(pairs: Sequence[tuple[str, str]]) -> dict[str, str | list[str]]:
+    """Return the pattern of each name, or a list of them where it has several."""
+    found: dict[str, list[str]] = {}
+    for name, pattern in pairs:
+        found.setdefault(name, []).append(pattern)
+    return {name: patterns[0] if len(patterns) == 1 else patterns for name, patterns in found.items()}
+
+
+def _either(patterns: str | list[str]) -> str:
+    return patterns if isinstance(patterns, str) else " or ".join(patterns)
+
+
 def _text(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    # Who proposes by himself may have given any time.
+    return (
+        datetime.fromtimestamp(min(time_us, END_US_MAX) / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    )

@@ -39,7 +39,7 @@ def add(
     why: str,
 ) -> None:
     """Silence episodes of JOB (a name or pattern; default: of all jobs) that fit all that is given; print the id."""
-    from cluster.client.silences import typed_silence
+    from cluster.client.silences import check_fits, typed_silence
 
     wanted = typed_silence(
         job=job,
@@ -54,8 +54,8 @@ def add(
     )
     client = target.client()
     if job is not None and not any(sign in job for sign in "*?["):
-        # A name that was mistyped would silence nothing.
-        client.job(job)
+        # What was mistyped would silence nothing.
+        check_fits(client.settings(job), wanted)
     show(client.add_silence(wanted))
 
 

@@ -204,5 +204,8 @@ class NaivePolicy:
             silence.start_us <= now * 1_000_000 < silence.end_us
             and (not silence.metric or any(fnmatchcase(one.metric.id, text) for text in silence.metric))
             and (not silence.severity or one.metric.severity in silence.severity)
-            and all(fnmatchcase(one.key[name], text) for name, text in silence.key)
+            and all(
+                any(fnmatchcase(one.key[name], text) for other, text in silence.key if other == name)
+                for name, _ in silence.key
+            )
         )

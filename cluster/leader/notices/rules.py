@@ -126,4 +126,6 @@ def _fits_any(text: str, patterns: Iterable[str]) -> bool:
 
 
 def _fit_all(values: Mapping[str, str], wanted: Sequence[tuple[str, str]]) -> bool:
-    return all(name in values and fnmatchcase(values[name], pattern) for name, pattern in wanted)
+    """Return whether each name that is wanted has a value that fits one of the patterns of that name."""
+    fitting = {name for name, pattern in wanted if name in values and fnmatchcase(values[name], pattern)}
+    return all(name in fitting for name, _ in wanted)

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from cluster.client.silences import show_silences, silence_records, typed_silence
+from cluster.client.silences import check_fits, show_silences, silence_records, typed_silence
 from cluster.errors import ClusterError
+from cluster.leader.notices.rules import Facts, fits_silence
+from config import make_job
 from raft.commands import SilenceAdded, SilenceExpired
 from raft.group import GroupState, answer_to, apply
 
@@ -35,6 +37,8 @@ def test_a_silence_is_what_was_typed() -> None:
         ({"lasts": None, "until": "2001-01-01"}, "'2001-01-01' is over"),
         ({"lasts": None, "until": "soon"}, "'soon' is no time"),
         ({"lasts": "2 fortnights"}, "fortnights"),
+        ({"lasts": "0s"}, "--for 0s is too short"),
+        ({"lasts": "500000w"}, "--for 500000w is too long"),
         ({"keys": ["web"]}, "--key 'web' names no value"),
         ({"severities": ["bad"]}, "'bad' is no severity"),
         ({"job": None, "metrics": [], "keys": []}, "this would silence everything"),
@@ -74,3 +78,76 @@ def test_a_table_says_what_is_silenced_for_how_long_and_why() -> None:
     text = show_silences(records, wanted.start_us, as_json=False)
     assert "metric load-*, host=web-*" in text
     assert "new disks" in text
+
+
+def test_patterns_of_one_column_are_alternatives() -> None:
+    wanted = typed_silence(**(TYPED | {"metrics": [], "keys": ["host=web-1", "host=web-2", "site=a"]}))
+    state, _ = apply(GroupState(), wanted)
+    silence = state.silences[wanted.request_id]
+
+    def fits(host: str, site: str) -> bool:
+        key = {"host": host, "site": site}
+        facts = Facts(metric="m", severity="", key=key, labels={}, group=(), is_wanted=True, inhibitors=(), inhibits=())
+        return fits_silence(silence, facts)
+
+    assert [fits("web-1", "a"), fits("web-2", "a"), fits("web-2", "b"), fits("web-3", "a")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    records = silence_records(state.silences, wanted.start_us, are_all=False)
+    assert records[0]["key"] == {"host": ["web-1", "web-2"], "site": "a"}
+    assert "host=web-1 or web-2, site=a" in show_silences(records, wanted.start_us, as_json=False)
+
+
+def test_a_silence_that_never_ends_is_listed_beside_others() -> None:
+    state, _ = apply(GroupState(), added(1, 0, 1 << 62))
+    state, _ = apply(state, added(2, 0, 100))
+    records = silence_records(state.silences, 1, are_all=False)
+    assert [one["id"] for one in records] == ["s2", "s1"]
+    assert "s1" in show_silences(records, 1, as_json=False)
+
+
+JOB: dict[str, Any] = {
+    "job": "hot",
+    "schema": {"time": "TIMESTAMP", "host": "SYMBOL", "load": "DOUBLE"},
+    "time": "time",
+    "key": ["host"],
+    "metrics": [
+        {"when": "load > 99", "id": "down", "severity": "critical", "labels": {"team": "ops"}},
+        {"when": "load > 90"},
+    ],
+    "ticks": "10s",
+    "absent": "5m",
+    "source": {"rows": []},
+    "sinks": [{"type": "webhook", "url": "http://127.0.0.1:1/hook", "only": "episodes"}],
+    "notifications": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"keys": ["hots=web-1"]}, "nothing in job 'hot' has the key column 'hots'; did you mean 'host'"),
+        ({"labels": ["tema=ops"]}, "has the label 'tema'; did you mean 'team'"),
+        ({"severities": ["error"]}, "has the severity 'error'; use one of critical"),
+        ({"metrics": ["dwn"]}, "no metric or detector of job 'hot' fits 'dwn'; did you mean 'down'"),
+        ({"metrics": ["down", "load > 9"]}, "fits 'load > 9'; did you mean 'load > 90'"),
+    ],
+)
+def test_a_silence_that_can_fit_nothing_of_its_job_is_refused(changed: dict[str, Any], words: str) -> None:
+    wanted = typed_silence(**(TYPED | {"metrics": []} | changed))
+    with pytest.raises(ClusterError, match=words):
+        check_fits(make_job(JOB), wanted)
+
+
+def test_a_silence_of_a_job_that_tells_nobody_by_a_policy_is_refused() -> None:
+    job = {name: value for name, value in JOB.items() if name != "notifications"}
+    with pytest.raises(ClusterError, match="no sink of job 'hot' follows `notifications`"):
+        check_fits(make_job(job), typed_silence(**TYPED))
+
+
+def test_a_silence_of_anything_that_a_job_has_is_taken() -> None:
+    given = {"metrics": ["d*", "load > 90", "absent*"], "labels": ["team=*"], "severities": ["critical"]}
+    check_fits(make_job(JOB), typed_silence(**(TYPED | given)))

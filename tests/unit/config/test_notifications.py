@@ -52,9 +52,12 @@ def test_a_policy_is_kept_as_it_is() -> None:
         (notes(mute={"hours": "25:00-26:00"}), "'25:00-26:00' is no span of hours"),
         (notes(mute={"hours": "08:00-08:00"}), "'08:00-08:00' is no span of hours"),
         (notes(mute={"holidays": ["2026-13-01"]}), "'2026-13-01' is no date"),
+        (notes(mute={"holidays": ["20261225"]}), "'20261225' is no date"),
+        (notes(mute={"holidays": ["2026-W52-5"]}), "'2026-W52-5' is no date"),
         (notes(mute={"weekdays": ["sunnday"]}), "'sunnday' is no day"),
         (notes(mute={"timezone": "UTC"}), "nothing would be muted"),
         (notes(rate={"max": 5, "per": "10ms"}), "0.01 s is too short"),
+        (metrics(inhibited_by="absent"), "give `absent` a time"),
         (metrics(inhibited_by="dwn"), "nothing with episodes has the id 'dwn'; did you mean 'down'"),
         (metrics(inhibited_by={"id": "down", "equal": ["hst"]}), "'hst' is no key column"),
         (metrics(inhibited_by="high"), "'high' would be inhibited by itself"),
@@ -69,6 +72,13 @@ def test_mistakes_are_named(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         make_job(JOB | changed)
     assert words in str(caught.value)
+
+
+def test_a_policy_that_is_faulty_is_not_asked_for_besides() -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_job(JOB | {"sinks": [{**HOOK, "policy": False}]})
+    assert "no sink follows this" in str(caught.value)
+    assert "give `notifications`" not in str(caught.value)
 
 
 def test_metrics_do_not_inhibit_one_another_in_a_circle() -> None:
