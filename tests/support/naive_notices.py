@@ -1,5 +1,6 @@
 """A policy of notifications that remembers everything and looks at all of it again in every step."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -138,10 +139,8 @@ class NaivePolicy:
         one.counted_at.append(now)
 
     def _leave_out(self, now: int, silences: list[SilenceRecord]) -> None:
-        for one in self._episodes.values():
-            reason = self._reason(one, now, silences) if one.news else None
-            if not one.news:
-                continue
+        reasons = [(one, self._reason(one, now, silences)) for one in self._episodes.values() if one.news]
+        for one, reason in reasons:
             if reason is not None and one.is_over and not one.told_at:
                 one.settle()
                 if one.counted_at:
@@ -195,7 +194,13 @@ class NaivePolicy:
             columns = self._job.key_columns if by.equal is None else by.equal
             for other in self._episodes.values():
                 is_same = all(other.key[name] == one.key[name] for name in columns)
-                if other.metric.id == by.id and is_same and not other.is_over:
+                if other.metric.id != by.id or not is_same:
+                    continue
+                if not other.is_over:
+                    return "inhibited"
+                # Whose end was not told yet inhibits what was over by then.
+                is_known = bool(other.news and (other.told_at or other.counted_at))
+                if is_known and one.is_over and not (one.told_at or one.counted_at) and _covers(other, one):
                     return "inhibited"
         return None
 
@@ -209,3 +214,12 @@ class NaivePolicy:
                 for name, _ in silence.key
             )
         )
+
+
+def _covers(other: NaiveEpisode, one: NaiveEpisode) -> bool:
+    spans = []
+    for episode in (other, one):
+        told = json.loads(episode.notices[-1][1].detail or "")["episode"]
+        spans.append((told["start"], told["end"]))
+    (first, last), (start, end) = spans
+    return bool(first <= start and end <= last)

@@ -8,6 +8,7 @@ not let through is *counted* at once, and a digest says how much that was. Who w
 Nothing here is kept but in standings, tallies and intents, so that who begins anew with these decides the same.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +74,7 @@ class Policy:
         self._known: dict[Ref, _Known] = {}
         self._tallies: dict[int, Tally] = {}
         self._inhibiting: Counter[tuple[int, tuple[str, ...], tuple[str, ...]]] = Counter()
+        self._ended: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[tuple[int, int]]] = {}
         self._sent_us: list[int] = []
         self._kept: dict[str, Intent] = {}
         self._said: dict[tuple[Ref, AnomalyId], str] = {}
@@ -269,6 +271,7 @@ class Policy:
             return Decision()
         found = _Deciding(self._rules, now_us, is_last=is_last)
         self._withheld.clear()
+        self._ended = self._just_ended()
         for ref, known in self._known.items():
             self._look_at(found, ref, known, context[0], silences, is_muted=context[1])
         counted = [
@@ -331,7 +334,30 @@ class Policy:
             return SILENCED
         if is_muted:
             return MUTED
-        return INHIBITED if any(self._inhibiting[one] > 0 for one in known.facts.inhibitors) else None
+        if any(self._inhibiting[one] > 0 for one in known.facts.inhibitors):
+            return INHIBITED
+        return INHIBITED if self._ended and self._was_inhibited(known) else None
+
+    def _just_ended(self) -> dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[tuple[int, int]]]:
+        """Return from when to when those inhibited that somebody was told of, but not yet that they are over."""
+        found: dict[tuple[int, tuple[str, ...], tuple[str, ...]], list[tuple[int, int]]] = {}
+        for known in self._known.values():
+            one = known.standing
+            if known.facts.inhibits and one.is_over and one.untold and one.told is not Told.NEVER:
+                for about in known.facts.inhibits:
+                    found.setdefault(about, []).append(span_of(one.last))
+        return found
+
+    def _was_inhibited(self, known: _Known) -> bool:
+        """Return whether an episode that is over was inhibited all the time: both often end at one row."""
+        one = known.standing
+        if not one.is_over or one.told is not Told.NEVER:
+            return False
+        spans = [span for about in known.facts.inhibitors for span in self._ended.get(about, ())]
+        if not spans:
+            return False
+        start, end = span_of(one.last)
+        return any(first <= start and end <= last for first, last in spans)
 
     def validate(self) -> None:
         """Assert every invariant."""
@@ -472,6 +498,12 @@ class _Deciding:
         self._intents.append(intent)
         self._item_count += len(intent.items)
         self._sent_us.append(self.now_us)
+
+
+def span_of(record: SinkRecord) -> tuple[int, int]:
+    """Return when an episode that is over fired, and when it ended."""
+    episode = json.loads(record.detail or "{}")["episode"]
+    return episode.get("fired_at", episode["start"]), episode["end"]
 
 
 def ops_of(intent: Intent) -> dict[int, list[NoticeOp]]:
