@@ -38,6 +38,7 @@ class Draft:
         self._renamed: dict[Path, str] = {}
         self._doubtful: list[str] = []
         self._is_own = False
+        self._had_metrics = bool(data.get("metrics"))
         source = with_type(data.get("source"))
         self._brings_columns = isinstance(source, Mapping) and (
             source.get("type") == "host_metrics" or brings_log(source)
@@ -80,9 +81,11 @@ class Draft:
     def _lacks_by_another(self, place: Path, rooms: Container[str | int]) -> bool:
         """Return whether something is missing alone because of another fault; `rooms` are the first keys of all."""
         if place == ("metrics",):
-            # Detectors and events that are faulty are something to do all the same.
-            return "metrics" not in self.data and any(key in rooms for key in ("detectors", "events", "absent"))
-        if place[-1] in ("inhibited_by", "policy") and "notifications" not in self.data and "notifications" in rooms:
+            # What is faulty, or of a column that is, is something to do all the same.
+            is_meant = self._had_metrics or any(key in rooms for key in ("detectors", "events", "absent"))
+            return not self.data.get("metrics") and is_meant
+        needs_policy = place[-1:] in (("inhibited_by",), ("policy",))
+        if needs_policy and "notifications" not in self.data and "notifications" in rooms:
             # The policy that they need is there, but faulty.
             return True
         is_missing = place in (("schema",), ("time",)) and place[0] not in self.data

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,10 @@ class RowDecoder:
         odd: dict[int, str] = {}
         for name in self._columns:
             values = columns[name]
-            raw[name], strange = (values, {}) if isinstance(values, pl.Series) else series_of_values(values)
+            if isinstance(values, pl.Series):
+                raw[name] = values
+                continue
+            raw[name], strange = series_of_values(values, is_real=self._columns[name].is_real)
             for row, value in strange.items():
                 odd.setdefault(row, self._columns[name].explain(value, WRONG_TYPE))
         if any(series.dtype == pl.Object for series in raw.values()):
@@ -145,6 +149,11 @@ class _ColumnDecoder:
         # Nanoseconds since midnight look like seconds or milliseconds since 1970, and nobody would see the mistake.
         may_be_unclear = rules.has_time_format and rules.time_format == "auto"
         self._are_numbers_unclear = may_be_unclear and is_time_column and column.type is ColumnType.NANOTIME
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the column is of real numbers, so that whole ones beyond 64 bits have a place in it."""
+        return self._column.type is ColumnType.DOUBLE
 
     def decode(self, values: pl.Series) -> tuple[pl.Series, Faults]:
         """Return the physical values (NULL where there is no good one) and the fault of each."""
@@ -265,14 +274,19 @@ class _ColumnDecoder:
         return empty, values.is_not_null().to_numpy().astype(np.uint8) * WRONG_TYPE
 
 
-def series_of_values(values: Sequence[Any]) -> tuple[pl.Series, dict[int, Any]]:
-    """Return plain values as a series, and those that no column can hold; a series of objects when types are mixed."""
+def series_of_values(values: Sequence[Any], *, is_real: bool = False) -> tuple[pl.Series, dict[int, Any]]:
+    """Return plain values as a series, and those that no column can hold; a series of objects when types are mixed.
+
+    Where the column is real, whole numbers beyond 64 bits are real numbers, as they are in CSV.
+    """
     kinds = set(map(type, values)) - {type(None)}
     if len(kinds) > 1:
         return pl.Series([object()], dtype=pl.Object), {}
     kind = next(iter(kinds), None)
     if kind is int:
         large = {row: value for row, value in enumerate(values) if value is not None and not -(2**63) <= value < 2**63}
+        if large and is_real:
+            return pl.Series([None if value is None else _real(value) for value in values], dtype=pl.Float64), {}
         fitting = [None if row in large else value for row, value in enumerate(values)] if large else values
         return pl.Series(fitting, dtype=pl.Int64), large
     if kind in (float, bool, str):
@@ -282,6 +296,13 @@ def series_of_values(values: Sequence[Any]) -> tuple[pl.Series, dict[int, Any]]:
             return _text_without_surrogates(values)
     odd = {row: value for row, value in enumerate(values) if value is not None}
     return pl.Series([None] * len(values), dtype=pl.Null), odd
+
+
+def _real(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return inf if number > 0 else -inf
 
 
 def check_can_hold(name: str, dtype: pl.DataType, column: Column) -> None:

@@ -37,6 +37,9 @@ def _warnings(term: Term) -> Iterator[str]:
         above, below = (argument.constant for argument in term.arguments)
         if below and above % below:
             yield f"`{term.source}` is {above // below}, because whole numbers are divided; write `{above}.0 / {below}`"
+    window, least = (dict(term.constants).get(given) for given in ("window", "minPeriods"))
+    if type(window) is int and type(least) is int and least > window:
+        yield f"`{term.source}` is always NULL: {window} rows never have {least} values; give at most {window}"
     if name in _COMPARISONS:
         left, right = term.arguments
         for side, other in ((left, right), (right, left)):

@@ -177,6 +177,13 @@ def test_every_mistake_of_every_kind_is_told_once_and_nothing_that_follows_from_
     assert len([line for line in str(caught.value).splitlines() if line.startswith("job.yaml: ")]) == len(PATHS)
 
 
+@pytest.mark.parametrize("kind", ["FLOAT", "5"])
+def test_metrics_of_a_column_whose_type_is_none_are_something_to_do(kind: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(("qty: INT", f"qty: {kind}"))
+    assert [problem.path for problem in caught.value.problems] == ["schema.qty"]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

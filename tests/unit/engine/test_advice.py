@@ -88,3 +88,14 @@ def test_what_can_be_meant_is_not_warned_of(text: str) -> None:
 def test_a_comparison_with_null_itself_is_warned_of_where_it_is_unknown(text: str, warning: str) -> None:
     assert warnings_of(analyse_metric(text, SCHEMA), nulls_smallest=False) == (warning,)
     assert warnings(text) == ()
+
+
+@pytest.mark.parametrize(
+    "function", ["mavg(price, 3, {})", "mcount(errors, 3, {})", "mpercentile(price, 5, 3, minPeriods={})"]
+)
+def test_more_values_than_a_moving_window_has_rows_are_warned_of(function: str) -> None:
+    (found,) = warnings(f"{function.format(4)} > 1")
+    assert found.endswith("is always NULL: 3 rows never have 4 values; give at most 3")
+    assert warnings(f"{function.format(3)} > 1") == ()
+    assert warnings("zscore(price, 4, 9) > 3")
+    assert warnings("zscore(price, 4, 4) > 3") == ()

@@ -153,3 +153,16 @@ def test_an_offset_that_is_too_large_for_its_list_is_an_error(tmp_path: Path) ->
     source = RecordSource(job.row_schema, MessageTransport([{2**60: b'{"items": []}'}]), form)
     with pytest.raises(SourceError, match="make `explode_rows_max` smaller"):
         source.read(0, 0, 10)
+
+
+@pytest.mark.parametrize("filler", ["", ', "sym": "A"'])
+def test_a_whole_number_beyond_64_bits_is_a_real_number_in_a_real_column(tmp_path: Path, filler: str) -> None:
+    numbers = [2**64 - 1, -(2**63) - 1, 1, 10**400, 2.5]
+    lines = [f'{{"time": 1, "qty": {number}{filler if row % 2 else ""}}}\n' for row, number in enumerate(numbers)]
+    schema = {"time": "TIMESTAMP", "sym": "SYMBOL", "qty": "DOUBLE"}
+    for some in (lines, lines[:1], lines[1:4], lines[3:4]):
+        content = read(tmp_path, "".join(some), schema, missing="null")
+        first = lines.index(some[0])
+        wanted = [float(number) if abs(number) < 10**400 else None for number in numbers[first : first + len(some)]]
+        assert [values[2] for _, values in content.rows] == wanted
+        assert content.dead_letters == ()
