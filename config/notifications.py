@@ -46,6 +46,9 @@ def _as_dates(value: Any) -> Any:
     return tuple(time_text(one) for one in given)
 
 
+DAYS_OF_WEEK = 7
+
+
 class MuteSettings(Settings):
     """Times at which nobody is told of anything: those that fit days and hours, and holidays."""
 
@@ -98,6 +101,8 @@ class MuteSettings(Settings):
     def _check_says_anything(self) -> "MuteSettings":
         if not self.weekdays and self.hours is None and not self.holidays:
             raise fault((), "nothing would be muted; give `weekdays`, `hours` or `holidays`")
+        if len(set(self.weekdays)) == DAYS_OF_WEEK and self.hours is None:
+            raise fault(("weekdays",), "nobody would ever be told; leave days out, or give `hours`")
         return self
 
     def mutes(self, now_us: int) -> bool:

@@ -56,6 +56,7 @@ def test_a_policy_is_kept_as_it_is() -> None:
         (notes(mute={"holidays": ["2026-W52-5"]}), "'2026-W52-5' is no date"),
         (notes(mute={"weekdays": ["sunnday"]}), "'sunnday' is no day"),
         (notes(mute={"timezone": "UTC"}), "nothing would be muted"),
+        (notes(mute={"weekdays": "mon-sun"}), "nobody would ever be told; leave days out, or give `hours`"),
         (notes(rate={"max": 5, "per": "10ms"}), "0.01 s is too short"),
         (metrics(inhibited_by="absent"), "give `absent` a time"),
         (metrics(inhibited_by="dwn"), "nothing with episodes has the id 'dwn'; did you mean 'down'"),
