@@ -29,9 +29,8 @@ from actors.partition.values import OpenedPartition
 from actors.shard import ShardClosedError, ShardLostError
 from actors.shard.shard import FIRST_GENERATION
 from actors.shard.transfer import IncomingCopy, OutgoingCopy, ShardChunk
-from actors.sink.notifications import Notification
 from actors.sink.open import NOWHERE, ChosenSink, SinkPlaces, open_sinks
-from actors.sink.protocol import KeptSink, PolicySink, Sink, SinkRecord
+from actors.sink.protocol import KeptSink, Notification, PolicySink, Sink, SinkRecord
 from actors.split_reader import OpenSplit, SplitProgress, SplitReaders
 from actors.standby import StandbyPartitions
 from config.settings import JobSettings

@@ -6,14 +6,14 @@ the fields of its specification. Nothing that a kind does not take is passed ove
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.durations import duration_units
 from actors.errors import TocsinError
+from actors.model import Schema
 from config.base import suggest
 from config.detectors import EVERY_VARIABLE, DetectorSettings
 from config.errors import ConfigError
-from config.settings import JobSettings
 from config.sources import log_of
 from config.units import time_units
 
@@ -32,7 +32,35 @@ COMMON_FIELDS = ("name", "event_id_columns", "learn", "variables", "combinations
 """Fields that have settings of their own, so that they are no options."""
 
 
-def detector_specs(job: JobSettings) -> "tuple[GroupSpec, ...]":
+class WithDetectors(Protocol):
+    """What of a job its detectors are made of."""
+
+    @property
+    def detectors(self) -> tuple[DetectorSettings, ...]:
+        """Their settings."""
+
+    @property
+    def row_schema(self) -> Schema:
+        """Columns of a row."""
+
+    @property
+    def time_column(self) -> str:
+        """Name of the time column, spelt as in the schema."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the key columns, as they were given."""
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The same, spelt as in the schema."""
+
+    @property
+    def source(self) -> Any:
+        """Where rows come from."""
+
+
+def detector_specs(job: WithDetectors) -> "tuple[GroupSpec, ...]":
     """Return the specifications of a job's detectors, in their order.
 
     Raises:
@@ -41,7 +69,7 @@ def detector_specs(job: JobSettings) -> "tuple[GroupSpec, ...]":
     return tuple(detector_spec(job, detector) for detector in job.detectors)
 
 
-def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
+def detector_spec(job: WithDetectors, detector: DetectorSettings) -> "GroupSpec":
     """Return the specification of one detector.
 
     Raises:
@@ -51,7 +79,7 @@ def detector_spec(job: JobSettings, detector: DetectorSettings) -> "GroupSpec":
     return _made(job, detector).spec
 
 
-def make_detectors(job: JobSettings) -> "list[Detector]":
+def make_detectors(job: WithDetectors) -> "list[Detector]":
     """Return a job's detectors in their order, having learnt nothing.
 
     Raises:
@@ -60,7 +88,7 @@ def make_detectors(job: JobSettings) -> "list[Detector]":
     return [_made(job, detector) for detector in job.detectors]
 
 
-def _made(job: JobSettings, detector: DetectorSettings) -> "Detector":
+def _made(job: WithDetectors, detector: DetectorSettings) -> "Detector":
     from actors.detectors import make_detector
     from actors.detectors.registry import find_kind
 
@@ -88,7 +116,7 @@ def _refuse_other_settings(kind: "type[GroupSpec]", detector: DetectorSettings) 
             raise ConfigError(f"detector {name!r} has no option {option!r}; {suggest(option, options)}")
 
 
-def _arguments(job: JobSettings, detector: DetectorSettings, kind: "type[GroupSpec]") -> dict[str, Any]:
+def _arguments(job: WithDetectors, detector: DetectorSettings, kind: "type[GroupSpec]") -> dict[str, Any]:
     time_type, known = job.row_schema[job.time_column].type, {field.name for field in fields(kind)}
     age = None if detector.expire_after is None else duration_units(detector.expire_after, time_type)
     given = {"expire_after": age, "distinct_count_max": detector.max_distinct, "report": detector.report}
@@ -106,7 +134,7 @@ def _arguments(job: JobSettings, detector: DetectorSettings, kind: "type[GroupSp
     return {"name": detector.name or detector.type, "event_id_columns": detector.event, **arguments}
 
 
-def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":
+def _learn_phase(job: WithDetectors, detector: DetectorSettings) -> "LearnPhase":
     from actors.detectors import LearnPhase
 
     kind, learn = job.row_schema[job.time_column].type, detector.learn
@@ -117,7 +145,7 @@ def _learn_phase(job: JobSettings, detector: DetectorSettings) -> "LearnPhase":
     )
 
 
-def _variables(job: JobSettings, detector: DetectorSettings, kind: "type[GroupSpec]") -> tuple[str, ...]:
+def _variables(job: WithDetectors, detector: DetectorSettings, kind: "type[GroupSpec]") -> tuple[str, ...]:
     """Return the columns that are watched, each by itself; a star is the variables of templates that can be."""
     named = tuple(name for part in detector.watch for name in ((part,) if isinstance(part, str) else part))
     log = log_of(job.source)

@@ -239,7 +239,7 @@ class FindingEpisodes(Part):
         """Return the open episodes."""
         # Equal state has equal bytes, in whichever order episodes have begun.
         found = sorted((_encode_place(place), _encode(one)) for place, one in self._alerts.items())
-        return {"finding_episodes": found}
+        return {"finding_episodes": found} if self._rules else {}
 
     def restore(self, body: Fields) -> None:
         """Take over what `snapshot` gave; snapshots of older versions have no such episodes."""

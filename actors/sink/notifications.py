@@ -7,12 +7,11 @@ often that is sent, and a later notification, also of the same episode, has anot
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from actors.sink.messages import identified_records
-from actors.sink.protocol import SinkRecord
+from actors.sink.protocol import Notification
 from actors.sink.texts import values_of
 from actors.templates import Values
 from config.form import RuleForm, rules_of
@@ -22,28 +21,6 @@ SEVERITIES = ("info", "warning", "error", "critical")
 """From the least on."""
 
 DIGEST, REPEAT = "digest", "repeat"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notification:
-    """One notification, as a sink gets it."""
-
-    id: str
-    kind: str
-    """`notice`, `repeat` or `digest`."""
-
-    group: tuple[tuple[str, str], ...] = ()
-    """Name and value of what the episodes have in common."""
-
-    records: tuple[SinkRecord, ...] = ()
-    counts: tuple[tuple[int, int, int], ...] = ()
-    """Type, beginnings and ends: what a digest tells of."""
-
-    since_us: int = 0
-    """When the first of these came, in microseconds since 1970."""
-
-    at_us: int = 0
-    """When it was decided."""
 
 
 def notification_record(job: JobSettings, one: Notification) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 from actors.errors import SinkError
 from actors.extras import need
 from actors.sink.messages import identified_records
-from actors.sink.notifications import Notification, notification_record, notification_values
-from actors.sink.protocol import SinkRecord
+from actors.sink.notifications import notification_record, notification_values
+from actors.sink.protocol import Notification, SinkRecord
 from actors.sink.texts import template_of
 from config.service_sinks import NotifySinkSettings
 from config.settings import JobSettings

@@ -15,10 +15,9 @@ from actors.sink.choosing import Chooser
 from actors.sink.kafka import KafkaSink
 from actors.sink.nats_stream import NatsSink
 from actors.sink.ndjson import NdjsonSink
-from actors.sink.notifications import Notification
 from actors.sink.notify import NotifySink
 from actors.sink.parquet import ParquetSink
-from actors.sink.protocol import KeptSink, NotifyingSink, OpenEpisodes, Sink, SinkRecord
+from actors.sink.protocol import KeptSink, Notification, NotifyingSink, OpenEpisodes, Sink, SinkRecord
 from actors.sink.redis_stream import RedisSink
 from actors.sink.sql import SqlSink, open_engine
 from actors.sink.stdout import StdoutSink

@@ -8,12 +8,9 @@ durable. Which sinks a job has is decided in `actors.sink.open`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from actors.model import AnomalyId
-
-if TYPE_CHECKING:
-    from actors.sink.notifications import Notification
 
 EPISODE_START = '{"episode": '
 """How the detail of a notice begins: that an episode has fired or ended."""
@@ -50,6 +47,28 @@ class SinkRecord:
         return self.detail is not None and self.detail.startswith(EPISODE_START)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One notification, as a sink gets it."""
+
+    id: str
+    kind: str
+    """`notice`, `repeat` or `digest`."""
+
+    group: tuple[tuple[str, str], ...] = ()
+    """Name and value of what the episodes have in common."""
+
+    records: tuple[SinkRecord, ...] = ()
+    counts: tuple[tuple[int, int, int], ...] = ()
+    """Type, beginnings and ends: what a digest tells of."""
+
+    since_us: int = 0
+    """When the first of these came, in microseconds since 1970."""
+
+    at_us: int = 0
+    """When it was decided."""
+
+
 @runtime_checkable
 class Sink(Protocol):
     """Takes anomalies; idempotent by id within a partition and split."""
@@ -80,7 +99,7 @@ class PolicySink(Protocol):
         """Return whether a notice is kept for the sink: it wants it, or it inhibits what it wants."""
         ...
 
-    def notify(self, notification: "Notification") -> None:
+    def notify(self, notification: Notification) -> None:
         """Send one notification; who it is for has it when it returns.
 
         Raises:
@@ -110,7 +129,7 @@ class KeptSink(Sink, Protocol):
 class NotifyingSink(Protocol):
     """A sink of people, which can tell of several episodes at once."""
 
-    def notify(self, notification: "Notification") -> None:
+    def notify(self, notification: Notification) -> None:
         """Send one notification; who it is for has it when it returns.
 
         Raises:

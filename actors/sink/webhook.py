@@ -14,8 +14,8 @@ from typing import Any
 from actors.errors import SinkError
 from actors.sink.http import Poster
 from actors.sink.messages import Contents, identified_records
-from actors.sink.notifications import Notification, notification_record, notification_values
-from actors.sink.protocol import SinkRecord
+from actors.sink.notifications import notification_record, notification_values
+from actors.sink.protocol import Notification, SinkRecord
 from actors.templates import Values
 from config.settings import JobSettings
 from config.sinks import WebhookSinkSettings

@@ -401,9 +401,12 @@ class Client:
         Raises:
             ClusterError: there is none such, or there are several, or it is over.
         """
-        from cluster.client.silences import expire_silence
+        from cluster.client.silences import silence_named
+        from raft.commands import SilenceExpired, request_id
 
-        return expire_silence(self, silence_id)
+        found = silence_named(self.silences(), silence_id)
+        self.propose(SilenceExpired(request_id=request_id(), silence_id=found, end_us=time.time_ns() // 1000))
+        return found
 
     def dead_letters(self, name: str, count_max: int) -> "list[DeadLetter]":
         """Return committed dead letters of all partitions, in the order of split and offset."""

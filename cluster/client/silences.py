@@ -12,11 +12,10 @@ from actors.partition.absences import absence_text
 from cluster.errors import ClusterError
 from cluster.show.text import show_json_lines, show_rows
 from config.base import suggest
-from raft.commands import SilenceAdded, SilenceExpired, request_id
+from raft.commands import SilenceAdded, request_id
 from raft.records import SilenceRecord
 
 if TYPE_CHECKING:
-    from cluster.client.client import Client
     from config.settings import JobSettings
 
 SEVERITIES = ("info", "warning", "error", "critical")
@@ -28,18 +27,16 @@ ID_LENGTH = 8
 """Letters of an id that are shown, and may be typed in place of all of them."""
 
 
-def expire_silence(client: "Client", name: str) -> str:
-    """Let a silence end now, named by its id or the beginning of that; return the whole id.
+def silence_named(silences: Mapping[str, SilenceRecord], name: str) -> str:
+    """Return the id of a silence, named by it or by the beginning of it.
 
     Raises:
-        ClusterError: there is none such, or there are several, or it is over.
+        ClusterError: there is none such, or there are several.
     """
-    silences = client.silences()
     found = [one for one in silences if one.startswith(name)] if name else []
     if len(found) != 1:
         what = "several silences have ids that begin with" if found else "there is no silence"
         raise ClusterError(f"{what} {name!r}; `tocsin silence list` shows them")
-    client.propose(SilenceExpired(request_id=request_id(), silence_id=found[0], end_us=time.time_ns() // 1000))
     return found[0]
 
 

@@ -77,9 +77,7 @@ def list_silences(target: Target, are_all: bool, as_json: bool) -> None:
 @pass_target
 def expire(target: Target, silence_id: str) -> None:
     """Let a silence end now; SILENCE_ID may be shortened."""
-    from cluster.client.silences import expire_silence
-
-    click.echo(f"{expire_silence(target.client(), silence_id)} is over")
+    click.echo(f"{target.client().expire_silence(silence_id)} is over")
 
 
 def _user() -> str:

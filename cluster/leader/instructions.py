@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from actors.host_batch import HostBatch
 from actors.partition.notices import PartitionNotes
-from actors.sink.notifications import Notification
+from actors.sink.protocol import Notification
 from raft.commands import Command
 
 

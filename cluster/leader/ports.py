@@ -11,7 +11,7 @@ from actors.host_batch import HostBatch
 from actors.partition.notices import PartitionNotes, SentNotices, TakenNotices
 from actors.partition.values import OpenedPartition
 from actors.shard.transfer import ShardChunk
-from actors.sink.notifications import Notification
+from actors.sink.protocol import Notification
 from actors.split_reader import SplitProgress
 from raft.commands import Answer, Command
 from raft.group import GroupState

@@ -9,8 +9,8 @@ import pytest
 
 from actors.errors import SinkError
 from actors.shard import Shard
-from actors.sink.notifications import DIGEST, REPEAT, Notification
-from actors.sink.protocol import SinkRecord
+from actors.sink.notifications import DIGEST, REPEAT
+from actors.sink.protocol import Notification, SinkRecord
 from cluster.local.embedded import EmbeddedJob
 from config import JobSettings
 from tests.sim.node_faults import FaultyNodes

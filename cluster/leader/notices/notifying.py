@@ -11,7 +11,7 @@ from enum import Enum
 from functools import partial
 
 from actors.partition.notices import NoticeOp, PartitionNotes, Standing, Tally
-from actors.sink.notifications import Notification
+from actors.sink.protocol import Notification
 from cluster.leader.clock import Backoff
 from cluster.leader.desk import Desk, raise_trouble
 from cluster.leader.events import NoticesSent, NoticesTaken

@@ -49,6 +49,7 @@ METRICS = [
     "ema(price, 3) > price",
     "ema(qty, 3, true) > qty",
     "ewmMean(price, alpha=0.4) > price or ewmMean(qty, com=2) > qty",
+    "ewmStd(price, com=2) > 0.1 or ewmStd(qty, alpha=0.3) > 1",
     "prev(deltas(price)) > ratios(prev(price))",
     "between(qty, 2:5) and sym in ['A', 'B']",
     "deltas(time) > 3",

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from actors.model import AnomalyId
-from actors.sink.notifications import Notification, notification_record
+from actors.sink.notifications import notification_record
+from actors.sink.protocol import Notification
 from tests.support.notice_case import make_notice, make_notice_job
 
 
