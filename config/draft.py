@@ -38,7 +38,8 @@ class Draft:
         self._renamed: dict[Path, str] = {}
         self._doubtful: list[str] = []
         self._is_own = False
-        self._had_metrics = bool(data.get("metrics"))
+        metrics = data.get("metrics")
+        self._had_metrics = isinstance(metrics, str | list | tuple | dict) and len(metrics) > 0
         source = with_type(data.get("source"))
         self._brings_columns = isinstance(source, Mapping) and (
             source.get("type") == "host_metrics" or brings_log(source)

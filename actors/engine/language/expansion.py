@@ -8,7 +8,7 @@ from actors.engine.functions.definition import Function
 from actors.engine.language.grammar import parse_metric
 from actors.engine.language.syntax import Call, Duration, Literal, Name, Node
 
-TERM_SIZE_MAX = 50_000
+TERM_SIZE_MAX = 5_000
 """Functions, columns and constants of a metric, with all that its parts stand for written out."""
 
 

@@ -109,5 +109,5 @@ def test_shorthands_within_shorthands_have_a_bound() -> None:
     metric = "x"
     for _ in range(20):
         metric = f"zscore({metric}, 5)"
-    with pytest.raises(MetricError, match="stands for more than 50000 functions and columns"):
+    with pytest.raises(MetricError, match="stands for more than 5000 functions and columns"):
         AnomalyDetectionEngine("t", [f"{metric} > 1"], SCHEMA, "time", ["key"])

@@ -66,7 +66,7 @@ def run(given: dict[str, Any], rows: list[Row], cuts: set[int], ticks: set[int],
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[str(kind) for kind in KINDS])
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(
     data=st.data(),
     cuts=st.sets(st.integers(0, 30), max_size=5),
