@@ -38,8 +38,7 @@ class Draft:
         self._renamed: dict[Path, str] = {}
         self._doubtful: list[str] = []
         self._is_own = False
-        metrics = data.get("metrics")
-        self._had_metrics = isinstance(metrics, str | list | tuple | dict) and len(metrics) > 0
+        self._had_metrics = _has_any(data.get("metrics"))
         source = with_type(data.get("source"))
         self._brings_columns = isinstance(source, Mapping) and (
             source.get("type") == "host_metrics" or brings_log(source)
@@ -84,7 +83,7 @@ class Draft:
         if place == ("metrics",):
             # What is faulty, or of a column that is, is something to do all the same.
             is_meant = self._had_metrics or any(key in rooms for key in ("detectors", "events", "absent"))
-            return not self.data.get("metrics") and is_meant
+            return not _has_any(self.data.get("metrics")) and is_meant
         needs_policy = place[-1:] in (("inhibited_by",), ("policy",))
         if needs_policy and "notifications" not in self.data and "notifications" in rooms:
             # The policy that they need is there, but faulty.
@@ -154,3 +153,8 @@ class Draft:
         is_time = name.lower() == str(self.data.get("time", "")).lower()
         self.data["schema"][name] = meant or ("TIMESTAMP" if is_time else "STRING")
         return True
+
+
+def _has_any(value: object) -> bool:
+    """Return whether there is anything in a value; frames and the like do not say whether they are true."""
+    return isinstance(value, str | list | tuple | dict) and len(value) > 0
