@@ -8,7 +8,7 @@ from typing import Any
 from actors.errors import TocsinError
 from config.detector_specs import detector_spec
 from config.errors import Path, SettingError
-from config.metric_groups import group_specs, metric_groups
+from config.metric_groups import group_specs, has_aggregate, metric_groups
 from config.settings import JobSettings
 from config.specs import engine_spec, store_config
 from config.texts import value_faults
@@ -67,6 +67,9 @@ def _metric_faults(job: JobSettings) -> list[SettingError]:
         faults += _faults(("metrics", index), partial(build, replace(bare, metrics=metric.when)))
         if metric.clear is not None:
             faults += _faults(("metrics", index, "clear"), partial(build, replace(bare, metrics=metric.clear)))
+        if not faults and metric.window is not None and not has_aggregate(job, metric.when):
+            text = "has no effect: the metric has no aggregate, and tests each row by itself; leave it out"
+            faults.append(SettingError(("metrics", index, "window"), text))
     if faults:
         return faults
     specs = group_specs(job)

@@ -75,8 +75,13 @@ def _has_windows(job: JobSettings, group: MetricGroup) -> bool:
     """Return whether time closes windows of a group."""
     if group.window is None or group.window.rows is not None:
         return False
+    return any(has_aggregate(job, job.metrics[index].when) for index in group.metrics)
+
+
+def has_aggregate(job: JobSettings, text: str) -> bool:
+    """Return whether a metric of a job has an aggregate, so that it needs a window."""
     from actors.engine.language.analysis import analyse_metric
     from actors.engine.language.terms import MetricKind
 
-    texts, let = [job.metrics[index].when for index in group.metrics], tuple(job.let.items())
-    return any(analyse_metric(text, job.row_schema, job.time_column, let).kind is not MetricKind.ROW for text in texts)
+    let = tuple(job.let.items())
+    return analyse_metric(text, job.row_schema, job.time_column, let).kind is not MetricKind.ROW

@@ -65,3 +65,14 @@ def test_a_job_whose_metrics_have_nothing_of_their_own_is_the_job_it_was() -> No
     job = make_trades_job({"rows": []}, metrics=["qty < 4"], window=None)
     assert job.fingerprint == "abe52110224053970be5504d1242f99b"
     assert (job.route_columns, job.all_key_columns) == (("sym",), ("sym",))
+
+
+def test_a_window_of_a_metric_without_an_aggregate_is_refused() -> None:
+    def said(**metric: Any) -> list[str]:
+        return [
+            str(fault) for fault in library_faults(make_job(PLAIN | {"metrics": [{"window": {"size": 5}} | metric]}))
+        ]
+
+    (text,) = said(when="used > 1")
+    assert "has no effect: the metric has no aggregate, and tests each row by itself; leave it out" in text
+    assert said(when="avg(used) > 1") == []
