@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,6 +13,9 @@ from config.secrets import Secret
 
 Severity = Literal["info", "warning", "error", "critical"]
 """How bad something is, from the least on."""
+
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+"""All of them, in that order."""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 

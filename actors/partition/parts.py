@@ -8,7 +8,6 @@ import msgpack
 import polars as pl
 
 from actors.errors import DamagedEntryError, SnapshotError
-from actors.partition.absences import absence_text
 from actors.partition.anomalies import Anomaly
 from actors.partition.anomaly_table import AnomalyTable, merge_anomalies
 from actors.partition.assembly import stores_events
@@ -26,6 +25,7 @@ from actors.partition.queries import PartitionQueries
 from actors.partition.rejected_records import RecordTable, add_letters
 from actors.partition.sealing import unseal
 from actors.partition.standings import Standings
+from actors.partition.type_texts import type_texts
 from actors.partition.values import RoutedBatch
 from actors.partition.warm_start import warm_up
 from actors.shard import Shard
@@ -100,10 +100,7 @@ class Parts:
         self.late_rows = RecordTable("late_rows", self.tables, limits.late_rows_max)
         self.learning = Learning(job, number)
         absent_type = len(job.metrics) + sum(self.learning.type_counts)
-        metric_texts = [metric.describe or metric.when for metric in job.metrics]
-        texts = dict(enumerate([*metric_texts, *self.learning.metrics]))
-        if (text := absence_text(job)) is not None:
-            texts[absent_type] = text
+        texts = dict(enumerate(type_texts(job, self.learning.metrics)))
         self.episodes = EpisodeTable(self.tables, texts, has_notices=job.delivers_episodes)
         self.finding_episodes = FindingEpisodes(job, self.learning.type_counts, self.episodes.put)
         self.metrics = Metrics(job, number, self.marks, self.late_rows, self.episodes, absent_type)

@@ -16,9 +16,7 @@ from actors.sink.texts import values_of
 from actors.templates import Values
 from config.form import RuleForm, rules_of
 from config.settings import JobSettings
-
-SEVERITIES = ("info", "warning", "error", "critical")
-"""From the least on."""
+from config.sinks import SEVERITIES
 
 DIGEST, REPEAT = "digest", "repeat"
 

@@ -15,14 +15,14 @@ import io
 import json
 import os
 import threading
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from actors.errors import SourceError
 from actors.files import FileLockedError, make_directory, open_locked, replace_file, write_at
+from actors.source.note_lines import checksum, note_line
 from actors.source.protocol import OFFSET_MAX, Source, SourceBatch, TimeMark
 from actors.source.wrapped import WrappedSource
 from config.idle import PLACE_COUNT
@@ -340,17 +340,13 @@ def _scaled(record: int) -> int:
 
 def _line(split: int, record: int, time: int) -> bytes:
     fields = {"format": FORMAT_VERSION, "split": split, "record": record, "time": time}
-    return json.dumps(fields | {"checksum": _checksum(fields)}).encode() + b"\n"
-
-
-def _checksum(fields: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+    return note_line(fields)
 
 
 def _mark(line: bytes) -> tuple[int, int, int] | None:
     try:
         found: dict[str, Any] = json.loads(line)
-        if found.pop("checksum") != _checksum(found) or found["format"] != FORMAT_VERSION:
+        if found.pop("checksum") != checksum(found) or found["format"] != FORMAT_VERSION:
             return None
         mark = found["split"], found["record"], found["time"]
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -12,13 +12,12 @@ from actors.partition.absences import absence_text
 from cluster.errors import ClusterError
 from cluster.show.text import show_json_lines, show_rows
 from config.base import suggest
+from config.sinks import SEVERITIES
 from raft.commands import SilenceAdded, request_id
 from raft.records import SilenceRecord
 
 if TYPE_CHECKING:
     from config.settings import JobSettings
-
-SEVERITIES = ("info", "warning", "error", "critical")
 
 END_US_MAX = 250_000_000_000_000_000
 """Some time in the year 9892: later ones have no date."""

@@ -9,7 +9,6 @@ check weaker.
 
 import json
 import os
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import xxhash
 
 from actors.errors import SourceError
 from actors.files import make_directory, private_opener, replace_file, sync_directory
+from actors.source.note_lines import checksum, note_line
 from actors.source.transport.contents import FileContent, Stamp
 from actors.source.transport.remote.place import FilePlace, place_of
 
@@ -292,17 +292,13 @@ def _line(mark: FileMark) -> bytes:
     fields = {"format": REMOTE_FORMAT_VERSION if mark.tag or mark.chain else FORMAT_VERSION, **asdict(mark)}
     if fields["format"] == FORMAT_VERSION:
         del fields["tag"], fields["chain"]
-    return json.dumps(fields | {"checksum": _checksum(fields)}).encode() + b"\n"
-
-
-def _checksum(fields: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+    return note_line(fields)
 
 
 def _mark(line: bytes) -> FileMark | None:
     try:
         found: dict[str, Any] = json.loads(line)
-        if found["format"] != 1 and found.pop("checksum") != _checksum(found):
+        if found["format"] != 1 and found.pop("checksum") != checksum(found):
             return None
         if found.pop("format") not in (1, FORMAT_VERSION, REMOTE_FORMAT_VERSION):
             return None

@@ -7,7 +7,6 @@ of a segment counts. A segment is noted, and is on disk, before rows of it are g
 
 import json
 import os
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from actors.errors import SourceError
 from actors.files import make_directory, private_opener, replace_file, sync_directory
+from actors.source.note_lines import checksum, note_line
 from actors.source.records import Block, Texts
 from actors.source.transport.positions import FileMark, whole_lines
 from actors.source.transport.rotated import FoundFile
@@ -200,17 +200,13 @@ def cut_to(block: Block[Texts], segment: Segment) -> Block[Texts]:
 
 def _line(segment: Segment) -> bytes:
     fields = {"format": FORMAT_VERSION, **asdict(segment)}
-    return json.dumps(fields | {"checksum": _checksum(fields)}).encode() + b"\n"
-
-
-def _checksum(fields: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+    return note_line(fields)
 
 
 def _segment(line: bytes) -> Segment | None:
     try:
         found: dict[str, Any] = json.loads(line)
-        if found.pop("checksum") != _checksum(found) or found.pop("format") != FORMAT_VERSION:
+        if found.pop("checksum") != checksum(found) or found.pop("format") != FORMAT_VERSION:
             return None
         return Segment(**found)
     except (ValueError, TypeError, KeyError, AttributeError):
